@@ -1,0 +1,60 @@
+# Set-up, demo and checks. Needs Python 3.11 to 3.13 and make; everything else comes into .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := data/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lock clean
+
+help:
+	@echo "make setup   install the pinned packages into .venv"
+	@echo "make demo    set up, then synthesise recordings, train, export, predict"
+	@echo "make test    set up, then run every check"
+	@echo "make check   what make test runs, without the set-up"
+	@echo "make format  format the code"
+	@echo "make lock    pin the packages anew"
+
+setup: .venv/ready
+
+# The virtual environment is made anew when it is not there, and brought up to date when the lock changed.
+.venv/ready: requirements.lock requirements.uv.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup
+	rm -rf $(DEMO) bundles/demo predictions.csv
+	$(BIN)/emotions data demo $(DEMO)
+	$(BIN)/emotions train --config-file configs/demo.config.json
+	@echo
+	@echo "Next:"
+	@echo "  serve the bundle       $(BIN)/bentoml serve"
+	@echo "  ask the service        curl -F file=@clip.wav http://127.0.0.1:3000/v1/predict"
+	@echo "  check your recordings  $(BIN)/emotions data check FOLDER"
+	@echo "  train on them          $(BIN)/emotions train --config-file configs/example.config.json --set pipeline.0.dataset.path=FOLDER"
+
+test: setup check
+
+check:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n 2
+
+format:
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+lock:
+	$(LOCK) --extra train --extra export --extra serve --extra dev --output-file requirements.lock pyproject.toml
+	$(LOCK) --extra serve --output-file requirements.serve.lock pyproject.toml
+	$(LOCK) --extra serve-gpu --output-file requirements.serve-gpu.lock pyproject.toml
+	echo uv | $(LOCK) --output-file requirements.uv.lock -
+
+clean:
+	rm -rf .venv bundles runs predictions.* $(DEMO)

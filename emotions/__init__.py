@@ -1,0 +1,39 @@
+"""Speech emotion recognition: load a bundle and classify recordings.
+
+import emotions
+
+prediction = emotions.load("bundles/demo").predict("clip.wav")
+prediction.label, prediction.probabilities
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emotions.errors import EmotionsError
+    from emotions.predictor import Prediction, Predictor, load
+
+__all__ = ["EmotionsError", "Prediction", "Predictor", "__version__", "load"]
+
+_HOME = {
+    "EmotionsError": "emotions.errors",
+    "Prediction": "emotions.predictor",
+    "Predictor": "emotions.predictor",
+    "load": "emotions.predictor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that a light command does not pay for ONNX Runtime."""
+    if name == "__version__":
+        try:
+            return version("emotions-toolkit")
+        except PackageNotFoundError:
+            return "0+unknown"
+    if name not in _HOME:
+        raise AttributeError(f"module 'emotions' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)

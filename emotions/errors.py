@@ -1,0 +1,140 @@
+"""Every exception that the toolkit raises for a user's mistake or a broken artefact.
+
+    EmotionsError                 anything below; the CLI prints it as one line and exits with 2
+    ├── ConfigError               a pipeline file, an override, a command's arguments
+    ├── DataError                 a dataset: its files, labels, speakers, splits
+    ├── AudioError                one recording
+    │   ├── NotAudio              not a container or codec that we read
+    │   ├── BadAudio              audio, but with nothing to classify
+    │   │   ├── TooShort
+    │   │   ├── Silent
+    │   │   └── NotFinite
+    │   └── TooLong               more seconds than the caller allows
+    ├── BundleError               a bundle: missing, altered, half-written, of another format
+    ├── CheckpointError           a checkpoint or run folder that cannot be used
+    ├── ExportError               the exported graph does not equal the model
+    ├── DeviceError               the device asked for cannot be used
+    ├── Overloaded                a queue is full; try again later
+    ├── OutputExists              the output is there already
+    └── MissingExtra              a package of an extra that is not installed
+
+Libraries raise; only the command line and the service turn an error into words, exit codes and statuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class EmotionsError(Exception):
+    """Base of all errors with a message meant for the user: what, where, how to mend."""
+
+    @property
+    def code(self) -> str:
+        """Stable snake_case name of the error, as tables and HTTP answers carry it."""
+        name = type(self).__name__.removesuffix("Error") or "error"
+        return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong in a document.
+
+    Attributes:
+        where: JSON path of the value, such as ``pipeline[0].learn_params.batch_size``.
+        found: what stands there.
+        remedy: what is allowed, or how to mend it.
+    """
+
+    where: str
+    found: str
+    remedy: str
+
+    def __str__(self) -> str:
+        found = f"{self.found}; " if self.found else ""
+        return f"{self.where}: {found}{self.remedy}"
+
+
+class ConfigError(EmotionsError):
+    """A pipeline file, an override or a command's arguments are wrong.
+
+    Args:
+        message: one line that says what is wrong, or what document ``faults`` are about.
+        faults: everything found wrong, reported at once.
+    """
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        self.faults = tuple(faults)
+        lines = [message, *(f"  {fault}" for fault in self.faults)]
+        super().__init__("\n".join(lines))
+
+
+class DataError(EmotionsError):
+    """A dataset cannot be used as it is."""
+
+
+class AudioError(EmotionsError):
+    """One recording cannot be used."""
+
+
+class NotAudio(AudioError):
+    """The bytes are not a container or codec that we read, or they are cut off."""
+
+
+class BadAudio(AudioError):
+    """Audio that decodes but holds nothing to classify."""
+
+
+class TooShort(BadAudio):
+    """Fewer than 400 samples at 16 kHz."""
+
+
+class Silent(BadAudio):
+    """Peak below 1e-4."""
+
+
+class NotFinite(BadAudio):
+    """A sample is NaN or infinite."""
+
+
+class TooLong(AudioError):
+    """The recording decodes to more seconds than the caller allows."""
+
+
+class BundleError(EmotionsError):
+    """A bundle is missing, altered, half-written or of an unknown format."""
+
+
+class CheckpointError(EmotionsError):
+    """A checkpoint or run folder cannot be used."""
+
+
+class ExportError(EmotionsError):
+    """The exported graph does not equal the model, or cannot be made."""
+
+
+class DeviceError(EmotionsError):
+    """The device asked for cannot be used."""
+
+
+class Overloaded(EmotionsError):
+    """A queue is full: nothing was computed, and the same call may be made again later."""
+
+
+class OutputExists(EmotionsError):
+    """The output is there already."""
+
+
+class MissingExtra(EmotionsError):
+    """A package is missing that comes with an optional extra.
+
+    Args:
+        extra: name of the extra, such as ``train``.
+        package: the module that could not be imported.
+    """
+
+    def __init__(self, extra: str, package: str) -> None:
+        super().__init__(
+            f"{package} is not installed: it comes with the extra '{extra}' (pip install 'emotions-toolkit[{extra}]')"
+        )

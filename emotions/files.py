@@ -1,0 +1,145 @@
+"""Files: atomic writes, hashes, strict JSON, and the private cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from emotions.errors import ConfigError, OutputExists
+
+_BLOCK = 1 << 20
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """Parse a UTF-8 JSON file.
+
+    Raises:
+        ConfigError: the file is missing, is not UTF-8, is not JSON, repeats a key, or holds NaN or Infinity.
+    """
+    try:
+        return parse_json(path.read_text(encoding="utf-8-sig"), str(path))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text") from error
+
+
+def parse_json(text: str, name: str) -> Any:
+    """Parse JSON text; ``name`` says in errors where it came from. Raises as ``read_json`` does."""
+    try:
+        return json.loads(text, object_pairs_hook=_no_repeated_keys, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{name}:{error.lineno}:{error.colno}: is not JSON ({error.msg})") from error
+    except RecursionError as error:
+        raise ConfigError(f"{name}: is nested too deep") from error
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from error
+
+
+def _no_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    items: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in items:
+            raise ValueError(f"the key {key!r} stands twice in one object")
+        items[key] = value
+    return items
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: UTF-8, indented, in the order given."""
+    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically: a temporary sibling, then a rename."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary sibling to write to; it takes the place of ``path`` when the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary sibling folder to fill; it becomes ``path`` when the block succeeds.
+
+    Raises:
+        OutputExists: ``path`` is there already.
+    """
+    if os.path.lexists(path):
+        raise OutputExists(f"{path}: is there already; name another output or delete it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        temporary.chmod(0o777 & ~_umask())
+        _rename_folder(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename_folder(temporary: Path, path: Path) -> None:
+    try:
+        temporary.rename(path)
+    except OSError as error:
+        if path.exists():
+            raise OutputExists(f"{path}: was made by another process meanwhile") from error
+        raise
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def cache_root() -> Path:
+    """The toolkit's cache folder, made with mode 0700: ``EMOTIONS_CACHE``, else below the user's cache folder."""
+    named = os.environ.get("EMOTIONS_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = Path(named) if named else Path(base) / "emotions"
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if named is None or not any(root.iterdir()):
+        root.chmod(0o700)
+    return root

@@ -1,0 +1,166 @@
+"""ONNX Runtime sessions: which variant, on which device, with how many threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from emotions.bundle import LENGTH, WAVEFORM, Bundle, read_probe
+from emotions.errors import BundleError, DeviceError
+from emotions.windows import FloatArray, IntArray
+
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+Probabilities = dict[str, FloatArray]
+"""target -> (batch, classes) float32."""
+Run = Callable[[FloatArray, IntArray], Probabilities]
+"""(batch, samples) float32 and (batch,) int64 -> probabilities."""
+
+_PROBE_TOLERANCE = 1e-4
+_PREFERRED: dict[str, tuple[str, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("int8", "fp32")}
+_MADE_FOR = {"cuda": ("cuda", "any"), "cpu": ("cpu", "any")}
+# ONNX Runtime's exceptions have no common base but Exception.
+_ORT_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(e for e in vars(ort_errors).values() if isinstance(e, type) and issubclass(e, Exception)),
+)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A loaded model.
+
+    Attributes:
+        run: (batch, samples) and (batch,) in, probabilities out; safe to call from several threads.
+        device: ``cpu`` or ``cuda``.
+        variant: which of the bundle's variants was loaded.
+        threads: CPU threads of one run.
+    """
+
+    run: Run
+    device: str
+    variant: str
+    threads: int
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose_variant(bundle: Bundle, device: str) -> str:
+    """The bundle's variant that suits a device: the smaller ones first, where the export kept them."""
+    variants = bundle.manifest.variants
+    for name in _PREFERRED[device]:
+        if name in variants and variants[name].device in _MADE_FOR[device]:
+            return name
+    raise DeviceError(f"{bundle.path}: has no variant that runs on {device}")
+
+
+def open_session(
+    bundle: Bundle,
+    *,
+    device: DeviceChoice = "auto",
+    variant: str | None = None,
+    threads: int | None = None,
+    device_id: int = 0,
+) -> Session:
+    """Load a bundle's model and replay its probe.
+
+    Args:
+        bundle: an opened bundle.
+        device: ``auto`` takes a usable GPU, else the CPU.
+        variant: one of the bundle's ONNX variants; by default the one that suits the device.
+        threads: CPU threads of one run; by default the cores of this process.
+        device_id: which GPU.
+
+    Raises:
+        DeviceError: the device asked for cannot be used; the CPU never stands in for a GPU that was asked for.
+        BundleError: the model cannot be loaded, or does not answer as it did at export.
+    """
+    if device == "auto":
+        try:
+            return open_session(bundle, device="cuda", variant=variant, threads=threads, device_id=device_id)
+        except DeviceError:
+            device = "cpu"
+    name = variant or choose_variant(bundle, device)
+    threads = threads or available_cores()
+    session = _load(bundle.file(name), device, threads, device_id)
+    loaded = Session(_runner(session, list(bundle.manifest.targets)), device, name, threads)
+    _replay_probe(bundle, loaded)
+    return loaded
+
+
+def onnx_session(path: Path, threads: int) -> ort.InferenceSession:
+    """A bare CPU session on an ONNX file: what the harness measures everything else against.
+
+    Raises:
+        BundleError: ONNX Runtime cannot load the file.
+    """
+    return _load(path, "cpu", threads, 0)
+
+
+def _load(path: Path, device: str, threads: int, device_id: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Spinning threads of several sessions or decoders that share the cores take them from each other.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = ort.InferenceSession(str(path), options, providers=_providers(device, device_id))
+    except _ORT_ERRORS as error:
+        raise BundleError(f"{path}: ONNX Runtime cannot load it ({str(error).splitlines()[0]})") from error
+    if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
+        raise DeviceError("a GPU was asked for, but ONNX Runtime fell back to the CPU: is the extra 'serve-gpu' there?")
+    return session
+
+
+def _providers(device: str, device_id: int) -> list[str | tuple[str, dict[str, str]]]:
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in ort.get_available_providers() or not _nvidia_device():
+        raise DeviceError("a GPU was asked for, but no NVIDIA GPU is usable here (device 'cpu' needs none)")
+    ort.preload_dlls()
+    # HEURISTIC: the default search costs half a second per new shape. No TF32: answers equal the CPU's.
+    cuda = {"device_id": str(device_id), "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+    return [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
+
+
+def _nvidia_device() -> bool:
+    return os.name == "nt" or Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
+
+
+def _runner(session: ort.InferenceSession, targets: list[str]) -> Run:
+    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
+        return dict(zip(targets, session.run(targets, {WAVEFORM: waveform, LENGTH: length}), strict=True))
+
+    return run
+
+
+def _replay_probe(bundle: Bundle, session: Session) -> None:
+    """Refuse a session that does not answer as the exported model did."""
+    probe = read_probe(bundle)
+    try:
+        answers = session.run(probe.waveform, probe.length)
+    except _ORT_ERRORS as error:
+        raise BundleError(f"{bundle.path}: the model fails on its probe ({str(error).splitlines()[0]})") from error
+    tolerance = _PROBE_TOLERANCE + 2 * bundle.manifest.variants[session.variant].max_abs_diff
+    for target, expected in probe.probabilities.items():
+        difference = (
+            float(np.abs(answers[target] - expected).max(initial=0))
+            if answers[target].shape == expected.shape
+            else np.inf
+        )
+        if not difference <= tolerance:
+            raise BundleError(
+                f"{bundle.path}: on {session.device} the {session.variant} model answers its probe otherwise than "
+                f"at export ({target}: differs by {difference:.1e}, at most {tolerance:.1e} is allowed)"
+            )

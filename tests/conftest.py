@@ -1,0 +1,175 @@
+"""Fixtures that every test package shares: signals, files, a tiny bundle, and where the real recordings are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from emotions.windows import FloatArray
+
+Tone = Callable[..., FloatArray]
+WriteWav = Callable[..., Path]
+
+
+def needs(found: bool, what: str) -> None:
+    """Skip a test for want of something, or fail it where everything must be there."""
+    if found:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what}, and CI=true forbids to skip")
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def emodb4() -> Path:
+    """The real recordings: ``emodb4`` below ``EMOTIONS_TEST_DATA``."""
+    folder = Path(os.environ.get("EMOTIONS_TEST_DATA", "")) / "emodb4"
+    needs("EMOTIONS_TEST_DATA" in os.environ and folder.is_dir(), "EMOTIONS_TEST_DATA names no folder with emodb4")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tone() -> Tone:
+    """``tone(sec=1.0, hz=440.0, rate=16000)``: (samples,) float32 with an amplitude of 0.3."""
+
+    def make(sec: float = 1.0, hz: float = 440.0, rate: int = 16_000) -> FloatArray:
+        time = np.arange(round(sec * rate)) / rate
+        return (0.3 * np.sin(2 * np.pi * hz * time)).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_wav() -> WriteWav:
+    """``write_wav(path, waveform, rate=16000, subtype="PCM_16")``: the path, its folder made."""
+
+    def write(path: Path, waveform: Any, rate: int = 16_000, subtype: str = "PCM_16") -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, waveform, rate, subtype=subtype)
+        return path
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test has a cache of its own, so that none sees what another left."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("EMOTIONS_CACHE", str(folder))
+    return folder
+
+
+TINY_WINDOW = 8_000
+TINY_TARGETS = {"emotion": ["angry", "happy", "sad"], "state": ["negative", "positive"]}
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real bundle whose graph is a few operators: its answers follow the signal, window 0.5 s, two targets."""
+    return make_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+def make_tiny_bundle(path: Path) -> Path:
+    """Write the tiny bundle to ``path``."""
+    import onnx
+
+    from emotions.bundle import (
+        Manifest,
+        Probe,
+        Tensor,
+        Variant,
+        Window,
+        hash_files,
+        write_bundle,
+        write_manifest,
+        write_probe,
+    )
+    from emotions.runtime import onnx_session
+
+    with write_bundle(path) as folder:
+        onnx.save(_tiny_graph(), folder / "model.onnx")
+        session = onnx_session(folder / "model.onnx", threads=1)
+        waveform, length = _tiny_signals()
+        answers = session.run(list(TINY_TARGETS), {"waveform": waveform, "length": length})
+        write_probe(folder, Probe(waveform, length, dict(zip(TINY_TARGETS, answers, strict=True))))
+        files = hash_files(folder)
+        model = folder / "model.onnx"
+        fp32 = Variant(
+            file="model.onnx",
+            bytes=model.stat().st_size,
+            sha256=files["model.onnx"],
+            device="any",
+            max_abs_diff=0.0,
+            agreement=1.0,
+        )
+        manifest = Manifest(
+            name="tiny",
+            created=datetime.now(UTC),
+            toolkit_version="0.1.0",
+            targets=TINY_TARGETS,
+            window=Window(samples=TINY_WINDOW, hop_samples=TINY_WINDOW),
+            inputs=[
+                Tensor(name="waveform", dtype="float32", shape=("batch", TINY_WINDOW)),
+                Tensor(name="length", dtype="int64", shape=("batch",)),
+            ],
+            outputs=[
+                Tensor(name=target, dtype="float32", shape=("batch", len(labels)))
+                for target, labels in TINY_TARGETS.items()
+            ],
+            model={"model": "tiny"},
+            variants={"fp32": fp32},
+            files=files,
+        )
+        write_manifest(folder, manifest)
+    return path
+
+
+def _tiny_signals() -> tuple[FloatArray, Any]:
+    random = np.random.default_rng(0)
+    length = np.array([TINY_WINDOW, 4_000, 400], np.int64)
+    waveform = random.normal(0, 0.1, (3, TINY_WINDOW)).astype(np.float32)
+    waveform[np.arange(TINY_WINDOW) >= length[:, None]] = 0
+    return waveform, length
+
+
+def _tiny_graph() -> Any:
+    """Mean power of eight bands of the signal, scaled by its length, through one random linear layer per target."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    random = np.random.default_rng(1)
+    time = np.arange(64) / 16_000
+    basis = np.stack([np.sin(2 * np.pi * hz * time) for hz in (200, 400, 600, 900, 1300, 2000, 3000, 5000)])
+    constants = {"basis": basis[:, None].astype(np.float32) / 8, "axes": np.array([1], np.int64)}
+    nodes = [
+        helper.make_node("Unsqueeze", ["waveform", "axes"], ["channel"]),
+        helper.make_node("Conv", ["channel", "basis"], ["bands"], strides=[16]),
+        helper.make_node("Abs", ["bands"], ["power"]),
+        helper.make_node("ReduceMean", ["power", "time"], ["mean"], keepdims=0),
+        helper.make_node("Cast", ["length"], ["samples"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["samples", "axes"], ["column"]),
+        helper.make_node("Div", ["mean", "column"], ["scaled"]),
+    ]
+    constants["time"] = np.array([2], np.int64)
+    outputs = []
+    for target, labels in TINY_TARGETS.items():
+        constants[f"{target}_w"] = random.normal(0, 6e4, (8, len(labels))).astype(np.float32)
+        nodes.append(helper.make_node("MatMul", ["scaled", f"{target}_w"], [f"{target}_logits"]))
+        nodes.append(helper.make_node("Softmax", [f"{target}_logits"], [target], axis=1))
+        outputs.append(helper.make_tensor_value_info(target, TensorProto.FLOAT, ["batch", len(labels)]))
+    inputs = [
+        helper.make_tensor_value_info("waveform", TensorProto.FLOAT, ["batch", TINY_WINDOW]),
+        helper.make_tensor_value_info("length", TensorProto.INT64, ["batch"]),
+    ]
+    weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.checker.check_model(model)
+    return model

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import emotions
+from emotions.errors import AudioError, BundleError, NotFinite, Silent, TooShort
+from tests.conftest import TINY_TARGETS, Tone, WriteWav
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_bundle: Path) -> emotions.Predictor:
+    return emotions.load(tiny_bundle, device="cpu", threads=1)
+
+
+def test_every_form_of_a_clip_gives_one_answer(
+    predictor: emotions.Predictor, tone: Tone, write_wav: WriteWav, tmp_path: Path
+) -> None:
+    waveform = tone(1.3)
+    path = write_wav(tmp_path / "clip.wav", waveform, subtype="FLOAT")
+    expected = predictor.predict(waveform).probabilities
+    for form in (path, str(path), path.read_bytes(), (waveform, 16_000), waveform.astype(np.float64)):
+        assert predictor.predict(form).probabilities == expected
+
+
+def test_a_waveform_at_another_rate_is_resampled(predictor: emotions.Predictor, tone: Tone) -> None:
+    at_16 = predictor.predict(tone(1.0, 440, 16_000))
+    at_48 = predictor.predict((tone(1.0, 440, 48_000), 48_000))
+    assert at_48.probabilities["emotion"] == pytest.approx(at_16.probabilities["emotion"], abs=0.02)
+
+
+def test_a_prediction_says_what_the_windows_say(predictor: emotions.Predictor, tone: Tone) -> None:
+    prediction = predictor.predict(tone(1.3))
+    assert prediction.duration_sec == pytest.approx(1.3)
+    assert [(round(w.start, 3), round(w.end, 3)) for w in prediction.windows] == [(0, 0.5), (0.5, 1.0), (0.8, 1.3)]
+    for target, labels in TINY_TARGETS.items():
+        clip = prediction.probabilities[target]
+        assert list(clip) == labels
+        assert sum(clip.values()) == pytest.approx(1, abs=1e-5)
+        for label in labels:
+            assert clip[label] == pytest.approx(np.mean([w.probabilities[target][label] for w in prediction.windows]))
+    assert prediction.label == prediction.labels["emotion"]
+    assert prediction.confidence == prediction.probabilities["emotion"][prediction.label]
+
+
+def test_the_predictor_tells_what_it_is(predictor: emotions.Predictor) -> None:
+    for part in ("tiny@", "fp32 on cpu", "0.5 s", "angry|happy|sad"):
+        assert part in repr(predictor)
+
+
+@pytest.mark.parametrize(
+    ("clip", "error"),
+    [
+        (np.zeros(8_000, np.float32), Silent),
+        (np.ones(100, np.float32), TooShort),
+        (np.full(8_000, np.nan, np.float32), NotFinite),
+        (np.ones((2, 8_000), np.float32), AudioError),
+        (np.ones(8_000, np.int16), AudioError),
+        ((np.ones(8_000, np.float32), 0), AudioError),
+    ],
+)
+def test_a_waveform_that_cannot_be_used_is_refused(
+    predictor: emotions.Predictor, clip: np.ndarray, error: type[AudioError]
+) -> None:
+    with pytest.raises(error):
+        predictor.predict(clip)
+
+
+def test_a_missing_bundle_is_named() -> None:
+    with pytest.raises(BundleError, match="no such folder"):
+        emotions.load("bundles/none")
+
+
+def test_every_public_name_is_there() -> None:
+    assert set(emotions.__all__) == {"EmotionsError", "Prediction", "Predictor", "__version__", "load"}
+    for name in emotions.__all__:
+        assert getattr(emotions, name)
+    with pytest.raises(AttributeError, match="no attribute 'predict'"):
+        emotions.predict  # noqa: B018
+
+
+def test_loading_and_predicting_needs_no_torch(tiny_bundle: Path) -> None:
+    code = (
+        "import sys, numpy, emotions;"
+        f"p = emotions.load({str(tiny_bundle)!r}); p.predict(numpy.sin(numpy.arange(9000) / 9).astype('float32'));"
+        "print([m for m in ('torch', 'onnx', 'lightning', 'transformers', 'bentoml') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotions.bundle import Probe, read_bundle, read_probe, write_probe
+from emotions.errors import BundleError, DeviceError
+from emotions.files import sha256
+from emotions.runtime import choose_variant, open_session
+
+
+def rehash(bundle: Path, name: str) -> None:
+    path = bundle / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"][name] = sha256(bundle / name)
+    for variant in manifest["variants"].values():
+        variant["sha256"] = manifest["files"][variant["file"]]
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.fixture
+def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+
+
+def test_a_session_answers_as_the_probe_says(tiny_bundle: Path) -> None:
+    bundle = read_bundle(tiny_bundle)
+    session = open_session(bundle, device="cpu", threads=1)
+    probe = read_probe(bundle)
+    answers = session.run(probe.waveform, probe.length)
+    for target, expected in probe.probabilities.items():
+        assert np.abs(answers[target] - expected).max() < 1e-6
+    assert (session.device, session.variant, session.threads) == ("cpu", "fp32", 1)
+
+
+def test_a_model_that_answers_otherwise_than_at_export_is_refused(copy: Path) -> None:
+    probe = read_probe(read_bundle(copy))
+    wrong = {target: np.roll(values, 1, axis=1) for target, values in probe.probabilities.items()}
+    write_probe(copy, Probe(probe.waveform, probe.length, wrong))
+    rehash(copy, "probe.npz")
+    with pytest.raises(BundleError, match="answers its probe otherwise than at export"):
+        open_session(read_bundle(copy), device="cpu")
+
+
+def test_a_probe_of_nan_is_no_proof(copy: Path) -> None:
+    probe = read_probe(read_bundle(copy))
+    wrong = {target: np.full_like(values, np.nan) for target, values in probe.probabilities.items()}
+    write_probe(copy, Probe(probe.waveform, probe.length, wrong))
+    rehash(copy, "probe.npz")
+    with pytest.raises(BundleError, match="otherwise than at export"):
+        open_session(read_bundle(copy), device="cpu")
+
+
+def test_a_file_that_is_no_model_is_refused(copy: Path) -> None:
+    (copy / "model.onnx").write_bytes(b"not a graph")
+    rehash(copy, "model.onnx")
+    with pytest.raises(BundleError, match="ONNX Runtime cannot load it"):
+        open_session(read_bundle(copy), device="cpu")
+
+
+def test_the_cpu_never_stands_in_for_a_gpu_that_was_asked_for(tiny_bundle: Path) -> None:
+    if Path("/dev/nvidiactl").exists():
+        pytest.skip("this machine has an NVIDIA GPU")
+    bundle = read_bundle(tiny_bundle)
+    with pytest.raises(DeviceError, match="no NVIDIA GPU"):
+        open_session(bundle, device="cuda")
+    assert open_session(bundle, device="auto").device == "cpu"
+
+
+def test_the_variant_suits_the_device(tiny_bundle: Path) -> None:
+    bundle = read_bundle(tiny_bundle)
+    fp32 = bundle.manifest.variants["fp32"]
+    all_variants = {
+        "fp32": fp32,
+        "fp16": fp32.model_copy(update={"device": "cuda"}),
+        "int8": fp32.model_copy(update={"device": "cpu"}),
+    }
+    object.__setattr__(bundle.manifest, "variants", all_variants)
+    assert choose_variant(bundle, "cuda") == "fp16"
+    assert choose_variant(bundle, "cpu") == "int8"
+    object.__setattr__(bundle.manifest, "variants", {"fp32": fp32})
+    assert choose_variant(bundle, "cuda") == choose_variant(bundle, "cpu") == "fp32"
