@@ -16,6 +16,7 @@ from pathlib import Path
 
 from emotions import audio
 from emotions.batching import Answer, Batcher
+from emotions.containers import EXTENSIONS
 from emotions.errors import AudioError, DataError
 from emotions.predictor import Prediction, Predictor
 from emotions.runtime import available_cores
@@ -66,7 +67,7 @@ def find_files(inputs: Sequence[Path]) -> FileList:
             _add(found, InputFile(path, path.name))
         elif path.is_dir():
             for file in _walk(path):
-                if file.suffix.lower() in audio.EXTENSIONS:
+                if file.suffix.lower() in EXTENSIONS:
                     _add(found, InputFile(file, file.relative_to(path).as_posix()))
                 else:
                     skipped += 1
