@@ -11,6 +11,7 @@ import io
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -169,14 +170,12 @@ def _av(container_format: str) -> Reader:
 
 
 def _av_blocks(container: av.container.InputContainer) -> Blocks:
-    track = container.streams.audio[0]
-    layout, rate = track.codec_context.layout, track.codec_context.sample_rate
-    planar = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-    for frame in container.decode(track):
-        for part in planar.resample(frame):
-            yield _mono(part.to_ndarray())
-    for part in planar.resample(None):
-        yield _mono(part.to_ndarray())
+    context = container.streams.audio[0].codec_context
+    # Packed, not planar: PyAV's arrays of planar frames of more than 8 channels read past the end of the planes.
+    packed = av.AudioResampler(format="flt", layout=context.layout, rate=context.sample_rate)
+    frames = chain(container.decode(audio=0), (None,))
+    for part in chain.from_iterable(map(packed.resample, frames)):
+        yield _mono(part.to_ndarray().reshape(-1, context.layout.nb_channels).T)
 
 
 def _check_shape(rate: int, channels: int) -> None:

@@ -192,6 +192,21 @@ def test_a_video_without_sound_has_no_audio_track() -> None:
         audio.decode(file.getvalue())
 
 
+def test_a_recording_of_many_channels_is_averaged(tone: Tone) -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as output:
+        stream = output.add_stream("pcm_f32le", rate=16_000)
+        stream.layout = "22.2"
+        interleaved = np.repeat(tone()[:, None], 24, axis=1).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout="22.2")
+        frame.rate = 16_000
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    recording = audio.read(file.getvalue())
+    assert recording.channels == 24
+    assert np.abs(recording.waveform - tone()).max() < 1e-6
+
+
 def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         audio.decode(tmp_path / "none.wav")

@@ -1,0 +1,1 @@
+"""Bundle to answers: the service, folder inference, and the benchmark harness. Never imports torch."""

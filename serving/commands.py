@@ -1,0 +1,93 @@
+"""Commands and steps of serving. What is heavy is imported when a command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from emotions.pipeline import Context, Step
+from serving.config import SCENARIOS, BenchmarkStep, PredictStep
+from serving.serve_command import register_serve
+
+BundleOption = Annotated[
+    Path | None, typer.Option("--bundle", metavar="DIR", help="The bundle; by default the newest in ./bundles.")
+]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default one a core.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``predict``, ``serve`` and ``benchmark`` to the command line."""
+    app.command()(predict)
+    register_serve(app)
+    app.command()(benchmark)
+
+
+def predict(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Recordings, or folders of them.")],
+    output: Annotated[Path, typer.Option(metavar="TABLE", help="Table to write: .csv, .jsonl or .parquet.")],
+    bundle: BundleOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that is there already.")] = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Classify recordings into a table. Exit code 1: some files failed, each is a row with its error."""
+    from serving.predict import Options, predict_to_table
+
+    options = Options(overwrite=overwrite, device=device, threads=threads, quiet=quiet)
+    totals = predict_to_table(inputs, bundle or _newest(Path()), output, options)
+    if totals.errors:
+        raise typer.Exit(1)
+
+
+def benchmark(
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write report.json to.")],
+    bundle: BundleOption = None,
+    data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Recordings; by default synthetic.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A shorter measurement.")] = False,
+    threads: Threads = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the synthetic recordings.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Measure how fast a bundle answers: the bare model, a folder, the service."""
+    from serving.benchmark.runner import Plan, benchmark_to_report
+
+    where = bundle or _newest(Path())
+    benchmark_to_report(Plan(where, output, data, SCENARIOS, quick=quick, threads=threads, seed=seed, quiet=quiet))
+
+
+def _newest(root: Path) -> Path:
+    from emotions.bundle import newest_bundle
+
+    return newest_bundle(root / "bundles")
+
+
+def _bundle(named: str | None, context: Context) -> Path:
+    """The bundle of a step: the one it names, else the one just exported, else the newest."""
+    return context.root / named if named else context.last_bundle or _newest(context.root)
+
+
+def _predict(step: PredictStep, context: Context) -> None:
+    from serving.predict import Options, predict_to_table
+
+    inputs = [context.root / name for name in step.inputs]
+    options = Options(overwrite=step.overwrite, quiet=context.quiet)
+    predict_to_table(inputs, _bundle(step.bundle, context), context.root.joinpath(*step.output), options)
+
+
+def _benchmark(step: BenchmarkStep, context: Context) -> None:
+    from serving.benchmark.runner import Plan, benchmark_to_report
+
+    bundle, output = _bundle(step.bundle, context), context.root.joinpath(*step.output)
+    data = context.root / step.data if step.data else None
+    benchmark_to_report(
+        Plan(bundle, output, data, step.scenarios, quick=step.quick, seed=context.seed, quiet=context.quiet)
+    )
+
+
+PREDICT = Step(PredictStep, _predict)
+BENCHMARK = Step(BenchmarkStep, _benchmark)

@@ -1,0 +1,49 @@
+"""The ``predict`` and ``benchmark`` steps of a pipeline file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from emotions.schema import StepConfig
+
+Scenario = Literal["session", "folder", "service"]
+"""Layers that the harness measures, from the bare model outwards."""
+SCENARIOS: tuple[Scenario, ...] = ("session", "folder", "service")
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Texts = Annotated[list[Text], Field(min_length=1), BeforeValidator(_as_list, json_schema_input_type=Text | list[Text])]
+
+
+class PredictStep(StepConfig):
+    """Classify recordings into a table."""
+
+    type: Literal["predict"] = "predict"
+    inputs: Texts = Field(description="Recordings, or folders that are searched for them.")
+    bundle: Text | None = Field(
+        default=None, description="The bundle; by default the one just exported, else the newest in bundles."
+    )
+    output: Texts = Field(description="The table: .csv, .jsonl or .parquet; a list of folder names is joined.")
+    overwrite: bool = Field(default=False, description="Replace a table that is there already.")
+
+
+class BenchmarkStep(StepConfig):
+    """Measure how fast a bundle answers, layer by layer."""
+
+    type: Literal["benchmark"] = "benchmark"
+    bundle: Text | None = Field(
+        default=None, description="The bundle; by default the one just exported, else the newest in bundles."
+    )
+    data: Text | None = Field(default=None, description="Folder of recordings; by default synthetic ones are made.")
+    output: Texts = Field(description="Folder of the report; a list of folder names is joined.")
+    scenarios: Annotated[list[Scenario], Field(min_length=1)] = Field(
+        default=[*SCENARIOS], description="Layers to measure; the bare session always is, as what they compare with."
+    )
+    quick: bool = Field(default=False, description="A shorter measurement, to see that everything works.")

@@ -1,0 +1,115 @@
+"""What stands between a request and the model: a pool that decodes, and the batcher that all requests share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import soundfile
+
+from emotions import audio
+from emotions.batching import Batcher
+from emotions.predictor import Prediction, Predictor
+from emotions.windows import Windows
+from serving.errors import RequestError
+from serving.settings import Settings
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A prediction and where its time went, in seconds.
+
+    Attributes:
+        prediction: what the model says.
+        decode_sec: decoding, resampling and cutting into windows.
+        queue_sec: waiting, for a decoding thread and for the model.
+        inference_sec: in the model, with the batches it shared.
+    """
+
+    prediction: Prediction
+    decode_sec: float
+    queue_sec: float
+    inference_sec: float
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    windows: Windows
+    waited_sec: float
+    decode_sec: float
+
+
+class Engine:
+    """A loaded model with its queue, in one worker process. Belongs to one event loop; close it at the end."""
+
+    def __init__(self, predictor: Predictor, settings: Settings) -> None:
+        self.predictor = predictor
+        self.settings = settings
+        self.max_batch = settings.batch_limit(predictor.session.device)
+        self._in_flight = 0
+        self._decoders = ThreadPoolExecutor(settings.decode_threads or settings.cores, thread_name_prefix="decode")
+        self._batcher = Batcher(predictor.session.run, max_batch=self.max_batch, max_queue_sec=settings.max_queue_sec)
+
+    def warm_up(self) -> None:
+        """Decode once, and run the model for each batch size whose first run is slow: on a GPU all powers of two."""
+        recording = io.BytesIO()
+        soundfile.write(recording, np.linspace(-0.5, 0.5, 8000), 8000, format="WAV")
+        recording.seek(0)
+        self._prepare(recording, time.perf_counter())
+        sizes = [1]
+        while self.predictor.session.device == "cuda" and sizes[-1] * 2 <= self.max_batch:
+            sizes.append(sizes[-1] * 2)
+        samples = self.predictor.manifest.window.samples
+        for size in sizes:
+            self.predictor.session.run(np.zeros((size, samples), np.float32), np.full(size, samples, np.int64))
+
+    @contextlib.contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Count a request as in flight.
+
+        Raises:
+            RequestError: as many as allowed are in flight already.
+        """
+        if self._in_flight >= self.settings.max_in_flight:
+            message = f"{self._in_flight} requests are in flight already; try again later"
+            raise RequestError(429, "too_many_requests", message, retry=True)
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+
+    async def classify(self, source: IO[bytes] | Path) -> Classified:
+        """Classify one recording, a file or the path of one; cancelling takes it out of the queue.
+
+        Raises:
+            AudioError: the recording cannot be used.
+            Overloaded: too much audio is waiting.
+        """
+        loop = asyncio.get_running_loop()
+        prepared = await loop.run_in_executor(self._decoders, self._prepare, source, time.perf_counter())
+        answer = await asyncio.wrap_future(self._batcher.submit(prepared.windows))
+        prediction = self.predictor.prediction(prepared.windows, answer.probabilities)
+        queue_sec = prepared.waited_sec + answer.queue_sec
+        return Classified(prediction, prepared.decode_sec, queue_sec, answer.inference_sec)
+
+    def _prepare(self, source: IO[bytes] | Path, submitted: float) -> _Prepared:
+        started = time.perf_counter()
+        # A recording is held in memory as a whole only here, so in as many copies as there are threads.
+        content = source if isinstance(source, Path) else source.read()
+        waveform = audio.decode(content, max_sec=self.settings.max_seconds)
+        windows = self.predictor.split(waveform)
+        return _Prepared(windows, started - submitted, time.perf_counter() - started)
+
+    def close(self) -> None:
+        """Finish what is queued and stop the threads."""
+        self._decoders.shutdown(wait=True, cancel_futures=True)
+        self._batcher.close()

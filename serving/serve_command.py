@@ -1,0 +1,44 @@
+"""``emotions serve``: a thin wrapper of ``bentoml serve``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TARGET = "serving.service:EmotionService"
+
+
+def register_serve(app: typer.Typer) -> None:
+    """Add ``serve`` to the command line."""
+    app.command("serve")(serve)
+
+
+def serve(
+    bundle: Annotated[Path | None, typer.Option(help="Bundle to serve; by default the newest in ./bundles.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes, each with its own model.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of one run of the model.")] = None,
+) -> None:
+    """Serve a bundle over HTTP: POST /v1/predict. Further settings are environment variables EMOTIONS_*."""
+    from emotions.bundle import read_bundle
+    from emotions.errors import MissingExtra
+    from serving.settings import read_settings
+    from serving.startup import find_bundle
+
+    if find_spec("bentoml") is None:
+        raise MissingExtra("serve", "bentoml")
+    options = {"BUNDLE": bundle, "WORKERS": workers, "DEVICE": device, "THREADS": threads}
+    given = {f"EMOTIONS_{name}": str(value) for name, value in options.items() if value is not None}
+    environment = {"BENTOML_DO_NOT_TRACK": "True", **os.environ, **given}
+    opened = read_bundle(find_bundle(read_settings(environment)))
+    environment["EMOTIONS_BUNDLE"] = str(opened.path)
+    address = "127.0.0.1" if host == "localhost" else host
+    command = [sys.executable, "-m", "bentoml", "serve", TARGET, "--host", address, "--port", str(port)]
+    os.execve(sys.executable, command, environment)  # noqa: S606  # becomes the server: signals reach it directly

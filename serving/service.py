@@ -1,0 +1,120 @@
+"""The service: ``bentoml serve serving.service:EmotionService``, or ``emotions serve --bundle B``.
+
+Serves the bundle that ``EMOTIONS_BUNDLE`` names, else the newest one in ``./bundles``; ``serving.settings`` lists what
+else can be set. Listens on 127.0.0.1:3000 unless told otherwise. The work is done by ``serving.routes``, a Starlette
+application that BentoML mounts: twice as fast as its own API methods and its batcher.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import bentoml
+from bentoml._internal.utils.analytics import usage_stats
+from bentoml.exceptions import BentoMLException
+from starlette.requests import Request
+
+from emotions.errors import EmotionsError
+from serving.engine import Engine
+from serving.middleware import Envelope
+from serving.routes import Routes, prediction_body
+from serving.settings import Settings, read_settings
+from serving.startup import BUNDLE_VARIABLE, check, open_predictor
+
+logger = logging.getLogger("bentoml.emotions")
+
+# BentoML reads the variable once, before it imports us: the answer that it remembers is dropped.
+os.environ.setdefault(usage_stats.BENTOML_DO_NOT_TRACK, "True")
+usage_stats.do_not_track.cache_clear()
+
+
+def _settings() -> Settings:
+    try:
+        return read_settings(os.environ)
+    except EmotionsError as error:
+        raise BentoMLException(str(error)) from error
+
+
+SETTINGS = _settings()
+ROUTES = Routes()
+
+
+class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not typed
+    """What BentoML's own API takes: one file."""
+
+    file: Path
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: Any) -> Upload:  # noqa: ARG003  # BentoML's signature
+        """Leave the request unread: our reader counts its bytes, and a client's mistake is no traceback in the log."""
+        unread: Upload = cls.model_construct(file=request)
+        return unread
+
+
+@bentoml.service(
+    http={"host": "127.0.0.1", "port": 3000},
+    workers=SETTINGS.workers,
+    # Ours strikes first; this one is for whatever ours does not cover.
+    traffic={"timeout": SETTINGS.timeout_sec + 5},
+)
+@bentoml.asgi_app(ROUTES.app(), path="/", name="routes")
+class EmotionService:
+    """Speech emotion recognition: a recording in, probabilities for each label out."""
+
+    def __init__(self) -> None:
+        try:
+            predictor = open_predictor(SETTINGS)
+        except EmotionsError as error:
+            # The start-up check passed, so that this is an accident; a worker that ends here is started again for ever.
+            logger.error("cannot load the bundle: %s", error)
+            return
+        engine = Engine(predictor, SETTINGS)
+        engine.warm_up()
+        ROUTES.engine = engine
+        logger.info("serving %r", predictor)
+
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
+    @staticmethod
+    def check_bundle() -> None:
+        """Refuse to start on a bundle that does not load; runs once, in the parent of the workers."""
+        try:
+            os.environ[BUNDLE_VARIABLE] = str(check(SETTINGS))
+        except EmotionsError as error:
+            raise BentoMLException(str(error)) from error
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    def settle(self) -> None:
+        """Take what was made at start-up out of garbage collection, whose full passes would stall requests."""
+        gc.collect()
+        gc.freeze()
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def close(self) -> None:
+        """Stop the engine."""
+        engine, ROUTES.engine = ROUTES.engine, None
+        if engine is not None:
+            engine.close()
+
+    async def __is_ready__(self) -> bool:
+        return ROUTES.engine is not None
+
+    @bentoml.api(route="/predict", input_spec=Upload)  # type: ignore[untyped-decorator]
+    async def predict(self, file: Path) -> dict[str, Any]:
+        """Classify one recording: BentoML's own API, for its clients and its Swagger page; else as ``/v1/predict``."""
+        if isinstance(file, Request):
+            return await ROUTES.predict(file)  # type: ignore[return-value]  # BentoML takes a response as it is
+        if ROUTES.engine is None:
+            raise BentoMLException("the service is not ready")
+        started = time.perf_counter()
+        classified = await ROUTES.engine.classify(file)
+        total_sec = time.perf_counter() - started
+        return prediction_body(classified, ROUTES.engine, uuid.uuid4().hex, total_sec, windows=False)
+
+
+EmotionService.add_asgi_middleware(Envelope)  # type: ignore[attr-defined]

@@ -1,0 +1,77 @@
+"""What an operator can set: environment variables ``EMOTIONS_*``, all of them checked at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from emotions.errors import ConfigError, Fault
+from emotions.runtime import DeviceChoice, available_cores
+
+PREFIX = "EMOTIONS_"
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseModel):
+    """The service's settings; each is read from the variable of its name in capitals, ``EMOTIONS_MAX_BATCH`` and so on.
+
+    Attributes:
+        bundle: the bundle to serve; None for the newest in ``bundles``.
+        device: where the model runs; ``auto`` takes a usable GPU, else the CPU.
+        threads: CPU threads of one run of the model; None shares the cores among the workers.
+        max_batch: most windows in one batch; None for 64 on a GPU and 16 on a CPU.
+        max_bytes: largest upload, in bytes.
+        max_seconds: longest recording, in seconds.
+        max_queue_sec: most seconds of audio that wait for the model in one worker.
+        max_in_flight: most requests in one worker; one more is answered with 429.
+        timeout_sec: seconds that a request may take, upload included.
+        workers: processes, each with its own model.
+        decode_threads: recordings that one worker decodes at a time; None for one a core.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundle: Path | None = None
+    device: DeviceChoice = "auto"
+    threads: Count | None = None
+    max_batch: Count | None = None
+    max_bytes: Annotated[int, Field(ge=1)] = 32 << 20
+    max_seconds: Seconds = 600.0
+    max_queue_sec: Seconds = 3600.0
+    max_in_flight: Count = 256
+    timeout_sec: Seconds = 30.0
+    workers: Count = 1
+    decode_threads: Count | None = None
+
+    @property
+    def cores(self) -> int:
+        """CPU cores for each worker."""
+        return max(1, available_cores() // self.workers)
+
+    def batch_limit(self, device: str) -> int:
+        """Most windows in one batch on ``device``."""
+        return self.max_batch or (64 if device == "cuda" else 16)
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Settings from an environment; an empty variable counts as not set.
+
+    Raises:
+        ConfigError: values that are not allowed, each named by its variable.
+    """
+    variables = {name: f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    given = {name: environment[variable] for name, variable in variables.items() if environment.get(variable)}
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        raise ConfigError("the service's settings:", [_fault(fault, variables) for fault in error.errors()]) from error
+
+
+def _fault(fault: Any, variables: Mapping[str, str]) -> Fault:
+    message = str(fault["msg"])
+    return Fault(variables[str(fault["loc"][0])], f"got {fault['input']!r}", message[:1].lower() + message[1:])

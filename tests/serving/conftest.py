@@ -1,0 +1,105 @@
+"""The routes without a server: a real model and batcher behind an ASGI transport."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import soundfile
+
+import emotions
+from emotions.predictor import Predictor
+from emotions.runtime import Run
+from emotions.windows import FloatArray
+from serving.engine import Engine
+from serving.middleware import Envelope
+from serving.routes import Routes
+from serving.settings import Settings
+from tests.conftest import Tone
+
+
+class Service:
+    """The routes of one worker, called in process."""
+
+    def __init__(self, predictor: Predictor, settings: Settings) -> None:
+        self.routes = Routes()
+        self.routes.engine = self.engine = Engine(predictor, settings)
+        self.app = Envelope(self.routes.app())
+
+    def client(self) -> httpx.AsyncClient:
+        """A client; use it in an event loop."""
+        return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://service")
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """One request, in an event loop of its own."""
+
+        async def send() -> httpx.Response:
+            async with self.client() as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(send())
+
+    def post(self, content: Any, path: str = "/v1/predict", **options: Any) -> httpx.Response:
+        """Post a raw body."""
+        return self.request("POST", path, content=content, **options)
+
+
+StartService = Callable[..., Service]
+
+
+@pytest.fixture(scope="session")
+def predictor(tiny_bundle: Path) -> Predictor:
+    return emotions.load(tiny_bundle, device="cpu", threads=1)
+
+
+@pytest.fixture
+def start(predictor: Predictor) -> Iterator[StartService]:
+    """``start(run=None, **settings)``: a service, closed after the test; ``run`` takes the model's place."""
+    started: list[Service] = []
+
+    def make(run: Run | None = None, **settings: Any) -> Service:
+        session = replace(predictor.session, run=run or predictor.session.run)
+        started.append(Service(Predictor(predictor.bundle, session), Settings(**settings)))
+        return started[-1]
+
+    yield make
+    for service in started:
+        service.engine.close()
+
+
+@pytest.fixture
+def service(start: StartService) -> Service:
+    return start()
+
+
+@pytest.fixture(scope="session")
+def wav_bytes() -> Callable[..., bytes]:
+    """``wav_bytes(waveform, rate=16000, subtype="FLOAT")``: a WAV file's bytes."""
+
+    def make(waveform: FloatArray, rate: int = 16_000, subtype: str = "FLOAT") -> bytes:
+        file = io.BytesIO()
+        soundfile.write(file, waveform, rate, format="WAV", subtype=subtype)
+        return file.getvalue()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def clip(tone: Tone, wav_bytes: Callable[..., bytes]) -> bytes:
+    """A WAV file of 1.2 s: three windows."""
+    return wav_bytes(tone(1.2))
+
+
+def error_of(response: httpx.Response) -> tuple[int, str]:
+    """Status and code of an error response, whose form is checked."""
+    body = response.json()
+    assert set(body) == {"error", "request_id"}
+    assert set(body["error"]) == {"code", "message"}
+    assert body["request_id"] == response.headers["x-request-id"]
+    return response.status_code, body["error"]["code"]

@@ -1,0 +1,70 @@
+"""``emotions serve`` becomes ``bentoml serve``: what it checks before, and what it runs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from emotions.errors import BundleError, ConfigError
+from serving.serve_command import register_serve
+
+
+@pytest.fixture
+def executed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the process was replaced with: the one thing that a test cannot let happen."""
+    calls: list[Any] = []
+    monkeypatch.setattr("os.execve", lambda *arguments: calls.append(arguments))
+    for name in ("EMOTIONS_BUNDLE", "EMOTIONS_DEVICE", "EMOTIONS_WORKERS", "EMOTIONS_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    return calls
+
+
+def serve(*arguments: str) -> BaseException | None:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    register_serve(app)
+    return CliRunner().invoke(app, ["serve", *arguments]).exception
+
+
+def test_options_become_variables_and_the_service_listens_on_loopback(executed: list[Any], tiny_bundle: Path) -> None:
+    options = ["--workers", "2", "--device", "cpu", "--threads", "3", "--port", "8000"]
+    assert serve("--bundle", str(tiny_bundle), *options) is None
+    ((_, command, environment),) = executed
+    assert command[1:] == [
+        *("-m", "bentoml", "serve", "serving.service:EmotionService"),
+        *("--host", "127.0.0.1", "--port", "8000"),
+    ]
+    given = {name: environment.get(f"EMOTIONS_{name}") for name in ("BUNDLE", "WORKERS", "DEVICE", "THREADS")}
+    assert given == {"BUNDLE": str(tiny_bundle.resolve()), "WORKERS": "2", "DEVICE": "cpu", "THREADS": "3"}
+    assert environment["BENTOML_DO_NOT_TRACK"] == "True"
+
+
+def test_a_name_for_loopback_is_an_address_for_bentoml(executed: list[Any], tiny_bundle: Path) -> None:
+    assert serve("--bundle", str(tiny_bundle), "--host", "localhost") is None
+    assert executed[0][1][-4:-2] == ["--host", "127.0.0.1"]
+
+
+def test_without_a_bundle_the_newest_is_served(
+    executed: list[Any], tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_bundle, tmp_path / "bundles" / "mine")
+    monkeypatch.chdir(tmp_path)
+    assert serve() is None
+    assert executed[0][2]["EMOTIONS_BUNDLE"] == str(tmp_path / "bundles" / "mine")
+
+
+def test_mistakes_are_told_before_a_server_is_started(
+    executed: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(serve(), BundleError)
+    assert isinstance(serve("--bundle", "nowhere"), BundleError)
+    wrong_device = serve("--bundle", str(tiny_bundle), "--device", "tpu")
+    assert isinstance(wrong_device, ConfigError)
+    assert "EMOTIONS_DEVICE" in str(wrong_device)
+    assert executed == []
