@@ -1,0 +1,1 @@
+"""A pipeline file and recordings to a trained model in a run folder."""

@@ -1,0 +1,1 @@
+"""Data: a folder of recordings to clips, splits, cached waveforms and windows."""

@@ -1,0 +1,185 @@
+"""Check: what is in a dataset, and everything in it that will get in the way of training."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+
+from emotions.runtime import available_cores
+from training.config import DatasetConfig
+from training.data.cache import Facts, WaveformCache
+from training.data.clips import Clip, ClipTable, gather_clips
+from training.data.faults import Faults, printable, some
+
+T = TypeVar("T", int, str)
+
+CLIPPED_SHARE = 0.001
+"""A clip is clipped when more than this share of its samples is at full scale."""
+
+_SECTIONS = {"too_short": "too short", "silent": "silent"}
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a dataset holds.
+
+    Attributes:
+        where: the dataset's folder.
+        clips: clips that its labels speak of and whose recording is there.
+        hours: how long the clips last that can be decoded.
+        labels: clips per label of each target.
+        speakers: clips per speaker; empty where speakers are unknown.
+        rates, channels: clips per rate (Hz) and per number of channels, as recorded.
+        durations: seconds of the shortest, the median and the longest clip.
+        bad: kind (``unreadable``, ``silent``, ``too short``) to clips that cannot be used, with the reason.
+        clipped: clips with more than ``CLIPPED_SHARE`` of their samples at full scale.
+        duplicates: groups of clips that sound exactly the same.
+        faults: faults of the labels: missing clips, rows without a label, ...
+        warnings: what does not stop training but makes its figures doubtful.
+    """
+
+    where: str
+    clips: int
+    hours: float
+    labels: Mapping[str, Mapping[str, int]]
+    speakers: Mapping[str, int]
+    rates: Mapping[int, int]
+    channels: Mapping[int, int]
+    durations: tuple[float, float, float]
+    bad: Mapping[str, Sequence[str]]
+    clipped: Sequence[str]
+    duplicates: Sequence[Sequence[str]]
+    faults: Sequence[str]
+    warnings: Sequence[str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every clip can be used."""
+        return not self.bad and not self.faults
+
+    def __str__(self) -> str:
+        rows = [*self._holdings(), *self._troubles()]
+        width = max(len(name) for name, _ in rows)
+        return "\n".join([self.where, *(f"  {name:<{width}}  {value}".rstrip() for name, value in rows)])
+
+    def _holdings(self) -> list[tuple[str, str]]:
+        shortest, middle, longest = self.durations
+        rows = [("clips", str(self.clips)), ("hours", f"{self.hours:.2f}")]
+        rows += [(target, _counted(counts)) for target, counts in self.labels.items()]
+        rows.append(("speakers", f"{len(self.speakers)}: {_counted(self.speakers)}" if self.speakers else "unknown"))
+        rows.append(("sample rates", _counted(self.rates, " Hz")))
+        rows.append(("channels", _counted(self.channels)))
+        rows.append(("duration", f"{shortest:.2f} s shortest, {middle:.2f} s median, {longest:.2f} s longest"))
+        return rows
+
+    def _troubles(self) -> list[tuple[str, str]]:
+        rows = [(kind, f"{len(names)}: {some(names)}") for kind, names in self.bad.items()]
+        if self.clipped:
+            rows.append(("clipped", f"{len(self.clipped)}: {some(self.clipped)}"))
+        rows += [("duplicates", " = ".join(group)) for group in self.duplicates[:5]]
+        if len(self.duplicates) > 5:
+            rows.append(("duplicates", f"and {len(self.duplicates) - 5} more groups"))
+        rows += [("fault", line) for line in self.faults]
+        rows += [("warning", line) for line in self.warnings]
+        return rows or [("verdict", "nothing wrong")]
+
+
+def check_path(path: Path, format: str = "auto", config: DatasetConfig | None = None) -> str:  # noqa: A002
+    """Check the dataset at a path; the report as aligned text.
+
+    Args:
+        path: a folder or a file, as ``dataset.path`` takes it.
+        format: its layout.
+        config: the other keys of a ``dataset``; its path and format are replaced.
+
+    Raises:
+        DataError: there is no dataset at ``path``, or nothing in it names a target.
+    """
+    base = config or DatasetConfig()
+    faults = Faults()
+    table = gather_clips(base.model_copy(update={"path": str(path), "format": format}), Path.cwd(), faults)
+    return str(check_dataset(table, WaveformCache(), faults))
+
+
+def check_dataset(table: ClipTable, cache: WaveformCache, faults: Faults | None = None) -> CheckReport:
+    """Decode every clip of a dataset and say what there is; a bad file is listed, never the end of the check.
+
+    Args:
+        table: the clips.
+        cache: where decoded clips are kept, so that training starts at once afterwards.
+        faults: what was wrong when the table was read.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+    facts = cache.prepare(table.clips, available_cores())
+    heard = [fact for fact in facts if fact.rate]
+    seconds = sorted(fact.duration_sec for fact in heard) or [0.0]
+    pairs = list(zip(table.clips, facts, strict=True))
+    return CheckReport(
+        where=str(table.root),
+        clips=len(table),
+        hours=sum(seconds) / 3600,
+        labels={target: table.counts(target) for target in table.targets},
+        speakers=_count(clip.speaker for clip in table.clips if clip.speaker),
+        rates=_count(fact.rate for fact in heard),
+        channels=_count(fact.channels for fact in heard),
+        durations=(seconds[0], median(seconds), seconds[-1]),
+        bad=_bad(pairs),
+        clipped=[_called(clip) for clip, fact in pairs if fact.clipped > CLIPPED_SHARE],
+        duplicates=_duplicates(pairs),
+        faults=faults.lines() if faults else [],
+        warnings=list(_warnings(table, pairs)),
+    )
+
+
+def _called(clip: Clip) -> str:
+    times = "" if clip.start is None and clip.end is None else f" [{clip.start or 0:g}-{clip.end or '...'} s]"
+    return printable(clip.name) + times
+
+
+def _counted(counts: Mapping[str, int] | Mapping[int, int], unit: str = "") -> str:
+    return ", ".join(f"{printable(str(name))}{unit} ({count})" for name, count in counts.items()) or "none"
+
+
+def _count(values: Iterable[T]) -> dict[T, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def _bad(pairs: Sequence[tuple[Clip, Facts]]) -> dict[str, list[str]]:
+    bad: defaultdict[str, list[str]] = defaultdict(list)
+    for clip, fact in pairs:
+        if fact.error:
+            kind = _SECTIONS.get(str(fact.error_code), "unreadable")
+            bad[kind].append(f"{_called(clip)} ({fact.error})")
+    return dict(bad)
+
+
+def _duplicates(pairs: Sequence[tuple[Clip, Facts]]) -> list[list[str]]:
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for clip, fact in pairs:
+        if fact.sha256:
+            alike[fact.sha256].append(_called(clip))
+    return [names for names in alike.values() if len(names) > 1]
+
+
+def _warnings(table: ClipTable, pairs: Sequence[tuple[Clip, Facts]]) -> Iterator[str]:
+    if not any(clip.speaker for clip in table.clips):
+        yield "speakers are unknown, so splits are by recording: give dataset.speaker a column or a pattern"
+    for target in table.targets:
+        if len(table.labels(target)) < 2:
+            yield f"{target} has fewer than two classes"
+        for label in table.labels(target):
+            who = {clip.speaker for clip in table.clips if clip.labels.get(target) == label}
+            if len(who) == 1 and None not in who:
+                yield f"{target} {label!r} has clips of one speaker only: it cannot be learnt and tested"
+    labels: defaultdict[str, set[str]] = defaultdict(set)
+    for clip, fact in pairs:
+        labels[fact.sha256].add(str(sorted(clip.labels.items())))
+    contrary = sum(len(each) > 1 for sha256, each in labels.items() if sha256)
+    if contrary:
+        yield f"{contrary} groups of duplicates have labels that contradict each other"

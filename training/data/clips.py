@@ -1,0 +1,223 @@
+"""Clips: a dataset in any layout to one table of labelled clips."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from emotions.bundle import RESERVED_NAMES
+from emotions.errors import DataError
+from training.config import DatasetConfig
+from training.data.faults import Faults, printable, some
+from training.data.fields import recordings, speakers
+from training.data.readers import Entry, read_entries
+from training.data.sources import Source, locate
+
+_HEAD_BYTES = 1 << 16
+_STRUCTURE = frozenset({"start", "end", "split"})
+
+_TWICE = "clip stands twice (remove one of the rows)"
+_BAD_TIME = "start or end is not a number of seconds"
+_NO_TIME_LEFT = "start is not before end, or is negative"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled piece of a recording.
+
+    Attributes:
+        file: where the recording lies.
+        name: POSIX path relative to the dataset's folder, or absolute where the recording lies elsewhere.
+        start: first second of the clip in the recording; None means its beginning.
+        end: last second of the clip; None means the recording's end.
+        labels: target to label, only the targets that the clip has.
+        speaker: who speaks, where the dataset says so.
+        recording: clips of one recording share this.
+        split: the part of a predefined split, as the dataset writes it.
+        columns: every other column of the dataset.
+    """
+
+    file: Path
+    name: str
+    start: float | None
+    end: float | None
+    labels: Mapping[str, str]
+    speaker: str | None
+    recording: str
+    split: str | None
+    columns: Mapping[str, str]
+
+    @property
+    def identity(self) -> str:
+        """What tells this clip from every other of its dataset, as ASCII text."""
+        return json.dumps([self.name, self.start, self.end])
+
+
+@dataclass(frozen=True)
+class ClipTable:
+    """A dataset.
+
+    Attributes:
+        root: the folder that clip names are relative to.
+        clips: the clips, in the dataset's order.
+        targets: what the clips are labelled for; the first one is the main one.
+        license: terms under which the recordings were published, if the config says so.
+    """
+
+    root: Path
+    clips: tuple[Clip, ...]
+    targets: tuple[str, ...]
+    license: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def labels(self, target: str) -> tuple[str, ...]:
+        """The labels of a target in output order: sorted by code point."""
+        return tuple(sorted({clip.labels[target] for clip in self.clips if target in clip.labels}))
+
+    def counts(self, target: str) -> dict[str, int]:
+        """Clips per label of a target, in output order."""
+        counted = Counter(clip.labels[target] for clip in self.clips if target in clip.labels)
+        return {label: counted[label] for label in self.labels(target)}
+
+    def select(self, indices: Iterable[int]) -> ClipTable:
+        """The same dataset with only the clips at ``indices``."""
+        return ClipTable(self.root, tuple(self.clips[index] for index in indices), self.targets, self.license)
+
+    def check_labels(self) -> None:
+        """Make sure that there is something to tell apart.
+
+        Raises:
+            DataError: a target has fewer than two classes.
+        """
+        for target in self.targets:
+            labels = self.labels(target)
+            if len(labels) < 2:
+                found = f"all clips are {labels[0]!r}" if labels else "no clip has one"
+                raise DataError(f"{self.root}: {target!r} needs at least two classes, {found}")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 over what the clips say and hold, whatever their order, names and place.
+
+        Labels, speakers, split, times, sizes and the first 64 KiB of each recording count.
+
+        Raises:
+            DataError: a recording cannot be read.
+        """
+        heads = {file: _head(file) for file in {clip.file for clip in self.clips}}
+        rows = sorted(
+            json.dumps(
+                [heads[clip.file], clip.start, clip.end, dict(sorted(clip.labels.items())), clip.speaker, clip.split]
+            )
+            for clip in self.clips
+        )
+        return hashlib.sha256("\n".join([*self.targets, *rows]).encode()).hexdigest()
+
+
+def _head(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            digest = hashlib.sha256(stream.read(_HEAD_BYTES)).hexdigest()
+        return f"{file.stat().st_size}:{digest}"
+    except OSError as error:
+        raise DataError(f"{printable(str(file))}: cannot be read ({error.strerror})") from error
+
+
+def read_clips(config: DatasetConfig, root: Path) -> ClipTable:
+    """Read a dataset in any of the three layouts.
+
+    Args:
+        config: what to read and how.
+        root: what a relative ``config.path`` starts from.
+
+    Raises:
+        DataError: there is no dataset, or something in it is wrong; all faults at once, the first few by name.
+    """
+    faults = Faults()
+    table = gather_clips(config, root, faults)
+    faults.raise_for(str(table.root))
+    table.check_labels()
+    return table
+
+
+def gather_clips(config: DatasetConfig, root: Path, faults: Faults) -> ClipTable:
+    """Read a dataset as ``read_clips`` does, but leave out clips that are wrong and note them in ``faults``.
+
+    Raises:
+        DataError: there is no dataset, or it lacks a column that the config names.
+    """
+    source = locate(config, root)
+    entries = read_entries(source, config.target, faults)
+    if not entries:
+        faults.raise_for(str(source.path))
+        raise DataError(f"{source.path}: holds no recordings")
+    targets = _targets(config, source, entries)
+    who = speakers(config.speaker, entries, faults)
+    origin = recordings(config.recording, entries, faults)
+    described = zip(entries, who, origin, strict=True)
+    made = [_clip(entry, targets, speaker, recording, faults) for entry, speaker, recording in described]
+    clips = _unique([clip for clip in made if clip is not None], faults)
+    return ClipTable(source.root, clips, targets, config.license)
+
+
+def _clip(entry: Entry, targets: Sequence[str], speaker: str | None, recording: str, faults: Faults) -> Clip | None:
+    columns = entry.columns
+    labels = {target: columns[target] for target in targets if target in columns}
+    times = _times(entry, faults)
+    if not labels:
+        faults.add(f"clip has no label (fill in {' or '.join(targets)}, or remove the row)", entry.name)
+    if times is None or not labels:
+        return None
+    others = {name: value for name, value in columns.items() if name not in _STRUCTURE and name not in labels}
+    return Clip(entry.file, entry.name, *times, labels, speaker, recording, columns.get("split"), others)
+
+
+def _times(entry: Entry, faults: Faults) -> tuple[float | None, float | None] | None:
+    try:
+        start, end = (float(entry.columns[key]) if key in entry.columns else None for key in ("start", "end"))
+    except ValueError:
+        faults.add(_BAD_TIME, entry.name)
+        return None
+    if not all(math.isfinite(second) for second in (start, end) if second is not None):
+        faults.add(_BAD_TIME, entry.name)
+        return None
+    if (start or 0.0) < 0 or (end is not None and end <= (start or 0.0)):
+        faults.add(_NO_TIME_LEFT, entry.name)
+        return None
+    return start, end
+
+
+def _unique(clips: Sequence[Clip], faults: Faults) -> tuple[Clip, ...]:
+    seen: set[str] = set()
+    for clip in clips:
+        if clip.identity in seen:
+            faults.add(_TWICE, clip.name)
+        seen.add(clip.identity)
+    return tuple({clip.identity: clip for clip in reversed(clips)}.values())[::-1]
+
+
+def _targets(config: DatasetConfig, source: Source, entries: Sequence[Entry]) -> tuple[str, ...]:
+    columns = sorted({column for entry in entries for column in entry.columns})
+    wanted = config.targets or [name for name in dict.fromkeys([config.target, "state"]) if name in columns]
+    missing = [name for name in wanted if name not in columns]
+    if missing or not wanted:
+        lacking = some(repr(name) for name in missing or [config.target])
+        there = ", ".join(columns) or "none"
+        raise DataError(
+            f"{source.path}: has no column {lacking} to learn; its columns: {there}; name one in dataset.targets"
+        )
+    for name in wanted:
+        if name in RESERVED_NAMES or "." in name:
+            raise DataError(
+                f"{source.path}: {name!r} cannot name a target, it is a column of prediction tables or has a dot; "
+                "rename the column, or dataset.target"
+            )
+    return tuple(dict.fromkeys(wanted))

@@ -1,0 +1,88 @@
+"""Dataset: prepared clips to the windows that a model trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from emotions.windows import IntArray, WindowSpec, window_starts
+from training.data.cache import Facts, WaveformCache
+from training.data.clips import Clip
+
+NO_LABEL = -100
+"""Class index of a target that a clip has no label for: what torch's cross-entropy passes over."""
+
+Item = tuple[torch.Tensor, int, dict[str, int], int]
+
+
+class WindowDataset(Dataset[Item]):
+    """Every window of every clip.
+
+    An item is ``(waveform, length, classes, clip)``: (W,) float32 zero-padded at the end, how many samples are real,
+    the class index of each target (``NO_LABEL`` where the clip has none), and the clip's index in ``clips``. The
+    default collation makes (B, W) float32, (B,) int64, {target: (B,) int64}, (B,) int64 of them.
+
+    Samples stay on disk, memory-mapped; picklable for the workers of a DataLoader.
+
+    Args:
+        clips: clips that can be used.
+        facts: what ``WaveformCache.prepare`` says of them, in the same order.
+        cache: where their samples are.
+        spec: the window; every item is W samples wide, dynamic or not.
+        labels: the labels of each target in output order.
+
+    Raises:
+        ValueError: a clip cannot be used, as its facts say, or has a label that is not among ``labels``.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        facts: Sequence[Facts],
+        cache: WaveformCache,
+        spec: WindowSpec,
+        labels: Mapping[str, Sequence[str]],
+    ) -> None:
+        if len(clips) != len(facts) or any(fact.error for fact in facts):
+            raise ValueError("a window dataset takes usable clips, each with its facts")
+        self.clips = tuple(clips)
+        self.spec = spec
+        self.targets = tuple(labels)
+        self._facts = tuple(facts)
+        self._cache = cache
+        self._classes = _classes(clips, labels)
+        starts = [window_starts(fact.samples, spec) for fact in facts]
+        self._starts = np.concatenate([*starts, np.zeros(0, np.int64)])
+        self._clip_of = np.repeat(np.arange(len(clips)), [len(each) for each in starts])
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, index: int) -> Item:
+        clip = int(self._clip_of[index])
+        samples = self._cache.load(self._facts[clip], self.clips[clip])
+        start = int(self._starts[index])
+        window = samples[start : start + self.spec.samples]
+        waveform = torch.zeros(self.spec.samples)
+        waveform.numpy()[: len(window)] = window
+        classes = {target: int(self._classes[clip, column]) for column, target in enumerate(self.targets)}
+        return waveform, len(window), classes, clip
+
+    def classes(self, target: str) -> IntArray:
+        """Class index of every clip for a target, (clips,), ``NO_LABEL`` where it has none."""
+        return self._classes[:, self.targets.index(target)]
+
+
+def _classes(clips: Sequence[Clip], labels: Mapping[str, Sequence[str]]) -> IntArray:
+    classes = np.full((len(clips), len(labels)), NO_LABEL, np.int64)
+    for column, (target, names) in enumerate(labels.items()):
+        number = {name: index for index, name in enumerate(names)}
+        for row, clip in enumerate(clips):
+            if target in clip.labels:
+                if clip.labels[target] not in number:
+                    raise ValueError(f"{target} {clip.labels[target]!r} is not one of {', '.join(names)}")
+                classes[row, column] = number[clip.labels[target]]
+    return classes

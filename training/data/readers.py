@@ -1,0 +1,146 @@
+"""Readers: each layout of a dataset to the same rows, a file and its columns."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from emotions.containers import EXTENSIONS
+from emotions.errors import ConfigError, DataError
+from emotions.files import read_json
+from training.data.faults import Faults
+from training.data.sources import Source
+from training.data.tables import Row, clean, read_table
+
+SPLIT_NAMES = {
+    "train": "train",
+    "val": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+}
+"""What a predefined split may call its parts, and what we call them."""
+
+_MISSING = "clip is named but not there (mend the name or remove the entry)"
+_OUTSIDE = "annotated name leads out of the dataset's folder (keep the clips beside annotations.json)"
+_NO_FILE = "row has no value in the column 'file'"
+_NOT_OBJECT = 'annotation is not an object such as {"emotion": "angry"}'
+_UNSORTED = "recording lies outside the class folders (move it into one)"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One clip as its dataset names it.
+
+    Attributes:
+        name: POSIX path relative to the dataset's folder, or absolute where it lies elsewhere.
+        file: where the recording lies.
+        columns: column to value, without the empty ones and without ``file``.
+        folder: what tells apart recordings of the same name: the folder, less the class folder.
+    """
+
+    name: str
+    file: Path
+    columns: Row
+    folder: str
+
+
+def read_entries(source: Source, target: str, faults: Faults) -> list[Entry]:
+    """Every clip of a dataset, in its order; ``target`` is the column that class folders fill.
+
+    What is wrong with single clips goes into ``faults``.
+
+    Raises:
+        DataError: the annotations, the table or the folder cannot be read at all.
+    """
+    if source.layout == "annotations":
+        return list(_annotations(source, faults))
+    if source.layout == "table":
+        return list(_table(source, faults))
+    return list(_folders(source.path, target, faults))
+
+
+def _annotations(source: Source, faults: Faults) -> Iterator[Entry]:
+    try:
+        document = read_json(source.path)
+    except ConfigError as error:
+        raise DataError(str(error)) from error
+    if not isinstance(document, dict):
+        raise DataError(f'{source.path}: is not an object such as {{"clip.wav": {{"emotion": "angry"}}}}')
+    for name, record in document.items():
+        if not isinstance(record, dict):
+            faults.add(_NOT_OBJECT, name)
+        elif _leads_out(name):
+            faults.add(_OUTSIDE, name)
+        elif (file := _find(source.root, name)) is None:
+            faults.add(_MISSING, name)
+        else:
+            yield _entry(source.root, file, clean(record))
+
+
+def _leads_out(name: str) -> bool:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts or (len(name) > 1 and name[1] == ":")
+
+
+def _table(source: Source, faults: Faults) -> Iterator[Entry]:
+    rows = read_table(source.path)
+    if rows and not any("file" in row for row in rows):
+        columns = ", ".join(sorted({column for row in rows for column in row}))
+        raise DataError(f"{source.path}: has no column 'file'; it has {columns}")
+    for number, row in enumerate(rows, 1):
+        if "file" not in row:
+            faults.add(_NO_FILE, f"row {number}")
+        elif (file := _find(source.root, row["file"])) is None:
+            faults.add(_MISSING, row["file"])
+        else:
+            yield _entry(source.root, file, {name: value for name, value in row.items() if name != "file"})
+
+
+def _entry(root: Path, file: Path, columns: Row) -> Entry:
+    path = Path(os.path.normpath(file))
+    base = Path(os.path.normpath(root))
+    name = (path.relative_to(base) if path.is_relative_to(base) else path).as_posix()
+    return Entry(name, file, columns, PurePosixPath(name).parent.as_posix())
+
+
+def _find(root: Path, name: str) -> Path | None:
+    """The file that a name means: as written, in another Unicode form, or with a backslash between folders."""
+    forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name), name.replace("\\", "/"))
+    # Unlike Path.is_file, this answers False for names that no file can have: too long, or with a null character.
+    return next((root / form for form in forms if os.path.isfile(root / form)), None)  # noqa: PTH113
+
+
+def _folders(root: Path, target: str, faults: Faults) -> Iterator[Entry]:
+    """Clips of class folders; where every folder is a part of a split, the class folders are one level below."""
+    files = sorted(_recordings(root))
+    heads = {name.split("/", 1)[0].lower() for name in files if "/" in name}
+    depth = 2 if heads and heads <= SPLIT_NAMES.keys() else 1
+    for name in files:
+        parts = name.split("/")
+        if len(parts) <= depth:
+            faults.add(_UNSORTED, name)
+            continue
+        columns = {target: parts[depth - 1].strip()}
+        if depth == 2:
+            columns["split"] = parts[0]
+        yield Entry(name, root / name, columns, "/".join(parts[depth:-1]))
+
+
+def _recordings(root: Path) -> Iterator[str]:
+    """Names of all recordings below a folder, hidden ones passed over; links to class folders are followed."""
+
+    def fail(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+    with os.scandir(root) as entries:
+        linked = [entry.path for entry in entries if entry.is_symlink() and entry.is_dir()]
+    for top in (str(root), *linked):
+        for folder, folders, names in os.walk(top, onerror=fail):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in names:
+                if not name.startswith(".") and PurePosixPath(name).suffix.lower() in EXTENSIONS:
+                    yield Path(folder, name).relative_to(root).as_posix()

@@ -1,0 +1,197 @@
+"""Splits: clips to train, validation and test parts that share no speaker or recording."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from emotions.errors import DataError
+from emotions.windows import IntArray
+from training.config import SplitConfig
+from training.data.assign import assign_groups
+from training.data.clips import Clip, ClipTable
+from training.data.faults import some
+from training.data.readers import SPLIT_NAMES
+
+PARTS = ("train", "val", "test")
+"""The parts of a split, in order."""
+
+_LOG = logging.getLogger(__name__)
+_IDENTIFY = 'dataset.speaker {"column": NAME} or {"pattern": REGEX}'
+_BY_RECORDING = 'dataset.split.by "recording"'
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which clips train, validate and test.
+
+    Attributes:
+        train, val, test: indices into the table's clips, ascending; ``test`` may be empty.
+        by: what groups the clips: ``speaker``, ``recording``, ``clip``, ``split`` or a column.
+        protocol: one readable line that every figure is quoted with.
+        sha256: hash of which clip lies in which part.
+    """
+
+    train: tuple[int, ...]
+    val: tuple[int, ...]
+    test: tuple[int, ...]
+    by: str
+    protocol: str
+    sha256: str = field(default="")
+
+
+def split_clips(table: ClipTable, config: SplitConfig, seed: int) -> Split:
+    """Split a dataset by group, each label's share of clips as near to the wanted one as the groups allow.
+
+    By the predefined column ``split`` where every clip has it, else by speaker where every clip has one, else by
+    recording, unless ``config.by`` says otherwise. The same table, config and seed give the same split.
+
+    Raises:
+        DataError: too few groups, a class that cannot be on both sides, or nothing to group by.
+    """
+    by = config.by or _default_by(table)
+    if by == "split":
+        return _predefined(table, config, seed)
+    every = np.arange(len(table))
+    groups = _groups(table, by)
+    parts = _assign(table, every, groups, (config.val, config.test), by, seed)
+    return _split(table, parts, by, _protocol(by, groups, parts))
+
+
+def _default_by(table: ClipTable) -> str:
+    if all(clip.split for clip in table.clips):
+        return "split"
+    if any(clip.split for clip in table.clips):
+        _LOG.warning("the column 'split' is ignored: some clips have no value in it")
+    return "speaker" if all(clip.speaker for clip in table.clips) else "recording"
+
+
+def _groups(table: ClipTable, by: str) -> IntArray:
+    """Number of each clip's group, (clips,)."""
+    names = [_group(clip, by, index) for index, clip in enumerate(table.clips)]
+    without = [clip.name for clip, name in zip(table.clips, names, strict=True) if not name]
+    if without and by == "speaker":
+        raise DataError(
+            f"a split by speaker needs to know who speaks in {some(without)}: give {_IDENTIFY}, or {_BY_RECORDING}"
+        )
+    if without:
+        columns = sorted({column for clip in table.clips for column in clip.columns})
+        raise DataError(
+            f"dataset.split.by {by!r}: {some(without)} have no such column; "
+            f"there are speaker, recording, split, clip, {', '.join(columns)}"
+        )
+    return np.unique(np.array(names), return_inverse=True)[1].reshape(-1)
+
+
+def _group(clip: Clip, by: str, index: int) -> str | None:
+    if by == "clip":
+        return str(index)
+    if by in ("speaker", "recording"):
+        return clip.speaker if by == "speaker" else clip.recording
+    return clip.columns.get(by)
+
+
+def _assign(
+    table: ClipTable, chosen: IntArray, groups: IntArray, shares: tuple[float, float], by: str, seed: int
+) -> IntArray:
+    """Part of each chosen clip, (chosen,): 0 train, 1 validation, 2 test."""
+    members, inverse = np.unique(groups[chosen], return_inverse=True)
+    needed = 3 if shares[1] else 2
+    if len(members) < needed:
+        raise DataError(
+            f"a split by {by} needs at least {needed} groups, there are {len(members)}: "
+            f"give more data, {_IDENTIFY}, or another dataset.split.by"
+        )
+    names, holds = _label_matrix(table, chosen)
+    counts = np.zeros((len(members), holds.shape[1]), np.int64)
+    np.add.at(counts, inverse, holds)
+    _check_spread(names, counts, by)
+    assigned = assign_groups(counts, shares, seed)
+    if any(share and not (assigned == part).any() for part, share in enumerate(shares, 1)):
+        raise DataError(
+            f"a split by {by} cannot keep every class in train: there are too few groups ({len(members)}) for "
+            "a validation and a test part; add data, or set dataset.split.test to 0"
+        )
+    return assigned[inverse]
+
+
+def _label_matrix(table: ClipTable, chosen: IntArray) -> tuple[list[tuple[str, str]], IntArray]:
+    """Every (target, label), and which chosen clip has it, (chosen, labels) of 0 and 1."""
+    names = [(target, label) for target in table.targets for label in table.labels(target)]
+    column = {name: index for index, name in enumerate(names)}
+    holds = np.zeros((len(chosen), len(names)), np.int64)
+    for row, index in enumerate(chosen):
+        for name in table.clips[index].labels.items():
+            holds[row, column[name]] = 1
+    return names, holds
+
+
+def _check_spread(names: Sequence[tuple[str, str]], counts: IntArray, by: str) -> None:
+    """Refuse a class that only one group has: it would be learnt and never tested, or the reverse."""
+    lonely = [f"{target} {label!r}" for (target, label), n in zip(names, (counts > 0).sum(0), strict=True) if n == 1]
+    if lonely:
+        instead = f", or {_BY_RECORDING}" if by == "speaker" else ""
+        raise DataError(
+            f"a split by {by} cannot put these classes on both sides, as one {by} has all their clips: "
+            f"{some(lonely)}; add clips of another {by}{instead}, or remove the class"
+        )
+
+
+def _protocol(by: str, groups: IntArray, parts: IntArray) -> str:
+    if by == "recording":
+        return "recording-disjoint hold-out (speakers unknown or shared)"
+    if by == "clip":
+        return "clip-wise hold-out (speakers and recordings shared by the parts: figures are optimistic)"
+    train, val, test = (len(np.unique(groups[parts == part])) for part in range(3))
+    kind = "speakers" if by == "speaker" else "groups; speakers unknown or shared"
+    return f"{by}-disjoint hold-out ({train} train / {val} validation / {test} test {kind})"
+
+
+def _predefined(table: ClipTable, config: SplitConfig, seed: int) -> Split:
+    """The column ``split`` as it stands; where it names no validation clips, some groups of the train part."""
+    without = [clip.name for clip in table.clips if not clip.split]
+    unknown = sorted({str(clip.split) for clip in table.clips if clip.split and clip.split.lower() not in SPLIT_NAMES})
+    if without or unknown:
+        found = f"{some(without)} have none" if without else f"found {some(unknown)}"
+        raise DataError(f"the column 'split' must say one of {', '.join(SPLIT_NAMES)} for every clip; {found}")
+    parts = np.array([PARTS.index(SPLIT_NAMES[str(clip.split).lower()]) for clip in table.clips])
+    if not (parts == 0).any():
+        raise DataError("the column 'split' leaves no clip to train on")
+    drawn = "" if (parts == 1).any() else ", validation drawn from train"
+    if drawn:
+        train = np.flatnonzero(parts == 0)
+        by = "speaker" if all(clip.speaker for clip in table.clips) else "recording"
+        parts[train] = _assign(table, train, _groups(table, by), (config.val, 0.0), by, seed)
+    _check_train(table, parts)
+    return _split(table, parts, "split", f"predefined split ({_relation(table, parts)}{drawn})")
+
+
+def _check_train(table: ClipTable, parts: IntArray) -> None:
+    train = table.select(np.flatnonzero(parts == 0))
+    for target in table.targets:
+        unseen = set(table.labels(target)) - set(train.labels(target))
+        if unseen:
+            raise DataError(f"the column 'split' leaves no clip to train {target} {some(sorted(unseen))} on")
+
+
+def _relation(table: ClipTable, parts: IntArray) -> str:
+    if not all(clip.speaker for clip in table.clips):
+        return "speakers unknown"
+    groups = _groups(table, "speaker")
+    shared = sum(len(np.unique(groups[parts == part])) for part in range(3)) - len(np.unique(groups))
+    if shared:
+        return f"{shared} speakers shared by parts"
+    train, val, test = (len(np.unique(groups[parts == part])) for part in range(3))
+    return f"speaker-disjoint, {train} train / {val} validation / {test} test speakers"
+
+
+def _split(table: ClipTable, parts: IntArray, by: str, protocol: str) -> Split:
+    train, val, test = (tuple(int(index) for index in np.flatnonzero(parts == part)) for part in range(3))
+    identities = [sorted(table.clips[index].identity for index in part) for part in (train, val, test)]
+    digest = hashlib.sha256(json.dumps(identities).encode()).hexdigest()
+    return Split(train, val, test, by, protocol, digest)
