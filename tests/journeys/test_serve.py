@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -12,11 +11,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -28,66 +25,10 @@ import soundfile
 import emotions
 from emotions.windows import FloatArray
 from tests.conftest import Tone, WriteWav
+from tests.servers import Server, bentoml_serve, free_port, running
 
-REPOSITORY = Path(__file__).parents[2]
 MAX_BYTES = 2 << 20
 MAX_SECONDS = 20
-
-
-@dataclass
-class Server:
-    process: subprocess.Popen[bytes]
-    url: str
-    log: Path
-
-    def post(self, content: bytes, **options: object) -> httpx.Response:
-        return httpx.post(f"{self.url}/v1/predict", content=content, timeout=20, **options)  # type: ignore[arg-type]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def bentoml_serve(*arguments: str, cwd: Path, log: Path, **environment: str) -> subprocess.Popen[bytes]:
-    """Start ``bentoml serve`` in a process group of its own; no ``EMOTIONS_*`` or ``BENTOML_*`` leaks into it."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("EMOTIONS_", "BENTOML_"))}
-    variables = {**clean, "PYTHONPATH": str(REPOSITORY), "EMOTIONS_DEVICE": "cpu", **environment}
-    command = [sys.executable, "-m", "bentoml", "serve", "serving.service:EmotionService", *arguments]
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            command, cwd=cwd, env=variables, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-
-
-@contextlib.contextmanager
-def running(cwd: Path, **environment: str) -> Iterator[Server]:
-    """A server that is ready."""
-    port, log = free_port(), cwd / "server.log"
-    process = bentoml_serve("--port", str(port), cwd=cwd, log=log, **environment)
-    try:
-        server = Server(process, f"http://127.0.0.1:{port}", log)
-        wait_until_ready(server)
-        yield server
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(5)
-
-
-def wait_until_ready(server: Server) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and server.process.poll() is None:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{server.url}/readyz", timeout=5).status_code == 200:
-                return
-        time.sleep(0.1)
-    pytest.fail(f"the server did not get ready:\n{server.log.read_text()}")
 
 
 @pytest.fixture(scope="module")
