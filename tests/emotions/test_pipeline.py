@@ -21,6 +21,7 @@ from emotions.pipeline import (
     StepConfig,
     load_pipeline,
     missing_extras,
+    module_exists,
     pipeline_schema,
     run_pipeline,
 )
@@ -290,6 +291,13 @@ def test_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_defect_of_ours_is_no_missing_extra(name: str) -> None:
     with pytest.raises(ModuleNotFoundError), missing_extras():
         raise ModuleNotFoundError(name=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "there"), [("emotions.cli", True), ("emotions.nothing", False), ("nothing.at_all", False)]
+)
+def test_a_slim_image_may_lack_a_package(name: str, there: bool) -> None:
+    assert module_exists(name) == there
 
 
 def test_schema_file_is_the_one_generated() -> None:

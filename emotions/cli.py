@@ -1,0 +1,158 @@
+"""The ``emotions`` command.
+
+Commands of the other packages come in by the entry point group ``emotions.commands``. This module alone turns errors
+into words and exit codes: 0 done, 2 the user's mistake in one line, 130 interrupted; a defect of ours keeps its
+traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import emotions
+from emotions.errors import EmotionsError
+from emotions.options import ConfigFile, Overrides, Root
+from emotions.pipeline import COMMANDS, installed, load_pipeline, missing_extras, pipeline_schema
+
+_NO_TELEMETRY = {
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+_USERS_ERRORS = frozenset(
+    [
+        *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG),
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EADDRINUSE, errno.ELOOP, errno.EFBIG),
+    ]
+)
+
+BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 the user's mistake, 130 interrupted."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; mistakes are told on stderr, in one line where one can tell them."""
+    no_telemetry()
+    try:
+        with missing_extras():
+            command = typer.main.get_command(build_app())
+            code = command.main([*arguments] or ["--help"], prog_name="emotions", standalone_mode=False)
+            return code if isinstance(code, int) else 0
+    except typer.TyperException as error:
+        return _failed(_usage(error))
+    except EmotionsError as error:
+        return _failed(str(error))
+    except OSError as error:
+        if error.errno not in _USERS_ERRORS:
+            raise
+        return _failed(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+
+
+def no_telemetry() -> None:
+    """Switch off what libraries tell their makers, unless the user has set it otherwise."""
+    for name, value in _NO_TELEMETRY.items():
+        os.environ.setdefault(name, value)
+
+
+def build_app() -> typer.Typer:
+    """The command line with the commands of every package that is installed."""
+    app = typer.Typer(
+        name="emotions",
+        help="Speech emotion recognition, from a folder of recordings to a served classifier.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_options)
+    for entry in installed(COMMANDS).values():
+        entry.load()(app)
+    app.command()(validate)
+    app.command(hidden=True)(schema)
+    app.command()(info)
+    bundle = typer.Typer(help="Work on bundles.")
+    bundle.command()(verify)
+    bundle.callback()(_no_options)
+    app.add_typer(bundle, name="bundle")
+    return app
+
+
+def _failed(message: str) -> int:
+    typer.echo(f"error: {message}", err=True)
+    return 2
+
+
+def _usage(error: typer.TyperException) -> str:
+    """A mistake in the command itself, with the help that mends it."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "emotions"
+    return f"{error.format_message().rstrip('.')}; see {path} --help"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"emotions {emotions.__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")] = False,
+) -> None:
+    """Speech emotion recognition, from a folder of recordings to a served classifier."""
+
+
+def _no_options() -> None:
+    """Work on bundles."""
+
+
+def validate(config_file: ConfigFile, overrides: Overrides = None, root: Root = None) -> None:
+    """Check a pipeline file without running it."""
+    pipeline = load_pipeline(config_file, overrides or (), root)
+    kinds = [step.raw["type"] for step in pipeline.steps]
+    typer.echo(f"{config_file}: valid ({len(kinds)} {'step' if len(kinds) == 1 else 'steps'}: {', '.join(kinds)})")
+
+
+def schema() -> None:
+    """Print the JSON Schema of pipeline files."""
+    typer.echo(json.dumps(pipeline_schema(), indent=2, ensure_ascii=False))
+
+
+def info(bundle: BundlePath) -> None:
+    """Say what a bundle hears, answers and was measured to be worth."""
+    from emotions.bundle import read_bundle
+    from emotions.describe import describe, warnings
+
+    opened = read_bundle(bundle)
+    typer.echo(describe(opened))
+    for warning in warnings(opened.manifest):
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def verify(bundle: BundlePath) -> None:
+    """Check a bundle's files, load its model and replay its probe."""
+    from emotions.bundle import read_bundle
+    from emotions.describe import plain
+    from emotions.runtime import open_session
+
+    opened = read_bundle(bundle)
+    session = open_session(opened)
+    files = len(opened.manifest.files)
+    typer.echo(f"{plain(opened.id)}: OK ({files} files, {session.variant} on {session.device} answers its probe)")
+
+
+if __name__ == "__main__":
+    main()

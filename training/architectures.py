@@ -1,0 +1,93 @@
+"""The architectures that ``model_architecture`` describes, one class a model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from emotions.schema import Block
+
+ModelName = Literal[
+    "Wav2Vec2FnClassifier", "Wav2Vec2CnnClassifier", "SpectrogramCnnClassifier", "TransformerClassifier"
+]
+
+SPACE_KINDS = frozenset({"choice", "loguniform", "uniform", "randint"})
+"""Keys of a search space, as ``tune`` steps have them."""
+
+Size = Annotated[int, Field(ge=1, le=65_536)]
+Count = Annotated[int, Field(ge=0, le=64)]
+Dropout = Annotated[float, Field(ge=0, lt=1, description="Share of activations dropped while training.")]
+Scale = Annotated[Literal["mel", "linear"], Field(description="Spacing of the spectrogram's bands.")]
+Backbone = Annotated[str, Field(min_length=1, description="Name of a timm model.")]
+Encoder = Annotated[str, Field(min_length=1, description="Wav2Vec2-like encoder: a Hugging Face name or a folder.")]
+
+
+def _fixed(value: Any) -> Any:
+    if value is None:
+        raise PydanticCustomError("searched", "needs a value: null is only allowed in a tune step")
+    if isinstance(value, dict) and value and value.keys() <= SPACE_KINDS:
+        raise PydanticCustomError("searched", "needs a value: a search space is only allowed in a tune step")
+    return value
+
+
+class Tunable(Block):
+    """A block whose values a ``tune`` step may search; here they are fixed."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_fixed(cls, value: Any) -> Any:
+        return _fixed(value)
+
+
+class Wav2Vec2FnArchitecture(Tunable):
+    """``Wav2Vec2FnClassifier``: 1x1 convolutions over Wav2Vec2 embeddings, then two fully connected layers."""
+
+    encoder: Encoder = "facebook/wav2vec2-base"
+    conv_h_count: Annotated[Count, Field(description="1-D convolutions over the embedding.")] = 1
+    conv_w_count: Annotated[Count, Field(description="1-D convolutions over time.")] = 1
+    layer_1_size: Annotated[Size, Field(description="Neurons of the first layer.")] = 128
+    layer_2_size: Annotated[Size, Field(description="Neurons of the second layer.")] = 128
+
+
+class Wav2Vec2CnnArchitecture(Tunable):
+    """``Wav2Vec2CnnClassifier``: an image network on Wav2Vec2 embeddings."""
+
+    encoder: Encoder = "facebook/wav2vec2-base"
+    backbone: Backbone = "efficientnet_b0"
+    dropout: Dropout = 0.2
+
+
+class SpectrogramCnnArchitecture(Tunable):
+    """``SpectrogramCnnClassifier``: an image network on a spectrogram."""
+
+    backbone: Backbone = "efficientnet_b0"
+    scale: Scale = "mel"
+    dropout: Dropout = 0.2
+
+
+class TransformerArchitecture(Tunable):
+    """``TransformerClassifier``: a vision transformer on a spectrogram."""
+
+    layer_1_size: Annotated[Size, Field(description="Size of a token.")] = 128
+    layer_2_size: Annotated[Size, Field(description="Size of the feed-forward layers.")] = 256
+    patch_transformer_size: Annotated[
+        Size, Field(description="Side of a patch; it divides spectrogram_size and gives more than 16 patches.")
+    ] = 16
+    transformer_depth: Annotated[Size, Field(le=64, description="Transformer blocks.")] = 3
+    transformer_attantion_head_count: Annotated[Size, Field(le=64, description="Attention heads of a block.")] = 4
+    scale: Scale = "mel"
+    dropout: Dropout = 0.1
+
+
+Architecture = Wav2Vec2FnArchitecture | Wav2Vec2CnnArchitecture | SpectrogramCnnArchitecture | TransformerArchitecture
+
+ARCHITECTURES: dict[str, type[Block]] = {
+    "Wav2Vec2FnClassifier": Wav2Vec2FnArchitecture,
+    "Wav2Vec2CnnClassifier": Wav2Vec2CnnArchitecture,
+    "SpectrogramCnnClassifier": SpectrogramCnnArchitecture,
+    "TransformerClassifier": TransformerArchitecture,
+}
+SPECTROGRAM_MODELS = frozenset({"SpectrogramCnnClassifier", "TransformerClassifier"})
+"""Models that see a window as an image of ``spectrogram_size`` x ``spectrogram_size``."""

@@ -1,0 +1,81 @@
+"""Commands and steps of training. What is heavy is imported when a command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from emotions.errors import ConfigError
+from emotions.options import ConfigFile, Overrides, Root
+from emotions.pipeline import Context, Step, load_pipeline, run_pipeline
+from training.config import TrainStep, train_faults
+from training.tune_config import PrintTuneResStep, TuneStep, tune_faults
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``train``, ``data`` and ``cache`` to the command line."""
+    app.command()(train)
+    data = typer.Typer(help="Look at recordings before training.")
+    data.command()(check)
+    data.command()(demo)
+    app.add_typer(data, name="data")
+    cache = typer.Typer(help="Decoded recordings that are kept between runs.")
+    cache.command("ls")(cache_ls)
+    cache.command("clear")(cache_clear)
+    app.add_typer(cache, name="cache")
+
+
+def train(config_file: ConfigFile, overrides: Overrides = None, root: Root = None) -> None:
+    """Run the steps of a pipeline file."""
+    run_pipeline(load_pipeline(config_file, overrides or (), root))
+
+
+def check(
+    path: Annotated[Path, typer.Argument(help="Folder or file of the dataset.")],
+    layout: Annotated[str, typer.Option("--format", help="auto, annotations, folders or table.")] = "auto",
+) -> None:
+    """Say what a dataset holds and what is wrong with it."""
+    from training.data.check import check_path
+
+    typer.echo(check_path(path, layout))
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the synthesis.")] = 0,
+) -> None:
+    """Synthesise a small corpus of recordings to try everything on."""
+    from training.data.demo import make_demo_corpus
+
+    typer.echo(f"{make_demo_corpus(folder, seed)}: written")
+
+
+def cache_ls() -> None:
+    """Say where the cache lies and how much it holds."""
+    from training.data.cache import describe
+
+    typer.echo(describe())
+
+
+def cache_clear() -> None:
+    """Delete the cache."""
+    from training.data.cache import clear
+
+    typer.echo(f"{clear() / 1e6:.1f} MB freed")
+
+
+def _train(step: TrainStep, context: Context) -> None:
+    from training.loop.fit import fit
+
+    context.last_run = fit(step, context)
+
+
+def _not_run(step: Any, _: Context) -> None:
+    raise ConfigError(f"a {step.type} step is validated but not run by this release")
+
+
+TRAIN = Step(TrainStep, _train, train_faults)
+TUNE = Step(TuneStep, _not_run, tune_faults)
+PRINT_TUNE_RES = Step(PrintTuneResStep, _not_run)

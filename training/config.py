@@ -1,0 +1,217 @@
+"""The ``train`` step of a pipeline file, and the model that it resolves to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo, field_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from emotions.errors import Fault
+from emotions.schema import Block, StepConfig
+from training.architectures import (
+    ARCHITECTURES,
+    SPECTROGRAM_MODELS,
+    Architecture,
+    ModelName,
+    SpectrogramCnnArchitecture,
+    TransformerArchitecture,
+    Tunable,
+    Wav2Vec2CnnArchitecture,
+    Wav2Vec2FnArchitecture,
+)
+from training.dataset_config import Column, DatasetConfig, Pattern, SplitConfig, Text
+
+__all__ = [
+    "ARCHITECTURES",
+    "SPECTROGRAM_MODELS",
+    "Architecture",
+    "Column",
+    "DatasetConfig",
+    "LearnParams",
+    "LearningRates",
+    "ModelName",
+    "ModelSpec",
+    "Pattern",
+    "SavingDataParams",
+    "SpectrogramCnnArchitecture",
+    "SplitConfig",
+    "TrainStep",
+    "TransformerArchitecture",
+    "Wav2Vec2CnnArchitecture",
+    "Wav2Vec2FnArchitecture",
+    "concatenated",
+    "joined",
+    "model_spec",
+    "train_faults",
+]
+
+MIN_PATCHES = 17
+"""Fewest patches of a transformer's spectrogram."""
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Parts = Annotated[list[Text], Field(min_length=1), BeforeValidator(_as_list, json_schema_input_type=Text | list[Text])]
+"""Parts of a path or of a name; a plain string is a list of one."""
+
+
+def joined(parts: list[str]) -> Path:
+    """A list of folder names as one path."""
+    return Path(*parts)
+
+
+def concatenated(parts: list[str]) -> str:
+    """The parts of a name as one string."""
+    return "".join(parts)
+
+
+class LearningRates(Tunable):
+    """Learning rates of the optimiser."""
+
+    base_lr: float = Field(default=1e-3, gt=0, description="Learning rate.")
+    conv_lr: float | None = Field(
+        default=None, gt=0, description="Learning rate of Wav2Vec2FnClassifier's convolutions; by default base_lr."
+    )
+
+
+class LearnParams(Tunable):
+    """How a model is trained. Keys that a model has no use for are allowed."""
+
+    lr: LearningRates = LearningRates()
+    batch_size: int = Field(default=16, ge=2, description="Windows in a batch; batch norm needs two.")
+    padding_sec: float = Field(default=5.0, ge=0.1, le=60, description="Seconds of one window.")
+    spectrogram_size: int = Field(default=128, ge=32, le=1024, description="Bands and frames of the spectrogram.")
+    max_epoch: int = Field(default=30, ge=1, description="Most epochs to train.")
+    class_weights: Literal["balanced", "none"] = Field(
+        default="balanced", description="balanced: rare classes weigh as much in the loss as frequent ones."
+    )
+
+
+class SavingDataParams(Block):
+    """Where results go. Paths are lists of folder names, names are lists of parts."""
+
+    saved_checkpoints_path: Parts = Field(
+        default=["$$ROOT_DIR$$", "runs", "$$MODEL_NAME$$", "$$DATETIME$$"], description="The run folder."
+    )
+    saved_checkpoints_filename: Parts = Field(
+        default=["classifier_", "$$DATETIME$$", "_{epoch:02d}"], description="Name of the best checkpoint."
+    )
+    tensorboard_lr_monitors_logs_path: Parts | None = Field(
+        default=None, description="Folder of the TensorBoard logs; by default logs in the run folder."
+    )
+    tensorboard_lr_monitors_logs_name: Parts | None = Field(default=None, description="Folder of one experiment.")
+    tensorboard_lr_monitors_logs_version: Parts | None = Field(default=None, description="Folder of one version.")
+    tensorboard_lr_monitors_logs_sub_dir: Parts | None = Field(default=None, description="Folder below the version.")
+    start_from_saved_checkpoint_path: Parts | None = Field(
+        default=None, description="Checkpoint to go on from; null starts anew."
+    )
+    tune_results_path: Parts = Field(default=["$$ROOT_DIR$$", "tmp", "tune"], description="Folder of tuning results.")
+    tune_results_dir: Parts = Field(default=["tune_", "$$DATETIME$$"], description="Name of one tuning's folder.")
+    tune_session_path: Parts = Field(
+        default=["$$ROOT_DIR$$", "tmp", "ray", "session"], description="Folder of Ray's session files."
+    )
+
+
+class ModelStep(StepConfig):
+    """What ``train`` and ``tune`` steps have in common, but for the values that are tuned."""
+
+    name: Text | None = Field(default=None, description="Name of the run.")
+    model: ModelName
+    saving_data_params: SavingDataParams = SavingDataParams()
+    dataset: DatasetConfig = DatasetConfig()
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    devices: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+
+
+class TrainStep(ModelStep):
+    """Train one model."""
+
+    type: Literal["train"] = "train"
+    model_architecture: Architecture = Field(default_factory=lambda: cast(Any, {}), validate_default=True)
+    learn_params: LearnParams = LearnParams()
+
+    @field_validator("model_architecture", mode="wrap")
+    @classmethod
+    def _of_the_model(cls, value: Any, _: Any, info: ValidationInfo) -> Any:
+        return by_model(value, info, ARCHITECTURES)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return schema_by_model(handler(core), handler)
+
+
+def by_model(value: Any, info: ValidationInfo, architectures: Mapping[str, type[Block]]) -> Any:
+    """Validate a step's ``model_architecture`` by the class of its ``model``; an unknown model lets it pass."""
+    architecture = architectures.get(info.data.get("model", ""))
+    return value if architecture is None else architecture.model_validate(value)
+
+
+def schema_by_model(schema: JsonSchemaValue, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    """Say in a step's JSON Schema that its ``model`` decides on its ``model_architecture``."""
+    step = handler.resolve_ref_schema(schema)
+    classes = step["properties"]["model_architecture"]["anyOf"]
+    step["properties"]["model_architecture"] = {"type": "object"}
+    step["allOf"] = [
+        {
+            "if": {"properties": {"model": {"const": name}}},
+            "then": {"properties": {"model_architecture": architecture}},
+        }
+        for name, architecture in zip(ARCHITECTURES, classes, strict=True)
+    ]
+    return schema
+
+
+def patch_fault(patch: int, size: int) -> str | None:
+    """What is wrong with patches of side ``patch`` on a spectrogram of ``size`` x ``size``, if anything."""
+    if size % patch:
+        return f"must divide learn_params.spectrogram_size, which is {size}"
+    if (size // patch) ** 2 < MIN_PATCHES:
+        return f"cuts {size} x {size} into {(size // patch) ** 2} patches, at least {MIN_PATCHES} are needed"
+    return None
+
+
+def raw_value(raw: Mapping[str, Any], block: str, key: str, default: Any) -> Any:
+    """A value of a step's raw object, or its default, whatever else is wrong in it."""
+    inside = raw.get(block)
+    return inside.get(key, default) if isinstance(inside, dict) else default
+
+
+def train_faults(raw: Mapping[str, Any]) -> list[Fault]:
+    """Faults between fields of a ``train`` step's raw object."""
+    if raw.get("model") != "TransformerClassifier":
+        return []
+    patch = raw_value(raw, "model_architecture", "patch_transformer_size", 16)
+    size = raw_value(raw, "learn_params", "spectrogram_size", 128)
+    if type(patch) is not int or type(size) is not int or patch < 1 or size < 1:
+        return []
+    fault = patch_fault(patch, size)
+    return [Fault("model_architecture.patch_transformer_size", str(patch), fault)] if fault else []
+
+
+class ModelSpec(Block):
+    """A resolved model: what it takes to build it again. Kept as JSON in checkpoints, run folders and bundles."""
+
+    model: ModelName
+    architecture: dict[str, Any]
+    window_samples: int = Field(gt=0, description="Samples of one window at 16 kHz.")
+    spectrogram_size: int = Field(gt=0)
+    targets: dict[str, list[str]] = Field(description="Labels of each target, in the order of the outputs.")
+
+
+def model_spec(step: TrainStep, targets: Mapping[str, list[str]]) -> ModelSpec:
+    """Resolve a ``train`` step for the targets of a dataset, name -> labels in output order."""
+    from emotions.audio import SAMPLE_RATE
+
+    return ModelSpec(
+        model=step.model,
+        architecture=step.model_architecture.model_dump(),
+        window_samples=round(step.learn_params.padding_sec * SAMPLE_RATE),
+        spectrogram_size=step.learn_params.spectrogram_size,
+        targets={name: list(labels) for name, labels in targets.items()},
+    )
