@@ -26,7 +26,7 @@ setup: .venv/ready
 	touch $@
 
 demo: setup
-	rm -rf $(DEMO) bundles/demo predictions.csv
+	rm -rf $(DEMO) runs/demo bundles/demo predictions.csv
 	$(BIN)/emotions data demo $(DEMO)
 	$(BIN)/emotions train --config-file configs/demo.config.json
 	@echo

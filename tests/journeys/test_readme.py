@@ -1,0 +1,139 @@
+"""The README: every command in it is run, or at least parsed, every picture is there, every snippet works."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers import REPOSITORY, Server, free_port, serving
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+BIN = Path(sys.executable).parent
+BLOCK = re.compile(
+    r"(?:<!-- (?P<note>[^>]*) -->\n)?```(?P<kind>bash|python)(?P<background> background)?\n(?P<text>.*?)```", re.S
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    kind: str
+    text: str
+    background: bool
+    parsed_only: bool
+
+    @property
+    def lines(self) -> list[str]:
+        return [line for line in self.text.splitlines() if line.strip()]
+
+
+BLOCKS = [
+    Block(found["kind"], found["text"], bool(found["background"]), (found["note"] or "").startswith("parsed only"))
+    for found in BLOCK.finditer(README)
+]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository as after ``make demo``, with a model that trained for one epoch."""
+    folder = tmp_path_factory.mktemp("repository")
+    for name in ("emotions", "training", "export", "serving", "configs", "tests"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "train.py", "Makefile", "requirements.lock", "requirements.uv.lock"):
+        shutil.copy(REPOSITORY / name, folder / name)
+    run("emotions data demo data/demo", folder)
+    run("emotions train --config-file configs/demo.config.json --set pipeline.0.learn_params.max_epoch=1", folder)
+    return folder
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "EMOTIONS_DEVICE": "cpu"}
+
+
+def run(line: str, folder: Path) -> str:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", line],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def server(workspace: Path) -> Iterator[Server]:
+    """The README's server, on a port that is free."""
+    (line,) = next(block.lines for block in BLOCKS if block.background)
+    command, *arguments = shlex.split(line)
+    with serving([str(BIN / command), *arguments], workspace, free_port()) as started:
+        yield started
+
+
+def test_the_readme_has_blocks_of_every_kind() -> None:
+    assert sum(block.background for block in BLOCKS) == 1
+    assert sum(block.kind == "python" for block in BLOCKS) >= 1
+    assert sum(block.parsed_only for block in BLOCKS) >= 2
+    assert README.count("```bash") + README.count("```python") == len(BLOCKS)
+
+
+@pytest.mark.timeout(300)
+def test_every_command_and_snippet_runs_in_order(workspace: Path, server: Server) -> None:
+    for block in BLOCKS:
+        if block.parsed_only or block.background:
+            continue
+        if block.kind == "python":
+            run(f"python - <<'END'\n{block.text}END", workspace)
+            continue
+        for line in block.lines:
+            output = run(line.replace("http://127.0.0.1:3000", server.url), workspace)
+            if line.startswith("curl"):
+                assert '"error"' not in output, output
+
+
+@pytest.mark.parametrize("line", [line for block in BLOCKS if block.parsed_only for line in block.lines])
+def test_commands_that_are_not_run_are_well_formed(line: str, tmp_path: Path) -> None:
+    words = shlex.split(line)
+    words = [word for word in words if not re.match(r"[A-Z_]+=", word)]
+    if words[0] == "make":
+        subprocess.run(
+            ["make", "--dry-run", "--always-make", *words[1:]], cwd=REPOSITORY, check=True, capture_output=True
+        )
+    elif words[0] == "emotions":
+        help_text = run(f"emotions {words[1]} --help", tmp_path)
+        for word in words[2:]:
+            assert not word.startswith("--") or word in help_text
+            assert not word.startswith("configs/") or (REPOSITORY / word).is_file()
+    else:
+        assert words[:2] == ["python", "-m"]
+        assert (REPOSITORY / words[2].replace(".", "/")).with_suffix(".py").is_file()
+
+
+def test_every_picture_and_file_that_is_linked_is_there() -> None:
+    for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)", README):
+        assert (REPOSITORY / target).exists(), target
+    for anchor in re.findall(r"\]\(#([^)]+)\)", README):
+        assert re.search(rf"^#+ {anchor.replace('-', ' ')}$", README, re.M | re.I), anchor
+
+
+def test_the_layout_names_folders_that_are_there() -> None:
+    section = README.split("## Layout")[1].split("```")[1]
+    for name in re.findall(r"^(\w+(?:/|\.py))", section, re.M):
+        assert (REPOSITORY / name).exists(), name
+
+
+def test_every_setting_of_the_service_is_in_the_table() -> None:
+    from serving.settings import PREFIX, Settings
+
+    for name in Settings.model_fields:
+        assert f"`{PREFIX}{name.upper()}`" in README
