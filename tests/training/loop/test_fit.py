@@ -1,0 +1,205 @@
+"""Fit: it learns, it writes a complete run folder, it resumes, and it stops with words."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from emotions.errors import CheckpointError, ConfigError, DataError, OutputExists
+from emotions.pipeline import Context
+from tests.training.loop.conftest import SPEAKERS, MakeStep, build_step
+from training.data.dataset import NO_LABEL
+from training.loop.fit import fit
+from training.loop.module import ClassifierModule
+from training.loop.runs import load_run
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_it_learns_what_can_be_learnt(tiny_run: Path) -> None:
+    metrics = read(tiny_run / "metrics.json")
+    assert metrics["history"]["train/loss"][-1] < 0.6 * metrics["history"]["train/loss"][0]
+    assert metrics["test"]["emotion"]["uar"] == 1
+    assert metrics["validation"]["emotion"]["uar"] == max(metrics["history"]["val/emotion_uar"])
+    assert len(metrics["history"]["val/loss"]) == 8
+
+
+def test_the_run_folder_is_complete(tiny_run: Path) -> None:
+    files = {path.name for path in tiny_run.iterdir()}
+    index = read(tiny_run / "run.json")
+    wanted = {"config.json", "model.json", "run.json", "split.json", "metrics.json", "last.ckpt", "logs"}
+    assert files == wanted | {"confusion_matrix.png", "curves.png", index["checkpoints"]["best"]}
+    assert index["checkpoints"]["best"] == f"c_epoch={index['best_epoch']:02d}.ckpt"
+    assert index["protocol"] == "speaker-disjoint hold-out (3 train / 1 validation / 1 test speakers)"
+    assert index["dataset"]["clips"] == 20
+    assert index["dataset"]["split"]["train"]["labels"]["emotion"] == {"calm": 6, "wild": 6}
+    assert [*(tiny_run / "logs").glob("events.out.tfevents.*")]
+
+
+def test_the_facts_about_the_data_name_nobody(tiny_run: Path) -> None:
+    index = read(tiny_run / "run.json")
+    told = json.dumps([index["dataset"], index["metrics"], index["protocol"]])
+    assert not [name for name in SPEAKERS if name in told]
+    assert ".wav" not in told
+
+
+def test_a_run_is_read_back(tiny_run: Path) -> None:
+    run = load_run(tiny_run)
+    metrics = read(tiny_run / "metrics.json")
+    assert run.metrics == {part: metrics[part] for part in ("validation", "test")}
+    assert run.trained.spec.targets == {"emotion": ["calm", "wild"], "state": ["negative", "neutral"]}
+    assert run.trained.steps == read(tiny_run / "run.json")["steps"] > 0
+    assert not run.trained.model.training
+    assert sorted([*run.split.train, *run.split.val, *run.split.test]) == [*range(20)]
+    speakers = [{run.table.clips[clip].speaker for clip in part} for part in (run.split.train, run.split.test)]
+    assert not speakers[0] & speakers[1]
+
+
+def test_a_run_whose_data_changed_says_so(tiny_run: Path, tmp_path: Path) -> None:
+    index = read(tiny_run / "run.json")
+    shutil.copytree(index["dataset_config"]["path"], tmp_path / "data")
+    (tmp_path / "data" / "anna" / "calm_0.wav").write_bytes((tmp_path / "data" / "anna" / "wild_0.wav").read_bytes())
+    index["dataset_config"]["path"] = str(tmp_path / "data")
+    shutil.copytree(tiny_run, tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match=r"is not the dataset that .* was trained on any more"):
+        _ = load_run(tmp_path / "run").table
+
+
+def test_the_summary_is_printed(make_step: MakeStep, context: Context, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = fit(make_step(learn_params__max_epoch=1), context)
+    printed = capsys.readouterr().out
+    assert "UAR" in printed
+    assert "test" in printed
+    assert "protocol: speaker-disjoint hold-out" in printed
+    assert f"run folder: {folder}" in printed
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state_dict"]
+    return state
+
+
+def test_a_resumed_run_equals_an_unbroken_one(
+    make_step: MakeStep, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"learn_params__max_epoch": 4, "learn_params__batch_size": 5}
+    whole = fit(make_step("whole", **changes), context)
+
+    start = ClassifierModule.on_train_batch_start
+
+    def interrupted(module: ClassifierModule, *batch: Any) -> None:
+        if module.current_epoch == 2:
+            raise KeyboardInterrupt
+        start(module, *batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ClassifierModule, "on_train_batch_start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fit(make_step("broken", **changes), context)
+    last = whole.parent / "broken" / "last.ckpt"
+    path = {"saving_data_params__start_from_saved_checkpoint_path": [str(last)]}
+    resumed = fit(make_step("resumed", **changes, **path), context)
+
+    expected, found = weights(whole / "last.ckpt"), weights(resumed / "last.ckpt")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert read(whole / "metrics.json")["history"] == read(resumed / "metrics.json")["history"]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(make_step: MakeStep, context: Context) -> None:
+    first, second = (weights(fit(make_step(name), context) / "last.ckpt") for name in ("a", "b"))
+    context.seed = 1
+    third = weights(fit(make_step("c"), context) / "last.ckpt")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], third[name]) for name in first)
+
+
+def test_a_batch_larger_than_the_data_and_loading_processes(make_step: MakeStep, context: Context) -> None:
+    context.workers = 1
+    folder = fit(make_step(learn_params__batch_size=500, learn_params__class_weights="none"), context)
+    assert load_run(folder).trained.steps in (1, 2)
+
+
+def test_logs_go_where_the_config_says(make_step: MakeStep, context: Context, tmp_path: Path) -> None:
+    places = {"path": [str(tmp_path), "board"], "name": ["em", "otions"], "version": ["v1"], "sub_dir": ["all"]}
+    changes = {f"saving_data_params__tensorboard_lr_monitors_logs_{key}": value for key, value in places.items()}
+    fit(make_step(learn_params__max_epoch=1, **changes), context)
+    assert [*(tmp_path / "board" / "emotions" / "v1" / "all").glob("events.out.tfevents.*")]
+
+
+def test_divergence_stops_with_the_learning_rate_named(make_step: MakeStep, context: Context) -> None:
+    with pytest.raises(
+        ConfigError, match=r"training diverged: .* at epoch \d+, .*learning rate .*lower learn_params.lr"
+    ):
+        fit(make_step(learn_params__max_epoch=20, learn_params__lr={"base_lr": 1e30}), context)
+
+
+def test_a_finished_run_is_not_written_over(make_step: MakeStep, context: Context) -> None:
+    folder = fit(make_step(learn_params__max_epoch=1), context)
+    before = (folder / "run.json").read_bytes()
+    with pytest.raises(OutputExists, match="holds a finished run"):
+        fit(make_step(learn_params__max_epoch=1), context)
+    assert (folder / "run.json").read_bytes() == before
+
+
+def test_a_start_from_another_model_is_refused(tiny_run: Path, make_step: MakeStep, context: Context) -> None:
+    path = {"saving_data_params__start_from_saved_checkpoint_path": [str(tiny_run / "last.ckpt")]}
+    with pytest.raises(CheckpointError, match=r"is of another model: spectrogram_size is 32, .* give 48"):
+        fit(make_step(**path, learn_params__spectrogram_size=48), context)
+    with pytest.raises(CheckpointError, match=r"is of another model: targets is .*"):
+        fit(make_step(**path, dataset__targets=["emotion"]), context)
+
+
+def test_a_start_with_nothing_left_to_train_is_refused(tiny_run: Path, make_step: MakeStep, context: Context) -> None:
+    path = {"saving_data_params__start_from_saved_checkpoint_path": [str(tiny_run / "last.ckpt")]}
+    with pytest.raises(ConfigError, match=r"trained for 8 epochs already; raise learn_params.max_epoch"):
+        fit(make_step(**path, learn_params__max_epoch=8), context)
+
+
+def test_a_broken_clip_is_named(corpus_folder: Path, tmp_path: Path, context: Context) -> None:
+    shutil.copytree(corpus_folder, tmp_path / "data")
+    (tmp_path / "data" / "bert" / "wild_1.wav").write_bytes(b"not audio")
+    with pytest.raises(DataError, match=r"1 of 20 clips cannot be used: bert/wild_1.wav .*emotions data check"):
+        fit(build_step(tmp_path / "data", tmp_path / "run"), context)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"devices": 2}, "trains on one device"),
+        ({"model": "TransformerClassifier", "model_architecture": {}}, "not trained by this release"),
+    ],
+)
+def test_what_is_not_trained_is_refused_before_the_data_are_read(
+    changes: dict[str, Any], message: str, make_step: MakeStep, context: Context
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        fit(make_step(**changes, dataset__path="/nowhere"), context)
+
+
+def test_a_part_without_a_label_is_refused(corpus_folder: Path, tmp_path: Path, context: Context) -> None:
+    shutil.copytree(corpus_folder, tmp_path / "data")
+    rows = read(tmp_path / "data" / "annotations.json")
+    validating = {name.split("/")[0] for name in rows if "state" in rows[name]} - {"anna", "bert"}
+    for name, row in rows.items():
+        row["split"] = "val" if name.startswith(tuple(validating)) else "train"
+        if row["split"] == "val":
+            row.pop("state", None)
+    (tmp_path / "data" / "annotations.json").write_text(json.dumps(rows))
+    with pytest.raises(DataError, match="the validation part has no clip that is labelled for 'state'"):
+        fit(build_step(tmp_path / "data", tmp_path / "run"), context)
+
+
+def test_missing_labels_stay_missing(tiny_run: Path) -> None:
+    test = read(tiny_run / "metrics.json")["test"]
+    assert (test["emotion"]["clips"], test["state"]["clips"]) == (4, 2)
+    assert NO_LABEL < 0
+    assert np.sum(test["state"]["confusion"]) == 2

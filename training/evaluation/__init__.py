@@ -1,0 +1,1 @@
+"""Evaluation: figures of merit and their pictures."""

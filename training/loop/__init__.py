@@ -1,0 +1,1 @@
+"""The loop: data and a model in, a run folder out."""

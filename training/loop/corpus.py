@@ -1,0 +1,162 @@
+"""The data of one run: clips read, decoded, split, and cut into windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from emotions.errors import DataError
+from emotions.pipeline import Context
+from emotions.windows import WindowSpec
+from training.config import ModelSpec, TrainStep, model_spec
+from training.data.cache import Facts, WaveformCache
+from training.data.clips import ClipTable, read_clips
+from training.data.dataset import NO_LABEL, WindowDataset
+from training.data.splits import Split, split_clips
+from training.loop.losses import balanced_weights
+from training.loop.module import derived_seed
+
+_NAMED = 5
+_SHOWN = {"train": "training", "val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The data of one run.
+
+    Attributes:
+        table: every clip.
+        facts: what is known of each clip once decoded.
+        split: which clips train, validate and test.
+        spec: the model that fits the data.
+        train, val: windows of these parts.
+        test: windows of the test part, or None where it is empty.
+    """
+
+    table: ClipTable
+    facts: tuple[Facts, ...]
+    split: Split
+    spec: ModelSpec
+    train: WindowDataset
+    val: WindowDataset
+    test: WindowDataset | None
+
+    def summary(self) -> dict[str, Any]:
+        """Facts about the data as JSON, without a name of a file or a speaker."""
+        parts = {part: getattr(self.split, part) for part in _SHOWN}
+        return {
+            "fingerprint": self.table.fingerprint,
+            "clips": len(self.table.clips),
+            "hours": self._hours(range(len(self.facts))),
+            "license": self.table.license,
+            "split": {
+                "by": self.split.by,
+                "sha256": self.split.sha256,
+                **{part: self._part_summary(clips) for part, clips in parts.items()},
+            },
+        }
+
+    def _part_summary(self, clips: Sequence[int]) -> dict[str, Any]:
+        chosen = self.table.select(clips)
+        counts = {target: chosen.counts(target) for target in self.spec.targets}
+        return {"clips": len(clips), "hours": self._hours(clips), "labels": counts}
+
+    def _hours(self, clips: Sequence[int]) -> float:
+        return round(sum(self.facts[clip].duration_sec for clip in clips) / 3600, 4)
+
+
+def read_corpus(step: TrainStep, context: Context) -> Corpus:
+    """Read the dataset of a step, decode what is not in the cache yet, split it.
+
+    Raises:
+        DataError: the dataset cannot be used as it is.
+    """
+    table = read_clips(step.dataset, context.root)
+    cache = WaveformCache()
+    facts = tuple(cache.prepare(table.clips, context.workers))
+    _check_readable(table, facts)
+    split = split_clips(table, step.dataset.split, context.seed)
+    spec = model_spec(step, {target: list(table.labels(target)) for target in table.targets})
+    window = WindowSpec(spec.window_samples, spec.window_samples)
+
+    def windows(clips: Sequence[int]) -> WindowDataset:
+        chosen, known = [table.clips[clip] for clip in clips], [facts[clip] for clip in clips]
+        return WindowDataset(chosen, known, cache, window, spec.targets)
+
+    train, val = windows(split.train), windows(split.val)
+    for part, dataset in (("train", train), ("val", val)):
+        _check_labelled(dataset, spec, part)
+    return Corpus(table, facts, split, spec, train, val, windows(split.test) if split.test else None)
+
+
+def _check_readable(table: ClipTable, facts: Sequence[Facts]) -> None:
+    bad = [f"{clip.name} ({fact.error})" for clip, fact in zip(table.clips, facts, strict=True) if fact.error]
+    if bad:
+        rest = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        raise DataError(
+            f"{table.root}: {len(bad)} of {len(facts)} clips cannot be used: {', '.join(bad[:_NAMED])}{rest}; "
+            f"mend or remove them ('emotions data check {table.root}' lists all)"
+        )
+
+
+def _check_labelled(dataset: WindowDataset, spec: ModelSpec, part: str) -> None:
+    for target in spec.targets:
+        if (dataset.classes(target) == NO_LABEL).all():
+            raise DataError(f"the {_SHOWN[part]} part has no clip that is labelled for {target!r}; label more clips")
+
+
+def class_weights(step: TrainStep, corpus: Corpus) -> dict[str, Tensor]:
+    """How much an error in each class counts: target -> (classes,) float32."""
+    balanced = step.learn_params.class_weights == "balanced"
+    return {
+        target: balanced_weights(corpus.train.classes(target), len(labels)) if balanced else torch.ones(len(labels))
+        for target, labels in corpus.spec.targets.items()
+    }
+
+
+class EpochSampler(Sampler[int]):
+    """Every item once an epoch, in an order that only the seed and the epoch decide.
+
+    Args:
+        size: items.
+        seed: seed of the run.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size, self.seed, self.epoch = size, seed, 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, self.epoch))
+        yield from torch.randperm(self.size, generator=generator).tolist()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+
+def train_loader(corpus: Corpus, batch_size: int, context: Context) -> DataLoader[Any]:
+    """Shuffled batches of the training part.
+
+    A last batch of one window is left out: batch norm cannot learn from it.
+    """
+    size = len(corpus.train)
+    sampler = EpochSampler(size, context.seed)
+    lonely = size > batch_size and size % batch_size == 1
+    return _loader(corpus.train, batch_size, context.workers, sampler=sampler, drop_last=lonely)
+
+
+def val_loader(corpus: Corpus, batch_size: int, context: Context) -> DataLoader[Any]:
+    """Batches of the validation part, in order."""
+    return _loader(corpus.val, batch_size, context.workers)
+
+
+def _loader(dataset: WindowDataset, batch_size: int, workers: int, **options: Any) -> DataLoader[Any]:
+    return DataLoader(dataset, batch_size, num_workers=workers, persistent_workers=workers > 0, **options)

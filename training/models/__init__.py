@@ -1,0 +1,1 @@
+"""Models: a frontend without trained weights, and a head that trains."""

@@ -1,0 +1,57 @@
+"""What every model is: ``waveform, length -> frontend -> features, frames -> head -> {target: logits}``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor, nn
+
+Logits = dict[str, Tensor]
+"""target -> (batch, classes) float32."""
+
+
+class Frontend(nn.Module, ABC):
+    """Waveform to features, without weights that train.
+
+    A window's features depend on its own samples alone: neither on the batch nor on what lies past ``length``.
+    """
+
+    @abstractmethod
+    def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute features.
+
+        Args:
+            waveform: (batch, samples) float32 at 16 kHz.
+            length: (batch,) int64, how many samples of each window are real.
+
+        Returns:
+            (batch, bins, frames) float32, zero past the valid frames, and (batch,) int64, how many frames are valid.
+        """
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """All that the features depend on, as JSON: what a cache of them is keyed by."""
+
+
+class Head(nn.Module, ABC):
+    """Features to logits: the part that trains."""
+
+    @abstractmethod
+    def forward(self, features: Tensor, frames: Tensor) -> Logits:
+        """(batch, bins, frames) and (batch,) valid frames in; target -> (batch, classes) logits out."""
+
+
+class Classifier(nn.Module):
+    """A frontend and a head."""
+
+    def __init__(self, frontend: Frontend, head: Head) -> None:
+        super().__init__()
+        self.frontend = frontend
+        self.head = head
+
+    def forward(self, waveform: Tensor, length: Tensor) -> Logits:
+        """(batch, samples) float32 and (batch,) int64 in; target -> (batch, classes) logits out."""
+        features, frames = self.frontend(waveform, length)
+        logits: Logits = self.head(features, frames)
+        return logits

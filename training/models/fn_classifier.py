@@ -1,0 +1,91 @@
+"""``Wav2Vec2FnClassifier``: means and learnt 1x1 combinations of embeddings, then fully connected layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from training.config import ModelSpec
+from training.models.base import Classifier, Head, Logits
+from training.models.layer_weights import weighed
+from training.models.wav2vec2 import build_frontend
+
+
+class FnHead(Head):
+    """A fully connected network on four views of an embedding of D dims by T frames.
+
+    - the mean over the valid frames: D values;
+    - the mean over the dims: T values, zero past the valid frames;
+    - ``conv_w_count`` (w) 1x1 convolutions with the frames as channels, each a learnt combination of the T frames:
+      w x D values;
+    - ``conv_h_count`` (h) 1x1 convolutions with the dims as channels, each a learnt combination of the D dims:
+      h x T values, zero past the valid frames.
+
+    Concatenated these are D + T + w D + h T values; where both counts are 0 the two means remain. Two fully connected
+    layers with batch norm and ReLU follow, then one linear layer per target.
+
+    Args:
+        shape: (D, T) of a window's features.
+        counts: (h, w): ``conv_h_count`` and ``conv_w_count``.
+        layers: ``layer_1_size`` and ``layer_2_size``.
+        targets: target -> number of classes.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], counts: tuple[int, int], layers: tuple[int, int], targets: Mapping[str, int]
+    ) -> None:
+        super().__init__()
+        (dims, frames), (over_dims, over_time) = shape, counts
+        self.over_dims = nn.Conv1d(dims, over_dims, 1) if over_dims else None
+        self.over_time = nn.Conv1d(frames, over_time, 1) if over_time else None
+        width = dims + frames + over_time * dims + over_dims * frames
+        self.layers = nn.Sequential(*_connected(width, layers[0]), *_connected(layers[0], layers[1]))
+        self.outputs = nn.ModuleList([nn.Linear(layers[1], classes) for classes in targets.values()])
+        self.targets = tuple(targets)
+
+    def forward(self, features: Tensor, frames: Tensor) -> Logits:
+        """(batch, D, T), zero past the (batch,) valid frames; target -> (batch, classes) logits out."""
+        views = [features.sum(dim=2) / frames.clamp_min(1).unsqueeze(1).to(features.dtype), features.mean(dim=1)]
+        if self.over_time is not None:
+            views.append(self.over_time(features.transpose(1, 2)).flatten(1))
+        if self.over_dims is not None:
+            valid = torch.arange(features.shape[2], device=frames.device) < frames.unsqueeze(1)
+            views.append(torch.where(valid.unsqueeze(1), self.over_dims(features), 0.0).flatten(1))
+        hidden = self.layers(torch.cat(views, dim=1))
+        return {target: output(hidden) for target, output in zip(self.targets, self.outputs, strict=True)}
+
+    def conv_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the convolutions, which ``learn_params.lr.conv_lr`` is for; none where both counts are 0."""
+        kept = [convolution for convolution in (self.over_dims, self.over_time) if convolution is not None]
+        return [parameter for convolution in kept for parameter in convolution.parameters()]
+
+
+def conv_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Parameters of a model that ``learn_params.lr.conv_lr`` is for: none but in ``Wav2Vec2FnClassifier``."""
+    heads = [module for module in model.modules() if isinstance(module, FnHead)]
+    return [parameter for head in heads for parameter in head.conv_parameters()]
+
+
+def build_fn(spec: ModelSpec) -> Classifier:
+    """Build a ``Wav2Vec2FnClassifier``; its embedding is the encoder's feature projection unless chosen.
+
+    Raises:
+        ConfigError: the encoder cannot be loaded, or lacks the embedding.
+    """
+    architecture = spec.architecture
+    frontend = build_frontend(spec, "projection")
+    *_, dims, frames = frontend.shape
+    head = FnHead(
+        (dims, frames),
+        (architecture["conv_h_count"], architecture["conv_w_count"]),
+        (architecture["layer_1_size"], architecture["layer_2_size"]),
+        {target: len(labels) for target, labels in spec.targets.items()},
+    )
+    return Classifier(frontend, weighed(frontend.shape, head))
+
+
+def _connected(width: int, size: int) -> list[nn.Module]:
+    # The norm's shift makes the linear layer's bias redundant.
+    return [nn.Linear(width, size, bias=False), nn.BatchNorm1d(size), nn.ReLU()]
