@@ -62,7 +62,7 @@ class Wav2Vec2Frontend(Frontend):
         self.embedding, self.window, self.normalize = embedding, window, encoder.normalize
         self.description = encoder.description()
         self.config = {key: getattr(source.config, key, None) for key in _CONFIG}
-        self.convolutions: nn.ModuleList = source.feature_extractor.conv_layers
+        self.convolutions: Any = source.feature_extractor.conv_layers
         self.projection: Any = None if embedding == "conv" else source.feature_projection
         self.context: Any = None if depth is None else Context(source, depth)
         self.requires_grad_(not freeze)
@@ -155,7 +155,7 @@ def _depth(embedding: Embedding, layers: int) -> int | None:
 def _convolved(layer: Any, length: Tensor) -> Tensor:
     """Valid steps after a convolution without padding, of valid steps before it."""
     (kernel,), (stride,) = layer.conv.kernel_size, layer.conv.stride
-    return torch.div((length - kernel).clamp_min(-stride), stride, rounding_mode="floor") + 1
+    return torch.div((length - kernel + stride).clamp_min(0), stride, rounding_mode="floor")
 
 
 def _mask(length: Tensor, steps: int) -> Tensor:

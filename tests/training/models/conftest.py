@@ -1,0 +1,25 @@
+"""Fixtures of the models' tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.training.models.encoders import make_encoder
+
+Checkpoint = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """``checkpoint(kind)``: the folder of a tiny encoder, written once."""
+    root, made = tmp_path_factory.mktemp("encoders"), dict[str, Path]()
+
+    def find(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = make_encoder(root / kind, kind)
+        return made[kind]
+
+    return find
