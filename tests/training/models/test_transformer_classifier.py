@@ -56,7 +56,7 @@ def test_any_number_of_heads_trains_every_parameter(signals: tuple[Tensor, Tenso
     assert [*logits] == [*TARGETS]
     assert [tuple(values.shape) for values in logits.values()] == [(6, 3), (6, 2)]
     truth = torch.arange(6) % 2
-    torch.stack([functional.cross_entropy(values, truth) for values in logits.values()]).sum().backward()
+    torch.stack([functional.cross_entropy(values, truth) for values in logits.values()]).sum().backward()  # type: ignore[no-untyped-call]
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert not without
 
@@ -96,7 +96,7 @@ def test_onnx_and_torchscript_equal_torch(signals: tuple[Tensor, Tensor], tmp_pa
     batch = {0: torch.export.Dim("batch")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporters' own deprecations are not this test's subject
-        traced = torch.jit.trace(model, (waveform[:2], length[:2]), strict=False)
+        traced = torch.jit.trace(model, (waveform[:2], length[:2]), strict=False)  # type: ignore[no-untyped-call]
         program = torch.onnx.export(
             model,
             (waveform[:2], length[:2]),
