@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
+
+from rich.progress import Progress
 
 import emotions
 from emotions.bundle import (
@@ -20,8 +23,9 @@ from emotions.bundle import (
     write_manifest,
     write_probe,
 )
-from emotions.errors import ConfigError, OutputExists
-from emotions.files import write_bytes, write_json
+from emotions.errors import ConfigError
+from emotions.files import refuse_existing, write_bytes, write_json
+from emotions.pipeline import console
 from emotions.runtime import Run, available_cores, onnx_session
 from export.deployable import Deployable
 from export.model_card import model_card
@@ -34,6 +38,7 @@ from training.config import ModelSpec
 
 MODEL = "model.onnx"
 CARD = "README.md"
+_STAGES = 3
 _MAX_NAME = 200
 _PROBES = 6
 _PROBE_SEED = 0
@@ -67,18 +72,27 @@ def export_run(
         DataError: there are no recordings to prove the export on.
         ExportError: the model cannot be exported, or the graph does not answer as the model does.
     """
-    _check_free(output)
+    if output is not None:
+        refuse_existing(output)
     loaded = load_source(source)
     name = _checked_name(name or loaded.name)
     output = output or bundles / _folder_name(name)
-    _check_free(output)
+    refuse_existing(output)
+    with _progress() as stage:
+        _write(loaded, output, name, data, seed, stage)
+    return output
+
+
+def _write(loaded: Source, output: Path, name: str, data: Path | None, seed: int, stage: Callable[[str], None]) -> None:
     spec = loaded.trained.spec
     model = Deployable(loaded.trained.model, list(spec.targets))
     signals = proof_signals(loaded, data, seed)
+    stage("converting to ONNX")
     graph = to_onnx(model, spec.window_samples)
     with write_bundle(output) as folder:
         write_bytes(folder / MODEL, graph.SerializeToString(deterministic=True))
         run = _runner(folder / MODEL, spec)
+        stage(f"proving on {len(signals)} windows")
         proof = prove(model, run, signals, seed)
         write_json(folder / REPORT, report(proof, signals, seed))
         write_probe(folder, _probe(run, spec))
@@ -86,12 +100,14 @@ def export_run(
         draft = _manifest(folder, loaded, name, proof)
         write_bytes(folder / CARD, model_card(draft, proof, signals).encode())
         write_manifest(folder, draft.model_copy(update={"files": hash_files(folder)}))
-    return output
 
 
-def _check_free(output: Path | None) -> None:
-    if output is not None and os.path.lexists(output):
-        raise OutputExists(f"{output}: is there already; name another output or delete it")
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A bar on stderr, and a function that starts its next stage."""
+    with Progress(console=console(), transient=True) as bar:
+        task = bar.add_task("reading recordings", total=_STAGES)
+        yield lambda title: bar.update(task, advance=1, description=title)
 
 
 def _checked_name(name: str) -> str:

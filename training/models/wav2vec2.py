@@ -107,9 +107,10 @@ class Wav2Vec2Frontend(Frontend):
             (batch, dims, frames) float32, or (batch, layers, dims, frames) for ``weighted``; zero past the valid
             frames; and (batch,) int64, how many frames are valid.
         """
-        waveform = torch.where(_mask(length, waveform.shape[1]), waveform, 0.0)
         if self.normalize:
             waveform = _standardised(waveform, length, _NORMALIZE_EPS)
+        else:
+            waveform = torch.where(_mask(length, waveform.shape[1]), waveform, 0.0)
         features, frames = self._convolve(waveform.unsqueeze(1), length)
         valid = _mask(frames, features.shape[2])
         if self.projection is not None:
