@@ -72,8 +72,8 @@ def checked(waveform: FloatArray) -> FloatArray:
 def read(source: Source, *, max_sec: float | None = None) -> Recording:
     """Decode a recording, whatever it holds. Arguments and errors as ``decode``, less the last three."""
     with open_stream(source) as stream:
-        blocks = [*resampled(_limited(stream, max_sec), stream.rate)]
-    waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+        blocks = [*resampled(_limited(stream, max_sec), stream.rate)] or [np.zeros(0, np.float32)]
+    waveform = np.concatenate(blocks) if len(blocks) != 1 else blocks[0]
     return Recording(waveform, stream.rate, stream.channels)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -185,9 +185,9 @@ def _check_shape(rate: int, channels: int) -> None:
 
 def _mono(block: npt.NDArray[Any]) -> FloatArray:
     """(channels, samples) to their mean (samples,), in -1 to 1; NaN and infinity are left to be found."""
-    mono = block[0] if len(block) == 1 else block.mean(axis=0, dtype=np.float32)
-    finite = np.isfinite(mono).all()
-    return cast(FloatArray, np.ascontiguousarray(np.clip(mono, -1, 1) if finite else mono, np.float32))
+    mono = np.ascontiguousarray(block[0] if len(block) == 1 else block.mean(axis=0, dtype=np.float32), np.float32)
+    peak = max(mono.max(initial=0), -mono.min(initial=0))
+    return np.clip(mono, -1, 1) if 1 < peak < np.inf else mono
 
 
 def _starts(*magics: bytes) -> Callable[[bytes], bool]:

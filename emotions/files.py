@@ -97,8 +97,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         OutputExists: ``path`` is there already.
     """
-    if os.path.lexists(path):
-        raise OutputExists(f"{path}: is there already; name another output or delete it")
+    refuse_existing(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _sibling(path)
     temporary.mkdir()
@@ -110,6 +109,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         _rename_folder(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse an output that is there already; called before anything is computed for it.
+
+    Raises:
+        OutputExists: it is.
+    """
+    if os.path.lexists(path):
+        raise OutputExists(f"{path}: is there already; name another output or delete it")
 
 
 def _rename_folder(temporary: Path, path: Path) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from emotions import audio
 from emotions.batching import Answer, Batcher
 from emotions.containers import EXTENSIONS
@@ -173,7 +175,12 @@ def _answered(predictor: Predictor, batcher: Batcher, decoded: Iterator[_Decoded
 def _result(predictor: Predictor, done: _Pending) -> FileResult:
     if done.windows is None or not isinstance(done.outcome, Future):
         return _failed(done.file, done.outcome)
-    answer = done.outcome.result()
+    try:
+        answer = done.outcome.result()
+    except RuntimeError as error:
+        return FileResult(done.file.name, None, str(error), "model_failed")
+    if not all(np.isfinite(values).all() for values in answer.probabilities.values()):
+        return FileResult(done.file.name, None, "the model's answer is not a number", "model_failed")
     return FileResult(done.file.name, predictor.prediction(done.windows, answer.probabilities))
 
 

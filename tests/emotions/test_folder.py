@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import emotions
 from emotions.errors import DataError
 from emotions.folder import InputFile, find_files, predict_files
+from emotions.runtime import Probabilities
+from emotions.windows import FloatArray, IntArray
 from tests.conftest import Tone, WriteWav
 
 
@@ -98,3 +101,25 @@ def test_no_file_gives_no_result_and_a_folder_can_be_left_midway(predictor: emot
 def test_a_file_that_vanished_is_a_result(predictor: emotions.Predictor, tmp_path: Path) -> None:
     (result,) = predict_files(predictor, [InputFile(tmp_path / "gone.wav", "gone.wav")])
     assert (result.code, result.error) == ("unreadable", "cannot be read (No such file or directory)")
+
+
+@pytest.mark.parametrize("answer", ["raises", "nan"])
+def test_a_model_that_fails_on_a_batch_costs_the_files_of_that_batch_alone(
+    predictor: emotions.Predictor, folder: Path, answer: str
+) -> None:
+    calls = 0
+
+    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
+        nonlocal calls
+        calls += 1
+        if calls == 2 and answer == "raises":
+            raise RuntimeError("out of memory")
+        answers = predictor.session.run(waveform, length)
+        return {target: values * np.float32(np.nan if calls == 2 else 1) for target, values in answers.items()}
+
+    broken = emotions.Predictor(predictor.bundle, replace(predictor.session, run=run))
+    results = list(predict_files(broken, find_files([folder]).files, max_batch=4))
+    failed = [result for result in results if result.code == "model_failed"]
+    assert 1 <= len(failed) <= 4
+    assert len(results) == 28
+    assert all(result.prediction for result in results if not result.code)

@@ -62,7 +62,7 @@ class Wav2Vec2Frontend(Frontend):
         self.embedding, self.window, self.normalize = embedding, window, encoder.normalize
         self.description = encoder.description()
         self.config = {key: getattr(source.config, key, None) for key in _CONFIG}
-        self.convolutions: nn.ModuleList = source.feature_extractor.conv_layers
+        self.convolutions: Any = source.feature_extractor.conv_layers
         self.projection: Any = None if embedding == "conv" else source.feature_projection
         self.context: Any = None if depth is None else Context(source, depth)
         self.requires_grad_(not freeze)
@@ -107,9 +107,10 @@ class Wav2Vec2Frontend(Frontend):
             (batch, dims, frames) float32, or (batch, layers, dims, frames) for ``weighted``; zero past the valid
             frames; and (batch,) int64, how many frames are valid.
         """
-        waveform = torch.where(_mask(length, waveform.shape[1]), waveform, 0.0)
         if self.normalize:
             waveform = _standardised(waveform, length, _NORMALIZE_EPS)
+        else:
+            waveform = torch.where(_mask(length, waveform.shape[1]), waveform, 0.0)
         features, frames = self._convolve(waveform.unsqueeze(1), length)
         valid = _mask(frames, features.shape[2])
         if self.projection is not None:
@@ -155,7 +156,7 @@ def _depth(embedding: Embedding, layers: int) -> int | None:
 def _convolved(layer: Any, length: Tensor) -> Tensor:
     """Valid steps after a convolution without padding, of valid steps before it."""
     (kernel,), (stride,) = layer.conv.kernel_size, layer.conv.stride
-    return torch.div((length - kernel).clamp_min(-stride), stride, rounding_mode="floor") + 1
+    return torch.div((length - kernel + stride).clamp_min(0), stride, rounding_mode="floor")
 
 
 def _mask(length: Tensor, steps: int) -> Tensor:

@@ -1,0 +1,147 @@
+"""The model card: the bundle's README.md, written for whoever is to run the model or to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from emotions.bundle import Manifest
+from emotions.describe import plain, protocol_of, warnings
+from export.proof import Proof
+from export.report import facts
+from export.signals import Signals
+
+_LIMITS = """\
+- It names how speech sounds, as the people who labelled its data heard it; not what a person feels.
+- Languages, recording conditions and ways of speaking that its data lack are likely recognised worse. Measure it on
+  recordings of your own before you rely on it.
+- Its probabilities are not calibrated: take them as an order, not as frequencies.
+- It is meant to sum up many recordings and to support people who decide. It is not meant to decide about a person: on
+  work, school, credit, health or guilt. Law may forbid that where you are."""
+
+
+def model_card(manifest: Manifest, proof: Proof, signals: Signals) -> str:
+    """The card of a bundle as Markdown, without a name of a recording or a speaker."""
+    sections = {
+        "Answers": _answers(manifest),
+        "Input": _input(manifest),
+        "Data": _data(manifest),
+        "Measured": _measured(manifest),
+        "Limits and intended use": [*_cautions(manifest), _LIMITS],
+        "Proof of the export": _proof(proof, signals),
+        "How to run it": _usage(manifest),
+    }
+    head = [
+        f"# {text(manifest.name)}",
+        f"A speech emotion classifier ({text(str(manifest.model['model']))}): {_SUBJECT}",
+    ]
+    parts = [*head, *(part for title, body in sections.items() for part in (f"## {title}", *body))]
+    return "\n\n".join(parts) + "\n"
+
+
+_SUBJECT = "raw samples in, the probability of each label out. `manifest.json` describes it for machines."
+
+
+def text(value: str) -> str:
+    """A value from a dataset as Markdown text on one line: what would be markup is escaped."""
+    return "".join(f"\\{char}" if char in "\\`*_[]<>|#" else char for char in plain(value))
+
+
+def _answers(manifest: Manifest) -> Iterator[str]:
+    rows = [[text(target), ", ".join(map(text, labels))] for target, labels in manifest.targets.items()]
+    yield table(["output", "labels, in the order of the probabilities"], rows)
+
+
+def _input(manifest: Manifest) -> Iterator[str]:
+    samples, rate = manifest.window.samples, manifest.sample_rate
+    yield (
+        f"- `waveform`: float32 [batch, {samples}], mono, {rate} Hz, -1 to 1: windows of {samples / rate:g} s, zeros "
+        "at the end of a shorter one.\n"
+        "- `length`: int64 [batch], how many samples of each window are real.\n"
+        f"- A longer recording is cut every {manifest.window.hop_samples} samples, its last window moved back so that "
+        "it is full; its probabilities are the mean over its windows."
+    )
+
+
+def _data(manifest: Manifest) -> Iterator[str]:
+    data = manifest.dataset
+    if data is None:
+        yield "Unknown: the model was exported from a checkpoint alone."
+        return
+    yield f"{data.clips} clips, {data.hours:.2f} hours; licence: {text(data.license or 'unknown')}."
+    parts = {part: value for part, value in data.split.items() if isinstance(value, Mapping) and "clips" in value}
+    if parts:
+        rows = [[part, str(value["clips"]), f"{value.get('hours', 0):.2f}"] for part, value in parts.items()]
+        yield table(["part", "clips", "hours"], rows)
+
+
+def _measured(manifest: Manifest) -> Iterator[str]:
+    scores = [
+        (part, target, values)
+        for part, targets in manifest.metrics.items()
+        if isinstance(targets, Mapping)
+        for target, values in targets.items()
+    ]
+    if not scores:
+        yield "Nothing was measured."
+        return
+    yield f"Protocol: {text(protocol_of(manifest))}."
+    rows = [
+        [part, text(target), *(f"{values[name]:.3f}" for name in ("uar", "wa", "macro_f1")), str(values["clips"])]
+        for part, target, values in scores
+    ]
+    yield table(["part", "target", "UAR", "WA", "macro-F1", "clips"], rows)
+    for part, target, values in scores:
+        if part == _judged(manifest):
+            yield from _confusion(part, target, values)
+
+
+def _judged(manifest: Manifest) -> str:
+    """The part that the model is judged by: the test part where there is one."""
+    return "test" if manifest.metrics.get("test") else "validation"
+
+
+def _confusion(part: str, target: str, scores: Mapping[str, Any]) -> Iterator[str]:
+    labels = [text(label) for label in scores["labels"]]
+    rows = [[f"**{label}**", *map(str, row)] for label, row in zip(labels, scores["confusion"], strict=True)]
+    yield f"Confusion matrix of {text(target)}, {part} part: a row is the truth, a column the answer."
+    yield table(["", *labels], rows)
+
+
+def _cautions(manifest: Manifest) -> Iterator[str]:
+    for warning in warnings(manifest):
+        yield f"**Warning: {text(warning)}.**"
+    if manifest.metrics and not manifest.metrics.get("test"):
+        yield (
+            "**Warning: there is no held-out test part. The validation figures chose the checkpoint, so they flatter "
+            "it.**"
+        )
+
+
+def _proof(proof: Proof, signals: Signals) -> Iterator[str]:
+    about = facts(signals)
+    yield (
+        f"The graph answered {about['windows']} windows ({about['source']}) and {about['special']} special signals "
+        f"as the torch model did, alone and in batches: probabilities differ by at most {proof.max_abs_diff:.1e}, "
+        f"labels agree for {proof.agreement:.1%}. `report.json` has all figures."
+    )
+
+
+def _usage(manifest: Manifest) -> Iterator[str]:
+    samples, (target, labels) = manifest.window.samples, next(iter(manifest.targets.items()))
+    yield "In this folder, with onnxruntime, numpy and soundfile alone, for a mono recording at 16 kHz:"
+    yield f"""```python
+import numpy as np, onnxruntime, soundfile
+samples, rate = soundfile.read("clip.wav", dtype="float32", frames={samples})
+window = np.pad(samples, (0, {samples} - len(samples)))[None]
+session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+answers = session.run([{target!r}], {{"waveform": window, "length": np.array([len(samples)], np.int64)}})
+print(dict(zip({list(labels)!r}, answers[0][0].tolist())))
+```"""
+    yield "`emotions predict` and `emotions.load` of the toolkit that made it do the rest: any format, rate and length."
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of cells that are escaped already."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

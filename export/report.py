@@ -1,0 +1,65 @@
+"""The report of a proof: ``report.json``, and the lines that the command prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import onnxscript
+import torch
+
+from emotions.audio import SAMPLE_RATE
+from emotions.files import read_json
+from export.proof import Proof
+from export.signals import Signals
+
+REPORT = "report.json"
+_PACKAGES = (torch, onnx, onnxscript, onnxruntime, np)
+
+
+def report(proof: Proof, signals: Signals, seed: int) -> dict[str, Any]:
+    """All figures of a proof as JSON, without a name of a recording."""
+    return {
+        "variants": {"fp32": proof.figures()},
+        "signals": facts(signals),
+        "seed": seed,
+        "versions": {package.__name__: str(package.__version__) for package in _PACKAGES},
+    }
+
+
+def facts(signals: Signals) -> dict[str, Any]:
+    """What a proof was made on: how many, how long, where from."""
+    seconds = signals.length[: len(signals) - signals.special] / SAMPLE_RATE
+    return {
+        "source": signals.source,
+        "clips": signals.clips,
+        "windows": len(seconds),
+        "special": signals.special,
+        "seconds": {"min": float(seconds.min()), "median": float(np.median(seconds)), "max": float(seconds.max())},
+    }
+
+
+def summary(bundle: Path) -> str:
+    """A bundle's proof in words, and its path."""
+    content = read_json(bundle / REPORT)
+    figures, signals = content["variants"]["fp32"], content["signals"]
+    limits, seconds = figures["limits"], signals["seconds"]
+    batches = ", ".join(map(str, figures["batch_sizes"]))
+    lines = [
+        f"proof on {signals['windows']} windows of {seconds['min']:.2f} to {seconds['max']:.2f} s "
+        f"({signals['source']}) and {signals['special']} special signals, in batches of {batches}:",
+        *(
+            f"  {what}: {figures[name]:.1e} (at most {limits[name]:.0e})"
+            for name, what in (
+                ("max_abs_diff", "torch against ONNX Runtime"),
+                ("batch_difference", "alone against in a batch"),
+                ("padding_difference", "zeros against noise past the end"),
+            )
+        ),
+        f"  same label: {figures['agreement']:.1%}",
+        f"bundle: {bundle}",
+    ]
+    return "\n".join(lines)

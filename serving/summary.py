@@ -1,0 +1,71 @@
+"""The closing words of a prediction run: totals, labels, errors, and the first rows as a small table."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emotions.describe import plain
+
+if TYPE_CHECKING:
+    from emotions.folder import FileResult
+    from serving.predict import Totals
+
+WIDTH = 100
+"""Columns of a terminal that the table fits."""
+
+
+def summary(output: Path, totals: Totals, targets: Sequence[str]) -> str:
+    """A few aligned lines, then the first rows; control characters in names are spelt out."""
+    speed = totals.audio_sec / max(totals.wall_sec, 1e-9)
+    files = f"{totals.files} files, {totals.errors} errors, {totals.skipped} of other kinds passed over"
+    lines = [
+        ("table", f"{output} ({files})"),
+        ("audio", f"{totals.audio_sec:.1f} s in {totals.wall_sec:.1f} s, {speed:.1f} times real time"),
+        *((target, _counts(totals.labels.get(target, Counter()))) for target in targets),
+    ]
+    if totals.errors:
+        lines.append(("errors", _counts(totals.codes)))
+    width = max(len(name) for name, _ in lines)
+    text = "\n".join(f"{plain(name):<{width}}  {plain(value)}" for name, value in lines)
+    return f"{text}\n\n{_rows(totals, targets)}"
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counter.most_common()) or "none"
+
+
+def _rows(totals: Totals, targets: Sequence[str]) -> str:
+    """The first results as a table at most ``WIDTH`` columns wide."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("file", *targets, "confidence", "duration", "error"):
+        right = name in {"confidence", "duration"}
+        table.add_column(Text(plain(name)), no_wrap=True, overflow="ellipsis", justify="right" if right else "left")
+    for result in totals.head:
+        table.add_row(*(Text(plain(cell)) for cell in _cells(result, len(targets))))
+    text = Console(file=io.StringIO(), width=WIDTH, color_system=None)
+    with text.capture() as captured:
+        text.print(table)
+    more = totals.files - len(totals.head)
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    return "\n".join([*lines, *([f"... and {more} more"] if more else [])])
+
+
+def _cells(result: FileResult, targets: int) -> list[str]:
+    prediction = result.prediction
+    if prediction is None:
+        return [result.name, *[""] * (targets + 2), result.code or ""]
+    return [
+        result.name,
+        *prediction.labels.values(),
+        f"{prediction.confidence:.3f}",
+        f"{prediction.duration_sec:.2f}",
+        "",
+    ]

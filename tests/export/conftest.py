@@ -1,0 +1,107 @@
+"""A tiny model that was really trained, on a corpus with Cyrillic labels, and what is exported from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from emotions.pipeline import Context
+from export.bundler import export_run
+from training.config import TrainStep
+from training.loop.fit import fit
+
+WINDOW = 8_000
+TARGETS = {"эмоция": ["гнев", "покой"], "state": ["negative", "neutral"]}
+SPEAKERS = ("anna", "bert", "cora", "dirk", "emma")
+MakeStep = Callable[..., TrainStep]
+
+
+class Standin(nn.Module):
+    """The shape of a classifier in a few operators: loudness of the real samples through a linear layer a target."""
+
+    def __init__(self, targets: dict[str, int], seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layers = nn.ModuleList([nn.Linear(8, classes) for classes in targets.values()])
+        self.targets = tuple(targets)
+        self.register_buffer("position", torch.arange(WINDOW))
+
+    def features(self, waveform: Tensor, length: Tensor) -> Tensor:
+        """(batch, 8): level of eight parts of the window."""
+        heard = torch.where(self.position < length.unsqueeze(1), waveform, 0.0)
+        return heard.view(-1, 8, WINDOW // 8).abs().mean(dim=2) * 10
+
+    def forward(self, waveform: Tensor, length: Tensor) -> dict[str, Tensor]:
+        """Logits by target."""
+        features = self.features(waveform, length)
+        return {target: layer(features) for target, layer in zip(self.targets, self.layers, strict=True)}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory, write_wav: Callable[..., Path]) -> Path:
+    """Five speakers, four clips of 0.3 to 0.9 s each."""
+    folder, random = tmp_path_factory.mktemp("recordings"), np.random.default_rng(0)
+    rows: dict[str, Any] = {}
+    for speaker in SPEAKERS:
+        for (emotion, hz), state in zip((("гнев", 2_500), ("покой", 300)), TARGETS["state"], strict=True):
+            for take in range(2):
+                time = np.arange(int(random.uniform(0.3, 0.9) * 16_000)) / 16_000
+                tone = 0.3 * np.sin(2 * np.pi * hz * random.uniform(0.9, 1.1) * time)
+                name = f"{speaker}_{state}_{take}.wav"
+                write_wav(folder / name, tone + random.normal(0, 0.02, len(time)))
+                rows[name] = {"эмоция": emotion, "state": state, "speaker": speaker}
+    (folder / "annotations.json").write_text(json.dumps(rows))
+    return folder
+
+
+def build_step(corpus: Path, run: Path, **changes: Any) -> TrainStep:
+    """A step that trains the smallest network on ``corpus`` into ``run``."""
+    step = {
+        "type": "train",
+        "name": "tiny",
+        "model": "SpectrogramCnnClassifier",
+        "model_architecture": {"backbone": "test_efficientnet", "dropout": 0.1},
+        "learn_params": {
+            "padding_sec": WINDOW / 16_000,
+            "spectrogram_size": 32,
+            "max_epoch": 6,
+            "batch_size": 4,
+            "lr": {"base_lr": 3e-3},
+        },
+        "saving_data_params": {"saved_checkpoints_path": [str(run)], "saved_checkpoints_filename": ["best"]},
+        "dataset": {"path": str(corpus), "speaker": {"column": "speaker"}, "targets": list(TARGETS), "license": "CC0"},
+        "accelerator": "cpu",
+        **changes,
+    }
+    return TrainStep.model_validate(step)
+
+
+@pytest.fixture(scope="session")
+def trained_run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a tiny model; not to be changed."""
+    folder = tmp_path_factory.mktemp("trained")
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMOTIONS_CACHE", str(folder / "cache"))
+        return fit(
+            build_step(corpus, folder / "run"), Context(folder, seed=0, workers=0, config={"seed": 0}, quiet=True)
+        )
+
+
+@pytest.fixture(scope="session")
+def bundle(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model's bundle; not to be changed."""
+    torch.set_num_threads(1)
+    return export_run(trained_run, tmp_path_factory.mktemp("exported") / "tiny")

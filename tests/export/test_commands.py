@@ -1,0 +1,112 @@
+"""The ``export`` command and step: what they take, what they print, how they fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from pydantic import ValidationError
+
+from emotions.bundle import read_bundle
+from emotions.cli import run
+from emotions.errors import ConfigError
+from emotions.pipeline import Context
+from export import bundler
+from export.commands import EXPORT
+from export.config import ExportStep
+
+
+@pytest.fixture(autouse=True)
+def exported_before(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds of an export saved: the model's graph is there already."""
+    monkeypatch.setattr(bundler, "to_onnx", lambda *_: onnx.load(bundle / "model.onnx"))
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return Context(tmp_path, seed=0, workers=0, config={}, quiet=True)
+
+
+def test_the_command_exports_a_run_and_prints_the_proof(
+    trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["export", "--run", str(trained_run), "--output", str(tmp_path / "b"), "--name", "mine"]) == 0
+    printed = capsys.readouterr().out
+    assert "torch against ONNX Runtime: " in printed
+    assert "(at most 1e-04)" in printed
+    assert "validation and test clips of the run" in printed
+    assert printed.endswith(f"bundle: {tmp_path / 'b'}\n")
+    assert read_bundle(tmp_path / "b").manifest.name == "mine"
+
+
+def test_the_command_exports_a_checkpoint(
+    trained_run: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["export", "--checkpoint", str(trained_run / "best.ckpt"), "--data", str(corpus)]) == 0
+    assert "recordings that the user named" in capsys.readouterr().out
+    assert (tmp_path / "bundles" / "spectrogramcnnclassifier-эмоция" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize("sources", [[], ["--run", "a", "--checkpoint", "b"]])
+def test_exactly_one_source_is_wanted(sources: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export", *sources, "--output", "x"]) == 2
+    assert capsys.readouterr().err == "error: say what to export: either --run DIR or --checkpoint FILE\n"
+
+
+def test_an_output_that_is_there_is_one_line(
+    trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["export", "--run", str(trained_run), "--output", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}: is there already; name another output or delete it\n"
+
+
+def test_the_step_exports_the_last_run(trained_run: Path, context: Context, capsys: pytest.CaptureFixture[str]) -> None:
+    context.last_run = trained_run
+    EXPORT.run(ExportStep(), context)
+    assert context.last_bundle == context.root / "bundles" / "tiny"
+    assert f"bundle: {context.last_bundle}" in capsys.readouterr().out
+
+
+def test_the_step_takes_a_path_and_a_list_of_folders(trained_run: Path, context: Context) -> None:
+    step = ExportStep.model_validate({"source": str(trained_run), "output": ["out", "b"], "name": "n"})
+    EXPORT.run(step, context)
+    assert context.last_bundle == context.root / "out" / "b"
+    assert read_bundle(context.last_bundle).manifest.name == "n"
+
+
+@pytest.mark.parametrize(("source", "message"), [("last_run", "no train step ran before"), ("best_trial", "tune step")])
+def test_a_source_that_is_not_there_is_said(context: Context, source: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        EXPORT.run(ExportStep(source=source), context)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"formats": ["torchscript"]},
+        {"formats": []},
+        {"formats": ["onnx", "onnx"]},
+        {"variants": ["fp16"]},
+        {"source": ""},
+        {"output": []},
+        {"name": ""},
+        {"nmae": "x"},
+    ],
+)
+def test_a_wrong_step_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ExportStep.model_validate(wrong)
+
+
+def test_a_step_says_what_it_means_by_default() -> None:
+    assert ExportStep().model_dump() == {
+        "type": "export",
+        "source": "last_run",
+        "output": None,
+        "name": None,
+        "formats": ["onnx"],
+        "variants": [],
+    }

@@ -1,0 +1,193 @@
+"""``emotions predict`` as its users run it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import emotions
+from emotions.folder import FileResult
+from emotions.pipeline import Context, load_pipeline, run_pipeline
+from emotions.predictor import Prediction
+from serving.commands import PREDICT
+from serving.config import PredictStep
+from serving.predict import Totals
+from serving.progress import status
+from serving.summary import WIDTH, summary
+from tests.conftest import Tone, WriteWav
+
+REPOSITORY = Path(__file__).parents[2]
+BROKEN = {
+    "01_empty.wav": "not_audio",
+    "02_text.wav": "not_audio",
+    "03_cut.wav": "not_audio",
+    "04_nan.wav": "not_finite",
+    "05_silent.wav": "silent",
+    "06_short.wav": "too_short",
+    "07_zip.mp3": "not_audio",
+    "08_dangling.wav": "unreadable",
+    "09_header.flac": "not_audio",
+    '10_no\nsample,"б" 😀.wav': "too_short",
+}
+
+
+def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "emotions.cli", "predict", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.fixture
+def good(tmp_path: Path, tone: Tone, write_wav: WriteWav) -> Path:
+    folder = tmp_path / "clips"
+    for index in range(12):
+        write_wav(folder / f"speaker {index % 3}" / f"{index:02}.wav", tone(0.2 + 0.3 * index, 200 + 150 * index))
+    return folder
+
+
+@pytest.fixture
+def mixed(good: Path, tone: Tone, write_wav: WriteWav) -> Path:
+    """Good recordings, every kind of broken one, and what is no recording at all."""
+    for name in ("01_empty.wav", "notes.txt", "cover.jpg"):
+        (good / name).touch()
+    (good / "02_text.wav").write_text("no audio " * 100)
+    whole = write_wav(good / "03_cut.wav", tone(1.0)).read_bytes()
+    (good / "03_cut.wav").write_bytes(whole[:9_000])
+    write_wav(good / "04_nan.wav", np.full(9_000, np.nan, np.float32), subtype="FLOAT")
+    write_wav(good / "05_silent.wav", np.zeros(9_000))
+    write_wav(good / "06_short.wav", tone(0.01))
+    (good / "07_zip.mp3").write_bytes(b"PK\3\4" + bytes(2_000))
+    (good / "08_dangling.wav").symlink_to(good / "gone.wav")
+    (good / "09_header.flac").write_bytes(b"fLaC")
+    write_wav(good / '10_no\nsample,"б" 😀.wav', np.zeros(0))
+    write_wav(good / "11_folder.wav" / "inside.wav", tone(0.5))
+    return good
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_folder_becomes_a_table_of_what_the_library_answers(tiny_bundle: Path, good: Path, tmp_path: Path) -> None:
+    done = run(good, "--bundle", tiny_bundle, "--output", "out/table.csv", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = read(tmp_path / "out" / "table.csv")
+    assert [cells["file"] for cells in rows] == sorted(
+        file.relative_to(good).as_posix() for file in good.rglob("*.wav")
+    )
+    predictor = emotions.load(tiny_bundle, device="cpu", threads=1)
+    for cells in rows:
+        alone = predictor.predict(good / cells["file"])
+        assert (cells["emotion"], cells["state"]) == (alone.labels["emotion"], alone.labels["state"])
+        assert float(cells["confidence"]) == pytest.approx(alone.confidence, abs=1e-5)
+        assert float(cells["emotion.sad"]) == pytest.approx(alone.probabilities["emotion"]["sad"], abs=1e-5)
+        assert float(cells["end"]) == float(cells["duration"]) == alone.duration_sec
+        assert (cells["start"], cells["error"]) == ("0.0", "")
+    assert "table    out/table.csv (12 files, 0 errors, 0 of other kinds passed over)" in done.stdout
+    assert "speaker 0/00.wav" in done.stdout
+    assert "... and 4 more" in done.stdout
+
+
+def test_bad_files_are_rows_in_their_place_and_the_exit_code_says_so(
+    tiny_bundle: Path, mixed: Path, tmp_path: Path
+) -> None:
+    done = run(mixed, "--bundle", tiny_bundle, "--output", "t.csv", "--quiet", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    rows = read(tmp_path / "t.csv")
+    assert [cells["file"] for cells in rows][:11] == [*sorted(BROKEN), "11_folder.wav/inside.wav"]
+    assert {cells["file"]: cells["error"].partition(":")[0] for cells in rows if cells["error"]} == BROKEN
+    for cells in rows:
+        assert bool(cells["error"]) != bool(cells["emotion"] and cells["emotion.sad"] and cells["duration"])
+    assert len(rows) == 10 + 1 + 12
+    assert "(23 files, 10 errors, 2 of other kinds passed over)" in done.stdout
+    assert "errors   not_audio 5, too_short 2, " in done.stdout
+    assert "10_no" not in done.stdout.splitlines()[-1]
+
+
+def test_files_named_one_by_one_and_other_formats(tiny_bundle: Path, good: Path, tmp_path: Path) -> None:
+    files = sorted(good.rglob("*.wav"))[:2]
+    done = run(*files, "--bundle", tiny_bundle, "--output", "t.jsonl", "--threads", "1", cwd=tmp_path)
+    assert done.returncode == 0
+    lines = (tmp_path / "t.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["file"] for line in lines] == [file.name for file in files]
+    assert json.loads(lines[0])["error"] is None
+
+
+def test_mistakes_are_told_in_one_line_before_anything_is_computed(
+    tiny_bundle: Path, good: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("mine")
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "notes.txt").touch()
+    mistakes = {
+        (good, "--bundle", tiny_bundle, "--output", "t.csv"): "t.csv: is there already; name another output, or give",
+        (good, "--bundle", tiny_bundle, "--output", "t.xlsx"): "t.xlsx: a table ends with .csv, .jsonl, .parquet",
+        (tmp_path / "none", "--bundle", tiny_bundle, "--output", "u.csv"): "none: no such file or folder",
+        (
+            tmp_path / "bare",
+            "--bundle",
+            tiny_bundle,
+            "--output",
+            "u.csv",
+        ): "no recording found (1 files of other kinds)",
+        (good, "--bundle", tmp_path / "bare", "--output", "u.csv"): "bare: is not a bundle",
+        (good, "--output", "u.csv"): "bundles: holds no bundle",
+        ("--bundle", tiny_bundle, "--output", "u.csv"): "INPUT",
+    }
+    for arguments, message in mistakes.items():
+        done = run(*arguments, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert (tmp_path / "t.csv").read_text() == "mine"
+    assert not (tmp_path / "u.csv").exists()
+    replaced = run(good, "--bundle", tiny_bundle, "--output", "t.csv", "--overwrite", cwd=tmp_path)
+    assert replaced.returncode == 0
+    assert len(read(tmp_path / "t.csv")) == 12
+
+
+def test_a_step_takes_the_bundle_that_was_just_exported_and_survives_bad_files(
+    tiny_bundle: Path, mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = PredictStep(inputs="clips", output=["out", "table.jsonl"])  # type: ignore[arg-type]  # a string is a list of one
+    context = Context(tmp_path, 0, 0, {}, last_bundle=tiny_bundle, quiet=True)
+    PREDICT.run(step, context)
+    assert len((tmp_path / "out" / "table.jsonl").read_text(encoding="utf-8").splitlines()) == 23
+    assert "10 errors" in capsys.readouterr().out
+
+
+def test_a_pipeline_predicts_with_the_newest_bundle(tiny_bundle: Path, good: Path, tmp_path: Path) -> None:
+    (tmp_path / "bundles").mkdir()
+    (tmp_path / "bundles" / "mine").symlink_to(tiny_bundle)
+    file = tmp_path / "pipeline.json"
+    document = {"pipeline": [{"type": "predict", "inputs": ["clips"], "output": "$$ROOT_DIR$$/t.csv"}]}
+    file.write_text(json.dumps(document))
+    run_pipeline(load_pipeline(file, root=tmp_path))
+    assert len(read(tmp_path / "t.csv")) == 12
+
+
+def test_the_summary_fits_and_steers_no_terminal() -> None:
+    totals = Totals(skipped=3, wall_sec=2.0)
+    scores = {"emotion": {"гнев": 0.75, "радость": 0.25}}
+    totals.add(FileResult("\x1b[31m" + "длинное имя 😀 [bold]" * 9 + ".wav", Prediction(scores, (), 5.0)))
+    totals.add(FileResult("б.wav", None, "is empty", "not_audio"))
+    text = summary(Path("t.csv"), totals, ["emotion"])
+    assert "\x1b" not in text
+    assert r"\x1b[31mдлинное имя 😀 [bold]" in text
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert "5.0 s in 2.0 s, 2.5 times real time" in text
+    assert "emotion  гнев 1\nerrors   not_audio 1" in text
+
+
+def test_progress_in_words() -> None:
+    totals = Totals(files=50, audio_sec=200.0)
+    totals.codes["not_audio"] = 2
+    assert status(totals, 1000, 10.0) == "50/1000 files, 5.0 files/s, 20x real time, 2 errors, 3:10 left"

@@ -1,0 +1,88 @@
+"""Tiny random checkpoints of every kind of encoder, and what transformers itself makes of a clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    HubertConfig,
+    HubertModel,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForPreTraining,
+    Wav2Vec2Model,
+    WavLMConfig,
+    WavLMModel,
+)
+
+HIDDEN, LAYERS, CONV = 32, 2, 16
+_TINY: dict[str, Any] = {
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "conv_dim": [CONV] * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+    # Random weights of the usual deviation, 0.02, make every frame alike, and hide what masks get wrong.
+    "initializer_range": 0.3,
+}
+_STABLE: dict[str, Any] = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+_WAVLM: dict[str, Any] = {"num_buckets": 32, "max_bucket_distance": 20}
+KINDS: dict[str, tuple[Any, Any, dict[str, Any], bool]] = {
+    "wav2vec2-group": (Wav2Vec2Config, Wav2Vec2Model, {}, True),
+    "wav2vec2-layer": (Wav2Vec2Config, Wav2Vec2Model, {**_STABLE, "adapter_attn_dim": 8}, True),
+    "hubert-group": (HubertConfig, HubertModel, {"feat_proj_layer_norm": False}, False),
+    "hubert-layer": (HubertConfig, HubertModel, {**_STABLE, "conv_pos_batch_norm": True}, True),
+    "wavlm-group": (WavLMConfig, WavLMModel, _WAVLM, False),
+    "wavlm-layer": (WavLMConfig, WavLMModel, {**_STABLE, **_WAVLM}, True),
+}
+"""name -> config class, model class, what differs from the tiny config, whether clips are normalised."""
+
+
+def make_encoder(folder: Path, kind: str, seed: int = 0) -> Path:
+    """Write the tiny checkpoint of a kind to a folder; every parameter and statistic is random."""
+    config, model, changes, normalize = KINDS[kind]
+    torch.manual_seed(seed)
+    encoder = model(config(**{**_TINY, **changes})).eval()
+    for name, value in encoder.state_dict().items():
+        if "norm" in name and value.is_floating_point():  # their initial values, 0 and 1, hide faults as well
+            value.uniform_(0.5, 1.5)
+        elif "rel_attn_embed" in name:
+            value.normal_()
+    encoder.save_pretrained(folder)
+    save_extractor(folder, normalize=normalize)
+    return folder
+
+
+def make_pretraining_checkpoint(folder: Path) -> Path:
+    """Write a checkpoint as Hugging Face's are: a pickled state dict with the encoder under a prefix, and more."""
+    torch.manual_seed(0)
+    model = Wav2Vec2ForPreTraining(Wav2Vec2Config(**_TINY, codevector_dim=16, proj_codevector_dim=16))
+    model.config.save_pretrained(folder)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    save_extractor(folder, normalize=True)
+    return folder
+
+
+def save_extractor(folder: Path, *, normalize: bool, rate: int = 16_000) -> None:
+    """Write preprocessor_config.json."""
+    extractor: Any = Wav2Vec2FeatureExtractor
+    extractor(sampling_rate=rate, do_normalize=normalize).save_pretrained(folder)
+
+
+def reference(folder: Path, kind: str, clip: Tensor) -> dict[str | int, Tensor]:
+    """What transformers computes for one clip (samples,) alone, by embedding: (dims, frames) each."""
+    encoder = KINDS[kind][1].from_pretrained(folder).eval()
+    extractor = Wav2Vec2FeatureExtractor.from_pretrained(folder)
+    values = extractor(clip.numpy(), sampling_rate=16_000, return_tensors="pt").input_values
+    with torch.no_grad():
+        conv = encoder.feature_extractor(values)
+        projected = encoder.feature_projection(conv.transpose(1, 2))
+        projected = projected[0] if isinstance(projected, tuple) else projected
+        states = encoder(values, output_hidden_states=True).hidden_states
+    layers: dict[str | int, Tensor] = {number: state[0].T for number, state in enumerate(states)}
+    return {"conv": conv[0], "projection": projected[0].T, **layers}
