@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from emotions.schema import Block
@@ -33,12 +33,18 @@ def _fixed(value: Any) -> Any:
 
 
 class Tunable(Block):
-    """A block whose values a ``tune`` step may search; here they are fixed."""
+    """A block whose values a ``tune`` step may search; here they are fixed.
+
+    Attributes:
+        may_be_null: keys for which null is a value of its own: it switches something off.
+    """
+
+    may_be_null: ClassVar[frozenset[str]] = frozenset()
 
     @field_validator("*", mode="before")
     @classmethod
-    def _is_fixed(cls, value: Any) -> Any:
-        return _fixed(value)
+    def _is_fixed(cls, value: Any, info: ValidationInfo) -> Any:
+        return value if value is None and info.field_name in cls.may_be_null else _fixed(value)
 
 
 class Wav2Vec2FnArchitecture(Tunable):

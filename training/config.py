@@ -19,11 +19,11 @@ from training.architectures import (
     ModelName,
     SpectrogramCnnArchitecture,
     TransformerArchitecture,
-    Tunable,
     Wav2Vec2CnnArchitecture,
     Wav2Vec2FnArchitecture,
 )
 from training.dataset_config import Column, DatasetConfig, Pattern, SplitConfig, Text
+from training.learn_config import LearningRates, LearnParams, RayConfig
 
 __all__ = [
     "ARCHITECTURES",
@@ -36,6 +36,7 @@ __all__ = [
     "ModelName",
     "ModelSpec",
     "Pattern",
+    "RayConfig",
     "SavingDataParams",
     "SpectrogramCnnArchitecture",
     "SplitConfig",
@@ -71,28 +72,6 @@ def concatenated(parts: list[str]) -> str:
     return "".join(parts)
 
 
-class LearningRates(Tunable):
-    """Learning rates of the optimiser."""
-
-    base_lr: float = Field(default=1e-3, gt=0, description="Learning rate.")
-    conv_lr: float | None = Field(
-        default=None, gt=0, description="Learning rate of Wav2Vec2FnClassifier's convolutions; by default base_lr."
-    )
-
-
-class LearnParams(Tunable):
-    """How a model is trained. Keys that a model has no use for are allowed."""
-
-    lr: LearningRates = LearningRates()
-    batch_size: int = Field(default=16, ge=2, description="Windows in a batch; batch norm needs two.")
-    padding_sec: float = Field(default=5.0, ge=0.1, le=60, description="Seconds of one window.")
-    spectrogram_size: int = Field(default=128, ge=32, le=1024, description="Bands and frames of the spectrogram.")
-    max_epoch: int = Field(default=30, ge=1, description="Most epochs to train.")
-    class_weights: Literal["balanced", "none"] = Field(
-        default="balanced", description="balanced: rare classes weigh as much in the loss as frequent ones."
-    )
-
-
 class SavingDataParams(Block):
     """Where results go. Paths are lists of folder names, names are lists of parts."""
 
@@ -126,7 +105,12 @@ class ModelStep(StepConfig):
     saving_data_params: SavingDataParams = SavingDataParams()
     dataset: DatasetConfig = DatasetConfig()
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
-    devices: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    devices: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        default="auto", description="Devices, or processes on the CPU, that train together; auto: one."
+    )
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = Field(
+        default="auto", description="How they share the work; auto: ddp."
+    )
 
 
 class TrainStep(ModelStep):
@@ -135,6 +119,8 @@ class TrainStep(ModelStep):
     type: Literal["train"] = "train"
     model_architecture: Architecture = Field(default_factory=lambda: cast(Any, {}), validate_default=True)
     learn_params: LearnParams = LearnParams()
+    engine: Literal["local", "ray"] = Field(default="local", description="ray: train through a Ray cluster.")
+    ray: RayConfig = RayConfig()
 
     @field_validator("model_architecture", mode="wrap")
     @classmethod

@@ -12,7 +12,7 @@ import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
 
 from pydantic import (
     Field,
@@ -84,9 +84,13 @@ DEFAULT_SPACES: dict[str, SearchSpace] = {
 
 @dataclass(frozen=True)
 class Searchable:
-    """Annotation of a field that takes its own values, a search space of them, or null where it has a default space."""
+    """Annotation of a field that takes its own values, a search space of them, or null where it has a default space.
+
+    Where it has none, null is let through to a field that takes it as a value.
+    """
 
     key: str
+    nullable: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Validate null and search spaces before the field's own type is asked."""
@@ -103,7 +107,7 @@ class Searchable:
 
     def _validate(self, value: Any, own: ValidatorFunctionWrapHandler) -> Any:
         if value is None:
-            return self._default()
+            return own(None) if self.nullable and self.key not in DEFAULT_SPACES else self._default()
         if not isinstance(value, dict):
             return own(value)
         space = SearchSpace.model_validate(value)
@@ -131,8 +135,10 @@ def searchable(block: type[Block]) -> type[Block]:
         if isinstance(kind, type) and issubclass(kind, Block):
             inner = searchable(kind)
             fields[key] = (inner, inner())
+        elif get_origin(kind) is dict:  # an object: it could not be told from a search space
+            fields[key] = (kind, Field(default=field.default, description=field.description))
         else:
-            own: Any = Annotated[(kind, *field.metadata, Searchable(key))]
+            own: Any = Annotated[(kind, *field.metadata, Searchable(key, type(None) in get_args(kind)))]
             fields[key] = (own, Field(default=field.default, description=field.description))
     return create_model(f"Searchable{block.__name__}", __base__=Block, __doc__=block.__doc__, **fields)
 

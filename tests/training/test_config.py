@@ -86,7 +86,7 @@ def test_values_of_the_seed_tune_step() -> None:
     assert searched == {key: {"choice": DEFAULT_SPACES[key].choice} for key in searched}
     assert len(searched) == 5
     assert step.learn_params.model_dump(include={"lr", "batch_size", "spectrogram_size"}) == {
-        "lr": {"base_lr": {"loguniform": [1e-4, 1e-1]}, "conv_lr": None},
+        "lr": {"base_lr": {"loguniform": [1e-4, 1e-1]}, "conv_lr": None, "encoder_lr": 1e-5},
         "batch_size": {"choice": [8, 16, 32]},
         "spectrogram_size": 512,
     }

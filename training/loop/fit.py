@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import signal
-import warnings
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import lightning
-import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
-
-from emotions.errors import CheckpointError, ConfigError, DeviceError, OutputExists
+from emotions.errors import CheckpointError, ConfigError, OutputExists
 from emotions.pipeline import Context
-from training.config import ModelSpec, SavingDataParams, TrainStep, concatenated, joined
-from training.data.dataset import WindowDataset
+from training.config import LearnParams, ModelSpec, TrainStep, joined
+from training.data.feature_dataset import ClipDataset
 from training.evaluation.metrics import Scores
-from training.loop.callbacks import Bar, History
-from training.loop.corpus import Corpus, class_weights, read_corpus, train_loader, val_loader
-from training.loop.module import ClassifierModule
+from training.loop.checkpoints import LAST, remove_left_over
+from training.loop.corpus import Corpus, read_corpus
+from training.loop.job import EVALUATION_BATCH, Job, seeded_model, train
+from training.loop.loaders import check_shares
+from training.loop.precompute import device_of, precomputed
+from training.loop.processes import train_in_processes
 from training.loop.record import Result, print_summary, write_run
 from training.loop.runs import RUN_FILE, Trained, load_checkpoint, read_checkpoint
 from training.loop.score import evaluate, score_answers
-from training.models.registry import build_model, check_trained
-
-LAST = "last"
-_EVALUATION_BATCH = 32
-# Large steps on a small corpus throw batch norm off; gradients are usually well below this.
-_CLIP_NORM = 5.0
-
-# What Lightning and torch say that tells a user nothing; each by its own words.
-_NOISE = (
-    r".*does not have many workers.*",
-    r".*The number of training batches .* is smaller than the logging interval.*",
-    r".*[Cc]heckpoint directory .* exists and is not empty.*",
-    r".*The dirpath has changed from .*",
-    r".*is deprecated, use `isinstance\(treespec, TreeSpec\).*",
-    r".*Found \d+ module\(s\) in eval mode at the start of training.*",
-    r".*isinstance\(treespec, LeafSpec\).*",
-)
+from training.models.base import Classifier
+from training.models.registry import check_trained
 
 
 def fit(step: TrainStep, context: Context) -> Path:
@@ -71,22 +48,37 @@ def fit(step: TrainStep, context: Context) -> Path:
     corpus = read_corpus(step, context)
     if start is not None:
         _check_start(start, corpus.spec, step.learn_params.max_epoch)
-    lightning.seed_everything(context.seed, workers=True, verbose=False)
-    model = build_model(corpus.spec)
-    module = ClassifierModule(model, corpus.spec, step.learn_params, class_weights(step, corpus), context.seed)
-    with _quiet():
-        trained = _train(step, context, corpus, module, folder, start)
-    result = _evaluated(trained, corpus)
+    _check_targets(corpus, step.learn_params)
+    check_shares(corpus, step.learn_params.batch_size, processes_of(step))
+    remove_left_over(folder)
+    job = Job(step, context, corpus, folder, start)
+    model = seeded_model(job)
+    job = replace(job, corpus=precomputed(corpus, model, step, augmented=step.learn_params.augments_waveform))
+    _train(job, model)
+    result = _evaluated(_outcome(job), job.corpus)
     write_run(folder, step, context, corpus, result)
-    print_summary(folder, corpus, result)
+    print_summary(folder, step, context, corpus, result)
     return folder
 
 
 def _check_step(step: TrainStep) -> None:
     """Refuse what this release does not train before the data are read."""
     check_trained(step.model)
-    if step.devices not in ("auto", 1):
-        raise ConfigError(f"devices: found {step.devices}; this release trains on one device")
+
+
+def _check_targets(corpus: Corpus, learn: LearnParams) -> None:
+    """Refuse weights of targets that are not there.
+
+    Raises:
+        ConfigError: a weight is for an unknown target, or all targets weigh nothing.
+    """
+    targets = corpus.spec.targets
+    where = "learn_params.target_weights"
+    unknown = [target for target in learn.target_weights if target not in targets]
+    if unknown:
+        raise ConfigError(f"{where}: found {', '.join(unknown)}; the targets are {', '.join(targets)}")
+    if not any(learn.target_weights.get(target, 1.0) for target in targets):
+        raise ConfigError(f"{where}: every target weighs 0, so nothing would be learnt")
 
 
 def _start(step: TrainStep, context: Context) -> Path | None:
@@ -111,119 +103,46 @@ def _check_start(path: Path, spec: ModelSpec, max_epoch: int) -> None:
         )
 
 
-def _train(
-    step: TrainStep, context: Context, corpus: Corpus, module: ClassifierModule, folder: Path, start: Path | None
-) -> tuple[Trained, Result]:
-    """Run Lightning; the best checkpoint and what to tell of the run."""
-    history, metric = History(), f"val/{next(iter(corpus.spec.targets))}_uar"
-    best = _best_checkpoint(step.saving_data_params, folder, metric)
-    watchers = [history, Bar(metric, context.quiet), LearningRateMonitor("step"), best, _last_checkpoint(folder)]
-    loaders = (
-        train_loader(corpus, step.learn_params.batch_size, context),
-        val_loader(corpus, _EVALUATION_BATCH, context),
-    )
-    trainer = _trainer(step, context, folder, watchers, batches=len(loaders[0]))
-    with _interruptible():
-        trainer.fit(module, *loaders, ckpt_path=start, weights_only=True)
-    kept = Path(best.best_model_path)
+def _train(job: Job, model: Classifier) -> None:
+    """Train on this machine or on Ray, in one process or in several."""
+    if job.step.engine == "ray":
+        from training.loop.ray_engine import train_on_ray
+
+        train_on_ray(job)
+    elif processes_of(job.step) > 1:
+        train_in_processes(job, processes_of(job.step))
+    else:
+        train(job, model)
+
+
+def processes_of(step: TrainStep) -> int:
+    """Processes that train a step together."""
+    if step.engine == "ray":
+        return step.ray.workers
+    return 1 if step.devices == "auto" else step.devices
+
+
+def _outcome(job: Job) -> tuple[Trained, Result]:
+    """The best checkpoint and what to tell of the run, as its last checkpoint has it."""
+    callbacks = read_checkpoint(job.folder / f"{LAST}.ckpt")["callbacks"]
+    best = next(state["best_model_path"] for name, state in callbacks.items() if name.startswith("BestCheckpoint"))
+    kept = Path(best)
     trained = load_checkpoint(kept)
-    trained.model.to(trainer.strategy.root_device)
+    if job.step.accelerator != "cpu":
+        trained.model.to(device_of(job.step.accelerator))
     epoch = int(read_checkpoint(kept)["epoch"])
-    return trained, Result(kept.name, f"{LAST}.ckpt", epoch, trained.steps, history.metrics, {})
-
-
-def _best_checkpoint(saving: SavingDataParams, folder: Path, metric: str) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        dirpath=folder,
-        filename=concatenated(saving.saved_checkpoints_filename),
-        monitor=metric,
-        mode="max",
-        save_on_train_epoch_end=True,
-    )
-
-
-def _last_checkpoint(folder: Path) -> ModelCheckpoint:
-    """A callback of its own: ``save_last`` writes only when the best one was written too."""
-    return ModelCheckpoint(dirpath=folder, filename=LAST, enable_version_counter=False, save_on_train_epoch_end=True)
-
-
-def _trainer(
-    step: TrainStep, context: Context, folder: Path, watchers: list[Callback], batches: int
-) -> lightning.Trainer:
-    try:
-        return lightning.Trainer(
-            accelerator=step.accelerator,
-            devices=1,
-            max_epochs=step.learn_params.max_epoch,
-            callbacks=watchers,
-            logger=_logger(step.saving_data_params, folder, context.root),
-            default_root_dir=folder,
-            log_every_n_steps=max(1, min(10, batches)),
-            gradient_clip_val=_CLIP_NORM,
-            num_sanity_val_steps=0,
-            deterministic="warn",
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-    except (MisconfigurationException, RuntimeError) as error:
-        raise DeviceError(
-            f"accelerator {step.accelerator!r} cannot be used here ({str(error).splitlines()[0]})"
-        ) from error
-
-
-def _logger(saving: SavingDataParams, folder: Path, root: Path) -> TensorBoardLogger:
-    def name(parts: list[str] | None) -> str:
-        return "" if parts is None else concatenated(parts)
-
-    path = saving.tensorboard_lr_monitors_logs_path
-    return TensorBoardLogger(
-        folder / "logs" if path is None else root / joined(path),
-        name=name(saving.tensorboard_lr_monitors_logs_name),
-        version=name(saving.tensorboard_lr_monitors_logs_version),
-        sub_dir=name(saving.tensorboard_lr_monitors_logs_sub_dir) or None,
-        default_hp_metric=False,
-    )
+    return trained, Result(kept.name, f"{LAST}.ckpt", epoch, trained.steps, callbacks["History"]["metrics"], {})
 
 
 def _evaluated(outcome: tuple[Trained, Result], corpus: Corpus) -> Result:
     """The result with the best checkpoint's scores on the validation and the test part."""
     trained, result = outcome
-    parts: dict[str, WindowDataset | None] = {"validation": corpus.val, "test": corpus.test}
+    parts: dict[str, ClipDataset | None] = {"validation": corpus.val, "test": corpus.test}
     for part, dataset in parts.items():
         if dataset is not None:
             result.metrics[part] = _scores(trained, dataset)
     return result
 
 
-def _scores(trained: Trained, dataset: WindowDataset) -> dict[str, Scores]:
-    return score_answers(evaluate(trained.model, dataset, batch_size=_EVALUATION_BATCH), trained.spec.targets)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C be what it is elsewhere: Lightning ignores the signal from then on and leaves the process."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as error:
-        signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out what Lightning says about itself; its and torch's other warnings pass."""
-    talkers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels: list[Any] = [talker.level for talker in talkers]
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    with warnings.catch_warnings():
-        for message in _NOISE:
-            warnings.filterwarnings("ignore", message=message)
-        for talker in talkers:
-            talker.setLevel(logging.WARNING)
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(deterministic)
-            for talker, level in zip(talkers, levels, strict=True):
-                talker.setLevel(level)
+def _scores(trained: Trained, dataset: ClipDataset) -> dict[str, Scores]:
+    return score_answers(evaluate(trained.model, dataset, batch_size=EVALUATION_BATCH), trained.spec.targets)

@@ -1,15 +1,35 @@
-"""Losses: cross-entropy on logits, summed over the targets, each class weighted by how rare it is."""
+"""Losses on logits: cross-entropy or focal, each class weighted by how rare it is, summed over the targets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn.functional import cross_entropy
 
 from emotions.windows import IntArray
 from training.data.dataset import NO_LABEL
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What training minimises.
+
+    Attributes:
+        gamma: how much less windows that are right already count (Lin et al., 2017, arXiv:1708.02002); 0 is
+            cross-entropy.
+        smoothing: share of the truth that is spread over all classes.
+        target_weights: target -> how much its loss counts; 1 where it is not named.
+    """
+
+    gamma: float = 0.0
+    smoothing: float = 0.0
+    target_weights: Mapping[str, float] = field(default_factory=dict)
+
+
+CROSS_ENTROPY = Objective()
 
 
 def balanced_weights(classes: IntArray, count: int) -> Tensor:
@@ -23,22 +43,70 @@ def balanced_weights(classes: IntArray, count: int) -> Tensor:
     return torch.where(clips > 0, clips.sum() / (count * clips.clamp_min(1)), 0.0)
 
 
-def total_loss(logits: Mapping[str, Tensor], truth: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Tensor:
-    """Sum over the targets of the mean cross-entropy of the labelled windows; 0 for a target that labels none.
+def loss_sums(
+    logits: Mapping[str, Tensor],
+    truth: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
+    objective: Objective = CROSS_ENTROPY,
+) -> Tensor:
+    """Weighted losses of each target's labelled windows and their weights, both summed: (targets, 2) float32.
 
     Args:
         logits: target -> (batch, classes).
         truth: target -> (batch,) class indices, ``NO_LABEL`` where there is none.
         weights: target -> (classes,), how much an error in each class counts.
+        objective: the form of the loss.
+    """
+    rows = []
+    for target, values in logits.items():
+        labels, weight = truth[target], weights[target]
+        losses = cross_entropy(
+            values.float(),
+            labels,
+            weight,
+            ignore_index=NO_LABEL,
+            reduction="none",
+            label_smoothing=objective.smoothing,
+        )
+        known = labels.clamp_min(0)
+        if objective.gamma > 0:
+            right = values.float().softmax(dim=1).gather(1, known[:, None])[:, 0]
+            # Away from 1, where the gradient of the power would be infinite for a gamma below 1.
+            losses = losses * (1 - right).clamp_min(1e-6) ** objective.gamma
+        share = torch.where(labels == NO_LABEL, 0.0, weight[known])
+        rows.append(torch.stack([losses.sum(), share.sum()]))
+    return torch.stack(rows)
+
+
+def mean_loss(sums: Tensor, targets: Mapping[str, object], objective: Objective = CROSS_ENTROPY) -> Tensor:
+    """() float32: the weighted sum over the targets, in their order, of the mean losses; 0 where none is labelled."""
+    # torch's own mean is 0 / 0 where a batch has no label; this one is the same where it has.
+    means = sums[:, 0] / sums[:, 1].clamp_min(torch.finfo(sums.dtype).tiny)
+    factors = [objective.target_weights.get(target, 1.0) for target in targets]
+    return (means * torch.tensor(factors, device=means.device)).sum()
+
+
+def shared(sums: Tensor) -> Tensor:
+    """Sums whose mean loss, averaged over all processes as DDP averages gradients, is that of the whole batch."""
+    processes = distributed.get_world_size() if distributed.is_initialized() else 1
+    if processes == 1:
+        return sums
+    weights = sums[:, 1].detach().clone()
+    distributed.all_reduce(weights)
+    return torch.stack([sums[:, 0], weights / processes], dim=1)
+
+
+def total_loss(
+    logits: Mapping[str, Tensor],
+    truth: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
+    objective: Objective = CROSS_ENTROPY,
+) -> Tensor:
+    """Weighted sum over the targets of the mean loss of the labelled windows; 0 for a target that labels none.
+
+    Arguments as ``loss_sums``; in a distributed run the mean is that over the batches of all processes.
 
     Returns:
         () float32.
     """
-    losses = []
-    for target, values in logits.items():
-        labels, weight = truth[target], weights[target]
-        summed = cross_entropy(values, labels, weight, ignore_index=NO_LABEL, reduction="sum")
-        # torch's own mean is 0 / 0 where a batch has no label; this one is the same where it has.
-        share = torch.where(labels == NO_LABEL, 0.0, weight[labels.clamp_min(0)]).sum()
-        losses.append(summed / share.clamp_min(torch.finfo(share.dtype).tiny))
-    return torch.stack(losses).sum()
+    return mean_loss(shared(loss_sums(logits, truth, weights, objective)), logits, objective)

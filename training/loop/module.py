@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Tensor, distributed
 
 from emotions.errors import ConfigError
-from training.config import LearnParams, ModelSpec
-from training.loop.augment import augment
-from training.loop.losses import total_loss
-from training.loop.score import Batch, ClipPooler, score_answers
+from training.config import SPECTROGRAM_MODELS, LearnParams, ModelSpec
+from training.data.extract import is_frozen
+from training.data.feature_dataset import FeatureItem
+from training.evaluation.metrics import Scores
+from training.learn_config import FeatureAugmentation
+from training.loop.augment import augment, mixed
+from training.loop.losses import Objective, loss_sums, mean_loss, total_loss
+from training.loop.optimisers import build_optimiser
+from training.loop.score import Batch, ClipPooler, features_of, score_answers
+from training.loop.waveforms import WaveformAugmenter
 from training.models.base import Classifier, Logits
 
 CHECKPOINT_KEY = "emotions"
 CHECKPOINT_FORMAT = 1
 
-_WEIGHT_DECAY = 0.01
-_WARM_UP = 0.05
 _GOLDEN = 0x9E3779B9
 
 
@@ -36,19 +37,34 @@ class ClassifierModule(lightning.LightningModule):
     Args:
         model: what trains.
         spec: how it was built; goes into every checkpoint.
-        learn: learning rate and epochs.
+        learn: learning rates, loss, augmentation and schedule.
         weights: target -> (classes,) float32, how much an error in each class counts.
-        seed: with the step it seeds dropout and masks, so that a resumed run goes on as an unbroken one would.
+        seed: with the step it seeds dropout and augmentation, so that a resumed run goes on as an unbroken one would.
+        waveforms: changes training windows that come as samples.
+
+    Attributes:
+        scores: target -> scores of the last validation; the same in every process of a distributed run.
     """
 
     def __init__(
-        self, model: Classifier, spec: ModelSpec, learn: LearnParams, weights: Mapping[str, Tensor], seed: int
+        self,
+        model: Classifier,
+        spec: ModelSpec,
+        learn: LearnParams,
+        weights: Mapping[str, Tensor],
+        seed: int,
+        waveforms: WaveformAugmenter | None = None,
     ) -> None:
         super().__init__()
         self.model, self.spec, self.learn, self.seed = model, spec, learn, seed
+        self.objective = objective(learn)
         for index, target in enumerate(spec.targets):
             self.register_buffer(f"weight_{index}", weights[target], persistent=False)
+        self.scores: dict[str, Scores] = {}
+        self._features = feature_augmentation(learn, spec)
+        self._waveforms = waveforms
         self._pooler = ClipPooler()
+        self._sums: list[Tensor] = []
         self._random = torch.Generator()
 
     @property
@@ -62,8 +78,9 @@ class ClassifierModule(lightning.LightningModule):
         return logits
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """Start the step's own streams of random numbers."""
-        seed = derived_seed(self.seed, self.global_step)
+        """Start the step's own streams of random numbers, others in each process."""
+        trainer = self.trainer
+        seed = derived_seed(self.seed, self.global_step * trainer.world_size + trainer.global_rank)
         torch.manual_seed(seed)
         self._random.manual_seed(seed)
 
@@ -73,29 +90,56 @@ class ClassifierModule(lightning.LightningModule):
         Raises:
             ConfigError: it is not a finite number.
         """
-        waveform, length, truth, _ = batch
-        features, frames = self.model.frontend(waveform, length)
-        logits = self.model.head(augment(features, frames, self._random), frames)
-        loss = total_loss(logits, truth, self.class_weights)
+        truth, learn = batch[2], self.learn.augmentation
+        features, frames = self._computed(self._changed(batch))
+        features = augment(features, frames, self._random, self._features)
+        if learn.mixup_alpha > 0:
+            features, frames, other, share = mixed(features, frames, learn.mixup_alpha, self._random)
+            logits = self.model.head(features, frames)
+            swapped = {target: labels[other] for target, labels in truth.items()}
+            loss = share * self._loss(logits, truth) + (1 - share) * self._loss(logits, swapped)
+        else:
+            loss = self._loss(self.model.head(features, frames), truth)
         self._check(loss, f"step {self.global_step}")
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(waveform))
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(features), sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch) -> None:
         """Keep what the model says of a batch."""
-        waveform, length, truth, _ = batch
-        logits = self(waveform, length)
-        loss = total_loss(logits, truth, self.class_weights)
-        self._check(loss, "validation")
-        self.log("val/loss", loss, batch_size=len(waveform))
+        features, frames = self._computed(batch)
+        logits = self.model.head(features, frames)
+        self._sums.append(loss_sums(logits, batch[2], self.class_weights, self.objective))
         self._pooler.add(batch, logits)
 
     def on_validation_epoch_end(self) -> None:
-        """Pool the windows into clips and log how well they are classified."""
-        for target, scores in score_answers(self._pooler.answers(), self.spec.targets).items():
+        """Pool the windows of all processes into clips, and log the loss and how well they are classified."""
+        sums = torch.stack(self._sums).sum(dim=0)
+        if distributed.is_initialized():
+            distributed.all_reduce(sums)
+        loss = mean_loss(sums, self.spec.targets, self.objective)
+        self._check(loss, "validation")
+        self.log("val/loss", loss, sync_dist=True)
+        self.scores = score_answers(gathered(self._pooler).answers(), self.spec.targets)
+        for target, scores in self.scores.items():
             for name in ("uar", "wa", "macro_f1"):
-                self.log(f"val/{target}_{name}", scores[name])
-        self._pooler = ClipPooler()
+                self.log(f"val/{target}_{name}", scores[name], sync_dist=True)
+        self._pooler, self._sums = ClipPooler(), []
+
+    def _changed(self, batch: Batch) -> Batch:
+        """The batch with its samples augmented; features are past that."""
+        if self._waveforms is None or isinstance(batch, FeatureItem):
+            return batch
+        waveform, length, truth, clips = batch
+        return (*self._waveforms(waveform, length, self._random), truth, clips)
+
+    def _computed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Features and valid frames; those of a frozen frontend in full precision, as the feature cache has them."""
+        frozen = isinstance(batch, FeatureItem) or is_frozen(self.model.frontend)
+        with torch.autocast(self.device.type, enabled=not frozen and torch.is_autocast_enabled(self.device.type)):
+            return features_of(self.model, batch)
+
+    def _loss(self, logits: Logits, truth: Mapping[str, Tensor]) -> Tensor:
+        return total_loss(logits, truth, self.class_weights, self.objective)
 
     def _check(self, loss: Tensor, where: str) -> None:
         if not torch.isfinite(loss):
@@ -107,10 +151,8 @@ class ClassifierModule(lightning.LightningModule):
             )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with a cosine decay after a short linear warm-up."""
-        optimiser = AdamW(parameter_groups(self.model), lr=self.learn.lr.base_lr)
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = LambdaLR(optimiser, lambda step: learning_rate_factor(step, steps))
+        """AdamW, its groups each with a learning rate that follows the schedule."""
+        optimiser, schedule = build_optimiser(self.model, self.learn, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -123,18 +165,22 @@ def derived_seed(seed: int, number: int) -> int:
     return (seed * _GOLDEN + number) % (1 << 63)
 
 
-def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Weights decay; norms and biases, whatever has one dimension, do not."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [each for each in trained if each.ndim > 1], "weight_decay": _WEIGHT_DECAY},
-        {"params": [each for each in trained if each.ndim <= 1], "weight_decay": 0.0},
-    ]
+def objective(learn: LearnParams) -> Objective:
+    """The form of the loss that a config asks for."""
+    gamma = learn.focal_gamma if learn.loss == "focal" else 0.0
+    return Objective(gamma, learn.label_smoothing, learn.target_weights)
 
 
-def learning_rate_factor(step: int, steps: int) -> float:
-    """Share of the base learning rate at a step: up in a line over the first steps, then down in a half cosine."""
-    warm = max(1, round(_WARM_UP * steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
+def feature_augmentation(learn: LearnParams, spec: ModelSpec) -> FeatureAugmentation:
+    """How features are augmented: an encoder's dims have no order, so they are not moved up or down."""
+    chosen = learn.augmentation.features
+    return chosen if spec.model in SPECTROGRAM_MODELS else chosen.model_copy(update={"shift_share": 0.0})
+
+
+def gathered(pooler: ClipPooler) -> ClipPooler:
+    """What the processes of a distributed run have pooled, as one of them alone would have it."""
+    if not distributed.is_initialized() or distributed.get_world_size() == 1:
+        return pooler
+    every: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(every, pooler)
+    return ClipPooler.merged(every)

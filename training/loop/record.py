@@ -19,7 +19,7 @@ from rich.table import Table
 import emotions
 from emotions.files import write_json
 from emotions.pipeline import Context
-from training.config import TrainStep
+from training.config import TrainStep, joined
 from training.evaluation.figures import draw_confusion, draw_curves
 from training.evaluation.metrics import Scores
 from training.loop.corpus import Corpus
@@ -90,8 +90,8 @@ def _index(step: TrainStep, context: Context, corpus: Corpus, result: Result) ->
     }
 
 
-def print_summary(folder: Path, corpus: Corpus, result: Result) -> None:
-    """Print the scores per part and target, the protocol and the folder to stdout."""
+def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpus, result: Result) -> None:
+    """Print the scores per part and target, the protocol and where everything lies to stdout."""
     table = Table(title=f"{corpus.spec.model}, best epoch {result.best_epoch}", title_justify="left")
     for heading in ("part", "target"):
         table.add_column(heading)
@@ -104,4 +104,7 @@ def print_summary(folder: Path, corpus: Corpus, result: Result) -> None:
     console = Console()
     console.print(table)
     console.print(f"protocol: {corpus.split.protocol}", markup=False, highlight=False)
-    console.print(f"run folder: {folder}", markup=False, highlight=False, soft_wrap=True)
+    board = step.saving_data_params.tensorboard_lr_monitors_logs_path
+    logs = folder / "logs" if board is None else context.root / joined(board)
+    for name, path in (("run folder", folder), ("best checkpoint", folder / result.best), ("TensorBoard logs", logs)):
+        console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)

@@ -18,7 +18,7 @@ from training.loop.augment import augment, shift_bins
 from training.loop.corpus import EpochSampler, class_weights, read_corpus, train_loader
 from training.loop.fit import fit
 from training.loop.losses import balanced_weights, total_loss
-from training.loop.module import learning_rate_factor, parameter_groups
+from training.loop.optimisers import learning_rate_factor, parameter_groups
 from training.loop.runs import load_checkpoint, load_run
 from training.loop.score import ClipPooler, evaluate, score_answers
 

@@ -1,0 +1,89 @@
+"""The order of windows: balanced draws, and batches that processes share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from emotions.errors import ConfigError, DataError
+from emotions.pipeline import Context
+from tests.training.loop.conftest import MakeStep
+from training.data.dataset import NO_LABEL
+from training.loop.corpus import EpochSampler, read_corpus
+from training.loop.loaders import (
+    BalancedSampler,
+    EvenBatches,
+    SharedBatches,
+    check_shares,
+    sampling_weights,
+    training_batches,
+    validation_batches,
+    window_classes,
+)
+
+
+def test_balanced_draws_are_even_over_the_classes() -> None:
+    classes = np.array([0] * 900 + [1] * 100 + [NO_LABEL] * 500)
+    sampler = BalancedSampler(classes, seed=0)
+    drawn = classes[[*sampler]]
+    shares = [(drawn == each).mean() for each in (0, 1, NO_LABEL)]
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.04)
+    assert len(drawn) == 1_500
+
+
+def test_balanced_draws_follow_the_seed_and_the_epoch() -> None:
+    classes = np.array([0] * 20 + [1] * 5)
+    first, again = BalancedSampler(classes, seed=0), BalancedSampler(classes, seed=0)
+    assert [*first] == [*again]
+    again.set_epoch(1)
+    assert [*first] != [*again]
+
+
+@pytest.mark.parametrize("items", [4, 9, 10, 11, 16, 17])
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_processes_share_the_batches_of_one(items: int, processes: int) -> None:
+    sampler = EpochSampler(items, seed=0)
+    whole = [*SharedBatches(sampler, 8)]
+    shares = [[*SharedBatches(sampler, 8, rank, processes)] for rank in range(processes)]
+    assert len({len(each) for each in shares}) == 1
+    for batch, parts in zip(whole, zip(*shares, strict=True), strict=False):
+        assert sorted(batch) == sorted(item for part in parts for item in part)
+        assert len(whole) == 1 or min(map(len, parts)) >= 2
+    missing = items - sum(len(part) for each in shares for part in each)
+    assert missing < 2 * processes
+
+
+@pytest.mark.parametrize("items", [3, 7, 64, 65, 66, 200])
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_validation_has_every_item_once_in_batches_of_the_same_number(items: int, processes: int) -> None:
+    shares = [[*EvenBatches(items, 32, rank, processes)] for rank in range(processes)]
+    assert len({len(each) for each in shares}) == 1
+    assert all(0 < len(batch) <= 32 for each in shares for batch in each)
+    assert sorted(item for each in shares for batch in each for item in batch) == [*range(items)]
+
+
+def test_a_corpus_comes_in_batches(make_step: MakeStep, context: Context) -> None:
+    corpus = read_corpus(make_step(), context)
+    classes = window_classes(corpus.train)
+    assert len(classes) == len(corpus.train)
+    assert classes.tolist() == [corpus.train[item][2]["emotion"] for item in range(len(classes))]
+    seen = sum(len(batch[0]) for batch in training_batches(corpus, 4, 0, 0, balanced=True))
+    assert len(corpus.train) - seen in (0, 1)
+    assert sum(len(batch[0]) for batch in validation_batches(corpus, 3, 0)) == len(corpus.val)
+
+
+def test_too_many_processes_are_refused(make_step: MakeStep, context: Context) -> None:
+    corpus = read_corpus(make_step(), context)
+    check_shares(corpus, 2, 1)
+    with pytest.raises(ConfigError, match=r"batch_size: found 3; 2 processes need .* 4 or more"):
+        check_shares(corpus, 3, 2)
+    with pytest.raises(DataError, match="too few for 50 processes"):
+        check_shares(corpus, 100, 50)
+
+
+def test_balanced_sampling_makes_the_first_targets_weights_even() -> None:
+    weights = {"a": torch.tensor([0.5, 2.0]), "b": torch.tensor([0.7, 1.3])}
+    assert sampling_weights(weights, balanced=False) == weights
+    even = sampling_weights(weights, balanced=True)
+    assert (even["a"].tolist(), even["b"].tolist()) == ([1, 1], weights["b"].tolist())

@@ -1,0 +1,165 @@
+"""The order of a run's windows: shuffled or balanced epochs, and batches that any number of processes share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from emotions.errors import ConfigError, DataError
+from emotions.windows import IntArray
+from training.data.dataset import NO_LABEL, WindowDataset
+from training.data.feature_dataset import ClipDataset
+from training.loop.corpus import Corpus, EpochSampler
+from training.loop.module import derived_seed
+
+
+class BalancedSampler(EpochSampler):
+    """As many draws as windows, with replacement, rare classes as often as frequent ones.
+
+    Windows without a label are drawn as often as they would be without balancing.
+
+    Args:
+        classes: (windows,) class index of each window, ``NO_LABEL`` where it has none.
+        seed: seed of the run.
+    """
+
+    def __init__(self, classes: IntArray, seed: int) -> None:
+        super().__init__(len(classes), seed)
+        self._upto = torch.from_numpy(np.cumsum(_chances(classes)))
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, self.epoch))
+        draws = torch.rand(self.size, generator=generator, dtype=torch.float64) * self._upto[-1]
+        yield from torch.searchsorted(self._upto, draws, right=True).clamp_max(self.size - 1).tolist()
+
+
+def _chances(classes: IntArray) -> Any:
+    """Chance of each window, (windows,) float64, adding up to the number of windows."""
+    labelled = classes != NO_LABEL
+    found, counts = np.unique(classes[labelled], return_counts=True)
+    chances = np.ones(len(classes))
+    for each, count in zip(found, counts, strict=True):
+        chances[classes == each] = labelled.sum() / (len(found) * count)
+    return chances
+
+
+class SharedBatches(Sampler[list[int]]):
+    """Batches of a run, of each the share of one process: its windows ``rank``, ``rank + processes``, ...
+
+    Together the processes see the batches that a single one would see. Lightning tells ``sampler`` the epoch.
+
+    Args:
+        sampler: windows in the order of an epoch.
+        size: windows of a batch, over all processes.
+        rank: which process this is.
+        processes: how many there are.
+    """
+
+    def __init__(self, sampler: Sampler[int], size: int, rank: int = 0, processes: int = 1) -> None:
+        self.sampler, self.size, self.rank, self.processes = sampler, size, rank, processes
+        items = len(sampler)  # type: ignore[arg-type]
+        self._batches, rest = divmod(items, size)
+        # Batch norm cannot learn from a single window; and a process without any would not take part in the step.
+        if rest // processes >= 2 or (rest and not self._batches):
+            self._batches += 1
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = [*self.sampler]
+        for batch in range(self._batches):
+            yield order[batch * self.size : (batch + 1) * self.size][self.rank :: self.processes]
+
+
+class EvenBatches(Sampler[list[int]]):
+    """Every item once over all processes, which all get the same number of batches: none is repeated to fill up.
+
+    Args:
+        items: how many there are, at least as many as processes.
+        size: most items of a batch of one process.
+        rank: which process this is.
+        processes: how many there are.
+    """
+
+    def __init__(self, items: int, size: int, rank: int = 0, processes: int = 1) -> None:
+        count = -(-items // (size * processes))
+        self._parts = [part[rank::processes] for part in np.array_split(np.arange(items), count)]
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (part.tolist() for part in self._parts)
+
+
+def training_batches(
+    corpus: Corpus, batch_size: int, seed: int, workers: int, *, balanced: bool = False, place: tuple[int, int] = (0, 1)
+) -> DataLoader[Any]:
+    """The training part, in an order that only the seed and the epoch decide.
+
+    Args:
+        corpus: the data.
+        batch_size: windows of a batch, over all processes.
+        seed: seed of the run.
+        workers: processes that load; 0 loads in this one.
+        balanced: draw rare classes of the first target as often as frequent ones.
+        place: which of how many processes this is.
+    """
+    part = corpus.train
+    sampler = BalancedSampler(window_classes(part), seed) if balanced else EpochSampler(len(part), seed)
+    return _loader(part, SharedBatches(sampler, batch_size, *place), workers)
+
+
+def validation_batches(
+    corpus: Corpus, batch_size: int, workers: int, place: tuple[int, int] = (0, 1)
+) -> DataLoader[Any]:
+    """The validation part, in order; arguments as ``training_batches``, but for the batch being one process's."""
+    return _loader(corpus.val, EvenBatches(len(corpus.val), batch_size, *place), workers)
+
+
+def _loader(dataset: ClipDataset, batches: Sampler[list[int]], workers: int) -> DataLoader[Any]:
+    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
+
+
+def window_classes(part: ClipDataset) -> IntArray:
+    """Class index of each window for the first target, (windows,) int64."""
+    windows = part if isinstance(part, WindowDataset) else part.windows
+    counts = [len(windows.windows_of(clip)) for clip in range(len(windows.clips))]
+    classes: IntArray = np.repeat(windows.classes(windows.targets[0]), counts)
+    return classes
+
+
+def check_shares(corpus: Corpus, batch_size: int, processes: int) -> None:
+    """Refuse batches and data that leave a process with too little to learn from.
+
+    Raises:
+        ConfigError: the batch is too small for so many processes.
+        DataError: the data are.
+    """
+    if processes == 1:
+        return
+    if batch_size < 2 * processes:
+        raise ConfigError(
+            f"learn_params.batch_size: found {batch_size}; {processes} processes need at least two windows each, "
+            f"so {2 * processes} or more"
+        )
+    for name, part, least in (("training", corpus.train, 2 * processes), ("validation", corpus.val, processes)):
+        if len(part) < least:
+            raise DataError(
+                f"the {name} part has {len(part)} windows, too few for {processes} processes (at least {least}); "
+                "lower devices"
+            )
+
+
+def sampling_weights(weights: dict[str, Tensor], *, balanced: bool) -> dict[str, Tensor]:
+    """Class weights as they are to be used: even for the first target where the sampling balances it already."""
+    if not balanced:
+        return weights
+    first = next(iter(weights))
+    return {**weights, first: torch.ones_like(weights[first])}

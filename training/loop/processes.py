@@ -1,0 +1,76 @@
+"""Training in several processes of this machine, with torch's DistributedDataParallel (gloo or NCCL)."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from torch.multiprocessing import get_context
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
+
+from emotions.errors import DeviceError, EmotionsError
+from training.loop.job import Job, Place, seeded_model, train
+
+
+def train_in_processes(job: Job, processes: int) -> None:
+    """Train a job in ``processes`` new processes, one a device; this one waits.
+
+    Raises:
+        EmotionsError: what went wrong in one of them, as ``job.train`` raises it.
+        DeviceError: there are not so many devices, or a process was killed.
+    """
+    _check_devices(job.step.accelerator, processes)
+    context = get_context("spawn")
+    errors = context.SimpleQueue()
+    # Not torch's own choice of the start method: a forked process would share this one's threads and CUDA state.
+    start: Any = start_processes
+    spawned = start(_work, (job, processes, _free_port(), errors), processes, join=False, start_method="spawn")
+    try:
+        while not spawned.join():
+            pass
+    except ProcessExitedException as error:
+        raise DeviceError(f"a training process ended before its time ({error}); perhaps memory was short") from error
+    except ProcessRaisedException:
+        if not errors.empty():
+            raise errors.get() from None
+        raise
+    finally:
+        for process in spawned.processes:
+            process.kill()
+            process.join()
+
+
+def _work(rank: int, job: Job, processes: int, port: int, errors: Any) -> None:
+    """One of the processes."""
+    os.environ.update(
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_RANK=str(rank), NODE_RANK="0", WORLD_SIZE=str(processes)
+    )
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    options = {
+        "devices": processes,
+        "strategy": "ddp" if job.step.strategy == "auto" else job.step.strategy,
+        "plugins": [LightningEnvironment()],
+    }
+    try:
+        train(job, seeded_model(job), Place(rank, processes, options))
+    except EmotionsError as error:
+        errors.put(error)
+        raise
+
+
+def _check_devices(accelerator: str, processes: int) -> None:
+    found = torch.cuda.device_count()
+    if (accelerator in ("gpu", "cuda") or (accelerator == "auto" and found)) and found < processes:
+        raise DeviceError(f"devices: found {processes}; this machine has {found} CUDA devices")
+    if accelerator == "mps":
+        raise DeviceError(f"devices: found {processes}; mps has one device")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
