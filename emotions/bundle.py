@@ -12,21 +12,19 @@ The specification of format version 1 is the ``Manifest`` below. Nothing in a bu
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from emotions.errors import BundleError, ConfigError
 from emotions.files import atomic_folder, read_json, sha256, write_json
-from emotions.windows import FloatArray, IntArray, WindowSpec
+from emotions.windows import WindowSpec
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
-PROBE = "probe.npz"
 WAVEFORM, LENGTH = "waveform", "length"
 """Names of the graph's two inputs."""
 
@@ -152,21 +150,6 @@ class Bundle:
         return self.path / self.manifest.variants[variant].file
 
 
-@dataclass(frozen=True)
-class Probe:
-    """Signals with known answers.
-
-    Attributes:
-        waveform: (clips, samples) float32, zero-padded.
-        length: (clips,) int64, real samples of each.
-        probabilities: target -> (clips, classes) float32, as the fp32 variant gave them at export.
-    """
-
-    waveform: FloatArray
-    length: IntArray
-    probabilities: dict[str, FloatArray]
-
-
 def read_bundle(path: Path | str) -> Bundle:
     """Open a bundle and check every file of it against the manifest.
 
@@ -226,26 +209,6 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def hash_files(folder: Path) -> dict[str, str]:
     """SHA-256 of every file in a bundle's folder but the manifest, by name."""
     return {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.name != MANIFEST}
-
-
-def write_probe(folder: Path, probe: Probe) -> None:
-    """Write ``probe.npz``."""
-    answers: Mapping[str, Any] = {f"probabilities/{name}": value for name, value in probe.probabilities.items()}
-    np.savez_compressed(folder / PROBE, allow_pickle=False, waveform=probe.waveform, length=probe.length, **answers)
-
-
-def read_probe(bundle: Bundle) -> Probe:
-    """Read ``probe.npz``.
-
-    Raises:
-        BundleError: it is missing or is not a probe of this bundle's targets.
-    """
-    try:
-        with np.load(bundle.path / PROBE, allow_pickle=False) as arrays:
-            answers = {target: arrays[f"probabilities/{target}"] for target in bundle.manifest.targets}
-            return Probe(arrays[WAVEFORM], arrays[LENGTH], answers)
-    except (OSError, KeyError, ValueError) as error:
-        raise BundleError(f"{bundle.path}: {PROBE} cannot be read ({error})") from error
 
 
 def newest_bundle(folder: Path) -> Path:

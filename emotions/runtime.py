@@ -12,8 +12,9 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from emotions.bundle import LENGTH, WAVEFORM, Bundle, read_probe
+from emotions.bundle import LENGTH, WAVEFORM, Bundle
 from emotions.errors import BundleError, DeviceError
+from emotions.probe import read_probe
 from emotions.windows import FloatArray, IntArray
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]

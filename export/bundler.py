@@ -14,18 +14,17 @@ from emotions.bundle import (
     LENGTH,
     WAVEFORM,
     Manifest,
-    Probe,
     Tensor,
     Variant,
     Window,
     hash_files,
     write_bundle,
     write_manifest,
-    write_probe,
 )
 from emotions.errors import ConfigError
 from emotions.files import refuse_existing, write_bytes, write_json
 from emotions.pipeline import console
+from emotions.probe import Probe, write_probe
 from emotions.runtime import Run, available_cores, onnx_session
 from export.deployable import Deployable
 from export.model_card import model_card

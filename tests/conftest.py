@@ -82,15 +82,14 @@ def make_tiny_bundle(path: Path) -> Path:
 
     from emotions.bundle import (
         Manifest,
-        Probe,
         Tensor,
         Variant,
         Window,
         hash_files,
         write_bundle,
         write_manifest,
-        write_probe,
     )
+    from emotions.probe import Probe, write_probe
     from emotions.runtime import onnx_session
 
     with write_bundle(path) as folder:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emotions.bundle import newest_bundle, read_bundle, read_probe, write_bundle
+from emotions.bundle import newest_bundle, read_bundle, write_bundle
 from emotions.errors import BundleError, OutputExists
+from emotions.probe import read_probe
 from tests.conftest import TINY_TARGETS
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotions.bundle import Probe, read_bundle, read_probe, write_probe
+from emotions.bundle import read_bundle
 from emotions.errors import BundleError, DeviceError
 from emotions.files import sha256
+from emotions.probe import Probe, read_probe, write_probe
 from emotions.runtime import choose_variant, open_session
 
 
