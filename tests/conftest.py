@@ -8,6 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+# Two test processes share the cores with the servers and trainings that they start; torch's threads spin while they
+# wait, and would take the cores from each other. Set before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 import soundfile
