@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from emotions.bundle import LENGTH, WAVEFORM, Bundle
+from emotions.bundle import LENGTH, PROBE, WAVEFORM, Bundle
 from emotions.errors import BundleError
 from emotions.windows import FloatArray, IntArray
-
-PROBE = "probe.npz"
 
 
 @dataclass(frozen=True)
@@ -31,21 +31,28 @@ class Probe:
     probabilities: dict[str, FloatArray]
 
 
-def write_probe(folder: Path, probe: Probe) -> None:
-    """Write ``probe.npz``."""
+def write_probe(folder: Path, probe: Probe, contract: str) -> None:
+    """Write ``probe.npz``; ``contract`` is the manifest's, so that neither is changed without the other."""
     answers: Mapping[str, Any] = {f"probabilities/{name}": value for name, value in probe.probabilities.items()}
-    np.savez_compressed(folder / PROBE, allow_pickle=False, waveform=probe.waveform, length=probe.length, **answers)
+    signals: Mapping[str, Any] = {WAVEFORM: probe.waveform, LENGTH: probe.length}
+    np.savez_compressed(folder / PROBE, allow_pickle=False, contract=np.array(contract), **signals, **answers)
 
 
 def read_probe(bundle: Bundle) -> Probe:
     """Read ``probe.npz``.
 
     Raises:
-        BundleError: it is missing or is not a probe of this bundle's targets.
+        BundleError: it is missing, empty, or not the probe of this bundle's labels and window.
     """
     try:
         with np.load(bundle.path / PROBE, allow_pickle=False) as arrays:
+            contract = str(arrays["contract"])
             answers = {target: arrays[f"probabilities/{target}"] for target in bundle.manifest.targets}
-            return Probe(arrays[WAVEFORM], arrays[LENGTH], answers)
-    except (OSError, KeyError, ValueError) as error:
+            probe = Probe(arrays[WAVEFORM], arrays[LENGTH], answers)
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise BundleError(f"{bundle.path}: {PROBE} cannot be read ({error})") from error
+    if contract != bundle.manifest.contract:
+        raise BundleError(f"{bundle.path}: the manifest's labels or window are not those of the export")
+    if not len(probe.length):
+        raise BundleError(f"{bundle.path}: {PROBE} holds no signal")
+    return probe

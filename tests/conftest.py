@@ -89,6 +89,7 @@ def make_tiny_bundle(path: Path) -> Path:
         Tensor,
         Variant,
         Window,
+        contract,
         hash_files,
         write_bundle,
         write_manifest,
@@ -101,7 +102,9 @@ def make_tiny_bundle(path: Path) -> Path:
         session = onnx_session(folder / "model.onnx", threads=1)
         waveform, length = _tiny_signals()
         answers = session.run(list(TINY_TARGETS), {"waveform": waveform, "length": length})
-        write_probe(folder, Probe(waveform, length, dict(zip(TINY_TARGETS, answers, strict=True))))
+        window = Window(samples=TINY_WINDOW, hop_samples=TINY_WINDOW)
+        probe = Probe(waveform, length, dict(zip(TINY_TARGETS, answers, strict=True)))
+        write_probe(folder, probe, contract(TINY_TARGETS, window))
         files = hash_files(folder)
         model = folder / "model.onnx"
         fp32 = Variant(
@@ -117,7 +120,7 @@ def make_tiny_bundle(path: Path) -> Path:
             created=datetime.now(UTC),
             toolkit_version="0.1.0",
             targets=TINY_TARGETS,
-            window=Window(samples=TINY_WINDOW, hop_samples=TINY_WINDOW),
+            window=window,
             inputs=[
                 Tensor(name="waveform", dtype="float32", shape=("batch", TINY_WINDOW)),
                 Tensor(name="length", dtype="int64", shape=("batch",)),
