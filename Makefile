@@ -55,6 +55,7 @@ lock:
 	$(LOCK) --extra serve --output-file requirements.serve.lock pyproject.toml
 	$(LOCK) --extra serve-gpu --output-file requirements.serve-gpu.lock pyproject.toml
 	echo uv | $(LOCK) --output-file requirements.uv.lock -
+	echo jupyterlab | $(LOCK) --constraints requirements.lock --output-file requirements.notebook.lock -
 
 clean:
 	rm -rf .venv bundles runs predictions.* $(DEMO)

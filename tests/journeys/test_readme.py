@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -104,8 +105,7 @@ def test_every_command_and_snippet_runs_in_order(workspace: Path, server: Server
 
 @pytest.mark.parametrize("line", [line for block in BLOCKS if block.parsed_only for line in block.lines])
 def test_commands_that_are_not_run_are_well_formed(line: str, tmp_path: Path) -> None:
-    words = shlex.split(line)
-    words = [word for word in words if not re.match(r"[A-Z_]+=", word)]
+    words = list(itertools.dropwhile(re.compile(r"[A-Z_]+=").match, shlex.split(line)))
     if words[0] == "make":
         subprocess.run(
             ["make", "--dry-run", "--always-make", *words[1:]], cwd=REPOSITORY, check=True, capture_output=True
@@ -115,9 +115,44 @@ def test_commands_that_are_not_run_are_well_formed(line: str, tmp_path: Path) ->
         for word in words[2:]:
             assert not word.startswith("--") or word in help_text
             assert not word.startswith("configs/") or (REPOSITORY / word).is_file()
+    elif words[0] == "docker":
+        check_docker(words[1], words[2:])
     else:
         assert words[:2] == ["python", "-m"]
         assert (REPOSITORY / words[2].replace(".", "/")).with_suffix(".py").is_file()
+
+
+WITH_VALUE = {"-f", "-t", "-p", "-v", "--build-arg", "--gpus", "--tmpfs", "--ulimit"}
+SWITCHES = {"-it", "--ipc=host", "--read-only"}
+
+
+def check_docker(command: str, words: list[str]) -> None:
+    """A ``docker build`` or ``docker run`` line: options that exist, files and images that are there."""
+    options: dict[str, list[str]] = {}
+    rest = iter(words)
+    operands: list[str] = []
+    for word in rest:
+        if operands and command == "run":
+            operands.append(word)
+        elif word in WITH_VALUE:
+            options.setdefault(word, []).append(next(rest))
+        elif word.startswith("-"):
+            assert word in SWITCHES, word
+        else:
+            operands.append(word)
+    built = re.findall(r"docker build .* -t (\S+)", README)
+    if command == "build":
+        assert operands == ["."]
+        (dockerfile,) = options["-f"]
+        arguments = [pair.partition("=")[0] for pair in options.get("--build-arg", [])]
+        text = (REPOSITORY / dockerfile).read_text(encoding="utf-8")
+        assert all(re.search(rf"^ARG {name}\b", text, re.M) for name in arguments)
+        return
+    assert command == "run"
+    assert operands[0] in built
+    assert all(re.fullmatch(r"127\.0\.0\.1:(\d+):\1", port) for port in options.get("-p", [])), "published to the world"
+    for word in operands[1:]:
+        assert not word.startswith("./") or (REPOSITORY / word).is_file(), word
 
 
 def test_every_picture_and_file_that_is_linked_is_there() -> None:

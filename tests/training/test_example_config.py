@@ -1,0 +1,40 @@
+"""The example pipeline shows all there is to set: a key that is added to a ``train`` step has to be added to it too."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from training.config import ARCHITECTURES, TrainStep
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = json.loads((ROOT / "configs" / "example.config.json").read_text(encoding="utf-8"))
+NOT_RUN = {"tune", "print_tune_res"}
+"""Steps that this release checks but does not run: a pipeline that is to be run holds none of them."""
+
+
+def missing(model: type[pydantic.BaseModel], shown: dict[str, Any], where: str = "") -> Iterator[str]:
+    """Paths of the keys of ``model`` that ``shown`` does not have, blocks within it included."""
+    for name, field in model.model_fields.items():
+        if name not in shown:
+            yield f"{where}{name}"
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel):
+            yield from missing(field.annotation, shown[name], f"{where}{name}.")
+
+
+def test_the_example_shows_every_step_that_runs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    steps = set(project["entry-points"]["emotions.steps"])
+    assert {step["type"] for step in EXAMPLE["pipeline"]} == steps - NOT_RUN
+
+
+def test_the_example_shows_every_key_of_a_train_step() -> None:
+    (step,) = [step for step in EXAMPLE["pipeline"] if step["type"] == "train"]
+    assert list(missing(TrainStep, step)) == []
+    architecture = ARCHITECTURES[step["model"]]
+    assert list(missing(architecture, step["model_architecture"])) == []
