@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     data.command()(check)
     data.command()(demo)
     app.add_typer(data, name="data")
-    cache = typer.Typer(help="Decoded recordings that are kept between runs.")
+    cache = typer.Typer(help="Decoded recordings and features that are kept between runs.")
     cache.command("ls")(cache_ls)
     cache.command("clear")(cache_clear)
     app.add_typer(cache, name="cache")

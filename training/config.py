@@ -91,6 +91,9 @@ class LearnParams(Tunable):
     class_weights: Literal["balanced", "none"] = Field(
         default="balanced", description="balanced: rare classes weigh as much in the loss as frequent ones."
     )
+    cache_features: bool = Field(
+        default=True, description="Compute a frozen frontend's features once and keep them on disk, not every epoch."
+    )
 
 
 class SavingDataParams(Block):

@@ -51,25 +51,38 @@ class WindowDataset(Dataset[Item]):
         self.clips = tuple(clips)
         self.spec = spec
         self.targets = tuple(labels)
-        self._facts = tuple(facts)
+        self.facts = tuple(facts)
         self._cache = cache
         self._classes = _classes(clips, labels)
         starts = [window_starts(fact.samples, spec) for fact in facts]
         self._starts = np.concatenate([*starts, np.zeros(0, np.int64)])
-        self._clip_of = np.repeat(np.arange(len(clips)), [len(each) for each in starts])
+        self._first = np.cumsum([0, *(len(each) for each in starts)])
+        self._clip_of = np.repeat(np.arange(len(clips)), np.diff(self._first))
 
     def __len__(self) -> int:
         return len(self._starts)
 
     def __getitem__(self, index: int) -> Item:
         clip = int(self._clip_of[index])
-        samples = self._cache.load(self._facts[clip], self.clips[clip])
+        samples = self._cache.load(self.facts[clip], self.clips[clip])
         start = int(self._starts[index])
         window = samples[start : start + self.spec.samples]
         waveform = torch.zeros(self.spec.samples)
         waveform.numpy()[: len(window)] = window
-        classes = {target: int(self._classes[clip, column]) for column, target in enumerate(self.targets)}
-        return waveform, len(window), classes, clip
+        return waveform, len(window), self.truth(clip), clip
+
+    def windows_of(self, clip: int) -> range:
+        """The items that are the windows of a clip, in the order of their starts."""
+        return range(int(self._first[clip]), int(self._first[clip + 1]))
+
+    def place(self, index: int) -> tuple[int, int]:
+        """The clip of an item, and which of the clip's windows it is."""
+        clip = int(self._clip_of[index])
+        return clip, index - int(self._first[clip])
+
+    def truth(self, clip: int) -> dict[str, int]:
+        """Class index of a clip for each target, ``NO_LABEL`` where it has none."""
+        return dict(zip(self.targets, self._classes[clip].tolist(), strict=True))
 
     def classes(self, target: str) -> IntArray:
         """Class index of every clip for a target, (clips,), ``NO_LABEL`` where it has none."""

@@ -62,18 +62,28 @@ class ArrayStore:
 
         A file that is damaged, or has another ``shape`` than expected, is removed and counts as absent.
         """
+        return cast("FloatArray | None", self.open(key, shape, ("float32",)))
+
+    def open(self, key: str, shape: tuple[int, ...] | None, kinds: Collection[str]) -> np.ndarray[Any, Any] | None:
+        """The array of a key as ``get`` gives it, of one of the data types named in ``kinds``."""
         path = self.path(key)
         try:
             array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, EOFError) as error:
-            _discard(path, str(error))
+            self.discard(key, str(error))
             return None
-        if array.dtype != np.float32 or (shape is not None and array.shape != shape):
-            _discard(path, f"holds {array.dtype} {array.shape}")
+        if str(array.dtype) not in kinds or (shape is not None and array.shape != shape):
+            self.discard(key, f"holds {array.dtype} {array.shape}")
             return None
-        return cast(FloatArray, array)
+        return cast("np.ndarray[Any, Any]", array)
+
+    def discard(self, key: str, why: str) -> None:
+        """Remove an array that is damaged, and say so in the log."""
+        path = self.path(key)
+        _LOG.warning("a cached array is damaged and will be made again (%s: %s)", path.name, why)
+        path.unlink(missing_ok=True)
 
     def touch(self, key: str) -> None:
         """Note that a key was used, so that it is not among the first to be removed."""
@@ -120,11 +130,6 @@ def _arrays(root: Path) -> Iterator[_File]:
             yield _File(path, facts.st_size, facts.st_mtime)
         elif time.time() - facts.st_mtime > _STALE_SEC:
             path.unlink(missing_ok=True)
-
-
-def _discard(path: Path, why: str) -> None:
-    _LOG.warning("a cached array is damaged and will be made again (%s: %s)", path.name, why)
-    path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -14,14 +14,14 @@ from emotions.errors import DataError
 from emotions.pipeline import Context
 from emotions.windows import WindowSpec
 from training.config import ModelSpec, TrainStep, model_spec
-from training.data.cache import Facts, WaveformCache
+from training.data.cache import Facts, WaveformCache, usable
 from training.data.clips import ClipTable, read_clips
 from training.data.dataset import NO_LABEL, WindowDataset
+from training.data.feature_dataset import ClipDataset
 from training.data.splits import Split, split_clips
 from training.loop.losses import balanced_weights
 from training.loop.module import derived_seed
 
-_NAMED = 5
 _SHOWN = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -30,21 +30,21 @@ class Corpus:
     """The data of one run.
 
     Attributes:
-        table: every clip.
+        table: every clip that can be used.
         facts: what is known of each clip once decoded.
         split: which clips train, validate and test.
         spec: the model that fits the data.
-        train, val: windows of these parts.
-        test: windows of the test part, or None where it is empty.
+        train, val: windows of these parts, or their features.
+        test: the same of the test part, or None where it is empty.
     """
 
     table: ClipTable
     facts: tuple[Facts, ...]
     split: Split
     spec: ModelSpec
-    train: WindowDataset
-    val: WindowDataset
-    test: WindowDataset | None
+    train: ClipDataset
+    val: ClipDataset
+    test: ClipDataset | None
 
     def summary(self) -> dict[str, Any]:
         """Facts about the data as JSON, without a name of a file or a speaker."""
@@ -76,10 +76,9 @@ def read_corpus(step: TrainStep, context: Context) -> Corpus:
     Raises:
         DataError: the dataset cannot be used as it is.
     """
-    table = read_clips(step.dataset, context.root)
+    every = read_clips(step.dataset, context.root)
     cache = WaveformCache()
-    facts = tuple(cache.prepare(table.clips, context.workers))
-    _check_readable(table, facts)
+    table, facts = usable(every, cache.prepare(every.clips, context.workers))
     split = split_clips(table, step.dataset.split, context.seed)
     spec = model_spec(step, {target: list(table.labels(target)) for target in table.targets})
     window = WindowSpec(spec.window_samples, spec.window_samples)
@@ -91,17 +90,7 @@ def read_corpus(step: TrainStep, context: Context) -> Corpus:
     train, val = windows(split.train), windows(split.val)
     for part, dataset in (("train", train), ("val", val)):
         _check_labelled(dataset, spec, part)
-    return Corpus(table, facts, split, spec, train, val, windows(split.test) if split.test else None)
-
-
-def _check_readable(table: ClipTable, facts: Sequence[Facts]) -> None:
-    bad = [f"{clip.name} ({fact.error})" for clip, fact in zip(table.clips, facts, strict=True) if fact.error]
-    if bad:
-        rest = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
-        raise DataError(
-            f"{table.root}: {len(bad)} of {len(facts)} clips cannot be used: {', '.join(bad[:_NAMED])}{rest}; "
-            f"mend or remove them ('emotions data check {table.root}' lists all)"
-        )
+    return Corpus(table, tuple(facts), split, spec, train, val, windows(split.test) if split.test else None)
 
 
 def _check_labelled(dataset: WindowDataset, spec: ModelSpec, part: str) -> None:
@@ -158,5 +147,5 @@ def val_loader(corpus: Corpus, batch_size: int, context: Context) -> DataLoader[
     return _loader(corpus.val, batch_size, context.workers)
 
 
-def _loader(dataset: WindowDataset, batch_size: int, workers: int, **options: Any) -> DataLoader[Any]:
+def _loader(dataset: ClipDataset, batch_size: int, workers: int, **options: Any) -> DataLoader[Any]:
     return DataLoader(dataset, batch_size, num_workers=workers, persistent_workers=workers > 0, **options)

@@ -19,11 +19,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from emotions.errors import CheckpointError, ConfigError, DeviceError, OutputExists
 from emotions.pipeline import Context
 from training.config import ModelSpec, SavingDataParams, TrainStep, concatenated, joined
-from training.data.dataset import WindowDataset
+from training.data.feature_dataset import ClipDataset
 from training.evaluation.metrics import Scores
 from training.loop.callbacks import Bar, History
 from training.loop.corpus import Corpus, class_weights, read_corpus, train_loader, val_loader
 from training.loop.module import ClassifierModule
+from training.loop.precompute import precomputed
 from training.loop.record import Result, print_summary, write_run
 from training.loop.runs import RUN_FILE, Trained, load_checkpoint, read_checkpoint
 from training.loop.score import evaluate, score_answers
@@ -73,6 +74,7 @@ def fit(step: TrainStep, context: Context) -> Path:
         _check_start(start, corpus.spec, step.learn_params.max_epoch)
     lightning.seed_everything(context.seed, workers=True, verbose=False)
     model = build_model(corpus.spec)
+    corpus = precomputed(corpus, model, step)
     module = ClassifierModule(model, corpus.spec, step.learn_params, class_weights(step, corpus), context.seed)
     with _quiet():
         trained = _train(step, context, corpus, module, folder, start)
@@ -188,14 +190,14 @@ def _logger(saving: SavingDataParams, folder: Path, root: Path) -> TensorBoardLo
 def _evaluated(outcome: tuple[Trained, Result], corpus: Corpus) -> Result:
     """The result with the best checkpoint's scores on the validation and the test part."""
     trained, result = outcome
-    parts: dict[str, WindowDataset | None] = {"validation": corpus.val, "test": corpus.test}
+    parts: dict[str, ClipDataset | None] = {"validation": corpus.val, "test": corpus.test}
     for part, dataset in parts.items():
         if dataset is not None:
             result.metrics[part] = _scores(trained, dataset)
     return result
 
 
-def _scores(trained: Trained, dataset: WindowDataset) -> dict[str, Scores]:
+def _scores(trained: Trained, dataset: ClipDataset) -> dict[str, Scores]:
     return score_answers(evaluate(trained.model, dataset, batch_size=_EVALUATION_BATCH), trained.spec.targets)
 
 

@@ -17,7 +17,7 @@ from emotions.errors import ConfigError
 from training.config import LearnParams, ModelSpec
 from training.loop.augment import augment
 from training.loop.losses import total_loss
-from training.loop.score import Batch, ClipPooler, score_answers
+from training.loop.score import Batch, ClipPooler, features_of, score_answers
 from training.models.base import Classifier, Logits
 
 CHECKPOINT_KEY = "emotions"
@@ -73,21 +73,22 @@ class ClassifierModule(lightning.LightningModule):
         Raises:
             ConfigError: it is not a finite number.
         """
-        waveform, length, truth, _ = batch
-        features, frames = self.model.frontend(waveform, length)
+        truth = batch[2]
+        features, frames = features_of(self.model, batch)
         logits = self.model.head(augment(features, frames, self._random), frames)
         loss = total_loss(logits, truth, self.class_weights)
         self._check(loss, f"step {self.global_step}")
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(waveform))
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(features))
         return loss
 
     def validation_step(self, batch: Batch) -> None:
         """Keep what the model says of a batch."""
-        waveform, length, truth, _ = batch
-        logits = self(waveform, length)
+        truth = batch[2]
+        features, frames = features_of(self.model, batch)
+        logits = self.model.head(features, frames)
         loss = total_loss(logits, truth, self.class_weights)
         self._check(loss, "validation")
-        self.log("val/loss", loss, batch_size=len(waveform))
+        self.log("val/loss", loss, batch_size=len(features))
         self._pooler.add(batch, logits)
 
     def on_validation_epoch_end(self) -> None:

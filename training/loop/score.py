@@ -8,16 +8,32 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from lightning.fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from emotions.windows import FloatArray, IntArray, pool
-from training.data.dataset import NO_LABEL, WindowDataset
+from training.data.dataset import NO_LABEL
+from training.data.extract import is_frozen, rounded
+from training.data.feature_dataset import ClipDataset, FeatureItem
 from training.evaluation.metrics import Scores, score
 from training.models.base import Classifier
 
-Batch = tuple[Tensor, Tensor, dict[str, Tensor], Tensor]
-"""(batch, W) float32, (batch,) lengths, target -> (batch,) class indices, (batch,) clip indices."""
+Batch = tuple[Tensor, Tensor, dict[str, Tensor], Tensor] | FeatureItem
+"""(batch, W) float32, (batch,) lengths, target -> (batch,) class indices, (batch,) clip indices; or a ``FeatureItem``
+with features and frames in place of the first two."""
+
+
+def features_of(model: Classifier, batch: Batch) -> tuple[Tensor, Tensor]:
+    """What a model's head takes of a batch: (batch, ..., frames) features and (batch,) valid frames.
+
+    They are computed unless they come from the feature cache, and are the same either way.
+    """
+    if isinstance(batch, FeatureItem):
+        return batch.features, batch.frames
+    waveform, length, _, _ = batch
+    features, frames = model.frontend(waveform, length)
+    return (rounded(features, waveform.shape[1]) if is_frozen(model.frontend) else features), frames
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,17 @@ class ClipPooler:
             self._probabilities.setdefault(target, []).append(_numpy(probabilities))
             self._truth.setdefault(target, []).append(_numpy(truth[target]))
 
+    @classmethod
+    def merged(cls, poolers: Sequence[ClipPooler]) -> ClipPooler:
+        """What several have gathered, as one; no window may be in two of them."""
+        every = cls()
+        for each in poolers:
+            every._clips += each._clips
+            for target, parts in each._truth.items():
+                every._truth.setdefault(target, []).extend(parts)
+                every._probabilities.setdefault(target, []).extend(each._probabilities[target])
+        return every
+
     def answers(self) -> ClipAnswers:
         """All clips so far."""
         of_window = np.concatenate(self._clips)
@@ -68,12 +95,12 @@ def _numpy(tensor: Tensor) -> Any:
     return tensor.cpu().numpy()
 
 
-def evaluate(model: Classifier, dataset: WindowDataset, *, batch_size: int = 32, workers: int = 0) -> ClipAnswers:
+def evaluate(model: Classifier, dataset: ClipDataset, *, batch_size: int = 32, workers: int = 0) -> ClipAnswers:
     """Run a model over every window of a dataset, on the device that the model is on.
 
     Args:
         model: put in evaluation mode for the time.
-        dataset: windows with the model's targets.
+        dataset: windows with the model's targets, or their features.
         batch_size: windows a batch; the answers do not depend on it.
         workers: processes that load; 0 loads in this one.
     """
@@ -82,7 +109,8 @@ def evaluate(model: Classifier, dataset: WindowDataset, *, batch_size: int = 32,
     model.eval()
     with torch.inference_mode():
         for batch in DataLoader(dataset, batch_size, num_workers=workers):
-            pooler.add(batch, model(batch[0].to(device), batch[1].to(device)))
+            features, frames = features_of(model, move_data_to_device(batch, device))
+            pooler.add(batch, model.head(features, frames))
     model.train(was_training)
     return pooler.answers()
 

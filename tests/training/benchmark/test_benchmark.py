@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from training.benchmark import encoding
+from training.benchmark.corpus import synthesise
+from training.benchmark.loop import compare_loops
+from training.benchmark.timing import medians
+
+
+def figure(line: str) -> float:
+    found = re.search(r"  +(-?[0-9.]+)(?: s| MB|  .*|)$", line)
+    assert found, line
+    return float(found[1])
+
+
+def test_rivals_take_turns_and_medians_are_taken() -> None:
+    order: list[str] = []
+
+    def rival(name: str, seconds: list[float]) -> Callable[[], list[float]]:
+        def run() -> list[float]:
+            order.append(name)
+            return [seconds.pop(0)]
+
+        return run
+
+    assert medians({"a": rival("a", [3, 1, 2]), "b": rival("b", [5, 9, 7])}, 3) == {"a": 2, "b": 7}
+    assert order == ["a", "b"] * 3
+
+
+def test_an_epoch_from_the_cache_beats_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "WINDOW_SEC", 1.0)
+    lines = encoding.compare_encoding(synthesise(tmp_path / "data", 4, 1.0), 4, 1)
+    assert "94.4 M encoder" in lines[0]
+    assert figure(lines[-1]) > encoding.TARGET
+
+
+def test_the_loop_is_measured_against_a_bare_one(tmp_path: Path) -> None:
+    lines = compare_loops(synthesise(tmp_path / "data", 8, 1.0), 8, 1, backbone="test_efficientnet")
+    assert "8 images of 128 x 128" in lines[0]
+    ours, bare, ratio = map(figure, lines[1:])
+    assert ratio == pytest.approx(bare / ours, abs=0.05)
+
+
+def test_memory_is_measured_from_the_command_line() -> None:
+    command = [sys.executable, "-m", "training.benchmark", "memory", "--clips", "12"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, text=True, check=True)
+    assert "     12 clips " in done.stdout
+    assert "     48 clips " in done.stdout
+    assert "growth / data added" in done.stdout

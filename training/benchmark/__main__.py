@@ -1,0 +1,53 @@
+"""``python -m training.benchmark``: print how fast training is, as ratios that other machines can be held to."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Part(StrEnum):
+    """What can be measured."""
+
+    CACHE = "cache"
+    LOOP = "loop"
+    MEMORY = "memory"
+
+
+def main(
+    parts: Annotated[list[Part] | None, typer.Argument(help="What to measure; all of it by default.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Dataset to measure on, in place of clips of noise.")] = None,
+    clips: Annotated[int, typer.Option(min=2, help="Clips to measure on; memory also takes four times as many.")] = 128,
+    encoded: Annotated[int, typer.Option(min=2, help="Clips that the encoder runs on.")] = 32,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each side is measured.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+) -> None:
+    """Measure the feature cache, the training loop and the memory that training takes."""
+    import torch
+
+    from training.benchmark.corpus import synthesise
+    from training.benchmark.encoding import compare_encoding
+    from training.benchmark.loop import compare_loops
+    from training.benchmark.memory import compare_memory
+
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["EMOTIONS_CACHE"] = str(Path(folder) / "cache")
+        source = (data or synthesise(Path(folder) / "data", max(clips, encoded), 5.0)).resolve()
+        reports = {
+            Part.CACHE: lambda: compare_encoding(source, encoded, rounds),
+            Part.LOOP: lambda: compare_loops(source, clips, rounds),
+            Part.MEMORY: lambda: compare_memory(clips),
+        }
+        for part in parts or reports:
+            for line in reports[Part(part)]():
+                typer.echo(line)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,68 @@
+"""Data to measure on: clips of noise, or the first clips of a dataset."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from torch.utils.data import DataLoader
+
+from emotions.audio import SAMPLE_RATE
+from emotions.windows import WindowSpec
+from training.config import DatasetConfig, LearnParams, ModelSpec
+from training.data.cache import WaveformCache, usable
+from training.data.clips import read_clips
+from training.data.dataset import WindowDataset
+from training.data.feature_dataset import ClipDataset
+from training.loop.module import ClassifierModule
+from training.models.base import Classifier
+
+LABELS = ("anger", "happiness", "neutral", "sadness")
+
+
+def synthesise(folder: Path, clips: int, sec: float) -> Path:
+    """Write clips of noise, no two alike, and their annotations; the folder."""
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    rows = {f"{clip}.wav": {"emotion": LABELS[clip % len(LABELS)]} for clip in range(clips)}
+    for name in rows:
+        soundfile.write(folder / name, random.normal(0, 0.1, round(sec * SAMPLE_RATE)), SAMPLE_RATE)
+    (folder / "annotations.json").write_text(json.dumps(rows))
+    return folder
+
+
+def read_windows(data: Path, clips: int, sec: float) -> WindowDataset:
+    """Windows of ``sec`` seconds of the first clips of a dataset."""
+    table = read_clips(DatasetConfig(path=str(data)), data)
+    chosen = table.select(range(min(clips, len(table))))
+    cache = WaveformCache()
+    table, facts = usable(chosen, cache.prepare(chosen.clips))
+    spec = WindowSpec(round(sec * SAMPLE_RATE), round(sec * SAMPLE_RATE))
+    return WindowDataset(table.clips, facts, cache, spec, {each: table.labels(each) for each in table.targets})
+
+
+def untrained(model: Classifier, windows: WindowDataset, seed: int = 0) -> ClassifierModule:
+    """A module that trains a copy of the model's head; what it starts from does not depend on earlier runs."""
+    targets = {target: [str(number) for number in range(count)] for target, count in classes(windows).items()}
+    # Only a checkpoint would need to know how the model was built, and none is written.
+    spec = ModelSpec(
+        model="SpectrogramCnnClassifier", architecture={}, window_samples=1, spectrogram_size=1, targets=targets
+    )
+    weights = {target: torch.ones(len(labels)) for target, labels in targets.items()}
+    fresh = Classifier(model.frontend, copy.deepcopy(model.head))
+    return ClassifierModule(fresh, spec, LearnParams(), weights, seed)
+
+
+def classes(windows: WindowDataset) -> dict[str, int]:
+    """How many classes each target has."""
+    return {target: int(windows.classes(target).max()) + 1 for target in windows.targets}
+
+
+def batches(data: ClipDataset, size: int) -> DataLoader[Any]:
+    """Batches in order; a last batch of one window, from which batch norm cannot learn, is left out."""
+    return DataLoader(data, size, drop_last=len(data) % size == 1)

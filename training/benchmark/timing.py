@@ -1,0 +1,66 @@
+"""Timing: rivals take turns, so that whatever else the machine does slows all of them alike."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+from torch.utils.data import DataLoader
+
+Rival = Callable[[], list[float]]
+"""Runs something a few times; the seconds that each time took."""
+
+
+class Clock(Callback):
+    """When training began and when each of its epochs ended, in seconds."""
+
+    def __init__(self) -> None:
+        self.stamps: list[float] = []
+
+    def on_train_start(self, *_: Any) -> None:
+        """Note the time."""
+        self.stamps.append(time.perf_counter())
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        """Note the time."""
+        self.stamps.append(time.perf_counter())
+
+
+def trained(
+    module: lightning.LightningModule,
+    loader: DataLoader[Any],
+    epochs: int,
+    callbacks: Sequence[Callback] = (),
+    **options: Any,
+) -> list[float]:
+    """Train through Lightning on the CPU; the seconds of each epoch."""
+    clock = Clock()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice of Lightning's, such as to load with more workers
+        trainer = lightning.Trainer(
+            accelerator="cpu",
+            devices=1,
+            max_epochs=epochs,
+            callbacks=[*callbacks, clock],
+            **{"logger": False, **quiet, **options},
+        )
+        trainer.fit(module, loader)
+    return [end - begin for begin, end in itertools.pairwise(clock.stamps)]
+
+
+def medians(rivals: Mapping[str, Rival], rounds: int) -> dict[str, float]:
+    """Median seconds of each rival, each run once a round, in turn."""
+    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+    for _ in range(rounds):
+        for name, run in rivals.items():
+            seconds[name] += run()
+    return {name: median(each) for name, each in seconds.items()}

@@ -1,0 +1,105 @@
+"""Extraction: windows through a frozen frontend, in batches, to what the feature cache keeps of each clip."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.data.dataset import WindowDataset
+from training.models.base import Frontend
+
+Array = np.ndarray[Any, Any]
+
+_HALF_MAX = 65504.0
+# Samples that a frontend computes at once: an encoder's first layer takes 13 KB for each of 16 samples, several times.
+_CPU_SAMPLES = 320_000
+_DEVICE_SAMPLES = 1_280_000
+
+
+def is_frozen(frontend: Frontend) -> bool:
+    """Whether no weight of a frontend trains: then its features stay the same from epoch to epoch."""
+    return not any(parameter.requires_grad for parameter in frontend.parameters())
+
+
+def rounded(features: Tensor, samples: int) -> Tensor:
+    """Features with the precision that the cache keeps them in.
+
+    Args:
+        features: (batch, ..., frames) float32, of full windows.
+        samples: W, the samples of a window.
+
+    Returns:
+        The same, float32; to the nearest float16 where a window's features are more than its samples.
+    """
+    if features[0].numel() <= samples:
+        return features
+    # Beyond float16's range, where some encoders have outliers, values stay as they are.
+    return torch.where(features.abs() <= _HALF_MAX, features.half().float(), features)
+
+
+def compute(frontend: Frontend, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Features, as the cache keeps them, and valid frames of (batch, W) samples and (batch,) lengths."""
+    with torch.no_grad():
+        features, frames = frontend.eval()(waveform, length)
+    return rounded(features, waveform.shape[1]), frames
+
+
+def device_of(frontend: Frontend) -> torch.device:
+    """The device that a frontend is on."""
+    tensors = itertools.chain(frontend.parameters(), frontend.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
+def _batch(samples: int, device: torch.device) -> int:
+    """Windows of so many samples that a frontend computes at once."""
+    return max(1, (_CPU_SAMPLES if device.type == "cpu" else _DEVICE_SAMPLES) // samples)
+
+
+def grouped(windows: WindowDataset, clips: Sequence[int], device: torch.device) -> Iterator[list[int]]:
+    """Clips in groups that fill a batch."""
+    full, chunk, count = _batch(windows.spec.samples, device), [], 0
+    for clip in clips:
+        chunk.append(clip)
+        count += len(windows.windows_of(clip))
+        if count >= full:
+            yield chunk
+            chunk, count = [], 0
+    if chunk:
+        yield chunk
+
+
+def kept_features(windows: WindowDataset, clips: Sequence[int], frontend: Frontend) -> Iterator[Array]:
+    """What is kept of each clip: (windows, ..., frames) float16 or float32."""
+    samples, device = windows.spec.samples, device_of(frontend)
+    items = itertools.chain.from_iterable(windows.windows_of(clip) for clip in clips)
+    parts = _computed(windows, items, frontend, _batch(samples, device))
+    for clip in clips:
+        yield _packed([next(parts) for _ in windows.windows_of(clip)], samples)
+
+
+def _computed(
+    windows: WindowDataset, items: Iterator[int], frontend: Frontend, batch: int
+) -> Iterator[tuple[Array, int]]:
+    """Features of windows, (..., frames) float32 each, and how many of the frames are valid."""
+    device = device_of(frontend)
+    while chosen := list(itertools.islice(items, batch)):
+        loaded = [windows[item] for item in chosen]
+        waveform = torch.stack([waveform for waveform, *_ in loaded]).to(device)
+        length = torch.tensor([length for _, length, *_ in loaded]).to(device)
+        features, frames = compute(frontend, waveform, length)
+        yield from zip(features.cpu().numpy(), frames.tolist(), strict=True)
+
+
+def _packed(parts: Sequence[tuple[Array, int]], samples: int) -> Array:
+    """The features of a clip's windows without the frames that are not valid: (windows, ..., frames)."""
+    frames = {valid for _, valid in parts}
+    if len(frames) > 1:
+        raise ValueError("windows of the same length must have the same number of valid frames")
+    array = np.stack([features[..., :valid] for features, valid in parts])
+    half = parts[0][0].size > samples and bool(np.abs(array).max(initial=0) <= _HALF_MAX)
+    return np.ascontiguousarray(array, np.float16 if half else np.float32)

@@ -1,0 +1,67 @@
+"""Features of a run's data, computed once before its first epoch where they stay the same."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from training.config import ModelSpec, TrainStep
+from training.data.extract import is_frozen
+from training.data.feature_dataset import ClipDataset, FeatureDataset
+from training.data.features import FeatureCache
+from training.loop.corpus import Corpus
+from training.models.base import Classifier, Frontend
+from training.models.registry import build_model
+
+_LOG = logging.getLogger(__name__)
+
+
+def precomputed(corpus: Corpus, model: Classifier, step: TrainStep, *, augmented: bool = False) -> Corpus:
+    """The corpus with features in place of samples, in every part whose features stay the same.
+
+    Args:
+        corpus: the data of the run, as samples.
+        model: built of the corpus's spec.
+        step: says whether features may be kept, and on which device to compute.
+        augmented: training changes the samples, so that the training part's features differ from epoch to epoch.
+
+    Raises:
+        DataError: the disk is full or cannot be written.
+    """
+    if not step.learn_params.cache_features:
+        _LOG.warning("features are computed anew in every epoch: learn_params.cache_features is false")
+        return corpus
+    if not is_frozen(model.frontend):
+        _LOG.warning("features are computed anew in every epoch: the encoder trains")
+        return corpus
+    if augmented:
+        _LOG.warning("training features are computed anew in every epoch: the waveform augmentation is on")
+    # Not the registry's pinned spec: the encoder's own weights are needed again.
+    cache = FeatureCache(model.frontend, corpus.val.spec, partial(_frontend, corpus.spec))
+    device = _device(step.accelerator)
+
+    def features(part: ClipDataset) -> ClipDataset:
+        if isinstance(part, FeatureDataset):
+            return part
+        cache.prepare(part, model.frontend, device)
+        return FeatureDataset(part, cache)
+
+    train = corpus.train if augmented else features(corpus.train)
+    return replace(corpus, train=train, val=features(corpus.val), test=corpus.test and features(corpus.test))
+
+
+def _frontend(spec: ModelSpec) -> Frontend:
+    return build_model(spec).frontend
+
+
+def _device(accelerator: str) -> torch.device:
+    """Where features are computed: on the accelerator that trains, each process of a machine on its own."""
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    if accelerator in ("auto", "mps") and torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
