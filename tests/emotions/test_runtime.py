@@ -11,7 +11,7 @@ from emotions.bundle import read_bundle
 from emotions.errors import BundleError, DeviceError
 from emotions.files import sha256
 from emotions.probe import Probe, read_probe, write_probe
-from emotions.runtime import choose_variant, open_session
+from emotions.runtime import available_cores, choose_variant, open_session
 
 
 def rehash(bundle: Path, name: str) -> None:
@@ -85,3 +85,15 @@ def test_the_variant_suits_the_device(tiny_bundle: Path) -> None:
     assert choose_variant(bundle, "cpu") == "int8"
     object.__setattr__(bundle.manifest, "variants", {"fp32": fp32})
     assert choose_variant(bundle, "cuda") == choose_variant(bundle, "cpu") == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("max 100000", 4), ("150000 100000", 2), ("50000 100000", 1), ("900000 100000", 4), ("", 4)]
+)
+def test_a_containers_quota_bounds_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
+    assert available_cores(tmp_path / "none") == 4
+    (tmp_path / "cpu.max").write_text(quota)
+    assert available_cores(tmp_path / "cpu.max") == cores
