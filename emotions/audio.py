@@ -60,12 +60,12 @@ def checked(waveform: FloatArray) -> FloatArray:
         TooShort, Silent, NotFinite: there is not.
     """
     if len(waveform) < MIN_SAMPLES:
-        raise TooShort(f"too short: {len(waveform)} samples at 16 kHz, at least {MIN_SAMPLES} are needed")
+        raise TooShort(f"holds {len(waveform)} samples at 16 kHz, at least {MIN_SAMPLES} are needed")
     peak = float(max(waveform.max(), -waveform.min()))
     if not np.isfinite(peak):
         raise NotFinite("holds a NaN or infinite sample")
     if peak < SILENCE_PEAK:
-        raise Silent(f"silent: its peak is {peak:.1e}, at least {SILENCE_PEAK:.0e} is needed")
+        raise Silent(f"nothing to hear: in mono its peak is {peak:.1e}, at least {SILENCE_PEAK:.0e} is needed")
     return waveform
 
 

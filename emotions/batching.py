@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from emotions.audio import SAMPLE_RATE
-from emotions.errors import EmotionsError, Overloaded
+from emotions.errors import EmotionsError, ModelError, Overloaded
 from emotions.runtime import Probabilities, Run
 from emotions.windows import FloatArray, IntArray, Windows
 
@@ -199,7 +199,7 @@ def _finish(job: _Job) -> None:
 
 
 def _fail(job: _Job, error: Exception) -> None:
-    wrapped = error if isinstance(error, EmotionsError) else RuntimeError(f"the model failed: {error}")
+    wrapped = error if isinstance(error, EmotionsError) else ModelError(f"the model failed: {error}")
     try:
         job.future.set_exception(wrapped)
     except InvalidStateError:

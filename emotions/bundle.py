@@ -12,17 +12,17 @@ The specification of format version 1 is the ``Manifest`` below. Nothing in a bu
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from emotions.errors import BundleError, ConfigError
 from emotions.files import atomic_folder, read_json, sha256, write_json
-from emotions.windows import FloatArray, IntArray, WindowSpec
+from emotions.windows import WindowSpec
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -31,6 +31,7 @@ WAVEFORM, LENGTH = "waveform", "length"
 """Names of the graph's two inputs."""
 
 _MAX_MANIFEST_BYTES = 4 << 20
+_MAX_OVERLAP = 100
 # Columns of a prediction table; a target with such a name would overwrite one.
 RESERVED_NAMES = frozenset({"file", "start", "end", "confidence", "duration", "error", "label", WAVEFORM, LENGTH})
 
@@ -111,7 +112,7 @@ class Manifest(_Strict):
     extra: dict[str, Any] = {}
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _targets_are_the_outputs(self) -> Self:
         for target, labels in self.targets.items():
             if len(set(labels)) != len(labels):
                 raise ValueError(f"target {target!r} names a label twice")
@@ -119,8 +120,27 @@ class Manifest(_Strict):
                 raise ValueError(f"{target!r} cannot name a target: it is a column of prediction tables, or has a dot")
         if [tensor.name for tensor in self.outputs] != list(self.targets):
             raise ValueError("the outputs are not the targets, in their order")
+        for tensor in self.outputs:
+            labels = self.targets[tensor.name]
+            if tensor.shape[-1:] != (len(labels),):
+                raise ValueError(f"output {tensor.name!r} has the shape {tensor.shape}, and {len(labels)} labels")
+        return self
+
+    @model_validator(mode="after")
+    def _window_is_the_input(self) -> Self:
+        widths = [tensor.shape[-1:] for tensor in self.inputs if tensor.name == WAVEFORM]
+        if not self.window.dynamic and widths != [(self.window.samples,)]:
+            raise ValueError(f"the window has {self.window.samples} samples, the input {WAVEFORM!r} has not")
+        if not self.window.samples <= _MAX_OVERLAP * self.window.hop_samples:
+            raise ValueError(f"windows overlap more than {_MAX_OVERLAP} times")
+        return self
+
+    @model_validator(mode="after")
+    def _files_are_plain_and_hashed(self) -> Self:
         if "fp32" not in self.variants:
             raise ValueError("variants lacks fp32")
+        if PROBE not in self.files:
+            raise ValueError(f"files lacks {PROBE}")
         for name in (*self.files, *(variant.file for variant in self.variants.values())):
             if PurePosixPath(name).name != name or name in {MANIFEST, "..", "."} or "\\" in name:
                 raise ValueError(f"{name!r} is not a plain file name")
@@ -130,9 +150,20 @@ class Manifest(_Strict):
         return self
 
     @property
+    def contract(self) -> str:
+        """What a user of the graph relies on, as JSON: labels in order and the window. The probe holds it too."""
+        return contract(self.targets, self.window)
+
+    @property
     def window_spec(self) -> WindowSpec:
         """The window as ``emotions.windows`` takes it."""
         return WindowSpec(self.window.samples, self.window.hop_samples, self.window.dynamic)
+
+
+def contract(targets: Mapping[str, list[str]], window: Window) -> str:
+    """``Manifest.contract`` of these targets and this window."""
+    promised = {"targets": targets, "window": window.model_dump()}
+    return json.dumps(promised, ensure_ascii=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -150,21 +181,6 @@ class Bundle:
     def file(self, variant: str) -> Path:
         """Path of a variant's file."""
         return self.path / self.manifest.variants[variant].file
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Signals with known answers.
-
-    Attributes:
-        waveform: (clips, samples) float32, zero-padded.
-        length: (clips,) int64, real samples of each.
-        probabilities: target -> (clips, classes) float32, as the fp32 variant gave them at export.
-    """
-
-    waveform: FloatArray
-    length: IntArray
-    probabilities: dict[str, FloatArray]
 
 
 def read_bundle(path: Path | str) -> Bundle:
@@ -196,7 +212,7 @@ def _read_manifest(path: Path) -> Manifest:
     except ConfigError as error:
         raise BundleError(str(error)) from error
     version = content.get("format_version") if isinstance(content, dict) else None
-    if version != FORMAT_VERSION or isinstance(version, bool):
+    if version != FORMAT_VERSION or type(version) is not int:
         raise BundleError(f"{path}: format version {version!r} is unknown to this release (it reads {FORMAT_VERSION})")
     try:
         return Manifest.model_validate(content)
@@ -226,26 +242,6 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def hash_files(folder: Path) -> dict[str, str]:
     """SHA-256 of every file in a bundle's folder but the manifest, by name."""
     return {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.name != MANIFEST}
-
-
-def write_probe(folder: Path, probe: Probe) -> None:
-    """Write ``probe.npz``."""
-    answers: Mapping[str, Any] = {f"probabilities/{name}": value for name, value in probe.probabilities.items()}
-    np.savez_compressed(folder / PROBE, allow_pickle=False, waveform=probe.waveform, length=probe.length, **answers)
-
-
-def read_probe(bundle: Bundle) -> Probe:
-    """Read ``probe.npz``.
-
-    Raises:
-        BundleError: it is missing or is not a probe of this bundle's targets.
-    """
-    try:
-        with np.load(bundle.path / PROBE, allow_pickle=False) as arrays:
-            answers = {target: arrays[f"probabilities/{target}"] for target in bundle.manifest.targets}
-            return Probe(arrays[WAVEFORM], arrays[LENGTH], answers)
-    except (OSError, KeyError, ValueError) as error:
-        raise BundleError(f"{bundle.path}: {PROBE} cannot be read ({error})") from error
 
 
 def newest_bundle(folder: Path) -> Path:

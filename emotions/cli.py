@@ -8,6 +8,7 @@ traceback.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import sys
@@ -46,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; mistakes are told on stderr, in one line where one can tell them."""
     no_telemetry()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack a label's script; what it lacks is escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         with missing_extras():
             command = typer.main.get_command(build_app())

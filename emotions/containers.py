@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import stat
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -95,7 +97,12 @@ class _Bytes(io.BytesIO):
 
 
 def _binary(source: Source) -> BinaryIO:
-    return _Bytes(source) if isinstance(source, bytes) else Path(source).open("rb")
+    if isinstance(source, bytes):
+        return _Bytes(source)
+    path = Path(source)
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise NotAudio("is not a regular file")  # opening a pipe would wait for ever
+    return path.open("rb")
 
 
 def _reader(head: bytes) -> Reader:
@@ -111,7 +118,7 @@ def _reader(head: bytes) -> Reader:
 def _soundfile(file: BinaryIO) -> Iterator[Stream]:
     try:
         # By its name where it has one: libsndfile then reads by itself, without the interpreter's lock.
-        opened = soundfile.SoundFile(file if isinstance(file, io.BytesIO) else file.name)
+        opened = soundfile.SoundFile(file if isinstance(file, io.BytesIO) else os.fsencode(file.name))
     except soundfile.LibsndfileError as error:
         raise NotAudio(f"cannot be decoded ({error.error_string.rstrip('.')})") from error
     with opened as sound:

@@ -14,6 +14,7 @@
     ├── CheckpointError           a checkpoint or run folder that cannot be used
     ├── ExportError               the exported graph does not equal the model
     ├── DeviceError               the device asked for cannot be used
+    ├── ModelError                the model failed on a batch, or its answer is not a number
     ├── Overloaded                a queue is full; try again later
     ├── OutputExists              the output is there already
     └── MissingExtra              a package of an extra that is not installed
@@ -116,6 +117,10 @@ class ExportError(EmotionsError):
 
 class DeviceError(EmotionsError):
     """The device asked for cannot be used."""
+
+
+class ModelError(EmotionsError):
+    """The model failed on a batch, or its answer is not a number."""
 
 
 class Overloaded(EmotionsError):

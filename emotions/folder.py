@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from emotions import audio
 from emotions.batching import Answer, Batcher
 from emotions.containers import EXTENSIONS
-from emotions.errors import AudioError, DataError
+from emotions.errors import AudioError, DataError, ModelError
 from emotions.predictor import Prediction, Predictor
 from emotions.runtime import available_cores
 from emotions.windows import Windows
@@ -177,11 +175,9 @@ def _result(predictor: Predictor, done: _Pending) -> FileResult:
         return _failed(done.file, done.outcome)
     try:
         answer = done.outcome.result()
-    except RuntimeError as error:
-        return FileResult(done.file.name, None, str(error), "model_failed")
-    if not all(np.isfinite(values).all() for values in answer.probabilities.values()):
-        return FileResult(done.file.name, None, "the model's answer is not a number", "model_failed")
-    return FileResult(done.file.name, predictor.prediction(done.windows, answer.probabilities))
+        return FileResult(done.file.name, predictor.prediction(done.windows, answer.probabilities))
+    except ModelError as error:
+        return FileResult(done.file.name, None, str(error), error.code)
 
 
 def _failed(file: InputFile, error: object) -> FileResult:

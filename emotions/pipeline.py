@@ -65,6 +65,7 @@ class Context:
         last_run: run folder of the last ``train`` step.
         last_bundle: bundle of the last ``export`` step.
         quiet: no progress on stderr.
+        failures: files that could not be classified, over all ``predict`` steps.
     """
 
     root: Path
@@ -74,6 +75,11 @@ class Context:
     last_run: Path | None = None
     last_bundle: Path | None = None
     quiet: bool = False
+    failures: int = 0
+
+
+def _no_preflight(_config: Any, _context: Context) -> None:
+    return
 
 
 def _no_faults(_: dict[str, Any]) -> list[Fault]:
@@ -88,11 +94,13 @@ class Step:
         config: pydantic model of the step's object, or an annotated union of models.
         run: runs a validated step; it imports what is heavy inside.
         check: faults between fields of a step's raw object, whatever else is wrong in it; ``where`` is relative to it.
+        preflight: raises, before the first step runs, what would stop this one for certain: an output that exists.
     """
 
     config: Any
     run: Callable[[Any, Context], None]
     check: Callable[[dict[str, Any]], list[Fault]] = _no_faults
+    preflight: Callable[[Any, Context], None] = _no_preflight
 
 
 @dataclass(frozen=True)
@@ -172,6 +180,8 @@ def run_pipeline(pipeline: Pipeline) -> Context:
         EmotionsError: whatever stops a step; a missing package of an extra is named with its extra.
     """
     context = Context(pipeline.root, pipeline.seed, pipeline.workers, pipeline.document)
+    for planned in pipeline.steps:
+        planned.step.preflight(planned.config, context)
     for number, planned in enumerate(pipeline.steps, start=1):
         if not context.quiet:
             console().print(f"step {number} of {len(pipeline.steps)}: {planned.title}", style="bold", markup=False)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from emotions import audio
 from emotions.bundle import Bundle, Manifest, read_bundle
-from emotions.errors import AudioError
+from emotions.errors import AudioError, ModelError
 from emotions.runtime import DeviceChoice, Probabilities, Session, open_session
 from emotions.windows import FloatArray, Windows, pool, split
 
@@ -102,7 +102,13 @@ class Predictor:
         return split(waveform, self.manifest.window_spec)
 
     def prediction(self, windows: Windows, probabilities: Probabilities) -> Prediction:
-        """Pool what the model said of a clip's windows, target -> (windows, classes), into its prediction."""
+        """Pool what the model said of a clip's windows, target -> (windows, classes), into its prediction.
+
+        Raises:
+            ModelError: it said something that is not a number.
+        """
+        if not all(np.isfinite(values).all() for values in probabilities.values()):
+            raise ModelError("the model's answer is not a number")
         targets = self.manifest.targets
         clip = {name: _named(labels, pool(probabilities[name])) for name, labels in targets.items()}
         parts = tuple(
@@ -153,6 +159,8 @@ def to_waveform(clip: Clip) -> FloatArray:
     if isinstance(clip, (str, Path, bytes)):
         return audio.decode(clip)
     samples, rate = clip if isinstance(clip, tuple) else (clip, audio.SAMPLE_RATE)
+    if not isinstance(samples, np.ndarray):
+        raise AudioError(f"a clip is a path, bytes, an array or (array, rate), got {type(samples).__name__}")
     if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
         raise AudioError(f"a waveform is a (samples,) array of floats, got {samples.shape} of {samples.dtype}")
     if rate < 1:

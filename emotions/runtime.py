@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from emotions.bundle import LENGTH, WAVEFORM, Bundle, read_probe
+from emotions.bundle import LENGTH, WAVEFORM, Bundle
 from emotions.errors import BundleError, DeviceError
+from emotions.probe import read_probe
 from emotions.windows import FloatArray, IntArray
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
@@ -50,9 +52,18 @@ class Session:
     threads: int
 
 
-def available_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """CPU cores that this process may use: those it may run on, or fewer where its container has a quota.
+
+    Args:
+        quota: file of the control group (cgroup v2): ``max 100000``, or microseconds of CPU in each period.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        allowed, period = quota.read_text().split()
+        return min(cores, max(1, math.ceil(int(allowed) / int(period))))
+    except (OSError, ValueError, ZeroDivisionError):
+        return cores
 
 
 def choose_variant(bundle: Bundle, device: str) -> str:

@@ -14,18 +14,18 @@ from emotions.bundle import (
     LENGTH,
     WAVEFORM,
     Manifest,
-    Probe,
     Tensor,
     Variant,
     Window,
+    contract,
     hash_files,
     write_bundle,
     write_manifest,
-    write_probe,
 )
 from emotions.errors import ConfigError
 from emotions.files import refuse_existing, write_bytes, write_json
 from emotions.pipeline import console
+from emotions.probe import Probe, write_probe
 from emotions.runtime import Run, available_cores, onnx_session
 from export.deployable import Deployable
 from export.model_card import model_card
@@ -95,7 +95,7 @@ def _write(loaded: Source, output: Path, name: str, data: Path | None, seed: int
         stage(f"proving on {len(signals)} windows")
         proof = prove(model, run, signals, seed)
         write_json(folder / REPORT, report(proof, signals, seed))
-        write_probe(folder, _probe(run, spec))
+        write_probe(folder, _probe(run, spec), contract(spec.targets, _window(spec)))
         # The card quotes the manifest, and the manifest hashes the card.
         draft = _manifest(folder, loaded, name, proof)
         write_bytes(folder / CARD, model_card(draft, proof, signals).encode())
@@ -135,6 +135,10 @@ def _probe(run: Run, spec: ModelSpec) -> Probe:
     return Probe(waveform, length, run(waveform, length))
 
 
+def _window(spec: ModelSpec) -> Window:
+    return Window(samples=spec.window_samples, hop_samples=spec.window_samples)
+
+
 def _manifest(folder: Path, source: Source, name: str, proof: Proof) -> Manifest:
     spec, files = source.trained.spec, hash_files(folder)
     samples = spec.window_samples
@@ -151,7 +155,7 @@ def _manifest(folder: Path, source: Source, name: str, proof: Proof) -> Manifest
         created=datetime.now(UTC).replace(microsecond=0),
         toolkit_version=emotions.__version__,
         targets=spec.targets,
-        window=Window(samples=samples, hop_samples=samples),
+        window=_window(spec),
         inputs=[
             Tensor(name=WAVEFORM, dtype="float32", shape=(BATCH, samples)),
             Tensor(name=LENGTH, dtype="int64", shape=(BATCH,)),

@@ -12,6 +12,7 @@ from emotions.pipeline import Context, Step
 from export.config import ExportStep
 
 BUNDLES = "bundles"
+_NO_TRIALS = "export source 'best_trial' needs a tune step, which this release does not run"
 """Folder that bundles go to unless another is named."""
 
 
@@ -51,8 +52,6 @@ def _export(step: ExportStep, context: Context) -> None:
 
 
 def _source(step: ExportStep, context: Context) -> Path:
-    if step.source == "best_trial":
-        raise ConfigError("export source 'best_trial' needs a tune step, which this release does not run")
     if step.source != "last_run":
         return context.root / step.source
     if context.last_run is None:
@@ -68,4 +67,13 @@ def _report(bundle: Path) -> None:
     typer.echo(summary(bundle))
 
 
-EXPORT = Step(ExportStep, _export)
+def _check_output(step: ExportStep, context: Context) -> None:
+    from emotions.files import refuse_existing
+
+    if step.source == "best_trial":
+        raise ConfigError(_NO_TRIALS)
+    if step.output is not None:
+        refuse_existing(context.root.joinpath(*step.output))
+
+
+EXPORT = Step(ExportStep, _export, preflight=_check_output)

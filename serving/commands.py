@@ -76,7 +76,14 @@ def _predict(step: PredictStep, context: Context) -> None:
 
     inputs = [context.root / name for name in step.inputs]
     options = Options(overwrite=step.overwrite, quiet=context.quiet)
-    predict_to_table(inputs, _bundle(step.bundle, context), context.root.joinpath(*step.output), options)
+    totals = predict_to_table(inputs, _bundle(step.bundle, context), context.root.joinpath(*step.output), options)
+    context.failures += totals.errors
+
+
+def _check_table(step: PredictStep, context: Context) -> None:
+    from serving.tables import check_table
+
+    check_table(context.root.joinpath(*step.output), overwrite=step.overwrite)
 
 
 def _benchmark(step: BenchmarkStep, context: Context) -> None:
@@ -89,5 +96,5 @@ def _benchmark(step: BenchmarkStep, context: Context) -> None:
     )
 
 
-PREDICT = Step(PredictStep, _predict)
+PREDICT = Step(PredictStep, _predict, preflight=_check_table)
 BENCHMARK = Step(BenchmarkStep, _benchmark)

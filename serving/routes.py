@@ -62,7 +62,10 @@ class Routes:
         except TimeoutError:
             return error_response(of_status(504), name)
         except EmotionsError as error:
-            return error_response(as_request_error(error), name)
+            answer = as_request_error(error)
+            if answer.status == 500:
+                logger.exception("request %s failed", name)
+            return error_response(answer, name)
         except Exception:
             logger.exception("request %s failed", name)
             return error_response(of_status(500), name)

@@ -8,6 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+# Two test processes share the cores with the servers and trainings that they start; torch's threads spin while they
+# wait, and would take the cores from each other. Set before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 import soundfile
@@ -82,15 +86,15 @@ def make_tiny_bundle(path: Path) -> Path:
 
     from emotions.bundle import (
         Manifest,
-        Probe,
         Tensor,
         Variant,
         Window,
+        contract,
         hash_files,
         write_bundle,
         write_manifest,
-        write_probe,
     )
+    from emotions.probe import Probe, write_probe
     from emotions.runtime import onnx_session
 
     with write_bundle(path) as folder:
@@ -98,7 +102,9 @@ def make_tiny_bundle(path: Path) -> Path:
         session = onnx_session(folder / "model.onnx", threads=1)
         waveform, length = _tiny_signals()
         answers = session.run(list(TINY_TARGETS), {"waveform": waveform, "length": length})
-        write_probe(folder, Probe(waveform, length, dict(zip(TINY_TARGETS, answers, strict=True))))
+        window = Window(samples=TINY_WINDOW, hop_samples=TINY_WINDOW)
+        probe = Probe(waveform, length, dict(zip(TINY_TARGETS, answers, strict=True)))
+        write_probe(folder, probe, contract(TINY_TARGETS, window))
         files = hash_files(folder)
         model = folder / "model.onnx"
         fp32 = Variant(
@@ -114,7 +120,7 @@ def make_tiny_bundle(path: Path) -> Path:
             created=datetime.now(UTC),
             toolkit_version="0.1.0",
             targets=TINY_TARGETS,
-            window=Window(samples=TINY_WINDOW, hop_samples=TINY_WINDOW),
+            window=window,
             inputs=[
                 Tensor(name="waveform", dtype="float32", shape=("batch", TINY_WINDOW)),
                 Tensor(name="length", dtype="int64", shape=("batch",)),

@@ -58,7 +58,8 @@ class Place:
     def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         clean = {name: value for name, value in os.environ.items() if name not in {"JUPYTER_TOKEN", "SERVERS_ADDRESS"}}
         return subprocess.Popen(
-            words,
+            # Where the tests run in the background Ctrl-C is ignored, and so it would be by the script.
+            ["env", "--default-signal=INT", *words],
             cwd=self.folder,
             env={**clean, "PATH": f"{self.bin}:/usr/bin:/bin", "RECORD": str(self.record), **environment},
             stdout=subprocess.PIPE,

@@ -29,7 +29,8 @@ def register(app: typer.Typer) -> None:
 
 def train(config_file: ConfigFile, overrides: Overrides = None, root: Root = None) -> None:
     """Run the steps of a pipeline file."""
-    run_pipeline(load_pipeline(config_file, overrides or (), root))
+    if run_pipeline(load_pipeline(config_file, overrides or (), root)).failures:
+        raise typer.Exit(1)
 
 
 def check(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emotions.batching import Batcher
-from emotions.errors import Overloaded
+from emotions.errors import ModelError, Overloaded
 from emotions.runtime import Probabilities
 from emotions.windows import FloatArray, IntArray, Windows, WindowSpec, split
 
@@ -136,7 +136,7 @@ def test_a_model_that_fails_fails_its_batch_and_the_next_is_served() -> None:
         return {"mean": waveform[:, :1]}
 
     batcher = Batcher(model, max_batch=1)
-    with pytest.raises(RuntimeError, match="the model failed: out of memory"):
+    with pytest.raises(ModelError, match="the model failed: out of memory"):
         batcher.submit(clip(9, 25)).result(5)
     assert batcher.submit(clip(1, 5)).result(5).probabilities["mean"].tolist() == [[1]]
     batcher.close()

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emotions.bundle import newest_bundle, read_bundle, read_probe, write_bundle
+from emotions.bundle import newest_bundle, read_bundle, write_bundle
 from emotions.errors import BundleError, OutputExists
+from emotions.probe import read_probe
 from tests.conftest import TINY_TARGETS
 
 
@@ -76,6 +77,10 @@ def test_unknown_keys_are_refused_outside_extra(copy: Path) -> None:
         {"variants": {}},
         {"files": {"../model.onnx": "0" * 64}},
         {"files": {}},
+        {"targets": {"emotion": ["angry", "happy"], "state": ["a", "b"]}},
+        {"window": {"samples": 4000, "hop_samples": 4000, "dynamic": False}},
+        {"window": {"samples": 8000, "hop_samples": 1, "dynamic": False}},
+        {"format_version": 1.0},
         {"created": "yesterday"},
     ],
 )
@@ -83,6 +88,20 @@ def test_a_manifest_that_contradicts_itself_is_refused(copy: Path, change: dict[
     edit(copy, **change)
     with pytest.raises(BundleError):
         read_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"targets": {"emotion": ["sad", "happy", "angry"], "state": ["negative", "positive"]}},
+        {"targets": {"emotion": ["angry", "happy", "neutral"], "state": ["negative", "positive"]}},
+        {"window": {"samples": 8000, "hop_samples": 800, "dynamic": False}},
+    ],
+)
+def test_labels_and_window_cannot_be_edited(copy: Path, change: dict[str, Any]) -> None:
+    edit(copy, **change)
+    with pytest.raises(BundleError, match="labels or window are not those of the export"):
+        read_probe(read_bundle(copy))
 
 
 def test_what_is_no_bundle_is_named_so(tmp_path: Path) -> None:

@@ -194,11 +194,11 @@ def manifest(**keys: Any) -> Manifest:
         toolkit_version="0.1.0",
         targets={"emotion": ["a", "b"]},
         window=Window(samples=16_000, hop_samples=8_000),
-        inputs=[],
+        inputs=[Tensor(name="waveform", dtype="float32", shape=("batch", 16_000))],
         outputs=[Tensor(name="emotion", dtype="float32", shape=("batch", 2))],
         model={},
         variants={"fp32": fp32},
-        files={"model.onnx": "0" * 64},
+        files={"model.onnx": "0" * 64, "probe.npz": "0" * 64},
         **keys,
     )
 

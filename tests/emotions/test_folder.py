@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,7 +120,17 @@ def test_a_model_that_fails_on_a_batch_costs_the_files_of_that_batch_alone(
 
     broken = emotions.Predictor(predictor.bundle, replace(predictor.session, run=run))
     results = list(predict_files(broken, find_files([folder]).files, max_batch=4))
-    failed = [result for result in results if result.code == "model_failed"]
+    failed = [result for result in results if result.code == "model"]
     assert 1 <= len(failed) <= 4
     assert len(results) == 28
     assert all(result.prediction for result in results if not result.code)
+
+
+def test_a_pipe_is_a_result_and_a_name_that_is_not_utf8_is_read(
+    predictor: emotions.Predictor, tmp_path: Path, tone: Tone, write_wav: WriteWav
+) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    write_wav(tmp_path / "a.wav", tone()).rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/lat\xe9n.wav")))
+    named, pipe = predict_files(predictor, find_files([tmp_path]).files)
+    assert named.prediction
+    assert (pipe.code, pipe.error) == ("not_audio", "is not a regular file")

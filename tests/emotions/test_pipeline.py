@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotions.errors import ConfigError, Fault, MissingExtra
+from emotions.errors import ConfigError, DataError, Fault, MissingExtra, OutputExists
 from emotions.pipeline import (
     Context,
     Pipeline,
@@ -304,3 +304,18 @@ def test_schema_file_is_the_one_generated() -> None:
     """Made anew by ``emotions schema > configs/schema/pipeline.schema.json``."""
     path = Path(__file__).parents[2] / "configs" / "schema" / "pipeline.schema.json"
     assert json.loads(path.read_text(encoding="utf-8")) == pipeline_schema()
+
+
+def test_an_output_that_exists_is_found_before_the_first_step_runs(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").touch()
+    steps = [
+        {"type": "train", "model": "SpectrogramCnnClassifier", "dataset": {"path": "none"}},
+        {"type": "predict", "inputs": "none", "output": "table.csv"},
+    ]
+    (tmp_path / "pipeline.json").write_text(json.dumps({"pipeline": steps}))
+    pipeline = load_pipeline(tmp_path / "pipeline.json", root=tmp_path)
+    with pytest.raises(OutputExists, match=r"table\.csv: is there already"):
+        run_pipeline(pipeline)
+    (tmp_path / "table.csv").unlink()
+    with pytest.raises(DataError, match="none"):
+        run_pipeline(pipeline)

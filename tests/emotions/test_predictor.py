@@ -61,6 +61,8 @@ def test_the_predictor_tells_what_it_is(predictor: emotions.Predictor) -> None:
         (np.ones((2, 8_000), np.float32), AudioError),
         (np.ones(8_000, np.int16), AudioError),
         ((np.ones(8_000, np.float32), 0), AudioError),
+        ([0.1, 0.2], AudioError),
+        (None, AudioError),
     ],
 )
 def test_a_waveform_that_cannot_be_used_is_refused(

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotions.bundle import Probe, read_bundle, read_probe, write_probe
+from emotions.bundle import read_bundle
 from emotions.errors import BundleError, DeviceError
 from emotions.files import sha256
-from emotions.runtime import choose_variant, open_session
+from emotions.probe import Probe, read_probe, write_probe
+from emotions.runtime import available_cores, choose_variant, open_session
 
 
 def rehash(bundle: Path, name: str) -> None:
@@ -40,7 +41,7 @@ def test_a_session_answers_as_the_probe_says(tiny_bundle: Path) -> None:
 def test_a_model_that_answers_otherwise_than_at_export_is_refused(copy: Path) -> None:
     probe = read_probe(read_bundle(copy))
     wrong = {target: np.roll(values, 1, axis=1) for target, values in probe.probabilities.items()}
-    write_probe(copy, Probe(probe.waveform, probe.length, wrong))
+    write_probe(copy, Probe(probe.waveform, probe.length, wrong), read_bundle(copy).manifest.contract)
     rehash(copy, "probe.npz")
     with pytest.raises(BundleError, match="answers its probe otherwise than at export"):
         open_session(read_bundle(copy), device="cpu")
@@ -49,7 +50,7 @@ def test_a_model_that_answers_otherwise_than_at_export_is_refused(copy: Path) ->
 def test_a_probe_of_nan_is_no_proof(copy: Path) -> None:
     probe = read_probe(read_bundle(copy))
     wrong = {target: np.full_like(values, np.nan) for target, values in probe.probabilities.items()}
-    write_probe(copy, Probe(probe.waveform, probe.length, wrong))
+    write_probe(copy, Probe(probe.waveform, probe.length, wrong), read_bundle(copy).manifest.contract)
     rehash(copy, "probe.npz")
     with pytest.raises(BundleError, match="otherwise than at export"):
         open_session(read_bundle(copy), device="cpu")
@@ -84,3 +85,15 @@ def test_the_variant_suits_the_device(tiny_bundle: Path) -> None:
     assert choose_variant(bundle, "cpu") == "int8"
     object.__setattr__(bundle.manifest, "variants", {"fp32": fp32})
     assert choose_variant(bundle, "cuda") == choose_variant(bundle, "cpu") == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("max 100000", 4), ("150000 100000", 2), ("50000 100000", 1), ("900000 100000", 4), ("", 4)]
+)
+def test_a_containers_quota_bounds_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
+    assert available_cores(tmp_path / "none") == 4
+    (tmp_path / "cpu.max").write_text(quota)
+    assert available_cores(tmp_path / "cpu.max") == cores

@@ -16,8 +16,9 @@ import torch
 
 import emotions
 from emotions.audio import decode
-from emotions.bundle import read_bundle, read_probe
+from emotions.bundle import read_bundle
 from emotions.errors import CheckpointError, ConfigError, DataError, ExportError, OutputExists
+from emotions.probe import read_probe
 from emotions.windows import pool, split
 from export import bundler
 from export.bundler import export_run

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from emotions.bundle import read_bundle
 from emotions.cli import run
-from emotions.errors import ConfigError
+from emotions.errors import ConfigError, OutputExists
 from emotions.pipeline import Context
 from export import bundler
 from export.commands import EXPORT
@@ -77,10 +77,17 @@ def test_the_step_takes_a_path_and_a_list_of_folders(trained_run: Path, context:
     assert read_bundle(context.last_bundle).manifest.name == "n"
 
 
-@pytest.mark.parametrize(("source", "message"), [("last_run", "no train step ran before"), ("best_trial", "tune step")])
-def test_a_source_that_is_not_there_is_said(context: Context, source: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        EXPORT.run(ExportStep(source=source), context)
+def test_a_source_that_is_not_there_is_said(context: Context) -> None:
+    with pytest.raises(ConfigError, match="no train step ran before"):
+        EXPORT.run(ExportStep(source="last_run"), context)
+
+
+def test_what_would_stop_the_step_for_certain_is_found_before_the_pipeline_runs(context: Context) -> None:
+    with pytest.raises(ConfigError, match="tune step"):
+        EXPORT.preflight(ExportStep(source="best_trial"), context)
+    (context.root / "out").mkdir()
+    with pytest.raises(OutputExists, match="out: is there already"):
+        EXPORT.preflight(ExportStep.model_validate({"output": "out"}), context)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from tests.servers import Server, running
 
 EMOTIONS = str(Path(sys.executable).with_name("emotions"))
 CHANCE = 0.25
+LEARN = {"padding_sec": 3, "spectrogram_size": 64, "batch_size": 16, "max_epoch": 8}
+pytestmark = pytest.mark.timeout(900)  # the first test of each dataset waits for its training
 # As class folders the speaker stands in the file name; annotations.json has it in a column.
 DATASETS: dict[str, dict[str, Any]] = {
     "folders": {"format": "folders", "speaker": {"pattern": r"^[^/]+/(\d\d)"}},
@@ -49,7 +51,8 @@ def pipeline(kind: str, data: Path, folder: Path) -> dict[str, Any]:
     train = {
         "type": "train",
         "model": "SpectrogramCnnClassifier",
-        "learn_params": {"padding_sec": 3, "spectrogram_size": 64, "batch_size": 16, "max_epoch": 6},
+        "model_architecture": {"backbone": "mobilenetv3_small_100"},
+        "learn_params": {**LEARN, "lr": {"base_lr": 0.002}},
         "saving_data_params": {"saved_checkpoints_path": [str(folder), "run"]},
         "dataset": {"path": str(data), "license": "CC0-1.0", **DATASETS[kind]},
     }

@@ -44,14 +44,15 @@ BLOCKS = [
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository as after ``make demo``, with a model that trained for one epoch."""
+    """The repository as after ``make demo``, with a small model that trained for a few epochs."""
     folder = tmp_path_factory.mktemp("repository")
     for name in ("emotions", "training", "export", "serving", "configs", "tests"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "train.py", "Makefile", "requirements.lock", "requirements.uv.lock"):
         shutil.copy(REPOSITORY / name, folder / name)
     run("emotions data demo data/demo", folder)
-    run("emotions train --config-file configs/demo.config.json --set pipeline.0.learn_params.max_epoch=1", folder)
+    small = "--set pipeline.0.model_architecture.backbone=test_efficientnet --set pipeline.0.learn_params.max_epoch=3"
+    run(f"emotions train --config-file configs/demo.config.json {small}", folder)
     return folder
 
 

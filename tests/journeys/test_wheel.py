@@ -102,7 +102,7 @@ def test_the_wheel_trains_and_its_bundle_is_served_where_there_is_no_torch(wheel
         clip = next((tmp_path / "data" / "demo").rglob("*.wav")).read_bytes()
         assert server.post(clip).status_code == 200
     missing = subprocess.run(
-        [str(slim / "emotions"), "train", "--config-file", "run.json"],
+        [str(slim / "emotions"), "train", "--config-file", "run.json", "--set", "pipeline.1.output=bundles/other"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -63,7 +63,7 @@ def test_examples_name_their_schema(path: Path) -> None:
 
 
 def test_values_of_the_seed_train_step() -> None:
-    step = load_pipeline(SEED_CONFIGS[1], root=Path("/work")).steps[0].config
+    step = load_pipeline(SEED_CONFIGS[1], root=Path("/project")).steps[0].config
     assert isinstance(step, TrainStep)
     assert step.model_architecture.model_dump() == {
         "encoder": "facebook/wav2vec2-base",
@@ -75,7 +75,7 @@ def test_values_of_the_seed_train_step() -> None:
     assert step.learn_params.lr.conv_lr == 0.0007505403591860749
     assert step.learn_params.batch_size == 8
     path = joined(step.saving_data_params.saved_checkpoints_path)
-    assert path.parent == Path("/work/weights/checkpoints/Wav2Vec2FnClassifier")
+    assert path.parent == Path("/project/weights/checkpoints/Wav2Vec2FnClassifier")
     assert concatenated(step.saving_data_params.saved_checkpoints_filename) == f"classifier_{path.name}_{{epoch:02d}}"
 
 

@@ -168,7 +168,10 @@ def _duplicates(pairs: Sequence[tuple[Clip, Facts]]) -> list[list[str]]:
 
 
 def _warnings(table: ClipTable, pairs: Sequence[tuple[Clip, Facts]]) -> Iterator[str]:
-    if not any(clip.speaker for clip in table.clips):
+    without = sum(not clip.speaker for clip in table.clips)
+    if 0 < without < len(table.clips):
+        yield f"{without} clips have no speaker: fill them in, or set dataset.split.by to 'recording'"
+    if without == len(table.clips):
         yield "speakers are unknown, so splits are by recording: give dataset.speaker a column or a pattern"
     for target in table.targets:
         if len(table.labels(target)) < 2:

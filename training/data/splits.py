@@ -68,7 +68,9 @@ def _default_by(table: ClipTable) -> str:
         return "split"
     if any(clip.split for clip in table.clips):
         _LOG.warning("the column 'split' is ignored: some clips have no value in it")
-    return "speaker" if all(clip.speaker for clip in table.clips) else "recording"
+    if not any(clip.speaker for clip in table.clips):
+        return "recording"
+    return "speaker"  # where some speakers are unknown that is refused: a blank cell must not change the protocol
 
 
 def _groups(table: ClipTable, by: str) -> IntArray:

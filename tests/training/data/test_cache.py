@@ -106,7 +106,7 @@ def test_bad_clips_have_a_reason_and_no_waveform(broken: dict[str, Clip], mixed:
         assert [fact.error_code for fact in facts] == [*(code.strip() for code in broken), None]
         assert all(fact.error and not fact.sha256 for fact in facts[:-1])
     json.dumps([fact.__dict__ for fact in facts], allow_nan=False)
-    with pytest.raises(DataError, match=r"silent\.wav: silent"):
+    with pytest.raises(DataError, match=r"silent\.wav: nothing to hear"):
         cache.waveform(broken["silent"])
 
 

@@ -127,6 +127,11 @@ def test_by_recording_where_speakers_are_unknown() -> None:
     assert not recordings[0] & (recordings[1] | recordings[2])
 
 
+def test_a_blank_speaker_does_not_change_the_protocol() -> None:
+    rows: list[tuple[str | None, str]] = [(f"s{s}", label) for s in range(6) for label in ("a", "b")]
+    assert "who speaks in" in refused(table_of([*rows, (None, "a")]))
+
+
 def test_by_speaker_without_speakers_names_the_keys_to_give() -> None:
     message = refused(table_of([(None, "a"), (None, "b"), ("x", "a")]), SplitConfig(by="speaker"))
     assert 'dataset.speaker {"column": NAME} or {"pattern": REGEX}' in message
