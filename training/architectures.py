@@ -21,7 +21,22 @@ Count = Annotated[int, Field(ge=0, le=64)]
 Dropout = Annotated[float, Field(ge=0, lt=1, description="Share of activations dropped while training.")]
 Scale = Annotated[Literal["mel", "linear"], Field(description="Spacing of the spectrogram's bands.")]
 Backbone = Annotated[str, Field(min_length=1, description="Name of a timm model.")]
-Encoder = Annotated[str, Field(min_length=1, description="Wav2Vec2-like encoder: a Hugging Face name or a folder.")]
+Encoder = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="wav2vec2, HuBERT or WavLM encoder: a Hugging Face name or a folder; random:FOLDER: random "
+        "weights, for tests.",
+    ),
+]
+Layer = Annotated[int, Field(strict=True, ge=0, le=256)]
+Embedding = Annotated[
+    Literal["conv", "projection", "weighted"] | Layer,
+    Field(
+        description="Features of the encoder: conv (convolutional), projection (those in the transformer's width), the "
+        "number of a transformer layer, or weighted (a learnt mean of all layers)."
+    ),
+]
 
 
 def _fixed(value: Any) -> Any:
@@ -47,20 +62,34 @@ class Tunable(Block):
         return value if value is None and info.field_name in cls.may_be_null else _fixed(value)
 
 
-class Wav2Vec2FnArchitecture(Tunable):
-    """``Wav2Vec2FnClassifier``: 1x1 convolutions over Wav2Vec2 embeddings, then two fully connected layers."""
+class EncoderArchitecture(Tunable):
+    """What the models on an encoder have in common."""
+
+    may_be_null: ClassVar[frozenset[str]] = frozenset({"trainable_layers"})
 
     encoder: Encoder = "facebook/wav2vec2-base"
+    freeze: bool = Field(default=True, description="Keep the encoder as it is; false fine-tunes it.")
+    trainable_layers: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        default=None,
+        description="With freeze false: fine-tune only the last so many transformer layers that the embedding needs; "
+        "null: the whole encoder.",
+    )
+
+
+class Wav2Vec2FnArchitecture(EncoderArchitecture):
+    """``Wav2Vec2FnClassifier``: 1x1 convolutions over Wav2Vec2 embeddings, then two fully connected layers."""
+
+    embedding: Embedding = "projection"
     conv_h_count: Annotated[Count, Field(description="1-D convolutions over the embedding.")] = 1
     conv_w_count: Annotated[Count, Field(description="1-D convolutions over time.")] = 1
     layer_1_size: Annotated[Size, Field(description="Neurons of the first layer.")] = 128
     layer_2_size: Annotated[Size, Field(description="Neurons of the second layer.")] = 128
 
 
-class Wav2Vec2CnnArchitecture(Tunable):
+class Wav2Vec2CnnArchitecture(EncoderArchitecture):
     """``Wav2Vec2CnnClassifier``: an image network on Wav2Vec2 embeddings."""
 
-    encoder: Encoder = "facebook/wav2vec2-base"
+    embedding: Embedding = "conv"
     backbone: Backbone = "efficientnet_b0"
     dropout: Dropout = 0.2
 
@@ -95,5 +124,7 @@ ARCHITECTURES: dict[str, type[Block]] = {
     "SpectrogramCnnClassifier": SpectrogramCnnArchitecture,
     "TransformerClassifier": TransformerArchitecture,
 }
+ENCODER_MODELS = frozenset({"Wav2Vec2FnClassifier", "Wav2Vec2CnnClassifier"})
+"""Models on a pre-trained encoder."""
 SPECTROGRAM_MODELS = frozenset({"SpectrogramCnnClassifier", "TransformerClassifier"})
 """Models that see a window as an image of ``spectrogram_size`` x ``spectrogram_size``."""

@@ -14,6 +14,7 @@ from emotions.errors import Fault
 from emotions.schema import Block, StepConfig
 from training.architectures import (
     ARCHITECTURES,
+    ENCODER_MODELS,
     SPECTROGRAM_MODELS,
     Architecture,
     ModelName,
@@ -170,6 +171,8 @@ def raw_value(raw: Mapping[str, Any], block: str, key: str, default: Any) -> Any
 
 def train_faults(raw: Mapping[str, Any]) -> list[Fault]:
     """Faults between fields of a ``train`` step's raw object."""
+    if raw.get("model") in ENCODER_MODELS:
+        return _encoder_faults(raw)
     if raw.get("model") != "TransformerClassifier":
         return []
     patch = raw_value(raw, "model_architecture", "patch_transformer_size", 16)
@@ -180,6 +183,21 @@ def train_faults(raw: Mapping[str, Any]) -> list[Fault]:
     return [Fault("model_architecture.patch_transformer_size", str(patch), fault)] if fault else []
 
 
+def _encoder_faults(raw: Mapping[str, Any]) -> list[Fault]:
+    layers = raw_value(raw, "model_architecture", "trainable_layers", None)
+    if type(layers) is not int:
+        return []
+    where, found = "model_architecture.trainable_layers", str(layers)
+    if raw_value(raw, "model_architecture", "freeze", True) is not False:
+        return [Fault(where, found, "needs freeze: false beside it")]
+    embedding = raw_value(raw, "model_architecture", "embedding", "conv")
+    if embedding in ("conv", "projection"):
+        return [Fault(where, found, "needs an embedding of the transformer: weighted, or the number of a layer")]
+    if type(embedding) is int and layers > embedding:
+        return [Fault(where, found, f"must be at most {embedding}, the layer that is the embedding")]
+    return []
+
+
 class ModelSpec(Block):
     """A resolved model: what it takes to build it again. Kept as JSON in checkpoints, run folders and bundles."""
 
@@ -188,6 +206,14 @@ class ModelSpec(Block):
     window_samples: int = Field(gt=0, description="Samples of one window at 16 kHz.")
     spectrogram_size: int = Field(gt=0)
     targets: dict[str, list[str]] = Field(description="Labels of each target, in the order of the outputs.")
+    encoder: dict[str, Any] | None = Field(
+        default=None, description="What it takes to build the encoder but for its weights, once it was loaded."
+    )
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """How many labels each target has."""
+        return {target: len(labels) for target, labels in self.targets.items()}
 
 
 def model_spec(step: TrainStep, targets: Mapping[str, list[str]]) -> ModelSpec:

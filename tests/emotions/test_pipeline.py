@@ -79,7 +79,7 @@ def test_all_faults_are_reported_at_once(write: Write) -> None:
     }
     misspelt = faults["pipeline[0].learn_params.batch_sise"]
     assert misspelt.found == "unknown key"
-    assert misspelt.remedy.startswith("did you mean 'batch_size'? allowed: lr, batch_size, padding_sec")
+    assert misspelt.remedy.startswith("did you mean 'batch_size'? allowed: lr, scheduler, warm_up, batch_size")
     assert faults["pipeline[0].learn_params.max_epoch"] == Fault(
         "pipeline[0].learn_params.max_epoch", '"3"', "must be an integer"
     )

@@ -49,7 +49,7 @@ def compare_loops(data: Path, clips: int, rounds: int, backbone: str = "efficien
     windows = read_windows(data, clips, WINDOW_SEC)
     torch.manual_seed(0)
     frontend = Spectrogram(windows.spec.samples, _SIZE, "mel")
-    model = Classifier(frontend, CnnHead(backbone, _SIZE, classes(windows), 0.2))
+    model = Classifier(frontend, CnnHead(backbone, (_SIZE, _SIZE), classes(windows), 0.2))
     cache = FeatureCache(frontend, windows.spec, lambda: frontend)
     cache.prepare(windows, frontend)
     features = FeatureDataset(windows, cache)

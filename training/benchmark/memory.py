@@ -50,7 +50,7 @@ def peak(clips: int) -> float:
 def _measured(folder: Path, clips: int) -> float:
     windows = read_windows(synthesise(folder / "data", clips, _SEC), clips, _SEC)
     frontend = Spectrogram(windows.spec.samples, _SIZE, "mel")
-    model = Classifier(frontend, CnnHead("test_efficientnet", _SIZE, classes(windows), 0.2))
+    model = Classifier(frontend, CnnHead("test_efficientnet", (_SIZE, _SIZE), classes(windows), 0.2))
     cache = FeatureCache(frontend, windows.spec, lambda: frontend)
     cache.prepare(windows, frontend)
     trained(untrained(model, windows), batches(FeatureDataset(windows, cache), _BATCH), 1)

@@ -12,6 +12,7 @@ from training.data.feature_dataset import ClipDataset
 from training.evaluation.metrics import Scores
 from training.loop.checkpoints import LAST, remove_left_over
 from training.loop.corpus import Corpus, read_corpus
+from training.loop.frozen_encoder import encoder_hash, write_encoder
 from training.loop.job import EVALUATION_BATCH, Job, seeded_model, train
 from training.loop.loaders import check_shares
 from training.loop.precompute import device_of, precomputed
@@ -20,7 +21,7 @@ from training.loop.record import Result, print_summary, write_run
 from training.loop.runs import RUN_FILE, Trained, load_checkpoint, read_checkpoint
 from training.loop.score import evaluate, score_answers
 from training.models.base import Classifier
-from training.models.registry import check_trained
+from training.models.registry import pinned
 
 
 def fit(step: TrainStep, context: Context) -> Path:
@@ -41,29 +42,25 @@ def fit(step: TrainStep, context: Context) -> Path:
         DeviceError: the accelerator asked for cannot be used.
     """
     folder = context.root / joined(step.saving_data_params.saved_checkpoints_path)
-    _check_step(step)
     start = _start(step, context)
     if (folder / RUN_FILE).exists() and (start is None or start.parent != folder):
         raise OutputExists(f"{folder}: holds a finished run; name another saved_checkpoints_path")
     corpus = read_corpus(step, context)
-    if start is not None:
-        _check_start(start, corpus.spec, step.learn_params.max_epoch)
     _check_targets(corpus, step.learn_params)
     check_shares(corpus, step.learn_params.batch_size, processes_of(step))
-    remove_left_over(folder)
     job = Job(step, context, corpus, folder, start)
     model = seeded_model(job)
+    if start is not None:
+        _check_start(start, corpus.spec, model, step.learn_params.max_epoch)
+    remove_left_over(folder)
+    write_encoder(folder, model)
     job = replace(job, corpus=precomputed(corpus, model, step, augmented=step.learn_params.augments_waveform))
     _train(job, model)
-    result = _evaluated(_outcome(job), job.corpus)
-    write_run(folder, step, context, corpus, result)
+    trained, outcome = _outcome(job)
+    result = _evaluated(trained, outcome, job.corpus)
+    write_run(folder, step, context, replace(corpus, spec=trained.spec), result)
     print_summary(folder, step, context, corpus, result)
     return folder
-
-
-def _check_step(step: TrainStep) -> None:
-    """Refuse what this release does not train before the data are read."""
-    check_trained(step.model)
 
 
 def _check_targets(corpus: Corpus, learn: LearnParams) -> None:
@@ -86,14 +83,17 @@ def _start(step: TrainStep, context: Context) -> Path | None:
     return None if parts is None else context.root / joined(parts)
 
 
-def _check_start(path: Path, spec: ModelSpec, max_epoch: int) -> None:
-    """Refuse a checkpoint of another model, and one that has nothing left to train."""
+def _check_start(path: Path, spec: ModelSpec, model: Classifier, max_epoch: int) -> None:
+    """Refuse a checkpoint of another model than the one that was built, and one that has nothing left to train."""
     trained, checkpoint = load_checkpoint(path), read_checkpoint(path)
-    stored, asked = trained.spec.model_dump(), spec.model_dump()
+    stored, asked = trained.spec.model_dump(exclude={"encoder"}), spec.model_dump(exclude={"encoder"})
     other = [name for name in asked if stored[name] != asked[name]]
     if other:
         named = "; ".join(f"{name} is {stored[name]}, the config and data give {asked[name]}" for name in other)
         raise CheckpointError(f"{path}: is of another model: {named}")
+    same = pinned(spec, model).encoder == trained.spec.encoder and encoder_hash(model) == encoder_hash(trained.model)
+    if not same:
+        raise CheckpointError(f"{path}: was trained with another encoder than {spec.architecture['encoder']} is now")
     if not checkpoint.get("optimizer_states") or not isinstance(checkpoint.get("epoch"), int):
         raise CheckpointError(f"{path}: has no optimiser state, so training cannot go on from it")
     if checkpoint["epoch"] + 1 >= max_epoch:
@@ -134,9 +134,8 @@ def _outcome(job: Job) -> tuple[Trained, Result]:
     return trained, Result(kept.name, f"{LAST}.ckpt", epoch, trained.steps, callbacks["History"]["metrics"], {})
 
 
-def _evaluated(outcome: tuple[Trained, Result], corpus: Corpus) -> Result:
+def _evaluated(trained: Trained, result: Result, corpus: Corpus) -> Result:
     """The result with the best checkpoint's scores on the validation and the test part."""
-    trained, result = outcome
     parts: dict[str, ClipDataset | None] = {"validation": corpus.val, "test": corpus.test}
     for part, dataset in parts.items():
         if dataset is not None:

@@ -24,7 +24,7 @@ from training.loop.module import ClassifierModule
 from training.loop.quiet import interruptible, quiet
 from training.loop.waveforms import WaveformAugmenter
 from training.models.base import Classifier
-from training.models.registry import build_model
+from training.models.registry import build_model, pinned
 
 EVALUATION_BATCH = 32
 
@@ -88,7 +88,7 @@ def train(job: Job, model: Classifier, place: Place = ALONE) -> None:
     balanced = learn.sampling == "balanced"
     weights = sampling_weights(class_weights(job.step, corpus), balanced=balanced)
     waveforms = WaveformAugmenter(learn.augmentation.waveform, context.root) if learn.augments_waveform else None
-    module = ClassifierModule(model, corpus.spec, learn, weights, context.seed, waveforms)
+    module = ClassifierModule(model, pinned(corpus.spec, model), learn, weights, context.seed, waveforms)
     spot = (place.rank, place.processes)
     batches = training_batches(corpus, learn.batch_size, context.seed, context.workers, balanced=balanced, place=spot)
     with quiet(), interruptible():

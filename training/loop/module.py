@@ -17,6 +17,7 @@ from training.data.feature_dataset import FeatureItem
 from training.evaluation.metrics import Scores
 from training.learn_config import FeatureAugmentation
 from training.loop.augment import augment, mixed
+from training.loop.frozen_encoder import encoder_hash, without_encoder
 from training.loop.losses import Objective, loss_sums, mean_loss, total_loss
 from training.loop.optimisers import build_optimiser
 from training.loop.score import Batch, ClipPooler, features_of, score_answers
@@ -25,6 +26,8 @@ from training.models.base import Classifier, Logits
 
 CHECKPOINT_KEY = "emotions"
 CHECKPOINT_FORMAT = 1
+ENCODER_KEY = "encoder_sha256"
+"""What a checkpoint names the frozen encoder by, whose weights lie beside it."""
 
 _GOLDEN = 0x9E3779B9
 
@@ -36,7 +39,7 @@ class ClassifierModule(lightning.LightningModule):
 
     Args:
         model: what trains.
-        spec: how it was built; goes into every checkpoint.
+        spec: how it was built, its encoder described; goes into every checkpoint.
         learn: learning rates, loss, augmentation and schedule.
         weights: target -> (classes,) float32, how much an error in each class counts.
         seed: with the step it seeds dropout and augmentation, so that a resumed run goes on as an unbroken one would.
@@ -61,6 +64,7 @@ class ClassifierModule(lightning.LightningModule):
         for index, target in enumerate(spec.targets):
             self.register_buffer(f"weight_{index}", weights[target], persistent=False)
         self.scores: dict[str, Scores] = {}
+        self._encoder = encoder_hash(model)
         self._features = feature_augmentation(learn, spec)
         self._waveforms = waveforms
         self._pooler = ClipPooler()
@@ -156,8 +160,14 @@ class ClassifierModule(lightning.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add how to build the model, as JSON text: a checkpoint holds no pickled object."""
-        checkpoint[CHECKPOINT_KEY] = {"format": CHECKPOINT_FORMAT, "spec": self.spec.model_dump_json()}
+        """Add how to build the model, as JSON text: no pickled object. A frozen encoder's weights stay out."""
+        entry = {"format": CHECKPOINT_FORMAT, "spec": self.spec.model_dump_json()}
+        checkpoint[CHECKPOINT_KEY] = entry if self._encoder is None else {**entry, ENCODER_KEY: self._encoder}
+        checkpoint["state_dict"] = without_encoder(checkpoint["state_dict"], self.model, "model.")
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Fill in the frozen encoder that the model has already."""
+        checkpoint["state_dict"] = {**self.state_dict(), **checkpoint["state_dict"]}
 
 
 def derived_seed(seed: int, number: int) -> int:

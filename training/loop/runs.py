@@ -18,7 +18,8 @@ from emotions.files import read_json
 from training.config import DatasetConfig, ModelSpec
 from training.data.clips import ClipTable, read_clips
 from training.data.splits import Split
-from training.loop.module import CHECKPOINT_FORMAT, CHECKPOINT_KEY
+from training.loop.frozen_encoder import FILE, encoder_hash, read_encoder
+from training.loop.module import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ENCODER_KEY
 from training.models.base import Classifier
 from training.models.registry import build_model
 
@@ -140,7 +141,10 @@ def load_checkpoint(path: Path) -> Trained:
         model = build_model(spec)
     except ConfigError as error:
         raise CheckpointError(f"{path}: its model cannot be built ({error})") from error
-    _load_weights(path, model, checkpoint.get("state_dict"))
+    encoder = checkpoint[CHECKPOINT_KEY].get(ENCODER_KEY)
+    _load_weights(path, model, checkpoint.get("state_dict"), {} if encoder is None else read_encoder(path))
+    if encoder is not None and encoder_hash(model) != encoder:
+        raise CheckpointError(f"{path}: was trained with another encoder than the one in {FILE} beside it")
     return Trained(model.eval(), spec, steps)
 
 
@@ -174,12 +178,13 @@ def _spec(path: Path, checkpoint: Mapping[str, Any]) -> ModelSpec:
         raise CheckpointError(f"{path}: its model description is damaged ({_first_line(error)})") from error
 
 
-def _load_weights(path: Path, model: Classifier, state: object) -> None:
+def _load_weights(path: Path, model: Classifier, state: object, encoder: Mapping[str, Tensor]) -> None:
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds no weights")
-    weights = {name.removeprefix(_PREFIX): value for name, value in state.items() if name.startswith(_PREFIX)}
+    own = {name.removeprefix(_PREFIX): value for name, value in state.items() if name.startswith(_PREFIX)}
+    weights = {**own, **encoder}
     wanted = model.state_dict()
-    strange = [name for name in state if name.removeprefix(_PREFIX) not in wanted]
+    strange = [name for name in (*state, *encoder) if name.removeprefix(_PREFIX) not in wanted]
     misfits = [name for name, value in wanted.items() if not _fits(weights.get(name), value)]
     if strange or misfits:
         raise CheckpointError(f"{path}: its weights do not fit its model ({_some([*misfits, *strange])})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -15,7 +16,12 @@ class Frontend(nn.Module, ABC):
     """Waveform to features, without weights that train.
 
     A window's features depend on its own samples alone: neither on the batch nor on what lies past ``length``.
+
+    Attributes:
+        description: of an encoder, what it takes to build it but for its weights; None where settings say it all.
     """
+
+    description: dict[str, Any] | None = None
 
     @abstractmethod
     def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,3 +61,12 @@ class Classifier(nn.Module):
         features, frames = self.frontend(waveform, length)
         logits: Logits = self.head(features, frames)
         return logits
+
+
+def weights_hash(module: nn.Module) -> str:
+    """sha256 of a module's weights: names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from emotions.errors import ConfigError
-from training.models.base import Head, Logits
+from training.architectures import SpectrogramCnnArchitecture
+from training.config import ModelSpec
+from training.models.base import Classifier, Head, Logits
+from training.models.spectrogram import Spectrogram
 
 
 class CnnHead(Head):
@@ -18,7 +21,7 @@ class CnnHead(Head):
 
     Args:
         backbone: name of a timm architecture.
-        size: bins and frames of the image.
+        shape: (bins, frames) of the image.
         targets: target -> number of classes.
         dropout: share of the backbone's features that training drops.
 
@@ -26,18 +29,29 @@ class CnnHead(Head):
         ConfigError: timm has no such architecture, or it does not take such images.
     """
 
-    def __init__(self, backbone: str, size: int, targets: Mapping[str, int], dropout: float) -> None:
+    def __init__(self, backbone: str, shape: tuple[int, int], targets: Mapping[str, int], dropout: float) -> None:
         super().__init__()
         self.backbone = _backbone(backbone)
         self.dropout = nn.Dropout(dropout)
-        width = _width(self.backbone, backbone, size)
+        width = _width(self.backbone, backbone, shape)
         self.outputs = nn.ModuleList([nn.Linear(width, classes) for classes in targets.values()])
         self.targets = tuple(targets)
 
     def forward(self, features: Tensor, frames: Tensor) -> Logits:  # noqa: ARG002 - frames past the end are zero
-        """(batch, size, size) features in; target -> (batch, classes) logits out."""
+        """(batch, bins, frames) features in; target -> (batch, classes) logits out."""
         embedding = self.dropout(self.backbone(features.unsqueeze(1)))
         return {target: output(embedding) for target, output in zip(self.targets, self.outputs, strict=True)}
+
+
+def build_spectrogram_cnn(spec: ModelSpec, architecture: SpectrogramCnnArchitecture) -> Classifier:
+    """Build a ``SpectrogramCnnClassifier``.
+
+    Raises:
+        ConfigError: timm has no such backbone, or it does not take such images.
+    """
+    size = spec.spectrogram_size
+    frontend = Spectrogram(spec.window_samples, size, architecture.scale)
+    return Classifier(frontend, CnnHead(architecture.backbone, (size, size), spec.classes, architecture.dropout))
 
 
 def _backbone(name: str) -> nn.Module:
@@ -53,17 +67,17 @@ def _backbone(name: str) -> nn.Module:
     return model
 
 
-def _width(model: nn.Module, name: str, size: int) -> int:
+def _width(model: nn.Module, name: str, shape: tuple[int, int]) -> int:
     """Features that the backbone gives for an image, found by trying: timm's ``num_features`` is not always that."""
     model.eval()
     try:
         with torch.no_grad():
-            output = model(torch.zeros(1, 1, size, size))
+            output = model(torch.zeros(1, 1, *shape))
     except (RuntimeError, AssertionError, ValueError, IndexError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(
-            f"model_architecture.backbone: {name} does not take images of {size} x {size} ({reason}); "
-            "choose another backbone or learn_params.spectrogram_size"
+            f"model_architecture.backbone: {name} does not take images of {shape[0]} x {shape[1]} ({reason}); "
+            "choose another backbone or size of the features"
         ) from error
     finally:
         model.train()

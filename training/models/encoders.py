@@ -72,7 +72,9 @@ class Encoder:
         config: Any = self.model.config
         dropped = {"_name_or_path", "transformers_version", "architectures", "dtype"}
         settings = {key: value for key, value in config.to_diff_dict().items() if key not in dropped}
-        return {"normalize": self.normalize, "config": {**settings, "model_type": config.model_type}}
+        described = {"normalize": self.normalize, "config": {**settings, "model_type": config.model_type}}
+        plain: dict[str, Any] = json.loads(json.dumps(described))  # no tuples, which JSON would turn into lists
+        return plain
 
 
 def load_encoder(name: str) -> Encoder:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from training.architectures import Wav2Vec2FnArchitecture
 from training.config import ModelSpec
 from training.models.base import Classifier, Head, Logits
 from training.models.layer_weights import weighed
@@ -62,28 +63,17 @@ class FnHead(Head):
         return [parameter for convolution in kept for parameter in convolution.parameters()]
 
 
-def conv_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """Parameters of a model that ``learn_params.lr.conv_lr`` is for: none but in ``Wav2Vec2FnClassifier``."""
-    heads = [module for module in model.modules() if isinstance(module, FnHead)]
-    return [parameter for head in heads for parameter in head.conv_parameters()]
-
-
-def build_fn(spec: ModelSpec) -> Classifier:
-    """Build a ``Wav2Vec2FnClassifier``; its embedding is the encoder's feature projection unless chosen.
+def build_fn(spec: ModelSpec, architecture: Wav2Vec2FnArchitecture) -> Classifier:
+    """Build a ``Wav2Vec2FnClassifier``.
 
     Raises:
         ConfigError: the encoder cannot be loaded, or lacks the embedding.
     """
-    architecture = spec.architecture
-    frontend = build_frontend(spec, "projection")
+    frontend = build_frontend(spec, architecture, architecture.embedding)
     *_, dims, frames = frontend.shape
-    head = FnHead(
-        (dims, frames),
-        (architecture["conv_h_count"], architecture["conv_w_count"]),
-        (architecture["layer_1_size"], architecture["layer_2_size"]),
-        {target: len(labels) for target, labels in spec.targets.items()},
-    )
-    return Classifier(frontend, weighed(frontend.shape, head))
+    counts = (architecture.conv_h_count, architecture.conv_w_count)
+    layers = (architecture.layer_1_size, architecture.layer_2_size)
+    return Classifier(frontend, weighed(frontend.shape, FnHead((dims, frames), counts, layers, spec.classes)))
 
 
 def _connected(width: int, size: int) -> list[nn.Module]:

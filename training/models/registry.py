@@ -3,56 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from emotions.errors import ConfigError
-from training.config import ModelSpec, SpectrogramCnnArchitecture
+from training.architectures import ARCHITECTURES
+from training.config import ModelSpec
 from training.models.base import Classifier
-from training.models.cnn_classifier import CnnHead
-from training.models.spectrogram import Spectrogram
-
-Described = TypeVar("Described", bound=BaseModel)
+from training.models.cnn_classifier import build_spectrogram_cnn
+from training.models.transformer_classifier import build_transformer
 
 
 def build_model(spec: ModelSpec) -> Classifier:
     """Build a model with fresh weights from torch's global generator, in training mode.
 
     Raises:
-        ConfigError: this release does not train such a model, or its architecture is impossible.
+        ConfigError: its architecture is impossible, or its encoder cannot be loaded.
     """
-    check_trained(spec.model)
-    return _BUILDERS[spec.model](spec)
-
-
-def check_trained(model: str) -> None:
-    """Refuse a model that a config may name but this release does not train.
-
-    Raises:
-        ConfigError: it is one.
-    """
-    if model not in _BUILDERS:
-        raise ConfigError(
-            f"{model} is validated but not trained by this release; models that are: {', '.join(_BUILDERS)}"
-        )
-
-
-def _spectrogram_cnn(spec: ModelSpec) -> Classifier:
-    size, architecture = spec.spectrogram_size, _architecture(spec, SpectrogramCnnArchitecture)
-    classes = {target: len(labels) for target, labels in spec.targets.items()}
-    frontend = Spectrogram(spec.window_samples, size, architecture.scale)
-    return Classifier(frontend, CnnHead(architecture.backbone, size, classes, architecture.dropout))
-
-
-def _architecture(spec: ModelSpec, kind: type[Described]) -> Described:
-    """A spec's architecture, checked: a spec also comes from checkpoints."""
-    try:
-        return kind.model_validate(spec.architecture)
+    try:  # a spec also comes from checkpoints
+        architecture = ARCHITECTURES[spec.model].model_validate(spec.architecture)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ConfigError(f"model_architecture.{where}: {first['msg']}") from error
+    return _BUILDERS[spec.model](spec, architecture)
 
 
-_BUILDERS: dict[str, Callable[[ModelSpec], Classifier]] = {"SpectrogramCnnClassifier": _spectrogram_cnn}
+def pinned(spec: ModelSpec, model: Classifier) -> ModelSpec:
+    """The spec of a built model with its encoder described, so that its checkpoint suffices to build it again.
+
+    A model without an encoder keeps its spec.
+    """
+    return spec.model_copy(update={"encoder": model.frontend.description})
+
+
+def _fn(spec: ModelSpec, architecture: Any) -> Classifier:
+    from training.models.fn_classifier import build_fn  # transformers is slow to import
+
+    return build_fn(spec, architecture)
+
+
+def _wav2vec2_cnn(spec: ModelSpec, architecture: Any) -> Classifier:
+    from training.models.wav2vec2_cnn_classifier import build_wav2vec2_cnn
+
+    return build_wav2vec2_cnn(spec, architecture)
+
+
+_BUILDERS: dict[str, Callable[[ModelSpec, Any], Classifier]] = {
+    "Wav2Vec2FnClassifier": _fn,
+    "Wav2Vec2CnnClassifier": _wav2vec2_cnn,
+    "SpectrogramCnnClassifier": build_spectrogram_cnn,
+    "TransformerClassifier": build_transformer,
+}

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from vit_pytorch import ViT
 
-from training.config import ModelSpec
+from emotions.errors import ConfigError
+from training.architectures import TransformerArchitecture
+from training.config import ModelSpec, patch_fault
 from training.models.base import Classifier, Head, Logits
 from training.models.spectrogram import Spectrogram
 
@@ -73,17 +75,22 @@ class TransformerHead(Head):
         return {target: output(summary) for target, output in zip(self.targets, self.outputs, strict=True)}
 
 
-def build_transformer(spec: ModelSpec) -> Classifier:
-    """Build a ``TransformerClassifier``."""
-    architecture = spec.architecture
+def build_transformer(spec: ModelSpec, architecture: TransformerArchitecture) -> Classifier:
+    """Build a ``TransformerClassifier``.
+
+    Raises:
+        ConfigError: the patch does not divide the spectrogram, or too few patches come of it.
+    """
+    fault = patch_fault(architecture.patch_transformer_size, spec.spectrogram_size)
+    if fault is not None:
+        raise ConfigError(f"model_architecture.patch_transformer_size: {architecture.patch_transformer_size} {fault}")
     geometry = Geometry(
-        patch=architecture["patch_transformer_size"],
-        depth=architecture["transformer_depth"],
-        heads=architecture["transformer_attantion_head_count"],
-        token=architecture["layer_1_size"],
-        feed_forward=architecture["layer_2_size"],
-        dropout=architecture["dropout"],
+        patch=architecture.patch_transformer_size,
+        depth=architecture.transformer_depth,
+        heads=architecture.transformer_attantion_head_count,
+        token=architecture.layer_1_size,
+        feed_forward=architecture.layer_2_size,
+        dropout=architecture.dropout,
     )
-    targets = {target: len(labels) for target, labels in spec.targets.items()}
-    frontend = Spectrogram(spec.window_samples, spec.spectrogram_size, architecture["scale"])
-    return Classifier(frontend, TransformerHead(spec.spectrogram_size, geometry, targets))
+    frontend = Spectrogram(spec.window_samples, spec.spectrogram_size, architecture.scale)
+    return Classifier(frontend, TransformerHead(spec.spectrogram_size, geometry, spec.classes))

@@ -8,15 +8,15 @@ alone.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from emotions.errors import ConfigError
+from training.architectures import EncoderArchitecture
 from training.config import ModelSpec
-from training.models.base import Frontend
+from training.models.base import Frontend, weights_hash
 from training.models.encoders import Encoder, blank_encoder, load_encoder
 from training.models.wav2vec2_context import Context
 
@@ -46,16 +46,25 @@ class Wav2Vec2Frontend(Frontend):
         window: W, the samples of a window; any other number of samples works too, but heads are built for this one.
         embedding: which features, see ``Embedding``.
         freeze: the encoder's weights get no gradient.
+        trainable_layers: of an encoder that is not frozen, only so many of its last transformer layers get one.
 
     Attributes:
         shape: of a window's features: (dims, frames), or (layers, dims, frames) for ``weighted``.
         description: the encoder's ``Encoder.description``.
 
     Raises:
-        ConfigError: the encoder has no such layer, or a window is too short for a single frame.
+        ConfigError: the encoder has no such layers, or a window is too short for a single frame.
     """
 
-    def __init__(self, encoder: Encoder, window: int, embedding: Embedding, *, freeze: bool = True) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        window: int,
+        embedding: Embedding,
+        *,
+        freeze: bool = True,
+        trainable_layers: int | None = None,
+    ) -> None:
         super().__init__()
         source: Any = encoder.model
         depth = _depth(embedding, len(source.encoder.layers))
@@ -65,9 +74,21 @@ class Wav2Vec2Frontend(Frontend):
         self.convolutions: Any = source.feature_extractor.conv_layers
         self.projection: Any = None if embedding == "conv" else source.feature_projection
         self.context: Any = None if depth is None else Context(source, depth)
-        self.requires_grad_(not freeze)
+        self.requires_grad_(not freeze and trainable_layers is None)
+        if not freeze and trainable_layers is not None:
+            self._last_layers(trainable_layers).requires_grad_(True)
         self.train()
         self.shape = self._shape(source.config, depth)
+
+    def _last_layers(self, count: int) -> nn.ModuleList:
+        layers = nn.ModuleList() if self.context is None else self.context.layers
+        if not 1 <= count <= len(layers):
+            raise ConfigError(
+                f"model_architecture.trainable_layers: found {count}; "
+                f"the embedding {self.embedding!r} needs {len(layers)} transformer layers of this encoder"
+            )
+        last: nn.ModuleList = layers[-count:]
+        return last
 
     def _shape(self, config: Any, depth: int | None) -> tuple[int, ...]:
         frames = int(self.count_frames(torch.tensor(self.window)))
@@ -174,37 +195,20 @@ def _standardised(values: Tensor, length: Tensor, eps: float) -> Tensor:
     return centred / (variance + eps).sqrt()
 
 
-def weights_hash(module: nn.Module) -> str:
-    """sha256 of a module's weights: names, types, shapes and values."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def build_frontend(spec: ModelSpec, architecture: EncoderArchitecture, embedding: Embedding) -> Wav2Vec2Frontend:
+    """Build a spec's frontend.
 
-
-def build_frontend(spec: ModelSpec, embedding: Embedding) -> Wav2Vec2Frontend:
-    """Build a spec's frontend, with ``embedding`` where its architecture chooses none.
-
-    The encoder is loaded by its name, but a spec that ``pinned`` made describes it: then it is built with random
-    weights, for those of a checkpoint, and neither the hub nor the encoder's folder is needed.
+    The encoder is loaded by its name, but a spec that ``registry.pinned`` made describes it: then it is built with
+    random weights, for those of a checkpoint, and neither the hub nor the encoder's folder is needed.
 
     Raises:
         ConfigError: the encoder cannot be loaded, or lacks the embedding.
     """
-    architecture = spec.architecture
-    description = architecture.get("encoder_description")
-    encoder = load_encoder(architecture["encoder"]) if description is None else blank_encoder(description)
-    chosen = architecture.get("embedding")
-    return Wav2Vec2Frontend(encoder, spec.window_samples, embedding if chosen is None else chosen)
-
-
-def pinned(spec: ModelSpec, model: nn.Module) -> ModelSpec:
-    """The spec of a built model with its encoder described, so that its checkpoint suffices to build it again.
-
-    A model without an encoder keeps its spec.
-    """
-    found = next((module for module in model.modules() if isinstance(module, Wav2Vec2Frontend)), None)
-    if found is None:
-        return spec
-    return spec.model_copy(update={"architecture": {**spec.architecture, "encoder_description": found.description}})
+    encoder = load_encoder(architecture.encoder) if spec.encoder is None else blank_encoder(spec.encoder)
+    return Wav2Vec2Frontend(
+        encoder,
+        spec.window_samples,
+        embedding,
+        freeze=architecture.freeze,
+        trainable_layers=architecture.trainable_layers,
+    )

@@ -174,19 +174,6 @@ def test_a_broken_clip_is_left_out_and_counted(
     assert json.loads((run / "run.json").read_text())["dataset"]["clips"] == 19
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"model": "TransformerClassifier", "model_architecture": {}}, "not trained by this release"),
-    ],
-)
-def test_what_is_not_trained_is_refused_before_the_data_are_read(
-    changes: dict[str, Any], message: str, make_step: MakeStep, context: Context
-) -> None:
-    with pytest.raises(ConfigError, match=message):
-        fit(make_step(**changes, dataset__path="/nowhere"), context)
-
-
 def test_a_part_without_a_label_is_refused(corpus_folder: Path, tmp_path: Path, context: Context) -> None:
     shutil.copytree(corpus_folder, tmp_path / "data")
     rows = read(tmp_path / "data" / "annotations.json")

@@ -9,7 +9,7 @@ import torch
 
 from emotions.errors import ConfigError
 from training.config import ModelSpec
-from training.models.registry import build_model, check_trained
+from training.models.registry import build_model, pinned
 
 TARGETS = {"emotion": ["a", "b", "c"], "state.of.mind": ["x", "y"]}
 
@@ -70,10 +70,19 @@ def test_a_backbone_is_never_fetched(name: str) -> None:
 
 
 def test_a_backbone_of_another_image_size_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"mixer_s32_224 does not take images of 32 x 32.*spectrogram_size"):
+    with pytest.raises(ConfigError, match=r"mixer_s32_224 does not take images of 32 x 32"):
         build_model(make_spec(architecture={"backbone": "mixer_s32_224"}))
 
 
-def test_models_of_later_releases_are_refused() -> None:
-    with pytest.raises(ConfigError, match="TransformerClassifier is validated but not trained by this release"):
-        check_trained("TransformerClassifier")
+def test_an_impossible_architecture_is_refused_with_its_key() -> None:
+    with pytest.raises(ConfigError, match=r"model_architecture\.dropout: Input should be less than 1"):
+        build_model(make_spec(architecture={"dropout": 1.0}))
+    architecture = {"patch_transformer_size": 12}
+    spec = ModelSpec(**{**make_spec().model_dump(), "model": "TransformerClassifier", "architecture": architecture})
+    with pytest.raises(ConfigError, match=r"patch_transformer_size: 12 must divide learn_params.spectrogram_size"):
+        build_model(spec)
+
+
+def test_a_model_without_an_encoder_keeps_its_spec() -> None:
+    spec = make_spec()
+    assert pinned(spec, build_model(spec)) == spec

@@ -15,8 +15,8 @@ import torch
 from emotions.errors import ConfigError
 from tests.training.models.conftest import Checkpoint
 from tests.training.models.encoders import KINDS, make_pretraining_checkpoint, save_extractor
+from training.models.base import weights_hash
 from training.models.encoders import RANDOM, blank_encoder, load_encoder
-from training.models.wav2vec2 import weights_hash
 
 
 @pytest.fixture

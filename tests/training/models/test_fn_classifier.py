@@ -13,14 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emotions.errors import ConfigError
 from emotions.runtime import onnx_session
 from tests.training.models.conftest import Checkpoint
 from training.config import ModelName, ModelSpec
+from training.learn_config import LearningRates
+from training.loop.optimisers import parameter_groups
 from training.models.base import Classifier
-from training.models.fn_classifier import FnHead, build_fn, conv_parameters
+from training.models.fn_classifier import FnHead
 from training.models.layer_weights import WeightedHead
-from training.models.wav2vec2 import Wav2Vec2Frontend, pinned
-from training.models.wav2vec2_cnn_classifier import build_wav2vec2_cnn
+from training.models.registry import build_model, pinned
+from training.models.wav2vec2 import Wav2Vec2Frontend
 
 TARGETS = {"emotion": ["a", "b", "c"], "state.of.mind": ["x", "y"]}
 CLASSES = {"emotion": 3, "state.of.mind": 2}
@@ -43,8 +46,7 @@ def make_spec(model: ModelName, encoder: Path, **architecture: Any) -> ModelSpec
 
 def build(model: ModelName, encoder: Path, **architecture: Any) -> Classifier:
     torch.manual_seed(0)
-    spec = make_spec(model, encoder, **architecture)
-    return build_fn(spec) if model == "Wav2Vec2FnClassifier" else build_wav2vec2_cnn(spec)
+    return build_model(make_spec(model, encoder, **architecture))
 
 
 def batch(rows: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -102,7 +104,9 @@ def test_convolutions_have_parameters_of_their_own(counts: tuple[int, int], conv
     head = FnHead(SHAPE, counts, (4, 3), CLASSES)
     expected = [p for m in head.modules() if isinstance(m, nn.Conv1d) for p in m.parameters()]
     assert len(expected) == 2 * convolutions
-    for found in (head.conv_parameters(), conv_parameters(WeightedHead(3, head))):
+    groups = parameter_groups(WeightedHead(3, head), LearningRates(conv_lr=0.5))
+    grouped = [parameter for group in groups if group["lr"] == 0.5 for parameter in group["params"]]
+    for found in (head.conv_parameters(), grouped):
         assert {id(parameter) for parameter in found} == {id(parameter) for parameter in expected}
 
 
@@ -154,16 +158,38 @@ def test_a_pinned_spec_is_built_without_the_checkpoint(checkpoint: Checkpoint, t
     spec = make_spec("Wav2Vec2FnClassifier", checkpoint("hubert-layer"), embedding=2)
     moved = ModelSpec.model_validate(json.loads(pinned(spec, first).model_dump_json()))
     moved.architecture["encoder"] = str(tmp_path / "gone")
-    again = build_fn(moved).eval()
+    again = build_model(moved).eval()
     again.load_state_dict(first.state_dict(), strict=True)
     assert torch.equal(again(*batch(3))["emotion"], first(*batch(3))["emotion"])
     assert isinstance(again.frontend, Wav2Vec2Frontend)
     assert not any(parameter.requires_grad for parameter in again.frontend.parameters())
 
 
-def test_a_spec_without_an_encoder_stays_as_it_is(checkpoint: Checkpoint) -> None:
-    spec = make_spec("Wav2Vec2FnClassifier", checkpoint("wav2vec2-group"))
-    assert pinned(spec, FnHead(SHAPE, (1, 1), (4, 3), CLASSES)) is spec
+@pytest.mark.parametrize(("layers", "trained"), [(None, "all"), (1, "last"), (2, "both")])
+def test_an_encoder_that_is_not_frozen_trains_as_far_as_asked(
+    checkpoint: Checkpoint, layers: int | None, trained: str
+) -> None:
+    changes = {"embedding": "weighted", "freeze": False, "trainable_layers": layers}
+    classifier = build("Wav2Vec2FnClassifier", checkpoint("wav2vec2-group"), **changes).train()
+    truth = torch.arange(8) % 2
+    functional.cross_entropy(classifier(*batch(8))["emotion"], truth).backward()  # type: ignore[no-untyped-call]
+    moved = {name for name, each in classifier.frontend.named_parameters() if each.grad is not None}
+    every = {name for name, _ in classifier.frontend.named_parameters()}
+    last = {name for name in every if name.startswith("context.layers.1.")}
+    both = last | {name for name in every if name.startswith("context.layers.0.")}
+    assert last < both < every
+    assert moved == {"all": every, "last": last, "both": both}[trained]
+
+
+def test_more_trainable_layers_than_there_are_are_refused(checkpoint: Checkpoint) -> None:
+    changes = {"embedding": "weighted", "freeze": False, "trainable_layers": 3}
+    with pytest.raises(ConfigError, match=r"trainable_layers: found 3; .* needs 2 transformer layers"):
+        build("Wav2Vec2FnClassifier", checkpoint("wav2vec2-group"), **changes)
+
+
+def test_a_layer_that_the_encoder_lacks_is_refused(checkpoint: Checkpoint) -> None:
+    with pytest.raises(ConfigError, match=r"embedding: 3; this encoder has .* a layer from 0 to 2"):
+        build("Wav2Vec2CnnClassifier", checkpoint("wav2vec2-group"), embedding=3)
 
 
 @pytest.mark.parametrize("model", ["Wav2Vec2FnClassifier", "Wav2Vec2CnnClassifier"])

@@ -15,7 +15,8 @@ from torch.nn import functional
 from emotions.runtime import onnx_session
 from training.config import ModelSpec
 from training.models.base import Classifier
-from training.models.transformer_classifier import Geometry, TransformerHead, build_transformer
+from training.models.registry import build_model
+from training.models.transformer_classifier import Geometry, TransformerHead
 
 TARGETS = {"emotion": ["a", "b", "c"], "state.of.mind": ["x", "y"]}
 WINDOW, SIZE = 8_000, 40
@@ -32,7 +33,7 @@ def build(**changes: Any) -> Classifier:
         "dropout": 0.1,
     }
     torch.manual_seed(0)
-    return build_transformer(
+    return build_model(
         ModelSpec(
             model="TransformerClassifier",
             architecture={**architecture, **changes},
@@ -62,8 +63,8 @@ def test_any_number_of_heads_trains_every_parameter(signals: tuple[Tensor, Tenso
 
 
 def test_sizes_are_those_of_the_config() -> None:
-    tokens: Any = build(layer_1_size=20, layer_2_size=44, transformer_depth=3, patch_transformer_size=10).head.tokens
-    assert tokens.pos_embedding.shape == (17, 20)  # 4 x 4 patches and the class token
+    tokens: Any = build(layer_1_size=20, layer_2_size=44, transformer_depth=3, patch_transformer_size=5).head.tokens
+    assert tokens.pos_embedding.shape == (65, 20)  # 8 x 8 patches and the class token
     assert len(tokens.transformer.layers) == 3
     assert tokens.transformer.layers[0][1].net[1].out_features == 44
 
