@@ -28,6 +28,7 @@ from emotions.pipeline import console
 from emotions.probe import Probe, write_probe
 from emotions.runtime import Run, available_cores, onnx_session
 from export.deployable import Deployable
+from export.description import describe_encoder, describe_model
 from export.model_card import model_card
 from export.onnx_graph import BATCH, OPSET, to_onnx
 from export.proof import Proof, prove
@@ -163,7 +164,8 @@ def _manifest(folder: Path, source: Source, name: str, proof: Proof) -> Manifest
         outputs=[
             Tensor(name=target, dtype="float32", shape=(BATCH, len(labels))) for target, labels in spec.targets.items()
         ],
-        model=spec.model_dump(mode="json"),
+        model=describe_model(spec),
+        encoder=describe_encoder(spec),
         metrics=source.metrics,
         dataset=source.dataset,
         variants={"fp32": fp32},

@@ -25,6 +25,7 @@ def model_card(manifest: Manifest, proof: Proof, signals: Signals) -> str:
     sections = {
         "Answers": _answers(manifest),
         "Input": _input(manifest),
+        **({"Encoder": _encoder(manifest.encoder)} if manifest.encoder else {}),
         "Data": _data(manifest),
         "Measured": _measured(manifest),
         "Limits and intended use": [*_cautions(manifest), _LIMITS],
@@ -60,6 +61,14 @@ def _input(manifest: Manifest) -> Iterator[str]:
         "- `length`: int64 [batch], how many samples of each window are real.\n"
         f"- A longer recording is cut every {manifest.window.hop_samples} samples, its last window moved back so that "
         "it is full; its probabilities are the mean over its windows."
+    )
+
+
+def _encoder(encoder: Mapping[str, Any]) -> Iterator[str]:
+    kept = "as it was" if encoder["frozen"] else "fine-tuned"
+    yield (
+        f"Features come from {text(encoder['name'])} ({text(encoder['config']['model_type'])}), {kept}. "
+        "Its own licence and training data bind this model too."
     )
 
 
