@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pydantic
+import pytest
 
 from training.config import ARCHITECTURES, TrainStep
 
@@ -36,5 +37,12 @@ def test_the_example_shows_every_step_that_runs() -> None:
 def test_the_example_shows_every_key_of_a_train_step() -> None:
     (step,) = [step for step in EXAMPLE["pipeline"] if step["type"] == "train"]
     assert list(missing(TrainStep, step)) == []
-    architecture = ARCHITECTURES[step["model"]]
-    assert list(missing(architecture, step["model_architecture"])) == []
+
+
+@pytest.mark.parametrize("model", list(ARCHITECTURES))
+def test_each_model_has_an_example_with_every_key_of_its_architecture(model: str) -> None:
+    path = ROOT / "configs" / f"train.{model}.config.json"
+    (step,) = json.loads(path.read_text(encoding="utf-8"))["pipeline"]
+    assert step["model"] == model
+    assert list(missing(ARCHITECTURES[model], step["model_architecture"])) == []
+    assert ARCHITECTURES[model].model_validate(step["model_architecture"]) == ARCHITECTURES[model]()
