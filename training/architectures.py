@@ -37,6 +37,13 @@ Embedding = Annotated[
         "number of a transformer layer, or weighted (a learnt mean of all layers)."
     ),
 ]
+TrainableLayers = Annotated[
+    Literal["all"] | Annotated[int, Field(strict=True, ge=1, le=256)],
+    Field(
+        description="With freeze false: fine-tune only the last so many transformer layers that the embedding needs; "
+        "all: the whole encoder."
+    ),
+]
 
 
 def _fixed(value: Any) -> Any:
@@ -65,15 +72,9 @@ class Tunable(Block):
 class EncoderArchitecture(Tunable):
     """What the models on an encoder have in common."""
 
-    may_be_null: ClassVar[frozenset[str]] = frozenset({"trainable_layers"})
-
     encoder: Encoder = "facebook/wav2vec2-base"
     freeze: bool = Field(default=True, description="Keep the encoder as it is; false fine-tunes it.")
-    trainable_layers: Annotated[int, Field(ge=1, le=256)] | None = Field(
-        default=None,
-        description="With freeze false: fine-tune only the last so many transformer layers that the embedding needs; "
-        "null: the whole encoder.",
-    )
+    trainable_layers: TrainableLayers = "all"
 
 
 class Wav2Vec2FnArchitecture(EncoderArchitecture):

@@ -67,6 +67,9 @@ def test_values_of_the_seed_train_step() -> None:
     assert isinstance(step, TrainStep)
     assert step.model_architecture.model_dump() == {
         "encoder": "facebook/wav2vec2-base",
+        "freeze": True,
+        "trainable_layers": "all",
+        "embedding": "projection",
         "conv_h_count": 1,
         "conv_w_count": 1,
         "layer_1_size": 32,
@@ -104,6 +107,30 @@ def test_every_model_has_an_architecture_with_defaults() -> None:
 def test_learn_params_without_use_are_accepted(tmp_path: Path, model: str) -> None:
     learn_params = {"spectrogram_size": 256, "padding_sec": 5, "lr": {"conv_lr": 0.1}}
     assert step_faults(tmp_path, type="train", model=model, learn_params=learn_params) == {}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "remedy"),
+    [
+        ({}, "needs freeze: false beside it"),
+        ({"freeze": True}, "needs freeze: false beside it"),
+        ({"freeze": False}, "needs an embedding of the transformer: weighted, or the number of a layer"),
+        ({"freeze": False, "embedding": "projection"}, "needs an embedding of the transformer"),
+        ({"freeze": False, "embedding": 1}, "must be at most 1, the layer that is the embedding"),
+    ],
+)
+def test_trainable_layers_need_layers_that_train(tmp_path: Path, architecture: dict[str, Any], remedy: str) -> None:
+    step: dict[str, Any] = {"type": "train", "model": "Wav2Vec2FnClassifier"}
+    found = step_faults(tmp_path, **step, model_architecture={**architecture, "trainable_layers": 2})
+    assert found["model_architecture.trainable_layers"].startswith(remedy)
+    fitting = {"freeze": False, "embedding": "weighted", "trainable_layers": 2}
+    assert step_faults(tmp_path, **step, model_architecture=fitting) == {}
+
+
+@pytest.mark.parametrize("embedding", ["last", -1, True, 1.0])
+def test_an_embedding_that_no_encoder_has_is_refused(tmp_path: Path, embedding: Any) -> None:
+    step = {"type": "train", "model": "Wav2Vec2CnnClassifier", "model_architecture": {"embedding": embedding}}
+    assert step_faults(tmp_path, **step)
 
 
 def test_keys_of_another_architecture_are_refused(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ class Wav2Vec2Frontend(Frontend):
         window: W, the samples of a window; any other number of samples works too, but heads are built for this one.
         embedding: which features, see ``Embedding``.
         freeze: the encoder's weights get no gradient.
-        trainable_layers: of an encoder that is not frozen, only so many of its last transformer layers get one.
+        trainable_layers: of an encoder that is not frozen, only so many of its last transformer layers get one, or
+            ``all`` of the encoder.
 
     Attributes:
         shape: of a window's features: (dims, frames), or (layers, dims, frames) for ``weighted``.
@@ -63,7 +64,7 @@ class Wav2Vec2Frontend(Frontend):
         embedding: Embedding,
         *,
         freeze: bool = True,
-        trainable_layers: int | None = None,
+        trainable_layers: Literal["all"] | int = "all",
     ) -> None:
         super().__init__()
         source: Any = encoder.model
@@ -74,8 +75,8 @@ class Wav2Vec2Frontend(Frontend):
         self.convolutions: Any = source.feature_extractor.conv_layers
         self.projection: Any = None if embedding == "conv" else source.feature_projection
         self.context: Any = None if depth is None else Context(source, depth)
-        self.requires_grad_(not freeze and trainable_layers is None)
-        if not freeze and trainable_layers is not None:
+        self.requires_grad_(not freeze and trainable_layers == "all")
+        if not freeze and trainable_layers != "all":
             self._last_layers(trainable_layers).requires_grad_(True)
         self.train()
         self.shape = self._shape(source.config, depth)

@@ -87,9 +87,9 @@ def test_cached_and_computed_features_give_the_same_metrics(train: Fit, tmp_path
     assert cached["history"]["val/loss"] == pytest.approx(computed["history"]["val/loss"], abs=1e-3)
 
 
-@pytest.mark.parametrize("layers", [None, 1])
+@pytest.mark.parametrize("layers", ["all", 1])
 def test_fine_tuning_moves_the_encoder_and_keeps_it_in_the_checkpoint(
-    train: Fit, encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, layers: int | None
+    train: Fit, encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, layers: int | str
 ) -> None:
     fine = {"embedding": "weighted", "freeze": False, "trainable_layers": layers}
     run = train(tmp_path / "run", architecture=fine, learn_params__lr={"base_lr": 3e-3, "encoder_lr": 1e-3})
@@ -103,7 +103,7 @@ def test_fine_tuning_moves_the_encoder_and_keeps_it_in_the_checkpoint(
 
     assert moved("context.layers.1.attention.q_proj.weight", "encoder.layers.1.attention.q_proj.weight")
     others = moved("context.layers.0.attention.q_proj.weight", "encoder.layers.0.attention.q_proj.weight")
-    assert others == (layers is None)
+    assert others == (layers == "all")
 
 
 def test_random_weights_are_possible_and_loudly_warned_about(

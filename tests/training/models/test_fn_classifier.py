@@ -165,9 +165,9 @@ def test_a_pinned_spec_is_built_without_the_checkpoint(checkpoint: Checkpoint, t
     assert not any(parameter.requires_grad for parameter in again.frontend.parameters())
 
 
-@pytest.mark.parametrize(("layers", "trained"), [(None, "all"), (1, "last"), (2, "both")])
+@pytest.mark.parametrize(("layers", "trained"), [("all", "all"), (1, "last"), (2, "both")])
 def test_an_encoder_that_is_not_frozen_trains_as_far_as_asked(
-    checkpoint: Checkpoint, layers: int | None, trained: str
+    checkpoint: Checkpoint, layers: int | str, trained: str
 ) -> None:
     changes = {"embedding": "weighted", "freeze": False, "trainable_layers": layers}
     classifier = build("Wav2Vec2FnClassifier", checkpoint("wav2vec2-group"), **changes).train()
