@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
 from emotions.errors import DataError
 from emotions.pipeline import Context
@@ -129,23 +129,3 @@ class EpochSampler(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
         self.epoch = epoch
-
-
-def train_loader(corpus: Corpus, batch_size: int, context: Context) -> DataLoader[Any]:
-    """Shuffled batches of the training part.
-
-    A last batch of one window is left out: batch norm cannot learn from it.
-    """
-    size = len(corpus.train)
-    sampler = EpochSampler(size, context.seed)
-    lonely = size > batch_size and size % batch_size == 1
-    return _loader(corpus.train, batch_size, context.workers, sampler=sampler, drop_last=lonely)
-
-
-def val_loader(corpus: Corpus, batch_size: int, context: Context) -> DataLoader[Any]:
-    """Batches of the validation part, in order."""
-    return _loader(corpus.val, batch_size, context.workers)
-
-
-def _loader(dataset: ClipDataset, batch_size: int, workers: int, **options: Any) -> DataLoader[Any]:
-    return DataLoader(dataset, batch_size, num_workers=workers, persistent_workers=workers > 0, **options)

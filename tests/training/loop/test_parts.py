@@ -15,8 +15,9 @@ from emotions.pipeline import Context
 from tests.training.loop.conftest import MakeStep
 from training.data.dataset import NO_LABEL
 from training.loop.augment import augment, shift_bins
-from training.loop.corpus import EpochSampler, class_weights, read_corpus, train_loader
+from training.loop.corpus import EpochSampler, class_weights, read_corpus
 from training.loop.fit import fit
+from training.loop.loaders import training_batches
 from training.loop.losses import balanced_weights, total_loss
 from training.loop.optimisers import learning_rate_factor, parameter_groups
 from training.loop.runs import load_checkpoint
@@ -138,7 +139,7 @@ def test_a_lonely_last_window_is_left_out(make_step: MakeStep, context: Context)
     corpus = read_corpus(make_step(), context)
     size = len(corpus.train)
     for batch_size in (2, 3, size - 1, size, size + 1):
-        sizes = [len(batch[0]) for batch in train_loader(corpus, batch_size, context)]
+        sizes = [len(batch[0]) for batch in training_batches(corpus, batch_size, context.seed, 0)]
         assert min(sizes) > 1
         assert size - sum(sizes) in (0, 1)
 

@@ -13,8 +13,9 @@ from tests.training.loop.conftest import MakeStep
 from training.benchmark.timing import trained
 from training.data.feature_dataset import FeatureDataset
 from training.data.features import FeatureCache
-from training.loop.corpus import Corpus, class_weights, read_corpus, train_loader, val_loader
+from training.loop.corpus import Corpus, class_weights, read_corpus
 from training.loop.fit import fit
+from training.loop.loaders import training_batches, validation_batches
 from training.loop.module import ClassifierModule
 from training.loop.precompute import precomputed
 from training.loop.score import evaluate
@@ -84,9 +85,9 @@ def test_features_of_an_encoder_are_halved_and_train_the_same(make_step: MakeSte
             assert isinstance(corpus.train, FeatureDataset)
             assert corpus.train.cache.load(corpus.train.windows, 0).dtype == "float16"
         module = ClassifierModule(model, corpus.spec, step.learn_params, class_weights(step, corpus), seed=0)
-        trained(module, train_loader(corpus, 4, context), 3)
+        trained(module, training_batches(corpus, 4, context.seed, 0), 3)
         answers.append(evaluate(model, corpus.val).probabilities["emotion"])
-        batch = next(iter(val_loader(corpus, 4, context)))
+        batch = next(iter(validation_batches(corpus, 4, 0)))
         assert len(batch) == 4
     assert (answers[0].argmax(axis=1) == answers[1].argmax(axis=1)).all()
     assert answers[0] == pytest.approx(answers[1], abs=1e-5)
