@@ -80,10 +80,16 @@ def test_two_processes_end_where_one_does(data: Path, alone: Path, tmp_path: Pat
             assert history[metrics["best_epoch"]] == pytest.approx(metrics["validation"][target][name], abs=1e-6)
 
 
-def test_what_goes_wrong_in_a_process_is_told_in_words(data: Path, tmp_path: Path) -> None:
+def test_what_goes_wrong_in_a_process_is_told_in_words(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
     changes = {**CHANGES, "learn_params": {**LEARN, "lr": {"base_lr": 1e30}, "max_epoch": 20}}
     with pytest.raises(ConfigError, match=r"training diverged: .* lower learn_params.lr.base_lr"):
         fit(build_step(data, tmp_path / "run", devices=2, **changes), context(tmp_path))
+    assert not [*scratch.glob("*.pickle")]
 
 
 def test_ray_trains_the_same_run(data: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

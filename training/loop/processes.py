@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,9 +39,10 @@ def train_in_processes(job: Job, processes: int) -> None:
             raise errors.get() from None
         raise
     finally:
-        for process in spawned.processes:
+        for process, error_file in zip(spawned.processes, spawned.error_files, strict=True):
             process.kill()
             process.join()
+            Path(error_file).unlink(missing_ok=True)  # torch leaves it in the system's /tmp
 
 
 def _work(rank: int, job: Job, processes: int, port: int, errors: Any) -> None:

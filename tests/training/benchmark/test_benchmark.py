@@ -11,6 +11,7 @@ import pytest
 from training.benchmark import encoding
 from training.benchmark.corpus import synthesise
 from training.benchmark.loop import compare_loops
+from training.benchmark.memory import peak
 from training.benchmark.timing import medians
 
 
@@ -54,3 +55,8 @@ def test_memory_is_measured_from_the_command_line() -> None:
     assert "     12 clips " in done.stdout
     assert "     48 clips " in done.stdout
     assert "growth / data added" in done.stdout
+
+
+def test_the_peak_is_that_of_the_measured_process_alone() -> None:
+    held = bytearray(b"x") * (3 << 30)
+    assert peak(2) < len(held) / 1e6
