@@ -67,9 +67,9 @@ def test_a_family_answers_from_its_bundle_as_it_was_trained(
     ("encoder", "name"),
     [
         ("facebook/wav2vec2-base", "facebook/wav2vec2-base"),
-        ("/home/anna/encoders/tiny", "tiny"),
+        ("/data/anna/encoders/tiny", "tiny"),
         ("./tiny", "tiny"),
-        ("random:/home/anna/config.json", "random:config.json"),
+        ("random:/data/anna/config.json", "random:config.json"),
         ("random:tiny", "random:tiny"),
     ],
 )
