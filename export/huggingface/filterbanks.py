@@ -43,7 +43,8 @@ class KaldiFilterbank(nn.Module):
         super().__init__()
         self.frames: int = extractor.max_length
         self.samples = _FRAME + _HOP * (self.frames - 1)
-        self.mean, self.deviation = (extractor.mean, 2 * extractor.std) if extractor.do_normalize else (0.0, 1.0)
+        self.mean: float = extractor.mean if extractor.do_normalize else 0.0
+        self.deviation: float = 2 * extractor.std if extractor.do_normalize else 1.0
         bands, _ = kaldi.get_mel_banks(
             extractor.num_mel_bins, _FFT, float(SAMPLE_RATE), _LOWEST_HZ, 0.0, 100.0, -500.0, 1.0
         )
@@ -52,12 +53,15 @@ class KaldiFilterbank(nn.Module):
         self.register_buffer("start", torch.arange(self.frames) * _HOP, persistent=False)
 
     def forward(self, waveform: Tensor, length: Tensor) -> Tensor:
-        """(batch, samples) and (batch,) in; (batch, frames, bins) out. Frames past a clip's end are zero before the
-        normalisation."""
+        """(batch, samples) and (batch,) in; (batch, frames, bins) out.
+
+        Frames past a clip's end are zero before the normalisation.
+        """
         power = _power(fitted(waveform, length, self.samples), self.basis)
         energy = torch.matmul(self.bands, power).clamp_min(torch.finfo(torch.float32).eps).log()
         whole = self.start + _FRAME <= length.unsqueeze(1)
-        return (torch.where(whole.unsqueeze(1), energy, 0.0).transpose(1, 2) - self.mean) / self.deviation
+        energy = torch.where(whole.unsqueeze(1), energy, 0.0).transpose(1, 2)
+        return (energy - self.mean) / self.deviation
 
 
 class WhisperFilterbank(nn.Module):
@@ -76,7 +80,8 @@ class WhisperFilterbank(nn.Module):
     def __init__(self, extractor: Any) -> None:
         super().__init__()
         self.samples: int = extractor.n_samples
-        self.hop, self.half = extractor.hop_length, extractor.n_fft // 2
+        self.hop: int = extractor.hop_length
+        self.reach: int = extractor.n_fft // 2
         window = torch.hann_window(extractor.n_fft, dtype=torch.float64)
         self.register_buffer("basis", _basis(window.diag(), extractor.n_fft), persistent=False)
         bands = torch.from_numpy(extractor.mel_filters).float().T.contiguous()
@@ -85,7 +90,7 @@ class WhisperFilterbank(nn.Module):
     def forward(self, waveform: Tensor, length: Tensor) -> Tensor:
         """(batch, samples) and (batch,) in; (batch, bins, frames) out."""
         heard = fitted(waveform, length, self.samples)
-        before, after = heard[:, 1 : self.half + 1].flip(1), heard[:, -self.half - 1 : -1].flip(1)
+        before, after = heard[:, 1 : self.reach + 1].flip(1), heard[:, -self.reach - 1 : -1].flip(1)
         power = _power(torch.cat([before, heard, after], dim=1), self.basis, self.hop)[:, :, :-1]
         decades = torch.matmul(self.bands, power).clamp_min(_FLOOR).log() * (1 / math.log(10))
         floor = decades.amax(dim=(1, 2), keepdim=True) - _DECADES
