@@ -23,10 +23,12 @@ from emotions.bundle import LENGTH, WAVEFORM
 from emotions.runtime import onnx_session
 from emotions.windows import FloatArray
 from export.deployable import Deployable
+from export.huggingface.original import Original
 from export.huggingface.source import load_huggingface
 from export.onnx_files import write_onnx
 from export.onnx_graph import to_onnx
 from export.signals import voice
+from training.models.hub import quiet_transformers
 
 _LABELS = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness")
 _MIB = 1 << 20
@@ -51,20 +53,28 @@ def benchmark(threads: int, rounds: int, seconds: float, clips: int) -> Iterator
 
 
 def make_classifier(folder: Path, config: Any, seed: int = 0) -> Path:
-    """Write a classifier with random weights, its head scaled so that its answers follow the clip."""
+    """Write a wav2vec2 classifier with random weights, its head scaled so that its answers follow the clip."""
     torch.manual_seed(seed)
     config.id2label, config.label2id = dict(enumerate(_LABELS)), {label: i for i, label in enumerate(_LABELS)}
-    model = Wav2Vec2ForSequenceClassification(config).eval()
-    extractor: Any = Wav2Vec2FeatureExtractor()
-    with torch.no_grad():
-        heard = [torch.from_numpy(clip)[None] for clip in _clips(4, 1.0)]
-        logits = torch.cat([model((clip - clip.mean()) / clip.std()).logits for clip in heard])
-        scale = 1.5 / logits.std(dim=0).mean()
-        model.classifier.weight.mul_(scale)
-        model.classifier.bias.copy_((model.classifier.bias - logits.mean(dim=0)) * scale)
-    model.save_pretrained(folder)
-    extractor.save_pretrained(folder)
+    model: Any = Wav2Vec2ForSequenceClassification(config)
+    extractor: Any = Wav2Vec2FeatureExtractor
+    spread(Original(model.eval(), extractor(), "emotion"), model.classifier, _clips(4, 1.0))
+    with quiet_transformers():
+        model.save_pretrained(folder)
+    extractor().save_pretrained(folder)
     return folder
+
+
+def spread(original: Original, head: Any, clips: Sequence[FloatArray]) -> None:
+    """Scale and shift a head, the last linear layer of a classifier, so that clips get different answers.
+
+    Random weights give every clip nearly the same logits, which would hide any fault.
+    """
+    with torch.no_grad():
+        logits = torch.cat([original.logits(clip) for clip in clips])
+        scale = 1.5 / logits.std(dim=0)
+        head.weight.mul_(scale.unsqueeze(1))
+        head.bias.copy_((head.bias - logits.mean(dim=0)) * scale)
 
 
 def _clips(count: int, seconds: float) -> list[FloatArray]:
@@ -116,9 +126,11 @@ def _race(checkpoint: Path, graph: Path, threads: int, rounds: int, clips: Seque
 
 
 def _pipeline(checkpoint: Path) -> Any:
-    model = Wav2Vec2ForSequenceClassification.from_pretrained(checkpoint).eval()
+    pipeline: Any = AudioClassificationPipeline
     extractor = Wav2Vec2FeatureExtractor.from_pretrained(checkpoint)
-    return AudioClassificationPipeline(model=model, feature_extractor=extractor, device=-1)
+    with quiet_transformers():
+        model: Any = Wav2Vec2ForSequenceClassification.from_pretrained(checkpoint)
+    return pipeline(model=model.eval(), feature_extractor=extractor, device=-1)
 
 
 def _rate(run: Callable[[FloatArray], Any], clips: Sequence[FloatArray]) -> float:

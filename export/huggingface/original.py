@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from emotions.audio import SAMPLE_RATE
+from emotions.windows import FloatArray
 
 
 class Original(nn.Module):
@@ -24,6 +25,9 @@ class Original(nn.Module):
 
     def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, ...]:
         """(1, samples) float32 and (1,) int64 in; (1, classes) probabilities out."""
-        clip = waveform[0, : int(length[0])].numpy()
-        fed = self.extractor(clip, sampling_rate=SAMPLE_RATE, return_tensors="pt")
-        return (self.model(**fed).logits.softmax(dim=1),)
+        return (self.logits(waveform[0, : int(length[0])].numpy()).softmax(dim=1),)
+
+    def logits(self, clip: FloatArray) -> Tensor:
+        """(samples,) float32 in; (1, classes) out."""
+        logits: Tensor = self.model(**self.extractor(clip, sampling_rate=SAMPLE_RATE, return_tensors="pt")).logits
+        return logits

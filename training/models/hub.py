@@ -115,7 +115,7 @@ class Checkpoint:
             ConfigError: they cannot be read.
         """
         try:
-            with _quiet_transformers():
+            with quiet_transformers():
                 # One attention for all: sdpa does not export everywhere, and flash attention would be checked for.
                 loaded, report = model.from_pretrained(
                     self.folder,
@@ -203,7 +203,7 @@ def _has(folder: Path, patterns: list[str]) -> bool:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """No report of pre-training weights that are left over, no bar: what matters is checked by who loads."""
     controls: Any = transformers_logging
     verbosity, bars = controls.get_verbosity(), controls.is_progress_bar_enabled()
