@@ -53,12 +53,14 @@ def _answers(manifest: Manifest) -> Iterator[str]:
 
 
 def _input(manifest: Manifest) -> Iterator[str]:
-    samples, rate = manifest.window.samples, manifest.sample_rate
+    window, rate = manifest.window, manifest.sample_rate
+    shape = "samples" if window.dynamic else str(window.samples)
+    width = f"at most {window.samples} samples," if window.dynamic else "windows of"
     yield (
-        f"- `waveform`: float32 [batch, {samples}], mono, {rate} Hz, -1 to 1: windows of {samples / rate:g} s, zeros "
+        f"- `waveform`: float32 [batch, {shape}], mono, {rate} Hz, -1 to 1: {width} {window.samples / rate:g} s, zeros "
         "at the end of a shorter one.\n"
         "- `length`: int64 [batch], how many samples of each window are real.\n"
-        f"- A longer recording is cut every {manifest.window.hop_samples} samples, its last window moved back so that "
+        f"- A longer recording is cut every {window.hop_samples} samples, its last window moved back so that "
         "it is full; its probabilities are the mean over its windows."
     )
 
@@ -66,13 +68,26 @@ def _input(manifest: Manifest) -> Iterator[str]:
 def _data(manifest: Manifest) -> Iterator[str]:
     data = manifest.dataset
     if data is None:
-        yield "Unknown: the model was exported from a checkpoint alone."
+        yield (
+            _origin(manifest.encoder)
+            if manifest.encoder
+            else "Unknown: the model was exported from a checkpoint alone."
+        )
         return
     yield f"{data.clips} clips, {data.hours:.2f} hours; licence: {text(data.license or 'unknown')}."
     parts = {part: value for part, value in data.split.items() if isinstance(value, Mapping) and "clips" in value}
     if parts:
         rows = [[part, str(value["clips"]), f"{value.get('hours', 0):.2f}"] for part, value in parts.items()]
         yield table(["part", "clips", "hours"], rows)
+
+
+def _origin(encoder: Mapping[str, Any]) -> str:
+    """Where a model of Hugging Face comes from, and its licence."""
+    origin = (
+        f"`{text(encoder['name'])}` on the Hugging Face hub" if "name" in encoder else "a checkpoint of Hugging Face"
+    )
+    licence = text(encoder.get("license") or "unknown")
+    return f"Unknown here: the model was trained elsewhere and exported from {origin}; licence of the model: {licence}."
 
 
 def _measured(manifest: Manifest) -> Iterator[str]:
@@ -129,11 +144,12 @@ def _proof(proof: Proof, signals: Signals) -> Iterator[str]:
 
 def _usage(manifest: Manifest) -> Iterator[str]:
     samples, (target, labels) = manifest.window.samples, next(iter(manifest.targets.items()))
+    window = "samples[None]" if manifest.window.dynamic else f"np.pad(samples, (0, {samples} - len(samples)))[None]"
     yield "In this folder, with onnxruntime, numpy and soundfile alone, for a mono recording at 16 kHz:"
     yield f"""```python
 import numpy as np, onnxruntime, soundfile
 samples, rate = soundfile.read("clip.wav", dtype="float32", frames={samples})
-window = np.pad(samples, (0, {samples} - len(samples)))[None]
+window = {window}
 session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
 answers = session.run([{target!r}], {{"waveform": window, "length": np.array([len(samples)], np.int64)}})
 print(dict(zip({list(labels)!r}, answers[0][0].tolist())))

@@ -72,8 +72,8 @@ def spread(original: Original, head: Any, clips: Sequence[FloatArray]) -> None:
     """
     with torch.no_grad():
         logits = torch.cat([original.logits(clip) for clip in clips])
-        scale = 1.5 / logits.std(dim=0)
-        head.weight.mul_(scale.unsqueeze(1))
+        scale = 0.7 / logits.std(dim=0).max()
+        head.weight.mul_(scale)
         head.bias.copy_((head.bias - logits.mean(dim=0)) * scale)
 
 

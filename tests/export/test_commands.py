@@ -53,7 +53,10 @@ def test_the_command_exports_a_checkpoint(
 @pytest.mark.parametrize("sources", [[], ["--run", "a", "--checkpoint", "b"], ["--run", "a", "--hf", "b"]])
 def test_exactly_one_source_is_wanted(sources: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["export", *sources, "--output", "x"]) == 2
-    assert capsys.readouterr().err == "error: say what to export: either --run DIR, --checkpoint FILE or --hf NAME_OR_FOLDER\n"
+    assert (
+        capsys.readouterr().err
+        == "error: say what to export: either --run DIR, --checkpoint FILE or --hf NAME_OR_FOLDER\n"
+    )
 
 
 def test_an_output_that_is_there_is_one_line(
