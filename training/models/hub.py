@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,7 +96,9 @@ class Checkpoint:
                 f"{{}} has no {PREPROCESSOR}, so how to feed it is unknown; "
                 f'copy the one of its origin, or write {{"sampling_rate": {rate}, "do_normalize": true or false}}'
             )
-        found = self.understood(lambda: extractor.from_pretrained(self.folder), PREPROCESSOR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a rate that is refused below
+            found = self.understood(lambda: extractor.from_pretrained(self.folder), PREPROCESSOR)
         if found.sampling_rate != rate:
             raise self.error(f"{{}} is for {found.sampling_rate} Hz; only {rate} Hz is supported")
         return found

@@ -158,11 +158,24 @@ def test_pickled_weights_are_read_as_weights_only(folder: Path, tmp_path: Path) 
     assert not (tmp_path / "ran").exists()
 
 
+def test_names_of_weight_norm_from_older_versions_are_understood(folder: Path) -> None:
+    expected = load_classifier(str(folder)).model.state_dict()
+    prefix = "wav2vec2.encoder.pos_conv_embed.conv."
+    old = {
+        f"{prefix}parametrizations.weight.original{number}": f"{prefix}weight_{part}"
+        for number, part in enumerate("gv")
+    }
+    change_weights(folder, **old)
+    assert {*old.values()} <= {*load_file(folder / WEIGHTS)}
+    found = load_classifier(str(folder)).model.state_dict()
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+
+
 def test_code_in_a_folder_is_never_run(folder: Path, tmp_path: Path) -> None:
     (folder / "own.py").write_text(
         f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\nclass Own: pass\n"
     )
-    code = {name: "own.Own" for name in ("AutoConfig", "AutoModelForAudioClassification", "AutoFeatureExtractor")}
+    code = dict.fromkeys(("AutoConfig", "AutoModelForAudioClassification", "AutoFeatureExtractor"), "own.Own")
     edit(folder / "config.json", auto_map=code)
     edit(folder / "preprocessor_config.json", auto_map=code)
     load_huggingface(str(folder))
