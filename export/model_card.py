@@ -10,6 +10,7 @@ from emotions.describe import plain, protocol_of, warnings
 from export.proof import Proof
 from export.report import facts
 from export.signals import Signals
+from export.sources import HUGGINGFACE
 
 _LIMITS = """\
 - It names how speech sounds, as the people who labelled its data heard it; not what a person feels.
@@ -28,7 +29,7 @@ def model_card(manifest: Manifest, proof: Proof, signals: Signals) -> str:
         "Data": _data(manifest),
         "Measured": _measured(manifest),
         "Limits and intended use": [*_cautions(manifest), _LIMITS],
-        "Proof of the export": _proof(proof, signals),
+        "Proof of the export": _proof(manifest, proof, signals),
         "How to run it": _usage(manifest),
     }
     head = [
@@ -79,6 +80,11 @@ def _data(manifest: Manifest) -> Iterator[str]:
     if parts:
         rows = [[part, str(value["clips"]), f"{value.get('hours', 0):.2f}"] for part, value in parts.items()]
         yield table(["part", "clips", "hours"], rows)
+
+
+def _foreign(manifest: Manifest) -> bool:
+    """It is a classifier of Hugging Face, proven against transformers."""
+    return manifest.extra.get("source") == HUGGINGFACE
 
 
 def _origin(encoder: Mapping[str, Any]) -> str:
@@ -133,11 +139,12 @@ def _cautions(manifest: Manifest) -> Iterator[str]:
         )
 
 
-def _proof(proof: Proof, signals: Signals) -> Iterator[str]:
+def _proof(manifest: Manifest, proof: Proof, signals: Signals) -> Iterator[str]:
     about = facts(signals)
+    model = "the transformers library" if _foreign(manifest) else "the torch model"
     yield (
         f"The graph answered {about['windows']} windows ({about['source']}) and {about['special']} special signals "
-        f"as the torch model did, alone and in batches: probabilities differ by at most {proof.max_abs_diff:.1e}, "
+        f"as {model} did, alone and in batches: probabilities differ by at most {proof.max_abs_diff:.1e}, "
         f"labels agree for {proof.agreement:.1%}. `report.json` has all figures."
     )
 

@@ -21,6 +21,8 @@ from export.signals import MAX_WINDOWS, Signals, padded, signals_of, synthetic_v
 from training.data.cache import WaveformCache
 from training.loop.runs import RUN_FILE, Run, Trained, load_checkpoint, load_run
 
+HUGGINGFACE = "huggingface"
+"""``extra.source`` in the manifest of a classifier that was trained elsewhere."""
 _MAX_SEC = 600.0
 _SYNTHETIC_SEED = 1
 

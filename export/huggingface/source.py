@@ -15,7 +15,7 @@ from export.huggingface.original import Original
 from export.huggingface.spectral import SpectralClassifier
 from export.huggingface.speech import SpeechClassifier
 from export.proof import MAX_DIFFERENCE
-from export.sources import ProofPlan, Source
+from export.sources import HUGGINGFACE, ProofPlan, Source
 from training.models.encoders import described
 from training.models.hub import PREPROCESSOR
 from training.models.wav2vec2 import weights_hash
@@ -50,7 +50,7 @@ def load_huggingface(name: str, target: str | None = None) -> Source:
     classifier, plan = _built(loaded, target)
     origin, family = loaded.checkpoint, loaded.model.config.model_type
     window = plan.window if family in _FILTERBANKS else _WINDOW
-    named = {"name": origin.name} if origin.on_hub else {}
+    known = {"name": origin.name if origin.on_hub else None, "family": family, "license": loaded.licence}
     return Source(
         classifier=classifier.eval(),
         targets={target: loaded.labels},
@@ -63,7 +63,11 @@ def load_huggingface(name: str, target: str | None = None) -> Source:
         name=origin.name.rsplit("/")[-1] if origin.on_hub else f"{family}-{target}",
         plan=plan,
         original=Original(loaded.model, loaded.extractor, target),
-        encoder={**named, "family": family, "license": loaded.licence, "weights_sha256": weights_hash(loaded.model)},
+        encoder={
+            **{key: value for key, value in known.items() if value is not None},
+            "weights_sha256": weights_hash(loaded.model),
+        },
+        extra={"source": HUGGINGFACE},
     )
 
 
