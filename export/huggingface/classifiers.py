@@ -140,8 +140,8 @@ def _load_weights(checkpoint: Checkpoint, family: Family, config: Any) -> nn.Mod
     if not checkpoint.has_weights:
         raise checkpoint.error("{} has no weights (model.safetensors or pytorch_model.bin)")
     model, report = checkpoint.load_weights(family.model, config=config, ignore_mismatched_sizes=True)
-    for key, found, wanted in report["mismatched_keys"]:
-        if key.startswith("classifier."):
+    for key, found, wanted in sorted(report["mismatched_keys"]):
+        if key.startswith("classifier.") and found[0] != wanted[0]:
             raise checkpoint.error(f"{{}}: id2label names {wanted[0]} labels, the weights have {found[0]} ({key})")
         raise checkpoint.error(f"the weight {key} of {{}} has the shape {[*found]}, {CONFIG} asks for {[*wanted]}")
     _check_keys(report, checkpoint)
