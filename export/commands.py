@@ -9,12 +9,10 @@ import typer
 
 from emotions.errors import ConfigError
 from emotions.pipeline import Context, Step
-from export.config import ExportStep
+from export.config import HUGGINGFACE, ExportStep
 
 BUNDLES = "bundles"
 """Folder that bundles go to unless another is named."""
-HUGGINGFACE = "hf:"
-"""Prefix of a step's source that is a classifier of Hugging Face: a folder, or a name on the hub."""
 _NO_TRIALS = "export source 'best_trial' needs a tune step, which this release does not run"
 
 

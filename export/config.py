@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from emotions.schema import StepConfig
 
 Text = Annotated[str, Field(min_length=1)]
 Format = Literal["onnx"]
+
+HUGGINGFACE = "hf:"
+"""Prefix of a source that is a classifier of Hugging Face: a folder, or a name on the hub."""
 
 
 def _as_list(value: Any) -> Any:
@@ -43,3 +46,9 @@ class ExportStep(StepConfig):
     variants: Annotated[list[Text], Field(max_length=0)] = Field(
         default=[], description="Smaller forms of the model; this release makes none."
     )
+
+    @model_validator(mode="after")
+    def _target_is_for_huggingface(self) -> Self:
+        if self.target is not None and not self.source.startswith(HUGGINGFACE):
+            raise ValueError("a target is named for an hf: source only: other models know theirs")
+        return self

@@ -26,7 +26,7 @@ _WINDOW = 30 * SAMPLE_RATE
 _CROP = 2 * SAMPLE_RATE
 _AST_TOLERANCE = 5e-4
 # A model of a fixed length takes as long for a crop as for a whole window.
-_FEW_WINDOWS, _FEW_PROBES = 8, 2
+_FEW_WINDOWS, _FEW_PROBES = 5, 2
 _LARGE = 200_000_000
 """Parameters from which a window of full length takes too long to prove."""
 _FILTERBANKS: dict[str, Any] = {

@@ -104,6 +104,7 @@ def test_what_would_stop_the_step_for_certain_is_found_before_the_pipeline_runs(
         {"output": []},
         {"name": ""},
         {"nmae": "x"},
+        {"source": "runs/a", "target": "mood"},
     ],
 )
 def test_a_wrong_step_is_refused(wrong: dict[str, Any]) -> None:
