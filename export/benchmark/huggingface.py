@@ -35,7 +35,7 @@ _MIB = 1 << 20
 _STATUS = Path("/proc/self/status")
 
 
-def benchmark(threads: int, rounds: int, seconds: float, clips: int) -> Iterator[str]:
+def benchmark(threads: int, rounds: int, seconds: float, clips: int, config: Any = None) -> Iterator[str]:
     """Convert a classifier and race it; yields the lines of the report as they come.
 
     Args:
@@ -43,11 +43,12 @@ def benchmark(threads: int, rounds: int, seconds: float, clips: int) -> Iterator
         rounds: how often both sides take their turn.
         seconds: of the longest clip; the shortest has a third.
         clips: how many clips a round has.
+        config: of the classifier; by default that of a base-size one.
     """
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint, graph = Path(folder) / "checkpoint", Path(folder) / "model.onnx"
-        make_classifier(checkpoint, Wav2Vec2Config())
+        make_classifier(checkpoint, config or Wav2Vec2Config())
         yield from _convert(checkpoint, graph)
         yield from _race(checkpoint, graph, threads, rounds, _clips(clips, seconds))
 
