@@ -55,7 +55,8 @@ def _signature(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield f"labels of {target}", ", ".join(labels)
     window = manifest.window
     rate = manifest.sample_rate
-    yield "window", f"{window.samples / rate:g} s, hop {window.hop_samples / rate:g} s, at {rate} Hz"
+    most = "at most " if window.dynamic else ""
+    yield "window", f"{most}{window.samples / rate:g} s, hop {window.hop_samples / rate:g} s, at {rate} Hz"
 
 
 def _tensor(tensor: Tensor) -> str:

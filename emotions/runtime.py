@@ -25,6 +25,8 @@ Run = Callable[[FloatArray, IntArray], Probabilities]
 """(batch, samples) float32 and (batch,) int64 -> probabilities."""
 
 _PROBE_TOLERANCE = 1e-4
+# Of dynamic windows in one run, padding included: a base-size encoder takes about 20 MB for each second.
+_MOST_SAMPLES = {"cpu": 60 * 16_000, "cuda": 600 * 16_000}
 _PREFERRED: dict[str, tuple[str, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("int8", "fp32")}
 _MADE_FOR = {"cuda": ("cuda", "any"), "cpu": ("cpu", "any")}
 # ONNX Runtime's exceptions have no common base but Exception.
@@ -104,7 +106,10 @@ def open_session(
     name = variant or choose_variant(bundle, device)
     threads = threads or available_cores()
     session = _load(bundle.file(name), device, threads, device_id)
-    loaded = Session(_runner(session, list(bundle.manifest.targets)), device, name, threads)
+    run = _runner(session, list(bundle.manifest.targets))
+    if bundle.manifest.window.dynamic:
+        run = bounded(run, _MOST_SAMPLES[device])
+    loaded = Session(run, device, name, threads)
     _replay_probe(bundle, loaded)
     return loaded
 
@@ -154,6 +159,28 @@ def _runner(session: ort.InferenceSession, targets: list[str]) -> Run:
         return dict(zip(targets, session.run(targets, {WAVEFORM: waveform, LENGTH: length}), strict=True))
 
     return run
+
+
+def bounded(run: Run, most: int) -> Run:
+    """A model of dynamic windows that is given at most ``most`` samples at once, padding included, or one window.
+
+    Windows of like length go together and are cut to the longest of them: a window of 30 s in a batch makes no other
+    one slow, and a long recording does not take all memory.
+    """
+
+    def run_parts(waveform: FloatArray, length: IntArray) -> Probabilities:
+        order = np.argsort(-length, kind="stable")
+        parts: list[Probabilities] = []
+        start = 0
+        while start < len(order):
+            longest = max(1, int(length[order[start]]))
+            rows = order[start : start + max(1, most // longest)]
+            parts.append(run(np.ascontiguousarray(waveform[rows, :longest]), length[rows]))
+            start += len(rows)
+        back = np.argsort(order)
+        return {target: np.concatenate([part[target] for part in parts])[back] for target in parts[0]}
+
+    return run_parts
 
 
 def _replay_probe(bundle: Bundle, session: Session) -> None:

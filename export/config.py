@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from emotions.schema import StepConfig
 
 Text = Annotated[str, Field(min_length=1)]
 Format = Literal["onnx"]
+
+HUGGINGFACE = "hf:"
+"""Prefix of a source that is a classifier of Hugging Face: a folder, or a name on the hub."""
 
 
 def _as_list(value: Any) -> Any:
@@ -25,8 +28,8 @@ class ExportStep(StepConfig):
     type: Literal["export"] = "export"
     source: Text = Field(
         default="last_run",
-        description="last_run (of the train step before), best_trial (of the tune step before), or the path of a run "
-        "folder or a checkpoint.",
+        description="last_run (of the train step before), best_trial (of the tune step before), the path of a run "
+        "folder or a checkpoint, or hf: and an audio classifier of Hugging Face (a folder, or a name on the hub).",
     )
     output: Parts | None = Field(
         default=None, description="The bundle's folder; a list of folder names is joined. By default bundles/<name>."
@@ -34,9 +37,18 @@ class ExportStep(StepConfig):
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         default=None, description="Name of the bundle; by default the run's, else the model and its first target."
     )
+    target: Text | None = Field(
+        default=None, description="For an hf: source: what its labels are of; by default emotion."
+    )
     formats: Annotated[list[Format], Field(min_length=1, max_length=1)] = Field(
         default=["onnx"], description="Forms of the model."
     )
     variants: Annotated[list[Text], Field(max_length=0)] = Field(
         default=[], description="Smaller forms of the model; this release makes none."
     )
+
+    @model_validator(mode="after")
+    def _target_is_for_huggingface(self) -> Self:
+        if self.target is not None and not self.source.startswith(HUGGINGFACE):
+            raise ValueError("a target is named for an hf: source only: other models know theirs")
+        return self

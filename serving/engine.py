@@ -22,6 +22,9 @@ from emotions.windows import Windows
 from serving.errors import RequestError
 from serving.settings import Settings
 
+_WARM_UP_SAMPLES = 32_000
+"""Of a window that may be shorter: a whole one would take seconds, and its shape is none that comes often."""
+
 
 @dataclass(frozen=True)
 class Classified:
@@ -67,7 +70,8 @@ class Engine:
         sizes = [1]
         while self.predictor.session.device == "cuda" and sizes[-1] * 2 <= self.max_batch:
             sizes.append(sizes[-1] * 2)
-        samples = self.predictor.manifest.window.samples
+        window = self.predictor.manifest.window
+        samples = min(window.samples, _WARM_UP_SAMPLES) if window.dynamic else window.samples
         for size in sizes:
             self.predictor.session.run(np.zeros((size, samples), np.float32), np.full(size, samples, np.int64))
 

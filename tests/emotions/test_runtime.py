@@ -11,7 +11,8 @@ from emotions.bundle import read_bundle
 from emotions.errors import BundleError, DeviceError
 from emotions.files import sha256
 from emotions.probe import Probe, read_probe, write_probe
-from emotions.runtime import available_cores, choose_variant, open_session
+from emotions.runtime import Probabilities, available_cores, bounded, choose_variant, open_session
+from emotions.windows import FloatArray, IntArray
 
 
 def rehash(bundle: Path, name: str) -> None:
@@ -97,3 +98,21 @@ def test_a_containers_quota_bounds_the_cores(
     assert available_cores(tmp_path / "none") == 4
     (tmp_path / "cpu.max").write_text(quota)
     assert available_cores(tmp_path / "cpu.max") == cores
+
+
+def test_dynamic_windows_are_run_in_parts_of_like_length() -> None:
+    shapes = []
+
+    def model(waveform: FloatArray, length: IntArray) -> Probabilities:
+        shapes.append(waveform.shape)
+        assert waveform.flags["C_CONTIGUOUS"]
+        return {"x": np.stack([waveform.sum(axis=1), length.astype(np.float32)], axis=1)}
+
+    length = np.array([3, 10, 4, 30, 2], np.int64)
+    waveform = np.zeros((5, 40), np.float32)
+    for row, samples in enumerate(length):
+        waveform[row, :samples] = row + 1
+    answers = bounded(model, 20)(waveform, length)
+    assert shapes == [(1, 30), (2, 10), (2, 3)]
+    np.testing.assert_array_equal(answers["x"][:, 1], length)
+    np.testing.assert_array_equal(answers["x"][:, 0], length * np.arange(1, 6))
