@@ -16,7 +16,6 @@ from emotions.bundle import (
     Manifest,
     Tensor,
     Variant,
-    Window,
     contract,
     hash_files,
     write_bundle,
@@ -26,16 +25,16 @@ from emotions.errors import ConfigError
 from emotions.files import refuse_existing, write_bytes, write_json
 from emotions.pipeline import console
 from emotions.probe import Probe, write_probe
-from emotions.runtime import Run, available_cores, onnx_session
+from emotions.runtime import Probabilities, Run, available_cores, onnx_session
+from emotions.windows import FloatArray, IntArray
 from export.deployable import Deployable
-from export.description import describe_encoder, describe_model
 from export.model_card import model_card
-from export.onnx_graph import BATCH, OPSET, to_onnx
+from export.onnx_files import model_bytes, write_onnx
+from export.onnx_graph import BATCH, OPSET, SAMPLES, to_onnx
 from export.proof import Proof, prove
 from export.report import REPORT, report
 from export.signals import padded, synthetic_voices
-from export.sources import Source, load_source, proof_signals
-from training.config import ModelSpec
+from export.sources import Source, load_source, proof_signals, whole_signals
 
 MODEL = "model.onnx"
 CARD = "README.md"
@@ -73,9 +72,22 @@ def export_run(
         DataError: there are no recordings to prove the export on.
         ExportError: the model cannot be exported, or the graph does not answer as the model does.
     """
+    return export_source(lambda: load_source(source), output, name, data=data, seed=seed, bundles=bundles)
+
+
+def export_source(
+    load: Callable[[], Source],
+    output: Path | None = None,
+    name: str | None = None,
+    *,
+    data: Path | None = None,
+    seed: int = 0,
+    bundles: Path = Path("bundles"),
+) -> Path:
+    """Export what ``load`` gives; all else is as for ``export_run``."""
     if output is not None:
         refuse_existing(output)
-    loaded = load_source(source)
+    loaded = load()
     name = _checked_name(name or loaded.name)
     output = output or bundles / _folder_name(name)
     refuse_existing(output)
@@ -84,21 +96,22 @@ def export_run(
     return output
 
 
-def _write(loaded: Source, output: Path, name: str, data: Path | None, seed: int, stage: Callable[[str], None]) -> None:
-    spec = loaded.trained.spec
-    model = Deployable(loaded.trained.model, list(spec.targets))
-    signals = proof_signals(loaded, data, seed)
+def _write(source: Source, output: Path, name: str, data: Path | None, seed: int, stage: Callable[[str], None]) -> None:
+    model = Deployable(source.classifier, list(source.targets))
+    signals = proof_signals(source, data, seed)
     stage("converting to ONNX")
-    graph = to_onnx(model, spec.window_samples)
+    graph = to_onnx(model, source.window.samples, source.window.dynamic)
     with write_bundle(output) as folder:
-        write_bytes(folder / MODEL, graph.SerializeToString(deterministic=True))
-        run = _runner(folder / MODEL, spec)
+        write_onnx(folder / MODEL, graph)
+        run = _runner(folder / MODEL, source)
         stage(f"proving on {len(signals)} windows")
-        proof = prove(model, run, signals, seed)
+        whole = whole_signals(source, seed) if source.plan.whole else None
+        expected = source.original or model
+        proof = prove(expected, run, signals, seed, tolerance=source.plan.tolerance, whole=whole)
         write_json(folder / REPORT, report(proof, signals, seed))
-        write_probe(folder, _probe(run, spec), contract(spec.targets, _window(spec)))
+        write_probe(folder, _probe(run, source), contract(source.targets, source.window))
         # The card quotes the manifest, and the manifest hashes the card.
-        draft = _manifest(folder, loaded, name, proof)
+        draft = _manifest(folder, source, name, proof)
         write_bytes(folder / CARD, model_card(draft, proof, signals).encode())
         write_manifest(folder, draft.model_copy(update={"files": hash_files(folder)}))
 
@@ -123,29 +136,28 @@ def _folder_name(name: str) -> str:
     return name
 
 
-def _runner(path: Path, spec: ModelSpec) -> Run:
-    session, targets = onnx_session(path, threads=available_cores()), list(spec.targets)
-    return lambda waveform, length: dict(
-        zip(targets, session.run(targets, {WAVEFORM: waveform, LENGTH: length}), strict=True)
-    )
+def _runner(path: Path, source: Source) -> Run:
+    session, targets = onnx_session(path, threads=available_cores()), list(source.targets)
+
+    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
+        heard = waveform[:, : length.max()] if source.window.dynamic else waveform
+        return dict(zip(targets, session.run(targets, {WAVEFORM: heard, LENGTH: length}), strict=True))
+
+    return run
 
 
-def _probe(run: Run, spec: ModelSpec) -> Probe:
-    voices = synthetic_voices(_PROBES, spec.window_samples, _PROBE_SEED)
-    waveform, length = padded(voices, spec.window_samples)
+def _probe(run: Run, source: Source) -> Probe:
+    voices = synthetic_voices(source.plan.probes, source.plan.window, _PROBE_SEED)
+    waveform, length = padded(voices, source.plan.window)
     return Probe(waveform, length, run(waveform, length))
 
 
-def _window(spec: ModelSpec) -> Window:
-    return Window(samples=spec.window_samples, hop_samples=spec.window_samples)
-
-
 def _manifest(folder: Path, source: Source, name: str, proof: Proof) -> Manifest:
-    spec, files = source.trained.spec, hash_files(folder)
-    samples = spec.window_samples
+    files = hash_files(folder)
+    samples = SAMPLES if source.window.dynamic else source.window.samples
     fp32 = Variant(
         file=MODEL,
-        bytes=(folder / MODEL).stat().st_size,
+        bytes=model_bytes(folder / MODEL),
         sha256=files[MODEL],
         device="any",
         max_abs_diff=proof.max_abs_diff,
@@ -155,20 +167,21 @@ def _manifest(folder: Path, source: Source, name: str, proof: Proof) -> Manifest
         name=name,
         created=datetime.now(UTC).replace(microsecond=0),
         toolkit_version=emotions.__version__,
-        targets=spec.targets,
-        window=_window(spec),
+        targets=source.targets,
+        window=source.window,
         inputs=[
             Tensor(name=WAVEFORM, dtype="float32", shape=(BATCH, samples)),
             Tensor(name=LENGTH, dtype="int64", shape=(BATCH,)),
         ],
         outputs=[
-            Tensor(name=target, dtype="float32", shape=(BATCH, len(labels))) for target, labels in spec.targets.items()
+            Tensor(name=target, dtype="float32", shape=(BATCH, len(labels)))
+            for target, labels in source.targets.items()
         ],
-        model=describe_model(spec),
-        encoder=describe_encoder(spec),
+        model=source.description,
         metrics=source.metrics,
         dataset=source.dataset,
+        encoder=source.encoder,
         variants={"fp32": fp32},
         files=files,
-        extra={"opset": OPSET, "optimiser_steps": source.trained.steps},
+        extra={"opset": OPSET, **source.extra},
     )

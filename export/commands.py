@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,8 +12,10 @@ from emotions.pipeline import Context, Step
 from export.config import ExportStep
 
 BUNDLES = "bundles"
-_NO_TRIALS = "export source 'best_trial' needs a tune step, which this release does not run"
 """Folder that bundles go to unless another is named."""
+HUGGINGFACE = "hf:"
+"""Prefix of a step's source that is a classifier of Hugging Face: a folder, or a name on the hub."""
+_NO_TRIALS = "export source 'best_trial' needs a tune step, which this release does not run"
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +26,12 @@ def register(app: typer.Typer) -> None:
 def export(
     run: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder of a training.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(metavar="FILE", help="Checkpoint (.ckpt).")] = None,
+    hf: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FOLDER", help="Audio classifier of Hugging Face: a folder, or a name on the hub."
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="Folder of the bundle to write; by default bundles/<name>.")
     ] = None,
@@ -32,33 +40,52 @@ def export(
         Path | None,
         typer.Option(metavar="D", help="Recordings to prove the export on; by default the run's validation and test."),
     ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="T", help="With --hf: what its labels are of; by default emotion.")
+    ] = None,
 ) -> None:
     """Export a trained model as a bundle, once it is proven to answer as the model does."""
-    from export.bundler import export_run
+    sources = [*(str(path) for path in (run, checkpoint) if path), *([HUGGINGFACE + hf] if hf is not None else [])]
+    if len(sources) != 1:
+        raise ConfigError("say what to export: either --run DIR, --checkpoint FILE or --hf NAME_OR_FOLDER")
+    _report(_exported(sources[0], target, output, name, data=data, bundles=Path(BUNDLES)))
 
-    source = run or checkpoint
-    if source is None or (run and checkpoint):
-        raise ConfigError("say what to export: either --run DIR or --checkpoint FILE")
-    _report(export_run(source, output, name, data=data, bundles=Path(BUNDLES)))
+
+def _exported(source: str, target: str | None, output: Path | None, name: str | None, **options: Any) -> Path:
+    """The bundle of a path, or of a classifier of Hugging Face where the source begins with ``hf:``."""
+    from export.bundler import export_run, export_source
+
+    if not source.startswith(HUGGINGFACE):
+        if target is not None:
+            raise ConfigError("a target is named for classifiers of Hugging Face only: other models know theirs")
+        return export_run(Path(source), output, name, **options)
+    from export.huggingface.source import load_huggingface
+
+    chosen = source.removeprefix(HUGGINGFACE)
+    return export_source(lambda: load_huggingface(chosen, target), output, name, **options)
 
 
 def _export(step: ExportStep, context: Context) -> None:
-    from export.bundler import export_run
-
     output = None if step.output is None else context.root.joinpath(*step.output)
     bundles = context.root / BUNDLES
-    context.last_bundle = export_run(_source(step, context), output, step.name, seed=context.seed, bundles=bundles)
+    context.last_bundle = _exported(
+        _source(step, context), step.target, output, step.name, seed=context.seed, bundles=bundles
+    )
     _report(context.last_bundle)
 
 
-def _source(step: ExportStep, context: Context) -> Path:
+def _source(step: ExportStep, context: Context) -> str:
+    if step.source.startswith(HUGGINGFACE):
+        name = step.source.removeprefix(HUGGINGFACE)
+        folder = context.root / name
+        return HUGGINGFACE + (str(folder) if folder.is_dir() else name)
     if step.source != "last_run":
-        return context.root / step.source
+        return str(context.root / step.source)
     if context.last_run is None:
         raise ConfigError(
             "export source 'last_run': no train step ran before; put one there, or name a run folder or a checkpoint"
         )
-    return context.last_run
+    return str(context.last_run)
 
 
 def _report(bundle: Path) -> None:

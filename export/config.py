@@ -25,14 +25,17 @@ class ExportStep(StepConfig):
     type: Literal["export"] = "export"
     source: Text = Field(
         default="last_run",
-        description="last_run (of the train step before), best_trial (of the tune step before), or the path of a run "
-        "folder or a checkpoint.",
+        description="last_run (of the train step before), best_trial (of the tune step before), the path of a run "
+        "folder or a checkpoint, or hf: and an audio classifier of Hugging Face (a folder, or a name on the hub).",
     )
     output: Parts | None = Field(
         default=None, description="The bundle's folder; a list of folder names is joined. By default bundles/<name>."
     )
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         default=None, description="Name of the bundle; by default the run's, else the model and its first target."
+    )
+    target: Text | None = Field(
+        default=None, description="For an hf: source: what its labels are of; by default emotion."
     )
     formats: Annotated[list[Format], Field(min_length=1, max_length=1)] = Field(
         default=["onnx"], description="Forms of the model."

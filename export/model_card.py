@@ -65,6 +65,10 @@ def _input(manifest: Manifest) -> Iterator[str]:
 
 
 def _encoder(encoder: Mapping[str, Any]) -> Iterator[str]:
+    if "frozen" not in encoder:
+        kind, licence = (text(str(encoder.get(key) or "unknown")) for key in ("family", "license"))
+        yield f"Converted from {text(str(encoder.get('name', 'a local checkpoint')))} ({kind}); licence: {licence}."
+        return
     kept = "as it was" if encoder["frozen"] else "fine-tuned"
     yield (
         f"Features come from {text(encoder['name'])} ({text(encoder['config']['model_type'])}), {kept}. "

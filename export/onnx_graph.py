@@ -13,13 +13,17 @@ import torch
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 import emotions
+from emotions.audio import MIN_SAMPLES
 from emotions.bundle import LENGTH, WAVEFORM
 from emotions.errors import ExportError
 from export.deployable import Deployable
+from export.onnx_files import MAX_BYTES, weight_bytes
 
 OPSET = 20
 BATCH = "batch"
 """Name of the free axis of every input and output."""
+SAMPLES = "samples"
+"""Name of the second free axis of the waveform, where a window is dynamic."""
 
 # Operators of opset 20 that ONNX Runtime 1.31 runs on a GPU, by its docs/OperatorKernels.md. Any other would take the
 # data from the GPU and back. Random ones are left out: answers must not change from call to call.
@@ -35,23 +39,26 @@ _GPU_WORDS = """
     SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Where Xor
 """
 _GPU_OPERATORS = frozenset(_GPU_WORDS.split())
+_EXAMPLE = 16_000
 _COMPLEX = frozenset({TensorProto.COMPLEX64, TensorProto.COMPLEX128})
 _NOISY_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
-def to_onnx(model: Deployable, window: int) -> ModelProto:
-    """Export a model for windows of ``window`` samples, any number in a batch.
+def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto:
+    """Export a model for windows of ``window`` samples, or where ``dynamic`` for 400 up to that many.
 
     Returns:
-        A graph with the inputs ``waveform`` float32 [batch, window] and ``length`` int64 [batch], and one output
-        float32 [batch, classes] a target, named after it.
+        A graph with the inputs ``waveform`` float32 [batch, window], or [batch, samples], and ``length`` int64 [batch],
+        and one output float32 [batch, classes] a target, named after it.
 
     Raises:
         ExportError: the model cannot be exported, or needs an operator that ONNX Runtime does not run on a GPU.
     """
-    # Two rows: torch takes an axis of one for a constant.
-    example = (torch.zeros(2, window), torch.full((2,), window, dtype=torch.int64))
+    # Two rows: torch takes an axis of one for a constant. A dynamic window is tried on a part of itself, to save time.
+    samples = min(window, _EXAMPLE) if dynamic else window
+    example = (torch.zeros(2, samples), torch.full((2,), samples, dtype=torch.int64))
     axis = {0: torch.export.Dim(BATCH)}
+    free = {1: torch.export.Dim(SAMPLES, min=MIN_SAMPLES, max=window)} if dynamic else {}
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -61,7 +68,7 @@ def to_onnx(model: Deployable, window: int) -> ModelProto:
                 verbose=False,
                 opset_version=OPSET,
                 input_names=[WAVEFORM, LENGTH],
-                dynamic_shapes=(axis, axis),
+                dynamic_shapes=(axis | free, axis),
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise ExportError(f"the model cannot be exported to ONNX ({_reason(error)})") from error
@@ -142,7 +149,8 @@ def check_graph(model: ModelProto, targets: Sequence[str]) -> None:
         ExportError: it is not or does not; the node at fault is named.
     """
     try:
-        onnx.checker.check_model(model, full_check=True)
+        if weight_bytes(model) <= MAX_BYTES:  # else only a file of it can be checked
+            onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the exported graph is not valid ONNX ({str(error).splitlines()[0]})") from error
     graph = model.graph

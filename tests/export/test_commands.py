@@ -50,10 +50,10 @@ def test_the_command_exports_a_checkpoint(
     assert (tmp_path / "bundles" / "spectrogramcnnclassifier-эмоция" / "manifest.json").is_file()
 
 
-@pytest.mark.parametrize("sources", [[], ["--run", "a", "--checkpoint", "b"]])
+@pytest.mark.parametrize("sources", [[], ["--run", "a", "--checkpoint", "b"], ["--run", "a", "--hf", "b"]])
 def test_exactly_one_source_is_wanted(sources: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["export", *sources, "--output", "x"]) == 2
-    assert capsys.readouterr().err == "error: say what to export: either --run DIR or --checkpoint FILE\n"
+    assert capsys.readouterr().err == "error: say what to export: either --run DIR, --checkpoint FILE or --hf NAME_OR_FOLDER\n"
 
 
 def test_an_output_that_is_there_is_one_line(
@@ -114,6 +114,7 @@ def test_a_step_says_what_it_means_by_default() -> None:
         "source": "last_run",
         "output": None,
         "name": None,
+        "target": None,
         "formats": ["onnx"],
         "variants": [],
     }
