@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from emotions.errors import ConfigError
+from emotions.faults import unknown
 from emotions.pipeline import Context, Step
-from export.config import ExportStep
+from export.config import ExportStep, Format, VariantName
+
+if TYPE_CHECKING:
+    from export.forms import Wanted
 
 BUNDLES = "bundles"
 """Folder that bundles go to unless another is named."""
@@ -43,12 +48,42 @@ def export(
     target: Annotated[
         str | None, typer.Option(metavar="T", help="With --hf: what its labels are of; by default emotion.")
     ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="F", help="onnx (always there), torchscript, pt2; may be repeated."),
+    ] = None,
+    variants: Annotated[
+        list[str] | None, typer.Option("--variant", metavar="V", help="fp16 (GPU), int8 (CPU); may be repeated.")
+    ] = None,
+    embedding: Annotated[bool, typer.Option("--embedding", help="Answer what the last layers hear, too.")] = False,
+    allow_loss: Annotated[bool, typer.Option("--allow-loss", help="Keep variants that lose too much.")] = False,
 ) -> None:
     """Export a trained model as a bundle, once it is proven to answer as the model does."""
     sources = [*(str(path) for path in (run, checkpoint) if path), *([HUGGINGFACE + hf] if hf is not None else [])]
     if len(sources) != 1:
         raise ConfigError("say what to export: either --run DIR, --checkpoint FILE or --hf NAME_OR_FOLDER")
-    _report(_exported(sources[0], target, output, name, data=data, bundles=Path(BUNDLES)))
+    wanted = wanted_forms(formats or ["onnx"], variants or [], allow_loss=allow_loss, embedding=embedding)
+    options = {"data": data, "bundles": Path(BUNDLES), "wanted": wanted}
+    _report(_exported(sources[0], target, output, name, **options))
+
+
+def wanted_forms(formats: Sequence[str], variants: Sequence[str], *, allow_loss: bool, embedding: bool) -> Wanted:
+    """What a command asks for.
+
+    Raises:
+        ConfigError: there is no such format or variant.
+    """
+    from export.forms import Wanted
+
+    for option, names, known in (
+        ("--format", formats, get_args(Format)),
+        ("--variant", variants, get_args(VariantName)),
+    ):
+        for name in names:
+            if name not in known:
+                raise ConfigError(f"{option}: {name!r} is none; {unknown(name, known)}")
+    forms = (tuple(dict.fromkeys(names)) for names in (formats, variants))
+    return Wanted(*forms, allow_loss=allow_loss, embedding=embedding)
 
 
 def _exported(source: str, target: str | None, output: Path | None, name: str | None, **options: Any) -> Path:
@@ -68,9 +103,9 @@ def _exported(source: str, target: str | None, output: Path | None, name: str | 
 def _export(step: ExportStep, context: Context) -> None:
     output = None if step.output is None else context.root.joinpath(*step.output)
     bundles = context.root / BUNDLES
-    context.last_bundle = _exported(
-        _source(step, context), step.target, output, step.name, seed=context.seed, bundles=bundles
-    )
+    wanted = wanted_forms(step.formats, step.variants, allow_loss=step.allow_loss, embedding=step.embedding)
+    options = {"seed": context.seed, "bundles": bundles, "wanted": wanted}
+    context.last_bundle = _exported(_source(step, context), step.target, output, step.name, **options)
     _report(context.last_bundle)
 
 

@@ -14,7 +14,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 import emotions
 from emotions.audio import MIN_SAMPLES
-from emotions.bundle import LENGTH, WAVEFORM
+from emotions.bundle import EMBEDDING, LENGTH, WAVEFORM
 from emotions.errors import ExportError
 from export.deployable import Deployable
 from export.onnx_files import MAX_BYTES, weight_bytes
@@ -39,7 +39,8 @@ _GPU_WORDS = """
     SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Where Xor
 """
 _GPU_OPERATORS = frozenset(_GPU_WORDS.split())
-_EXAMPLE = 16_000
+EXAMPLE = 16_000
+"""Samples of the window that a dynamic model is traced on."""
 _COMPLEX = frozenset({TensorProto.COMPLEX64, TensorProto.COMPLEX128})
 _NOISY_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
@@ -49,13 +50,14 @@ def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto
 
     Returns:
         A graph with the inputs ``waveform`` float32 [batch, window], or [batch, samples], and ``length`` int64 [batch],
-        and one output float32 [batch, classes] a target, named after it.
+        and one output float32 [batch, classes] a target, named after it; then ``embedding`` [batch, dims] where the
+        model answers it.
 
     Raises:
         ExportError: the model cannot be exported, or needs an operator that ONNX Runtime does not run on a GPU.
     """
     # Two rows: torch takes an axis of one for a constant. A dynamic window is tried on a part of itself, to save time.
-    samples = min(window, _EXAMPLE) if dynamic else window
+    samples = min(window, EXAMPLE) if dynamic else window
     example = (torch.zeros(2, samples), torch.full((2,), samples, dtype=torch.int64))
     axis = {0: torch.export.Dim(BATCH)}
     free = {1: torch.export.Dim(SAMPLES, min=MIN_SAMPLES, max=window)} if dynamic else {}
@@ -71,13 +73,14 @@ def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto
                 dynamic_shapes=(axis | free, axis),
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-        raise ExportError(f"the model cannot be exported to ONNX ({_reason(error)})") from error
+        raise ExportError(f"the model cannot be exported to ONNX ({reason(error)})") from error
     if program is None:
         raise ExportError("the model cannot be exported to ONNX (the exporter gave nothing)")
     proto = program.model_proto
-    _name_outputs(proto.graph, model.targets)
+    outputs = [*model.targets, *([EMBEDDING] if model.dims else [])]
+    _name_outputs(proto.graph, outputs)
     anonymise(proto)
-    check_graph(proto, model.targets)
+    check_graph(proto, outputs)
     return proto
 
 
@@ -97,7 +100,7 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The first line of the innermost error: the outer ones are a page of advice on the exporter."""
     while error.__cause__ is not None:
         error = error.__cause__
@@ -144,6 +147,10 @@ def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
 
 def check_graph(model: ModelProto, targets: Sequence[str]) -> None:
     """Make sure that a graph is valid, has the bundle's inputs and outputs, and runs on a GPU as a whole.
+
+    Args:
+        model: the graph.
+        targets: names of its outputs, in order.
 
     Raises:
         ExportError: it is not or does not; the node at fault is named.
