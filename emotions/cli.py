@@ -147,15 +147,17 @@ def info(bundle: BundlePath) -> None:
 
 
 def verify(bundle: BundlePath) -> None:
-    """Check a bundle's files, load its model and replay its probe."""
+    """Check a bundle's files, load its model in every ONNX variant and replay its probe on each."""
     from emotions.bundle import read_bundle
     from emotions.describe import plain
     from emotions.runtime import open_session
 
     opened = read_bundle(bundle)
-    session = open_session(opened)
-    files = len(opened.manifest.files)
-    typer.echo(f"{plain(opened.id)}: OK ({files} files, {session.variant} on {session.device} answers its probe)")
+    variants = [name for name, variant in opened.manifest.variants.items() if variant.file.endswith(".onnx")]
+    sessions = [open_session(opened, variant=name) for name in variants]
+    answers = ", ".join(f"{plain(session.variant)} on {session.device}" for session in sessions)
+    verb = "answers its probe" if len(sessions) == 1 else "answer its probe"
+    typer.echo(f"{plain(opened.id)}: OK ({len(opened.manifest.files)} files, {answers} {verb})")
 
 
 if __name__ == "__main__":

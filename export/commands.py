@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command()(export)
 
 
-def export(
+def export(  # noqa: PLR0913, PLR0917 - options of a command line
     run: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder of a training.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(metavar="FILE", help="Checkpoint (.ckpt).")] = None,
     hf: Annotated[
@@ -63,7 +63,7 @@ def export(
     if len(sources) != 1:
         raise ConfigError("say what to export: either --run DIR, --checkpoint FILE or --hf NAME_OR_FOLDER")
     wanted = wanted_forms(formats or ["onnx"], variants or [], allow_loss=allow_loss, embedding=embedding)
-    options = {"data": data, "bundles": Path(BUNDLES), "wanted": wanted}
+    options: dict[str, Any] = {"data": data, "bundles": Path(BUNDLES), "wanted": wanted}
     _report(_exported(sources[0], target, output, name, **options))
 
 
@@ -82,8 +82,7 @@ def wanted_forms(formats: Sequence[str], variants: Sequence[str], *, allow_loss:
         for name in names:
             if name not in known:
                 raise ConfigError(f"{option}: {name!r} is none; {unknown(name, known)}")
-    forms = (tuple(dict.fromkeys(names)) for names in (formats, variants))
-    return Wanted(*forms, allow_loss=allow_loss, embedding=embedding)
+    return Wanted(tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(variants)), allow_loss, embedding)
 
 
 def _exported(source: str, target: str | None, output: Path | None, name: str | None, **options: Any) -> Path:
@@ -104,7 +103,7 @@ def _export(step: ExportStep, context: Context) -> None:
     output = None if step.output is None else context.root.joinpath(*step.output)
     bundles = context.root / BUNDLES
     wanted = wanted_forms(step.formats, step.variants, allow_loss=step.allow_loss, embedding=step.embedding)
-    options = {"seed": context.seed, "bundles": bundles, "wanted": wanted}
+    options: dict[str, Any] = {"seed": context.seed, "bundles": bundles, "wanted": wanted}
     context.last_bundle = _exported(_source(step, context), step.target, output, step.name, **options)
     _report(context.last_bundle)
 

@@ -16,13 +16,13 @@ from emotions.runtime import Probabilities, Run, available_cores, onnx_session
 from emotions.windows import FloatArray, IntArray
 from export.deployable import Deployable
 from export.gate import Verdict, judge
+from export.gate_clips import gate_clips
 from export.half import to_half
 from export.onnx_files import model_bytes, write_onnx
 from export.programs import open_pt2, open_torchscript, write_pt2, write_torchscript
-from export.proof import Proof, prove
+from export.proof import MAX_BATCH_DIFFERENCE, Proof, prove
 from export.quantise import to_int8
 from export.signals import Signals
-from export.gate_clips import gate_clips
 from export.sources import Source
 
 FP32 = "fp32"
@@ -133,10 +133,13 @@ def make_forms(bench: Bench, fp32: Form, run: Run, wanted: Wanted, data: Path | 
     Raises:
         ExportError: a form cannot be made, or does not answer as the model does.
     """
-    kept, refused = {FP32: fp32}, {}
+    kept: dict[str, Form] = {FP32: fp32}
+    refused: dict[str, Verdict] = {}
     kept.update((name, _program(bench, name)) for name in wanted.formats if name in _PROGRAMS)
-    clips = gate_clips(bench.source, data, bench.seed) if wanted.variants else None
-    for name in wanted.variants if clips else ():
+    if not wanted.variants:
+        return Forms(kept)
+    clips = gate_clips(bench.source, data, bench.seed)
+    for name in wanted.variants:
         form = _variant(bench, name)
         verdict = judge(run, onnx_runner(bench.folder / form.file, bench.source), clips, bench.source.targets)
         if verdict.faults and not wanted.allow_loss:
@@ -158,7 +161,7 @@ def _program(bench: Bench, name: str) -> Form:
 def _variant(bench: Bench, name: str) -> Form:
     file = f"model.{name}.onnx"
     recordings = slice(len(bench.signals) - bench.signals.special)
-    heard = {WAVEFORM: bench.signals.waveform[recordings], LENGTH: bench.signals.length[recordings]}
+    heard: dict[str, Any] = {WAVEFORM: bench.signals.waveform[recordings], LENGTH: bench.signals.length[recordings]}
     fixed = {constant for constant, _ in bench.model.named_buffers()}
     dynamic = bench.source.window.dynamic
     smaller = to_half(bench.graph, fixed) if name == "fp16" else to_int8(bench.graph, heard, fixed, dynamic)
@@ -167,11 +170,10 @@ def _variant(bench: Bench, name: str) -> Form:
     return Form(file, _DEVICES[name], _proven(bench, run, _ANY, VARIANT_BATCH_DIFFERENCE))
 
 
-def _proven(bench: Bench, run: Run, tolerance: float, batch_tolerance: float | None = None) -> Proof:
+def _proven(bench: Bench, run: Run, tolerance: float, batch_tolerance: float = MAX_BATCH_DIFFERENCE) -> Proof:
     """The proof of a form; what it differs by on the probe counts too, as every start replays it."""
     expected = bench.source.original or bench.model
-    limits = {} if batch_tolerance is None else {"batch_tolerance": batch_tolerance}
-    proof = prove(expected, run, bench.signals, bench.seed, tolerance=tolerance, **limits)
+    proof = prove(expected, run, bench.signals, bench.seed, tolerance=tolerance, batch_tolerance=batch_tolerance)
     answers = run(bench.probe.waveform, bench.probe.length)
     off = max(float(np.abs(answers[name] - known).max()) for name, known in bench.probe.probabilities.items())
     return replace(proof, max_abs_diff=max(proof.max_abs_diff, off))

@@ -86,7 +86,7 @@ def judge(fp32: Run, variant: Run, clips: GateClips, targets: Mapping[str, list[
 
 
 def _labels(run: Run, clips: Sequence[Windows], targets: Mapping[str, list[str]]) -> dict[str, FloatArray]:
-    """target -> (clips,) index of the label that pooled probabilities name."""
+    """Index of the label that pooled probabilities name: target -> (clips,)."""
     answers = [run(clip.samples, clip.lengths) for clip in clips]
     return {target: np.array([pool(answer[target]).argmax() for answer in answers]) for target in targets}
 

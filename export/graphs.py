@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
+_FEW = 64
 MIN_INPUTS = 8
 """A layer that hears fewer values than this each time is no learnt layer worth making smaller."""
 
@@ -14,6 +17,23 @@ MIN_INPUTS = 8
 def inferred(model: ModelProto) -> ModelProto:
     """A copy whose every value has a type and, where that can be known, a shape."""
     return onnx.shape_inference.infer_shapes(model, check_type=True, data_prop=True)
+
+
+def skeleton(model: ModelProto) -> ModelProto:
+    """A copy without weights: each constant of more than a few values is an input instead."""
+    light = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    graph = light.graph
+    graph.name = model.graph.name
+    graph.node.extend(model.graph.node)
+    graph.input.extend(model.graph.input)
+    graph.output.extend(model.graph.output)
+    graph.value_info.extend(model.graph.value_info)
+    for tensor in model.graph.initializer:
+        if math.prod(tensor.dims) > _FEW:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        else:
+            graph.initializer.append(tensor)
+    return light
 
 
 def element_types(graph: GraphProto) -> dict[str, int]:
@@ -29,7 +49,16 @@ def constants(graph: GraphProto) -> dict[str, TensorProto]:
     return {tensor.name: tensor for tensor in graph.initializer}
 
 
-def attribute(node: NodeProto, name: str, default: object = None) -> object:
+def graphs_of(graph: GraphProto) -> Iterator[GraphProto]:
+    """The graph and those inside its nodes, such as the branches of a condition."""
+    yield graph
+    for node in graph.node:
+        for each in node.attribute:
+            if each.HasField("g"):
+                yield from graphs_of(each.g)
+
+
+def attribute(node: NodeProto, name: str, default: Any = None) -> Any:
     """An attribute's value, or what it is by default."""
     return next((onnx.helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
 
@@ -57,7 +86,7 @@ def learnt_layers(graph: GraphProto, fixed: Collection[str]) -> Iterator[NodePro
 def _is_linear(node: NodeProto, weight: TensorProto) -> bool:
     if node.op_type == "MatMul":
         return len(weight.dims) == 2 and int(weight.dims[0]) >= MIN_INPUTS
-    return node.op_type == "Gemm" and int(weight.dims[attribute(node, "transB", 0)]) >= MIN_INPUTS  # type: ignore[index]
+    return node.op_type == "Gemm" and int(weight.dims[attribute(node, "transB", 0)]) >= MIN_INPUTS
 
 
 def _is_convolution(node: NodeProto, weight: TensorProto) -> bool:

