@@ -13,14 +13,13 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import emotions
 from emotions.errors import EmotionsError
-from emotions.options import ConfigFile, Overrides, Root
+from emotions.options import BUNDLE_COMMANDS, BundlePath, ConfigFile, Overrides, Root
 from emotions.pipeline import COMMANDS, installed, load_pipeline, missing_extras, pipeline_schema
 
 _NO_TELEMETRY = {
@@ -35,8 +34,6 @@ _USERS_ERRORS = frozenset(
         *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EADDRINUSE, errno.ELOOP, errno.EFBIG),
     ]
 )
-
-BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -83,15 +80,15 @@ def build_app() -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
+    bundle = typer.Typer(help="Work on bundles.")
+    bundle.command()(verify)
+    bundle.callback()(_no_options)
+    app.add_typer(bundle, name=BUNDLE_COMMANDS)
     for entry in installed(COMMANDS).values():
         entry.load()(app)
     app.command()(validate)
     app.command(hidden=True)(schema)
     app.command()(info)
-    bundle = typer.Typer(help="Work on bundles.")
-    bundle.command()(verify)
-    bundle.callback()(_no_options)
-    app.add_typer(bundle, name="bundle")
     return app
 
 

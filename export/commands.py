@@ -10,6 +10,7 @@ import typer
 
 from emotions.errors import ConfigError
 from emotions.faults import unknown
+from emotions.options import BundlePath, bundle_commands
 from emotions.pipeline import Context, Step
 from export.config import ExportStep, Format, VariantName
 
@@ -26,6 +27,7 @@ _NO_TRIALS = "export source 'best_trial' needs a tune step, which this release d
 def register(app: typer.Typer) -> None:
     """Add ``export`` to the command line."""
     app.command()(export)
+    bundle_commands(app).command()(to_triton)
 
 
 def export(  # noqa: PLR0913, PLR0917 - options of a command line
@@ -83,6 +85,19 @@ def wanted_forms(formats: Sequence[str], variants: Sequence[str], *, allow_loss:
             if name not in known:
                 raise ConfigError(f"{option}: {name!r} is none; {unknown(name, known)}")
     return Wanted(tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(variants)), allow_loss, embedding)
+
+
+def to_triton(
+    bundle: BundlePath,
+    repository: Annotated[Path, typer.Argument(metavar="DIR", help="Triton's model repository.")],
+    variant: Annotated[str, typer.Option(metavar="V", help="Which ONNX variant.")] = "fp32",
+    name: Annotated[str | None, typer.Option(metavar="N", help="Name there; by default the bundle's.")] = None,
+) -> None:
+    """Write a bundle as a model of NVIDIA Triton's ONNX Runtime backend, with dynamic batching."""
+    from emotions.bundle import read_bundle
+    from export.triton import to_triton as write
+
+    typer.echo(write(read_bundle(bundle), repository, variant=variant, name=name))
 
 
 def _exported(source: str, target: str | None, output: Path | None, name: str | None, **options: Any) -> Path:
