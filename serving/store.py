@@ -40,6 +40,8 @@ def to_store(bundle: Bundle, tag: str | None = None) -> str:
                 shutil.copyfile(bundle.path / name, model.path_of(name))
             read_bundle(model.path)
     except BentoMLException as error:
+        if "already exists" not in str(error):
+            raise BundleError(f"--tag: {_line(error)}") from error
         raise OutputExists(f"{tag}: {_line(error)}; give another --tag, or bentoml models delete it") from error
     except ValueError as error:
         raise BundleError(f"--tag: {_line(error)}") from error

@@ -19,13 +19,10 @@ import emotions
 from emotions.bundle import read_bundle
 from emotions.errors import ExportError
 from emotions.probe import read_probe
-from export.bundler import export_run
 from export.deployable import Deployable
-from export.forms import Wanted
 from export.programs import write_pt2, write_torchscript
 from tests.export.conftest import SPEAKERS, TARGETS, WINDOW, Standin
 
-ALL = Wanted(formats=("onnx", "torchscript", "pt2"), variants=("fp16", "int8"), embedding=True, allow_loss=True)
 FILES = {
     "fp32": ("model.onnx", "any"),
     "torchscript": ("model.ts", "any"),
@@ -33,11 +30,6 @@ FILES = {
     "fp16": ("model.fp16.onnx", "cuda"),
     "int8": ("model.int8.onnx", "cpu"),
 }
-
-
-@pytest.fixture(scope="module")
-def full(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_run(trained_run, tmp_path_factory.mktemp("forms") / "full", wanted=ALL)
 
 
 def test_every_form_is_listed_measured_and_described(full: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,20 +10,20 @@ import pytest
 from emotions.bundle import read_bundle
 from emotions.cli import run
 
-
 # Said by a library that BentoML uses.
 pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)
-def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_store(tmp_path: Path) -> Iterator[Path]:
     from bentoml._internal.configuration.containers import BentoMLContainer
+    from bentoml._internal.models import ModelStore
 
     store = tmp_path / "store"
     store.mkdir()
-    BentoMLContainer.model_store_dir.set(str(store))
-    yield store  # type: ignore[misc]
-    BentoMLContainer.model_store_dir.reset()
+    BentoMLContainer.model_store.set(ModelStore(str(store)))
+    yield store
+    BentoMLContainer.model_store.reset()
 
 
 def test_a_bundle_goes_in_and_comes_out(tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,7 +54,7 @@ def test_what_the_store_does_not_hold_is_said(tmp_path: Path, capsys: pytest.Cap
 
 def test_a_tag_that_bentoml_does_not_take_is_said(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bundle", "to-bentoml", str(tiny_bundle), "--tag", "a b"]) == 2
-    assert "is not a valid BentoML tag" in capsys.readouterr().err
+    assert "Invalid Tag a b" in capsys.readouterr().err
 
 
 def test_a_stored_bundle_that_was_altered_is_refused(
