@@ -51,6 +51,8 @@ def _signature(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "input", _tensor(tensor)
     for tensor in manifest.outputs:
         yield "output", _tensor(tensor)
+    if manifest.embedding is not None:
+        yield "output", f"{_tensor(manifest.embedding)} (what the last layers hear)"
     for target, labels in manifest.targets.items():
         yield f"labels of {target}", ", ".join(labels)
     window = manifest.window

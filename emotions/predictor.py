@@ -139,7 +139,14 @@ def load(
     variant: str | None = None,
     threads: int | None = None,
 ) -> Predictor:
-    """Open a bundle, check its files, load the model that suits the device and replay the probe.
+    """Open a bundle, check its files, load its model and replay the probe.
+
+    Args:
+        bundle: the bundle's folder.
+        device: ``auto`` takes a usable GPU, else the CPU.
+        variant: a smaller form of the model, ``fp16`` or ``int8``, or ``auto`` for the one that suits the device where
+            the bundle has it; by default fp32.
+        threads: CPU threads of one run; by default the cores of this process.
 
     Raises:
         BundleError: the bundle is missing, altered or broken, or does not answer as it did at export.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +25,14 @@ Probabilities = dict[str, FloatArray]
 Run = Callable[[FloatArray, IntArray], Probabilities]
 """(batch, samples) float32 and (batch,) int64 -> probabilities."""
 
+AUTO = "auto"
+"""Asks for the variant that suits the device."""
+
 _PROBE_TOLERANCE = 1e-4
 # Of dynamic windows in one run, padding included: a base-size encoder takes about 20 MB for each second.
 _MOST_SAMPLES = {"cpu": 60 * 16_000, "cuda": 600 * 16_000}
 _PREFERRED: dict[str, tuple[str, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("int8", "fp32")}
+_NEWER = re.compile(r"\b(Opset|IR version):? (\d+)")
 _MADE_FOR = {"cuda": ("cuda", "any"), "cpu": ("cpu", "any")}
 # ONNX Runtime's exceptions have no common base but Exception.
 _ORT_ERRORS: tuple[type[Exception], ...] = (
@@ -68,13 +73,38 @@ def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
         return cores
 
 
-def choose_variant(bundle: Bundle, device: str) -> str:
-    """The bundle's variant that suits a device: the smaller ones first, where the export kept them."""
+def choose_variant(bundle: Bundle, device: str, asked: str | None = None) -> str:
+    """The variant of a bundle to load: ``fp32`` unless another is asked for.
+
+    Args:
+        bundle: an opened bundle.
+        device: ``cpu`` or ``cuda``.
+        asked: its name, or ``auto`` for the one that suits the device: the smaller ones first, where the export kept
+            them.
+
+    Raises:
+        BundleError: the bundle has no such variant, or it is not ONNX.
+        DeviceError: it does not run on the device.
+    """
     variants = bundle.manifest.variants
+    if asked != AUTO:
+        return _checked(bundle, device, asked or "fp32")
     for name in _PREFERRED[device]:
         if name in variants and variants[name].device in _MADE_FOR[device]:
             return name
     raise DeviceError(f"{bundle.path}: has no variant that runs on {device}")
+
+
+def _checked(bundle: Bundle, device: str, name: str) -> str:
+    found = bundle.manifest.variants.get(name)
+    runnable = [other for other, variant in bundle.manifest.variants.items() if variant.file.endswith(".onnx")]
+    if found is None or name not in runnable:
+        what = "has no variant" if found is None else "does not run, with ONNX Runtime, the variant"
+        raise BundleError(f"{bundle.path}: {what} {name!r}; name one of {', '.join([AUTO, *runnable])}")
+    # What is made for GPUs runs on a CPU, slowly; what is made for CPUs has operators that GPUs lack.
+    if device == "cuda" and found.device not in _MADE_FOR[device]:
+        raise DeviceError(f"{bundle.path}: the variant {name} is made for {found.device}, not for {device}")
+    return name
 
 
 def open_session(
@@ -90,7 +120,7 @@ def open_session(
     Args:
         bundle: an opened bundle.
         device: ``auto`` takes a usable GPU, else the CPU.
-        variant: one of the bundle's ONNX variants; by default the one that suits the device.
+        variant: one of the bundle's ONNX variants, or ``auto`` for the one that suits the device; by default fp32.
         threads: CPU threads of one run; by default the cores of this process.
         device_id: which GPU.
 
@@ -103,7 +133,7 @@ def open_session(
             return open_session(bundle, device="cuda", variant=variant, threads=threads, device_id=device_id)
         except DeviceError:
             device = "cpu"
-    name = variant or choose_variant(bundle, device)
+    name = choose_variant(bundle, device, variant)
     threads = threads or available_cores()
     session = _load(bundle.file(name), device, threads, device_id)
     run = _runner(session, list(bundle.manifest.targets))
@@ -133,10 +163,18 @@ def _load(path: Path, device: str, threads: int, device_id: int) -> ort.Inferenc
     try:
         session = ort.InferenceSession(str(path), options, providers=_providers(device, device_id))
     except _ORT_ERRORS as error:
-        raise BundleError(f"{path}: ONNX Runtime cannot load it ({str(error).splitlines()[0]})") from error
+        raise BundleError(f"{path}: ONNX Runtime cannot load it ({_reason(error)})") from error
     if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
         raise DeviceError("a GPU was asked for, but ONNX Runtime fell back to the CPU: is the extra 'serve-gpu' there?")
     return session
+
+
+def _reason(error: Exception) -> str:
+    """Why a model does not load, in a line: an opset or format from the future is the reader's to mend."""
+    newer = _NEWER.search(str(error))
+    if newer is None:
+        return str(error).splitlines()[0]
+    return f"{newer[1]} {newer[2]} is newer than ONNX Runtime {ort.__version__} reads; update onnxruntime"
 
 
 def _providers(device: str, device_id: int) -> list[str | tuple[str, dict[str, str]]]:

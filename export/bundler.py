@@ -11,11 +11,11 @@ from rich.progress import Progress
 
 import emotions
 from emotions.bundle import (
+    EMBEDDING,
     LENGTH,
     WAVEFORM,
     Manifest,
     Tensor,
-    Variant,
     contract,
     hash_files,
     write_bundle,
@@ -25,23 +25,23 @@ from emotions.errors import ConfigError
 from emotions.files import refuse_existing, write_bytes, write_json
 from emotions.pipeline import console
 from emotions.probe import Probe, write_probe
-from emotions.runtime import Probabilities, Run, available_cores, onnx_session
-from emotions.windows import FloatArray, IntArray
+from emotions.runtime import Run
 from export.deployable import Deployable
+from export.forms import MODEL, Bench, Form, Forms, Wanted, make_forms, onnx_runner
 from export.model_card import model_card
-from export.onnx_files import model_bytes, write_onnx
+from export.onnx_files import write_onnx
 from export.onnx_graph import BATCH, OPSET, SAMPLES, to_onnx
-from export.proof import Proof, prove
+from export.proof import prove
 from export.report import REPORT, report
 from export.signals import padded, synthetic_voices
 from export.sources import Source, load_source, proof_signals, whole_signals
 
-MODEL = "model.onnx"
 CARD = "README.md"
-_STAGES = 3
+_STAGES = 4
 _MAX_NAME = 200
 _PROBES = 6
 _PROBE_SEED = 0
+_ONNX = Wanted()
 
 
 def export_run(
@@ -52,6 +52,7 @@ def export_run(
     data: Path | None = None,
     seed: int = 0,
     bundles: Path = Path("bundles"),
+    wanted: Wanted = _ONNX,
 ) -> Path:
     """Export a trained model as a bundle, once its graph is proven to answer as the model does.
 
@@ -62,6 +63,7 @@ def export_run(
         data: recordings to prove the export on; by default the run's validation and test clips.
         seed: which clips prove it, and in which batches.
         bundles: where bundles go by default.
+        wanted: what the bundle is to hold besides its ONNX graph; what loses too much is left out and reported.
 
     Returns:
         The bundle's folder.
@@ -72,7 +74,9 @@ def export_run(
         DataError: there are no recordings to prove the export on.
         ExportError: the model cannot be exported, or the graph does not answer as the model does.
     """
-    return export_source(lambda: load_source(source), output, name, data=data, seed=seed, bundles=bundles)
+    return export_source(
+        lambda: load_source(source), output, name, data=data, seed=seed, bundles=bundles, wanted=wanted
+    )
 
 
 def export_source(
@@ -83,6 +87,7 @@ def export_source(
     data: Path | None = None,
     seed: int = 0,
     bundles: Path = Path("bundles"),
+    wanted: Wanted = _ONNX,
 ) -> Path:
     """Export what ``load`` gives; all else is as for ``export_run``."""
     if output is not None:
@@ -92,27 +97,33 @@ def export_source(
     output = output or bundles / _folder_name(name)
     refuse_existing(output)
     with _progress() as stage:
-        _write(loaded, output, name, data, seed, stage)
+        _write(loaded, output, name, data, seed, wanted, stage)
     return output
 
 
-def _write(source: Source, output: Path, name: str, data: Path | None, seed: int, stage: Callable[[str], None]) -> None:
-    model = Deployable(source.classifier, list(source.targets))
+def _write(
+    source: Source, output: Path, name: str, data: Path | None, seed: int, wanted: Wanted, stage: Callable[[str], None]
+) -> None:
+    model = Deployable(source.classifier, list(source.targets), embedding=wanted.embedding)
     signals = proof_signals(source, data, seed)
     stage("converting to ONNX")
     graph = to_onnx(model, source.window.samples, source.window.dynamic)
     with write_bundle(output) as folder:
         write_onnx(folder / MODEL, graph)
-        run = _runner(folder / MODEL, source)
+        run = onnx_runner(folder / MODEL, source)
         stage(f"proving on {len(signals)} windows")
         whole = whole_signals(source, seed) if source.plan.whole else None
         expected = source.original or model
         proof = prove(expected, run, signals, seed, tolerance=source.plan.tolerance, whole=whole)
-        write_json(folder / REPORT, report(proof, signals, seed))
-        write_probe(folder, _probe(run, source), contract(source.targets, source.window))
+        probe = _probe(run, source)
+        stage("making other forms")
+        bench = Bench(folder, source, model, graph, signals, probe, seed)
+        forms = make_forms(bench, Form(MODEL, "any", proof), run, wanted, data)
+        write_json(folder / REPORT, report(forms, signals, seed))
+        write_probe(folder, probe, contract(source.targets, source.window))
         # The card quotes the manifest, and the manifest hashes the card.
-        draft = _manifest(folder, source, name, proof)
-        write_bytes(folder / CARD, model_card(draft, proof, signals).encode())
+        draft = _manifest(folder, source, name, forms, model.dims)
+        write_bytes(folder / CARD, model_card(draft, forms, signals).encode())
         write_manifest(folder, draft.model_copy(update={"files": hash_files(folder)}))
 
 
@@ -136,33 +147,17 @@ def _folder_name(name: str) -> str:
     return name
 
 
-def _runner(path: Path, source: Source) -> Run:
-    session, targets = onnx_session(path, threads=available_cores()), list(source.targets)
-
-    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
-        heard = waveform[:, : length.max()] if source.window.dynamic else waveform
-        return dict(zip(targets, session.run(targets, {WAVEFORM: heard, LENGTH: length}), strict=True))
-
-    return run
-
-
 def _probe(run: Run, source: Source) -> Probe:
     voices = synthetic_voices(source.plan.probes, source.plan.window, _PROBE_SEED)
     waveform, length = padded(voices, source.plan.window)
     return Probe(waveform, length, run(waveform, length))
 
 
-def _manifest(folder: Path, source: Source, name: str, proof: Proof) -> Manifest:
+def _manifest(folder: Path, source: Source, name: str, forms: Forms, dims: int) -> Manifest:
     files = hash_files(folder)
     samples = SAMPLES if source.window.dynamic else source.window.samples
-    fp32 = Variant(
-        file=MODEL,
-        bytes=model_bytes(folder / MODEL),
-        sha256=files[MODEL],
-        device="any",
-        max_abs_diff=proof.max_abs_diff,
-        agreement=proof.agreement,
-    )
+    embedding = Tensor(name=EMBEDDING, dtype="float32", shape=(BATCH, dims))
+    known = {EMBEDDING: embedding.model_dump(mode="json")} if dims else {}
     return Manifest(
         name=name,
         created=datetime.now(UTC).replace(microsecond=0),
@@ -181,7 +176,7 @@ def _manifest(folder: Path, source: Source, name: str, proof: Proof) -> Manifest
         metrics=source.metrics,
         dataset=source.dataset,
         encoder=source.encoder,
-        variants={"fp32": fp32},
+        variants=forms.variants(folder, files),
         files=files,
-        extra={"opset": OPSET, **source.extra},
+        extra={"opset": OPSET, **known, **source.extra},
     )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from emotions.errors import ConfigError
+from emotions.faults import unknown
+from emotions.options import BundlePath, bundle_commands
 from emotions.pipeline import Context, Step
-from export.config import HUGGINGFACE, ExportStep
+from export.config import HUGGINGFACE, ExportStep, Format, VariantName
+
+if TYPE_CHECKING:
+    from export.forms import Wanted
 
 BUNDLES = "bundles"
 """Folder that bundles go to unless another is named."""
@@ -19,9 +25,10 @@ _NO_TRIALS = "export source 'best_trial' needs a tune step, which this release d
 def register(app: typer.Typer) -> None:
     """Add ``export`` to the command line."""
     app.command()(export)
+    bundle_commands(app).command()(to_triton)
 
 
-def export(
+def export(  # noqa: PLR0913, PLR0917 - options of a command line
     run: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder of a training.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(metavar="FILE", help="Checkpoint (.ckpt).")] = None,
     hf: Annotated[
@@ -41,12 +48,54 @@ def export(
     target: Annotated[
         str | None, typer.Option(metavar="T", help="With --hf: what its labels are of; by default emotion.")
     ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="F", help="onnx (always there), torchscript, pt2; may be repeated."),
+    ] = None,
+    variants: Annotated[
+        list[str] | None, typer.Option("--variant", metavar="V", help="fp16 (GPU), int8 (CPU); may be repeated.")
+    ] = None,
+    embedding: Annotated[bool, typer.Option("--embedding", help="Answer what the last layers hear, too.")] = False,
+    allow_loss: Annotated[bool, typer.Option("--allow-loss", help="Keep variants that lose too much.")] = False,
 ) -> None:
     """Export a trained model as a bundle, once it is proven to answer as the model does."""
     sources = [*(str(path) for path in (run, checkpoint) if path), *([HUGGINGFACE + hf] if hf is not None else [])]
     if len(sources) != 1:
         raise ConfigError("say what to export: either --run DIR, --checkpoint FILE or --hf NAME_OR_FOLDER")
-    _report(_exported(sources[0], target, output, name, data=data, bundles=Path(BUNDLES)))
+    wanted = wanted_forms(formats or ["onnx"], variants or [], allow_loss=allow_loss, embedding=embedding)
+    options: dict[str, Any] = {"data": data, "bundles": Path(BUNDLES), "wanted": wanted}
+    _report(_exported(sources[0], target, output, name, **options))
+
+
+def wanted_forms(formats: Sequence[str], variants: Sequence[str], *, allow_loss: bool, embedding: bool) -> Wanted:
+    """What a command asks for.
+
+    Raises:
+        ConfigError: there is no such format or variant.
+    """
+    from export.forms import Wanted
+
+    for option, names, known in (
+        ("--format", formats, get_args(Format)),
+        ("--variant", variants, get_args(VariantName)),
+    ):
+        for name in names:
+            if name not in known:
+                raise ConfigError(f"{option}: {name!r} is none; {unknown(name, known)}")
+    return Wanted(tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(variants)), allow_loss, embedding)
+
+
+def to_triton(
+    bundle: BundlePath,
+    repository: Annotated[Path, typer.Argument(metavar="DIR", help="Triton's model repository.")],
+    variant: Annotated[str, typer.Option(metavar="V", help="Which ONNX variant.")] = "fp32",
+    name: Annotated[str | None, typer.Option(metavar="N", help="Name there; by default the bundle's.")] = None,
+) -> None:
+    """Write a bundle as a model of NVIDIA Triton's ONNX Runtime backend, with dynamic batching."""
+    from emotions.bundle import read_bundle
+    from export.triton import to_triton as write
+
+    typer.echo(write(read_bundle(bundle), repository, variant=variant, name=name))
 
 
 def _exported(source: str, target: str | None, output: Path | None, name: str | None, **options: Any) -> Path:
@@ -66,9 +115,9 @@ def _exported(source: str, target: str | None, output: Path | None, name: str | 
 def _export(step: ExportStep, context: Context) -> None:
     output = None if step.output is None else context.root.joinpath(*step.output)
     bundles = context.root / BUNDLES
-    context.last_bundle = _exported(
-        _source(step, context), step.target, output, step.name, seed=context.seed, bundles=bundles
-    )
+    wanted = wanted_forms(step.formats, step.variants, allow_loss=step.allow_loss, embedding=step.embedding)
+    options: dict[str, Any] = {"seed": context.seed, "bundles": bundles, "wanted": wanted}
+    context.last_bundle = _exported(_source(step, context), step.target, output, step.name, **options)
     _report(context.last_bundle)
 
 

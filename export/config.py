@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from emotions.schema import StepConfig
 
 Text = Annotated[str, Field(min_length=1)]
-Format = Literal["onnx"]
+Format = Literal["onnx", "torchscript", "pt2"]
+VariantName = Literal["fp16", "int8"]
+
+
+def _each_once(names: list[Any]) -> list[Any]:
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"names {', '.join(sorted(twice))} twice")
+    return names
+
 
 HUGGINGFACE = "hf:"
 """Prefix of a source that is a classifier of Hugging Face: a folder, or a name on the hub."""
@@ -40,11 +49,19 @@ class ExportStep(StepConfig):
     target: Text | None = Field(
         default=None, description="For an hf: source: what its labels are of; by default emotion."
     )
-    formats: Annotated[list[Format], Field(min_length=1, max_length=1)] = Field(
-        default=["onnx"], description="Forms of the model."
+    formats: Annotated[list[Format], Field(min_length=1), AfterValidator(_each_once)] = Field(
+        default=["onnx"],
+        description="Forms of the model: onnx, which is always there, torchscript (model.ts), pt2 (model.pt2, of "
+        "torch.export).",
     )
-    variants: Annotated[list[Text], Field(max_length=0)] = Field(
-        default=[], description="Smaller forms of the model; this release makes none."
+    variants: Annotated[list[VariantName], AfterValidator(_each_once)] = Field(
+        default=[],
+        description="Smaller forms of the ONNX model, kept where they lose next to nothing on validation clips: fp16 "
+        "for GPUs, int8 for CPUs.",
+    )
+    allow_loss: bool = Field(default=False, description="Keep variants that lose more than they may.")
+    embedding: bool = Field(
+        default=False, description="Answer what the model's last layers hear, too: an output embedding [batch, dims]."
     )
 
     @model_validator(mode="after")

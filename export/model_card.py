@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from emotions.bundle import Manifest
+from emotions.bundle import EMBEDDING, Manifest
 from emotions.describe import plain, protocol_of, warnings
-from export.proof import Proof
+from export.forms import FP32, Form, Forms
 from export.report import facts
 from export.signals import Signals
 from export.sources import HUGGINGFACE
@@ -21,7 +21,7 @@ _LIMITS = """\
   work, school, credit, health or guilt. Law may forbid that where you are."""
 
 
-def model_card(manifest: Manifest, proof: Proof, signals: Signals) -> str:
+def model_card(manifest: Manifest, forms: Forms, signals: Signals) -> str:
     """The card of a bundle as Markdown, without a name of a recording or a speaker."""
     sections = {
         "Answers": _answers(manifest),
@@ -30,7 +30,7 @@ def model_card(manifest: Manifest, proof: Proof, signals: Signals) -> str:
         "Data": _data(manifest),
         "Measured": _measured(manifest),
         "Limits and intended use": [*_cautions(manifest), _LIMITS],
-        "Proof of the export": _proof(manifest, proof, signals),
+        "Proof of the export": _proof(manifest, forms, signals),
         "How to run it": _usage(manifest),
     }
     head = [
@@ -51,6 +51,8 @@ def text(value: str) -> str:
 
 def _answers(manifest: Manifest) -> Iterator[str]:
     rows = [[text(target), ", ".join(map(text, labels))] for target, labels in manifest.targets.items()]
+    if manifest.embedding is not None:
+        rows.append([EMBEDDING, f"what the last layers hear, {manifest.embedding.shape[1]} values"])
     yield table(["output", "labels, in the order of the probabilities"], rows)
 
 
@@ -68,6 +70,10 @@ def _input(manifest: Manifest) -> Iterator[str]:
 
 
 def _encoder(encoder: Mapping[str, Any]) -> Iterator[str]:
+    if "frozen" not in encoder:
+        kind, licence = (text(str(encoder.get(key) or "unknown")) for key in ("family", "license"))
+        yield f"Converted from {text(str(encoder.get('name', 'a local checkpoint')))} ({kind}); licence: {licence}."
+        return
     kept = "as it was" if encoder["frozen"] else "fine-tuned"
     yield (
         f"Features come from {text(encoder['name'])} ({text(encoder['config']['model_type'])}), {kept}. "
@@ -148,14 +154,26 @@ def _cautions(manifest: Manifest) -> Iterator[str]:
         )
 
 
-def _proof(manifest: Manifest, proof: Proof, signals: Signals) -> Iterator[str]:
-    about = facts(signals)
+def _proof(manifest: Manifest, forms: Forms, signals: Signals) -> Iterator[str]:
+    about, proof = facts(signals), forms.kept[FP32].proof
     model = "the transformers library" if _foreign(manifest) else "the torch model"
     yield (
         f"The graph answered {about['windows']} windows ({about['source']}) and {about['special']} special signals "
         f"as {model} did, alone and in batches: probabilities differ by at most {proof.max_abs_diff:.1e}, "
         f"labels agree for {proof.agreement:.1%}. `report.json` has all figures."
     )
+    if len(forms.kept) > 1:
+        head = ["form", "file", "MB", "made for", "largest difference", "in a batch", "same label"]
+        yield table(head, [_form(manifest, name, form) for name, form in forms.kept.items()])
+
+
+def _form(manifest: Manifest, name: str, form: Form) -> list[str]:
+    proof, size = form.proof, manifest.variants[name].bytes / 1e6
+    figures = [f"{proof.max_abs_diff:.1e}", f"{proof.batch_difference:.1e}", f"{proof.agreement:.1%}"]
+    return [name, form.file, f"{size:.1f}", _MADE_FOR[form.device], *figures]
+
+
+_MADE_FOR = {"any": "any device", "cuda": "GPUs", "cpu": "CPUs"}
 
 
 def _usage(manifest: Manifest) -> Iterator[str]:

@@ -15,7 +15,7 @@ from emotions.bundle import Dataset, Window
 from emotions.errors import AudioError, CheckpointError, DataError
 from emotions.files import read_json
 from emotions.folder import find_files
-from emotions.windows import FloatArray
+from emotions.windows import FloatArray, WindowSpec
 from export.description import describe_encoder, describe_model
 from export.proof import MAX_DIFFERENCE, Answering
 from export.signals import MAX_WINDOWS, Signals, padded, signals_of, synthetic_voices, voice
@@ -79,6 +79,11 @@ class Source:
     encoder: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def window_spec(self) -> WindowSpec:
+        """The window as ``emotions.windows`` takes it."""
+        return WindowSpec(self.window.samples, self.window.hop_samples, self.window.dynamic)
+
 
 def load_source(path: Path) -> Source:
     """Load a run folder's best checkpoint, or a checkpoint.
@@ -130,7 +135,7 @@ def proof_signals(source: Source, data: Path | None, seed: int) -> Signals:
     """
     plan = source.plan
     if data is not None:
-        return signals_of(_recordings(data, seed), plan.window, seed, "recordings that the user named", plan.windows)
+        return signals_of(recordings(data, seed), plan.window, seed, "recordings that the user named", plan.windows)
     if source.run is not None:
         clips = _held_out(source.run, seed)
         return signals_of(clips, plan.window, seed, "validation and test clips of the run", plan.windows)
@@ -145,7 +150,7 @@ def whole_signals(source: Source, seed: int) -> Signals:
     return Signals(waveform, length, 0, 0, "synthetic signals of full length")
 
 
-def _recordings(data: Path, seed: int) -> Iterator[FloatArray]:
+def recordings(data: Path, seed: int) -> Iterator[FloatArray]:
     """The recordings below a path that can be used, in seeded order."""
     files = find_files([data]).files
     usable = 0

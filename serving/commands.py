@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from emotions.options import BundlePath, bundle_commands
 from emotions.pipeline import Context, Step
 from serving.config import SCENARIOS, BenchmarkStep, PredictStep
 from serving.serve_command import register_serve
@@ -24,6 +25,30 @@ def register(app: typer.Typer) -> None:
     app.command()(predict)
     register_serve(app)
     app.command()(benchmark)
+    group = bundle_commands(app)
+    group.command()(to_bentoml)
+    group.command()(from_bentoml)
+
+
+def to_bentoml(
+    bundle: BundlePath,
+    tag: Annotated[str | None, typer.Option(metavar="NAME[:VERSION]", help="By default name and model hash.")] = None,
+) -> None:
+    """Copy a bundle into BentoML's model store and print its tag."""
+    from emotions.bundle import read_bundle
+    from serving.store import to_store
+
+    typer.echo(to_store(read_bundle(bundle), tag))
+
+
+def from_bentoml(
+    tag: Annotated[str, typer.Argument(metavar="TAG", help="As bentoml models list shows it.")],
+    output: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder to write; it must not be there yet.")],
+) -> None:
+    """Copy a bundle out of BentoML's model store, its files checked."""
+    from serving.store import from_store
+
+    typer.echo(from_store(tag, output))
 
 
 def predict(

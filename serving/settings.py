@@ -23,6 +23,7 @@ class Settings(BaseModel):
     Attributes:
         bundle: the bundle to serve; None for the newest in ``bundles``.
         device: where the model runs; ``auto`` takes a usable GPU, else the CPU.
+        variant: which form of the model; None for fp32, ``auto`` for the one that suits the device.
         threads: CPU threads of one run of the model; None shares the cores among the workers.
         max_batch: most windows in one batch; None for 64 on a GPU and 16 on a CPU.
         max_bytes: largest upload, in bytes.
@@ -38,6 +39,7 @@ class Settings(BaseModel):
 
     bundle: Path | None = None
     device: DeviceChoice = "auto"
+    variant: Annotated[str, Field(min_length=1)] | None = None
     threads: Count | None = None
     max_batch: Count | None = None
     max_bytes: Annotated[int, Field(ge=1)] = 32 << 20

@@ -34,7 +34,8 @@ def find_bundle(settings: Settings) -> Path:
 
 def open_predictor(settings: Settings) -> Predictor:
     """Load the bundle as a worker does. Raises as ``emotions.load`` does."""
-    return load(find_bundle(settings), device=settings.device, threads=settings.threads or settings.cores)
+    threads = settings.threads or settings.cores
+    return load(find_bundle(settings), device=settings.device, variant=settings.variant, threads=threads)
 
 
 def check(settings: Settings) -> Path:

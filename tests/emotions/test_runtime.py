@@ -82,10 +82,37 @@ def test_the_variant_suits_the_device(tiny_bundle: Path) -> None:
         "int8": fp32.model_copy(update={"device": "cpu"}),
     }
     object.__setattr__(bundle.manifest, "variants", all_variants)
-    assert choose_variant(bundle, "cuda") == "fp16"
-    assert choose_variant(bundle, "cpu") == "int8"
-    object.__setattr__(bundle.manifest, "variants", {"fp32": fp32})
+    assert choose_variant(bundle, "cuda", "auto") == "fp16"
+    assert choose_variant(bundle, "cpu", "auto") == "int8"
     assert choose_variant(bundle, "cuda") == choose_variant(bundle, "cpu") == "fp32"
+    assert choose_variant(bundle, "cpu", "fp16") == "fp16"
+    with pytest.raises(DeviceError, match="int8 is made for cpu, not for cuda"):
+        choose_variant(bundle, "cuda", "int8")
+    object.__setattr__(bundle.manifest, "variants", {"fp32": fp32})
+    assert choose_variant(bundle, "cuda", "auto") == choose_variant(bundle, "cpu", "auto") == "fp32"
+
+
+def test_a_variant_that_is_not_there_or_not_onnx_is_refused(tiny_bundle: Path) -> None:
+    bundle = read_bundle(tiny_bundle)
+    with pytest.raises(BundleError, match="has no variant 'int8'; name one of auto, fp32"):
+        open_session(bundle, device="cpu", variant="int8")
+    fp32 = bundle.manifest.variants["fp32"]
+    script = fp32.model_copy(update={"file": "model.ts"})
+    object.__setattr__(bundle.manifest, "variants", {"fp32": fp32, "torchscript": script})
+    with pytest.raises(BundleError, match="does not run, with ONNX Runtime, the variant 'torchscript'"):
+        open_session(bundle, device="cpu", variant="torchscript")
+    object.__setattr__(bundle.manifest, "variants", {"fp32": fp32})
+
+
+def test_an_opset_that_the_runtime_cannot_read_is_said(copy: Path) -> None:
+    content = (copy / "model.onnx").read_bytes()
+    assert content.endswith(b"\x10\x14")  # opset_import's version: 20
+    (copy / "model.onnx").write_bytes(content[:-1] + bytes([99]))
+    rehash(copy, "model.onnx")
+    with pytest.raises(
+        BundleError, match=r"cannot load it \(Opset 99 is newer than ONNX Runtime \S+ reads; update onnxr"
+    ):
+        open_session(read_bundle(copy), device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -96,10 +96,10 @@ def test_what_would_stop_the_step_for_certain_is_found_before_the_pipeline_runs(
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"formats": ["torchscript"]},
+        {"formats": ["coreml"]},
         {"formats": []},
         {"formats": ["onnx", "onnx"]},
-        {"variants": ["fp16"]},
+        {"variants": ["int4"]},
         {"source": ""},
         {"output": []},
         {"name": ""},
@@ -121,4 +121,6 @@ def test_a_step_says_what_it_means_by_default() -> None:
         "target": None,
         "formats": ["onnx"],
         "variants": [],
+        "allow_loss": False,
+        "embedding": False,
     }

@@ -27,6 +27,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "EMOTIONS_TIMEOUT_SEC": "3",
         "EMOTIONS_WORKERS": "4",
         "EMOTIONS_DECODE_THREADS": "1",
+        "EMOTIONS_VARIANT": "int8",
     }
     settings = read_settings(given)
     assert settings == Settings(
@@ -41,6 +42,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         timeout_sec=3,
         workers=4,
         decode_threads=1,
+        variant="int8",
     )
     assert set(given) == {f"EMOTIONS_{name.upper()}" for name in Settings.model_fields}
 
