@@ -21,9 +21,10 @@ from bentoml.exceptions import BentoMLException
 from starlette.requests import Request
 
 from emotions.errors import EmotionsError
+from serving.answers import prediction_body
 from serving.engine import Engine
 from serving.middleware import Envelope
-from serving.routes import Routes, prediction_body
+from serving.routes import Routes
 from serving.settings import Settings, read_settings
 from serving.startup import BUNDLE_VARIABLE, check, open_predictor
 

@@ -25,7 +25,9 @@ class Settings(BaseModel):
         device: where the model runs; ``auto`` takes a usable GPU, else the CPU.
         threads: CPU threads of one run of the model; None shares the cores among the workers.
         max_batch: most windows in one batch; None for 64 on a GPU and 16 on a CPU.
-        max_bytes: largest upload, in bytes.
+        max_bytes: largest recording, in bytes.
+        max_items: most recordings in one request to ``/v1/predict/batch``.
+        max_items_bytes: largest such request, in bytes.
         max_seconds: longest recording, in seconds.
         max_queue_sec: most seconds of audio that wait for the model in one worker.
         max_in_flight: most requests in one worker; one more is answered with 429.
@@ -41,6 +43,8 @@ class Settings(BaseModel):
     threads: Count | None = None
     max_batch: Count | None = None
     max_bytes: Annotated[int, Field(ge=1)] = 32 << 20
+    max_items: Count = 64
+    max_items_bytes: Annotated[int, Field(ge=1)] = 128 << 20
     max_seconds: Seconds = 600.0
     max_queue_sec: Seconds = 3600.0
     max_in_flight: Count = 256
