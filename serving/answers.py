@@ -39,6 +39,12 @@ def batch_body(
     }
 
 
+def facts(classified: Classified) -> dict[str, float]:
+    """The figures of a recording for the log."""
+    stages = {f"{stage}_ms": value for stage, value in _stages(classified).items()}
+    return {"audio_sec": round(classified.prediction.duration_sec, 3), **stages}
+
+
 def model_body(engine: Engine) -> Body:
     """What is served: targets and labels, window, bundle, versions, device and limits."""
     manifest, session, limits = engine.predictor.manifest, engine.predictor.session, engine.settings

@@ -7,7 +7,7 @@ import contextlib
 import io
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,10 +16,13 @@ import numpy as np
 import soundfile
 
 from emotions import audio
-from emotions.batching import Batcher
+from emotions.batching import Answer, Batcher
 from emotions.predictor import Prediction, Predictor
-from emotions.windows import Windows
+from emotions.runtime import Probabilities
+from emotions.windows import FloatArray, IntArray, Windows
+from serving import tracing
 from serving.errors import RequestError
+from serving.metrics import Metrics
 from serving.settings import Settings
 
 
@@ -50,13 +53,14 @@ class _Prepared:
 class Engine:
     """A loaded model with its queue, in one worker process. Belongs to one event loop; close it at the end."""
 
-    def __init__(self, predictor: Predictor, settings: Settings) -> None:
+    def __init__(self, predictor: Predictor, settings: Settings, metrics: Metrics) -> None:
         self.predictor = predictor
         self.settings = settings
+        self.metrics = metrics
         self.max_batch = settings.batch_limit(predictor.session.device)
         self._in_flight = 0
         self._decoders = ThreadPoolExecutor(settings.decode_threads or settings.cores, thread_name_prefix="decode")
-        self._batcher = Batcher(predictor.session.run, max_batch=self.max_batch, max_queue_sec=settings.max_queue_sec)
+        self._batcher = Batcher(self._run, max_batch=self.max_batch, max_queue_sec=settings.max_queue_sec)
 
     def warm_up(self) -> None:
         """Decode once, and run the model for each batch size whose first run is slow: on a GPU all powers of two."""
@@ -81,11 +85,15 @@ class Engine:
         if self._in_flight >= self.settings.max_in_flight:
             message = f"{self._in_flight} requests are in flight already; try again later"
             raise RequestError(429, "too_many_requests", message, retry=True)
-        self._in_flight += 1
+        self._count(1)
         try:
             yield
         finally:
-            self._in_flight -= 1
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self._in_flight += change
+        self.metrics.in_flight.set(self._in_flight)
 
     async def classify(self, source: IO[bytes] | Path) -> Classified:
         """Classify one recording, a file or the path of one; cancelling takes it out of the queue.
@@ -96,10 +104,33 @@ class Engine:
         """
         loop = asyncio.get_running_loop()
         prepared = await loop.run_in_executor(self._decoders, self._prepare, source, time.perf_counter())
-        answer = await asyncio.wrap_future(self._batcher.submit(prepared.windows))
+        answer = await asyncio.wrap_future(self._submit(prepared.windows))
         prediction = self.predictor.prediction(prepared.windows, answer.probabilities)
         queue_sec = prepared.waited_sec + answer.queue_sec
-        return Classified(prediction, prepared.decode_sec, queue_sec, answer.inference_sec)
+        classified = Classified(prediction, prepared.decode_sec, queue_sec, answer.inference_sec)
+        self._note(classified)
+        return classified
+
+    def _submit(self, windows: Windows) -> Future[Answer]:
+        submitted = self._batcher.submit(windows)
+        self.metrics.queued_audio.set(self._batcher.waiting_sec)
+        return submitted
+
+    def _run(self, waveform: FloatArray, length: IntArray) -> Probabilities:
+        started = time.perf_counter()
+        answers = self.predictor.session.run(waveform, length)
+        self.metrics.ran(waveform, length, time.perf_counter() - started)
+        self.metrics.queued_audio.set(self._batcher.waiting_sec)
+        return answers
+
+    def _note(self, classified: Classified) -> None:
+        stages = {
+            "decode": classified.decode_sec,
+            "queue": classified.queue_sec,
+            "infer": classified.inference_sec,
+        }
+        self.metrics.classified(classified.prediction, *stages.values())
+        tracing.record(stages, classified.prediction.duration_sec)
 
     def _prepare(self, source: IO[bytes] | Path, submitted: float) -> _Prepared:
         started = time.perf_counter()

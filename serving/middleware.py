@@ -7,8 +7,11 @@ import logging
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import error_response, of_status
+from serving import logs
+from serving.errors import RequestError, error_response, of_status
 from serving.exchange import HEADER, Exchange, exchange
+from serving.keys import Guard
+from serving.metrics import Metrics
 
 logger = logging.getLogger("bentoml.emotions")
 
@@ -20,10 +23,15 @@ class Envelope:
     """ASGI middleware that adds ``X-Request-Id`` and puts foreign errors (404, 405, BentoML's own) in our form.
 
     An answer that carries the header already is ours and passes untouched.
+
+    Args:
+        app: what answers.
+        metrics: where requests are counted.
+        guard: who may come in.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, metrics: Metrics, guard: Guard) -> None:
+        self.app, self.metrics, self.guard = app, metrics, guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -32,11 +40,21 @@ class Envelope:
             return
         asked = exchange(scope)
         reply = _Reply(scope, receive, send, asked)
-        if Headers(scope=scope).get("content-type", "").startswith(_PICKLE):
-            await error_response(of_status(415), asked)(scope, receive, reply)
-            return
         try:
+            await self._serve(reply)
+        finally:
+            self.metrics.answered(asked)
+            logs.answered(asked)
+
+    async def _serve(self, reply: _Reply) -> None:
+        scope, receive, asked = reply.scope, reply.receive, reply.asked
+        try:
+            self.guard.check(scope, asked)
+            if Headers(scope=scope).get("content-type", "").startswith(_PICKLE):
+                raise of_status(415)
             await self.app(scope, receive, reply)
+        except RequestError as error:
+            await error_response(error, asked)(scope, receive, reply)
         except Exception:
             if asked.status:
                 raise

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
@@ -14,10 +15,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from emotions.errors import EmotionsError
-from serving.answers import Body, batch_body, model_body, prediction_body
+from serving.answers import Body, batch_body, facts, model_body, prediction_body
 from serving.engine import Classified, Engine
 from serving.errors import CLIENT_GONE, RequestError, as_request_error, error_response, of_status
 from serving.exchange import HEADER, exchange
+from serving.metrics import Metrics
 from serving.openapi import document
 from serving.upload import check_size, read_upload, read_uploads
 
@@ -29,10 +31,17 @@ _TRUE = frozenset({"1", "true", "yes"})
 
 
 class Routes:
-    """The routes of one worker. Until ``engine`` is set they answer 503."""
+    """The routes of one worker. Until ``engine`` is set they answer 503.
 
-    def __init__(self) -> None:
+    Args:
+        metrics: what ``/metrics`` shows.
+        docs: what ``/docs.json``, which the Swagger page reads, shows.
+    """
+
+    def __init__(self, metrics: Metrics, docs: Callable[[], Body] = document) -> None:
         self.engine: Engine | None = None
+        self._metrics = metrics
+        self._docs = docs
 
     def app(self) -> Starlette:
         """The routes as an ASGI application, to be mounted at the root."""
@@ -42,6 +51,8 @@ class Routes:
                 Route("/v1/predict/batch", self.predict_batch, methods=["POST"]),
                 Route("/v1/model", self.model, methods=["GET"]),
                 Route("/v1/openapi.json", self.openapi, methods=["GET"]),
+                Route("/docs.json", self.docs, methods=["GET"]),
+                Route("/metrics", self.exposition, methods=["GET"]),
             ]
         )
 
@@ -60,6 +71,14 @@ class Routes:
     async def openapi(self, _: Request) -> Response:
         """Describe the routes, ready or not."""
         return JSONResponse(document())
+
+    async def docs(self, _: Request) -> Response:
+        """Describe the routes and BentoML's own, for its Swagger page."""
+        return JSONResponse(self._docs())
+
+    async def exposition(self, _: Request) -> Response:
+        """Show the metrics of all workers."""
+        return Response(await asyncio.to_thread(self._metrics.exposition), media_type=CONTENT_TYPE_LATEST)
 
     async def _answered(self, request: Request, endpoint: Endpoint) -> Response:
         """Run an endpoint; whatever it raises becomes an error response."""
@@ -85,6 +104,7 @@ class Routes:
                     classified = await while_connected(request, engine.classify(upload.file))
                 finally:
                     upload.file.close()
+        asked.facts.update(facts(classified))
         return prediction_body(classified, engine, asked.id, asked.seconds, windows=_wants_windows(request))
 
     async def _predict_batch(self, request: Request, engine: Engine) -> Body:
@@ -97,6 +117,10 @@ class Routes:
                 finally:
                     for upload in uploads:
                         upload.file.close()
+        asked.facts["items"] = len(items)
+        for item in items:
+            if isinstance(item, RequestError):
+                self._metrics.rejects.labels(item.code).inc()
         return batch_body(items, engine, asked.id, asked.seconds, windows=_wants_windows(request))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,10 @@ from emotions.runtime import DeviceChoice, available_cores
 
 PREFIX = "EMOTIONS_"
 
+API_KEYS_FILE = f"{PREFIX}API_KEYS_FILE"
+ALLOW_ANONYMOUS = f"{PREFIX}ALLOW_ANONYMOUS"
+
+LogFormat = Literal["text", "json"]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -34,6 +38,9 @@ class Settings(BaseModel):
         timeout_sec: seconds that a request may take, upload included.
         workers: processes, each with its own model.
         decode_threads: recordings that one worker decodes at a time; None for one a core.
+        api_keys_file: file of the API keys that may come in, as ``emotions serve-key`` writes it.
+        allow_anonymous: whether to listen beyond this machine without such a file.
+        log_format: ``text`` or ``json``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +58,9 @@ class Settings(BaseModel):
     timeout_sec: Seconds = 30.0
     workers: Count = 1
     decode_threads: Count | None = None
+    api_keys_file: Path | None = None
+    allow_anonymous: bool = False
+    log_format: LogFormat = "text"
 
     @property
     def cores(self) -> int:

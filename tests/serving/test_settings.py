@@ -29,6 +29,9 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "EMOTIONS_TIMEOUT_SEC": "3",
         "EMOTIONS_WORKERS": "4",
         "EMOTIONS_DECODE_THREADS": "1",
+        "EMOTIONS_API_KEYS_FILE": "keys.txt",
+        "EMOTIONS_ALLOW_ANONYMOUS": "1",
+        "EMOTIONS_LOG_FORMAT": "json",
     }
     settings = read_settings(given)
     assert settings == Settings(
@@ -45,6 +48,9 @@ def test_every_setting_is_read_from_its_variable() -> None:
         timeout_sec=3,
         workers=4,
         decode_threads=1,
+        api_keys_file=Path("keys.txt"),
+        allow_anonymous=True,
+        log_format="json",
     )
     assert set(given) == {f"EMOTIONS_{name.upper()}" for name in Settings.model_fields}
 
