@@ -17,6 +17,7 @@ import soundfile
 
 from emotions import audio
 from emotions.batching import Answer, Batcher
+from emotions.errors import Overloaded
 from emotions.predictor import Prediction, Predictor
 from emotions.runtime import Probabilities
 from emotions.windows import FloatArray, IntArray, Windows
@@ -24,6 +25,9 @@ from serving import tracing
 from serving.errors import RequestError
 from serving.metrics import Metrics
 from serving.settings import Settings
+
+# Weight of the last run in the moving average of how many seconds of audio the model does in a second.
+_NEWEST = 0.1
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Engine:
         self.metrics = metrics
         self.max_batch = settings.batch_limit(predictor.session.device)
         self._in_flight = 0
+        self._speed = 0.0
         self._decoders = ThreadPoolExecutor(settings.decode_threads or settings.cores, thread_name_prefix="decode")
         self._batcher = Batcher(self._run, max_batch=self.max_batch, max_queue_sec=settings.max_queue_sec)
 
@@ -81,10 +86,12 @@ class Engine:
 
         Raises:
             RequestError: as many as allowed are in flight already.
+            Overloaded: it would be over time before its turn came.
         """
         if self._in_flight >= self.settings.max_in_flight:
             message = f"{self._in_flight} requests are in flight already; try again later"
             raise RequestError(429, "too_many_requests", message, retry=True)
+        self._check_wait(self.settings.timeout_sec)
         self._count(1)
         try:
             yield
@@ -95,15 +102,27 @@ class Engine:
         self._in_flight += change
         self.metrics.in_flight.set(self._in_flight)
 
-    async def classify(self, source: IO[bytes] | Path) -> Classified:
+    def _check_wait(self, seconds: float) -> None:
+        """Refuse at once what would wait for longer than ``seconds``: work on it would be in vain."""
+        wait = self._batcher.waiting_sec / self._speed if self._speed else 0.0
+        if wait > seconds:
+            raise Overloaded(f"the audio that is waiting takes about {wait:.1f} s; try again later")
+
+    async def classify(self, source: IO[bytes] | Path, deadline: float | None = None) -> Classified:
         """Classify one recording, a file or the path of one; cancelling takes it out of the queue.
+
+        Args:
+            source: the recording.
+            deadline: the event loop's time at which nobody waits for it any more.
 
         Raises:
             AudioError: the recording cannot be used.
-            Overloaded: too much audio is waiting.
+            Overloaded: too much audio is waiting, or its turn would come too late.
         """
         loop = asyncio.get_running_loop()
         prepared = await loop.run_in_executor(self._decoders, self._prepare, source, time.perf_counter())
+        if deadline is not None:
+            self._check_wait(deadline - loop.time())
         answer = await asyncio.wrap_future(self._submit(prepared.windows))
         prediction = self.predictor.prediction(prepared.windows, answer.probabilities)
         queue_sec = prepared.waited_sec + answer.queue_sec
@@ -119,7 +138,10 @@ class Engine:
     def _run(self, waveform: FloatArray, length: IntArray) -> Probabilities:
         started = time.perf_counter()
         answers = self.predictor.session.run(waveform, length)
-        self.metrics.ran(waveform, length, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        speed = float(length.sum()) / audio.SAMPLE_RATE / max(seconds, 1e-9)
+        self._speed += (speed - self._speed) * (_NEWEST if self._speed else 1)
+        self.metrics.ran(waveform, length, seconds)
         self.metrics.queued_audio.set(self._batcher.waiting_sec)
         return answers
 

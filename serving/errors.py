@@ -7,7 +7,7 @@
 415 not_audio      not a container or codec that we read, or cut off
 422 too_short, silent, not_finite
 429 too_many_requests   as many requests as allowed are in flight (Retry-After)
-503 not_ready, overloaded (Retry-After)
+503 not_ready, overloaded, shutting_down (Retry-After)
 504 timeout
 500 internal       our mistake: logged with the request id, and told without a traceback
 

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from emotions.errors import EmotionsError
 from serving.answers import Body, batch_body, facts, model_body, prediction_body
+from serving.drain import Drain
 from serving.engine import Classified, Engine
 from serving.errors import CLIENT_GONE, RequestError, as_request_error, error_response, of_status
 from serving.exchange import HEADER, exchange
@@ -27,6 +28,7 @@ T = TypeVar("T")
 Endpoint = Callable[[Request, Engine], Awaitable[Body]]
 logger = logging.getLogger("bentoml.emotions")
 
+_SHUTTING_DOWN = RequestError(503, "shutting_down", "the service is shutting down", retry=True)
 _TRUE = frozenset({"1", "true", "yes"})
 
 
@@ -35,11 +37,13 @@ class Routes:
 
     Args:
         metrics: what ``/metrics`` shows.
+        drain: the requests in flight.
         docs: what ``/docs.json``, which the Swagger page reads, shows.
     """
 
-    def __init__(self, metrics: Metrics, docs: Callable[[], Body] = document) -> None:
+    def __init__(self, metrics: Metrics, drain: Drain, docs: Callable[[], Body] = document) -> None:
         self.engine: Engine | None = None
+        self.drain = drain
         self._metrics = metrics
         self._docs = docs
 
@@ -55,6 +59,11 @@ class Routes:
                 Route("/metrics", self.exposition, methods=["GET"]),
             ]
         )
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded and the worker is not about to end."""
+        return self.engine is not None and not self.drain.begun
 
     async def predict(self, request: Request) -> Response:
         """Classify an upload; ``?windows=1`` adds what the model says of each window."""
@@ -90,7 +99,7 @@ class Routes:
         except ClientDisconnect:
             return error_response(RequestError(CLIENT_GONE, "client_gone", "the client left"), asked)
         except TimeoutError:
-            return error_response(of_status(504), asked)
+            return error_response(_SHUTTING_DOWN if self.drain.begun else of_status(504), asked)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             return error_response(told(error, asked.id), asked)
         return JSONResponse(body, headers={HEADER: asked.id})
@@ -98,10 +107,10 @@ class Routes:
     async def _predict(self, request: Request, engine: Engine) -> Body:
         asked = exchange(request.scope)
         with engine.admitted():
-            async with asyncio.timeout(engine.settings.timeout_sec):
+            async with self.drain.limit(engine.settings.timeout_sec) as limited:
                 upload = await read_upload(request, engine.settings.max_bytes)
                 try:
-                    classified = await while_connected(request, engine.classify(upload.file))
+                    classified = await while_connected(request, engine.classify(upload.file, limited.when()))
                 finally:
                     upload.file.close()
         asked.facts.update(facts(classified))
@@ -110,10 +119,10 @@ class Routes:
     async def _predict_batch(self, request: Request, engine: Engine) -> Body:
         asked = exchange(request.scope)
         with engine.admitted():
-            async with asyncio.timeout(engine.settings.timeout_sec):
+            async with self.drain.limit(engine.settings.timeout_sec) as limited:
                 uploads = await read_uploads(request, engine.settings)
                 try:
-                    items = await while_connected(request, _classify_all(uploads, engine, asked.id))
+                    items = await while_connected(request, _classify_all(uploads, engine, asked.id, limited.when()))
                 finally:
                     for upload in uploads:
                         upload.file.close()
@@ -132,7 +141,9 @@ def _wants_windows(request: Request) -> bool:
     return request.query_params.get("windows", "").lower() in _TRUE
 
 
-async def _classify_all(uploads: list[UploadFile], engine: Engine, name: str) -> list[Classified | RequestError]:
+async def _classify_all(
+    uploads: list[UploadFile], engine: Engine, name: str, deadline: float | None
+) -> list[Classified | RequestError]:
     """Classify the recordings of one request, a batch of the model at a time: others get their turn in between.
 
     Raises:
@@ -144,7 +155,7 @@ async def _classify_all(uploads: list[UploadFile], engine: Engine, name: str) ->
         async with turns:
             try:
                 check_size(upload, engine.settings.max_bytes)
-                return await engine.classify(upload.file)
+                return await engine.classify(upload.file, deadline)
             except Exception as error:  # noqa: BLE001 - one bad item fails alone
                 return told(error, name)
 

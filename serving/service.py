@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -25,6 +26,7 @@ from starlette.requests import Request
 from emotions.errors import EmotionsError
 from serving import logs, tracing
 from serving.answers import Body, prediction_body
+from serving.drain import Drain
 from serving.engine import Engine
 from serving.keys import Guard, check_exposure, read_guard
 from serving.metrics import Metrics
@@ -56,7 +58,7 @@ def _docs() -> Body:
 
 SETTINGS, GUARD = _read()
 METRICS = Metrics()
-ROUTES = Routes(METRICS, _docs)
+ROUTES = Routes(METRICS, Drain(SETTINGS.drain_sec, SETTINGS.drain_delay_sec), _docs)
 logs.install(SETTINGS.log_format)
 
 
@@ -110,8 +112,10 @@ class EmotionService:
             raise BentoMLException(str(error)) from error
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
-    def settle(self) -> None:
+    async def settle(self) -> None:
         """Take what was made at start-up out of garbage collection, whose full passes would stall requests."""
+        if threading.current_thread() is threading.main_thread():
+            ROUTES.drain.on_sigterm()
         gc.collect()
         gc.freeze()
 
@@ -123,7 +127,7 @@ class EmotionService:
             engine.close()
 
     async def __is_ready__(self) -> bool:
-        return ROUTES.engine is not None
+        return ROUTES.ready
 
     @bentoml.api(route="/predict", input_spec=Upload)  # type: ignore[untyped-decorator]
     async def predict(self, file: Path) -> dict[str, Any]:

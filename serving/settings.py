@@ -36,6 +36,8 @@ class Settings(BaseModel):
         max_queue_sec: most seconds of audio that wait for the model in one worker.
         max_in_flight: most requests in one worker; one more is answered with 429.
         timeout_sec: seconds that a request may take, upload included.
+        drain_sec: most seconds that requests in flight get at SIGTERM.
+        drain_delay_sec: seconds before that in which new connections are still taken, while ``/readyz`` says 503.
         workers: processes, each with its own model.
         decode_threads: recordings that one worker decodes at a time; None for one a core.
         api_keys_file: file of the API keys that may come in, as ``emotions serve-key`` writes it.
@@ -56,6 +58,8 @@ class Settings(BaseModel):
     max_queue_sec: Seconds = 3600.0
     max_in_flight: Count = 256
     timeout_sec: Seconds = 30.0
+    drain_sec: Seconds = 25.0
+    drain_delay_sec: Annotated[float, Field(ge=0, le=600)] = 0.0
     workers: Count = 1
     decode_threads: Count | None = None
     api_keys_file: Path | None = None

@@ -18,6 +18,7 @@ import emotions
 from emotions.predictor import Predictor
 from emotions.runtime import Run
 from emotions.windows import FloatArray
+from serving.drain import Drain
 from serving.engine import Engine
 from serving.keys import read_guard
 from serving.metrics import Metrics
@@ -34,7 +35,7 @@ class Service:
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry)
         metrics.serving(predictor)
-        self.routes = Routes(metrics)
+        self.routes = Routes(metrics, Drain(settings.drain_sec, settings.drain_delay_sec))
         self.routes.engine = self.engine = Engine(predictor, settings, metrics)
         self.app = Envelope(self.routes.app(), metrics, read_guard(settings))
 
