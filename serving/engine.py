@@ -6,18 +6,18 @@ import asyncio
 import contextlib
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import soundfile
 
 from emotions import audio
 from emotions.batching import Answer, Batcher
-from emotions.errors import Overloaded
+from emotions.errors import Overloaded, TooLong
 from emotions.predictor import Prediction, Predictor
 from emotions.runtime import Probabilities
 from emotions.windows import FloatArray, IntArray, Windows
@@ -25,6 +25,10 @@ from serving import tracing
 from serving.errors import RequestError
 from serving.metrics import Metrics
 from serving.settings import Settings
+
+T = TypeVar("T")
+Clip = IO[bytes] | Path | FloatArray
+"""A recording: a file, the path of one, or its samples (samples,) at 16 kHz."""
 
 # Weight of the last run in the moving average of how many seconds of audio the model does in a second.
 _NEWEST = 0.1
@@ -108,11 +112,15 @@ class Engine:
         if wait > seconds:
             raise Overloaded(f"the audio that is waiting takes about {wait:.1f} s; try again later")
 
-    async def classify(self, source: IO[bytes] | Path, deadline: float | None = None) -> Classified:
-        """Classify one recording, a file or the path of one; cancelling takes it out of the queue.
+    async def in_decoder(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run what takes the CPU for a while in the pool that decodes, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, work, *arguments)
+
+    async def classify(self, source: Clip, deadline: float | None = None) -> Classified:
+        """Classify one recording; cancelling takes it out of the queue.
 
         Args:
-            source: the recording.
+            source: a file, the path of one, or its samples (samples,) float32 at 16 kHz.
             deadline: the event loop's time at which nobody waits for it any more.
 
         Raises:
@@ -154,13 +162,20 @@ class Engine:
         self.metrics.classified(classified.prediction, *stages.values())
         tracing.record(stages, classified.prediction.duration_sec)
 
-    def _prepare(self, source: IO[bytes] | Path, submitted: float) -> _Prepared:
+    def _prepare(self, source: Clip, submitted: float) -> _Prepared:
         started = time.perf_counter()
+        windows = self.predictor.split(self._waveform(source))
+        return _Prepared(windows, started - submitted, time.perf_counter() - started)
+
+    def _waveform(self, source: Clip) -> FloatArray:
+        limit = self.settings.max_seconds
+        if isinstance(source, np.ndarray):
+            if len(source) > limit * audio.SAMPLE_RATE:
+                raise TooLong(f"longer than {limit:g} s")
+            return audio.checked(source)
         # A recording is held in memory as a whole only here, so in as many copies as there are threads.
         content = source if isinstance(source, Path) else source.read()
-        waveform = audio.decode(content, max_sec=self.settings.max_seconds)
-        windows = self.predictor.split(waveform)
-        return _Prepared(windows, started - submitted, time.perf_counter() - started)
+        return audio.decode(content, max_sec=limit)
 
     def close(self) -> None:
         """Finish what is queued and stop the threads."""

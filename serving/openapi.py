@@ -56,6 +56,14 @@ def paths() -> Json:
             "post": _post("Classify several recordings", _several(), "Batch", [windows, _request_id()])
         },
         "/v1/model": {"get": _operation("What is served, and its limits", "Model", (401, 503))},
+        "/v2": {"get": _operation("The server, by the Open Inference Protocol", "Metadata", ())},
+        "/v2/health/live": {"get": _operation("Whether the process lives", "Metadata", ())},
+        "/v2/health/ready": {"get": _operation("Whether the model answers", "Metadata", (503,))},
+        "/v2/models/{name}": {"get": _named("The model's tensors", "Metadata")},
+        "/v2/models/{name}/ready": {"get": _named("Whether the model answers", "Metadata")},
+        "/v2/models/{name}/infer": {
+            "post": {**_named("Classify tensors", "InferenceResponse"), "requestBody": _json("InferenceRequest")}
+        },
     }
 
 

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -47,18 +46,16 @@ class Routes:
         self._metrics = metrics
         self._docs = docs
 
-    def app(self) -> Starlette:
-        """The routes as an ASGI application, to be mounted at the root."""
-        return Starlette(
-            routes=[
-                Route("/v1/predict", self.predict, methods=["POST"]),
-                Route("/v1/predict/batch", self.predict_batch, methods=["POST"]),
-                Route("/v1/model", self.model, methods=["GET"]),
-                Route("/v1/openapi.json", self.openapi, methods=["GET"]),
-                Route("/docs.json", self.docs, methods=["GET"]),
-                Route("/metrics", self.exposition, methods=["GET"]),
-            ]
-        )
+    def all(self) -> list[Route]:
+        """Each route with its handler."""
+        return [
+            Route("/v1/predict", self.predict, methods=["POST"]),
+            Route("/v1/predict/batch", self.predict_batch, methods=["POST"]),
+            Route("/v1/model", self.model, methods=["GET"]),
+            Route("/v1/openapi.json", self.openapi, methods=["GET"]),
+            Route("/docs.json", self.docs, methods=["GET"]),
+            Route("/metrics", self.exposition, methods=["GET"]),
+        ]
 
     @property
     def ready(self) -> bool:
@@ -67,15 +64,15 @@ class Routes:
 
     async def predict(self, request: Request) -> Response:
         """Classify an upload; ``?windows=1`` adds what the model says of each window."""
-        return await self._answered(request, self._predict)
+        return await self.answered(request, self._predict)
 
     async def predict_batch(self, request: Request) -> Response:
         """Classify several uploads, each with a result or an error of its own; ``?windows=1`` as for one."""
-        return await self._answered(request, self._predict_batch)
+        return await self.answered(request, self._predict_batch)
 
     async def model(self, request: Request) -> Response:
         """Say what is served."""
-        return await self._answered(request, _model)
+        return await self.answered(request, _model)
 
     async def openapi(self, _: Request) -> Response:
         """Describe the routes, ready or not."""
@@ -89,8 +86,8 @@ class Routes:
         """Show the metrics of all workers."""
         return Response(await asyncio.to_thread(self._metrics.exposition), media_type=CONTENT_TYPE_LATEST)
 
-    async def _answered(self, request: Request, endpoint: Endpoint) -> Response:
-        """Run an endpoint; whatever it raises becomes an error response."""
+    async def answered(self, request: Request, endpoint: Endpoint) -> Response:
+        """Answer by an endpoint; whatever it raises becomes an error response."""
         asked = exchange(request.scope)
         try:
             if self.engine is None:

@@ -26,6 +26,7 @@ from starlette.requests import Request
 from emotions.errors import EmotionsError
 from serving import logs, tracing
 from serving.answers import Body, prediction_body
+from serving.app import application
 from serving.drain import Drain
 from serving.engine import Engine
 from serving.keys import Guard, check_exposure, read_guard
@@ -83,7 +84,7 @@ class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not type
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
 )
-@bentoml.asgi_app(ROUTES.app(), path="/", name="routes")
+@bentoml.asgi_app(application(ROUTES), path="/", name="routes")
 class EmotionService:
     """Speech emotion recognition: a recording in, probabilities for each label out."""
 

@@ -18,6 +18,7 @@ import emotions
 from emotions.predictor import Predictor
 from emotions.runtime import Run
 from emotions.windows import FloatArray
+from serving.app import application
 from serving.drain import Drain
 from serving.engine import Engine
 from serving.keys import read_guard
@@ -37,7 +38,7 @@ class Service:
         metrics.serving(predictor)
         self.routes = Routes(metrics, Drain(settings.drain_sec, settings.drain_delay_sec))
         self.routes.engine = self.engine = Engine(predictor, settings, metrics)
-        self.app = Envelope(self.routes.app(), metrics, read_guard(settings))
+        self.app = Envelope(application(self.routes), metrics, read_guard(settings))
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample's value; 0 for one that is not there."""

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
+from serving.app import application
 from serving.exchange import OTHER, route
 from serving.openapi import document, merged
 from tests.serving.conftest import Service
@@ -26,7 +27,7 @@ def test_the_document_is_served_before_the_model_is_loaded(service: Service) -> 
 
 
 def test_every_route_is_described_with_its_methods(service: Service) -> None:
-    routes = [each for each in service.routes.app().routes if isinstance(each, Route)]
+    routes = [each for each in application(service.routes).routes if isinstance(each, Route)]
     described = {(path, method) for path, item in document()["paths"].items() for method in item}
     served = {(each.path, method.lower()) for each in routes for method in each.methods or ()}
     unlisted = {"/v1/openapi.json", "/metrics", "/docs.json"}
