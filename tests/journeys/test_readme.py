@@ -95,7 +95,8 @@ def test_every_command_and_snippet_runs_in_order(workspace: Path, server: Server
         if block.parsed_only or block.background:
             continue
         if block.kind == "python":
-            run(f"python - <<'END'\n{block.text}END", workspace)
+            text = block.text.replace("http://127.0.0.1:3000", server.url)
+            run(f"python - <<'END'\n{text}END", workspace)
             continue
         for line in block.lines:
             output = run(line.replace("http://127.0.0.1:3000", server.url), workspace)
@@ -122,7 +123,7 @@ def test_commands_that_are_not_run_are_well_formed(line: str, tmp_path: Path) ->
         assert (REPOSITORY / words[2].replace(".", "/")).with_suffix(".py").is_file()
 
 
-WITH_VALUE = {"-f", "-t", "-p", "-v", "--build-arg", "--gpus", "--tmpfs", "--ulimit"}
+WITH_VALUE = {"-e", "-f", "-t", "-p", "-v", "--build-arg", "--gpus", "--tmpfs", "--ulimit"}
 SWITCHES = {"-it", "--ipc=host", "--read-only"}
 
 
