@@ -43,6 +43,7 @@ class Settings(BaseModel):
         api_keys_file: file of the API keys that may come in, as ``emotions serve-key`` writes it.
         allow_anonymous: whether to listen beyond this machine without such a file.
         log_format: ``text`` or ``json``.
+        trace_rate: share of requests whose spans are recorded, 0 to 1; where they go is BentoML's configuration.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +66,7 @@ class Settings(BaseModel):
     api_keys_file: Path | None = None
     allow_anonymous: bool = False
     log_format: LogFormat = "text"
+    trace_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @property
     def cores(self) -> int:

@@ -1,7 +1,7 @@
 """OpenTelemetry spans ``decode -> queue -> infer`` of a recording, below the request's own, which BentoML makes.
 
-They are written down after the fact, and only where the request's span is recorded: otherwise they cost nothing.
-BentoML's ``tracing`` configuration (``BENTOML_CONFIG``) says where they go.
+They are written down after the fact, and only where the request is sampled (``EMOTIONS_TRACE_RATE``): otherwise they
+cost nothing. BentoML's ``tracing`` configuration (``BENTOML_CONFIG``) says where they go.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def record(stages: Mapping[str, float], audio_sec: float) -> None:
         stages: seconds of each stage, in order; the last has just ended.
         audio_sec: seconds of audio.
     """
-    if not trace.get_current_span().is_recording():
+    if not trace.get_current_span().get_span_context().trace_flags.sampled:
         return
     ends = time.time_ns()
     for name, seconds in reversed([*stages.items()]):

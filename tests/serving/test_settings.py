@@ -34,6 +34,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "EMOTIONS_API_KEYS_FILE": "keys.txt",
         "EMOTIONS_ALLOW_ANONYMOUS": "1",
         "EMOTIONS_LOG_FORMAT": "json",
+        "EMOTIONS_TRACE_RATE": "0.5",
     }
     settings = read_settings(given)
     assert settings == Settings(
@@ -55,6 +56,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         api_keys_file=Path("keys.txt"),
         allow_anonymous=True,
         log_format="json",
+        trace_rate=0.5,
     )
     assert set(given) == {f"EMOTIONS_{name.upper()}" for name in Settings.model_fields}
 
