@@ -68,6 +68,32 @@ def test_at_sigterm_it_is_not_ready_and_answers_what_it_has(tiny_bundle: Path, t
         assert server.process.wait(20) == 0
 
 
+def test_at_sigterm_under_load_no_request_is_lost(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
+    """Clients go elsewhere once it is not ready, as a balancer has them do; until then each is answered."""
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_DELAY_SEC="2") as server:
+        statuses: list[int] = []
+
+        def load() -> None:
+            with httpx.Client(timeout=20) as client:
+                while not leave.is_set():
+                    statuses.append(client.post(f"{server.url}/v1/predict", content=clip).status_code)
+
+        leave = threading.Event()
+        clients = [threading.Thread(target=load) for _ in range(8)]
+        for client in clients:
+            client.start()
+        time.sleep(1)
+        os.kill(server.process.pid, signal.SIGTERM)
+        _until(lambda: httpx.get(f"{server.url}/readyz", timeout=5).status_code == 503, 1.5)
+        leave.set()
+        for client in clients:
+            client.join()
+        assert server.process.wait(20) == 0
+        assert set(statuses) == {200}
+        assert len(statuses) > 50
+        assert server.log.read_text().count("route=/v1/predict status=200") == len(statuses)
+
+
 def test_the_end_has_a_cap(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
     with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_SEC="1") as server:
         with half_sent(server, clip) as connection:
