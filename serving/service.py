@@ -34,7 +34,7 @@ from serving.metrics import Metrics
 from serving.middleware import Envelope
 from serving.openapi import merged
 from serving.routes import Routes
-from serving.settings import Settings, read_settings
+from serving.settings import API_KEYS_FILE, Settings, read_settings
 from serving.startup import BUNDLE_VARIABLE, check, open_predictor
 
 logger = logging.getLogger("bentoml.emotions")
@@ -111,6 +111,8 @@ class EmotionService:
         try:
             check_exposure(_host(), SETTINGS)
             os.environ[BUNDLE_VARIABLE] = str(check(SETTINGS))
+            if SETTINGS.api_keys_file is not None:
+                os.environ[API_KEYS_FILE] = str(SETTINGS.api_keys_file.resolve())
         except EmotionsError as error:
             raise BentoMLException(str(error)) from error
 

@@ -76,7 +76,8 @@ def under_pressure(server: Server, clips: Sequence[Clip], seconds: float) -> dic
         "p95 of shedding in the server, ms": 1000 * p95,
         "memory growth at 1.5 times, %": 100 * over.growth,
         "p99 of the client's lag, ms": 1000 * float(np.percentile(over.late or [0], 99)),
-        "lost or refused at half load": float(sum(half.statuses.values()) - half.statuses[200]),
+        "shed at half load, requests": float(sum(half.statuses[status] for status in _SHED)),
+        "lost at half load": float(_failed(half)),
         "memory growth at half load, %": 100 * half.growth,
     }
 

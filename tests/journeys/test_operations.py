@@ -143,7 +143,7 @@ def _until(happened: object, seconds: float = 20) -> None:
 
 def test_metrics_of_all_workers_keys_and_a_log_in_json(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
     key = add_key(tmp_path / "keys", "tests")
-    settings = {"EMOTIONS_API_KEYS_FILE": str(tmp_path / "keys"), "EMOTIONS_LOG_FORMAT": "json"}
+    settings = {"EMOTIONS_API_KEYS_FILE": "keys", "EMOTIONS_LOG_FORMAT": "json", "EMOTIONS_TRACE_RATE": "1"}
     with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_WORKERS="2", **settings) as server:
         assert server.post(clip).status_code == 401
         for _ in range(12):

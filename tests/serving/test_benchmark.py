@@ -95,7 +95,7 @@ def test_pressure_and_bentomls_own_batcher_are_measured(
     pressure = report["pressure"]
     assert pressure["peak, clips/s"] > 0
     assert pressure["goodput at 1.5 times the peak, share of it"] > 0.3
-    assert pressure["other than answered or shed"] == 0
+    assert pressure["other than answered or shed"] == pressure["lost at half load"] == 0
     printed = capsys.readouterr().out
     assert f"{ours} / {theirs}: " in printed
     assert "ms of CPU a request over the session; the client took" in printed
