@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
+from emotions.errors import ConfigError
 from emotions.options import BundlePath, bundle_commands
 from emotions.pipeline import Context, Step
-from serving.config import SCENARIOS, BenchmarkStep, PredictStep
+from serving.config import SCENARIOS, BenchmarkStep, PredictStep, Scenario
 from serving.serve_command import register_serve
 
 BundleOption = Annotated[
@@ -69,20 +71,47 @@ def predict(
         raise typer.Exit(1)
 
 
-def benchmark(
+def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write report.json to.")],
     bundle: BundleOption = None,
     data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Recordings; by default synthetic.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A shorter measurement.")] = False,
     threads: Threads = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the synthetic recordings.")] = 0,
+    scenario: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(get_args(Scenario))}; repeatable.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds of each part of the pressure scenario.")] = 60,
     quiet: Quiet = False,
 ) -> None:
     """Measure how fast a bundle answers: the bare model, a folder, the service."""
     from serving.benchmark.runner import Plan, benchmark_to_report
 
     where = bundle or _newest(Path())
-    benchmark_to_report(Plan(where, output, data, SCENARIOS, quick=quick, threads=threads, seed=seed, quiet=quiet))
+    benchmark_to_report(
+        Plan(
+            where,
+            output,
+            data,
+            _scenarios(scenario or SCENARIOS),
+            quick=quick,
+            threads=threads,
+            seed=seed,
+            quiet=quiet,
+            seconds=seconds,
+        )
+    )
+
+
+def _scenarios(named: Sequence[str]) -> list[Scenario]:
+    """The scenarios of a command line.
+
+    Raises:
+        ConfigError: there is no such scenario.
+    """
+    known = {str(each): each for each in get_args(Scenario)}
+    for name in named:
+        if name not in known:
+            raise ConfigError(f"--scenario {name}: is none of {', '.join(known)}")
+    return [known[name] for name in named]
 
 
 def _newest(root: Path) -> Path:

@@ -8,9 +8,10 @@ from pydantic import BeforeValidator, Field
 
 from emotions.schema import StepConfig
 
-Scenario = Literal["session", "folder", "service"]
-"""Layers that the harness measures, from the bare model outwards."""
+Scenario = Literal["session", "folder", "service", "peer", "pressure"]
+"""What the harness measures: layers from the bare model outwards, BentoML's own batcher, overload and half load."""
 SCENARIOS: tuple[Scenario, ...] = ("session", "folder", "service")
+"""What it measures unless told."""
 
 Text = Annotated[str, Field(min_length=1)]
 
