@@ -1,27 +1,32 @@
 """Folders: many recordings through one predictor, as fast as the model runs.
 
 Decoding runs ahead in a pool of threads, windows of different files share full batches, and the results come in the
-order of the files, with never more than a few batches of audio in memory.
+order of the files, with never more than a few batches of audio in memory. Batches form inside chunks of the list, so
+that a chunk's answers are the same to the last digit whatever is classified before or after it.
 """
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 
-from emotions import audio
+import numpy as np
+
 from emotions.batching import Answer, Batcher
-from emotions.containers import EXTENSIONS
-from emotions.errors import AudioError, DataError, ModelError
+from emotions.errors import EmotionsError, ModelError
+from emotions.inputs import FileList, InputFile, find_files
 from emotions.predictor import Prediction, Predictor
 from emotions.runtime import available_cores
+from emotions.streaming import window_parts
 from emotions.windows import Windows
 
+__all__ = ["CHUNK_FILES", "FileList", "FileResult", "InputFile", "chunked", "find_files", "predict_files"]
+
+CHUNK_FILES = 512
+"""Files of a chunk. Its last batch is not full, which costs the less the larger it is; a killed run loses as many."""
 DEFAULT_MAX_BATCH = {"cpu": 8, "cuda": 64}
 """Windows in a batch by device: on a CPU more gain nothing, a GPU wants many."""
 _BATCHES_AHEAD = 3
@@ -29,70 +34,20 @@ _BATCHES_AHEAD = 3
 
 
 @dataclass(frozen=True)
-class InputFile:
-    """A file to classify: where it lies, and its name in the table (relative to the input folder, POSIX)."""
-
-    path: Path
-    name: str
-
-
-@dataclass(frozen=True)
-class FileList:
-    """Files found, sorted by name, and how many others were passed over because of their extension."""
-
-    files: tuple[InputFile, ...]
-    skipped: int
-
-
-@dataclass(frozen=True)
 class FileResult:
-    """What became of one file: a prediction, or an error's text and code."""
+    """What became of one file: a prediction, or an error's text and code; of a segment, with its start and end."""
 
     name: str
     prediction: Prediction | None
     error: str | None = None
     code: str | None = None
+    start: float | None = None
+    end: float | None = None
 
 
-def find_files(inputs: Sequence[Path]) -> FileList:
-    """Find recordings: a file stands for itself, a folder for every recording below it, hidden ones passed over.
-
-    Raises:
-        DataError: an input does not exist or a folder cannot be read.
-    """
-    found: dict[str, InputFile] = {}
-    skipped = 0
-    for path in inputs:
-        if path.is_file():
-            _add(found, InputFile(path, path.name))
-        elif path.is_dir():
-            for file in _walk(path):
-                if file.suffix.lower() in EXTENSIONS:
-                    _add(found, InputFile(file, file.relative_to(path).as_posix()))
-                else:
-                    skipped += 1
-        else:
-            raise DataError(f"{path}: no such file or folder")
-    return FileList(tuple(found[name] for name in sorted(found)), skipped)
-
-
-def _add(found: dict[str, InputFile], file: InputFile) -> None:
-    """Add a file; one whose name another input has already is told from it by its whole path."""
-    if file.name not in found:
-        found[file.name] = file
-    elif found[file.name].path.resolve() != file.path.resolve():
-        found[file.path.as_posix()] = InputFile(file.path, file.path.as_posix())
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, symbolic links to folders not followed, so that no loop of them is walked."""
-
-    def fail(error: OSError) -> None:
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
-
-    for root, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(root, name) for name in names if not name.startswith("."))
+def chunked(files: Sequence[InputFile], chunk_files: int = CHUNK_FILES) -> Iterator[Sequence[InputFile]]:
+    """The files in chunks of ``chunk_files``, the last one shorter."""
+    return (files[at : at + chunk_files] for at in range(0, len(files), chunk_files))
 
 
 def predict_files(
@@ -110,78 +65,166 @@ def predict_files(
         max_batch: windows in a batch; by default what suits the device.
         decode_threads: threads that decode; by default one a core.
     """
+    return predict_chunks(predictor, chunked(files), max_batch=max_batch, decode_threads=decode_threads)
+
+
+def predict_chunks(
+    predictor: Predictor,
+    chunks: Iterable[Sequence[InputFile]],
+    *,
+    max_batch: int | None = None,
+    decode_threads: int | None = None,
+) -> Iterator[FileResult]:
+    """Classify chunks of files one after the other. Arguments and results as ``predict_files``."""
     size = max_batch or DEFAULT_MAX_BATCH[predictor.session.device]
-    threads = decode_threads or available_cores()
-    batcher = Batcher(predictor.session.run, max_batch=size, fill=True)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    pool = ThreadPoolExecutor(decode_threads or available_cores(), thread_name_prefix="decode")
+    flow = _Flow(predictor, pool, size)
     try:
-        decoded = _ahead(pool, predictor, files, size * _BATCHES_AHEAD)
-        yield from _answered(predictor, batcher, decoded, size * _BATCHES_AHEAD)
+        for decoded in _ahead(pool, predictor, chunks, size * _BATCHES_AHEAD):
+            yield from flow.take(decoded)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        batcher.close()
+        flow.close()
 
 
-_Decoded = tuple[InputFile, Windows | AudioError | OSError]
+_Part = Windows | EmotionsError | OSError
+_Parts = Iterator[_Part]
+
+
+@dataclass
+class _Decoded:
+    """A file with what is known of its parts: the first two, and where the rest comes from."""
+
+    file: InputFile
+    ends_chunk: bool
+    parts: Future[tuple[list[_Part], _Parts]]
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, predictor: Predictor, files: Iterable[InputFile], ahead: int
+    pool: ThreadPoolExecutor, predictor: Predictor, chunks: Iterable[Sequence[InputFile]], ahead: int
 ) -> Iterator[_Decoded]:
     """Decode in the pool, at most ``ahead`` files before the one that is wanted next."""
 
-    def load(file: InputFile) -> Windows | AudioError | OSError:
-        try:
-            return predictor.split(audio.decode(file.path))
-        except (AudioError, OSError) as error:
-            return error
+    def load(file: InputFile) -> tuple[list[_Part], _Parts]:
+        parts = _safe(window_parts(file, predictor.manifest.window_spec))
+        return [*islice(parts, 2)], parts
 
-    rest = iter(files)
-    waiting = deque((file, pool.submit(load, file)) for file in islice(rest, ahead))
-    while waiting:
-        file, future = waiting.popleft()
-        waiting.extend((following, pool.submit(load, following)) for following in islice(rest, 1))
-        yield file, future.result()
+    files = ((file, at == len(chunk)) for chunk in chunks for at, file in enumerate(chunk, 1))
+    waiting: deque[_Decoded] = deque()
+    for file, ends_chunk in files:
+        waiting.append(_Decoded(file, ends_chunk, pool.submit(load, file)))
+        if len(waiting) > ahead:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _safe(parts: Iterator[Windows]) -> _Parts:
+    """The parts of a file; what goes wrong is the last one."""
+    try:
+        yield from parts
+    except (EmotionsError, OSError) as error:
+        yield error
 
 
 @dataclass
 class _Pending:
-    file: InputFile
+    """A part of a file on its way through the model; the last part of a file has the file."""
+
     windows: Windows | None
-    outcome: Future[Answer] | AudioError | OSError
+    outcome: Future[Answer] | EmotionsError | OSError
+    file: InputFile | None
 
 
-def _answered(predictor: Predictor, batcher: Batcher, decoded: Iterator[_Decoded], ahead: int) -> Iterator[FileResult]:
-    """Keep the batcher fed with at least a full batch beyond the one that runs, and yield results in order."""
-    pending: deque[_Pending] = deque()
-    queued = 0
-    for file, content in decoded:
-        if isinstance(content, Windows):
-            pending.append(_Pending(file, content, batcher.submit(content)))
-            queued += len(content)
-        else:
-            pending.append(_Pending(file, None, content))
-        # The oldest clip is waited for only when enough windows stand behind it to fill the batch that it ends in.
-        while pending and (pending[0].windows is None or queued - len(pending[0].windows) >= ahead):
+class _Flow:
+    """Keeps the batcher fed with at least a full batch beyond the one that runs, and gives results in order."""
+
+    def __init__(self, predictor: Predictor, pool: ThreadPoolExecutor, max_batch: int) -> None:
+        self._predictor, self._pool, self._max_batch = predictor, pool, max_batch
+        self._batcher: Batcher | None = None
+        self._pending: deque[_Pending] = deque()
+        self._queued = 0
+        self._answered: list[_Pending] = []
+
+    def take(self, decoded: _Decoded) -> Iterator[FileResult]:
+        """Submit a file's windows, and yield what is done; at the end of a chunk all of it."""
+        head, rest = decoded.parts.result()
+        parts = self._following(head, rest)
+        part = next(parts)
+        while part is not None:
+            following = next(parts, None)
+            self._submit(part, decoded.file if following is None else None)
+            yield from self._done(self._max_batch * _BATCHES_AHEAD)
+            part = following
+        if decoded.ends_chunk:
+            self.close()
+            yield from self._done(0)
+
+    def close(self) -> None:
+        """Run what is queued, in a last batch that need not be full."""
+        if self._batcher is not None:
+            self._batcher.close()
+            self._batcher = None
+
+    def _following(self, head: list[_Part], rest: _Parts) -> Iterator[_Part | None]:
+        """All parts of a file; while one is used, the next is decoded in the pool."""
+        yield from head[:1]
+        if len(head) < 2:
+            return
+        upcoming = self._pool.submit(next, rest, None)
+        yield head[1]
+        while (part := upcoming.result()) is not None:
+            upcoming = self._pool.submit(next, rest, None)
+            yield part
+
+    def _submit(self, part: _Part, file: InputFile | None) -> None:
+        if not isinstance(part, Windows):
+            self._pending.append(_Pending(None, part, file))
+            return
+        if self._batcher is None:
+            self._batcher = Batcher(self._predictor.session.run, max_batch=self._max_batch, fill=True)
+        self._pending.append(_Pending(part, self._batcher.submit(part), file))
+        self._queued += len(part)
+
+    def _done(self, ahead: int) -> Iterator[FileResult]:
+        """Wait for the oldest part only when enough windows stand behind it to fill the batch that it ends in."""
+        pending = self._pending
+        while pending and (pending[0].windows is None or self._queued - len(pending[0].windows) >= ahead):
             done = pending.popleft()
-            queued -= len(done.windows or ())
-            yield _result(predictor, done)
-    batcher.close()
-    yield from (_result(predictor, done) for done in pending)
+            if done.windows is not None:
+                self._queued -= len(done.windows)
+                done.windows = replace(done.windows, samples=_NO_SAMPLES)
+            self._answered.append(done)
+            if done.file is not None:
+                yield _result(self._predictor, done.file, self._answered)
+                self._answered = []
 
 
-def _result(predictor: Predictor, done: _Pending) -> FileResult:
-    if done.windows is None or not isinstance(done.outcome, Future):
-        return _failed(done.file, done.outcome)
+_NO_SAMPLES = np.zeros((0, 0), np.float32)
+
+
+def _result(predictor: Predictor, file: InputFile, parts: Sequence[_Pending]) -> FileResult:
+    """The result of a file from the answers to all its parts."""
     try:
-        answer = done.outcome.result()
-        return FileResult(done.file.name, predictor.prediction(done.windows, answer.probabilities))
+        windows, probabilities = [], []
+        for part in parts:
+            if part.windows is None or not isinstance(part.outcome, Future):
+                return _failed(file, part.outcome)
+            windows.append(part.windows)
+            probabilities.append(part.outcome.result().probabilities)
+        joined = {target: np.concatenate([each[target] for each in probabilities]) for target in probabilities[0]}
+        prediction = predictor.prediction(_joined(windows), joined)
     except ModelError as error:
-        return FileResult(done.file.name, None, str(error), error.code)
+        return _failed(file, error)
+    return FileResult(file.name, prediction, start=file.start, end=file.end)
+
+
+def _joined(parts: list[Windows]) -> Windows:
+    lengths, starts = ([getattr(part, name) for part in parts] for name in ("lengths", "starts"))
+    return Windows(_NO_SAMPLES, np.concatenate(lengths), np.concatenate(starts))
 
 
 def _failed(file: InputFile, error: object) -> FileResult:
-    if isinstance(error, AudioError):
-        return FileResult(file.name, None, str(error), error.code)
+    if isinstance(error, EmotionsError):
+        return FileResult(file.name, None, str(error), error.code, file.start, file.end)
     reason = error.strerror if isinstance(error, OSError) else None
-    return FileResult(file.name, None, f"cannot be read ({reason or error})", "unreadable")
+    return FileResult(file.name, None, f"cannot be read ({reason or error})", "unreadable", file.start, file.end)

@@ -121,15 +121,18 @@ class Predictor:
         )
         return Prediction(clip, parts, parts[-1].end)
 
-    def predict_folder(self, folder: Path | str) -> Iterator[FileResult]:
+    def predict_folder(self, *inputs: Path | str) -> Iterator[FileResult]:
         """Classify every recording below a folder, in the order of their names; one result a file, errors included.
 
+        Args:
+            inputs: folders, files, patterns, tables of segments or URLs, as ``emotions predict`` takes them.
+
         Raises:
-            DataError: no such folder.
+            DataError: an input does not exist.
         """
         from emotions.folder import find_files, predict_files
 
-        return predict_files(self, find_files([Path(folder)]).files)
+        return predict_files(self, find_files(inputs).files)
 
 
 def load(

@@ -18,9 +18,9 @@ from emotions.pipeline import Context, load_pipeline, run_pipeline
 from emotions.predictor import Prediction
 from serving.commands import PREDICT
 from serving.config import PredictStep
-from serving.predict import Totals
 from serving.progress import status
 from serving.summary import WIDTH, summary
+from serving.totals import Totals
 from tests.conftest import Tone, WriteWav
 
 REPOSITORY = Path(__file__).parents[2]
@@ -129,7 +129,13 @@ def test_mistakes_are_told_in_one_line_before_anything_is_computed(
     (tmp_path / "bare" / "notes.txt").touch()
     mistakes = {
         (good, "--bundle", tiny_bundle, "--output", "t.csv"): "t.csv: is there already; name another output, or give",
-        (good, "--bundle", tiny_bundle, "--output", "t.xlsx"): "t.xlsx: a table ends with .csv, .jsonl, .parquet",
+        (
+            good,
+            "--bundle",
+            tiny_bundle,
+            "--output",
+            "t.xlsx",
+        ): "t.xlsx: a table ends with .csv, .jsonl, .parquet, or",
         (tmp_path / "none", "--bundle", tiny_bundle, "--output", "u.csv"): "none: no such file or folder",
         (
             tmp_path / "bare",
@@ -140,7 +146,7 @@ def test_mistakes_are_told_in_one_line_before_anything_is_computed(
         ): "no recording found (1 files of other kinds)",
         (good, "--bundle", tmp_path / "bare", "--output", "u.csv"): "bare: is not a bundle",
         (good, "--output", "u.csv"): "bundles: holds no bundle",
-        ("--bundle", tiny_bundle, "--output", "u.csv"): "INPUT",
+        ("--bundle", tiny_bundle, "--output", "u.csv"): "name an INPUT, or a --list of them",
     }
     for arguments, message in mistakes.items():
         done = run(*arguments, cwd=tmp_path)

@@ -13,7 +13,7 @@ from emotions.errors import ConfigError, DataError
 from emotions.files import read_json
 from training.data.faults import Faults
 from training.data.sources import Source
-from training.data.tables import Row, clean, read_table
+from emotions.tables import Row, clean, read_table
 
 SPLIT_NAMES = {
     "train": "train",
