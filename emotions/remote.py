@@ -27,7 +27,7 @@ def find_remote(url: str) -> Iterator[InputFile]:
     except Exception as error:  # storages raise whatever their clients do
         raise DataError(f"{url}: cannot be reached ({_reason(error)})") from error
     if not found:
-        raise DataError(f"{url}: no such file or folder")
+        raise DataError(f"{url}: no such file or folder, or it cannot be reached")
     folder = _folder(path)
     for each, info in found.items():
         name = each.removeprefix(folder).lstrip("/") or each.rpartition("/")[2]
