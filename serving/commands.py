@@ -47,6 +47,9 @@ def predict(  # noqa: PLR0913 - one parameter an option
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that is there already.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
     windows: Annotated[bool, typer.Option("--windows", help="One row a window rather than one a file.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw label shares, confidence and duration.")
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
     chunk: Annotated[
@@ -65,6 +68,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
         resume=resume,
         lists=lists or (),
         windows=windows,
+        plot=plot,
         device=device,
         threads=threads,
         chunk_files=chunk,
@@ -122,7 +126,13 @@ def _placed(name: str, root: Path) -> str:
 def _options(step: PredictStep, context: Context) -> Options:
     from serving.predict import Options
 
-    return Options(overwrite=step.overwrite, resume=step.resume, windows=step.windows, quiet=context.quiet)
+    return Options(
+        overwrite=step.overwrite,
+        resume=step.resume,
+        windows=step.windows,
+        plot=None if step.plot is None else context.root.joinpath(*step.plot),
+        quiet=context.quiet,
+    )
 
 
 def _check_table(step: PredictStep, context: Context) -> None:

@@ -15,6 +15,7 @@ from emotions.folder import CHUNK_FILES, FileList, FileResult, InputFile, chunke
 from emotions.predictor import Predictor, load
 from emotions.runtime import DeviceChoice
 from serving.journal import Journal, check_output, is_begun, open_journal, signature
+from serving.plot import check_plot, plot_summary
 from serving.progress import LogFormat, watched
 from serving.summary import document, summary
 from serving.tables import Columns, check_ending, columns, open_part, rows
@@ -34,6 +35,7 @@ class Options:
         resume: go on with a table that a killed run did not finish.
         lists: files with a path or URL a line; ``-`` is standard input.
         windows: one row a window.
+        plot: picture of the summary to draw.
         device: where the model runs.
         threads: CPU threads of the model and of decoding; None for one a core.
         chunk_files: files of a chunk: what batches form in, and what a killed run loses at most.
@@ -45,6 +47,7 @@ class Options:
     resume: bool = False
     lists: Sequence[Path | str] = ()
     windows: bool = False
+    plot: Path | None = None
     device: DeviceChoice = "auto"
     threads: int | None = None
     chunk_files: int = CHUNK_FILES
@@ -59,6 +62,8 @@ def check_table(output: Path, options: Options) -> None:
         ConfigError, OutputExists, MissingExtra: the table cannot be written.
     """
     check_ending(output)
+    if options.plot is not None:
+        check_plot(options.plot)
     check_output(output, overwrite=options.overwrite, resume=options.resume)
 
 
@@ -84,6 +89,8 @@ def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, o
     predictor = load(bundle, device=options.device, threads=options.threads)
     run = _Run(predictor, found, output, options)
     totals = run.classify(lambda chunks: _locally(predictor, chunks, options.threads))
+    if options.plot is not None:
+        plot_summary(options.plot, totals)
     if options.log_format == "json":
         print(document(output, totals))
     else:
