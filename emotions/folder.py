@@ -181,7 +181,13 @@ class _Flow:
             self._pending.append(_Pending(None, part, file))
             return
         if self._batcher is None:
-            self._batcher = Batcher(self._predictor.session.run, max_batch=self._max_batch, fill=True)
+            window = self._predictor.manifest.window
+            self._batcher = Batcher(
+                self._predictor.session.run,
+                max_batch=self._max_batch,
+                fill=True,
+                least_samples=0 if window.dynamic else window.samples,
+            )
         self._pending.append(_Pending(part, self._batcher.submit(part), file))
         self._queued += len(part)
 

@@ -23,8 +23,8 @@ def window_parts(file: InputFile, spec: WindowSpec) -> Iterator[Windows]:
     """Decode a recording, or a segment of it, and cut it into windows.
 
     Yields:
-        The windows of ``windows.split``, in order, a part at a time; only a long recording has several parts. Starts
-        count from the segment's beginning.
+        The windows of ``windows.split``, in order, a part at a time; only a long recording has several parts. One
+        shorter than a window is not padded: the batch that it goes into is. Starts count from the segment's beginning.
 
     Raises:
         AudioError: as ``audio.decode``; of a long recording perhaps after some parts.
@@ -70,7 +70,7 @@ def _parts(blocks: Blocks, spec: WindowSpec) -> Iterator[Windows]:
     buffer, base, emitted, peak = np.zeros(0, np.float32), 0, 0, 0.0
     for part, last in _gathered(blocks, max(_PART_SEC * audio.SAMPLE_RATE, _PART_WINDOWS * spec.samples)):
         if last and not base and not len(buffer):
-            yield split(audio.checked(part), spec)
+            yield _whole(audio.checked(part), spec)
             return
         peak = max(peak, audio.peak_of(part))
         if last:
@@ -83,6 +83,13 @@ def _parts(blocks: Blocks, spec: WindowSpec) -> Iterator[Windows]:
             yield Windows(view[starts - base], np.full(len(starts), spec.samples, np.int64), starts)
         keep = max(base, min(emitted * spec.hop_samples, base + len(buffer) - spec.samples))
         buffer, base = buffer[keep - base :], keep
+
+
+def _whole(waveform: FloatArray, spec: WindowSpec) -> Windows:
+    """The windows of a whole recording; a short one as it is, so that it is copied but once."""
+    if len(waveform) >= spec.samples:
+        return split(waveform, spec)
+    return Windows(waveform[None], np.array([len(waveform)], np.int64), np.zeros(1, np.int64))
 
 
 def _starts(samples: int, spec: WindowSpec, last: bool) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
