@@ -56,6 +56,7 @@ def predict_files(
     *,
     max_batch: int | None = None,
     decode_threads: int | None = None,
+    chunk_files: int = CHUNK_FILES,
 ) -> Iterator[FileResult]:
     """Classify files, in their order; a file that cannot be used is a result with an error.
 
@@ -64,8 +65,9 @@ def predict_files(
         files: what to classify.
         max_batch: windows in a batch; by default what suits the device.
         decode_threads: threads that decode; by default one a core.
+        chunk_files: files whose windows share batches with each other, and with no others.
     """
-    return predict_chunks(predictor, chunked(files), max_batch=max_batch, decode_threads=decode_threads)
+    return predict_chunks(predictor, chunked(files, chunk_files), max_batch=max_batch, decode_threads=decode_threads)
 
 
 def predict_chunks(

@@ -50,6 +50,9 @@ def predict(  # noqa: PLR0913 - one parameter an option
     plot: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw label shares, confidence and duration.")
     ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Classify on a Ray cluster: auto, local or host:port.")
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
     chunk: Annotated[
@@ -69,6 +72,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
         lists=lists or (),
         windows=windows,
         plot=plot,
+        ray_address=ray_address,
         device=device,
         threads=threads,
         chunk_files=chunk,
@@ -131,6 +135,7 @@ def _options(step: PredictStep, context: Context) -> Options:
         resume=step.resume,
         windows=step.windows,
         plot=None if step.plot is None else context.root.joinpath(*step.plot),
+        ray_address=step.ray_address,
         quiet=context.quiet,
     )
 

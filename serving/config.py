@@ -37,6 +37,9 @@ class PredictStep(StepConfig):
     resume: bool = Field(default=False, description="Go on with a table that a killed run did not finish.")
     windows: bool = Field(default=False, description="One row a window rather than one a file.")
     plot: Texts | None = Field(default=None, description="Picture (.png) of label shares, confidence and duration.")
+    ray_address: Text | None = Field(
+        default=None, description="Ray cluster to classify on: auto, local or host:port; by default this process."
+    )
 
 
 class BenchmarkStep(StepConfig):

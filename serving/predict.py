@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from emotions.bundle import Bundle, read_bundle
 from emotions.containers import EXTENSIONS
-from emotions.errors import DataError
+from emotions.errors import DataError, MissingExtra
 from emotions.folder import CHUNK_FILES, FileList, FileResult, InputFile, chunked, find_files, predict_chunks
 from emotions.predictor import Predictor, load
 from emotions.runtime import DeviceChoice
@@ -36,6 +38,7 @@ class Options:
         lists: files with a path or URL a line; ``-`` is standard input.
         windows: one row a window.
         plot: picture of the summary to draw.
+        ray_address: Ray cluster to classify on: ``auto``, ``local`` or ``host:port``; None for this process.
         device: where the model runs.
         threads: CPU threads of the model and of decoding; None for one a core.
         chunk_files: files of a chunk: what batches form in, and what a killed run loses at most.
@@ -48,6 +51,7 @@ class Options:
     lists: Sequence[Path | str] = ()
     windows: bool = False
     plot: Path | None = None
+    ray_address: str | None = None
     device: DeviceChoice = "auto"
     threads: int | None = None
     chunk_files: int = CHUNK_FILES
@@ -64,6 +68,8 @@ def check_table(output: Path, options: Options) -> None:
     check_ending(output)
     if options.plot is not None:
         check_plot(options.plot)
+    if options.ray_address is not None and find_spec("ray") is None:
+        raise MissingExtra("ray", "ray")
     check_output(output, overwrite=options.overwrite, resume=options.resume)
 
 
@@ -86,15 +92,14 @@ def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, o
         print(f"{output}: is complete; there is nothing to resume")
         return Totals()
     found = _find(inputs, options)
-    predictor = load(bundle, device=options.device, threads=options.threads)
-    run = _Run(predictor, found, output, options)
-    totals = run.classify(lambda chunks: _locally(predictor, chunks, options.threads))
+    opened, execute, where = _executor(bundle, options)
+    totals = _Run(opened, found, output, options, where).classify(execute)
     if options.plot is not None:
         plot_summary(options.plot, totals)
     if options.log_format == "json":
         print(document(output, totals))
     else:
-        print(summary(output, totals, list(predictor.manifest.targets)))
+        print(summary(output, totals, list(opened.manifest.targets)))
     return totals
 
 
@@ -107,6 +112,21 @@ def _find(inputs: Sequence[Path | str], options: Options) -> FileList:
             + " ".join(sorted(EXTENSIONS))
         )
     return found
+
+
+def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str, str]]:
+    """The bundle, what classifies with it, and the variant and device that rows depend on."""
+    if options.ray_address is not None:
+        from serving.ray_folder import classify_on_ray
+        from serving.ray_worker import Cluster
+
+        opened = read_bundle(bundle)
+        cluster = Cluster(options.ray_address, bundle.absolute(), options.device, options.threads, options.windows)
+        where = {"variant": "each node's", "device": options.device}
+        return opened, lambda chunks: classify_on_ray(cluster, chunks), where
+    predictor = load(bundle, device=options.device, threads=options.threads)
+    where = {"variant": predictor.session.variant, "device": predictor.session.device}
+    return predictor.bundle, lambda chunks: _locally(predictor, chunks, options.threads), where
 
 
 def _locally(
@@ -134,15 +154,15 @@ def _with_first(first: FileResult, rest: Iterator[FileResult]) -> Iterator[FileR
 class _Run:
     """One table being written."""
 
-    def __init__(self, predictor: Predictor, found: FileList, output: Path, options: Options) -> None:
+    def __init__(
+        self, bundle: Bundle, found: FileList, output: Path, options: Options, where: Mapping[str, str]
+    ) -> None:
         self._found, self._output, self._options = found, output, options
-        self._targets = predictor.manifest.targets
-        self._columns: Columns = columns(self._targets)
+        self._columns: Columns = columns(bundle.manifest.targets)
         self._chunks = [*chunked(found.files, options.chunk_files)]
         self._settings: dict[str, Any] = {
-            "bundle": predictor.bundle.id,
-            "variant": predictor.session.variant,
-            "device": predictor.session.device,
+            "bundle": bundle.id,
+            **where,
             "chunk_files": options.chunk_files,
             "windows": options.windows,
         }
@@ -152,6 +172,10 @@ class _Run:
         options = self._options
         with open_journal(self._output, self._columns, self._settings, resume=options.resume) as journal:
             pending = journal.pending(self._chunks)
+            if options.ray_address is not None:
+                from serving.ray_folder import heaviest_first
+
+                pending = heaviest_first(pending, self._chunks)
             totals = self._counted(journal)
             totals.resumed_files, totals.resumed_sec = totals.files, totals.audio_sec
             total = len(self._found.files)
