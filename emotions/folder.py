@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -19,9 +19,9 @@ from emotions.batching import Answer, Batcher
 from emotions.errors import EmotionsError, ModelError
 from emotions.inputs import FileList, InputFile, find_files
 from emotions.predictor import Prediction, Predictor
-from emotions.runtime import available_cores
+from emotions.runtime import EMBEDDING, available_cores
 from emotions.streaming import window_parts
-from emotions.windows import Windows
+from emotions.windows import FloatArray, Windows
 
 __all__ = ["CHUNK_FILES", "FileList", "FileResult", "InputFile", "chunked", "find_files", "predict_files"]
 
@@ -35,7 +35,10 @@ _BATCHES_AHEAD = 3
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one file: a prediction, or an error's text and code; of a segment, with its start and end."""
+    """What became of one file: a prediction, or an error's text and code; of a segment, with its start and end.
+
+    Where embeddings were asked for, ``embedding`` is (windows, dims) float32.
+    """
 
     name: str
     prediction: Prediction | None
@@ -43,6 +46,7 @@ class FileResult:
     code: str | None = None
     start: float | None = None
     end: float | None = None
+    embedding: FloatArray | None = field(default=None, compare=False)
 
 
 def chunked(files: Sequence[InputFile], chunk_files: int = CHUNK_FILES) -> Iterator[Sequence[InputFile]]:
@@ -221,9 +225,10 @@ def _result(predictor: Predictor, file: InputFile, parts: Sequence[_Pending]) ->
             probabilities.append(part.outcome.result().probabilities)
         joined = {target: np.concatenate([each[target] for each in probabilities]) for target in probabilities[0]}
         prediction = predictor.prediction(_joined(windows), joined)
+        embedding = joined.get(EMBEDDING)
     except ModelError as error:
         return _failed(file, error)
-    return FileResult(file.name, prediction, start=file.start, end=file.end)
+    return FileResult(file.name, prediction, start=file.start, end=file.end, embedding=embedding)
 
 
 def _joined(parts: list[Windows]) -> Windows:

@@ -141,8 +141,11 @@ def load(
     device: DeviceChoice = "auto",
     variant: str | None = None,
     threads: int | None = None,
+    embedding: bool = False,
 ) -> Predictor:
     """Open a bundle, check its files, load the model that suits the device and replay the probe.
+
+    With ``embedding``, the results of a folder hold each window's embedding, where the bundle answers one.
 
     Raises:
         BundleError: the bundle is missing, altered or broken, or does not answer as it did at export.
@@ -154,7 +157,7 @@ def load(
         'joy'
     """
     opened = read_bundle(bundle)
-    return Predictor(opened, open_session(opened, device=device, variant=variant, threads=threads))
+    return Predictor(opened, open_session(opened, device=device, variant=variant, threads=threads, embedding=embedding))
 
 
 def to_waveform(clip: Clip) -> FloatArray:

@@ -24,6 +24,8 @@ Probabilities = dict[str, FloatArray]
 Run = Callable[[FloatArray, IntArray], Probabilities]
 """(batch, samples) float32 and (batch,) int64 -> probabilities."""
 
+EMBEDDING = "embedding"
+"""Name of the optional output with what the model's last layers hear, and of its description in ``extra``."""
 _PROBE_TOLERANCE = 1e-4
 _PREFERRED: dict[str, tuple[str, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("int8", "fp32")}
 _MADE_FOR = {"cuda": ("cuda", "any"), "cpu": ("cpu", "any")}
@@ -82,6 +84,7 @@ def open_session(
     variant: str | None = None,
     threads: int | None = None,
     device_id: int = 0,
+    embedding: bool = False,
 ) -> Session:
     """Load a bundle's model and replay its probe.
 
@@ -91,20 +94,27 @@ def open_session(
         variant: one of the bundle's ONNX variants; by default the one that suits the device.
         threads: CPU threads of one run; by default the cores of this process.
         device_id: which GPU.
+        embedding: answer the bundle's embedding, too, as ``EMBEDDING``: (batch, dims) float32.
 
     Raises:
         DeviceError: the device asked for cannot be used; the CPU never stands in for a GPU that was asked for.
-        BundleError: the model cannot be loaded, or does not answer as it did at export.
+        BundleError: the model cannot be loaded, does not answer as it did at export, or has no embedding.
     """
+    if embedding and EMBEDDING not in bundle.manifest.extra:
+        raise BundleError(f"{bundle.path}: answers no embedding; export it anew with one")
     if device == "auto":
         try:
-            return open_session(bundle, device="cuda", variant=variant, threads=threads, device_id=device_id)
+            return open_session(
+                bundle, device="cuda", variant=variant, threads=threads, device_id=device_id, embedding=embedding
+            )
         except DeviceError:
             device = "cpu"
     name = variant or choose_variant(bundle, device)
     threads = threads or available_cores()
     session = _load(bundle.file(name), device, threads, device_id)
-    loaded = Session(_runner(session, list(bundle.manifest.targets)), device, name, threads)
+    loaded = Session(
+        _runner(session, [*bundle.manifest.targets, *([EMBEDDING] if embedding else [])]), device, name, threads
+    )
     _replay_probe(bundle, loaded)
     return loaded
 

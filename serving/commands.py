@@ -47,6 +47,9 @@ def predict(  # noqa: PLR0913 - one parameter an option
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that is there already.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
     windows: Annotated[bool, typer.Option("--windows", help="One row a window rather than one a file.")] = False,
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="A column with what the model's last layers hear.")
+    ] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw label shares, confidence and duration.")
     ] = None,
@@ -71,6 +74,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
         resume=resume,
         lists=lists or (),
         windows=windows,
+        embeddings=embeddings,
         plot=plot,
         ray_address=ray_address,
         device=device,
@@ -134,6 +138,7 @@ def _options(step: PredictStep, context: Context) -> Options:
         overwrite=step.overwrite,
         resume=step.resume,
         windows=step.windows,
+        embeddings=step.embeddings,
         plot=None if step.plot is None else context.root.joinpath(*step.plot),
         ray_address=step.ray_address,
         quiet=context.quiet,

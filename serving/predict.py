@@ -20,7 +20,7 @@ from serving.journal import Journal, check_output, is_begun, open_journal, signa
 from serving.plot import check_plot, plot_summary
 from serving.progress import LogFormat, watched
 from serving.summary import document, summary
-from serving.tables import Columns, check_ending, columns, open_part, rows
+from serving.tables import Columns, Row, check_ending, columns, open_part, rows
 from serving.totals import Totals
 
 Chunk = Sequence[InputFile]
@@ -37,6 +37,7 @@ class Options:
         resume: go on with a table that a killed run did not finish.
         lists: files with a path or URL a line; ``-`` is standard input.
         windows: one row a window.
+        embeddings: a column with each row's embedding.
         plot: picture of the summary to draw.
         ray_address: Ray cluster to classify on: ``auto``, ``local`` or ``host:port``; None for this process.
         device: where the model runs.
@@ -50,6 +51,7 @@ class Options:
     resume: bool = False
     lists: Sequence[Path | str] = ()
     windows: bool = False
+    embeddings: bool = False
     plot: Path | None = None
     ray_address: str | None = None
     device: DeviceChoice = "auto"
@@ -121,10 +123,17 @@ def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str
         from serving.ray_worker import Cluster
 
         opened = read_bundle(bundle)
-        cluster = Cluster(options.ray_address, bundle.absolute(), options.device, options.threads, options.windows)
+        cluster = Cluster(
+            options.ray_address,
+            bundle.absolute(),
+            options.device,
+            options.threads,
+            options.windows,
+            options.embeddings,
+        )
         where = {"variant": "each node's", "device": options.device}
         return opened, lambda chunks: classify_on_ray(cluster, chunks), where
-    predictor = load(bundle, device=options.device, threads=options.threads)
+    predictor = load(bundle, device=options.device, threads=options.threads, embedding=options.embeddings)
     where = {"variant": predictor.session.variant, "device": predictor.session.device}
     return predictor.bundle, lambda chunks: _locally(predictor, chunks, options.threads), where
 
@@ -158,7 +167,7 @@ class _Run:
         self, bundle: Bundle, found: FileList, output: Path, options: Options, where: Mapping[str, str]
     ) -> None:
         self._found, self._output, self._options = found, output, options
-        self._columns: Columns = columns(bundle.manifest.targets)
+        self._columns: Columns = columns(bundle.manifest.targets, embeddings=options.embeddings)
         self._chunks = [*chunked(found.files, options.chunk_files)]
         self._settings: dict[str, Any] = {
             "bundle": bundle.id,
@@ -199,7 +208,7 @@ class _Run:
     ) -> None:
         """Write the rows of each chunk as they come, and note it when all of them are there."""
         signed: dict[int, str] = {}
-        blank: dict[str, str | float | None] = dict.fromkeys(self._columns)
+        blank: Row = dict.fromkeys(self._columns)
 
         def begin() -> Iterator[tuple[int, Chunk]]:
             for index in pending:

@@ -24,6 +24,7 @@ class Cluster:
         device: where the model runs; with GPUs one actor each.
         cores: CPU cores of an actor where it has no GPU.
         windows: windows are wanted; else they stay where they were made.
+        embeddings: so are embeddings.
     """
 
     address: str
@@ -31,6 +32,7 @@ class Cluster:
     device: DeviceChoice = "auto"
     cores: int | None = None
     windows: bool = False
+    embeddings: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,10 @@ class Worker:
 
     def load(self) -> None:
         """Load the model; a call of its own, so that what is wrong with the bundle is told apart from a dead node."""
-        self._predictor = load(self._cluster.bundle, device=self._cluster.device, threads=self._cluster.cores or CORES)
+        asked = self._cluster
+        self._predictor = load(
+            asked.bundle, device=asked.device, threads=asked.cores or CORES, embedding=asked.embeddings
+        )
 
     def classify(self, files: Sequence[InputFile]) -> list[FileResult]:
         """Classify files as one chunk."""

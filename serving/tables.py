@@ -4,6 +4,7 @@ file, start, end            name relative to the input folder (POSIX), and secon
 <target>                    the most probable label, one column a target
 <target>.<label>            its probability, to six significant digits
 confidence, duration        probability of the first target's label, and seconds of the recording or segment
+embedding                   if asked for: what the model's last layers hear, the mean over the windows of a file's row
 error                       "code: message" where the file failed; then all but ``file`` and a segment's times is empty
 
 An output without an ending is a folder of Parquet files, ``part-00000.parquet`` and so on.
@@ -23,13 +24,14 @@ from typing import Any
 from emotions.errors import ConfigError, MissingExtra, OutputExists
 from emotions.files import atomic_file, atomic_folder
 from emotions.folder import FileResult
+from emotions.runtime import EMBEDDING
 
 Targets = Mapping[str, Sequence[str]]
 """Labels of each target, in output order."""
-Row = dict[str, str | float | None]
+Row = dict[str, str | float | list[float] | None]
 """Column -> value; None for an empty one. The columns are in the table's order."""
 Write = Callable[[Row], object]
-Columns = dict[str, type[str] | type[float]]
+Columns = dict[str, type[str] | type[float] | type[list[float]]]
 """Column -> its type, in the order of the table."""
 Writer = Callable[[Path, Columns], contextlib.AbstractContextManager[Write]]
 
@@ -39,7 +41,7 @@ _PARTS_IN_FILE = 64
 """Chunks that share a file of a partitioned table."""
 
 
-def columns(targets: Targets) -> Columns:
+def columns(targets: Targets, *, embeddings: bool = False) -> Columns:
     """Columns of a table, in order, with their types."""
     probabilities = [f"{target}.{label}" for target, labels in targets.items() for label in labels]
     return {
@@ -48,6 +50,7 @@ def columns(targets: Targets) -> Columns:
         **dict.fromkeys(targets, str),
         **dict.fromkeys(probabilities, float),
         **dict.fromkeys(("confidence", "duration"), float),
+        **({EMBEDDING: list} if embeddings else {}),
         "error": str,
     }
 
@@ -76,9 +79,12 @@ def rows(result: FileResult, blank: Row, *, windows: bool = False) -> Iterator[R
     spans = [(0.0, prediction.duration_sec, prediction.probabilities)]
     if windows:
         spans = [(window.start, window.end, window.probabilities) for window in prediction.windows]
-    for start, end, probabilities in spans:
+    for index, (start, end, probabilities) in enumerate(spans):
         cells = {**blank, "file": name, "start": first + start, "end": first + end, "duration": prediction.duration_sec}
         _fill(cells, probabilities)
+        if EMBEDDING in blank and result.embedding is not None:
+            heard = result.embedding[index] if windows else result.embedding.mean(axis=0)
+            cells[EMBEDDING] = [_rounded(value) for value in heard.tolist()]
         yield cells
 
 
@@ -196,7 +202,7 @@ def _parquet(path: Path, names: Columns) -> Iterator[Write]:
 def _schema(names: Columns) -> Any:
     import pyarrow
 
-    types = {str: pyarrow.string(), float: pyarrow.float64()}
+    types = {str: pyarrow.string(), float: pyarrow.float64(), list: pyarrow.list_(pyarrow.float32())}
     return pyarrow.schema([(name, types[kind]) for name, kind in names.items()])
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 
 import emotions
+from emotions.bundle import hash_files, read_bundle, write_bundle, write_manifest
 from emotions.errors import MissingExtra
 from emotions.folder import FileResult
 from emotions.pipeline import Context, load_pipeline, run_pipeline
@@ -20,6 +24,7 @@ from emotions.predictor import Prediction
 from serving import plot
 from serving.commands import PREDICT
 from serving.config import PredictStep
+from serving.predict import Options, predict_to_table
 from serving.progress import figures, status
 from serving.summary import WIDTH, summary
 from serving.totals import Totals
@@ -256,3 +261,46 @@ def test_a_list_on_standard_input_and_a_table_of_segments(tiny_bundle: Path, goo
     (tmp_path / "files").write_text(f"{good}/speaker 2/11.wav\nnone.wav\n")
     assert run("--list", "files", *arguments, "--overwrite", cwd=tmp_path).returncode == 1
     assert [json.loads(line)["file"] for line in (tmp_path / "t.jsonl").read_text().splitlines()][1] == "none.wav"
+
+
+@pytest.fixture
+def hearing_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """The tiny bundle with an embedding: what its bands hear."""
+    import onnx
+
+    opened = read_bundle(tiny_bundle)
+    with write_bundle(tmp_path / "hearing") as folder:
+        shutil.copy(tiny_bundle / "probe.npz", folder)
+        model = onnx.load(tiny_bundle / "model.onnx")
+        model.graph.node.append(onnx.helper.make_node("Identity", ["scaled"], ["embedding"]))
+        model.graph.output.append(onnx.helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, ["batch", 8]))
+        onnx.save(model, folder / "model.onnx")
+        files = hash_files(folder)
+        fp32 = opened.manifest.variants["fp32"].model_copy(update={"sha256": files["model.onnx"]})
+        described = {"name": "embedding", "dtype": "float32", "shape": ["batch", 8]}
+        update = {"files": files, "variants": {"fp32": fp32}, "extra": {"embedding": described}}
+        write_manifest(folder, opened.manifest.model_copy(update=update))
+    return tmp_path / "hearing"
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_embeddings_are_a_column(hearing_bundle: Path, good: Path, tmp_path: Path, ending: str) -> None:
+    output = tmp_path / f"t.{ending}"
+    for windows in (False, True):
+        options = Options(embeddings=True, windows=windows, quiet=True, device="cpu", threads=1, overwrite=True)
+        predict_to_table([good / "speaker 2" / "11.wav"], hearing_bundle, output, options)
+        frame = {"csv": pandas.read_csv, "jsonl": partial(pandas.read_json, lines=True), "parquet": pandas.read_parquet}
+        cells = frame[ending](output)["embedding"]
+        heard = np.stack([np.asarray(json.loads(each) if ending == "csv" else each) for each in cells])
+        (result,) = emotions.load(hearing_bundle, device="cpu", threads=1, embedding=True).predict_folder(
+            good / "speaker 2" / "11.wav"
+        )
+        expected = result.embedding if windows else result.embedding.mean(axis=0)[None]
+        np.testing.assert_allclose(heard, expected, rtol=1e-4, atol=1e-9)
+    assert len(heard) == 7
+
+
+def test_a_bundle_without_an_embedding_says_so(tiny_bundle: Path, good: Path, tmp_path: Path) -> None:
+    done = run(good, "--bundle", tiny_bundle, "--output", "t.csv", "--embeddings", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {tiny_bundle}: answers no embedding; export it anew with one\n"
