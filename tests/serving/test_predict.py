@@ -27,6 +27,7 @@ from serving.config import PredictStep
 from serving.predict import Options, predict_to_table
 from serving.progress import figures, status
 from serving.summary import WIDTH, summary
+from serving.tables import row
 from serving.totals import Totals
 from tests.conftest import Tone, WriteWav
 
@@ -304,3 +305,12 @@ def test_a_bundle_without_an_embedding_says_so(tiny_bundle: Path, good: Path, tm
     done = run(good, "--bundle", tiny_bundle, "--output", "t.csv", "--embeddings", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == f"error: {tiny_bundle}: answers no embedding; export it anew with one\n"
+
+
+def test_python_yields_the_rows_of_the_table(tiny_bundle: Path, mixed: Path, tmp_path: Path) -> None:
+    options = Options(quiet=True, device="cpu", threads=1)
+    predict_to_table([mixed], tiny_bundle, tmp_path / "t.jsonl", options)
+    lines = (tmp_path / "t.jsonl").read_text(encoding="utf-8").splitlines()
+    predictor = emotions.load(tiny_bundle, device="cpu", threads=1)
+    targets = predictor.manifest.targets
+    assert [json.loads(line) for line in lines] == [row(each, targets) for each in predictor.predict_folder(mixed)]
