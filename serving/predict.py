@@ -13,8 +13,17 @@ from typing import Any
 from emotions.bundle import Bundle, read_bundle
 from emotions.containers import EXTENSIONS
 from emotions.errors import DataError, MissingExtra
-from emotions.folder import CHUNK_FILES, FileList, FileResult, InputFile, chunked, find_files, predict_chunks
-from emotions.predictor import Predictor, load
+from emotions.folder import (
+    CHUNK_FILES,
+    FileList,
+    FileResult,
+    InputFile,
+    chunked,
+    find_files,
+    open_lanes,
+    predict_chunks,
+)
+from emotions.predictor import Predictor
 from emotions.runtime import DeviceChoice
 from serving.journal import Journal, check_output, is_begun, open_journal, signature
 from serving.plot import check_plot, plot_summary
@@ -133,13 +142,13 @@ def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str
         )
         where = {"variant": "each node's", "device": options.device}
         return opened, lambda chunks: classify_on_ray(cluster, chunks), where
-    predictor = load(bundle, device=options.device, threads=options.threads, embedding=options.embeddings)
-    where = {"variant": predictor.session.variant, "device": predictor.session.device}
-    return predictor.bundle, lambda chunks: _locally(predictor, chunks, options.threads), where
+    predictor, lanes = open_lanes(bundle, device=options.device, threads=options.threads, embedding=options.embeddings)
+    where = {"variant": predictor.session.variant, "device": predictor.session.device, "batches_at_once": str(lanes)}
+    return predictor.bundle, lambda chunks: _locally(predictor, chunks, options.threads, lanes), where
 
 
 def _locally(
-    predictor: Predictor, chunks: Iterable[tuple[int, Chunk]], threads: int | None
+    predictor: Predictor, chunks: Iterable[tuple[int, Chunk]], threads: int | None, lanes: int
 ) -> Iterator[tuple[int, Iterator[FileResult]]]:
     """Classify chunks one after the other in this process."""
     begun: list[tuple[int, int]] = []
@@ -149,7 +158,7 @@ def _locally(
             begun.append((index, len(chunk)))
             yield chunk
 
-    results = predict_chunks(predictor, feed(), decode_threads=threads)
+    results = predict_chunks(predictor, feed(), decode_threads=threads, lanes=lanes)
     while (first := next(results, None)) is not None:
         index, count = begun.pop(0)
         yield index, _with_first(first, islice(results, count - 1))

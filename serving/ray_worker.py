@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emotions.folder import FileResult, InputFile, predict_files
-from emotions.predictor import load
+from emotions.folder import FileResult, InputFile, open_lanes, predict_files
 from emotions.runtime import DeviceChoice
 
 CORES = 2
@@ -64,13 +63,15 @@ class Worker:
     def load(self) -> None:
         """Load the model; a call of its own, so that what is wrong with the bundle is told apart from a dead node."""
         asked = self._cluster
-        self._predictor = load(
+        self._predictor, self._lanes = open_lanes(
             asked.bundle, device=asked.device, threads=asked.cores or CORES, embedding=asked.embeddings
         )
 
     def classify(self, files: Sequence[InputFile]) -> list[FileResult]:
         """Classify files as one chunk."""
-        results = predict_files(self._predictor, files, chunk_files=len(files), decode_threads=self._cluster.cores)
+        results = predict_files(
+            self._predictor, files, chunk_files=len(files), decode_threads=self._cluster.cores, lanes=self._lanes
+        )
         return [*results] if self._cluster.windows else [_light(result) for result in results]
 
 

@@ -23,14 +23,14 @@ import numpy as np
 import soundfile
 import typer
 
-from emotions.folder import InputFile, find_files, predict_files
+from emotions.folder import InputFile, find_files, open_lanes, predict_files
 from emotions.predictor import Predictor, load
 from serving.benchmark.clips import read_clips
 from serving.benchmark.layers import session_layers
 from serving.tables import columns, open_part, rows
 
 _CLIPS = 400
-_ROUNDS = 5
+_LEAST_ROUNDS = 3
 _BROKEN_IN = 100
 _CHILD = """
 import json, sys
@@ -72,35 +72,35 @@ def with_broken(files: Sequence[InputFile], broken: Sequence[InputFile]) -> list
     return [next(kinds) if at % _BROKEN_IN == _BROKEN_IN // 2 else file for at, file in enumerate(files)]
 
 
-def _timed(run: Callable[..., object], *arguments: object, times: int = 1) -> float:
+def _timed(run: Callable[..., object], *arguments: object) -> float:
     started = time.perf_counter()
-    for _ in range(times):
-        run(*arguments)
+    run(*arguments)
     return time.perf_counter() - started
 
 
-def _to_table(predictor: Predictor, files: Sequence[InputFile], path: Path) -> None:
+def _to_table(predictor: Predictor, lanes: int, files: Sequence[InputFile], path: Path) -> None:
     names = columns(predictor.manifest.targets)
     blank = dict.fromkeys(names)
     with open_part(path, names) as write:
-        for result in predict_files(predictor, files):
+        for result in predict_files(predictor, files, lanes=lanes):
             for cells in rows(result, blank):
                 write(cells)
 
 
-def speeds(predictor: Predictor, data: Path, count: int, scratch: Path) -> dict[str, float]:
+def speeds(bundle: Path, data: Path, count: int, threads: int | None, scratch: Path) -> dict[str, float]:
     """Clips/s of the bare session at its best batch and files/s of a folder, whole and with broken files."""
+    predictor = load(bundle, device="cpu", threads=threads)
+    folder = open_lanes(bundle, device="cpu", threads=threads)
     clips, _ = read_clips(predictor, data, _CLIPS)
     layers = session_layers(predictor, clips)
     bare = min(layers, key=lambda layer: (layer.run(), layer.run().wall_sec)[1])
-    files = repeated([clip.file for clip in clips], max(len(clips), count // _ROUNDS))
+    files = [clip.file for clip in clips]
     mixed = with_broken(files, make_broken(scratch / "broken"))
     measured: dict[str, list[float]] = {"bare": [], "folder": [], "broken": []}
-    times = len(files) // len(clips)
-    for _ in range(_ROUNDS):
-        measured["bare"].append(times * len(clips) / _timed(bare.run, times=times))
+    for _ in range(max(_LEAST_ROUNDS, count // len(files))):
+        measured["bare"].append(len(files) / _timed(bare.run))
         for name, listed in (("folder", files), ("broken", mixed)):
-            seconds = _timed(_to_table, predictor, listed, scratch / "table.csv")
+            seconds = _timed(_to_table, *folder, listed, scratch / "table.csv")
             measured[name].append(len(listed) / seconds)
     ratios = [folder / alone for folder, alone in zip(measured["folder"], measured["bare"], strict=True)]
     losses = [mixed / folder for mixed, folder in zip(measured["broken"], measured["folder"], strict=True)]
@@ -135,9 +135,8 @@ def main(
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 for one a core.")] = 0,
 ) -> None:
     """Measure and print JSON."""
-    predictor = load(bundle, device="cpu", threads=threads or None)
     with tempfile.TemporaryDirectory(prefix="emotions-benchmark-") as scratch:
-        report: dict[str, object] = dict(speeds(predictor, data, files, Path(scratch)))
+        report: dict[str, object] = dict(speeds(bundle, data, files, threads or None, Path(scratch)))
         small, large = by_size(bundle, data, files, threads, Path(scratch))
     report |= {"by_size": [small, large], "memory_growth": large["peak_mb"] / small["peak_mb"] - 1}
     report["time_growth_per_file"] = large["sec"] / large["files"] / (small["sec"] / small["files"]) - 1

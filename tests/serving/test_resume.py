@@ -184,7 +184,9 @@ def test_a_journal_that_a_kill_cut_off_keeps_its_whole_lines(tmp_path: Path) -> 
 def test_a_full_disk_is_one_line_and_what_is_done_is_kept(tiny_bundle: Path, clips: Path, tmp_path: Path) -> None:
     """The table of the first run is larger than a file may be; the second run has room."""
     output = tmp_path / "t.jsonl"
-    limited = f"ulimit -f 8; trap '' XFSZ; exec {sys.executable} -m emotions.cli predict clips --chunk 7 --quiet"
+    limited = (
+        f"ulimit -f 8; trap '' XFSZ; exec {sys.executable} -m emotions.cli predict clips --chunk 7 --threads 1 --quiet"
+    )
     command = f"{limited} --bundle {tiny_bundle} --output t.jsonl"
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
