@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from emotions.bundle import LENGTH, WAVEFORM, Bundle
+from emotions.bundle import EMBEDDING, LENGTH, WAVEFORM, Bundle
 from emotions.errors import BundleError, DeviceError
 from emotions.probe import read_probe
 from emotions.windows import FloatArray, IntArray
@@ -114,6 +114,7 @@ def open_session(
     variant: str | None = None,
     threads: int | None = None,
     device_id: int = 0,
+    embedding: bool = False,
 ) -> Session:
     """Load a bundle's model and replay its probe.
 
@@ -123,20 +124,25 @@ def open_session(
         variant: one of the bundle's ONNX variants, or ``auto`` for the one that suits the device; by default fp32.
         threads: CPU threads of one run; by default the cores of this process.
         device_id: which GPU.
+        embedding: answer the bundle's embedding, too, as ``EMBEDDING``: (batch, dims) float32.
 
     Raises:
         DeviceError: the device asked for cannot be used; the CPU never stands in for a GPU that was asked for.
-        BundleError: the model cannot be loaded, or does not answer as it did at export.
+        BundleError: the model cannot be loaded, does not answer as it did at export, or has no embedding.
     """
+    if embedding and EMBEDDING not in bundle.manifest.extra:
+        raise BundleError(f"{bundle.path}: answers no embedding; export it anew with one")
     if device == "auto":
         try:
-            return open_session(bundle, device="cuda", variant=variant, threads=threads, device_id=device_id)
+            return open_session(
+                bundle, device="cuda", variant=variant, threads=threads, device_id=device_id, embedding=embedding
+            )
         except DeviceError:
             device = "cpu"
     name = choose_variant(bundle, device, variant)
     threads = threads or available_cores()
     session = _load(bundle.file(name), device, threads, device_id)
-    run = _runner(session, list(bundle.manifest.targets))
+    run = _runner(session, [*bundle.manifest.targets, *([EMBEDDING] if embedding else [])])
     if bundle.manifest.window.dynamic:
         run = bounded(run, _MOST_SAMPLES[device])
     loaded = Session(run, device, name, threads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
@@ -13,6 +13,9 @@ from emotions.options import BundlePath, bundle_commands
 from emotions.pipeline import Context, Step
 from serving.config import SCENARIOS, BenchmarkStep, PredictStep, Scenario
 from serving.serve_command import register_serve
+
+if TYPE_CHECKING:
+    from serving.predict import Options
 
 BundleOption = Annotated[
     Path | None, typer.Option("--bundle", metavar="DIR", help="The bundle; by default the newest in ./bundles.")
@@ -53,20 +56,61 @@ def from_bentoml(
     typer.echo(from_store(tag, output))
 
 
-def predict(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Recordings, or folders of them.")],
-    output: Annotated[Path, typer.Option(metavar="TABLE", help="Table to write: .csv, .jsonl or .parquet.")],
+def predict(  # noqa: PLR0913 - one parameter an option
+    *,
+    output: Annotated[
+        Path, typer.Option(metavar="TABLE", help="Table to write: .csv, .jsonl, .parquet; without ending a folder.")
+    ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT...", help="Recordings, folders, patterns, tables of segments, URLs; - is a list on stdin."
+        ),
+    ] = None,
+    lists: Annotated[
+        list[str] | None, typer.Option("--list", metavar="FILE", help="File with a path or URL a line; repeatable.")
+    ] = None,
     bundle: BundleOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that is there already.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
+    windows: Annotated[bool, typer.Option("--windows", help="One row a window rather than one a file.")] = False,
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="A column with what the model's last layers hear.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw label shares, confidence and duration.")
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Classify on a Ray cluster: auto, local or host:port.")
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
+    chunk: Annotated[
+        int, typer.Option("--chunk", min=1, metavar="FILES", help="Files that a killed run loses at most.")
+    ] = 512,
     quiet: Quiet = False,
+    log_format: Annotated[Literal["text", "json"], typer.Option(help="How progress and summary are told.")] = "text",
 ) -> None:
     """Classify recordings into a table. Exit code 1: some files failed, each is a row with its error."""
     from serving.predict import Options, predict_to_table
 
-    options = Options(overwrite=overwrite, device=device, threads=threads, quiet=quiet)
-    totals = predict_to_table(inputs, bundle or _newest(Path()), output, options)
+    if not inputs and not lists:
+        raise typer.BadParameter("name an INPUT, or a --list of them")
+    options = Options(
+        overwrite=overwrite,
+        resume=resume,
+        lists=lists or (),
+        windows=windows,
+        embeddings=embeddings,
+        plot=plot,
+        ray_address=ray_address,
+        device=device,
+        threads=threads,
+        chunk_files=chunk,
+        quiet=quiet,
+        log_format=log_format,
+    )
+    totals = predict_to_table(inputs or (), bundle or _newest(Path()), output, options)
     if totals.errors:
         raise typer.Exit(1)
 
@@ -126,18 +170,39 @@ def _bundle(named: str | None, context: Context) -> Path:
 
 
 def _predict(step: PredictStep, context: Context) -> None:
-    from serving.predict import Options, predict_to_table
+    from serving.predict import predict_to_table
 
-    inputs = [context.root / name for name in step.inputs]
-    options = Options(overwrite=step.overwrite, quiet=context.quiet)
+    inputs = [_placed(name, context.root) for name in step.inputs]
+    options = _options(step, context)
     totals = predict_to_table(inputs, _bundle(step.bundle, context), context.root.joinpath(*step.output), options)
     context.failures += totals.errors
 
 
-def _check_table(step: PredictStep, context: Context) -> None:
-    from serving.tables import check_table
+def _placed(name: str, root: Path) -> str:
+    """An input of a step: a path starts from the root, a URL and standard input stay as they are."""
+    from emotions.inputs import STANDARD_INPUT, is_url
 
-    check_table(context.root.joinpath(*step.output), overwrite=step.overwrite)
+    return name if name == STANDARD_INPUT or is_url(name) else str(root / name)
+
+
+def _options(step: PredictStep, context: Context) -> Options:
+    from serving.predict import Options
+
+    return Options(
+        overwrite=step.overwrite,
+        resume=step.resume,
+        windows=step.windows,
+        embeddings=step.embeddings,
+        plot=None if step.plot is None else context.root.joinpath(*step.plot),
+        ray_address=step.ray_address,
+        quiet=context.quiet,
+    )
+
+
+def _check_table(step: PredictStep, context: Context) -> None:
+    from serving.predict import check_table
+
+    check_table(context.root.joinpath(*step.output), _options(step, context))
 
 
 def _benchmark(step: BenchmarkStep, context: Context) -> None:
