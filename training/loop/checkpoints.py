@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -19,6 +19,11 @@ from training.config import SavingDataParams, concatenated
 LAST = "last"
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def mode_of(metric: str) -> Literal["max", "min"]:
+    """Whether more of a metric is better, or less: less of a loss."""
+    return "min" if metric.endswith("loss") else "max"
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -52,7 +57,7 @@ class BestCheckpoint(ModelCheckpoint):
     Args:
         saving: gives the file's name.
         folder: the run folder.
-        metric: the validation metric; more is better.
+        metric: the validation metric.
     """
 
     def __init__(self, saving: SavingDataParams, folder: Path, metric: str) -> None:
@@ -60,7 +65,7 @@ class BestCheckpoint(ModelCheckpoint):
             dirpath=folder,
             filename=concatenated(saving.saved_checkpoints_filename),
             monitor=metric,
-            mode="max",
+            mode=mode_of(metric),
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from emotions.errors import CheckpointError, ConfigError, OutputExists
 from emotions.pipeline import Context
@@ -56,9 +58,7 @@ def fit(step: TrainStep, context: Context) -> Path:
     write_encoder(folder, model)
     job = replace(job, corpus=precomputed(corpus, model, step, augmented=step.learn_params.augments_waveform))
     _train(job, model)
-    trained, outcome = _outcome(job)
-    result = _evaluated(trained, outcome, job.corpus)
-    write_run(folder, step, context, replace(corpus, spec=trained.spec), result)
+    result = conclude(job)
     print_summary(folder, step, context, corpus, result)
     return folder
 
@@ -134,12 +134,19 @@ def _outcome(job: Job) -> tuple[Trained, Result]:
     return trained, Result(kept.name, f"{LAST}.ckpt", epoch, trained.steps, callbacks["History"]["metrics"], {})
 
 
-def _evaluated(trained: Trained, result: Result, corpus: Corpus) -> Result:
-    """The result with the best checkpoint's scores on the validation and the test part."""
-    parts: dict[str, ClipDataset | None] = {"validation": corpus.val, "test": corpus.test}
+def conclude(job: Job, extra: Mapping[str, Any] | None = None) -> Result:
+    """Score the best checkpoint on the validation and the test part, and write the run folder's record.
+
+    Args:
+        job: what was trained.
+        extra: more entries for the run folder's index.
+    """
+    trained, result = _outcome(job)
+    parts: dict[str, ClipDataset | None] = {"validation": job.corpus.val, "test": job.corpus.test}
     for part, dataset in parts.items():
         if dataset is not None:
             result.metrics[part] = _scores(trained, dataset)
+    write_run(job.folder, job.step, job.context, replace(job.corpus, spec=trained.spec), result, extra or {})
     return result
 
 

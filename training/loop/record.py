@@ -51,7 +51,9 @@ class Result:
         return "test" if self.metrics.get("test") else "validation"
 
 
-def write_run(folder: Path, step: TrainStep, context: Context, corpus: Corpus, result: Result) -> None:
+def write_run(
+    folder: Path, step: TrainStep, context: Context, corpus: Corpus, result: Result, extra: Mapping[str, Any]
+) -> None:
     """Write everything but the checkpoints and logs; the index last, so that a folder that has one is complete."""
     protocol = corpus.split.protocol
     write_json(folder / "config.json", context.config)
@@ -62,7 +64,7 @@ def write_run(folder: Path, step: TrainStep, context: Context, corpus: Corpus, r
     title = f"{result.part} set, {protocol}"
     draw_confusion(folder / "confusion_matrix.png", result.metrics[result.part], title)
     draw_curves(folder / "curves.png", result.history, result.best_epoch)
-    write_json(folder / RUN_FILE, _index(step, context, corpus, result))
+    write_json(folder / RUN_FILE, {**_index(step, context, corpus, result), **extra})
 
 
 def _split(corpus: Corpus) -> dict[str, Any]:
