@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
+from typing import Any
 
 from rich.progress import Progress
 
@@ -136,6 +137,12 @@ def _probe(run: Run, spec: ModelSpec) -> Probe:
     return Probe(waveform, length, run(waveform, length))
 
 
+def _search(source: Source) -> dict[str, Any]:
+    """What is known of the search that the model comes from."""
+    run = source.run
+    return {} if run is None or run.search is None else {"search": run.search}
+
+
 def _window(spec: ModelSpec) -> Window:
     return Window(samples=spec.window_samples, hop_samples=spec.window_samples)
 
@@ -170,5 +177,5 @@ def _manifest(folder: Path, source: Source, name: str, proof: Proof) -> Manifest
         dataset=source.dataset,
         variants={"fp32": fp32},
         files=files,
-        extra={"opset": OPSET, "optimiser_steps": source.trained.steps},
+        extra={"opset": OPSET, "optimiser_steps": source.trained.steps, **_search(source)},
     )

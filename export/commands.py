@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from emotions.errors import ConfigError
+from emotions.files import refuse_existing
 from emotions.pipeline import Context, Step
 from export.config import ExportStep
 
 BUNDLES = "bundles"
-_NO_TRIALS = "export source 'best_trial' needs a tune step, which this release does not run"
 """Folder that bundles go to unless another is named."""
 
 
@@ -24,6 +24,15 @@ def register(app: typer.Typer) -> None:
 def export(
     run: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder of a training.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(metavar="FILE", help="Checkpoint (.ckpt).")] = None,
+    tune_results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Results folder of a search: its best trial.")
+    ] = None,
+    refit: Annotated[
+        bool,
+        typer.Option(
+            "--refit", help="With --tune-results: train the best values again, on training and validation part."
+        ),
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="Folder of the bundle to write; by default bundles/<name>.")
     ] = None,
@@ -36,9 +45,12 @@ def export(
     """Export a trained model as a bundle, once it is proven to answer as the model does."""
     from export.bundler import export_run
 
-    source = run or checkpoint
-    if source is None or (run and checkpoint):
-        raise ConfigError("say what to export: either --run DIR or --checkpoint FILE")
+    named = [path for path in (run, checkpoint, tune_results) if path is not None]
+    if len(named) != 1:
+        raise ConfigError("say what to export: one of --run DIR, --checkpoint FILE and --tune-results DIR")
+    if output is not None:
+        refuse_existing(output)
+    source = named[0] if tune_results is None else _best_run(tune_results, Context(Path.cwd(), 0, 0, {}), refit)
     _report(export_run(source, output, name, data=data, bundles=Path(BUNDLES)))
 
 
@@ -52,6 +64,10 @@ def _export(step: ExportStep, context: Context) -> None:
 
 
 def _source(step: ExportStep, context: Context) -> Path:
+    if step.source == "best_trial":
+        if context.last_search is None:
+            raise ConfigError("export source 'best_trial': no tune step ran before; put one there")
+        return _best_run(context.last_search, context, step.refit)
     if step.source != "last_run":
         return context.root / step.source
     if context.last_run is None:
@@ -61,6 +77,14 @@ def _source(step: ExportStep, context: Context) -> Path:
     return context.last_run
 
 
+def _best_run(results: Path, context: Context, again: bool) -> Path:
+    """The run folder of a search's best trial, or of its values trained again."""
+    from training.tuning.records import Results
+    from training.tuning.refit import refit
+
+    return refit(results, context) if again else Results(results).best_run()
+
+
 def _report(bundle: Path) -> None:
     from export.report import summary
 
@@ -68,10 +92,6 @@ def _report(bundle: Path) -> None:
 
 
 def _check_output(step: ExportStep, context: Context) -> None:
-    from emotions.files import refuse_existing
-
-    if step.source == "best_trial":
-        raise ConfigError(_NO_TRIALS)
     if step.output is not None:
         refuse_existing(context.root.joinpath(*step.output))
 

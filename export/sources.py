@@ -17,7 +17,8 @@ from emotions.folder import find_files
 from emotions.windows import FloatArray
 from export.signals import MAX_WINDOWS, Signals, signals_of, synthetic_voices
 from training.data.cache import WaveformCache
-from training.loop.runs import RUN_FILE, Run, Trained, load_checkpoint, load_run
+from training.layout import RUN_FILE
+from training.loop.runs import Run, Trained, load_checkpoint, load_run
 
 _MAX_SEC = 600.0
 _SYNTHETIC_SEED = 1

@@ -40,6 +40,7 @@ class Job:
         folder: the run folder.
         start: checkpoint to go on from.
         metric: validation metric that the best checkpoint is chosen by; by default the UAR of the first target.
+        newest: keep the last epoch's checkpoint as the best one, whatever the metric.
     """
 
     step: TrainStep
@@ -48,6 +49,7 @@ class Job:
     folder: Path
     start: Path | None
     metric: str | None = None
+    newest: bool = False
 
     @property
     def judged_by(self) -> str:
@@ -124,7 +126,7 @@ def _callbacks(job: Job, place: Place) -> list[Callback]:
     if learn.early_stopping_epochs is not None:
         patience = learn.early_stopping_epochs
         watchers.append(EarlyStopping(metric, patience=patience, mode=mode_of(metric), check_on_train_epoch_end=True))
-    return [*watchers, *checkpoint_callbacks(job.step.saving_data_params, job.folder, metric)]
+    return [*watchers, *checkpoint_callbacks(job.step.saving_data_params, job.folder, None if job.newest else metric)]
 
 
 def _trainer(job: Job, place: Place, batches: int, watchers: Sequence[Callback]) -> lightning.Trainer:

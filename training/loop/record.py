@@ -22,8 +22,9 @@ from emotions.pipeline import Context
 from training.config import TrainStep, joined
 from training.evaluation.figures import draw_confusion, draw_curves
 from training.evaluation.metrics import Scores
+from training.layout import RUN_FILE, SPLIT_FILE
 from training.loop.corpus import Corpus
-from training.loop.runs import RUN_FILE, RUN_FORMAT, SPLIT_FILE
+from training.loop.runs import RUN_FORMAT
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
-_STOPPING = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "60"}
-"""A trial that is stopped early has so long to leave its process to the next one."""
+ENVIRONMENT = {"env_vars": {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "30"}}
+"""Ray's runtime environment: a trial that is stopped early has so many seconds to leave its process to the next one."""
 
 
 class _Here:
@@ -102,14 +102,17 @@ class Tidying(_Here, Callback):
         """Show it."""
         self._screen.show()
 
-    def on_trial_complete(self, *_: Any, **__: Any) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
         """Tidy up."""
         remove_beaten(self._results, self._search)
+        found = self._results.read_trial(trial.config["number"])
+        if found is not None:
+            self._screen.ended(found)
         self._screen.show()
 
-    def on_trial_error(self, *_: Any, **__: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Tidy up."""
-        self.on_trial_complete()
+        self.on_trial_complete(iteration, trials, trial)
 
 
 def remove_beaten(results: Results, search: Any) -> None:
@@ -130,8 +133,8 @@ def remove_beaten(results: Results, search: Any) -> None:
 
 def run_experiment(
     shared: Shared, results: Results, sampler: Sampler, pending: Sequence[int], needed: dict[str, float], scratch: Path
-) -> bool:
-    """Run trials until all have ended or Ctrl-C stops them; whether it did.
+) -> None:
+    """Run trials until all have ended or Ctrl-C stops them.
 
     Args:
         shared: what all trials have in common.
@@ -141,7 +144,7 @@ def run_experiment(
         needed: what a trial reserves: ``CPU``, ``GPU``.
         scratch: folder for Ray's own records.
     """
-    os.environ.update({**_SETTINGS, **_STOPPING})
+    os.environ.update(_SETTINGS)
     search = shared.search
     reserved = {name.lower(): value for name, value in needed.items() if value}
     trainable = tune.with_resources(tune.with_parameters(_trial, shared=shared), reserved)
@@ -164,7 +167,6 @@ def run_experiment(
             ),
         )
         tuner.fit()
-    return any(not trial.ended for trial in results.trials()) or len(results.trials()) < search.num_samples
 
 
 def _scheduler(shared: Shared) -> Any:
@@ -173,7 +175,13 @@ def _scheduler(shared: Shared) -> Any:
         return FIFOScheduler()  # type: ignore[no-untyped-call]
     grace = max(1, min(2, search.max_epochs))
     return ASHAScheduler(
-        "epoch", search.metric, search.mode, max_t=search.max_epochs, grace_period=grace, reduction_factor=3
+        # One more than there are: a trial that comes to its last epoch ends by itself.
+        "epoch",
+        search.metric,
+        search.mode,
+        max_t=search.max_epochs + 1,
+        grace_period=grace,
+        reduction_factor=3,
     )
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emotions.errors import CheckpointError, ConfigError, OutputExists
 from emotions.files import read_json, write_json
+from training.layout import RUN_FILE
 
 SEARCH_FILE, TRIAL_FILE, TRIALS = "search.json", "trial.json", "trials"
 _MOST_BYTES = 64 << 20
@@ -41,6 +42,7 @@ class SearchRecord(_Record):
         seed: seed of the draws, the split and the trainings.
         threshold: trials that reach it keep their checkpoints besides the best.
         protocol: how the data was split: what every figure is quoted with.
+        step: the ``tune`` step as it was given; ``root`` is what its relative paths start from.
         state: ``finished`` once every trial has ended.
     """
 
@@ -56,6 +58,8 @@ class SearchRecord(_Record):
     seed: int
     threshold: float | None
     protocol: str
+    step: dict[str, Any]
+    root: str
     state: Literal["running", "interrupted", "finished"] = "running"
 
     def better(self, value: float, other: float | None) -> bool:
@@ -172,9 +176,12 @@ class Results:
         """
         search = self.read_search()
         for trial in self.ranked(search):
-            if trial.state in ("done", "stopped") and trial.checkpoint is not None:
-                return self.trial_folder(trial.number)
-        raise CheckpointError(f"{self.folder}: no trial of this search has ended with a checkpoint")
+            folder = self.trial_folder(trial.number)
+            if trial.state in ("done", "stopped") and trial.checkpoint is not None and (folder / RUN_FILE).is_file():
+                return folder
+        raise CheckpointError(
+            f"{self.folder}: no trial of this search can be used yet; start the search again, it goes on where it was"
+        )
 
     @contextmanager
     def locked(self) -> Iterator[None]:

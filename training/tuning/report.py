@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,8 @@ from training.tuning.pictures import draw_pictures
 from training.tuning.records import Results, SearchRecord, TrialRecord, flattened
 
 Format = Literal["table", "json", "csv"]
+
+_WIDTH = 160  # of a table that goes to a file
 
 
 def print_results(folder: Path, form: Format = "table") -> None:
@@ -82,7 +85,7 @@ def _print_table(
         table.add_column(heading, justify="right", overflow="fold")
     for trial in trials:
         table.add_row(*_cells(search, trial))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     console.print(table)
     lines = [f"protocol of {search.metric}: {search.protocol}, validation part", f"results: {results.folder}"]
     lines += [f"trial {trial.number} failed: {trial.reason}" for trial in trials if trial.state == "failed"]

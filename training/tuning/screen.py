@@ -26,7 +26,8 @@ class Screen:
 
     def __init__(self, results: Results, search: SearchRecord, *, quiet: bool) -> None:
         self._results, self._search = results, search
-        self._live = None if quiet else Live(console=console(), auto_refresh=False)
+        self._quiet = quiet
+        self._live = Live(console=console(), auto_refresh=False) if console().is_terminal and not quiet else None
         self._began, self._drawn = time.monotonic(), 0.0
         self._before = sum(trial.epochs for trial in results.trials())
 
@@ -49,6 +50,15 @@ class Screen:
             return
         self._live.update(self._table(), refresh=True)
         self._drawn = time.monotonic()
+
+    def ended(self, trial: TrialRecord) -> None:
+        """Say on a line what became of a trial, where no table is shown: in a log."""
+        if self._live is None and not self._quiet:
+            best = trial.best(self._search)
+            told = "" if best is None else f", {self._search.metric} {best[1]:.3f}"
+            why = f" ({trial.reason})" if trial.reason else ""
+            text = f"trial {trial.number} {trial.state} after {trial.epochs} epochs{told}{why}"
+            console().print(text, markup=False, highlight=False)
 
     def _table(self) -> Table:
         ranked = self._results.ranked(self._search)

@@ -25,7 +25,7 @@ from training.loop.corpus import Corpus
 from training.loop.fit import conclude
 from training.loop.precompute import device_of
 from training.tune_config import TuneStep
-from training.tuning.experiment import run_experiment
+from training.tuning.experiment import ENVIRONMENT, run_experiment
 from training.tuning.records import Results, SearchRecord, TrialRecord
 from training.tuning.samplers import OptunaSampler, RandomSampler, Sampler
 from training.tuning.spaces import check_searched, draw, search_spaces, train_step
@@ -59,11 +59,11 @@ def search(step: TuneStep, context: Context) -> Path:
         _check_same(results, record)
         results.write_search(record)
         shared = Shared(step, context, results.folder, record, step.tune.cpus_per_trial)
-        interrupted = _run(shared, results)
+        _run(shared, results)
         left = record.num_samples - sum(trial.ended for trial in results.trials())
         results.write_search(record.model_copy(update={"state": "interrupted" if left else "finished"}))
         _conclude(shared, results)
-    if interrupted or left:
+    if left:
         raise KeyboardInterrupt
     return results.folder
 
@@ -92,6 +92,8 @@ def _record(step: TuneStep, context: Context, corpus: Corpus) -> SearchRecord:
         seed=context.seed,
         threshold=tune.checkpoints_save_threshold,
         protocol=corpus.split.protocol,
+        step=step.model_dump(mode="json", exclude_unset=True),
+        root=str(context.root),
     )
 
 
@@ -140,22 +142,22 @@ def _check_same(results: Results, record: SearchRecord) -> None:
         raise OutputExists(f"{results.folder}: holds this search, finished; name another tune_results_dir")
 
 
-def _run(shared: Shared, results: Results) -> bool:
-    """Run the trials that have not ended; whether Ctrl-C stopped them."""
+def _run(shared: Shared, results: Results) -> None:
+    """Run the trials that have not ended."""
     known = results.trials()
     pending = sorted({*range(shared.search.num_samples)} - {trial.number for trial in known if trial.ended})
     if not pending:
-        return False
+        return
     sampler = _sampler(shared, [trial for trial in known if trial.ended])
     tune, needed = shared.step.tune, _needed(shared.step)
     session = shared.context.root / joined(shared.step.saving_data_params.tune_session_path)
     cpus = max(available_cores(), tune.cpus_per_trial)
     with (
         tempfile.TemporaryDirectory() as scratch,
-        connected(tune.ray_address, cpus, "tune.ray_address", session) as ray,
+        connected(tune.ray_address, cpus, "tune.ray_address", session, ENVIRONMENT) as ray,
     ):
         check_room(ray.cluster_resources(), needed, f"tune.gpus_per_trial, cpus_per_trial: found {_found(needed)}")
-        return run_experiment(shared, results, sampler, pending, needed, Path(scratch))
+        run_experiment(shared, results, sampler, pending, needed, Path(scratch))
 
 
 def _sampler(shared: Shared, ended: list[TrialRecord]) -> Sampler:
@@ -185,7 +187,7 @@ def _conclude(shared: Shared, results: Results) -> None:
         ConfigError: no trial ended well.
     """
     ranked = [trial for trial in results.ranked(shared.search) if trial.ended]
-    kept = [trial for trial in ranked if trial.checkpoint is not None and trial.state != "failed"]
+    kept = [trial for trial in ranked if trial.state != "failed" and _is_kept(results, trial)]
     if not kept:
         reasons = [trial.reason for trial in ranked if trial.reason]
         told = f"; the first said: {reasons[0]}" if reasons else ""
@@ -194,6 +196,10 @@ def _conclude(shared: Shared, results: Results) -> None:
     for trial in kept:
         job = trial_job(shared, trial.number, trial.values, test=trial is kept[0])
         conclude(replace(job, start=None), {"search": {**about, "trial": trial.number, "values": trial.values}})
+
+
+def _is_kept(results: Results, trial: TrialRecord) -> bool:
+    return trial.checkpoint is not None and (results.trial_folder(trial.number) / trial.checkpoint).is_file()
 
 
 def _about(search: SearchRecord, trials: int) -> dict[str, Any]:

@@ -137,6 +137,9 @@ def run_trial(shared: Shared, number: int, values: Mapping[str, Any], report: Re
     """Train a trial to its end, or to where ``report`` ends it, and record what became of it.
 
     What goes wrong in it is recorded as well: the search goes on without it.
+
+    Raises:
+        SystemExit: ``report`` ended it; what is recorded then is up to whoever told it to.
     """
     torch.set_num_threads(shared.threads)
     results = Results(shared.folder)
@@ -147,8 +150,8 @@ def run_trial(shared: Shared, number: int, values: Mapping[str, Any], report: Re
     try:
         _train(shared, record, report)
         record.state = "done"
-    except (KeyboardInterrupt, SystemExit):
-        record.state = "stopped"
+    except KeyboardInterrupt as error:  # what Lightning's loop makes of SystemExit here
+        raise SystemExit(0) from error
     except EmotionsError as error:
         record.state, record.reason = "failed", str(error)
     except MemoryError:
