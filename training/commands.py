@@ -74,11 +74,9 @@ def _train(step: TrainStep, context: Context) -> None:
 
 
 def _tune(step: TuneStep, context: Context) -> None:
-    from training.tuning.report import print_results
     from training.tuning.search import search
 
     context.last_search = search(step, context)
-    print_results(context.last_search)
 
 
 def _check_tune(step: TuneStep, _: Context) -> None:

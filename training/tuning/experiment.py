@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
@@ -187,4 +188,5 @@ def _scheduler(shared: Shared) -> Any:
 
 def _trial(config: dict[str, Any], shared: Shared) -> None:
     """What a process of the cluster runs."""
-    run_trial(shared, config["number"], config["values"], tune.report)
+    worker = ray.get_runtime_context().get_node_id()
+    run_trial(shared, config["number"], config["values"], tune.report, worker)

@@ -80,7 +80,7 @@ class TrialRecord(_Record):
         seconds: time that it trained, over all its attempts.
         parameters: weights that train.
         checkpoint: file of the best checkpoint in its folder, while it is kept.
-        node: the machine that it ran on last.
+        worker: Ray's node that it ran on last.
     """
 
     number: int = Field(ge=0)
@@ -91,7 +91,7 @@ class TrialRecord(_Record):
     seconds: float = Field(default=0.0, ge=0)
     parameters: int = Field(default=0, ge=0)
     checkpoint: str | None = None
-    node: str | None = None
+    worker: str | None = None
 
     @property
     def epochs(self) -> int:

@@ -27,6 +27,7 @@ from training.loop.precompute import device_of
 from training.tune_config import TuneStep
 from training.tuning.experiment import ENVIRONMENT, run_experiment
 from training.tuning.records import Results, SearchRecord, TrialRecord
+from training.tuning.report import print_results
 from training.tuning.samplers import OptunaSampler, RandomSampler, Sampler
 from training.tuning.spaces import check_searched, draw, search_spaces, train_step
 from training.tuning.trial import Shared, prepared, trial_job
@@ -62,9 +63,13 @@ def search(step: TuneStep, context: Context) -> Path:
         _run(shared, results)
         left = record.num_samples - sum(trial.ended for trial in results.trials())
         results.write_search(record.model_copy(update={"state": "interrupted" if left else "finished"}))
-        _conclude(shared, results)
+        concluded = _conclude(shared, results)
+    print_results(results.folder)
     if left:
+        _LOG.warning("stopped; the same command goes on with the %d trials that have not ended", left)
         raise KeyboardInterrupt
+    if not concluded:
+        raise ConfigError(f"{results.folder}: no trial of the search ended well{_first_reason(results)}")
     return results.folder
 
 
@@ -180,22 +185,24 @@ def _found(needed: dict[str, float]) -> str:
     return f"{needed['GPU']:g}, {needed['CPU']:g}"
 
 
-def _conclude(shared: Shared, results: Results) -> None:
+def _conclude(shared: Shared, results: Results) -> int:
     """Make run folders of the trials whose checkpoints are kept; the best one alone is scored on the test part.
 
-    Raises:
-        ConfigError: no trial ended well.
+    Returns:
+        How many there are.
     """
     ranked = [trial for trial in results.ranked(shared.search) if trial.ended]
     kept = [trial for trial in ranked if trial.state != "failed" and _is_kept(results, trial)]
-    if not kept:
-        reasons = [trial.reason for trial in ranked if trial.reason]
-        told = f"; the first said: {reasons[0]}" if reasons else ""
-        raise ConfigError(f"{results.folder}: no trial of the search ended well{told}")
     about = _about(shared.search, len(ranked))
     for trial in kept:
         job = trial_job(shared, trial.number, trial.values, test=trial is kept[0])
         conclude(replace(job, start=None), {"search": {**about, "trial": trial.number, "values": trial.values}})
+    return len(kept)
+
+
+def _first_reason(results: Results) -> str:
+    reasons = [trial.reason for trial in results.trials() if trial.reason]
+    return f"; the first said: {reasons[0]}" if reasons else ""
 
 
 def _is_kept(results: Results, trial: TrialRecord) -> bool:

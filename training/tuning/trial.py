@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -133,7 +132,9 @@ class Reporter(Checkpoint):
         self._results.write_trial(record)
 
 
-def run_trial(shared: Shared, number: int, values: Mapping[str, Any], report: Report) -> TrialRecord:
+def run_trial(
+    shared: Shared, number: int, values: Mapping[str, Any], report: Report, worker: str | None = None
+) -> TrialRecord:
     """Train a trial to its end, or to where ``report`` ends it, and record what became of it.
 
     What goes wrong in it is recorded as well: the search goes on without it.
@@ -146,7 +147,7 @@ def run_trial(shared: Shared, number: int, values: Mapping[str, Any], report: Re
     record = results.read_trial(number) or TrialRecord(number=number, values=dict(values))
     if record.ended:
         return record
-    record.node = platform.node()
+    record.worker = worker
     try:
         _train(shared, record, report)
         record.state = "done"
