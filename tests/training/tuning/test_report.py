@@ -24,7 +24,7 @@ def write(folder: Path, trials: int, **search: object) -> Results:
     for number in range(trials):
         rate, batch = 10 ** (-4 + 0.25 * number), 4 if number % 2 else 8
         values = {"learn_params.lr.base_lr": rate, "learn_params.batch_size": batch}
-        results.write_trial(make_trial(number, [0.1, 0.05 * number], values=values))
+        results.write_trial(make_trial(number, [0.0, 0.05 * number], values=values))
     return results
 
 
@@ -43,11 +43,11 @@ def test_json_and_csv_for_machines(tmp_path: Path, capsys: pytest.CaptureFixture
     write(tmp_path, 3)
     print_results(tmp_path, "json")
     document = json.loads(capsys.readouterr().out)
-    assert [trial["trial"] for trial in document["trials"]] == [0, 1, 2]
-    assert document["trials"][2]["val/emotion_uar"] == pytest.approx(0.1)
+    assert [trial["trial"] for trial in document["trials"]] == [2, 1, 0]
+    assert document["trials"][0]["val/emotion_uar"] == pytest.approx(0.1)
     print_results(tmp_path, "csv")
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [row["trial"] for row in rows] == ["0", "1", "2"]
+    assert [row["trial"] for row in rows] == ["2", "1", "0"]
     assert {"state", "epochs", "seconds", "parameters", "base_lr", "batch_size", "checkpoint"} <= {*rows[0]}
 
 
