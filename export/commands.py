@@ -10,6 +10,7 @@ import typer
 
 from emotions.errors import ConfigError
 from emotions.faults import unknown
+from emotions.files import refuse_existing
 from emotions.options import BundlePath, bundle_commands
 from emotions.pipeline import Context, Step
 from export.config import HUGGINGFACE, ExportStep, Format, VariantName
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 BUNDLES = "bundles"
 """Folder that bundles go to unless another is named."""
-_NO_TRIALS = "export source 'best_trial' needs a tune step, which this release does not run"
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +37,15 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
             metavar="NAME_OR_FOLDER", help="Audio classifier of Hugging Face: a folder, or a name on the hub."
         ),
     ] = None,
+    tune_results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Results folder of a search: its best trial.")
+    ] = None,
+    refit: Annotated[
+        bool,
+        typer.Option(
+            "--refit", help="With --tune-results: train the best values again, on training and validation part."
+        ),
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="Folder of the bundle to write; by default bundles/<name>.")
     ] = None,
@@ -59,9 +68,16 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
     allow_loss: Annotated[bool, typer.Option("--allow-loss", help="Keep variants that lose too much.")] = False,
 ) -> None:
     """Export a trained model as a bundle, once it is proven to answer as the model does."""
-    sources = [*(str(path) for path in (run, checkpoint) if path), *([HUGGINGFACE + hf] if hf is not None else [])]
+    named = [str(path) for path in (run, checkpoint, tune_results) if path]
+    sources = [*named, *([HUGGINGFACE + hf] if hf is not None else [])]
     if len(sources) != 1:
-        raise ConfigError("say what to export: either --run DIR, --checkpoint FILE or --hf NAME_OR_FOLDER")
+        raise ConfigError(
+            "say what to export: one of --run DIR, --checkpoint FILE, --tune-results DIR and --hf NAME_OR_FOLDER"
+        )
+    if output is not None:
+        refuse_existing(output)
+    if tune_results is not None:
+        sources = [str(_best_run(tune_results, Context(Path.cwd(), 0, 0, {}), again=refit))]
     wanted = wanted_forms(formats or ["onnx"], variants or [], allow_loss=allow_loss, embedding=embedding)
     options: dict[str, Any] = {"data": data, "bundles": Path(BUNDLES), "wanted": wanted}
     _report(_exported(sources[0], target, output, name, **options))
@@ -126,6 +142,10 @@ def _source(step: ExportStep, context: Context) -> str:
         name = step.source.removeprefix(HUGGINGFACE)
         folder = context.root / name
         return HUGGINGFACE + (str(folder) if folder.is_dir() else name)
+    if step.source == "best_trial":
+        if context.last_search is None:
+            raise ConfigError("export source 'best_trial': no tune step ran before; put one there")
+        return str(_best_run(context.last_search, context, again=step.refit))
     if step.source != "last_run":
         return str(context.root / step.source)
     if context.last_run is None:
@@ -135,6 +155,14 @@ def _source(step: ExportStep, context: Context) -> str:
     return str(context.last_run)
 
 
+def _best_run(results: Path, context: Context, *, again: bool) -> Path:
+    """The run folder of a search's best trial, or of its values trained again."""
+    from training.tuning.records import Results
+    from training.tuning.refit import refit
+
+    return refit(results, context) if again else Results(results).best_run()
+
+
 def _report(bundle: Path) -> None:
     from export.report import summary
 
@@ -142,10 +170,6 @@ def _report(bundle: Path) -> None:
 
 
 def _check_output(step: ExportStep, context: Context) -> None:
-    from emotions.files import refuse_existing
-
-    if step.source == "best_trial":
-        raise ConfigError(_NO_TRIALS)
     if step.output is not None:
         refuse_existing(context.root.joinpath(*step.output))
 

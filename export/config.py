@@ -40,6 +40,10 @@ class ExportStep(StepConfig):
         description="last_run (of the train step before), best_trial (of the tune step before), the path of a run "
         "folder or a checkpoint, or hf: and an audio classifier of Hugging Face (a folder, or a name on the hub).",
     )
+    refit: bool = Field(
+        default=False,
+        description="With best_trial: first train its values again, max_epoch epochs, on training and validation part.",
+    )
     output: Parts | None = Field(
         default=None, description="The bundle's folder; a list of folder names is joined. By default bundles/<name>."
     )

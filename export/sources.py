@@ -20,7 +20,8 @@ from export.description import describe_encoder, describe_model
 from export.proof import MAX_DIFFERENCE, Answering
 from export.signals import MAX_WINDOWS, Signals, padded, signals_of, synthetic_voices, voice
 from training.data.cache import WaveformCache
-from training.loop.runs import RUN_FILE, Run, Trained, load_checkpoint, load_run
+from training.layout import RUN_FILE
+from training.loop.runs import Run, Trained, load_checkpoint, load_run
 
 HUGGINGFACE = "huggingface"
 """``extra.source`` in the manifest of a classifier that was trained elsewhere."""
@@ -102,8 +103,9 @@ def load_source(path: Path) -> Source:
     return _trained(trained, _default_name(trained))
 
 
-def _trained(trained: Trained, name: str, **known: Any) -> Source:
+def _trained(trained: Trained, name: str, run: Run | None = None, **known: Any) -> Source:
     spec = trained.spec
+    searched = {} if run is None or run.search is None else {"search": run.search}
     window = Window(samples=spec.window_samples, hop_samples=spec.window_samples)
     return Source(
         classifier=trained.model,
@@ -113,7 +115,8 @@ def _trained(trained: Trained, name: str, **known: Any) -> Source:
         encoder=describe_encoder(spec),
         name=name,
         plan=ProofPlan(window.samples),
-        extra={"optimiser_steps": trained.steps},
+        extra={"optimiser_steps": trained.steps, **searched},
+        run=run,
         **known,
     )
 

@@ -55,7 +55,7 @@ def test_exactly_one_source_is_wanted(sources: list[str], capsys: pytest.Capture
     assert run(["export", *sources, "--output", "x"]) == 2
     assert (
         capsys.readouterr().err
-        == "error: say what to export: either --run DIR, --checkpoint FILE or --hf NAME_OR_FOLDER\n"
+        == "error: say what to export: one of --run DIR, --checkpoint FILE, --tune-results DIR and --hf NAME_OR_FOLDER\n"
     )
 
 
@@ -85,9 +85,20 @@ def test_a_source_that_is_not_there_is_said(context: Context) -> None:
         EXPORT.run(ExportStep(source="last_run"), context)
 
 
+def test_a_best_trial_needs_a_search(context: Context) -> None:
+    with pytest.raises(ConfigError, match="export source 'best_trial': no tune step ran before"):
+        EXPORT.run(ExportStep(source="best_trial"), context)
+
+
+@pytest.mark.parametrize("option", [[], ["--refit"]])
+def test_results_that_are_none_are_named(option: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export", "--tune-results", str(tmp_path / "gone"), *option]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path / 'gone'}: is not the results folder of a search (no such folder)\n"
+    )
+
+
 def test_what_would_stop_the_step_for_certain_is_found_before_the_pipeline_runs(context: Context) -> None:
-    with pytest.raises(ConfigError, match="tune step"):
-        EXPORT.preflight(ExportStep(source="best_trial"), context)
     (context.root / "out").mkdir()
     with pytest.raises(OutputExists, match="out: is there already"):
         EXPORT.preflight(ExportStep.model_validate({"output": "out"}), context)
