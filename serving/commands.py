@@ -22,6 +22,26 @@ BundleOption = Annotated[
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default one a core.")]
+TableOption = Annotated[
+    Path, typer.Option("--output", metavar="TABLE", help="Table to write: .csv, .jsonl, .parquet; no ending: a folder.")
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="INPUT...", help="Recordings, folders, patterns, tables of segments, URLs; - is a list on stdin."
+    ),
+]
+Lists = Annotated[
+    list[str] | None, typer.Option("--list", metavar="FILE", help="File with a path or URL a line; repeatable.")
+]
+Embeddings = Annotated[bool, typer.Option("--embeddings", help="A column with what the model's last layers hear.")]
+Plot = Annotated[Path | None, typer.Option(metavar="PNG", help="Draw label shares, confidence and duration.")]
+RayAddress = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Classify on a Ray cluster: auto, local or host:port.")
+]
+ChunkFiles = Annotated[
+    int, typer.Option("--chunk", min=1, metavar="FILES", help="Files that a killed run loses at most.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 
@@ -58,36 +78,19 @@ def from_bentoml(
 
 def predict(  # noqa: PLR0913 - one parameter an option
     *,
-    output: Annotated[
-        Path, typer.Option(metavar="TABLE", help="Table to write: .csv, .jsonl, .parquet; without ending a folder.")
-    ],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="INPUT...", help="Recordings, folders, patterns, tables of segments, URLs; - is a list on stdin."
-        ),
-    ] = None,
-    lists: Annotated[
-        list[str] | None, typer.Option("--list", metavar="FILE", help="File with a path or URL a line; repeatable.")
-    ] = None,
+    output: TableOption,
+    inputs: Inputs = None,
+    lists: Lists = None,
     bundle: BundleOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that is there already.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
     windows: Annotated[bool, typer.Option("--windows", help="One row a window rather than one a file.")] = False,
-    embeddings: Annotated[
-        bool, typer.Option("--embeddings", help="A column with what the model's last layers hear.")
-    ] = False,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw label shares, confidence and duration.")
-    ] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Classify on a Ray cluster: auto, local or host:port.")
-    ] = None,
+    embeddings: Embeddings = False,
+    plot: Plot = None,
+    ray_address: RayAddress = None,
     device: Device = "auto",
     threads: Threads = None,
-    chunk: Annotated[
-        int, typer.Option("--chunk", min=1, metavar="FILES", help="Files that a killed run loses at most.")
-    ] = 512,
+    chunk: ChunkFiles = 512,
     quiet: Quiet = False,
     log_format: Annotated[Literal["text", "json"], typer.Option(help="How progress and summary are told.")] = "text",
 ) -> None:

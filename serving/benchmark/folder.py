@@ -97,16 +97,20 @@ def speeds(bundle: Path, data: Path, count: int, threads: int | None, scratch: P
     files = [clip.file for clip in clips]
     mixed = with_broken(files, make_broken(scratch / "broken"))
     measured: dict[str, list[float]] = {"bare": [], "folder": [], "broken": []}
+    cpu_sec = []
     for _ in range(max(_LEAST_ROUNDS, count // len(files))):
         measured["bare"].append(len(files) / _timed(bare.run))
+        cpu = time.process_time()
         for name, listed in (("folder", files), ("broken", mixed)):
             seconds = _timed(_to_table, *folder, listed, scratch / "table.csv")
             measured[name].append(len(listed) / seconds)
+        cpu_sec.append((time.process_time() - cpu) / (len(files) + len(mixed)))
     ratios = [folder / alone for folder, alone in zip(measured["folder"], measured["bare"], strict=True)]
     losses = [mixed / folder for mixed, folder in zip(measured["broken"], measured["folder"], strict=True)]
     return {
         "batch": float(bare.name.rpartition(" ")[2]),
         "bare_clips_per_sec": statistics.median(measured["bare"]),
+        "folder_cpu_ms_a_file": 1000 * statistics.median(cpu_sec),
         "folder_files_per_sec": statistics.median(measured["folder"]),
         "of_bare": statistics.median(ratios),
         "of_bare_lowest": min(ratios),
