@@ -27,6 +27,7 @@ from emotions.pipeline import console
 from emotions.probe import Probe, write_probe
 from emotions.runtime import Run
 from export.deployable import Deployable
+from export.embedding import prove_embedding
 from export.forms import MODEL, Bench, Form, Forms, Wanted, make_forms, onnx_runner
 from export.model_card import model_card
 from export.onnx_files import write_onnx
@@ -119,7 +120,8 @@ def _write(
         stage("making other forms")
         bench = Bench(folder, source, model, graph, signals, probe, seed)
         forms = make_forms(bench, Form(MODEL, "any", proof), run, wanted, data)
-        write_json(folder / REPORT, report(forms, signals, seed))
+        heard = {EMBEDDING: prove_embedding(model, folder / MODEL, signals)} if model.dims else {}
+        write_json(folder / REPORT, {**report(forms, signals, seed), **heard})
         write_probe(folder, probe, contract(source.targets, source.window))
         # The card quotes the manifest, and the manifest hashes the card.
         draft = _manifest(folder, source, name, forms, model.dims)

@@ -115,7 +115,8 @@ def read_kernels(document: str, version: str) -> dict[str, Any]:
     _, _, section = document.partition(f"## Operators implemented by {_PROVIDER}")
     section = section.partition("\n## ")[0]
     operators: dict[str, list[dict[str, Any]]] = {}
-    domain, name, inputs = _STANDARD, "", [[]]
+    domain, name = _STANDARD, ""
+    inputs: list[list[str]] = [[]]
     for row in section.splitlines():
         cells = [cell.strip() for cell in row[1:].split("|")] if row.startswith("|") else [""]
         if cells[0].startswith("**Operator Domain"):

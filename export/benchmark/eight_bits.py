@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformers import Wav2Vec2Config
@@ -42,7 +43,7 @@ def benchmark(threads: int, rounds: int, seconds: float) -> Iterator[str]:
         model = Deployable(source.classifier, list(source.targets))
         graph = to_onnx(model, source.window.samples, source.window.dynamic)
         fixed = {constant for constant, _ in model.named_buffers()}
-        heard = {WAVEFORM: waveform, LENGTH: length}
+        heard: dict[str, Any] = {WAVEFORM: waveform, LENGTH: length}
         paths = {"fp32": folder / "model.onnx", "int8": folder / "model.int8.onnx"}
         write_onnx(paths["fp32"], graph)
         write_onnx(paths["int8"], to_int8(graph, heard, fixed, source.window.dynamic))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -19,8 +20,12 @@ import emotions
 from emotions.bundle import read_bundle
 from emotions.errors import ExportError
 from emotions.probe import read_probe
+from export import bundler
 from export.deployable import Deployable
+from export.embedding import prove_embedding
+from export.forms import Wanted
 from export.programs import write_pt2, write_torchscript
+from export.signals import signals_of, synthetic_voices
 from tests.export.conftest import SPEAKERS, TARGETS, WINDOW, Standin
 
 FILES = {
@@ -115,6 +120,41 @@ def test_the_predictor_takes_a_bundle_with_an_embedding(full: Path, bundle: Path
     one, other = (emotions.load(path, device="cpu").predict(clip) for path in (full, bundle))
     assert one.probabilities.keys() == other.probabilities.keys()
     assert one.label == other.label
+
+
+def test_the_embedding_is_proven(full: Path) -> None:
+    proof = json.loads((full / "report.json").read_text())["embedding"]
+    assert proof["dims"] == 256
+    assert proof["max_relative_diff"] <= proof["limit"] == 1e-3
+
+
+def test_an_embedding_that_is_another_fails(bundle: Path, full: Path) -> None:
+    class Other:
+        dims = 256
+
+        def __call__(self, waveform: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return (waveform[:, :256],)
+
+    signals = signals_of(synthetic_voices(8, WINDOW, seed=3), WINDOW, seed=0, source="test")
+    with pytest.raises(ExportError, match="the exported embedding differs by"):
+        prove_embedding(Other(), full / "model.onnx", signals)  # type: ignore[arg-type]
+
+
+def test_a_disk_that_is_full_at_the_last_form_leaves_nothing(
+    trained_run: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        if "model.ts" in str(Path(f"/proc/self/fd/{handle}").readlink()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(bundler, "to_onnx", lambda *_: onnx.load(bundle / "model.onnx"))
+    with pytest.raises(OSError, match="No space left"):
+        bundler.export_run(trained_run, tmp_path / "b", wanted=Wanted(("torchscript",)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_whose_last_layer_is_unknown_has_no_embedding() -> None:
