@@ -54,8 +54,7 @@ def test_the_command_exports_a_checkpoint(
 def test_exactly_one_source_is_wanted(sources: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["export", *sources, "--output", "x"]) == 2
     options = "--run DIR, --checkpoint FILE, --tune-results DIR and --hf NAME_OR_FOLDER"
-    assert capsys.readouterr().err == f"error: say what to export: one of {options}
-"
+    assert capsys.readouterr().err == f"error: say what to export: one of {options}\n"
 
 
 def test_an_output_that_is_there_is_one_line(
