@@ -18,6 +18,7 @@ import onnx
 import pytest
 import soundfile
 import torch
+from prometheus_client import CollectorRegistry
 
 import emotions
 from emotions.bundle import read_bundle
@@ -35,6 +36,7 @@ from export.huggingface.original import Original
 from export.huggingface.source import load_huggingface
 from export.onnx_files import write_onnx
 from serving.engine import Engine
+from serving.metrics import Metrics
 from serving.settings import Settings
 from tests.export.huggingface.checkpoints import LABELS, make_clips
 from tests.export.huggingface.conftest import Checkpoint
@@ -106,7 +108,7 @@ def test_the_service_answers_clips_of_any_length_together(predictor: emotions.Pr
         soundfile.write(path, clip, 16_000, subtype="FLOAT")
 
     async def classify() -> list[Any]:
-        engine = Engine(predictor, Settings(bundle=predictor.bundle.path))
+        engine = Engine(predictor, Settings(bundle=predictor.bundle.path), Metrics(CollectorRegistry()))
         engine.warm_up()
         try:
             return await asyncio.gather(*(engine.classify(path) for path in paths))
