@@ -113,6 +113,32 @@ def test_a_search_killed_three_times_ends_as_one_that_was_not(data: Path, tmp_pa
     assert results.read_search().state == "finished"
 
 
+def test_a_killed_search_that_learns_loses_and_repeats_no_trial(data: Path, tmp_path: Path) -> None:
+    config = write_search(data, tmp_path / "killed", num_samples=6, enable_tune_features=True)
+    results = Results(tmp_path / "killed" / "tune" / "first")
+    with subprocess.Popen(
+        command(config), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        wait_for_epochs(process, results, 9)
+        process.send_signal(signal.SIGKILL)
+    before = {trial.number: trial for trial in results.trials()}
+    ended = [trial for trial in before.values() if trial.ended]
+    assert ended
+    run(config, tmp_path)
+    after = results.trials()
+    assert [trial.number for trial in after] == list(range(6))
+    assert all(trial.ended for trial in after)
+    for trial in after:
+        earlier = before.get(trial.number)
+        if earlier is not None:
+            assert trial.values == earlier.values
+            losses, known = trial.history["val/loss"], earlier.history.get("val/loss", [])
+            assert losses[: len(known)] == known  # what was trained once was not trained again
+    same = [trial.model_copy(update={"checkpoint": None}) for trial in after]
+    assert all(trial.model_copy(update={"checkpoint": None}) in same for trial in ended)
+    assert len({trial.values["learn_params.lr.base_lr"] for trial in after}) == 6
+
+
 def wait_for_epochs(process: subprocess.Popen[bytes], results: Results, more: int) -> None:
     """Wait until the trials have trained ``more`` epochs beyond what is on record, or the process has ended."""
     before = sum(trial.epochs for trial in results.trials())
