@@ -174,8 +174,8 @@ def _scheduler(shared: Shared) -> Any:
     search = shared.search
     if search.sampler == "random":
         return FIFOScheduler()  # type: ignore[no-untyped-call]
-    # Of every six trials the best goes on, after a tenth of the epochs, and again after six times as many. Ray's own four
-    # left 0.54 of the epochs of a plain search of 24 trials: while draws get better, many of them are the best so far.
+    # Of every six trials the best goes on, after a tenth of the epochs, and again after six times as many. Ray's own
+    # four spent 0.54 of the epochs of a plain search of 24 trials: while draws get better, many are the best so far.
     grace = max(1, search.max_epochs // 10)
     return ASHAScheduler(
         # One more than there are: a trial that comes to its last epoch ends by itself.
