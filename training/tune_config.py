@@ -176,6 +176,12 @@ class TuneParams(Block):
         description='The Ray cluster: "auto", "ray://host:10001" or "host:6379"; null: one that is started here.',
     )
 
+    storage_path: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://.")] | None = Field(
+        default=None,
+        description="URL that every node of the cluster reaches, such as s3://bucket/searches: trials travel through "
+        "it, and the dataset goes to the nodes with the run; null: the nodes see this machine's folders.",
+    )
+
     @field_validator("target_metric_name")
     @classmethod
     def _without_alias(cls, name: str) -> str:

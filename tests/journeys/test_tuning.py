@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ import pytest
 from emotions.files import read_json, write_json
 from tests.training.loop.conftest import make_corpus
 from tests.training.tuning.conftest import build_tune
+from training.loop.runs import read_checkpoint
 from training.tuning.records import Results
 
 SEED_CONFIG = Path(__file__).parents[1] / "training" / "seed_configs" / "tune.TransformerClassifier.config.json"
@@ -81,7 +86,7 @@ def test_one_file_tunes_reports_exports_and_predicts(data: Path, tmp_path: Path)
 
 def write_search(data: Path, root: Path, **tune: Any) -> Path:
     """A pipeline file of a plain search below ``root``."""
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     step = build_tune(data, root, tune={"num_samples": 4, "max_tune_epochs": 4, **tune})
     raw = step.model_dump(mode="json", exclude_unset=True)
     write_json(root / "config.json", {"pipeline": [{"type": "tune", **raw}], "seed": 3})
@@ -172,7 +177,15 @@ def cluster() -> Iterator[Any]:
     """Two Ray nodes of one core each on this machine, beside the driver's without any."""
     from ray.cluster_utils import Cluster
 
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    head = {"num_cpus": 0, "include_dashboard": False, "ray_client_server_port": port}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # Ray leaves the logs of its client server open
+        found = Cluster(initialize_head=True, head_node_args=head)
+        gc.collect()
+    found.client = f"ray://{found.head_node.node_ip_address}:{port}"
     found.workers = [found.add_node(num_cpus=1) for _ in range(2)]
     found.wait_for_nodes()
     try:
@@ -200,3 +213,22 @@ def test_a_search_outlives_a_node_of_its_cluster(data: Path, tmp_path: Path, clu
     alone = write_search(data, tmp_path / "alone", num_samples=6, max_tune_epochs=3)
     run(alone, tmp_path)
     assert outcome(tmp_path / "spread") == outcome(tmp_path / "alone")
+
+
+def test_nodes_that_share_no_folder_search_through_a_storage(data: Path, tmp_path: Path, cluster: Any) -> None:
+    shutil.copytree(data, tmp_path / "far" / "recordings")
+    config = write_search(
+        Path("recordings"),
+        tmp_path / "far",
+        num_samples=2,
+        max_tune_epochs=1,
+        ray_address=cluster.client,
+        storage_path=(tmp_path / "storage").as_uri(),
+    )
+    printed = run(config, tmp_path / "far")
+    assert "2 of 2 trials ended, finished" in printed
+    results = Results(tmp_path / "far" / "tune" / "first")
+    written = read_checkpoint(results.best_run() / "last.ckpt")["callbacks"]
+    where = next(state["dirpath"] for name, state in written.items() if name.startswith("BestCheckpoint"))
+    assert not Path(where).is_relative_to(tmp_path)
+    assert not Path(where).exists()

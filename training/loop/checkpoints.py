@@ -71,6 +71,17 @@ class BestCheckpoint(ModelCheckpoint):
         )
         self._outdone: list[str] = []
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on; the folder may have come from elsewhere, with the best checkpoint in it."""
+        folder = Path(str(self.dirpath))
+        best = folder / Path(state_dict["best_model_path"]).name
+        if state_dict["dirpath"] != self.dirpath and best.is_file():
+            kept = {str(folder / Path(path).name): score for path, score in state_dict["best_k_models"].items()}
+            worst = folder / Path(state_dict["kth_best_model_path"]).name
+            moved = {"dirpath": self.dirpath, "best_model_path": str(best), "kth_best_model_path": str(worst)}
+            state_dict = {**state_dict, **moved, "best_k_models": kept}
+        super().load_state_dict(state_dict)
+
     def _remove_checkpoint(self, trainer: lightning.Trainer, filepath: str) -> None:  # noqa: ARG002 - Lightning's
         self._outdone.append(filepath)
 

@@ -16,6 +16,7 @@ from emotions.errors import ConfigError
 
 _TELEMETRY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_ENABLE_STATE_TRACKING": "0"}
 _KNOCK_SEC = 5.0
+_TOKEN = Path.home() / ".ray" / "auth_token"
 # A socket's path has at most 107 bytes, of which Ray needs about 70 below its folder.
 _LONGEST_FOLDER = 36
 
@@ -42,6 +43,8 @@ def connected(
             warnings.simplefilter("ignore", category)  # Ray's, of its own modules
         if address is not None and address != "auto":
             _check_answer(address, key)
+        if address is not None and address.startswith("ray://") and _TOKEN.is_file():
+            os.environ.setdefault("RAY_AUTH_MODE", "token")  # as Ray does by itself for other addresses
         import ray
 
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "runtime_env": environment}
@@ -87,6 +90,18 @@ def _no_answer(address: str | None, key: str, error: Exception) -> ConfigError:
         f"{key}: no Ray cluster answers at {address!r} ({reason}); start one with `ray start --head`, "
         f"or leave {key} out to use this machine"
     )
+
+
+def run_packed(call: bytes) -> None:
+    """Run a pickled function with its arguments, in a process of the cluster.
+
+    Ray's client server unpickles what it hands on, in threads of which two may not import torch at once: this way it
+    sees bytes.
+    """
+    import ray.cloudpickle
+
+    function, arguments = ray.cloudpickle.loads(call)
+    function(*arguments)
 
 
 def check_room(resources: dict[str, float], needed: dict[str, float], found: str) -> None:

@@ -127,7 +127,7 @@ def _outcome(job: Job) -> tuple[Trained, Result]:
     """The best checkpoint and what to tell of the run, as its last checkpoint has it."""
     callbacks = read_checkpoint(job.folder / f"{LAST}.ckpt")["callbacks"]
     best = next(state["best_model_path"] for name, state in callbacks.items() if name.startswith("BestCheckpoint"))
-    kept = Path(best)
+    kept = job.folder / Path(best).name  # the folder may have come from elsewhere
     trained = load_checkpoint(kept)
     if job.step.accelerator != "cpu":
         trained.model.to(device_of(job.step.accelerator))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +16,9 @@ from ray.tune.search import Searcher
 
 from training.loop.frozen_encoder import FILE as ENCODER
 from training.tuning.records import Results, TrialRecord
-from training.tuning.samplers import Sampler
+from training.tuning.samplers import Sampler, make_sampler
 from training.tuning.screen import Screen
+from training.tuning.storage import StorageLost
 from training.tuning.trial import Shared, run_trial
 
 # A trial whose process or machine was lost begins again from its last checkpoint.
@@ -27,8 +29,13 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
-ENVIRONMENT = {"env_vars": {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "30"}}
-"""Ray's runtime environment: a trial that is stopped early has so many seconds to leave its process to the next one."""
+ENVIRONMENT = {
+    "env_vars": {
+        "TUNE_FUNCTION_THREAD_TIMEOUT_S": "30",  # for a trial that is stopped early to leave its process to the next
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths start where the run's start
+    }
+}
+"""Ray's runtime environment."""
 
 
 class _Here:
@@ -67,13 +74,16 @@ class Suggestions(_Here, Searcher):
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:  # noqa: ARG002
         """Settle what became of it, and learn from it."""
-        trial = self._results.read_trial(self._numbers[trial_id])
+        number = self._numbers[trial_id]
+        self._results.fetch(number)
+        trial = self._results.read_trial(number)
         if trial is None:
             return
         if not trial.ended:  # Ray ended it, and it has not come to say so itself, or never will
             why = f"its process was lost {_MOST_LOSSES + 1} times; perhaps memory was short" if error else None
             trial.state, trial.reason = ("failed" if error else "stopped"), why
             self._results.write_trial(trial)
+            self._results.publish(number)
         self._sampler.tell(trial)
 
     def save(self, checkpoint_path: str) -> None:
@@ -99,8 +109,10 @@ class Tidying(_Here, Callback):
         """Show it."""
         self._screen.show()
 
-    def on_trial_result(self, *_: Any, **__: Any) -> None:
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **_: Any) -> None:  # noqa: ARG002
         """Show it."""
+        with contextlib.suppress(StorageLost):  # it is only shown; what counts is fetched at its end
+            self._results.fetch(trial.config["number"], record_only=True)
         self._screen.show()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
@@ -130,17 +142,18 @@ def remove_beaten(results: Results, search: Any) -> None:
             path.unlink(missing_ok=True)
         trial.checkpoint = None
         results.write_trial(trial)
+        results.publish(trial.number)
 
 
 def run_experiment(
-    shared: Shared, results: Results, sampler: Sampler, pending: Sequence[int], needed: dict[str, float], scratch: Path
+    shared: Shared, results: Results, screen: Screen, pending: Sequence[int], needed: dict[str, float], scratch: Path
 ) -> None:
     """Run trials until all have ended or Ctrl-C stops them.
 
     Args:
         shared: what all trials have in common.
         results: the records.
-        sampler: gives values to new trials.
+        screen: shows them.
         pending: numbers of the trials to run.
         needed: what a trial reserves: ``CPU``, ``GPU``.
         scratch: folder for Ray's own records.
@@ -149,25 +162,25 @@ def run_experiment(
     search = shared.search
     reserved = {name.lower(): value for name, value in needed.items() if value}
     trainable = tune.with_resources(tune.with_parameters(_trial, shared=shared), reserved)
-    with Screen(results, search, quiet=shared.context.quiet) as screen:
-        tuner = Tuner(
-            trainable,
-            tune_config=TuneConfig(
-                search_alg=Suggestions(sampler, results, pending, search.metric, search.mode),
-                scheduler=_scheduler(shared),
-                num_samples=len(pending),
-                reuse_actors=True,
-                trial_dirname_creator=lambda trial: trial.trial_id,
-            ),
-            run_config=RunConfig(
-                name="search",
-                storage_path=str(scratch),
-                callbacks=[Tidying(shared, results, screen)],
-                failure_config=FailureConfig(max_failures=_MOST_LOSSES),
-                verbose=0,
-            ),
-        )
-        tuner.fit()
+    sampler = make_sampler(shared.step, search, [trial for trial in results.trials() if trial.ended])
+    tuner = Tuner(
+        trainable,
+        tune_config=TuneConfig(
+            search_alg=Suggestions(sampler, results, pending, search.metric, search.mode),
+            scheduler=_scheduler(shared),
+            num_samples=len(pending),
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=RunConfig(
+            name="search",
+            storage_path=str(scratch),
+            callbacks=[Tidying(shared, results, screen)],
+            failure_config=FailureConfig(max_failures=_MOST_LOSSES),
+            verbose=0,
+        ),
+    )
+    tuner.fit()
 
 
 def _scheduler(shared: Shared) -> Any:
@@ -191,4 +204,4 @@ def _scheduler(shared: Shared) -> Any:
 def _trial(config: dict[str, Any], shared: Shared) -> None:
     """What a process of the cluster runs."""
     worker = ray.get_runtime_context().get_node_id()
-    run_trial(shared, config["number"], config["values"], tune.report, worker)
+    run_trial(shared.on_node("trials"), config["number"], config["values"], tune.report, worker)

@@ -7,6 +7,7 @@ search.lock   held by a running search      trials/0007/             its run fol
 from __future__ import annotations
 
 import fcntl
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from emotions.errors import CheckpointError, ConfigError, OutputExists
 from emotions.files import read_json, write_json
 from training.layout import RUN_FILE
+from training.tuning.storage import Storage
 
 SEARCH_FILE, TRIAL_FILE, TRIALS = "search.json", "trial.json", "trials"
 _MOST_BYTES = 64 << 20
@@ -117,10 +119,11 @@ class Results:
 
     Args:
         folder: where it is.
+        storage: what its trials travel through, where they do not write into it themselves.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, storage: Storage | None = None) -> None:
+        self.folder, self._storage = folder, storage
 
     def trial_folder(self, number: int) -> Path:
         """The run folder of a trial."""
@@ -182,6 +185,29 @@ class Results:
         raise CheckpointError(
             f"{self.folder}: no trial of this search can be used yet; start the search again, it goes on where it was"
         )
+
+    def fetch(self, number: int | None = None, *, record_only: bool = False) -> None:
+        """Bring here what the storage holds of a trial, or of all; nothing where there is no storage.
+
+        Raises:
+            StorageLost: it does not answer.
+        """
+        if self._storage is None:
+            return
+        names = self._storage.names() if number is None else [self.trial_folder(number).name]
+        for name in names:
+            self._storage.download(name, self.folder / TRIALS / name, TRIAL_FILE if record_only else None)
+
+    def publish(self, number: int) -> None:
+        """Give the storage what is here of a trial; nothing where there is no storage. Raises StorageLost."""
+        folder = self.trial_folder(number)
+        if self._storage is not None:
+            self._storage.upload(folder, folder.name, last=TRIAL_FILE)
+
+    def release(self, number: int) -> None:
+        """Remove what is here of a trial that the storage holds; nothing where there is no storage."""
+        if self._storage is not None:
+            shutil.rmtree(self.trial_folder(number), ignore_errors=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

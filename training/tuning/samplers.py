@@ -24,6 +24,17 @@ class Sampler(Protocol):
         """Learn from a trial that has ended."""
 
 
+def make_sampler(step: TuneStep, search: SearchRecord, ended: Sequence[TrialRecord]) -> Sampler:
+    """The sampler of a search.
+
+    Args:
+        step: what is searched.
+        search: names the sampler.
+        ended: trials to learn from.
+    """
+    return OptunaSampler(step, search, ended) if search.sampler == "optuna" else RandomSampler(step, search.seed)
+
+
 class RandomSampler:
     """The plain search: a trial's values depend on the seed and its number alone.
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,16 @@ from training.loop.corpus import Corpus
 from training.loop.fit import conclude
 from training.loop.precompute import device_of
 from training.tune_config import TuneStep
-from training.tuning.experiment import ENVIRONMENT, run_experiment
+from training.tuning.driver import drive
+from training.tuning.experiment import ENVIRONMENT
 from training.tuning.records import Results, SearchRecord, TrialRecord
 from training.tuning.report import print_results
-from training.tuning.samplers import OptunaSampler, RandomSampler, Sampler
 from training.tuning.spaces import check_searched, draw, search_spaces, train_step
+from training.tuning.storage import Storage, StorageLost
+from training.tuning.travel import packed
 from training.tuning.trial import Shared, prepared, trial_job
 
+_ADDRESS = "tune.ray_address"
 _LOG = logging.getLogger(__name__)
 
 
@@ -52,15 +56,17 @@ def search(step: TuneStep, context: Context) -> Path:
         KeyboardInterrupt: it was stopped by Ctrl-C; what is known by then is on record.
     """
     check_searched(step)
+    if step.tune.storage_path is not None:
+        Storage(step.tune.storage_path, "").check()
     corpus = prepared(train_step(step, draw(step, context.seed, 0)), context)
     _check_metric(step, corpus)
     record = _record(step, context, corpus)
-    results = Results(_folder(step, context, record))
+    shared = Shared(step, context, _folder(step, context, record), record, step.tune.cpus_per_trial)
+    results = shared.results()
     with results.locked():
         _check_same(results, record)
         results.write_search(record)
-        shared = Shared(step, context, results.folder, record, step.tune.cpus_per_trial)
-        _run(shared, results)
+        _run_or_lose(shared, results)
         left = record.num_samples - sum(trial.ended for trial in results.trials())
         results.write_search(record.model_copy(update={"state": "interrupted" if left else "finished"}))
         concluded = _conclude(shared, results)
@@ -107,7 +113,7 @@ def _key(step: TuneStep, context: Context, corpus: Corpus) -> str:
     decisive = step.model_dump(
         mode="json", exclude={"name", "saving_data_params", "accelerator", "devices", "strategy"}
     )
-    for placed in ("cpus_per_trial", "gpus_per_trial", "ray_address", "checkpoints_save_threshold"):
+    for placed in ("cpus_per_trial", "gpus_per_trial", "ray_address", "storage_path", "checkpoints_save_threshold"):
         decisive["tune"].pop(placed)
     content = [decisive, context.seed, corpus.table.fingerprint, corpus.split.sha256]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -147,28 +153,38 @@ def _check_same(results: Results, record: SearchRecord) -> None:
         raise OutputExists(f"{results.folder}: holds this search, finished; name another tune_results_dir")
 
 
+def _run_or_lose(shared: Shared, results: Results) -> None:
+    try:
+        _run(shared, results)
+    except StorageLost as error:
+        raise ConfigError(
+            f"tune.storage_path: the storage does not answer any more ({error}); the same command goes on"
+        ) from error
+
+
 def _run(shared: Shared, results: Results) -> None:
     """Run the trials that have not ended."""
+    results.fetch()
     known = results.trials()
     pending = sorted({*range(shared.search.num_samples)} - {trial.number for trial in known if trial.ended})
     if not pending:
         return
-    sampler = _sampler(shared, [trial for trial in known if trial.ended])
     tune, needed = shared.step.tune, _needed(shared.step)
     session = shared.context.root / joined(shared.step.saving_data_params.tune_session_path)
     cpus = max(available_cores(), tune.cpus_per_trial)
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        connected(tune.ray_address, cpus, "tune.ray_address", session, ENVIRONMENT) as ray,
-    ):
+    with _environment(shared) as environment, connected(tune.ray_address, cpus, _ADDRESS, session, environment) as ray:
         check_room(ray.cluster_resources(), needed, f"tune.gpus_per_trial, cpus_per_trial: found {_found(needed)}")
-        run_experiment(shared, results, sampler, pending, needed, Path(scratch))
+        drive(ray, shared, pending, needed)
 
 
-def _sampler(shared: Shared, ended: list[TrialRecord]) -> Sampler:
-    if shared.search.sampler == "optuna":
-        return OptunaSampler(shared.step, shared.search, ended)
-    return RandomSampler(shared.step, shared.search.seed)
+@contextmanager
+def _environment(shared: Shared) -> Iterator[dict[str, Any]]:
+    """Ray's runtime environment; code and data are in it where the nodes see none of this machine's folders."""
+    if shared.step.tune.storage_path is None:
+        yield ENVIRONMENT
+        return
+    with packed(shared.step, shared.context) as luggage:
+        yield {**ENVIRONMENT, **luggage}
 
 
 def _needed(step: TuneStep) -> dict[str, float]:

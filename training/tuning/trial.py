@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from emotions.errors import EmotionsError
+from emotions.files import cache_root
 from emotions.pipeline import Context
 from training.config import TrainStep, model_spec
 from training.loop.callbacks import History
@@ -28,6 +29,7 @@ from training.models.registry import build_model
 from training.tune_config import TuneStep
 from training.tuning.records import Results, SearchRecord, TrialRecord
 from training.tuning.spaces import train_step
+from training.tuning.storage import Storage, StorageLost
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -51,6 +53,18 @@ class Shared:
     folder: Path
     search: SearchRecord
     threads: int
+
+    def results(self) -> Results:
+        """The results folder. Raises ConfigError where its storage cannot be used."""
+        url = self.step.tune.storage_path
+        return Results(self.folder, None if url is None else Storage(url, f"{self.folder.name}-{self.search.key[:16]}"))
+
+    def on_node(self, name: str) -> Shared:
+        """The same for a process on a node of the cluster, which may see no folder of the machine that began it."""
+        if self.step.tune.storage_path is None:
+            return self
+        folder = cache_root() / "searches" / self.search.key[:16] / name / self.folder.name
+        return replace(self, folder=folder, context=replace(self.context, root=Path.cwd()))
 
 
 def trial_job(shared: Shared, number: int, values: Mapping[str, Any], *, test: bool = False) -> Job:
@@ -121,6 +135,7 @@ class Reporter(Checkpoint):
         history = next(each for each in callbacks if isinstance(each, History)).metrics
         best = next(each for each in callbacks if isinstance(each, BestCheckpoint))
         self.record(history, best.best_model_path)
+        self._results.publish(self._record.number)
         self._report({self._metric: history[self._metric][-1], "epoch": trainer.current_epoch + 1})
 
     def record(self, history: Mapping[str, list[float | None]], best: str) -> None:
@@ -143,16 +158,28 @@ def run_trial(
         SystemExit: ``report`` ended it; what is recorded then is up to whoever told it to.
     """
     torch.set_num_threads(shared.threads)
-    results = Results(shared.folder)
+    results = shared.results()
+    results.fetch(number)
+    try:
+        return _run(shared, results, number, values, report, worker)
+    finally:
+        results.release(number)
+
+
+def _run(
+    shared: Shared, results: Results, number: int, values: Mapping[str, Any], report: Report, worker: str | None
+) -> TrialRecord:
     record = results.read_trial(number) or TrialRecord(number=number, values=dict(values))
     if record.ended:
         return record
     record.worker = worker
     try:
-        _train(shared, record, report)
+        _train(shared, results, record, report)
         record.state = "done"
     except KeyboardInterrupt as error:  # what Lightning's loop makes of SystemExit here
         raise SystemExit(0) from error
+    except StorageLost:
+        raise
     except EmotionsError as error:
         record.state, record.reason = "failed", str(error)
     except MemoryError:
@@ -161,11 +188,11 @@ def run_trial(
         lines = str(error).strip().splitlines()
         record.state, record.reason = "failed", f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
     results.write_trial(record)
+    results.publish(number)
     return record
 
 
-def _train(shared: Shared, record: TrialRecord, report: Report) -> None:
-    results = Results(shared.folder)
+def _train(shared: Shared, results: Results, record: TrialRecord, report: Report) -> None:
     results.write_trial(record)
     job = trial_job(shared, record.number, record.values)
     remove_left_over(job.folder)

@@ -24,13 +24,20 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     def started(*_: object) -> None:
         raise AssertionError("trials were started")
 
-    monkeypatch.setattr("training.tuning.search.run_experiment", started)
+    monkeypatch.setattr("training.tuning.search.drive", started)
 
 
 @pytest.mark.usefixtures("no_ray")
 def test_a_metric_that_is_never_logged_is_refused_with_those_that_are(make_tune: MakeTune, context: Context) -> None:
     step = make_tune(tune={"num_samples": 1, "target_metric_name": "val/mood_uar"})
     with pytest.raises(ConfigError, match=r"found val/mood_uar, .* those that are: val/loss, val/emotion_uar, "):
+        search(step, context)
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_a_storage_that_cannot_be_used_is_named(make_tune: MakeTune, context: Context) -> None:
+    step = make_tune(tune={"num_samples": 1, "storage_path": "nosuch://bucket/x"})
+    with pytest.raises(ConfigError, match=r"tune\.storage_path: found 'nosuch://bucket/x', which cannot be used"):
         search(step, context)
 
 

@@ -12,6 +12,7 @@ import torch
 from tests.training.tuning.conftest import MakeTune
 from training.loop.runs import read_checkpoint
 from training.tuning.records import Results
+from training.tuning.storage import StorageLost
 from training.tuning.trial import Shared, prepared, run_trial, trial_job
 
 VALUES = {"learn_params.lr.base_lr": 3e-3, "learn_params.batch_size": 4}
@@ -136,3 +137,42 @@ def test_logs_go_beside_the_trial_or_below_the_folder_named(
     assert trial_job(shared, 3, VALUES).step.saving_data_params.tensorboard_lr_monitors_logs_path is None
     logs = trial_job(named, 3, VALUES).step.saving_data_params.tensorboard_lr_monitors_logs_path
     assert logs == [str(tmp_path), "logs", shared.folder.name, "0003"]
+
+
+def test_a_trial_goes_on_from_the_storage_in_another_place(shared: Shared, tmp_path: Path) -> None:
+    tune = shared.step.tune.model_copy(update={"storage_path": (tmp_path / "store").as_uri()})
+    stored = replace(shared, step=shared.step.model_copy(update={"tune": tune}))
+    first, second = (replace(stored, folder=tmp_path / node / "first") for node in ("one", "two"))
+    with pytest.raises(SystemExit):
+        run_trial(first, 0, VALUES, Told(most=1))
+    assert not Results(first.folder).trial_folder(0).exists()
+    told = Told()
+    rest = run_trial(second, 0, VALUES, told)
+    assert [each["epoch"] for each in told.metrics] == [2]
+    whole = run_trial(shared, 1, VALUES, Told())
+    assert (rest.history, rest.state) == (whole.history, "done")
+    here = stored.results()
+    here.fetch()
+    assert here.read_trial(0) == rest
+    assert all(torch.equal(value, weights(shared, 0)[name]) for name, value in weights(shared, 1).items())
+    best = {
+        state["best_model_path"]
+        for state in read_checkpoint(here.trial_folder(0) / "last.ckpt")["callbacks"].values()
+        if "best_model_path" in state
+    }
+    assert str(Results(second.folder).trial_folder(0) / str(rest.checkpoint)) in best
+
+
+def test_a_storage_that_goes_ends_the_process_and_not_the_trial(
+    shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune = shared.step.tune.model_copy(update={"storage_path": (tmp_path / "store").as_uri()})
+    stored = replace(shared, step=shared.step.model_copy(update={"tune": tune}))
+
+    def gone(*_: Any, **__: Any) -> None:
+        raise StorageLost("gone")
+
+    monkeypatch.setattr("training.tuning.storage.Storage.upload", gone)
+    with pytest.raises(StorageLost):
+        run_trial(stored, 0, VALUES, Told())
+    assert stored.results().read_trial(0) is None
