@@ -141,6 +141,7 @@ def load(
     device: DeviceChoice = "auto",
     variant: str | None = None,
     threads: int | None = None,
+    device_id: int = 0,
     embedding: bool = False,
 ) -> Predictor:
     """Open a bundle, check its files, load its model and replay the probe.
@@ -151,6 +152,7 @@ def load(
         variant: a smaller form of the model, ``fp16`` or ``int8``, or ``auto`` for the one that suits the device where
             the bundle has it; by default fp32.
         threads: CPU threads of one run; by default the cores of this process.
+        device_id: which GPU.
         embedding: the results of a folder hold each window's embedding, too, where the bundle answers one.
 
     Raises:
@@ -163,7 +165,10 @@ def load(
         'joy'
     """
     opened = read_bundle(bundle)
-    return Predictor(opened, open_session(opened, device=device, variant=variant, threads=threads, embedding=embedding))
+    session = open_session(
+        opened, device=device, variant=variant, threads=threads, device_id=device_id, embedding=embedding
+    )
+    return Predictor(opened, session)
 
 
 def to_waveform(clip: Clip) -> FloatArray:

@@ -15,6 +15,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from emotions.bundle import EMBEDDING, LENGTH, WAVEFORM, Bundle
+from emotions.devices import CUDA, cuda_usable
 from emotions.errors import BundleError, DeviceError
 from emotions.probe import read_probe
 from emotions.windows import FloatArray, IntArray
@@ -170,7 +171,7 @@ def _load(path: Path, device: str, threads: int, device_id: int) -> ort.Inferenc
         session = ort.InferenceSession(str(path), options, providers=_providers(device, device_id))
     except _ORT_ERRORS as error:
         raise BundleError(f"{path}: ONNX Runtime cannot load it ({_reason(error)})") from error
-    if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
+    if device == "cuda" and session.get_providers()[0] != CUDA:
         raise DeviceError("a GPU was asked for, but ONNX Runtime fell back to the CPU: is the extra 'serve-gpu' there?")
     return session
 
@@ -186,16 +187,12 @@ def _reason(error: Exception) -> str:
 def _providers(device: str, device_id: int) -> list[str | tuple[str, dict[str, str]]]:
     if device == "cpu":
         return ["CPUExecutionProvider"]
-    if "CUDAExecutionProvider" not in ort.get_available_providers() or not _nvidia_device():
+    if not cuda_usable():
         raise DeviceError("a GPU was asked for, but no NVIDIA GPU is usable here (device 'cpu' needs none)")
     ort.preload_dlls()
     # HEURISTIC: the default search costs half a second per new shape. No TF32: answers equal the CPU's.
     cuda = {"device_id": str(device_id), "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
-    return [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
-
-
-def _nvidia_device() -> bool:
-    return os.name == "nt" or Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
+    return [(CUDA, cuda), "CPUExecutionProvider"]
 
 
 def _runner(session: ort.InferenceSession, targets: list[str]) -> Run:

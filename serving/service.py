@@ -77,7 +77,7 @@ class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not type
 
 @bentoml.service(
     http={"host": "127.0.0.1", "port": 3000},
-    workers=SETTINGS.workers,
+    workers=SETTINGS.processes,
     # Ours strikes first; this one is for whatever ours does not cover.
     traffic={"timeout": SETTINGS.timeout_sec + 5},
     # Both write down raw paths, which are the client's to invent: ours know the routes.
@@ -92,7 +92,7 @@ class EmotionService:
 
     def __init__(self) -> None:
         try:
-            predictor = open_predictor(SETTINGS)
+            predictor = open_predictor(SETTINGS, (bentoml.server_context.worker_index or 1) - 1)  # BentoML's begin at 1
         except EmotionsError as error:
             # The start-up check passed, so that this is an accident; a worker that ends here is started again for ever.
             logger.error("cannot load the bundle: %s", error)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from emotions.devices import gpu_count
 from emotions.errors import ConfigError, Fault
 from emotions.runtime import DeviceChoice, available_cores
 
@@ -39,7 +40,7 @@ class Settings(BaseModel):
         timeout_sec: seconds that a request may take, upload included.
         drain_sec: most seconds that requests in flight get at SIGTERM.
         drain_delay_sec: seconds before that in which new connections are still taken, while ``/readyz`` says 503.
-        workers: processes, each with its own model.
+        workers: processes, each with its own model; None for one a GPU, each on its own, or one on a CPU.
         decode_threads: recordings that one worker decodes at a time; None for one a core.
         api_keys_file: file of the API keys that may come in, as ``emotions serve-key`` writes it.
         allow_anonymous: whether to listen beyond this machine without such a file.
@@ -63,7 +64,7 @@ class Settings(BaseModel):
     timeout_sec: Seconds = 30.0
     drain_sec: Seconds = 25.0
     drain_delay_sec: Annotated[float, Field(ge=0, le=600)] = 0.0
-    workers: Count = 1
+    workers: Count | None = None
     decode_threads: Count | None = None
     api_keys_file: Path | None = None
     allow_anonymous: bool = False
@@ -73,7 +74,17 @@ class Settings(BaseModel):
     @property
     def cores(self) -> int:
         """CPU cores for each worker."""
-        return max(1, available_cores() // self.workers)
+        return max(1, available_cores() // self.processes)
+
+    @property
+    def processes(self) -> int:
+        """Processes, each with its own model."""
+        return self.workers or max(1, self.gpus)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that the model may run on."""
+        return 0 if self.device == "cpu" else gpu_count()
 
     def batch_limit(self, device: str) -> int:
         """Most windows in one batch on ``device``."""

@@ -35,10 +35,15 @@ def find_bundle(settings: Settings) -> Path:
     return (settings.bundle or newest_bundle(packed if packed.is_dir() and not BUNDLES.is_dir() else BUNDLES)).resolve()
 
 
-def open_predictor(settings: Settings) -> Predictor:
-    """Load the bundle as a worker does. Raises as ``emotions.load`` does."""
-    threads = settings.threads or settings.cores
-    return load(find_bundle(settings), device=settings.device, variant=settings.variant, threads=threads)
+def open_predictor(settings: Settings, worker: int = 0) -> Predictor:
+    """Load the bundle as a worker does: the first one on the first GPU, and so on. Raises as ``emotions.load`` does."""
+    return load(
+        find_bundle(settings),
+        device=settings.device,
+        variant=settings.variant,
+        threads=settings.threads or settings.cores,
+        device_id=worker % max(1, settings.gpus),
+    )
 
 
 def check(settings: Settings) -> Path:

@@ -6,6 +6,7 @@ import pytest
 
 from emotions.errors import ConfigError
 from serving.settings import Settings, read_settings
+from serving.startup import open_predictor
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -85,3 +86,21 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().cores == 8
     assert Settings(workers=3).cores == 2
     assert Settings(workers=20).cores == 1
+
+
+def test_each_gpu_has_a_worker_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.settings.gpu_count", lambda: 3)
+    asked: list[int] = []
+    monkeypatch.setattr("serving.startup.load", lambda _, **options: asked.append(options["device_id"]))
+    monkeypatch.setattr("serving.startup.find_bundle", lambda _: Path("b"))
+    for worker in range(5):
+        open_predictor(Settings(), worker)
+    assert asked == [0, 1, 2, 0, 1]
+    assert Settings().processes == 3
+    assert Settings(workers=5).processes == 5
+    assert Settings(device="cpu").processes == 1
+
+
+def test_without_a_gpu_there_is_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.settings.gpu_count", lambda: 0)
+    assert Settings().processes == 1
