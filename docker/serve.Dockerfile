@@ -18,8 +18,9 @@ FROM packages-${DEVICE} AS build
 WORKDIR /src
 COPY requirements.uv.lock ./
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action ignore --require-hashes -r requirements.uv.lock
+# Compiled here, since nothing is written in the container: a start would compile a thousand modules again.
 RUN uv venv --no-cache /opt/venv
-RUN uv pip install --python /opt/venv --no-cache --only-binary :all: --require-hashes -r packages.lock
+RUN uv pip install --python /opt/venv --no-cache --compile-bytecode --only-binary :all: --require-hashes -r packages.lock
 
 # requirements.lock pins, with hashes, what builds the wheel.
 COPY requirements.lock pyproject.toml README.md LICENSE ./
@@ -28,7 +29,7 @@ COPY training ./training
 COPY export ./export
 COPY serving ./serving
 RUN uv build --no-cache --wheel --build-constraints requirements.lock --require-hashes --out-dir dist .
-RUN uv pip install --python /opt/venv --no-cache --no-deps dist/*.whl
+RUN uv pip install --python /opt/venv --no-cache --compile-bytecode --no-deps dist/*.whl
 
 FROM ${BASE}
 ARG DEVICE

@@ -1,26 +1,24 @@
 """Before the first worker: find the bundle, and prove in a process of its own that it loads and answers its probe.
 
-``python -m serving.startup`` is that process. Workers that fail are started again and again; a server that fails here
-says why in one line and ends. A process of its own, so that the server's parent holds no model and no GPU.
+Workers that fail are started again and again; a server that fails here says why in one line and ends. A process of its
+own, so that the server's parent holds no model and no GPU; forked, since a new one would import everything again.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import multiprocessing
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from emotions.bundle import newest_bundle
 from emotions.errors import BundleError, EmotionsError
 from emotions.predictor import Predictor, load
-from serving.settings import PREFIX, Settings, read_settings
+from serving.settings import PREFIX, Settings
 
 BUNDLES = Path("bundles")
 """Where the newest bundle is looked for when none is named: below the working directory, or beside the code."""
 BUNDLE_VARIABLE = f"{PREFIX}BUNDLE"
 
-_FAULT = 2
 _SOURCE = Path(__file__).resolve().parent.parent
 
 
@@ -56,24 +54,24 @@ def check(settings: Settings) -> Path:
         BundleError: it does not load, or does not answer as it did at export.
     """
     bundle = find_bundle(settings)
-    path = os.pathsep.join(filter(None, [str(_SOURCE), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, BUNDLE_VARIABLE: str(bundle), "PYTHONPATH": path}
-    command = [sys.executable, "-m", "serving.startup"]
-    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise BundleError(done.stderr.strip() or f"{bundle}: loading it ended with exit status {done.returncode}")
+    processes = multiprocessing.get_context("fork")
+    told, tell = processes.Pipe(duplex=False)
+    process = processes.Process(target=_try, args=(settings.model_copy(update={"bundle": bundle}), tell))
+    process.start()
+    tell.close()
+    process.join()
+    if process.exitcode:
+        raise BundleError(f"{bundle}: loading it ended with exit status {process.exitcode}")
+    if reason := told.recv():
+        raise BundleError(reason)
     return bundle
 
 
-def main() -> int:
-    """Load the bundle that the environment names; the exit status says whether that went well."""
+def _try(settings: Settings, tell: Connection) -> None:
+    """Load the bundle, and tell what is wrong with it, or nothing."""
     try:
-        open_predictor(read_settings(os.environ))
+        open_predictor(settings)
     except EmotionsError as error:
-        print(error, file=sys.stderr)
-        return _FAULT
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        tell.send(str(error))
+    else:
+        tell.send("")
