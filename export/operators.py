@@ -1,7 +1,8 @@
 """The operators that ONNX Runtime has for a device, from a table: by name, opset and element type.
 
 ``python -m export.operators OperatorKernels.md VERSION`` writes the table of the CUDA provider anew, from the document
-``docs/OperatorKernels.md`` of ONNX Runtime's sources at that version.
+``docs/OperatorKernels.md`` of ONNX Runtime's sources at that version, or better from what their own generator of it,
+``tools/python/gen_opkernel_doc.py``, writes for the kernels that an installed ``onnxruntime-gpu`` has registered.
 """
 
 from __future__ import annotations
