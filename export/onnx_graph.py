@@ -16,6 +16,7 @@ import emotions
 from emotions.audio import MIN_SAMPLES
 from emotions.bundle import EMBEDDING, LENGTH, WAVEFORM
 from emotions.errors import ExportError
+from export.attention import fuse_attention
 from export.deployable import Deployable
 from export.graphs import graphs_of
 from export.onnx_files import skeleton
@@ -68,6 +69,7 @@ def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto
     outputs = [*model.targets, *([EMBEDDING] if model.dims else [])]
     _name_outputs(proto.graph, outputs)
     anonymise(proto)
+    fuse_attention(proto)
     check_graph(proto, outputs)
     return proto
 
