@@ -178,7 +178,7 @@ def _fused(attention: _Attention, shapes: dict[str, tuple[int | str, ...]], squa
             squares.add(bias)
         bias += _SQUARE
     inputs = [attention.query, attention.key, attention.value, *(["", "", bias] if bias else [])]
-    settings = {"num_heads": attention.heads, "scale": attention.scores.scale}
+    settings: dict[str, Any] = {"num_heads": attention.heads, "scale": attention.scores.scale}
     yield helper.make_node(OPERATOR, inputs, [output], f"node_{output}", domain=DOMAIN, **settings)
 
 

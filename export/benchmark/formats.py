@@ -151,8 +151,10 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
 
 def _verdict(gate: dict[str, Any]) -> str:
     """What the gate found, in words."""
-    most, uar = gate["limits"]["differing"], gate["uar"].values()
-    lost = "".join(f", UAR {both['fp32']:.3f} to {both['variant']:.3f}" for both in uar)
+    most = gate["limits"]["differing"]
+    lost = "".join(
+        f", UAR of {target} {both['fp32']:.3f} to {both['variant']:.3f}" for target, both in gate["uar"].items()
+    )
     verdict = "kept" if gate["passed"] else "refused"
     return f"{verdict}: {gate['differing']} of {gate['clips']} labels changed (at most {most}){lost}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,7 +20,7 @@ WIDTH = HEADS * DIMS
 
 
 def spelt(biases: tuple[str, ...] = (), shown: str | None = None, axis: int = -1, turned: int = 1) -> ModelProto:
-    """Attention on ``x``, which is query, key and value, in a dozen nodes; ``shown`` is an inner value, answered too."""
+    """Attention on ``x``, which is query, key and value, in a dozen nodes; ``shown`` is an inner value to answer."""
     nodes = []
     for name, order in (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3])):
         nodes.append(helper.make_node("Reshape", ["x", "split"], [f"{name}.parts"]))
@@ -34,8 +35,12 @@ def spelt(biases: tuple[str, ...] = (), shown: str | None = None, axis: int = -1
     nodes.append(helper.make_node("Transpose", ["mixed"], ["turned"], perm=[0, 2, 1, 3] if turned else [0, 1, 2, 3]))
     nodes.append(helper.make_node("Reshape", ["turned", "join"], ["y"]))
     constants = {"split": [0, 0, HEADS, DIMS], "join": [0, 0, WIDTH], "scale": np.float32(0.3)}
-    inputs = {"x": ["batch", STEPS, WIDTH], "mask": ["batch", 1, 1, STEPS], "bias": ["batch", HEADS, STEPS, STEPS]}
-    shapes = {"y": ["batch", STEPS, WIDTH], "scores.0": ["batch", HEADS, STEPS, STEPS], "weights": None}
+    inputs: dict[str, Any] = {
+        "x": ["batch", STEPS, WIDTH],
+        "mask": ["batch", 1, 1, STEPS],
+        "bias": ["batch", HEADS, STEPS, STEPS],
+    }
+    shapes: dict[str, Any] = {"y": ["batch", STEPS, WIDTH], "scores.0": ["batch", HEADS, STEPS, STEPS], "weights": None}
     graph = helper.make_graph(
         nodes,
         "g",
