@@ -18,8 +18,7 @@ from emotions.bundle import EMBEDDING, LENGTH, WAVEFORM
 from emotions.errors import ExportError
 from export.attention import fuse_attention
 from export.deployable import Deployable
-from export.graphs import graphs_of
-from export.onnx_files import skeleton
+from export.graphs import graphs_of, skeleton
 from export.operators import check_operators
 
 OPSET = 20

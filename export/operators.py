@@ -19,7 +19,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto
 
 from emotions.errors import ExportError
-from export.graphs import element_types, graphs_of, inferred, skeleton
+from export.graphs import element_types, graphs_of, inferred_skeleton
 
 TABLE = Path(__file__).with_name("cuda_operators.json")
 _PROVIDER = "CUDAExecutionProvider"
@@ -50,7 +50,7 @@ def check_operators(model: ModelProto) -> None:
         ExportError: one has none, by its name, its opset, or the type of what it takes; the node is named.
     """
     opsets = {entry.domain or _STANDARD: entry.version for entry in model.opset_import}
-    typed = inferred(skeleton(model))
+    typed = inferred_skeleton(model)
     types = element_types(typed.graph)
     for graph in graphs_of(typed.graph):
         types.update(element_types(graph))
