@@ -32,6 +32,15 @@ class _Scores:
 
 
 @dataclass(frozen=True)
+class _Heads:
+    """A value (batch, steps, dims) that is split into heads, how many, and the number that they are multiplied by."""
+
+    source: str
+    count: int
+    scale: float
+
+
+@dataclass(frozen=True)
 class _Attention:
     """Attention as it is spelt out in a graph: names of its inputs, and the node that ends it."""
 
@@ -101,10 +110,10 @@ class _Finder:
         value = self._heads(mixed.input[1], _HEADS_FIRST)
         if query is None or key is None or value is None or len(self.shapes.get(last.output[0], ())) != _RANK:
             return None
-        if attribute(turned, "perm") != _HEADS_FIRST or not query[1] == key[1] == value[1]:
+        if attribute(turned, "perm") != _HEADS_FIRST or value.scale != 1 or not query.count == key.count == value.count:
             return None
-        scores = _Scores(scores.product, scores.scale * query[2], scores.biases)
-        return _Attention(query[0], key[0], value[0], query[1], scores, last)
+        scores = _Scores(scores.product, scores.scale * query.scale * key.scale, scores.biases)
+        return _Attention(query.source, key.source, value.source, query.count, scores, last)
 
     def _next(self, node: NodeProto, kind: str) -> NodeProto | None:
         """The only user of a node's answer, if it is of this kind."""
@@ -130,18 +139,21 @@ class _Finder:
                 return _Scores(inner.product, inner.scale, (*inner.biases, bias))
         return None
 
-    def _heads(self, name: str, order: list[int]) -> tuple[str, int, float] | None:
-        """A value (batch, steps, dims) that a name is split into heads of, how many, and what it is multiplied by."""
-        node, scale = self.makers.get(name), 1.0
-        if node is not None and node.op_type == "Mul" and self._number(node.input[1]) is not None:
-            scale, node = self._number(node.input[1]) or scale, self.makers.get(node.input[0])
+    def _heads(self, name: str, order: list[int]) -> _Heads | None:
+        """What a value (batch, steps, dims) was split into and turned to."""
+        node = self.makers.get(name)
+        factor = None if node is None or node.op_type != "Mul" else self._number(node.input[1])
+        if node is not None and factor is not None:
+            node = self.makers.get(node.input[0])
         if node is None or node.op_type != "Transpose" or attribute(node, "perm") != order:
             return None
         split, parts = self.makers.get(node.input[0]), self.shapes.get(node.input[0], ())
-        if split is None or split.op_type != "Reshape" or len(self.shapes.get(split.input[0], ())) != _RANK:
+        if split is None or split.op_type != "Reshape" or len(parts) != len(order):
             return None
-        whole = len(parts) == len(order) and isinstance(parts[2], int) and isinstance(parts[3], int)
-        return (split.input[0], int(parts[2]), scale) if whole else None
+        whole, (*_, count, dims) = self.shapes.get(split.input[0], ()), parts
+        if len(whole) != _RANK or not isinstance(count, int) or not isinstance(dims, int) or whole[2] != count * dims:
+            return None
+        return _Heads(split.input[0], count, 1.0 if factor is None else factor)
 
     def _number(self, name: str) -> float | None:
         tensor = self.constants.get(name)

@@ -19,19 +19,22 @@ HEADS, DIMS, STEPS, BATCH = 2, 4, 5, 3
 WIDTH = HEADS * DIMS
 
 
-def spelt(biases: tuple[str, ...] = (), shown: str | None = None, axis: int = -1, turned: int = 1) -> ModelProto:
+def spelt(
+    biases: tuple[str, ...] = (), shown: str | None = None, axis: int = -1, turned: int = 1, scaled: str = "q"
+) -> ModelProto:
     """Attention on ``x``, which is query, key and value, in a dozen nodes; ``shown`` is an inner value to answer."""
     nodes = []
     for name, order in (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3])):
         nodes.append(helper.make_node("Reshape", ["x", "split"], [f"{name}.parts"]))
         nodes.append(helper.make_node("Transpose", [f"{name}.parts"], [f"{name}.heads"], perm=order))
-    nodes.append(helper.make_node("Mul", ["q.heads", "scale"], ["q.scaled"]))
-    nodes.append(helper.make_node("MatMul", ["q.scaled", "k.heads"], ["scores.0"]))
+    query, key, value = (f"{name}.scaled" if name in scaled else f"{name}.heads" for name in "qkv")
+    nodes += [helper.make_node("Mul", [f"{name}.heads", "scale"], [f"{name}.scaled"]) for name in scaled]
+    nodes.append(helper.make_node("MatMul", [query, key], ["scores.0"]))
     for number, bias in enumerate(biases):
         summed = [f"scores.{number}", bias]
         nodes.append(helper.make_node("Add", summed if number % 2 == 0 else summed[::-1], [f"scores.{number + 1}"]))
     nodes.append(helper.make_node("Softmax", [f"scores.{len(biases)}"], ["weights"], axis=axis))
-    nodes.append(helper.make_node("MatMul", ["weights", "v.heads"], ["mixed"]))
+    nodes.append(helper.make_node("MatMul", ["weights", value], ["mixed"]))
     nodes.append(helper.make_node("Transpose", ["mixed"], ["turned"], perm=[0, 2, 1, 3] if turned else [0, 1, 2, 3]))
     nodes.append(helper.make_node("Reshape", ["turned", "join"], ["y"]))
     constants = {"split": [0, 0, HEADS, DIMS], "join": [0, 0, WIDTH], "scale": np.float32(0.3)}
@@ -61,9 +64,10 @@ def answer(model: ModelProto) -> np.ndarray:
     return session.run(["y"], wanted)[0]  # type: ignore[no-any-return]
 
 
+@pytest.mark.parametrize("scaled", ["q", "qk", ""])
 @pytest.mark.parametrize("biases", [(), ("mask",), ("bias",), ("mask", "bias")])
-def test_one_node_answers_as_the_dozen(biases: tuple[str, ...]) -> None:
-    model = spelt(biases)
+def test_one_node_answers_as_the_dozen(biases: tuple[str, ...], scaled: str) -> None:
+    model = spelt(biases, scaled=scaled)
     expected = answer(model)
     assert fuse_attention(model) == 1
     onnx.checker.check_model(model, full_check=True)
@@ -87,7 +91,9 @@ def test_what_is_masked_weighs_nothing_at_all() -> None:
     np.testing.assert_array_equal(session.run(["y"], {"x": x, "mask": mask})[0][:, :2], one[:, :2])
 
 
-@pytest.mark.parametrize("change", [{"shown": "weights"}, {"shown": "scores.0"}, {"axis": 2}, {"turned": 0}])
+@pytest.mark.parametrize(
+    "change", [{"shown": "weights"}, {"shown": "scores.0"}, {"axis": 2}, {"turned": 0}, {"scaled": "qv"}]
+)
 def test_what_is_not_quite_attention_stays_as_it_is(change: dict[str, int | str]) -> None:
     model = spelt(**change)  # type: ignore[arg-type]
     before = model.SerializeToString()
