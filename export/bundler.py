@@ -29,7 +29,7 @@ from emotions.runtime import Run
 from export.deployable import Deployable
 from export.embedding import prove_embedding
 from export.forms import MODEL, Bench, Form, Forms, Wanted, make_forms, onnx_runner
-from export.model_card import model_card
+from export.model_card import PICTURES, model_card
 from export.onnx_files import write_onnx
 from export.onnx_graph import BATCH, OPSET, SAMPLES, to_onnx
 from export.proof import prove
@@ -123,10 +123,20 @@ def _write(
         heard = {EMBEDDING: prove_embedding(model, folder / MODEL, signals)} if model.dims else {}
         write_json(folder / REPORT, {**report(forms, signals, seed), **heard})
         write_probe(folder, probe, contract(source.targets, source.window))
+        _copy_pictures(source, folder)
         # The card quotes the manifest, and the manifest hashes the card.
         draft = _manifest(folder, source, name, forms, model.dims)
         write_bytes(folder / CARD, model_card(draft, forms, signals).encode())
         write_manifest(folder, draft.model_copy(update={"files": hash_files(folder)}))
+
+
+def _copy_pictures(source: Source, folder: Path) -> None:
+    """The run's pictures, for the card; they show labels and figures, no recording."""
+    if source.run is None:
+        return
+    for name in PICTURES:
+        if (source.run.folder / name).is_file():
+            write_bytes(folder / name, (source.run.folder / name).read_bytes())
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import onnx
@@ -15,24 +15,38 @@ MIN_INPUTS = 8
 
 
 def inferred(model: ModelProto) -> ModelProto:
-    """A copy whose every value has a type and, where that can be known, a shape."""
-    return onnx.shape_inference.infer_shapes(model, check_type=True, data_prop=True)
+    """A copy whose every value has a type and, where that can be known, a shape; of any size."""
+    whole = ModelProto()
+    whole.CopyFrom(model)
+    del whole.graph.value_info[:]
+    whole.graph.value_info.extend(inferred_skeleton(model).graph.value_info)
+    return whole
+
+
+def inferred_skeleton(model: ModelProto) -> ModelProto:
+    """The same of the model's skeleton: ONNX makes copies of what it looks at, and takes no more than 2 GiB."""
+    return onnx.shape_inference.infer_shapes(skeleton(model), check_type=True, data_prop=True)
 
 
 def skeleton(model: ModelProto) -> ModelProto:
     """A copy without weights: each constant of more than a few values is an input instead."""
-    light = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
-    graph = light.graph
-    graph.name = model.graph.name
-    graph.node.extend(model.graph.node)
-    graph.input.extend(model.graph.input)
-    graph.output.extend(model.graph.output)
-    graph.value_info.extend(model.graph.value_info)
+    small = [tensor for tensor in model.graph.initializer if math.prod(tensor.dims) <= _FEW]
+    light = without_constants(model, small)
     for tensor in model.graph.initializer:
         if math.prod(tensor.dims) > _FEW:
-            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-        else:
-            graph.initializer.append(tensor)
+            light.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    return light
+
+
+def without_constants(model: ModelProto, tensors: Iterable[TensorProto]) -> ModelProto:
+    """A copy with other constants; the model's own, which may be large, are never copied."""
+    light = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    light.producer_name, light.producer_version = model.producer_name, model.producer_version
+    graph = light.graph
+    graph.name = model.graph.name
+    for name in ("node", "input", "output", "value_info", "sparse_initializer"):
+        getattr(graph, name).extend(getattr(model.graph, name))
+    graph.initializer.extend(tensors)
     return light
 
 

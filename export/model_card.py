@@ -11,6 +11,10 @@ from export.forms import FP32, Form, Forms
 from export.report import facts
 from export.signals import Signals
 from export.sources import HUGGINGFACE
+from training.layout import CONFUSION_PICTURE, CURVES_PICTURE
+
+PICTURES = {CONFUSION_PICTURE: "Confusion matrix", CURVES_PICTURE: "Loss and UAR by epoch"}
+"""Pictures of a run that a card shows where the bundle holds them, and what they are."""
 
 _LIMITS = """\
 - It names how speech sounds, as the people who labelled its data heard it; not what a person feels.
@@ -130,6 +134,7 @@ def _measured(manifest: Manifest) -> Iterator[str]:
     for part, target, values in scores:
         if part == _judged(manifest):
             yield from _confusion(part, target, values)
+    yield from (f"![{what}]({name})" for name, what in PICTURES.items() if name in manifest.files)
 
 
 def _judged(manifest: Manifest) -> str:

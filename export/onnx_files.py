@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
-import onnx
-from onnx import ModelProto, helper
-from onnx.external_data_helper import convert_model_to_external_data
+from onnx import ModelProto, TensorProto
 
-from emotions.files import write_bytes
+from emotions.files import atomic_file, write_bytes
+from export.graphs import without_constants
 
 MAX_BYTES = 2_000_000_000
 """A protobuf message holds less than 2 GiB; the rest is for what is no weight."""
 WEIGHTS = ".data"
 """Ending of the file of weights, after the model's name."""
-_SMALL = 1 << 16
+_SMALL = 1024
+_PAGE = 4096
 
 
 def weight_bytes(model: ModelProto) -> int:
@@ -22,28 +23,28 @@ def weight_bytes(model: ModelProto) -> int:
     return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
 
 
-def skeleton(model: ModelProto) -> ModelProto:
-    """A model with large weights as inputs: as valid or not as the model itself, and small enough to be checked."""
-    graph = model.graph
-    light = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
-    for name in ("node", "input", "output", "value_info", "sparse_initializer"):
-        getattr(light.graph, name).extend(getattr(graph, name))
-    light.graph.name = graph.name
-    for tensor in graph.initializer:
-        if len(tensor.raw_data) > _SMALL:
-            light.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-        else:
-            light.graph.initializer.append(tensor)
-    return light
-
-
 def write_onnx(path: Path, model: ModelProto, limit: int = MAX_BYTES) -> None:
-    """Write a model, its weights in a second file where they are more than ``limit`` bytes."""
+    """Write a model, its weights in a second file where they are more than ``limit`` bytes; the model stays whole."""
     if weight_bytes(model) <= limit:
         write_bytes(path, model.SerializeToString(deterministic=True))
         return
-    convert_model_to_external_data(model, location=path.name + WEIGHTS)
-    onnx.save_model(model, path)
+    with atomic_file(path.with_name(path.name + WEIGHTS)) as temporary, temporary.open("wb") as file:
+        tensors = [_written(tensor, file, path.name + WEIGHTS) for tensor in model.graph.initializer]
+    write_bytes(path, without_constants(model, tensors).SerializeToString(deterministic=True))
+
+
+def _written(tensor: TensorProto, file: BinaryIO, name: str) -> TensorProto:
+    """A tensor whose values lie in a file, from the start of a page on so that it can be mapped into memory."""
+    if len(tensor.raw_data) <= _SMALL:
+        return tensor
+    file.write(bytes(-file.tell() % _PAGE))
+    place = {"location": name, "offset": str(file.tell()), "length": str(len(tensor.raw_data))}
+    file.write(tensor.raw_data)
+    outside = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+    outside.data_location = TensorProto.EXTERNAL
+    for key, value in place.items():
+        outside.external_data.add(key=key, value=value)
+    return outside
 
 
 def model_bytes(path: Path) -> int:

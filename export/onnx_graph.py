@@ -16,9 +16,9 @@ import emotions
 from emotions.audio import MIN_SAMPLES
 from emotions.bundle import EMBEDDING, LENGTH, WAVEFORM
 from emotions.errors import ExportError
+from export.attention import fuse_attention
 from export.deployable import Deployable
-from export.graphs import graphs_of
-from export.onnx_files import skeleton
+from export.graphs import graphs_of, skeleton
 from export.operators import check_operators
 
 OPSET = 20
@@ -68,6 +68,7 @@ def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto
     outputs = [*model.targets, *([EMBEDDING] if model.dims else [])]
     _name_outputs(proto.graph, outputs)
     anonymise(proto)
+    fuse_attention(proto)
     check_graph(proto, outputs)
     return proto
 

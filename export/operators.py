@@ -1,7 +1,8 @@
 """The operators that ONNX Runtime has for a device, from a table: by name, opset and element type.
 
 ``python -m export.operators OperatorKernels.md VERSION`` writes the table of the CUDA provider anew, from the document
-``docs/OperatorKernels.md`` of ONNX Runtime's sources at that version.
+``docs/OperatorKernels.md`` of ONNX Runtime's sources at that version, or better from what their own generator of it,
+``tools/python/gen_opkernel_doc.py``, writes for the kernels that an installed ``onnxruntime-gpu`` has registered.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto
 
 from emotions.errors import ExportError
-from export.graphs import element_types, graphs_of, inferred, skeleton
+from export.graphs import element_types, graphs_of, inferred_skeleton
 
 TABLE = Path(__file__).with_name("cuda_operators.json")
 _PROVIDER = "CUDAExecutionProvider"
@@ -49,7 +50,7 @@ def check_operators(model: ModelProto) -> None:
         ExportError: one has none, by its name, its opset, or the type of what it takes; the node is named.
     """
     opsets = {entry.domain or _STANDARD: entry.version for entry in model.opset_import}
-    typed = inferred(skeleton(model))
+    typed = inferred_skeleton(model)
     types = element_types(typed.graph)
     for graph in graphs_of(typed.graph):
         types.update(element_types(graph))

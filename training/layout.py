@@ -3,3 +3,7 @@
 RUN_FILE = "run.json"
 """The index, written last: a folder that has it is complete."""
 SPLIT_FILE = "split.json"
+CONFUSION_PICTURE = "confusion_matrix.png"
+"""Of the part that the run is judged by."""
+CURVES_PICTURE = "curves.png"
+"""Loss and UAR by epoch."""

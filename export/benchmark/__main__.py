@@ -52,12 +52,22 @@ def formats(
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each training.")] = 3,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of each race; sides take turns.")] = 9,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each side.")] = 1,
+    family: Annotated[list[str] | None, typer.Option(metavar="F", help="Only this one; may be repeated.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the bundles and report.json here; bundles there are only raced anew."),
+    ] = None,
 ) -> None:
     """Train, export and race every model family in every form; prints a Markdown table."""
+    from emotions.errors import EmotionsError
     from export.benchmark.formats import benchmark
 
-    for line in benchmark(data, epochs, rounds, threads):
-        typer.echo(line)
+    try:
+        for line in benchmark(data, epochs, rounds, threads, family or (), output):
+            typer.echo(line)
+    except EmotionsError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 if __name__ == "__main__":

@@ -26,20 +26,21 @@ _CLIPS = 8
 _MIB = 1 << 20
 
 
-def benchmark(threads: int, rounds: int, seconds: float) -> Iterator[str]:
+def benchmark(threads: int, rounds: int, seconds: float, config: Any = None) -> Iterator[str]:
     """Quantise and race; yields the lines of the report as they come.
 
     Args:
         threads: CPU threads of each side.
         rounds: how often both sides take their turn.
         seconds: of the longest clip.
+        config: of the classifier; by default that of a base-size one.
     """
     random, most = np.random.default_rng(0), round(seconds * 16_000)
     clips = [voice(int(samples), random) for samples in np.linspace(most // 3, most, _CLIPS)]
     waveform, length = padded(clips, most)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = load_huggingface(str(make_classifier(folder / "checkpoint", Wav2Vec2Config())))
+        source = load_huggingface(str(make_classifier(folder / "checkpoint", config or Wav2Vec2Config())))
         model = Deployable(source.classifier, list(source.targets))
         graph = to_onnx(model, source.window.samples, source.window.dynamic)
         fixed = {constant for constant, _ in model.named_buffers()}

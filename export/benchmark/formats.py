@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import torch
 from transformers import Wav2Vec2Config
 
 from emotions.bundle import Bundle, read_bundle
-from emotions.files import read_json
+from emotions.errors import ConfigError
+from emotions.files import read_json, write_json
 from emotions.pipeline import Context
 from emotions.runtime import Run, open_session
 from export.benchmark.racing import race
@@ -29,6 +30,7 @@ from training.data.demo import make_demo_corpus
 from training.loop.fit import fit
 
 BATCHES = (1, 8)
+REPORT_FILE = "report.json"
 _WANTED = Wanted(("onnx", "torchscript", "pt2"), ("fp16", "int8"), allow_loss=True)
 _SECONDS = 3.0
 _ENCODER: dict[str, Any] = {
@@ -46,10 +48,14 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "Wav2Vec2FnClassifier": _FN,
     "Wav2Vec2CnnClassifier": {"backbone": "efficientnet_b0", "embedding": 2},
 }
-_HEAD = ["family", "form", "MB", "largest difference", "in a batch", "same label", "labels changed", "1", "8"]
+_HEAD = (
+    "family", "form", "MB", "largest difference", "in a batch", "same label", "gate", "windows/s, batch 1", "batch 8"
+)  # fmt: skip
 
 
-def benchmark(data: Path | None, epochs: int, rounds: int, threads: int) -> Iterator[str]:
+def benchmark(
+    data: Path | None, epochs: int, rounds: int, threads: int, families: Sequence[str] = (), output: Path | None = None
+) -> Iterator[str]:
     """Train, export and race; yields the lines of a Markdown table as they come.
 
     Args:
@@ -57,22 +63,51 @@ def benchmark(data: Path | None, epochs: int, rounds: int, threads: int) -> Iter
         epochs: of training each.
         rounds: of each race.
         threads: CPU threads of every side.
+        families: which of ``FAMILIES``; by default all.
+        output: folder for bundles and ``report.json``. A family whose bundle is there already is only raced anew, and
+            rows of families that were not asked for stay in the report. By default nothing is kept.
+
+    Raises:
+        ConfigError: there is no such family.
     """
+    wanted = list(families) or list(FAMILIES)
+    unknown = sorted(set(wanted) - set(FAMILIES))
+    if unknown:
+        raise ConfigError(f"--family: {unknown[0]!r} is none; allowed: {', '.join(FAMILIES)}")
     torch.set_num_threads(threads)
     yield f"| {' | '.join(_HEAD)} |"
     yield f"| {' | '.join('---' for _ in _HEAD)} |"
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if data is None:
-            data = folder / "voices"
-            make_demo_corpus(data, seed=0)
-        (folder / "encoder.json").write_text(json.dumps(Wav2Vec2Config(**_ENCODER).to_dict()))
-        for family in FAMILIES:
-            yield from _rows(family, _exported(family, data, folder, epochs), rounds, threads)
+        folder = output or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        made = {"epochs": epochs, "rounds": rounds, "threads": threads, "seconds": _SECONDS}
+        for family in wanted:
+            bundle = _exported(family, data or _demo(Path(name)), folder, epochs)
+            rows = list(_rows(family, bundle, rounds, threads))
+            _keep(folder / REPORT_FILE, made, rows)
+            yield from (f"| {' | '.join(_cells(row))} |" for row in rows)
+
+
+def _demo(folder: Path) -> Path:
+    voices = folder / "voices"
+    if not voices.exists():
+        make_demo_corpus(voices, seed=0)
+    return voices
+
+
+def _keep(path: Path, made: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """Put a family's rows in the report, in place of those that it had."""
+    others = read_json(path)["rows"] if path.exists() else []
+    kept = [row for row in others if row["family"] != rows[0]["family"]] + rows
+    kept.sort(key=lambda row: list(FAMILIES).index(row["family"]))
+    write_json(path, {**made, "rows": kept})
 
 
 def _exported(family: str, data: Path, folder: Path, epochs: int) -> Bundle:
-    architecture = FAMILIES[family]
+    bundle, architecture = folder / f"{family}.bundle", FAMILIES[family]
+    if bundle.exists():
+        return read_bundle(bundle)
+    (folder / "encoder.json").write_text(json.dumps(Wav2Vec2Config(**_ENCODER).to_dict()))
     if family.startswith("Wav2Vec2"):
         architecture = {**architecture, "encoder": f"random:{folder / 'encoder.json'}"}
     step = {
@@ -89,25 +124,39 @@ def _exported(family: str, data: Path, folder: Path, epochs: int) -> Bundle:
     context = Context(folder, seed=0, workers=0, config={"seed": 0}, quiet=True)
     with contextlib.redirect_stdout(io.StringIO()):  # the table of training's own figures
         run = fit(TrainStep.model_validate(step), context)
-    return read_bundle(export_run(run, folder / f"{family}.bundle", wanted=_WANTED))
+    return read_bundle(export_run(run, bundle, wanted=_WANTED))
 
 
-def _rows(family: str, bundle: Bundle, rounds: int, threads: int) -> Iterator[str]:
+def _rows(family: str, bundle: Bundle, rounds: int, threads: int) -> Iterator[dict[str, Any]]:
     figures = read_json(bundle.path / REPORT)["variants"]
     rates = [_rates(bundle, size, rounds, threads) for size in BATCHES]
     for name, variant in bundle.manifest.variants.items():
-        proof, gate = figures[name], figures[name].get("gate")
-        cells = [
-            family,
-            name,
-            f"{variant.bytes / 1e6:.1f}",
-            f"{proof['max_abs_diff']:.1e}",
-            f"{proof['batch_difference']:.1e}",
-            f"{proof['agreement']:.1%}",
-            "" if gate is None else f"{gate['differing']} of {gate['clips']}",
-            *(f"{rate[name]:.1f}" for rate in rates),
-        ]
-        yield f"| {' | '.join(cells)} |"
+        measured = ("max_abs_diff", "batch_difference", "agreement")
+        yield {
+            "family": family,
+            "form": name,
+            "bytes": variant.bytes,
+            **{key: figures[name][key] for key in measured},
+            "gate": figures[name].get("gate"),
+            "windows_per_second": {str(size): rate[name] for size, rate in zip(BATCHES, rates, strict=True)},
+        }
+
+
+def _cells(row: dict[str, Any]) -> Iterator[str]:
+    yield from (row["family"], row["form"], f"{row['bytes'] / 1e6:.1f}")
+    yield from (f"{row['max_abs_diff']:.1e}", f"{row['batch_difference']:.1e}", f"{row['agreement']:.1%}")
+    yield "" if row["gate"] is None else _verdict(row["gate"])
+    yield from (f"{rate:.1f}" for rate in row["windows_per_second"].values())
+
+
+def _verdict(gate: dict[str, Any]) -> str:
+    """What the gate found, in words."""
+    most = gate["limits"]["differing"]
+    lost = "".join(
+        f", UAR of {target} {both['fp32']:.3f} to {both['variant']:.3f}" for target, both in gate["uar"].items()
+    )
+    verdict = "kept" if gate["passed"] else "refused"
+    return f"{verdict}: {gate['differing']} of {gate['clips']} labels changed (at most {most}){lost}"
 
 
 def _rates(bundle: Bundle, size: int, rounds: int, threads: int) -> dict[str, float]:

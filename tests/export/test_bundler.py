@@ -40,7 +40,7 @@ def test_a_bundle_holds_what_the_run_knew(bundle: Path, trained_run: Path) -> No
     manifest = read_bundle(bundle).manifest
     run = load_run(trained_run)
     assert sorted(path.name for path in bundle.iterdir()) == [
-        *("README.md", "manifest.json", "model.onnx", "probe.npz", "report.json")
+        *("README.md", "confusion_matrix.png", "curves.png", "manifest.json", "model.onnx", "probe.npz", "report.json")
     ]
     assert manifest.name == "tiny"
     assert manifest.targets == TARGETS
@@ -56,6 +56,14 @@ def test_a_bundle_holds_what_the_run_knew(bundle: Path, trained_run: Path) -> No
     assert manifest.dataset.clips == 20
     assert manifest.dataset.license == "CC0"
     assert manifest.created.utcoffset().total_seconds() == 0  # type: ignore[union-attr]
+
+
+def test_the_card_shows_the_runs_pictures(bundle: Path, trained_run: Path) -> None:
+    card, shown = (bundle / "README.md").read_text(), read_bundle(bundle).manifest.files
+    for name in ("confusion_matrix.png", "curves.png"):
+        assert f"]({name})" in card
+        assert name in shown
+        assert (bundle / name).read_bytes() == (trained_run / name).read_bytes()
 
 
 def test_the_bundle_answers_as_the_trained_model(bundle: Path, trained_run: Path, corpus: Path) -> None:
@@ -80,7 +88,7 @@ def test_two_exports_are_the_same_bytes(bundle: Path, trained_run: Path, tmp_pat
     script += "export_run(Path(sys.argv[1]), Path('again'))"
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(bundler.__file__).parents[1])}
     subprocess.run([sys.executable, "-c", script, str(trained_run)], cwd=tmp_path, env=environment, check=True)
-    for name in ("model.onnx", "probe.npz", "report.json", "README.md"):
+    for name in ("model.onnx", "probe.npz", "report.json", "README.md", "confusion_matrix.png"):
         assert (tmp_path / "again" / name).read_bytes() == (bundle / name).read_bytes(), name
 
 
@@ -95,20 +103,24 @@ def test_no_trace_of_this_machine_or_of_a_speaker(bundle: Path, corpus: Path, tr
     assert b".py" not in (bundle / "model.onnx").read_bytes()
 
 
-def test_it_is_loaded_and_used_without_torch(bundle: Path, corpus: Path) -> None:
+def test_every_graph_is_used_without_torch_and_without_a_network(full: Path, corpus: Path) -> None:
     script = """
-import sys
+import socket, sys
+def refuse(*_): raise AssertionError("the network was used")
+socket.socket.connect = socket.getaddrinfo = refuse
 for name in ("torch", "onnx", "lightning", "training", "export"):
     sys.modules[name] = None
 import emotions
-print(emotions.load(sys.argv[1], device="cpu").predict(sys.argv[2]).label)
+for variant in ("fp32", "fp16", "int8"):
+    print(emotions.load(sys.argv[1], device="cpu", variant=variant).predict(sys.argv[2]).label)
 """
     clip = corpus / "anna_neutral_0.wav"
-    command = [sys.executable, "-c", script, str(bundle), str(clip)]
+    command = [sys.executable, "-c", script, str(full), str(clip)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONIOENCODING": "utf-8"}
     )
-    assert done.stdout.strip() == emotions.load(bundle, device="cpu").predict(clip).label
+    variants = [emotions.load(full, device="cpu", variant=name) for name in ("fp32", "fp16", "int8")]
+    assert done.stdout.split() == [predictor.predict(clip).label for predictor in variants]
 
 
 def test_the_probe_is_mixed_and_its_answers_vary(bundle: Path) -> None:
@@ -196,6 +208,7 @@ def test_a_checkpoint_alone_is_proven_on_synthetic_signals_and_says_so(
     assert report["signals"]["source"] == "synthetic signals, no recordings"
     assert manifest.metrics == {}
     assert manifest.dataset is None
+    assert not [*path.glob("*.png")]
     assert "Nothing was measured" in (path / "README.md").read_text()
 
 

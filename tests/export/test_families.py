@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -60,6 +61,9 @@ def test_a_family_answers_from_its_bundle_as_it_was_trained(
     if manifest.encoder is not None:
         assert (manifest.encoder["name"], manifest.encoder["frozen"]) == (kind, True)
         assert f"Features come from {kind}" in (bundle / "README.md").read_text()
+    if family == "transformer":
+        nodes = [node.op_type for node in onnx.load(bundle / "model.onnx").graph.node]
+        assert nodes.count("MultiHeadAttention") == VIT["transformer_depth"]
     assert not [path.name for path in bundle.iterdir() if b"secret" in path.read_bytes()]
 
 

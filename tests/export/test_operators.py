@@ -136,5 +136,7 @@ def test_another_document_is_refused() -> None:
 def test_the_table_says_what_it_is_of() -> None:
     table = cuda_operators()
     assert table["provider"] == "CUDAExecutionProvider"
-    assert table["version"] == "1.24.0"
-    assert len(table["operators"]) > 150
+    assert table["version"] == "1.31.1"
+    assert len(table["operators"]) > 200
+    # CPUs have these: a graph with one of them would be copied to and fro.
+    assert not {"STFT", "DFT", "GroupNormalization", "DynamicQuantizeLinear", "Atan", "Mean"} & {*table["operators"]}

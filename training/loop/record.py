@@ -22,7 +22,7 @@ from emotions.pipeline import Context
 from training.config import TrainStep, joined
 from training.evaluation.figures import draw_confusion, draw_curves
 from training.evaluation.metrics import Scores
-from training.layout import RUN_FILE, SPLIT_FILE
+from training.layout import CONFUSION_PICTURE, CURVES_PICTURE, RUN_FILE, SPLIT_FILE
 from training.loop.corpus import Corpus
 from training.loop.runs import RUN_FORMAT
 
@@ -63,8 +63,8 @@ def write_run(
     figures = {"protocol": protocol, "best_epoch": result.best_epoch, **result.metrics}
     write_json(folder / "metrics.json", {**figures, "history": dict(result.history)})
     title = f"{result.part} set, {protocol}"
-    draw_confusion(folder / "confusion_matrix.png", result.metrics[result.part], title)
-    draw_curves(folder / "curves.png", result.history, result.best_epoch)
+    draw_confusion(folder / CONFUSION_PICTURE, result.metrics[result.part], title)
+    draw_curves(folder / CURVES_PICTURE, result.history, result.best_epoch)
     write_json(folder / RUN_FILE, {**_index(step, context, corpus, result), **extra})
 
 

@@ -28,10 +28,11 @@ from emotions.folder import find_files, predict_files
 from emotions.pipeline import Context
 from emotions.probe import read_probe
 from emotions.windows import FloatArray, pool, split
-from export import bundler
+from export import bundler, forms
 from export.bundler import export_source
 from export.commands import EXPORT
 from export.config import ExportStep
+from export.forms import Wanted
 from export.huggingface.original import Original
 from export.huggingface.source import load_huggingface
 from export.onnx_files import write_onnx
@@ -191,15 +192,19 @@ def test_weights_beyond_the_limit_lie_beside_the_graph(
     hf_bundle: Path, classifier: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundler, "to_onnx", lambda *_: onnx.load(hf_bundle / "model.onnx"))
-    monkeypatch.setattr(bundler, "write_onnx", lambda path, graph: write_onnx(path, graph, limit=1_000))
-    folder = str(classifier("wav2vec2-group"))
-    bundle = export_source(lambda: load_huggingface(folder), tmp_path / "b")
+    for module in (bundler, forms):
+        monkeypatch.setattr(module, "write_onnx", lambda path, graph: write_onnx(path, graph, limit=1_000))
+    folder, wanted = str(classifier("wav2vec2-group")), Wanted(variants=("fp16",), allow_loss=True)
+    bundle = export_source(lambda: load_huggingface(folder), tmp_path / "b", wanted=wanted)
     manifest = read_bundle(bundle).manifest
     assert (bundle / "model.onnx").stat().st_size < (bundle / "model.onnx.data").stat().st_size
     assert manifest.variants["fp32"].bytes > (bundle / "model.onnx.data").stat().st_size
     (clip,) = clips_of([5_000])
     expected = emotions.load(hf_bundle, device="cpu").predict(clip).probabilities["emotion"]
     assert emotions.load(bundle, device="cpu").predict(clip).probabilities["emotion"] == pytest.approx(expected)
+    assert (bundle / "model.fp16.onnx.data").stat().st_size < (bundle / "model.onnx.data").stat().st_size
+    half = emotions.load(bundle, device="cpu", variant="fp16").predict(clip).probabilities["emotion"]
+    assert half == pytest.approx(expected, abs=0.02)
 
 
 def test_a_forward_that_is_not_that_of_transformers_is_refused(

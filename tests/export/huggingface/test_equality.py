@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from export.onnx_graph import to_onnx
 from export.sources import Source
 from tests.export.huggingface.checkpoints import SPEECH, make_clips
 from tests.export.huggingface.conftest import Checkpoint
+from tests.training.models.encoders import TINY
 
 EXPORTED = ["wav2vec2-group", "wav2vec2-layer-weighted", "hubert-group", "wavlm-layer", "ast", "whisper"]
 SHORT = [400, 719, 1_600, 5_432, 16_000]
@@ -68,6 +71,22 @@ def test_onnx_equals_transformers(classifier: Checkpoint, hf_bundle: Path, tmp_p
         np.testing.assert_allclose(alone[0], expected[row], rtol=0, atol=tolerance)
         np.testing.assert_allclose(alone[0], together[row], rtol=0, atol=1e-5)
     assert np.ptp(expected, axis=0).max() > 0.05
+    assert operators(graph)["MultiHeadAttention"] == 2
+
+
+def operators(graph: Path) -> Counter[str]:
+    return Counter(node.op_type for node in onnx.load(graph).graph.node)
+
+
+def test_what_onnx_runtime_has_as_one_node_becomes_one(hf_bundle: Path, tmp_path: Path) -> None:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(hf_bundle / "model.onnx", options, providers=["CPUExecutionProvider"])
+    found = operators(tmp_path / "optimised.onnx")
+    assert (found["MultiHeadAttention"], found["BiasGelu"], found["SkipLayerNormalization"]) == (2, 2, 5)
+    assert (found["Gelu"], found["Erf"]) == (len(TINY["conv_dim"]) + 1, 0)
+    assert found["Softmax"] == 1  # of the answer
 
 
 def test_a_model_that_listens_past_the_window_is_cut(classifier: Checkpoint) -> None:
