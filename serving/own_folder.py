@@ -11,7 +11,7 @@ import platform
 import shutil
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # comes with bentoml
+import psutil
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """Where ``prometheus_client`` keeps the counters of several processes."""
