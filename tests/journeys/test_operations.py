@@ -54,16 +54,15 @@ def answer(connection: socket.socket) -> tuple[int, dict[str, object]]:
 
 
 def test_at_sigterm_it_is_not_ready_and_answers_what_it_has(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
-    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_DELAY_SEC="1.5") as server:
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_DELAY_SEC="3") as server:
         with contextlib.ExitStack() as open_ones:
             accepted = [open_ones.enter_context(half_sent(server, clip)) for _ in range(16)]
             _until(lambda: "emotions_in_flight 16.0" in httpx.get(f"{server.url}/metrics", timeout=5).text)
             os.kill(server.process.pid, signal.SIGTERM)
-            time.sleep(0.5)
-            assert httpx.get(f"{server.url}/readyz", timeout=5).status_code == 503
+            _until(lambda: httpx.get(f"{server.url}/readyz", timeout=5).status_code == 503, 2)
             assert httpx.get(f"{server.url}/livez", timeout=5).status_code == 200
             assert server.post(clip).status_code == 200
-            time.sleep(1.5)
+            _until(lambda: not _listens(server))
             for connection in accepted:
                 connection.sendall(clip[-1:])
             answers = [answer(connection) for connection in accepted]
@@ -139,6 +138,14 @@ def test_a_killed_worker_comes_back_and_only_its_requests_fail(tiny_bundle: Path
         _until(lambda: second not in _workers(server))
         wait_until_ready(server)
         assert server.post(clip).status_code == 200, "by the worker that came back, or by the one that came after"
+
+
+def _listens(server: Server) -> bool:
+    try:
+        httpx.get(f"{server.url}/livez", timeout=5)
+    except httpx.TransportError:
+        return False
+    return True
 
 
 def _workers(server: Server) -> list[psutil.Process]:
