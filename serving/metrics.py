@@ -1,7 +1,8 @@
 """What Prometheus is told, on ``/metrics``: figures of requests, audio and answers. Never a name, never a raw path.
 
 Several workers share the counters through files, as ``prometheus_client`` does where ``PROMETHEUS_MULTIPROC_DIR`` is
-set; ``bentoml serve`` sets it. BentoML's own metrics are off: they make a series of every path that a client invents.
+set; ``bentoml serve`` sets it, and ``serving.own_folder`` gives each server one of its own. BentoML's own metrics are
+off: they make a series of every path that a client invents.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from emotions.audio import SAMPLE_RATE
 from emotions.predictor import Prediction, Predictor
 from emotions.windows import FloatArray, IntArray
 from serving.exchange import Exchange
+from serving.own_folder import DIRECTORY, use_own_folder
 
-_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
@@ -37,6 +38,7 @@ class Metrics:
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        use_own_folder()
         self._registry = registry
         self._requests(registry)
         self._audio(registry)
@@ -150,7 +152,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All metrics of all workers, in the text format of Prometheus."""
-        directory = os.environ.get(_DIRECTORY)
+        directory = os.environ.get(DIRECTORY)
         if not directory:
             return generate_latest(self._registry)
         _forget_the_dead(Path(directory))

@@ -38,13 +38,14 @@ def document() -> Json:
 
 
 def merged(other: Json) -> Json:
-    """Another OpenAPI description, BentoML's own, with ours in it."""
+    """Another OpenAPI description, BentoML's own, with ours in it and our title."""
     ours = document()
     components = {**other.get("components", {})}
     for kind, named in ours["components"].items():
         components[kind] = {**components.get(kind, {}), **named}
     paths = {**other.get("paths", {}), **ours["paths"]}
-    return {**other, "paths": paths, "components": components, "security": ours["security"]}
+    told = {key: ours[key] for key in ("info", "security")}
+    return {**other, **told, "paths": paths, "components": components}
 
 
 def paths() -> Json:

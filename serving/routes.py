@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from emotions.errors import EmotionsError
@@ -21,6 +21,7 @@ from serving.errors import CLIENT_GONE, RequestError, as_request_error, error_re
 from serving.exchange import HEADER, exchange
 from serving.metrics import Metrics
 from serving.openapi import document
+from serving.page import HEADERS, PAGE
 from serving.upload import check_size, read_upload, read_uploads
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class Routes:
     def all(self) -> list[Route]:
         """Each route with its handler."""
         return [
+            Route("/", self.index, methods=["GET"]),
             Route("/v1/predict", self.predict, methods=["POST"]),
             Route("/v1/predict/batch", self.predict_batch, methods=["POST"]),
             Route("/v1/model", self.model, methods=["GET"]),
@@ -77,6 +79,10 @@ class Routes:
     async def openapi(self, _: Request) -> Response:
         """Describe the routes, ready or not."""
         return JSONResponse(document())
+
+    async def index(self, _: Request) -> Response:
+        """Show the Swagger page."""
+        return HTMLResponse(PAGE, headers=HEADERS)
 
     async def docs(self, _: Request) -> Response:
         """Describe the routes and BentoML's own, for its Swagger page."""

@@ -26,17 +26,20 @@ def serve(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, each with its own model.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of one run of the model.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON file of settings.")] = None,
 ) -> None:
-    """Serve a bundle over HTTP: POST /v1/predict. Further settings are environment variables EMOTIONS_*."""
+    """Serve a bundle over HTTP: POST /v1/predict. Further settings: variables EMOTIONS_*, or a file of them."""
     from emotions.bundle import read_bundle
     from emotions.errors import MissingExtra
-    from serving.settings import read_settings
+    from serving.settings import CONFIG, read_settings
     from serving.startup import find_bundle
 
     if find_spec("bentoml") is None:
         raise MissingExtra("serve", "bentoml")
     options = {"BUNDLE": bundle, "WORKERS": workers, "DEVICE": device, "THREADS": threads}
     given = {f"EMOTIONS_{name}": str(value) for name, value in options.items() if value is not None}
+    if config is not None:
+        given[CONFIG] = str(config.absolute())
     environment = {"BENTOML_DO_NOT_TRACK": "True", **os.environ, **given}
     settings = read_settings(environment)
     opened = read_bundle(find_bundle(settings))

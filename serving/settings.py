@@ -1,4 +1,4 @@
-"""What an operator can set: environment variables ``EMOTIONS_*``, all of them checked at once."""
+"""What an operator can set: environment variables ``EMOTIONS_*``, or a file of them, all of it checked at once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emotions.devices import gpu_count
 from emotions.errors import ConfigError, Fault
+from emotions.faults import unknown
+from emotions.files import read_json
 from emotions.runtime import DeviceChoice, available_cores
 
 PREFIX = "EMOTIONS_"
+CONFIG = f"{PREFIX}CONFIG"
+"""Names a JSON file of settings, by their names in ``Settings``; a variable of its own goes before the file."""
 
 API_KEYS_FILE = f"{PREFIX}API_KEYS_FILE"
 ALLOW_ANONYMOUS = f"{PREFIX}ALLOW_ANONYMOUS"
@@ -23,7 +27,8 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseModel):
-    """The service's settings; each is read from the variable of its name in capitals, ``EMOTIONS_MAX_BATCH`` and so on.
+    """The service's settings; each is read from the variable of its name in capitals, ``EMOTIONS_MAX_BATCH`` and so on,
+    else from the file that ``EMOTIONS_CONFIG`` names.
 
     Attributes:
         bundle: the bundle to serve; None for the newest in ``bundles``.
@@ -92,19 +97,37 @@ class Settings(BaseModel):
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Settings from an environment; an empty variable counts as not set.
+    """Settings from an environment and the file that it names; an empty variable counts as not set.
 
     Raises:
-        ConfigError: values that are not allowed, each named by its variable.
+        ConfigError: values that are not allowed, each named by its variable or its key in the file; or the file cannot
+            be read, is not JSON, or holds something else than settings.
     """
+    file = Path(environment[CONFIG]) if environment.get(CONFIG) else None
+    written = {} if file is None else _read_file(file)
     variables = {name: f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     given = {name: environment[variable] for name, variable in variables.items() if environment.get(variable)}
+    places = {**{name: f"{file}: {name}" for name in written}, **{name: variables[name] for name in given}}
     try:
-        return Settings.model_validate(given)
+        return Settings.model_validate({**written, **given})
     except ValidationError as error:
-        raise ConfigError("the service's settings:", [_fault(fault, variables) for fault in error.errors()]) from error
+        raise ConfigError("the service's settings:", [_fault(fault, places) for fault in error.errors()]) from error
 
 
-def _fault(fault: Any, variables: Mapping[str, str]) -> Fault:
+def _read_file(file: Path) -> dict[str, Any]:
+    """What a file of settings holds, none of it checked but the names."""
+    written = read_json(file)
+    if not isinstance(written, dict):
+        raise ConfigError(f'{file}: is no object of settings such as {{"max_in_flight": 64}}')
+    known = [*Settings.model_fields]
+    faults = [
+        Fault(f"{file}: {name}", "no such setting", unknown(name, known)) for name in written if name not in known
+    ]
+    if faults:
+        raise ConfigError("the service's settings:", faults)
+    return written
+
+
+def _fault(fault: Any, places: Mapping[str, str]) -> Fault:
     message = str(fault["msg"])
-    return Fault(variables[str(fault["loc"][0])], f"got {fault['input']!r}", message[:1].lower() + message[1:])
+    return Fault(places[str(fault["loc"][0])], f"got {fault['input']!r}", message[:1].lower() + message[1:])

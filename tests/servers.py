@@ -85,7 +85,7 @@ def _ready(server: Server) -> Iterator[Server]:
 
 
 def wait_until_ready(server: Server) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and server.process.poll() is None:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(f"{server.url}/readyz", timeout=5).status_code == 200:

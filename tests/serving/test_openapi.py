@@ -30,10 +30,18 @@ def test_every_route_is_described_with_its_methods(service: Service) -> None:
     routes = [each for each in application(service.routes).routes if isinstance(each, Route)]
     described = {(path, method) for path, item in document()["paths"].items() for method in item}
     served = {(each.path, method.lower()) for each in routes for method in each.methods or ()}
-    unlisted = {"/v1/openapi.json", "/metrics", "/docs.json"}
+    unlisted = {"/", "/v1/openapi.json", "/metrics", "/docs.json"}
     versions = {pair for pair in served if "/versions/" in pair[0]}
     wanted = {(path, method) for path, method in served - versions if method in METHODS and path not in unlisted}
     assert wanted == described
+
+
+def test_the_page_asks_nobody_but_the_service(service: Service) -> None:
+    page = service.request("GET", "/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-security-policy"].startswith("default-src 'self';")
+    assert "swagger-ui-bundle.js" in page.text
+    assert "//" not in page.text
 
 
 def test_every_reference_is_there() -> None:
@@ -57,10 +65,16 @@ def test_an_answer_has_what_is_described(service: Service, clip: bytes) -> None:
 
 
 def test_the_document_goes_into_bentomls() -> None:
-    other = {"openapi": "3.0.2", "paths": {"/predict": {}}, "components": {"schemas": {"Task": {}}}}
+    other = {
+        "openapi": "3.0.2",
+        "info": {"contact": {"name": "BentoML Team"}},
+        "paths": {"/predict": {}},
+        "components": {"schemas": {"Task": {}}},
+    }
     both = merged(other)
     assert {"/predict", "/v1/predict"} <= set(both["paths"])
     assert {"Task", "Prediction"} <= set(both["components"]["schemas"])
+    assert both["info"] == document()["info"]
     assert other["components"] == {"schemas": {"Task": {}}}
 
 

@@ -47,6 +47,20 @@ def test_options_become_variables_and_the_service_listens_on_loopback(executed: 
     assert environment["BENTOML_DO_NOT_TRACK"] == "True"
 
 
+def test_a_file_of_settings_is_read_before_and_handed_on(
+    executed: list[Any], tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("service.json").write_text('{"max_in_flight": 0}')
+    refused = serve("--bundle", str(tiny_bundle), "--config", "service.json")
+    assert isinstance(refused, ConfigError)
+    assert "max_in_flight" in str(refused)
+    assert executed == []
+    Path("service.json").write_text('{"max_in_flight": 9}')
+    assert serve("--bundle", str(tiny_bundle), "--config", "service.json") is None
+    assert executed[0][2]["EMOTIONS_CONFIG"] == str(tmp_path / "service.json")
+
+
 def test_a_name_for_loopback_is_an_address_for_bentoml(executed: list[Any], tiny_bundle: Path) -> None:
     assert serve("--bundle", str(tiny_bundle), "--host", "localhost") is None
     assert executed[0][1][-4:-2] == ["--host", "127.0.0.1"]

@@ -76,6 +76,35 @@ def test_all_wrong_values_are_reported_at_once() -> None:
     assert "EMOTIONS_DEVICE: got 'gpu'; input should be 'auto', 'cpu' or 'cuda'" in str(caught.value)
 
 
+def test_a_file_holds_settings_and_a_variable_goes_before_it(tmp_path: Path) -> None:
+    file = tmp_path / "service.json"
+    file.write_text('{"max_in_flight": 64, "timeout_sec": 5, "log_format": "json", "allow_anonymous": true}')
+    settings = read_settings({"EMOTIONS_CONFIG": str(file), "EMOTIONS_TIMEOUT_SEC": "7"})
+    assert settings == Settings(max_in_flight=64, timeout_sec=7, log_format="json", allow_anonymous=True)
+    assert read_settings({"EMOTIONS_CONFIG": ""}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "service.json: cannot be read"),
+        ("{", "is not JSON"),
+        ("[1]", "service.json: is no object of settings"),
+        ('{"max_batches": 3}', "service.json: max_batches: no such setting; did you mean 'max_batch'"),
+        ('{"max_batch": 0}', "service.json: max_batch: got 0; input should be greater than or equal to 1"),
+        ('{"max_batch": "many"}', "service.json: max_batch: got 'many'"),
+        ('{"bundle": 3}', "service.json: bundle: got 3"),
+    ],
+)
+def test_a_file_of_something_else_is_told(tmp_path: Path, text: str | None, told: str) -> None:
+    file = tmp_path / "service.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_settings({"EMOTIONS_CONFIG": str(file)})
+    assert told in str(caught.value)
+
+
 def test_batches_are_larger_on_a_gpu_unless_set() -> None:
     assert (Settings().batch_limit("cpu"), Settings().batch_limit("cuda")) == (16, 64)
     assert Settings(max_batch=5).batch_limit("cuda") == 5
