@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import emotions
-from emotions.errors import BundleError, DataError
 from emotions import folder as folders
+from emotions.errors import BundleError, DataError
 from emotions.folder import InputFile, find_files, open_lanes, predict_files, visible_gpus
 from emotions.runtime import Probabilities, Session, open_session
 from emotions.windows import FloatArray, IntArray
