@@ -26,7 +26,9 @@ CHUNK_FILES = 512
 DEFAULT_MAX_BATCH = {"cpu": 8, "cuda": 64}
 """Windows in a batch by device: on a CPU more gain nothing, a GPU wants many."""
 Lanes = Sequence[Run]
-"""What the batches that run at once go to: several times one session on a CPU, a session on each GPU."""
+"""What the batches that run at once go to: several times one session on a CPU, some times that of each GPU."""
+_LANES_OF_GPU = 2
+"""Batches of a GPU: while it runs one, the next is collated and copied."""
 _MOST_LANES = 4
 """Batches that run at once on a CPU: each core on one of its own beats all cores on one, but takes more memory."""
 
@@ -67,7 +69,7 @@ def open_lanes(
             open_session(opened, device="cuda", variant=name, threads=share, device_id=number, embedding=embedding)
             for number in range(1, visible_gpus())
         )
-        runs = [session.run, *(other.run for other in others)]
+        runs = [session.run, *(other.run for other in others)] * _LANES_OF_GPU
     return Predictor(opened, session), runs
 
 

@@ -172,7 +172,7 @@ def test_every_gpu_takes_its_share(
     batches[:] = [0, 0, 0]
     files = find_files([folder]).files
     results = [*predict_files(several, files, max_batch=4, lanes=lanes)]
-    assert results == [*predict_files(predictor, files, max_batch=4, lanes=3)]
+    assert results == [*predict_files(predictor, files, max_batch=4, lanes=6)]
     assert min(batches) >= 2
 
 
