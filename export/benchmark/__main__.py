@@ -52,11 +52,14 @@ def folder(
     files: Annotated[int, typer.Option(min=1, help="How many of them, spread evenly.")] = 24,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each side.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of the race; sides take turns.")] = 3,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the bundle here; one that is there is only raced anew.")
+    ] = None,
 ) -> None:
     """Classify files by the bundle of a base-size wav2vec2 classifier, in fp32 and int8, and by transformers."""
     from export.benchmark.folder import benchmark
 
-    for line in benchmark(data, files, threads, rounds):
+    for line in benchmark(data, files, threads, rounds, output=output):
         typer.echo(line)
 
 

@@ -25,7 +25,9 @@ TARGETS = {"fp32": 1.15, "int8": 1.8}
 """How many times as fast as the pipeline a form is at least to be."""
 
 
-def benchmark(data: Path, files: int, threads: int, rounds: int, config: Any = None) -> Iterator[str]:
+def benchmark(
+    data: Path, files: int, threads: int, rounds: int, config: Any = None, output: Path | None = None
+) -> Iterator[str]:
     """Convert a classifier with random weights and race it; yields the lines of the report as they come.
 
     Args:
@@ -34,6 +36,7 @@ def benchmark(data: Path, files: int, threads: int, rounds: int, config: Any = N
         threads: CPU threads of each side.
         rounds: how often every side takes its turn.
         config: of the classifier; by default that of a base-size wav2vec2.
+        output: folder to keep the checkpoint and its bundle in; those that are there are only raced anew.
 
     Raises:
         DataError: there are no recordings.
@@ -43,12 +46,7 @@ def benchmark(data: Path, files: int, threads: int, rounds: int, config: Any = N
         clips = Path(name) / "clips"
         chosen = _copied(_spread(find_files([data]).files, files, data), clips)
         seconds = sum(soundfile.info(file.path).duration for file in chosen)
-        checkpoint = make_classifier(Path(name) / "checkpoint", config or Wav2Vec2Config())
-        # Random weights hear little, so that eight bits change more of it than the gate lets through.
-        wanted = Wanted(variants=("int8",), allow_loss=True)
-        bundle = export_source(
-            lambda: load_huggingface(str(checkpoint)), Path(name) / "bundle", "raced", data=clips, wanted=wanted
-        )
+        checkpoint, bundle = _converted(output or Path(name), config or Wav2Vec2Config(), clips)
         sides = {f"folder {variant}": _folder(bundle, variant, threads, chosen) for variant in TARGETS}
         peer = pipeline_of(checkpoint)
         taken = race({**sides, "transformers": lambda: _classified(peer, chosen)}, rounds)
@@ -58,6 +56,17 @@ def benchmark(data: Path, files: int, threads: int, rounds: int, config: Any = N
     for variant, least in TARGETS.items():
         ratio = taken["transformers"] / taken[f"folder {variant}"]
         yield f"{variant} to transformers: {ratio:.2f} times as fast (at least {least})"
+
+
+def _converted(folder: Path, config: Any, clips: Path) -> tuple[Path, Path]:
+    """A checkpoint with random weights and its bundle with both forms, made unless they are there already."""
+    checkpoint, bundle = folder / "checkpoint", folder / "bundle"
+    if not bundle.exists():
+        make_classifier(checkpoint, config)
+        # Random weights hear little, so that eight bits change more of it than the gate lets through.
+        wanted = Wanted(variants=("int8",), allow_loss=True)
+        export_source(lambda: load_huggingface(str(checkpoint)), bundle, "raced", data=clips, wanted=wanted)
+    return checkpoint, bundle
 
 
 def _spread(files: Sequence[InputFile], count: int, data: Path) -> list[InputFile]:
