@@ -16,6 +16,7 @@ from emotions.bundle import EMBEDDING
 from emotions.errors import EmotionsError, ModelError
 from emotions.inputs import InputFile
 from emotions.predictor import Prediction, Predictor
+from emotions.runtime import Run
 from emotions.streaming import window_parts
 from emotions.windows import FloatArray, Windows
 
@@ -94,12 +95,12 @@ class Flow:
     A lane is a batcher; the parts of a chunk go to the lanes in turn, so that the batches do not depend on timing.
     """
 
-    def __init__(self, predictor: Predictor, pool: ThreadPoolExecutor, max_batch: int, lanes: int) -> None:
+    def __init__(self, predictor: Predictor, pool: ThreadPoolExecutor, max_batch: int, lanes: Sequence[Run]) -> None:
         self._predictor, self._pool, self._max_batch = predictor, pool, max_batch
         self._lanes = lanes
         self._batchers: list[Batcher] = []
         self._pending: deque[_Pending] = deque()
-        self._queued = [0] * lanes
+        self._queued = [0] * len(lanes)
         self._submitted = 0
         self._answered: list[_Pending] = []
 
@@ -138,16 +139,16 @@ class Flow:
         if not isinstance(part, Windows):
             self._pending.append(_Pending(None, part, file))
             return
-        self._batchers = self._batchers or [self._batcher() for _ in range(self._lanes)]
-        lane = self._submitted % self._lanes
+        self._batchers = self._batchers or [self._batcher(run) for run in self._lanes]
+        lane = self._submitted % len(self._lanes)
         self._submitted += 1
         self._pending.append(_Pending(part, self._batchers[lane].submit(part), file, lane))
         self._queued[lane] += len(part)
 
-    def _batcher(self) -> Batcher:
+    def _batcher(self, run: Run) -> Batcher:
         window = self._predictor.manifest.window
         least = 0 if window.dynamic else window.samples
-        return Batcher(self._predictor.session.run, max_batch=self._max_batch, fill=True, least_samples=least)
+        return Batcher(run, max_batch=self._max_batch, fill=True, least_samples=least)
 
     def _done(self, ahead: int) -> Iterator[FileResult]:
         """Wait for the oldest part only when enough windows stand behind it to fill the batch that it ends in."""

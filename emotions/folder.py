@@ -7,15 +7,17 @@ that a chunk's answers are the same to the last digit whatever is classified bef
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from pathlib import Path
 
 from emotions.bundle import read_bundle
 from emotions.flow import BATCHES_AHEAD, FileResult, Flow, ahead_of
 from emotions.inputs import FileList, InputFile, find_files
 from emotions.predictor import Predictor
-from emotions.runtime import DeviceChoice, available_cores, open_session
+from emotions.runtime import DeviceChoice, Run, available_cores, open_session
 
 __all__ = ["CHUNK_FILES", "FileList", "FileResult", "InputFile", "chunked", "find_files", "predict_files"]
 
@@ -23,22 +25,52 @@ CHUNK_FILES = 512
 """Files of a chunk. Its last batch is not full, which costs the less the larger it is; a killed run loses as many."""
 DEFAULT_MAX_BATCH = {"cpu": 8, "cuda": 64}
 """Windows in a batch by device: on a CPU more gain nothing, a GPU wants many."""
+Lanes = Sequence[Run]
+"""What the batches that run at once go to: several times one session on a CPU, some times that of each GPU."""
+_LANES_OF_GPU = 2
+"""Batches of a GPU: while it runs one, the next is collated and copied."""
 _MOST_LANES = 4
 """Batches that run at once on a CPU: each core on one of its own beats all cores on one, but takes more memory."""
 
 
+def visible_gpus(devices: Path = Path("/dev")) -> int:
+    """NVIDIA GPUs that this process may use: as many as CUDA_VISIBLE_DEVICES names, else those of the machine.
+
+    Args:
+        devices: folder of the device files.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return len([*devices.glob("nvidia[0-9]*")])
+    return len([*takewhile(lambda name: name not in {"", "-1"}, map(str.strip, named.split(",")))])
+
+
 def open_lanes(
-    bundle: Path, *, device: DeviceChoice = "auto", threads: int | None = None, embedding: bool = False
-) -> tuple[Predictor, int]:
-    """Load a bundle for folders: the predictor, and how many batches are to run at once on its ``threads`` in all.
+    bundle: Path,
+    *,
+    device: DeviceChoice = "auto",
+    variant: str | None = None,
+    threads: int | None = None,
+    embedding: bool = False,
+) -> tuple[Predictor, Lanes]:
+    """Load a bundle for folders: the predictor, and the lanes for its ``threads`` or for every GPU.
 
     Raises as ``emotions.load``.
     """
     opened = read_bundle(bundle)
     cores = threads or available_cores()
     lanes = 1 if opened.manifest.window.dynamic else min(cores, _MOST_LANES)
-    session = open_session(opened, device=device, threads=max(1, cores // lanes), embedding=embedding)
-    return Predictor(opened, session), lanes if session.device == "cpu" else 1
+    share = max(1, cores // lanes)
+    session = open_session(opened, device=device, variant=variant, threads=share, embedding=embedding)
+    runs = [session.run] * lanes
+    if session.device == "cuda":
+        name = session.variant
+        others = (
+            open_session(opened, device="cuda", variant=name, threads=share, device_id=number, embedding=embedding)
+            for number in range(1, visible_gpus())
+        )
+        runs = [session.run, *(other.run for other in others)] * _LANES_OF_GPU
+    return Predictor(opened, session), runs
 
 
 def chunked(files: Sequence[InputFile], chunk_files: int = CHUNK_FILES) -> Iterator[Sequence[InputFile]]:
@@ -53,7 +85,7 @@ def predict_files(
     max_batch: int | None = None,
     decode_threads: int | None = None,
     chunk_files: int = CHUNK_FILES,
-    lanes: int = 1,
+    lanes: Lanes | int = 1,
 ) -> Iterator[FileResult]:
     """Classify files, in their order; a file that cannot be used is a result with an error.
 
@@ -63,7 +95,7 @@ def predict_files(
         max_batch: windows in a batch; by default what suits the device.
         decode_threads: threads that decode; by default one a core.
         chunk_files: files whose windows share batches with each other, and with no others.
-        lanes: batches that run at once.
+        lanes: what each of the batches that run at once goes to, or how many of them the predictor's model takes.
     """
     chunks = chunked(files, chunk_files)
     return predict_chunks(predictor, chunks, max_batch=max_batch, decode_threads=decode_threads, lanes=lanes)
@@ -75,14 +107,15 @@ def predict_chunks(
     *,
     max_batch: int | None = None,
     decode_threads: int | None = None,
-    lanes: int = 1,
+    lanes: Lanes | int = 1,
 ) -> Iterator[FileResult]:
     """Classify chunks of files one after the other. Arguments and results as ``predict_files``."""
     size = max_batch or DEFAULT_MAX_BATCH[predictor.session.device]
     pool = ThreadPoolExecutor(decode_threads or available_cores(), thread_name_prefix="decode")
-    flow = Flow(predictor, pool, size, lanes)
+    runs = [predictor.session.run] * lanes if isinstance(lanes, int) else lanes
+    flow = Flow(predictor, pool, size, runs)
     try:
-        for decoded in ahead_of(pool, predictor, chunks, lanes * size * BATCHES_AHEAD):
+        for decoded in ahead_of(pool, predictor, chunks, len(runs) * size * BATCHES_AHEAD):
             yield from flow.take(decoded)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from emotions.errors import DataError
 from emotions.inputs import STANDARD_INPUT, InputFile, is_url
 from emotions.tables import Row, iter_table
 
+_CLOCK = re.compile(r"(?:(\d+) days?,? )?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _SHOWN = 3
 """Faults of a table that an error names."""
 
@@ -36,7 +38,7 @@ def listed(name: str) -> list[InputFile]:
 def tabled(path: Path) -> list[InputFile]:
     """The recordings or segments of a table with ``file`` and optionally ``start`` and ``end``, in its order.
 
-    Relative paths start from the table's folder.
+    Times are seconds, or durations as the tables of audformat have them. Relative paths start from the table's folder.
 
     Raises:
         DataError: it cannot be read, lacks ``file``, or has times that are none; the first few rows are named.
@@ -69,9 +71,18 @@ def _seconds(row: Row, column: str) -> float | None:
     if text is None:
         return None
     try:
-        seconds = float(text)
+        seconds = _number(text)
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
         raise ValueError(f"has {column} {text!r}, which is no number of seconds")
     return seconds
+
+
+def _number(text: str) -> float:
+    """Seconds, as a number or, as tables of audformat have them, as days, hours, minutes and seconds."""
+    clock = _CLOCK.fullmatch(text)
+    if clock is None:
+        return float(text)
+    days, hours, minutes, seconds = (float(part or 0) for part in clock.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

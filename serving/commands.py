@@ -21,9 +21,15 @@ BundleOption = Annotated[
     Path | None, typer.Option("--bundle", metavar="DIR", help="The bundle; by default the newest in ./bundles.")
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")]
+Variant = Annotated[
+    str | None, typer.Option(metavar="V", help="Form of the model: fp32 (default), fp16, int8; auto: by device.")
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default one a core.")]
 TableOption = Annotated[
-    Path, typer.Option("--output", metavar="TABLE", help="Table to write: .csv, .jsonl, .parquet; no ending: a folder.")
+    Path,
+    typer.Option(
+        "--output", metavar="TABLE", help="Table to write: .csv, .jsonl, .parquet, .audformat; no ending: a folder."
+    ),
 ]
 Inputs = Annotated[
     list[str] | None,
@@ -89,6 +95,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
     plot: Plot = None,
     ray_address: RayAddress = None,
     device: Device = "auto",
+    variant: Variant = None,
     threads: Threads = None,
     chunk: ChunkFiles = 512,
     quiet: Quiet = False,
@@ -108,6 +115,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
         plot=plot,
         ray_address=ray_address,
         device=device,
+        variant=variant,
         threads=threads,
         chunk_files=chunk,
         quiet=quiet,
@@ -198,6 +206,7 @@ def _options(step: PredictStep, context: Context) -> Options:
         embeddings=step.embeddings,
         plot=None if step.plot is None else context.root.joinpath(*step.plot),
         ray_address=step.ray_address,
+        variant=step.variant,
         quiet=context.quiet,
     )
 

@@ -32,13 +32,16 @@ class PredictStep(StepConfig):
         default=None, description="The bundle; by default the one just exported, else the newest in bundles."
     )
     output: Texts = Field(
-        description="The table: .csv, .jsonl, .parquet, or a folder of Parquet files; a list of folder names is joined."
+        description="The table: .csv, .jsonl, .parquet, .audformat, or a folder of Parquet files; a list is joined."
     )
     overwrite: bool = Field(default=False, description="Replace a table that is there already.")
     resume: bool = Field(default=False, description="Go on with a table that a killed run did not finish.")
     windows: bool = Field(default=False, description="One row a window rather than one a file.")
     embeddings: bool = Field(default=False, description="A column with what the model's last layers hear.")
     plot: Texts | None = Field(default=None, description="Picture (.png) of label shares, confidence and duration.")
+    variant: Text | None = Field(
+        default=None, description="Form of the model: fp32, fp16, int8, or auto for the one that suits the device."
+    )
     ray_address: Text | None = Field(
         default=None, description="Ray cluster to classify on: auto, local or host:port; by default this process."
     )

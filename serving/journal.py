@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from emotions.files import parse_json, write_bytes
 from emotions.inputs import InputFile, is_url
 from serving.tables import Columns, join_parts, part_ending
 
+Join = Callable[[Sequence[Path], Path, Columns], None]
+"""Makes the table at a path of its parts."""
 _JOURNAL, _LOCK = "journal.jsonl", "lock"
 
 
@@ -117,9 +119,9 @@ class Journal:
         """The totals of every chunk that is done, in order."""
         return (self._done[index]["totals"] for index in sorted(self._done))
 
-    def finish(self) -> None:
+    def finish(self, join: Join = join_parts) -> None:
         """Join the chunks to the table and remove everything else."""
-        join_parts([self.part(index) for index in sorted(self._done)], self._output, self._columns)
+        join([self.part(index) for index in sorted(self._done)], self._output, self._columns)
         (self._folder / _JOURNAL).unlink()
 
     def _keeps(self, index: int, files: Sequence[InputFile]) -> bool:

@@ -18,6 +18,7 @@ from emotions.folder import (
     FileList,
     FileResult,
     InputFile,
+    Lanes,
     chunked,
     find_files,
     open_lanes,
@@ -25,11 +26,12 @@ from emotions.folder import (
 )
 from emotions.predictor import Predictor
 from emotions.runtime import DeviceChoice
-from serving.journal import Journal, check_output, is_begun, open_journal, signature
+from serving.database import AUDFORMAT, database_of
+from serving.journal import Join, Journal, check_output, is_begun, open_journal, signature
 from serving.plot import check_plot, plot_summary
 from serving.progress import LogFormat, watched
 from serving.summary import document, summary
-from serving.tables import Columns, Row, check_ending, columns, open_part, rows
+from serving.tables import Columns, Row, check_ending, columns, join_parts, open_part, rows
 from serving.totals import Totals
 
 Chunk = Sequence[InputFile]
@@ -49,7 +51,8 @@ class Options:
         embeddings: a column with each row's embedding.
         plot: picture of the summary to draw.
         ray_address: Ray cluster to classify on: ``auto``, ``local`` or ``host:port``; None for this process.
-        device: where the model runs.
+        device: where the model runs; on every GPU where there are several.
+        variant: which form of the model; None for fp32, ``auto`` for the one that suits the device.
         threads: CPU threads of the model and of decoding; None for one a core.
         chunk_files: files of a chunk: what batches form in, and what a killed run loses at most.
         quiet: no progress on stderr.
@@ -64,6 +67,7 @@ class Options:
     plot: Path | None = None
     ray_address: str | None = None
     device: DeviceChoice = "auto"
+    variant: str | None = None
     threads: int | None = None
     chunk_files: int = CHUNK_FILES
     quiet: bool = False
@@ -139,16 +143,27 @@ def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str
             options.threads,
             options.windows,
             options.embeddings,
+            options.variant,
         )
-        where = {"variant": "each node's", "device": options.device}
+        where = {"variant": f"each node's {options.variant or 'fp32'}", "device": options.device}
         return opened, lambda chunks: classify_on_ray(cluster, chunks), where
-    predictor, lanes = open_lanes(bundle, device=options.device, threads=options.threads, embedding=options.embeddings)
-    where = {"variant": predictor.session.variant, "device": predictor.session.device, "batches_at_once": str(lanes)}
+    predictor, lanes = open_lanes(
+        bundle,
+        device=options.device,
+        variant=options.variant,
+        threads=options.threads,
+        embedding=options.embeddings,
+    )
+    where = {
+        "variant": predictor.session.variant,
+        "device": predictor.session.device,
+        "batches_at_once": str(len(lanes)),
+    }
     return predictor.bundle, lambda chunks: _locally(predictor, chunks, options.threads, lanes), where
 
 
 def _locally(
-    predictor: Predictor, chunks: Iterable[tuple[int, Chunk]], threads: int | None, lanes: int
+    predictor: Predictor, chunks: Iterable[tuple[int, Chunk]], threads: int | None, lanes: Lanes
 ) -> Iterator[tuple[int, Iterator[FileResult]]]:
     """Classify chunks one after the other in this process."""
     begun: list[tuple[int, int]] = []
@@ -176,6 +191,9 @@ class _Run:
         self, bundle: Bundle, found: FileList, output: Path, options: Options, where: Mapping[str, str]
     ) -> None:
         self._found, self._output, self._options = found, output, options
+        self._join: Join = join_parts
+        if output.suffix.lower() == AUDFORMAT:
+            self._join = database_of(bundle, found.files, windows=options.windows)
         self._columns: Columns = columns(bundle.manifest.targets, embeddings=options.embeddings)
         self._chunks = [*chunked(found.files, options.chunk_files)]
         self._settings: dict[str, Any] = {
@@ -203,7 +221,7 @@ class _Run:
                 wall_sec = time.perf_counter() - started
             done = self._counted(journal)
             done.resumed_files, done.resumed_sec, done.wall_sec = totals.resumed_files, totals.resumed_sec, wall_sec
-            journal.finish()
+            journal.finish(self._join)
         return done
 
     def _counted(self, journal: Journal) -> Totals:

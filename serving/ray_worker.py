@@ -24,6 +24,7 @@ class Cluster:
         cores: CPU cores of an actor where it has no GPU.
         windows: windows are wanted; else they stay where they were made.
         embeddings: so are embeddings.
+        variant: which form of the model; None for fp32.
     """
 
     address: str
@@ -32,6 +33,7 @@ class Cluster:
     cores: int | None = None
     windows: bool = False
     embeddings: bool = False
+    variant: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,11 @@ class Worker:
         """Load the model; a call of its own, so that what is wrong with the bundle is told apart from a dead node."""
         asked = self._cluster
         self._predictor, self._lanes = open_lanes(
-            asked.bundle, device=asked.device, threads=asked.cores or CORES, embedding=asked.embeddings
+            asked.bundle,
+            device=asked.device,
+            variant=asked.variant,
+            threads=asked.cores or CORES,
+            embedding=asked.embeddings,
         )
 
     def classify(self, files: Sequence[InputFile]) -> list[FileResult]:

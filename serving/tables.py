@@ -7,7 +7,8 @@ confidence, duration        probability of the first target's label, and seconds
 embedding                   if asked for: what the model's last layers hear, the mean over the windows of a file's row
 error                       "code: message" where the file failed; then all but ``file`` and a segment's times is empty
 
-An output without an ending is a folder of Parquet files, ``part-00000.parquet`` and so on.
+An output without an ending is a folder of Parquet files, ``part-00000.parquet`` and so on; one that ends with
+.audformat is a database.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from emotions.bundle import EMBEDDING
 from emotions.errors import ConfigError, MissingExtra, OutputExists
-from emotions.files import atomic_file, atomic_folder
+from emotions.files import atomic_file
 from emotions.folder import FileResult
+from serving.database import AUDFORMAT, check_database
+from serving.parquet_tables import check_folder, join_folder, join_parquet, open_parquet
 
 Targets = Mapping[str, Sequence[str]]
 """Labels of each target, in output order."""
@@ -34,11 +36,6 @@ Write = Callable[[Row], object]
 Columns = dict[str, type[str] | type[float] | type[list[float]]]
 """Column -> its type, in the order of the table."""
 Writer = Callable[[Path, Columns], contextlib.AbstractContextManager[Write]]
-
-_ROWS_IN_GROUP = 10_000
-"""Rows of one Parquet row group: what is held in memory."""
-_PARTS_IN_FILE = 64
-"""Chunks that share a file of a partitioned table."""
 
 
 def columns(targets: Targets, *, embeddings: bool = False) -> Columns:
@@ -76,11 +73,13 @@ def rows(result: FileResult, blank: Row, *, windows: bool = False) -> Iterator[R
         yield {**blank, "file": name, "start": result.start, "end": result.end, "error": error}
         return
     first = result.start or 0.0
-    spans = [(0.0, prediction.duration_sec, prediction.probabilities)]
+    # A segment's own end, so that rows are found by what the user's table says; the duration is what there was.
+    last = first + prediction.duration_sec if result.end is None else result.end
+    spans = [(first, last, prediction.probabilities)]
     if windows:
-        spans = [(window.start, window.end, window.probabilities) for window in prediction.windows]
+        spans = [(first + each.start, first + each.end, each.probabilities) for each in prediction.windows]
     for index, (start, end, probabilities) in enumerate(spans):
-        cells = {**blank, "file": name, "start": first + start, "end": first + end, "duration": prediction.duration_sec}
+        cells = {**blank, "file": name, "start": start, "end": end, "duration": prediction.duration_sec}
         _fill(cells, probabilities)
         if EMBEDDING in blank and result.embedding is not None:
             heard = result.embedding[index] if windows else result.embedding.mean(axis=0)
@@ -105,7 +104,8 @@ def _rounded(probability: float) -> float:
 
 def part_ending(path: Path) -> str:
     """The ending of the parts of a table: its own, or Parquet's where the table is a folder."""
-    return path.suffix.lower() or _PARQUET
+    ending = path.suffix.lower()
+    return _PARQUET if ending in _FOLDERS else ending
 
 
 def check_ending(path: Path) -> None:
@@ -113,17 +113,23 @@ def check_ending(path: Path) -> None:
 
     Raises:
         ConfigError: its ending is none of the known ones.
-        OutputExists: it is a folder where a file is to be, or the other way round.
+        OutputExists: it is a folder where a file is to be, the other way round, or a folder with other things.
         MissingExtra: the package that writes it is not installed.
     """
+    ending = path.suffix.lower()
     if part_ending(path) not in _WRITERS:
-        raise ConfigError(f"{path}: a table ends with {', '.join(_WRITERS)}, or is a folder of Parquet files")
+        known = ", ".join((*_WRITERS, AUDFORMAT))
+        raise ConfigError(f"{path}: a table ends with {known}, or is a folder of Parquet files")
     if part_ending(path) == _PARQUET and find_spec("pyarrow") is None:
         raise MissingExtra("serve", "pyarrow")
-    if path.suffix and path.is_dir():
+    if ending not in _FOLDERS and path.is_dir():
         raise OutputExists(f"{path}: is a folder; name another output")
-    if not path.suffix and path.is_file():
-        raise OutputExists(f"{path}: is a file, and a table without an ending is a folder; name another output")
+    if ending in _FOLDERS and path.is_file():
+        raise OutputExists(f"{path}: is a file where a folder is to be written; name another output")
+    if ending == AUDFORMAT:
+        check_database(path)
+    elif not ending:
+        check_folder(path)
 
 
 @contextlib.contextmanager
@@ -150,18 +156,11 @@ def open_part(path: Path, names: Columns) -> Iterator[Write]:
 
 def join_parts(parts: Sequence[Path], path: Path, names: Columns) -> None:
     """Join parts to a table at ``path``; what is there is replaced when the table is whole."""
-    if path.suffix:
-        with atomic_file(path) as temporary:
-            _JOINERS[path.suffix.lower()](parts, temporary, names)
+    if not path.suffix:
+        join_folder(parts, path, names)
         return
-    new = path.with_name(f".{path.name}.partial") / "joined"
-    shutil.rmtree(new, ignore_errors=True)
-    with atomic_folder(new) as temporary:
-        for number, at in enumerate(range(0, len(parts), _PARTS_IN_FILE)):
-            _join_parquet(parts[at : at + _PARTS_IN_FILE], temporary / f"part-{number:05}.parquet", names)
-    if path.exists():
-        shutil.rmtree(path)
-    new.rename(path)
+    with atomic_file(path) as temporary:
+        _JOINERS[path.suffix.lower()](parts, temporary, names)
 
 
 @contextlib.contextmanager
@@ -175,35 +174,6 @@ def _csv(path: Path, _: Columns) -> Iterator[Write]:
 def _jsonl(path: Path, _: Columns) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="\n") as stream:
         yield lambda cells: stream.write(json.dumps(cells, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-@contextlib.contextmanager
-def _parquet(path: Path, names: Columns) -> Iterator[Write]:
-    import pyarrow
-    from pyarrow import parquet
-
-    schema = _schema(names)
-    group: list[Row] = []
-
-    def flush() -> None:
-        writer.write_table(pyarrow.Table.from_pylist(group, schema))
-        group.clear()
-
-    def write(cells: Row) -> None:
-        group.append(cells)
-        if len(group) == _ROWS_IN_GROUP:
-            flush()
-
-    with parquet.ParquetWriter(path, schema) as writer:
-        yield write
-        flush()
-
-
-def _schema(names: Columns) -> Any:
-    import pyarrow
-
-    types = {str: pyarrow.string(), float: pyarrow.float64(), list: pyarrow.list_(pyarrow.float32())}
-    return pyarrow.schema([(name, types[kind]) for name, kind in names.items()])
 
 
 def _join_csv(parts: Sequence[Path], path: Path, names: Columns) -> None:
@@ -223,22 +193,8 @@ def _append(parts: Sequence[Path], path: Path) -> None:
                 shutil.copyfileobj(source, stream)
 
 
-def _join_parquet(parts: Sequence[Path], path: Path, names: Columns) -> None:
-    """Join Parquet files, with row groups of ``_ROWS_IN_GROUP`` rows and more."""
-    import pyarrow
-    from pyarrow import parquet
-
-    held: list[Any] = []
-    with parquet.ParquetWriter(path, _schema(names)) as writer:
-        for part in parts:
-            held.append(parquet.read_table(part, partitioning=None))
-            if sum(map(len, held)) >= _ROWS_IN_GROUP:
-                writer.write_table(pyarrow.concat_tables(held).combine_chunks())
-                held = []
-        if held or not parts:
-            writer.write_table(pyarrow.concat_tables(held or [_schema(names).empty_table()]).combine_chunks())
-
-
 _CSV, _PARQUET = ".csv", ".parquet"
-_WRITERS: dict[str, Writer] = {_CSV: _csv, ".jsonl": _jsonl, _PARQUET: _parquet}
-_JOINERS = {_CSV: _join_csv, ".jsonl": _join_jsonl, _PARQUET: _join_parquet}
+_FOLDERS = ("", AUDFORMAT)
+"""Endings of tables that are folders."""
+_WRITERS: dict[str, Writer] = {_CSV: _csv, ".jsonl": _jsonl, _PARQUET: open_parquet}
+_JOINERS = {_CSV: _join_csv, ".jsonl": _join_jsonl, _PARQUET: join_parquet}

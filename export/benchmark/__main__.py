@@ -1,7 +1,7 @@
 """Benchmarks of the export, ``python -m export.benchmark``.
 
 ``hf``: convert a base-size classifier and race it against the transformers pipeline. ``int8``: race its variants.
-``formats``: every model family in every form.
+``folder``: race a folder job against the transformers pipeline. ``formats``: every model family in every form.
 """
 
 from __future__ import annotations
@@ -43,6 +43,23 @@ def int8(
     from export.benchmark.eight_bits import benchmark
 
     for line in benchmark(threads, rounds, seconds):
+        typer.echo(line)
+
+
+@app.command()
+def folder(
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Recordings.")],
+    files: Annotated[int, typer.Option(min=1, help="How many of them, spread evenly.")] = 24,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each side.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the race; sides take turns.")] = 3,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the bundle here; one that is there is only raced anew.")
+    ] = None,
+) -> None:
+    """Classify files by the bundle of a base-size wav2vec2 classifier, in fp32 and int8, and by transformers."""
+    from export.benchmark.folder import benchmark
+
+    for line in benchmark(data, files, threads, rounds, output=output):
         typer.echo(line)
 
 

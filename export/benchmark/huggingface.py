@@ -111,7 +111,7 @@ def _peak() -> int:
 
 def _race(checkpoint: Path, graph: Path, threads: int, rounds: int, clips: Sequence[FloatArray]) -> Iterator[str]:
     session = onnx_session(graph, threads)
-    pipeline = _pipeline(checkpoint)
+    pipeline = pipeline_of(checkpoint)
 
     def bundle(clip: FloatArray) -> Any:
         return session.run(None, {WAVEFORM: clip[None], LENGTH: np.array([len(clip)], np.int64)})
@@ -126,7 +126,8 @@ def _race(checkpoint: Path, graph: Path, threads: int, rounds: int, clips: Seque
     yield f"ratio {statistics.median(ratios):.2f} (median; {min(ratios):.2f} to {max(ratios):.2f}; at least 1.15)"
 
 
-def _pipeline(checkpoint: Path) -> Any:
+def pipeline_of(checkpoint: Path) -> Any:
+    """The transformers audio classification pipeline of a wav2vec2 checkpoint, on the CPU."""
     pipeline: Any = AudioClassificationPipeline
     extractor = Wav2Vec2FeatureExtractor.from_pretrained(checkpoint)
     with quiet_transformers():

@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 import typer
 
-from emotions.folder import InputFile, find_files, open_lanes, predict_files
+from emotions.folder import InputFile, Lanes, find_files, open_lanes, predict_files
 from emotions.predictor import Predictor, load
 from serving.benchmark.clips import read_clips
 from serving.benchmark.layers import session_layers
@@ -78,7 +78,7 @@ def _timed(run: Callable[..., object], *arguments: object) -> float:
     return time.perf_counter() - started
 
 
-def _to_table(predictor: Predictor, lanes: int, files: Sequence[InputFile], path: Path) -> None:
+def _to_table(predictor: Predictor, lanes: Lanes, files: Sequence[InputFile], path: Path) -> None:
     names = columns(predictor.manifest.targets)
     blank = dict.fromkeys(names)
     with open_part(path, names) as write:

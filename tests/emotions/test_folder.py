@@ -3,14 +3,16 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import emotions
-from emotions.errors import DataError
-from emotions.folder import InputFile, find_files, predict_files
-from emotions.runtime import Probabilities
+from emotions import folder as folders
+from emotions.errors import BundleError, DataError
+from emotions.folder import InputFile, find_files, open_lanes, predict_files, visible_gpus
+from emotions.runtime import Probabilities, Session, open_session
 from emotions.windows import FloatArray, IntArray
 from tests.conftest import Tone, WriteWav
 
@@ -137,3 +139,44 @@ def test_a_pipe_is_a_result_and_a_name_that_is_not_utf8_is_read(
     named, pipe = predict_files(predictor, find_files([tmp_path]).files)
     assert named.prediction
     assert (pipe.code, pipe.error) == ("not_audio", "is not a regular file")
+
+
+def test_gpus_are_those_that_the_process_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("nvidia0", "nvidia1", "nvidia10", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_gpus(tmp_path) == 3
+    for named, count in (("", 0), ("-1", 0), ("0", 1), ("1, 0", 2), ("0,-1,1", 1), ("MIG-a,MIG-b", 2)):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+        assert visible_gpus(tmp_path) == count
+
+
+def test_every_gpu_takes_its_share(
+    tiny_bundle: Path, predictor: emotions.Predictor, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GPUs are stood in for by sessions on the CPU that count their batches."""
+    batches = [0, 0, 0]
+
+    def opened(*given: Any, device: str, device_id: int = 0, **options: Any) -> Session:
+        session = open_session(*given, device="cpu", **options)
+
+        def run(waveform: FloatArray, length: IntArray) -> Probabilities:
+            batches[device_id] += 1
+            return session.run(waveform, length)
+
+        return replace(session, run=run, device="cuda")
+
+    monkeypatch.setattr(folders, "open_session", opened)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    several, lanes = open_lanes(tiny_bundle, device="auto", threads=2)
+    batches[:] = [0, 0, 0]
+    files = find_files([folder]).files
+    results = [*predict_files(several, files, max_batch=4, lanes=lanes)]
+    assert results == [*predict_files(predictor, files, max_batch=4, lanes=6)]
+    assert min(batches) >= 2
+
+
+def test_a_variant_is_asked_for(tiny_bundle: Path) -> None:
+    assert open_lanes(tiny_bundle, device="cpu", variant="auto")[0].session.variant == "fp32"
+    with pytest.raises(BundleError, match="has no variant 'int8'"):
+        open_lanes(tiny_bundle, device="cpu", variant="int8")

@@ -116,6 +116,18 @@ def test_a_tables_rows_are_segments(
     assert (missing.code, missing.start, missing.end) == ("unreadable", 0.0, 1.0)
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_times_may_be_those_of_audformat(tmp_path: Path, ending: str) -> None:
+    import pandas
+
+    times = pandas.to_timedelta([0.5, 90_061.25, None], unit="s")
+    frame = pandas.DataFrame({"file": ["a.wav", "b.wav", "c.wav"], "start": times, "end": times + times[0]})
+    path = tmp_path / f"db.files.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    found = [(file.start, file.end) for file in find_files([path]).files]
+    assert found == [(0.5, 1.0), (90_061.25, 90_061.75), (None, None)]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

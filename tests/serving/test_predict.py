@@ -143,7 +143,7 @@ def test_mistakes_are_told_in_one_line_before_anything_is_computed(
             tiny_bundle,
             "--output",
             "t.xlsx",
-        ): "t.xlsx: a table ends with .csv, .jsonl, .parquet, or",
+        ): "t.xlsx: a table ends with .csv, .jsonl, .parquet, .audformat, or",
         (tmp_path / "none", "--bundle", tiny_bundle, "--output", "u.csv"): "none: no such file or folder",
         (
             tmp_path / "bare",

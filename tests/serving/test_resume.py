@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from serving.predict import Options, predict_to_table
 from tests.conftest import Tone, WriteWav
 
 REPOSITORY = Path(__file__).parents[2]
-OUTPUTS = ["t.csv", "t.jsonl", "t.parquet", "t"]
+OUTPUTS = ["t.csv", "t.jsonl", "t.parquet", "t", "t.audformat"]
 
 
 @pytest.fixture
@@ -200,25 +201,56 @@ def test_a_full_disk_is_one_line_and_what_is_done_is_kept(tiny_bundle: Path, cli
     assert len(output.read_text().splitlines()) == 40
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own that has room for a few chunks."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=20k", "tmpfs", str(disk)]
+    mounted = subprocess.run(command, capture_output=True, check=False) if shutil.which("mount") else None
+    if mounted is None or mounted.returncode:
+        pytest.skip("this user may not mount a file system")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_is_really_full_is_one_line_and_the_run_goes_on_when_there_is_room(
+    tiny_bundle: Path, clips: Path, tmp_path: Path, small_disk: Path
+) -> None:
+    predict_to_table([clips], tiny_bundle, tmp_path / "whole.jsonl", options())
+    command = [sys.executable, "-m", "emotions.cli", "predict", "clips", "--bundle", str(tiny_bundle), "--quiet"]
+    command += ["--chunk", "7", "--device", "cpu", "--threads", "1", "--output", str(small_disk / "t.jsonl")]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "No space left on device" in done.stderr
+    subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
+    totals = predict_to_table([clips], tiny_bundle, small_disk / "t.jsonl", options(resume=True))
+    assert 0 < totals.resumed_files < totals.files == 40
+    assert (small_disk / "t.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(("name", "asked"), [("t.csv", []), ("t.audformat", ["--windows"])])
 def test_killed_at_random_moments_the_table_is_the_same_to_the_byte(
-    tiny_bundle: Path, clips: Path, tmp_path: Path
+    tiny_bundle: Path, clips: Path, tmp_path: Path, name: str, asked: list[str]
 ) -> None:
     arguments = [sys.executable, "-m", "emotions.cli", "predict", "clips", "--bundle", str(tiny_bundle), "--quiet"]
-    arguments += ["--chunk", "1", "--device", "cpu", "--threads", "1", "--output"]
+    arguments += ["--chunk", "1", "--device", "cpu", "--threads", "1", *asked, "--output"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    subprocess.run([*arguments, "whole.csv"], cwd=tmp_path, env=environment, check=False, capture_output=True)
+    subprocess.run([*arguments, f"whole{name}"], cwd=tmp_path, env=environment, check=False, capture_output=True)
     moments = random.Random(7)
-    journal = partial_folder(tmp_path / "t.csv") / "journal.jsonl"
+    journal = partial_folder(tmp_path / name) / "journal.jsonl"
     killed = 0
     for _ in range(5):
         done = journal.read_bytes().count(b"\n") if journal.exists() else 0
-        run = subprocess.Popen([*arguments, "t.csv", "--resume"], cwd=tmp_path, env=environment)
+        run = subprocess.Popen([*arguments, name, "--resume"], cwd=tmp_path, env=environment)
         while run.poll() is None and (not journal.exists() or journal.read_bytes().count(b"\n") < done + 2):
             time.sleep(0.001)
         time.sleep(moments.uniform(0, 0.005))
         run.send_signal(signal.SIGKILL)
         killed += run.wait() == -signal.SIGKILL
     assert killed >= 2
-    subprocess.run([*arguments, "t.csv", "--resume"], cwd=tmp_path, env=environment, check=False, capture_output=True)
-    assert (tmp_path / "t.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    subprocess.run([*arguments, name, "--resume"], cwd=tmp_path, env=environment, check=False, capture_output=True)
+    assert content(tmp_path / name) == content(tmp_path / f"whole{name}")
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]

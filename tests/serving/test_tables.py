@@ -14,7 +14,7 @@ from pyarrow import parquet
 from emotions.errors import ConfigError, MissingExtra, OutputExists
 from emotions.folder import FileResult
 from emotions.predictor import Prediction, WindowPrediction
-from serving import tables
+from serving import parquet_tables, tables
 from serving.tables import check_ending, columns, join_parts, open_part, open_table, row, rows
 
 TARGETS = {"emotion": ["angry", "emotion.гнев", "a,b\n\"c'"], "state": ["negative", "positive"]}
@@ -108,7 +108,7 @@ def test_a_name_that_is_no_utf8_is_written_readably(tmp_path: Path, ending: str)
 
 
 def test_parquet_is_typed_and_written_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "_ROWS_IN_GROUP", 10)
+    monkeypatch.setattr(parquet_tables, "_ROWS_IN_GROUP", 10)
     failed = [FileResult(f"{index}.wav", None, "is empty", "not_audio") for index in range(25)]
     file = parquet.ParquetFile(write(tmp_path / "t.parquet", failed))
     assert [file.metadata.row_group(index).num_rows for index in range(3)] == [10, 10, 5]
@@ -129,13 +129,15 @@ def test_a_run_that_stops_leaves_what_was_there(tmp_path: Path, ending: str) -> 
 
 
 def test_what_cannot_be_written_is_told_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"t\.xlsx: a table ends with \.csv, \.jsonl, \.parquet, or is a folder"):
+    with pytest.raises(
+        ConfigError, match=r"t\.xlsx: a table ends with \.csv, \.jsonl, \.parquet, \.audformat, or is a folder"
+    ):
         check_ending(tmp_path / "t.xlsx")
     (tmp_path / "folder.CSV").mkdir()
     with pytest.raises(OutputExists, match="is a folder"):
         check_ending(tmp_path / "folder.CSV")
     (tmp_path / "file").touch()
-    with pytest.raises(OutputExists, match="a table without an ending is a folder"):
+    with pytest.raises(OutputExists, match="is a file where a folder is to be written"):
         check_ending(tmp_path / "file")
     monkeypatch.setattr(tables, "find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match="serve"):
@@ -151,7 +153,7 @@ def test_rows_of_windows_lie_in_the_recording_where_their_segment_does() -> None
     assert (first["start"], first["end"], first["emotion"], first["confidence"]) == (10.0, 11.0, "angry", 0.75)
     assert (second["start"], second["end"], second["emotion"], second["duration"]) == (10.5, 11.5, "sad", 1.5)
     (whole,) = rows(result, blank)
-    assert (whole["start"], whole["end"]) == (10.0, 11.5)
+    assert (whole["start"], whole["end"], whole["duration"]) == (10.0, 12.0, 1.5)
     (failed,) = rows(FileResult("a.wav", None, "x", "y", 3.0, 4.0), blank, windows=True)
     assert (failed["start"], failed["end"], failed["error"]) == (3.0, 4.0, "y: x")
 
@@ -174,7 +176,7 @@ def test_joined_parts_are_the_table(tmp_path: Path, ending: str, counts: list[in
 def test_a_table_without_an_ending_is_a_folder_of_parquet_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_PARTS_IN_FILE", 2)
+    monkeypatch.setattr(parquet_tables, "_PARTS_IN_FILE", 2)
     parts = [tmp_path / f"{number}.parquet" for number in range(3)]
     for part in parts:
         with open_part(part, columns(TARGETS)) as append:
@@ -185,3 +187,12 @@ def test_a_table_without_an_ending_is_a_folder_of_parquet_files(
     join_parts(parts, tmp_path / "table", columns(TARGETS))
     assert sorted(file.name for file in (tmp_path / "table").iterdir()) == ["part-00000.parquet", "part-00001.parquet"]
     assert parquet.read_table(tmp_path / "table")["file"].to_pylist() == [part.name for part in parts]
+
+
+def test_a_folder_that_holds_anything_but_a_table_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "part-00000.parquet").touch()
+    check_ending(tmp_path / "clips")
+    (tmp_path / "clips" / "a.wav").touch()
+    with pytest.raises(OutputExists, match=r"clips: is a folder that holds other things \(a\.wav\)"):
+        check_ending(tmp_path / "clips")
