@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,14 +23,18 @@ from serving.serve_command import TARGET
 
 _READY_SEC = 120.0
 _STOP_SEC = 15.0
+_POLL_SEC = 0.05
+_SCRAPE_SEC = 60.0
+_WATCH_SEC = 0.5
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running service."""
+    """A running service: its process, its port, and the ``time.perf_counter`` at which it said that it was ready."""
 
     process: subprocess.Popen[bytes]
     port: int
+    ready: float = 0.0
 
     def cpu_sec(self) -> float:
         """CPU seconds that the service and its workers have used."""
@@ -40,6 +46,33 @@ class Server:
         """Memory that the service and its workers hold."""
         parent = psutil.Process(self.process.pid)
         return int(sum(each.memory_info().rss for each in (parent, *parent.children(recursive=True))))
+
+    def histogram(self, name: str) -> dict[float, float]:
+        """Cumulative counts of a histogram without labels on ``/metrics``, by the upper edges; empty without one."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_SCRAPE_SEC)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        found = re.findall(rf'^{name}_bucket\{{le="([^"]+)"\}} (\S+)$', text, re.M)
+        return {float(edge): float(count) for edge, count in found}
+
+
+@contextlib.contextmanager
+def memory_watched(server: Server) -> Iterator[list[int]]:
+    """Bytes that a service holds, twice a second until the block ends, in the list that comes."""
+    memory, over = [server.memory_bytes()], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_WATCH_SEC):
+            memory.append(server.memory_bytes())
+
+    watcher = threading.Thread(target=watch, name="memory", daemon=True)
+    watcher.start()
+    try:
+        yield memory
+    finally:
+        over.set()
+        watcher.join()
 
 
 @contextlib.contextmanager
@@ -67,7 +100,7 @@ def running(settings: Mapping[str, str], log: Path, target: str = TARGET) -> Ite
         )
     try:
         _wait_until_ready(process, port, log)
-        yield Server(process, port)
+        yield Server(process, port, time.perf_counter())
     finally:
         _stop(process)
 
@@ -83,7 +116,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
     while time.monotonic() < deadline and process.poll() is None:
         if _ready(port):
             return
-        time.sleep(0.1)
+        time.sleep(_POLL_SEC)
     last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     raise EmotionsError(f"the service did not get ready: {''.join(last) or 'it printed nothing'}")
 
