@@ -39,6 +39,9 @@ def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
     seconds: Annotated[float | None, typer.Option(min=1, help="Seconds of each run; by default 8, quick 1.5.")] = None,
     durations: Annotated[str, typer.Option(help="Of synthetic recordings: LOW-HIGH seconds, or speech.")] = "1-5",
     p99_limit: Annotated[float, typer.Option(min=0.1, metavar="MS", help="Latency that the search allows.")] = 100,
+    install_peers: Annotated[
+        bool, typer.Option("--install-peers", help="Make the environments of other servers that lack one.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
 ) -> None:
     """Measure how fast a bundle answers: the model, a folder, the service, each in the same run."""
@@ -63,6 +66,7 @@ def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
             seconds=seconds,
             durations=durations,
             p99_limit_ms=p99_limit,
+            install_peers=install_peers,
         )
     )
 

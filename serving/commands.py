@@ -181,6 +181,7 @@ def _benchmark(step: BenchmarkStep, context: Context) -> None:
             seconds=step.seconds,
             durations=step.durations,
             p99_limit_ms=step.p99_limit_ms,
+            install_peers=step.install_peers,
         )
     )
 

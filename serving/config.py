@@ -24,18 +24,22 @@ Scenario = Literal[
     "search",
     "overload",
     "cold_start",
+    "loadgen",
+    "backends",
+    "peers",
     "peer",
     "pressure",
 ]
 """What the harness measures: layers from the bare model outwards, then the service under loads of several kinds."""
 SCENARIOS: tuple[Scenario, ...] = (
     *("session", "folder", "service", "waterfall", "single_stream", "multi_stream", "offline", "server"),
-    *("burst", "bad_input", "soak", "search", "overload", "cold_start"),
+    *("burst", "bad_input", "soak", "search", "loadgen", "overload", "cold_start"),
+    *("backends", "peers"),
 )
 """What it measures unless told."""
-OF_SERVICE: frozenset[Scenario] = frozenset(SCENARIOS[4:])
+OF_SERVICE: frozenset[Scenario] = frozenset(SCENARIOS[4:-2])
 """Loads of a running service, rather than layers."""
-_OLDER: dict[Scenario, tuple[Scenario, ...]] = {"pressure": ("overload", "soak")}
+_OLDER: dict[Scenario, tuple[Scenario, ...]] = {"pressure": ("overload", "soak"), "peer": ("peers",)}
 
 
 def resolved(named: Sequence[Scenario]) -> tuple[Scenario, ...]:
@@ -92,6 +96,9 @@ class BenchmarkStep(StepConfig):
     )
     seconds: float | None = Field(
         default=None, ge=1, description="Seconds of each run of a scenario; by default what suits the whole or quick."
+    )
+    install_peers: bool = Field(
+        default=False, description="Make the environments of other servers that lack one, from the package index."
     )
     p99_limit_ms: float = Field(default=100.0, gt=0, description="Latency that the search holds the service to.")
     quick: bool = Field(default=False, description="A shorter measurement, to see that everything works.")

@@ -1,11 +1,12 @@
 """Benchmarks of the export, ``python -m export.benchmark``.
 
 ``hf``: convert a base-size classifier and race it against the transformers pipeline. ``int8``: race its variants.
-``formats``: every model family in every form.
+``formats``: every model family in every form. ``backends``: one bundle in every runtime.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +59,23 @@ def formats(
 
     for line in benchmark(data, epochs, rounds, threads):
         typer.echo(line)
+
+
+@app.command()
+def backends(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle, best with every form and variant.")],
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each race; sides take turns.")] = 9,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each side.")] = 1,
+    compiled: Annotated[bool, typer.Option(help="Measure torch.compile, which takes a while to compile.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON rather than a Markdown table.")] = False,
+) -> None:
+    """Race a bundle in ONNX Runtime, torch, TorchScript and OpenVINO, and compare their answers."""
+    from dataclasses import asdict
+
+    from export.benchmark.backends import lines, measure
+
+    measured = measure(bundle, threads, rounds, compiled=compiled)
+    typer.echo(json.dumps(asdict(measured)) if as_json else "\n".join(lines(measured)))
 
 
 if __name__ == "__main__":

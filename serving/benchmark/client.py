@@ -22,7 +22,7 @@ from typing import Any
 
 from serving.benchmark.wire import Pool, Reply
 
-_MOST_CONNECTIONS = 1024
+MOST_CONNECTIONS = 1024
 _PATIENCE_SEC = 60.0
 _STOP_SEC = 10.0
 _NICE = -10
@@ -104,11 +104,8 @@ class Client:
 
 def _serve(pipe: Pipe, port: int, requests: list[bytes]) -> None:
     """Do jobs until the pipe closes: what the process runs."""
-    with contextlib.suppress(AttributeError, OSError):  # only some users may, and only some systems know it
-        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
-    gc.freeze()
-    gc.disable()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    be_punctual()
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         while True:
             try:
                 job: Job = pipe.recv()
@@ -118,7 +115,16 @@ def _serve(pipe: Pipe, port: int, requests: list[bytes]) -> None:
             gc.collect()
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def be_punctual() -> None:
+    """Keep what would delay this process away from it: others on its cores, and garbage collection."""
+    with contextlib.suppress(AttributeError, OSError):  # only some users may, and only some systems know it
+        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+    gc.freeze()
+    gc.disable()
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it is installed."""
     try:
         import uvloop
     except ImportError:  # there is none for Windows
@@ -129,7 +135,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def drive(job: Job, port: int, requests: Sequence[bytes]) -> Record:
     """Do a job in this event loop."""
-    run = _Run(job, Pool(port, _MOST_CONNECTIONS), requests)
+    run = _Run(job, Pool(port, MOST_CONNECTIONS), requests)
     run.record.started, cpu = time.perf_counter(), time.process_time()
     await (run.open_loop() if job.schedule else run.closed_loop())
     run.record.wall_sec, run.record.cpu_sec = run.now(), time.process_time() - cpu

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from serving.benchmark.api import OURS
 from serving.benchmark.client import Client, Job
 from serving.benchmark.clips import Clip
 from serving.benchmark.extent import Extent
 from serving.benchmark.folder import make_broken
-from serving.benchmark.load import OURS, Target, driven
+from serving.benchmark.load import Target, driven
+from serving.benchmark.loadgen import SHARE, agreement
 from serving.benchmark.scenarios import (
     IN_FLIGHT,
     MOST_IN_FLIGHT,
@@ -30,7 +32,7 @@ from serving.benchmark.server import Server, running
 from serving.benchmark.statistics import spread
 from serving.benchmark.trace import Trace, poisson, to_trace
 
-SHARED = frozenset({*SIMPLE, "server", "soak", "search", "bad_input"})
+SHARED = frozenset({*SIMPLE, "server", "soak", "search", "bad_input", "loadgen"})
 """Scenarios that share a service."""
 OWN = frozenset({"overload", "cold_start"})
 """Scenarios for which a service is started, or started again and again."""
@@ -104,6 +106,7 @@ class Course:
             "soak": lambda target: soak(target, self.extent, self.peak(target)),
             "search": self._search,
             "bad_input": self._bad_input,
+            "loadgen": self._loadgen,
         }
         return own[name](target)
 
@@ -144,6 +147,10 @@ class Course:
             bad += [False] * _GOOD_TO_BAD + [True]
         with Client(target.server.port, [OURS.request(content) for content in contents]) as client:
             return bad_input(replace(target, client=client), self.extent, rate, bad)
+
+    def _loadgen(self, target: Target) -> Figures:
+        requests = [OURS.request(clip.content) for clip in self.clips]
+        return agreement(target, self.extent, SHARE * self.peak(target), requests)
 
     def _overload(self) -> Figures:
         started = self._service("overload", EMOTIONS_MAX_IN_FLIGHT=str(MOST_IN_FLIGHT))

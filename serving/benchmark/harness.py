@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from serving.benchmark.api import OURS
 from serving.benchmark.client import Client, Job
 from serving.benchmark.fake import fake_service
-from serving.benchmark.load import OURS
 from serving.benchmark.trace import Trace, poisson, to_trace
 
 RATE = 200.0

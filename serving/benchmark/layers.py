@@ -14,8 +14,8 @@ from emotions import audio
 from emotions.batching import Batcher
 from emotions.folder import FileResult, predict_files
 from emotions.predictor import Prediction, Predictor
-from emotions.windows import FloatArray, IntArray, Windows
 from serving.benchmark.clips import Clip
+from serving.benchmark.stack import stacked
 from serving.tables import open_table, row
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
@@ -33,8 +33,6 @@ CONNECTIONS = (1, 16)
 """Connections that a service is driven with: one for its latency, many for its throughput."""
 SERVICE, HOLLOW = "service", "http, fake model"
 """Names of the service in layers: as it is, and without its model."""
-PEER = "bentoml batchable"
-"""Name of BentoML's plain batchable endpoint in layers and ratios."""
 
 
 @dataclass(frozen=True)
@@ -92,18 +90,6 @@ def session_layers(predictor: Predictor, clips: Sequence[Clip]) -> list[Layer]:
 def session_name(size: int) -> str:
     """Name of the bare session's layer at a batch size."""
     return f"session batch {size}"
-
-
-def stacked(clips: Sequence[Windows]) -> tuple[FloatArray, IntArray]:
-    """All windows of all clips: (windows, samples) float32, zero-padded to the longest, and (windows,) int64."""
-    lengths = np.concatenate([clip.lengths for clip in clips])
-    samples = np.zeros((len(lengths), max(clip.samples.shape[1] for clip in clips)), np.float32)
-    at = 0
-    for clip in clips:
-        count, width = clip.samples.shape
-        samples[at : at + count, :width] = clip.samples
-        at += count
-    return samples, lengths
 
 
 def predictor_layer(predictor: Predictor, clips: Sequence[Clip]) -> Layer:

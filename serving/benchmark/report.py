@@ -14,7 +14,7 @@ import onnxruntime
 
 import emotions
 from emotions.runtime import available_cores
-from serving.benchmark.layers import BATCH_SIZES, HOLLOW, PEER, Pass, session_name
+from serving.benchmark.layers import BATCH_SIZES, HOLLOW, Pass, session_name
 from serving.benchmark.statistics import spread
 from serving.benchmark.waterfall import waterfalls
 
@@ -43,16 +43,10 @@ def figures(passes: Passes, clips: int, audio_sec: float) -> Report:
     return {
         "best_session": best,
         "layers": layers,
-        "ratios": {**ratios, **_to_peer(passes)},
+        "ratios": ratios,
         **_extra_cpu(layers, best),
         **waterfalls(passes, best, clips),
     }
-
-
-def _to_peer(passes: Passes) -> Report:
-    """The service's throughput to that of BentoML's own batcher, where both were measured."""
-    ours, theirs = [[name for name in passes if name.startswith(start)] for start in ("service", PEER)]
-    return {f"{ours[-1]} / {theirs[0]}": _ratio(passes[theirs[0]], passes[ours[-1]])} if ours and theirs else {}
 
 
 def _extra_cpu(layers: Mapping[str, Report], best: str) -> Report:

@@ -29,6 +29,7 @@ from serving.benchmark.layers import (
 )
 from serving.benchmark.page import PAGE, page
 from serving.benchmark.report import FORMAT, REPORT, Report, figures, machine
+from serving.benchmark.runtimes import runtimes
 from serving.benchmark.served import SERVED, need_bentoml, served, service_settings
 from serving.benchmark.tables import text
 from serving.config import OF_SERVICE, Scenario, resolved
@@ -57,6 +58,7 @@ class Plan:
         seconds: of each run of a scenario; None for what suits the whole or a quick run.
         durations: of synthetic recordings: a mix of ``serving.benchmark.clips.durations``.
         p99_limit_ms: latency that the search holds the service to.
+        install_peers: make the environments of peers that lack one, from the package index.
     """
 
     bundle: Path
@@ -71,6 +73,7 @@ class Plan:
     seconds: float | None = None
     durations: str = MIX
     p99_limit_ms: float = 100.0
+    install_peers: bool = False
 
     @property
     def extent(self) -> Extent:
@@ -113,7 +116,7 @@ def _measured(plan: Plan, predictor: Predictor, scratch: Path) -> Report:
     clips, left_out = _clips(plan, predictor, scratch)
     audio_sec = sum(clip.expected.duration_sec for clip in clips)
     told = {**_facts(plan, predictor), "clips": _described(plan, clips, left_out, audio_sec)}
-    if {*wanted} - {"session", "folder"}:
+    if {*wanted} - {"session", "folder", "backends"}:
         need_bentoml()
         plan.say("the harness itself")
         told["harness"] = _own_cost(plan.extent.seconds)
@@ -121,6 +124,11 @@ def _measured(plan: Plan, predictor: Predictor, scratch: Path) -> Report:
         told |= figures(_interleaved(plan, layers), len(clips), audio_sec)
     if OF_SERVICE & {*wanted}:
         told["scenarios"] = _course(plan, predictor, clips, scratch, wanted)
+    if "backends" in wanted:
+        plan.say("backends")
+        told["backends"] = runtimes(plan.bundle, predictor.session.threads, quick=plan.quick)
+    if "peers" in wanted:
+        told["peers"] = _peers(plan, predictor, clips, scratch)
     return {**told, "seconds": time.perf_counter() - began}
 
 
@@ -192,6 +200,14 @@ def _course(
     settings = service_settings(predictor, clips)
     course = Course(clips, settings, plan.extent, scratch, limit_ms=plan.p99_limit_ms, quick=plan.quick, say=plan.say)
     return dict(course.run(wanted))
+
+
+def _peers(plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Report:
+    """Other servers of the same model, each beside ours."""
+    from serving.benchmark.peers.race import race
+
+    settings = service_settings(predictor, clips)
+    return race(settings, clips, scratch, repeats=_REPEATS, install=plan.install_peers, say=plan.say)
 
 
 def _own_cost(seconds: float) -> Report:

@@ -10,15 +10,13 @@ from pathlib import Path
 from emotions.errors import MissingExtra
 from emotions.predictor import Predictor
 from serving.benchmark.clips import Clip
-from serving.benchmark.layers import CONNECTIONS, HOLLOW, PEER, SERVICE, Layer
+from serving.benchmark.layers import CONNECTIONS, HOLLOW, SERVICE, Layer
 from serving.config import Scenario
 from serving.serve_command import TARGET
 
-PEER_TARGET = "serving.benchmark.peers.batchable:Batchable"
 SERVED: tuple[tuple[Scenario, str, str], ...] = (
     ("waterfall", HOLLOW, "serving.benchmark.hollow:EmotionService"),
     ("service", SERVICE, TARGET),
-    ("peer", PEER, PEER_TARGET),
 )
 """Scenario, name of the layer, what ``bentoml serve`` is told to serve."""
 
@@ -27,14 +25,14 @@ SERVED: tuple[tuple[Scenario, str, str], ...] = (
 def served(name: str, target: str, predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Iterator[list[Layer]]:
     """The layers of a service, with the same model, device and threads."""
     need_bentoml()
-    from serving.benchmark.load import OURS, THEIRS, driven, layer
+    from serving.benchmark.api import OURS
+    from serving.benchmark.load import driven, layer
     from serving.benchmark.server import running
 
-    api, counts = (THEIRS, CONNECTIONS[-1:]) if name == PEER else (OURS, CONNECTIONS)
     log = scratch / f"{name.replace(' ', '-')}.log"
     started = running(service_settings(predictor, clips), log, target)
-    with started as server, driven(server, api, clips, read=name != HOLLOW) as driver:
-        yield [layer(driver, name, connections, len(clips)) for connections in counts]
+    with started as server, driven(server, OURS, clips, read=name != HOLLOW) as driver:
+        yield [layer(driver, name, connections, len(clips)) for connections in CONNECTIONS]
 
 
 def need_bentoml() -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +75,7 @@ def memory_watched(server: Server) -> Iterator[list[int]]:
         watcher.join()
 
 
-@contextlib.contextmanager
-def running(settings: Mapping[str, str], log: Path, target: str = TARGET) -> Iterator[Server]:
+def running(settings: Mapping[str, str], log: Path, target: str = TARGET) -> contextlib.AbstractContextManager[Server]:
     """Run the service until the block ends.
 
     Args:
@@ -87,19 +86,35 @@ def running(settings: Mapping[str, str], log: Path, target: str = TARGET) -> Ite
     Raises:
         EmotionsError: it did not get ready.
     """
+    command = [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port"]
+    return started(command, {"BENTOML_DO_NOT_TRACK": "True", **settings}, log, "/readyz")
+
+
+@contextlib.contextmanager
+def started(command: Sequence[str], settings: Mapping[str, str], log: Path, ready: str) -> Iterator[Server]:
+    """Run a server until the block ends.
+
+    Args:
+        command: what starts it; a free port is put at its end.
+        settings: variables of its environment, beside those of this process that are no settings of ours.
+        log: file for what it prints.
+        ready: path that answers 200 when it is ready.
+
+    Raises:
+        EmotionsError: it did not get ready.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EMOTIONS_", "BENTOML_"))}
     port = _free_port()
-    command = [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
-            env={**inherited, "BENTOML_DO_NOT_TRACK": "True", **settings},
+            [*command, str(port)],
+            env={**inherited, **settings},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        _wait_until_ready(process, port, log)
+        _wait_until_ready(process, port, ready, log)
         yield Server(process, port, time.perf_counter())
     finally:
         _stop(process)
@@ -111,20 +126,20 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, path: str, log: Path) -> None:
     deadline = time.monotonic() + _READY_SEC
     while time.monotonic() < deadline and process.poll() is None:
-        if _ready(port):
+        if _ready(port, path):
             return
         time.sleep(_POLL_SEC)
     last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     raise EmotionsError(f"the service did not get ready: {''.join(last) or 'it printed nothing'}")
 
 
-def _ready(port: int) -> bool:
+def _ready(port: int, path: str) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", path)
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False

@@ -24,7 +24,15 @@ class Table:
 
 def tables(report: Report) -> list[Table]:
     """Every table of a report that has something to show."""
-    made = [_layers(report), _scenarios(report), _waterfall(report), _search(report), _facts(report)]
+    made = [
+        _layers(report),
+        _scenarios(report),
+        _waterfall(report),
+        _search(report),
+        _backends(report),
+        _peers(report),
+        _facts(report),
+    ]
     return [table for table in made if len(table.rows) > 1 or table.notes]
 
 
@@ -92,10 +100,7 @@ def _layers(report: Report) -> Table:
 
 
 def _layer_notes(report: Report) -> Iterator[str]:
-    """What the table has no column for: ratios to peers, CPU on top of the session, the client's."""
-    for name, value in report["ratios"].items():
-        if not name.endswith(report["best_session"]):
-            yield f"{name}: {_ranged(value)}"
+    """What the table has no column for: CPU on top of the session, and the client's."""
     for name, value in report["cpu_ms_over_session"].items():
         client = report["layers"][name]["cpu_ms_per_clip"]["median"]
         yield f"{name}: {value:.2f} ms of CPU a request over the session; the client took {client:.2f} ms"
@@ -167,8 +172,53 @@ def _search(report: Report) -> Table:
     return Table("Search", rows, [note])
 
 
+def _backends(report: Report) -> Table:
+    measured = report.get("backends", {"rows": [], "not_run": {}})
+    rows: list[Row] = [("runtime", "batch", "windows/s", "min", "max", "largest difference", "same label")]
+    for row in measured["rows"]:
+        speeds = (f"{row['windows_per_sec'][key]:.1f}" for key in ("median", "min", "max"))
+        rows.append((row["name"], str(row["batch"]), *speeds, f"{row['max_abs_diff']:.1e}", f"{row['agreement']:.0%}"))
+    return Table("Runtimes", rows, [f"{name}: not run: {why}" for name, why in measured["not_run"].items()])
+
+
+def _peers(report: Report) -> Table:
+    measured = report.get("peers", {"rows": {}, "not_run": {}})
+    rows: list[Row] = [
+        (
+            "peer",
+            "clips/s",
+            "ours beside it",
+            "ours to theirs",
+            "p50 ms",
+            "p99 ms",
+            "server CPU ms",
+            "largest difference",
+        )
+    ]
+    for name, each in measured["rows"].items():
+        rows.append(
+            (
+                name,
+                f"{each['clips_per_sec']['median']:.1f}",
+                f"{each['ours_clips_per_sec']['median']:.1f}",
+                _ranged(each["ours_to_theirs"]),
+                *(f"{each['latency_ms'][key]:.1f}" for key in ("p50", "p99")),
+                f"{each['server_cpu_ms']['median']:.2f}",
+                f"{each['max_abs_diff']:.1e}",
+            )
+        )
+    return Table(
+        "Peers, 16 connections", rows, [f"{name}: not run: {why}" for name, why in measured["not_run"].items()]
+    )
+
+
 def _facts(report: Report) -> Table:
     return Table("Besides", [], [*_lines(report.get("scenarios", {}))])
+
+
+def _agreement(both: Report) -> str:
+    ratios = ", ".join(f"{key} {ratio:.3f}" for key, ratio in both["ours_to_loadgen"].items())
+    return f"LoadGen: at {both['offered_per_sec']:.1f}/s our latencies to those that it measured: {ratios}"
 
 
 def _lines(scenarios: Report) -> Iterator[str]:
@@ -191,6 +241,8 @@ def _lines(scenarios: Report) -> Iterator[str]:
             f"mistake; {bad['good_lost']} of {bad['requests'] - bad['bad']} good ones beside them lost, their p99 "
             f"{bad['good_p99_ms']:.1f} ms"
         )
+    if both := scenarios.get("loadgen"):
+        yield f"LoadGen: not run: {both['not_run']}" if "not_run" in both else _agreement(both)
     if cold := scenarios.get("cold_start"):
         yield (
             f"cold start: ready after {cold['ready_sec']['median']:.2f} s, first answer in "

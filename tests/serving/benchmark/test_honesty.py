@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from serving.benchmark.api import OURS
 from serving.benchmark.client import Client, Job
 from serving.benchmark.fake import fake_service
 from serving.benchmark.harness import DELAY_SEC, MOST_CORES, RATE, own_cost
-from serving.benchmark.load import OURS
 from serving.benchmark.trace import MOST_SLIP_MS, Trace, bursts, poisson, to_trace
 
 STALL_SEC = 0.5
