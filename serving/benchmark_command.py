@@ -36,7 +36,7 @@ def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; by default one a core.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of synthetic recordings and of arrivals.")] = 0,
     scenario: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(get_args(Scenario))}; repeatable.")] = None,
-    seconds: Annotated[float | None, typer.Option(min=1, help="Seconds of each run; by default 8, quick 1.5.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Seconds of each run; by default 6, quick 1.5.")] = None,
     durations: Annotated[str, typer.Option(help="Of synthetic recordings: LOW-HIGH seconds, or speech.")] = "1-5",
     p99_limit: Annotated[float, typer.Option(min=0.1, metavar="MS", help="Latency that the search allows.")] = 100,
     install_peers: Annotated[

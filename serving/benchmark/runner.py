@@ -36,7 +36,7 @@ from serving.config import OF_SERVICE, Scenario, resolved
 
 _CLIPS, _QUICK_CLIPS = 256, 24
 _REPEATS = 5
-_EXTENT, _QUICK_EXTENT = (8.0, 3), (1.5, 3)
+_EXTENT, _QUICK_EXTENT = (6.0, 3), (1.5, 3)
 """Seconds of each run of a scenario, and how often it is run."""
 _OWN_COST_SEC = 5.0
 
