@@ -31,7 +31,7 @@ def main(
     trials: Annotated[int, typer.Option(min=2, help="Trials of each search.")] = 24,
     backbone: Annotated[str, typer.Option(help="Image network of the searches.")] = "efficientnet_b0",
 ) -> None:
-    """Measure the feature cache, the training loop, the memory that training takes, searches, and transformers' Trainer."""
+    """Measure the feature cache, the training loop, memory, searches, and transformers' Trainer beside ours."""
     import torch
 
     from training.benchmark.corpus import synthesise

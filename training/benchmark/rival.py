@@ -1,4 +1,4 @@
-"""Epochs of ours, from the feature cache and without it, against transformers' Trainer on the same model and windows."""
+"""Epochs of ours, cached and uncached, against transformers' Trainer on the same model and windows."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from serving.benchmark.runner import Plan, benchmark_to_report
 from serving.benchmark.scenarios import batches, growth, histogram_quantile
 from serving.benchmark.tables import runs, text
 from serving.commands import BENCHMARK
-from serving.config import SCENARIOS, BenchmarkStep, Scenario, resolved
+from serving.config import OF_SERVICE, SCENARIOS, BenchmarkStep, resolved
 from tests.conftest import Tone, WriteWav
 
 REPOSITORY = Path(__file__).parents[3]
@@ -75,11 +75,12 @@ def test_the_command_measures_layers_and_leaves_nothing_running(tiny_bundle: Pat
 
 @pytest.fixture(scope="module")
 def whole(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """Every scenario on a tiny model, a quarter of a second a run."""
+    """Every scenario on a tiny model, a quarter of a second a run; a cache without environments of peers."""
     output = tmp_path_factory.mktemp("whole")
-    scenarios: list[Scenario] = [*SCENARIOS, "peer"]
     options: dict[str, Any] = {"quick": True, "device": "cpu", "threads": 1, "quiet": True, "seconds": 0.25}
-    return output, benchmark_to_report(Plan(tiny_bundle, output, None, scenarios, **options))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMOTIONS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return output, benchmark_to_report(Plan(tiny_bundle, output, None, SCENARIOS, **options))
 
 
 def test_every_layer_has_an_owner_in_the_waterfall(whole: tuple[Path, dict[str, Any]]) -> None:
@@ -96,7 +97,7 @@ def test_every_layer_has_an_owner_in_the_waterfall(whole: tuple[Path, dict[str, 
 def test_every_scenario_is_measured_and_every_answer_right(whole: tuple[Path, dict[str, Any]]) -> None:
     report = whole[1]
     scenarios = report["scenarios"]
-    assert set(scenarios) == set(SCENARIOS[4:])
+    assert set(scenarios) == OF_SERVICE
     found = runs(report)
     for name, each in found.items():
         assert each["requests"] > 0, name
@@ -116,19 +117,32 @@ def test_every_scenario_is_measured_and_every_answer_right(whole: tuple[Path, di
     assert report["harness"]["rate_per_sec"] == 200
 
 
-def test_bentomls_own_batcher_is_measured_beside_it(whole: tuple[Path, dict[str, Any]]) -> None:
+def test_a_peer_that_is_at_hand_is_raced_and_the_others_say_why_not(whole: tuple[Path, dict[str, Any]]) -> None:
     report = whole[1]
-    ours, theirs = "service 16 connections", "bentoml batchable 16 connections"
-    assert report["layers"][theirs]["max_abs_diff"] < 1e-4
-    assert report["ratios"][f"{ours} / {theirs}"]["median"] > 0
-    assert set(report["cpu_ms_over_session"]) == {"service 1 connection", ours, theirs}
+    assert set(report["cpu_ms_over_session"]) == {"service 1 connection", "service 16 connections"}
+    measured = report["peers"]
+    assert list(measured["rows"]) == ["BentoML batchable"]
+    row = measured["rows"]["BentoML batchable"]
+    assert row["max_abs_diff"] < 1e-4
+    assert row["clips_per_sec"]["median"] > 0
+    pairs = zip(row["ours_clips_per_sec"]["values"], row["clips_per_sec"]["values"], strict=True)
+    assert row["ours_to_theirs"]["values"] == pytest.approx([ours / theirs for ours, theirs in pairs])
+    for name in ("LitServe", "FastAPI", "Ray Serve"):
+        assert measured["not_run"][name] == "its environment is not made; add --install-peers"
+    assert "not ONNX files" in measured["not_run"]["transformers pipeline"]
+
+
+def test_runtimes_are_measured_in_the_same_report(whole: tuple[Path, dict[str, Any]]) -> None:
+    measured = whole[1]["backends"]
+    assert {"onnxruntime cpu, fp32"} <= {row["name"] for row in measured["rows"]}
+    assert measured["not_run"]["torchscript"] == "the bundle has no torchscript; export it with one"
 
 
 def test_the_page_needs_nothing_else_and_shows_every_table(whole: tuple[Path, dict[str, Any]]) -> None:
     content = (whole[0] / "report.html").read_text(encoding="utf-8")
     assert not re.findall(r'(?:src|href)="', content)
     assert "url(" not in content
-    for title in ("Layers", "Scenarios", "Waterfall", "Search", "Besides", "Machine"):
+    for title in ("Layers", "Scenarios", "Waterfall", "Search", "Runtimes", "Peers", "Besides", "Machine"):
         assert f"<h2>{title}" in content
     for plot in ("A request alone", "Latency by rate", "Requests answered within", "Batches at sat", "over time: soak"):
         assert f'aria-label="{plot}' in content or f"{plot}" in content
@@ -137,7 +151,7 @@ def test_the_page_needs_nothing_else_and_shows_every_table(whole: tuple[Path, di
 
 
 def test_older_names_of_scenarios_stand_for_what_they_measured() -> None:
-    assert resolved(["service", "pressure", "soak"]) == ("service", "overload", "soak")
+    assert resolved(["peer", "pressure", "soak"]) == ("peers", "overload", "soak")
 
 
 def test_durations_are_drawn_of_a_mix() -> None:
