@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from serving.benchmark.api import OURS
 from serving.benchmark.client import Client, Job
@@ -167,9 +166,3 @@ class Course:
                 first.append(1000 * float(target.run(Job(count=1))[0].latency[0]))
                 then.append(target.run(Job(count=_FIRST_REQUESTS))[0].latency_ms()["p50"])
         return {"ready_sec": spread(ready), "first_ms": spread(first), "then_p50_ms": spread(then)}
-
-
-def lost(scenarios: Mapping[str, Any]) -> int:
-    """Requests that were neither answered nor shed, nor refused for what they held, in all scenarios together."""
-    runs = [run for each in scenarios.values() for run in each.get("rates", [each])]
-    return sum(run.get("failed", 0) + run.get("bad_not_refused", 0) + run.get("good_lost", 0) for run in runs)

@@ -14,8 +14,8 @@ PAGE = "report.html"
 
 Report = Mapping[str, Any]
 _CDF = ("single_stream", "multi_stream", "offline", "burst")
-_FEW = 12
-"""Points of a line below which each is marked."""
+_LEAST, _FEW = 3, 12
+"""Points below which a time line is none, and below which each of them is marked."""
 _STYLE = """
 :root { --ink: #1c2024; --soft: #60646c; --line: #d9d9e0; --paper: #fff; --card: #fcfcfd;
   --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc79a7; --c4: #b58900; --c5: #56b4e9; color-scheme: light dark; }
@@ -111,7 +111,7 @@ def _batches(scenarios: Report) -> dict[str, float]:
 
 def _timelines(report: Report) -> list[str]:
     shown = {name: run for name, run in runs(report).items() if name in {"soak", "burst", "overload"}}
-    return [_timeline(name, run["timeline"]) for name, run in shown.items()]
+    return [_timeline(name, run["timeline"]) for name, run in shown.items() if len(run["timeline"]) >= _LEAST]
 
 
 def _timeline(name: str, slices: Sequence[Sequence[float]]) -> str:
