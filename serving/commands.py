@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from emotions.errors import ConfigError
 from emotions.options import BundlePath, bundle_commands
 from emotions.pipeline import Context, Step
-from serving.config import SCENARIOS, BenchmarkStep, PredictStep, Scenario
+from serving.benchmark_command import register_benchmark
+from serving.config import BenchmarkStep, PredictStep
 from serving.serve_command import register_serve
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def register(app: typer.Typer) -> None:
     """Add ``predict``, ``serve`` and ``benchmark`` to the command line."""
     app.command()(predict)
     register_serve(app)
-    app.command()(benchmark)
+    register_benchmark(app)
     group = bundle_commands(app)
     group.command()(to_bentoml)
     group.command()(from_bentoml)
@@ -126,49 +125,6 @@ def predict(  # noqa: PLR0913 - one parameter an option
         raise typer.Exit(1)
 
 
-def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write report.json to.")],
-    bundle: BundleOption = None,
-    data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Recordings; by default synthetic.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A shorter measurement.")] = False,
-    threads: Threads = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the synthetic recordings.")] = 0,
-    scenario: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(get_args(Scenario))}; repeatable.")] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="Seconds of each part of the pressure scenario.")] = 60,
-    quiet: Quiet = False,
-) -> None:
-    """Measure how fast a bundle answers: the bare model, a folder, the service."""
-    from serving.benchmark.runner import Plan, benchmark_to_report
-
-    where = bundle or _newest(Path())
-    benchmark_to_report(
-        Plan(
-            where,
-            output,
-            data,
-            _scenarios(scenario or SCENARIOS),
-            quick=quick,
-            threads=threads,
-            seed=seed,
-            quiet=quiet,
-            seconds=seconds,
-        )
-    )
-
-
-def _scenarios(named: Sequence[str]) -> list[Scenario]:
-    """The scenarios of a command line.
-
-    Raises:
-        ConfigError: there is no such scenario.
-    """
-    known = {str(each): each for each in get_args(Scenario)}
-    for name in named:
-        if name not in known:
-            raise ConfigError(f"--scenario {name}: is none of {', '.join(known)}")
-    return [known[name] for name in named]
-
-
 def _newest(root: Path) -> Path:
     from emotions.bundle import newest_bundle
 
@@ -223,7 +179,19 @@ def _benchmark(step: BenchmarkStep, context: Context) -> None:
     bundle, output = _bundle(step.bundle, context), context.root.joinpath(*step.output)
     data = context.root / step.data if step.data else None
     benchmark_to_report(
-        Plan(bundle, output, data, step.scenarios, quick=step.quick, seed=context.seed, quiet=context.quiet)
+        Plan(
+            bundle,
+            output,
+            data,
+            step.scenarios,
+            quick=step.quick,
+            seed=context.seed,
+            quiet=context.quiet,
+            seconds=step.seconds,
+            durations=step.durations,
+            p99_limit_ms=step.p99_limit_ms,
+            install_peers=step.install_peers,
+        )
     )
 
 

@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from emotions.schema import StepConfig
 
-Scenario = Literal["session", "folder", "service", "peer", "pressure"]
-"""What the harness measures: layers from the bare model outwards, BentoML's own batcher, overload and half load."""
-SCENARIOS: tuple[Scenario, ...] = ("session", "folder", "service")
+Scenario = Literal[
+    "session",
+    "folder",
+    "service",
+    "waterfall",
+    "single_stream",
+    "multi_stream",
+    "offline",
+    "server",
+    "burst",
+    "bad_input",
+    "soak",
+    "search",
+    "overload",
+    "cold_start",
+    "loadgen",
+    "backends",
+    "peers",
+    "peer",
+    "pressure",
+]
+"""What the harness measures: layers from the bare model outwards, then the service under loads of several kinds."""
+SCENARIOS: tuple[Scenario, ...] = (
+    *("session", "folder", "service", "waterfall", "single_stream", "multi_stream", "offline", "server"),
+    *("burst", "bad_input", "soak", "search", "loadgen", "overload", "cold_start"),
+    *("backends", "peers"),
+)
 """What it measures unless told."""
+OF_SERVICE: frozenset[Scenario] = frozenset(SCENARIOS[4:-2])
+"""Loads of a running service, rather than layers."""
+_OLDER: dict[Scenario, tuple[Scenario, ...]] = {"pressure": ("overload", "soak"), "peer": ("peers",)}
+
+
+def resolved(named: Sequence[Scenario]) -> tuple[Scenario, ...]:
+    """Scenarios without doubles, older names replaced by what they stand for."""
+    return tuple(dict.fromkeys(each for name in named for each in _OLDER.get(name, (name,))))
+
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -57,6 +91,17 @@ class BenchmarkStep(StepConfig):
     data: Text | None = Field(default=None, description="Folder of recordings; by default synthetic ones are made.")
     output: Texts = Field(description="Folder of the report; a list of folder names is joined.")
     scenarios: Annotated[list[Scenario], Field(min_length=1)] = Field(
-        default=[*SCENARIOS], description="Layers to measure; the bare session always is, as what they compare with."
+        default=[*SCENARIOS], description="What to measure; the bare session always is, as what layers compare with."
     )
+    durations: Text = Field(
+        default="1-5",
+        description="Of synthetic recordings, in seconds: LOW-HIGH, or speech for a mix as in utterances.",
+    )
+    seconds: float | None = Field(
+        default=None, ge=1, description="Seconds of each run of a scenario; by default what suits the whole or quick."
+    )
+    install_peers: bool = Field(
+        default=False, description="Make the environments of other servers that lack one, from the package index."
+    )
+    p99_limit_ms: float = Field(default=100.0, gt=0, description="Latency that the search holds the service to.")
     quick: bool = Field(default=False, description="A shorter measurement, to see that everything works.")

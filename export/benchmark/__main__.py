@@ -2,10 +2,12 @@
 
 ``hf``: convert a base-size classifier and race it against the transformers pipeline. ``int8``: race its variants.
 ``folder``: race a folder job against the transformers pipeline. ``formats``: every model family in every form.
+``backends``: one bundle in every runtime.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -85,6 +87,23 @@ def formats(
     except EmotionsError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
+
+
+@app.command()
+def backends(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle, best with every form and variant.")],
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each race; sides take turns.")] = 9,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each side.")] = 1,
+    compiled: Annotated[bool, typer.Option(help="Measure torch.compile, which takes a while to compile.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON rather than a Markdown table.")] = False,
+) -> None:
+    """Race a bundle in ONNX Runtime, torch, TorchScript and OpenVINO, and compare their answers."""
+    from dataclasses import asdict
+
+    from export.benchmark.backends import lines, measure
+
+    measured = measure(bundle, threads, rounds, compiled=compiled)
+    typer.echo(json.dumps(asdict(measured)) if as_json else "\n".join(lines(measured)))
 
 
 if __name__ == "__main__":

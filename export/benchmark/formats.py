@@ -18,11 +18,11 @@ from emotions.bundle import Bundle, read_bundle
 from emotions.errors import ConfigError
 from emotions.files import read_json, write_json
 from emotions.pipeline import Context
-from emotions.runtime import Run, open_session
+from emotions.runtime import Run
+from export.benchmark.backends import opened
 from export.benchmark.racing import race
 from export.bundler import export_run
 from export.forms import Wanted
-from export.programs import open_pt2, open_torchscript
 from export.report import REPORT
 from export.signals import padded, synthetic_voices
 from training.config import TrainStep
@@ -162,17 +162,10 @@ def _verdict(gate: dict[str, Any]) -> str:
 def _rates(bundle: Bundle, size: int, rounds: int, threads: int) -> dict[str, float]:
     """Windows a second of each form, in batches of ``size``."""
     waveform, length = padded(synthetic_voices(size, bundle.manifest.window.samples, 0), bundle.manifest.window.samples)
-    runs = {name: _opened(bundle, name, threads) for name in bundle.manifest.variants}
+    runs = {name: opened(bundle, name, threads) for name in bundle.manifest.variants}
 
     def side(run: Run) -> Callable[[], object]:
         return lambda: run(waveform, np.asarray(length))
 
     sides: Mapping[str, Callable[[], object]] = {name: side(run) for name, run in runs.items()}
     return {name: size / seconds for name, seconds in race(sides, rounds).items()}
-
-
-def _opened(bundle: Bundle, name: str, threads: int) -> Run:
-    targets, file = list(bundle.manifest.targets), bundle.file(name)
-    if file.suffix == ".onnx":
-        return open_session(bundle, device="cpu", variant=name, threads=threads).run
-    return (open_torchscript if file.suffix == ".ts" else open_pt2)(file, targets)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from emotions import audio
-from emotions.errors import AudioError, DataError
+from emotions.errors import AudioError, ConfigError, DataError
 from emotions.folder import InputFile, find_files
 from emotions.predictor import Prediction, Predictor
 from emotions.windows import FloatArray, Windows
 
 MAX_SEC = 60.0
 """Longer recordings are left out: a few of them would outweigh all others."""
-_SHORTEST_SEC, _LONGEST_SEC = 1.0, 5.0
+MIX, SPEECH = "1-5", "speech"
+"""Durations of synthetic recordings unless told, and the mix that is like speech."""
+_LEAST_SEC = 0.1
+_RANGE = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,34 @@ class Clip:
     expected: Prediction
 
 
-def make_clips(folder: Path, count: int, seed: int) -> None:
-    """Write ``count`` synthetic recordings (WAV, 16 kHz, 16 bits) of 1 to 5 s to a folder; the same for a seed."""
+def durations(mix: str, count: int, random: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Seconds of ``count`` recordings, (count,).
+
+    Args:
+        mix: ``LOW-HIGH``, even between two seconds, or ``speech``: log-normal as utterances are, 0.5 to 20 s.
+        count: how many.
+        random: what they are drawn with.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if mix == SPEECH:
+        return np.clip(random.lognormal(np.log(3.0), 0.6, count), 0.5, 20.0)
+    found = _RANGE.fullmatch(mix)
+    low, high = map(float, found.groups()) if found else (0.0, 0.0)
+    if not _LEAST_SEC <= low <= high <= MAX_SEC:
+        raise ConfigError(f"durations {mix!r}: write {SPEECH}, or LOW-HIGH in seconds, of {_LEAST_SEC} to {MAX_SEC:g}")
+    return random.uniform(low, high, count)
+
+
+def make_clips(folder: Path, count: int, seed: int, mix: str = MIX) -> None:
+    """Write ``count`` synthetic recordings (WAV, 16 kHz, 16 bits) to a folder; the same for a seed and a mix.
+
+    Raises:
+        ConfigError: there is no such mix of durations.
+    """
     random = np.random.default_rng(seed)
-    for index, seconds in enumerate(random.uniform(_SHORTEST_SEC, _LONGEST_SEC, count)):
+    for index, seconds in enumerate(durations(mix, count, random)):
         soundfile.write(folder / f"{index:05}.wav", _voice(random, seconds), audio.SAMPLE_RATE, subtype="PCM_16")
 
 

@@ -1,25 +1,38 @@
-"""Layers in this process: the bare session fed from memory, and a folder from disk to table."""
+"""Layers in this process: the bare session, the predictor, the batcher, and a folder from disk to table."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from emotions import audio
+from emotions.batching import Batcher
 from emotions.folder import FileResult, predict_files
 from emotions.predictor import Prediction, Predictor
-from emotions.windows import FloatArray, IntArray, Windows
 from serving.benchmark.clips import Clip
+from serving.benchmark.stack import stacked
 from serving.tables import open_table, row
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 """Windows in a batch that the bare session is tried with; the fastest is what the other layers compare with."""
 
-PEER = "bentoml batchable"
-"""Name of BentoML's plain batchable endpoint in layers and ratios."""
+PREDICTOR = "predictor"
+"""Name of the layer that classifies one recording after the other."""
+STAGES = ("decode", "windows", "model", "pool")
+"""What the predictor spends its time on, in this order."""
+CALLERS = (1, 16)
+"""Threads that the batcher is called from: as many as the service is given connections."""
+_MOST_WINDOWS = 16
+
+CONNECTIONS = (1, 16)
+"""Connections that a service is driven with: one for its latency, many for its throughput."""
+SERVICE, HOLLOW = "service", "http, fake model"
+"""Names of the service in layers: as it is, and without its model."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,7 @@ class Pass:
         server_cpu_sec: CPU seconds of the service.
         latencies_sec: seconds of each request.
         max_abs_diff: largest difference of a clip's probability to what the model says of it alone.
+        stages_sec: seconds of each stage, where the layer knows them.
     """
 
     wall_sec: float
@@ -39,6 +53,7 @@ class Pass:
     server_cpu_sec: float = 0.0
     latencies_sec: tuple[float, ...] = ()
     max_abs_diff: float = 0.0
+    stages_sec: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,11 @@ class Layer:
 
     name: str
     run: Callable[[], Pass]
+
+
+def layer_name(name: str, connections: int) -> str:
+    """Name of a service's layer at a number of connections."""
+    return f"{name} {connections} connection{'s' if connections > 1 else ''}"
 
 
 def session_layers(predictor: Predictor, clips: Sequence[Clip]) -> list[Layer]:
@@ -72,16 +92,62 @@ def session_name(size: int) -> str:
     return f"session batch {size}"
 
 
-def stacked(clips: Sequence[Windows]) -> tuple[FloatArray, IntArray]:
-    """All windows of all clips: (windows, samples) float32, zero-padded to the longest, and (windows,) int64."""
-    lengths = np.concatenate([clip.lengths for clip in clips])
-    samples = np.zeros((len(lengths), max(clip.samples.shape[1] for clip in clips)), np.float32)
-    at = 0
-    for clip in clips:
-        count, width = clip.samples.shape
-        samples[at : at + count, :width] = clip.samples
-        at += count
-    return samples, lengths
+def predictor_layer(predictor: Predictor, clips: Sequence[Clip]) -> Layer:
+    """One recording after the other, from its bytes to its prediction, each stage timed."""
+
+    def run() -> Pass:
+        spent = dict.fromkeys(STAGES, 0.0)
+        started, cpu = time.perf_counter(), time.process_time()
+        answers = [_staged(predictor, clip.content, spent) for clip in clips]
+        wall_sec, cpu_sec = time.perf_counter() - started, time.process_time() - cpu
+        difference = largest_difference(answers, [clip.expected for clip in clips])
+        return Pass(wall_sec, cpu_sec, max_abs_diff=difference, stages_sec=spent)
+
+    return Layer(PREDICTOR, run)
+
+
+def _staged(predictor: Predictor, content: bytes, spent: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Classify a recording as ``Predictor.predict`` does, and add the seconds of each stage to ``spent``."""
+    times = [time.perf_counter()]
+    waveform = audio.decode(content)
+    times.append(time.perf_counter())
+    windows = predictor.split(waveform)
+    times.append(time.perf_counter())
+    answer = predictor.session.run(windows.samples, windows.lengths)
+    times.append(time.perf_counter())
+    prediction = predictor.prediction(windows, answer)
+    times.append(time.perf_counter())
+    for stage, begin, end in zip(STAGES, times, times[1:], strict=False):
+        spent[stage] += end - begin
+    return prediction.probabilities
+
+
+def batcher_layers(predictor: Predictor, clips: Sequence[Clip]) -> list[Layer]:
+    """The service's batcher without HTTP: windows from memory, from one caller and from many."""
+
+    def layer(callers: int) -> Layer:
+        return Layer(batcher_name(callers), lambda: _batched(predictor, clips, callers))
+
+    return [layer(callers) for callers in CALLERS]
+
+
+def batcher_name(callers: int) -> str:
+    """Name of the batcher's layer at a number of callers."""
+    return f"batcher {callers} caller{'s' if callers > 1 else ''}"
+
+
+def _batched(predictor: Predictor, clips: Sequence[Clip], callers: int) -> Pass:
+    batcher = Batcher(predictor.session.run, max_batch=_MOST_WINDOWS)
+    with ThreadPoolExecutor(callers, thread_name_prefix="caller") as pool:
+        started, cpu = time.perf_counter(), time.process_time()
+        answers = [*pool.map(lambda clip: batcher.submit(clip.windows).result(), clips)]
+        wall_sec, cpu_sec = time.perf_counter() - started, time.process_time() - cpu
+    batcher.close()
+    named = (
+        predictor.prediction(clip.windows, answer.probabilities) for clip, answer in zip(clips, answers, strict=True)
+    )
+    difference = largest_difference((each.probabilities for each in named), [clip.expected for clip in clips])
+    return Pass(wall_sec, cpu_sec, max_abs_diff=difference)
 
 
 def folder_layers(predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> list[Layer]:

@@ -6,24 +6,39 @@ import contextlib
 import shlex
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 
-from emotions.errors import MissingExtra, OutputExists
-from emotions.files import write_json
+from emotions.errors import OutputExists
+from emotions.files import write_bytes, write_json
 from emotions.pipeline import console
 from emotions.predictor import Predictor, load
 from emotions.runtime import DeviceChoice
-from serving.benchmark.clips import Clip, make_clips, read_clips
-from serving.benchmark.layers import Layer, Pass, folder_layers, session_layers
-from serving.benchmark.report import FORMAT, REPORT, Report, figures, machine, table
-from serving.config import Scenario
+from serving.benchmark.clips import MIX, Clip, make_clips, read_clips
+from serving.benchmark.extent import Extent
+from serving.benchmark.layers import (
+    Layer,
+    Pass,
+    batcher_layers,
+    folder_layers,
+    predictor_layer,
+    session_layers,
+)
+from serving.benchmark.page import PAGE, page
+from serving.benchmark.report import FORMAT, REPORT, Report, figures, machine
+from serving.benchmark.runtimes import runtimes
+from serving.benchmark.served import SERVED, need_bentoml, served, service_settings
+from serving.benchmark.tables import text
+from serving.config import OF_SERVICE, Scenario, resolved
 
 _CLIPS, _QUICK_CLIPS = 256, 24
 _REPEATS = 5
+_EXTENT, _QUICK_EXTENT = (6.0, 3), (1.5, 3)
+"""Seconds of each run of a scenario, and how often it is run."""
+_OWN_COST_SEC = 5.0
 
 
 @dataclass(frozen=True)
@@ -35,12 +50,15 @@ class Plan:
         output: folder of the report.
         data: folder of recordings; None for synthetic ones.
         scenarios: layers beside the bare session, which is always measured.
-        quick: fewer clips.
+        quick: fewer clips, shorter runs.
         device: where the model runs.
         threads: CPU threads of the model, in every layer; None for one a core.
         seed: of the synthetic recordings.
         quiet: no progress on stderr.
-        seconds: of each part of the pressure scenario.
+        seconds: of each run of a scenario; None for what suits the whole or a quick run.
+        durations: of synthetic recordings: a mix of ``serving.benchmark.clips.durations``.
+        p99_limit_ms: latency that the search holds the service to.
+        install_peers: make the environments of peers that lack one, from the package index.
     """
 
     bundle: Path
@@ -52,11 +70,25 @@ class Plan:
     threads: int | None = None
     seed: int = 0
     quiet: bool = False
-    seconds: float = 60.0
+    seconds: float | None = None
+    durations: str = MIX
+    p99_limit_ms: float = 100.0
+    install_peers: bool = False
+
+    @property
+    def extent(self) -> Extent:
+        """How long and how often a scenario runs."""
+        seconds, repeats = _QUICK_EXTENT if self.quick else _EXTENT
+        return Extent(self.seconds or seconds, repeats, self.seed)
+
+    def say(self, what: str) -> None:
+        """Tell the user what is being done."""
+        if not self.quiet:
+            console().print(what, highlight=False)
 
 
 def benchmark_to_report(plan: Plan) -> Report:
-    """Measure, write ``report.json`` and print the table to stdout.
+    """Measure, write ``report.json`` and ``report.html``, and print the tables to stdout.
 
     Returns:
         What ``report.json`` holds.
@@ -74,41 +106,61 @@ def benchmark_to_report(plan: Plan) -> Report:
     with tempfile.TemporaryDirectory(prefix="emotions-benchmark-") as scratch:
         report = _measured(plan, predictor, Path(scratch))
     write_json(file, report)
-    print(f"{table(report)}\n\n{file}: written")
+    write_bytes(plan.output / PAGE, page(report).encode())
+    print(f"{text(report)}\n\n{file}: written, with {PAGE}")
     return report
 
 
 def _measured(plan: Plan, predictor: Predictor, scratch: Path) -> Report:
+    began, wanted = time.perf_counter(), resolved(plan.scenarios)
     clips, left_out = _clips(plan, predictor, scratch)
-    before = machine()
-    with _layers(plan, predictor, clips, scratch) as layers:
-        passes = _interleaved(plan, layers)
-    pressed = {"pressure": _pressed(plan, predictor, clips, scratch)} if "pressure" in plan.scenarios else {}
     audio_sec = sum(clip.expected.duration_sec for clip in clips)
+    told = {**_facts(plan, predictor), "clips": _described(plan, clips, left_out, audio_sec)}
+    if {*wanted} - {"session", "folder", "backends"}:
+        need_bentoml()
+        plan.say("the harness itself")
+        told["harness"] = _own_cost(plan.extent.seconds)
+    with _layers(wanted, predictor, clips, scratch) as layers:
+        told |= figures(_interleaved(plan, layers), len(clips), audio_sec)
+    if OF_SERVICE & {*wanted}:
+        told["scenarios"] = _course(plan, predictor, clips, scratch, wanted)
+    if "backends" in wanted:
+        plan.say("backends")
+        told["backends"] = runtimes(plan.bundle, predictor.session.threads, quick=plan.quick)
+    if "peers" in wanted:
+        told["peers"] = _peers(plan, predictor, clips, scratch)
+    return {**told, "seconds": time.perf_counter() - began}
+
+
+def _facts(plan: Plan, predictor: Predictor) -> Report:
+    """What was measured, where, and by which command."""
     session = predictor.session
     return {
         "format": FORMAT,
         "bundle": predictor.bundle.id,
+        "bundle_sha256": predictor.manifest.variants[session.variant].sha256,
         "command": shlex.join(["emotions", *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": plan.seed,
-        "machine": before,
+        "machine": machine(),
         "settings": {
             "device": session.device,
             "variant": session.variant,
             "threads": session.threads,
             "repeats": _REPEATS,
             "quick": plan.quick,
+            "seconds": plan.extent.seconds,
         },
-        "clips": {
-            "source": "synthetic" if plan.data is None else "recorded",
-            "count": len(clips),
-            "left_out": left_out,
-            "audio_sec": audio_sec,
-            "windows": sum(len(clip.windows) for clip in clips),
-        },
-        **figures(passes, len(clips), audio_sec),
-        **pressed,
+    }
+
+
+def _described(plan: Plan, clips: Sequence[Clip], left_out: int, audio_sec: float) -> Report:
+    return {
+        "source": f"synthetic, {plan.durations} s" if plan.data is None else "recorded",
+        "count": len(clips),
+        "left_out": left_out,
+        "audio_sec": audio_sec,
+        "windows": sum(len(clip.windows) for clip in clips),
     }
 
 
@@ -118,79 +170,58 @@ def _clips(plan: Plan, predictor: Predictor, scratch: Path) -> tuple[list[Clip],
         return read_clips(predictor, plan.data, count)
     folder = scratch / "clips"
     folder.mkdir()
-    make_clips(folder, count, plan.seed)
+    make_clips(folder, count, plan.seed, plan.durations)
     return read_clips(predictor, folder, count)
 
 
 @contextlib.contextmanager
-def _layers(plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Iterator[list[Layer]]:
-    """The layers to measure; the service runs until the block ends."""
+def _layers(
+    wanted: Sequence[Scenario], predictor: Predictor, clips: Sequence[Clip], scratch: Path
+) -> Iterator[list[Layer]]:
+    """The layers to measure; the services run until the block ends."""
     layers = session_layers(predictor, clips)
-    if "folder" in plan.scenarios:
+    if "waterfall" in wanted:
+        layers += [predictor_layer(predictor, clips), *batcher_layers(predictor, clips)]
+    if "folder" in wanted:
         layers += folder_layers(predictor, clips, scratch)
     with contextlib.ExitStack() as servers:
-        if "service" in plan.scenarios:
-            layers += servers.enter_context(_service(predictor, clips, scratch))
-        if "peer" in plan.scenarios:
-            layers.append(servers.enter_context(_peer(predictor, clips, scratch)))
+        for scenario, name, target in SERVED:
+            if scenario in wanted:
+                layers += servers.enter_context(served(name, target, predictor, clips, scratch))
         yield layers
 
 
-@contextlib.contextmanager
-def _service(predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Iterator[list[Layer]]:
-    """The layers of the service, with the same model, device and threads."""
-    _need_bentoml()
-    from serving.benchmark.load import service_layers
-    from serving.benchmark.server import running
+def _course(
+    plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path, wanted: Sequence[Scenario]
+) -> Report:
+    """The scenarios of a running service."""
+    from serving.benchmark.course import Course
 
-    with running(_settings(predictor, clips), scratch / "service.log") as server:
-        yield service_layers(server, clips)
-
-
-@contextlib.contextmanager
-def _peer(predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Iterator[Layer]:
-    """The layer of BentoML's own batcher, with the same model, device and threads."""
-    _need_bentoml()
-    from serving.benchmark.load import PEER_TARGET, peer_layer
-    from serving.benchmark.server import running
-
-    with running(_settings(predictor, clips), scratch / "peer.log", PEER_TARGET) as server:
-        yield peer_layer(server, clips)
+    settings = service_settings(predictor, clips)
+    course = Course(clips, settings, plan.extent, scratch, limit_ms=plan.p99_limit_ms, quick=plan.quick, say=plan.say)
+    return dict(course.run(wanted))
 
 
-def _pressed(plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Report:
-    """The service at its peak, beyond it, and at half of it."""
-    _need_bentoml()
-    from serving.benchmark.pressure import IN_FLIGHT, under_pressure
-    from serving.benchmark.server import running
+def _peers(plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Report:
+    """Other servers of the same model, each beside ours."""
+    from serving.benchmark.peers.race import race
 
-    settings = {**_settings(predictor, clips), "EMOTIONS_MAX_IN_FLIGHT": str(IN_FLIGHT)}
-    with running(settings, scratch / "pressure.log") as server:
-        return under_pressure(server, clips, plan.seconds)
+    settings = service_settings(predictor, clips)
+    return race(settings, clips, scratch, repeats=_REPEATS, install=plan.install_peers, say=plan.say)
 
 
-def _need_bentoml() -> None:
-    for name in ("bentoml", "psutil"):
-        if find_spec(name) is None:
-            raise MissingExtra("serve", name)
+def _own_cost(seconds: float) -> Report:
+    from serving.benchmark.harness import own_cost
 
-
-def _settings(predictor: Predictor, clips: Sequence[Clip]) -> dict[str, str]:
-    return {
-        "EMOTIONS_BUNDLE": str(predictor.bundle.path.absolute()),
-        "EMOTIONS_DEVICE": predictor.session.device,
-        "EMOTIONS_THREADS": str(predictor.session.threads),
-        "EMOTIONS_MAX_BYTES": str(max(len(clip.content) for clip in clips) + (1 << 20)),
-    }
+    return own_cost(min(seconds, _OWN_COST_SEC))
 
 
 def _interleaved(plan: Plan, layers: Sequence[Layer]) -> dict[str, list[Pass]]:
     """Warm every layer up, then take turns, each other repeat backwards: a machine that drifts drifts for all."""
     passes: dict[str, list[Pass]] = {layer.name: [] for layer in layers}
     for repeat in range(_REPEATS + 1):
-        if not plan.quiet:
-            told = f"repeat {repeat} of {_REPEATS}" if repeat else "warming up"
-            console().print(f"{told}, {len(layers)} layers", highlight=False)
+        told = f"repeat {repeat} of {_REPEATS}" if repeat else "warming up"
+        plan.say(f"{told}, {len(layers)} layers")
         for layer in layers if repeat % 2 else reversed(layers):
             measured = layer.run()
             if repeat:

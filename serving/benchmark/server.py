@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +23,18 @@ from serving.serve_command import TARGET
 
 _READY_SEC = 120.0
 _STOP_SEC = 15.0
+_POLL_SEC = 0.05
+_SCRAPE_SEC = 60.0
+_WATCH_SEC = 0.5
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running service."""
+    """A running service: its process, its port, and the ``time.perf_counter`` at which it said that it was ready."""
 
     process: subprocess.Popen[bytes]
     port: int
+    ready: float = 0.0
 
     def cpu_sec(self) -> float:
         """CPU seconds that the service and its workers have used."""
@@ -41,9 +47,35 @@ class Server:
         parent = psutil.Process(self.process.pid)
         return int(sum(each.memory_info().rss for each in (parent, *parent.children(recursive=True))))
 
+    def histogram(self, name: str) -> dict[float, float]:
+        """Cumulative counts of a histogram without labels on ``/metrics``, by the upper edges; empty without one."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_SCRAPE_SEC)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        found = re.findall(rf'^{name}_bucket\{{le="([^"]+)"\}} (\S+)$', text, re.M)
+        return {float(edge): float(count) for edge, count in found}
+
 
 @contextlib.contextmanager
-def running(settings: Mapping[str, str], log: Path, target: str = TARGET) -> Iterator[Server]:
+def memory_watched(server: Server) -> Iterator[list[int]]:
+    """Bytes that a service holds, twice a second until the block ends, in the list that comes."""
+    memory, over = [server.memory_bytes()], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_WATCH_SEC):
+            memory.append(server.memory_bytes())
+
+    watcher = threading.Thread(target=watch, name="memory", daemon=True)
+    watcher.start()
+    try:
+        yield memory
+    finally:
+        over.set()
+        watcher.join()
+
+
+def running(settings: Mapping[str, str], log: Path, target: str = TARGET) -> contextlib.AbstractContextManager[Server]:
     """Run the service until the block ends.
 
     Args:
@@ -54,20 +86,36 @@ def running(settings: Mapping[str, str], log: Path, target: str = TARGET) -> Ite
     Raises:
         EmotionsError: it did not get ready.
     """
+    command = [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port"]
+    return started(command, {"BENTOML_DO_NOT_TRACK": "True", **settings}, log, "/readyz")
+
+
+@contextlib.contextmanager
+def started(command: Sequence[str], settings: Mapping[str, str], log: Path, ready: str) -> Iterator[Server]:
+    """Run a server until the block ends.
+
+    Args:
+        command: what starts it; a free port is put at its end.
+        settings: variables of its environment, beside those of this process that are no settings of ours.
+        log: file for what it prints.
+        ready: path that answers 200 when it is ready.
+
+    Raises:
+        EmotionsError: it did not get ready.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EMOTIONS_", "BENTOML_"))}
     port = _free_port()
-    command = [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
-            env={**inherited, "BENTOML_DO_NOT_TRACK": "True", **settings},
+            [*command, str(port)],
+            env={**inherited, **settings},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        _wait_until_ready(process, port, log)
-        yield Server(process, port)
+        _wait_until_ready(process, port, ready, log)
+        yield Server(process, port, time.perf_counter())
     finally:
         _stop(process)
 
@@ -78,20 +126,20 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, path: str, log: Path) -> None:
     deadline = time.monotonic() + _READY_SEC
     while time.monotonic() < deadline and process.poll() is None:
-        if _ready(port):
+        if _ready(port, path):
             return
-        time.sleep(0.1)
+        time.sleep(_POLL_SEC)
     last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     raise EmotionsError(f"the service did not get ready: {''.join(last) or 'it printed nothing'}")
 
 
-def _ready(port: int) -> bool:
+def _ready(port: int, path: str) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", path)
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
@@ -100,10 +148,14 @@ def _ready(port: int) -> bool:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the service with its workers: they share a process group of their own."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, sign)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_SEC)
-            return
+    """End the server, which ends its workers in its own order, and kill what is left of it after a while."""
+    workers = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_SEC)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for worker in workers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.kill()
+    process.wait(_STOP_SEC)

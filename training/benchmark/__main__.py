@@ -18,6 +18,7 @@ class Part(StrEnum):
     LOOP = "loop"
     MEMORY = "memory"
     SEARCH = "search"
+    TRAINER = "trainer"
 
 
 def main(
@@ -30,13 +31,14 @@ def main(
     trials: Annotated[int, typer.Option(min=2, help="Trials of each search.")] = 24,
     backbone: Annotated[str, typer.Option(help="Image network of the searches.")] = "efficientnet_b0",
 ) -> None:
-    """Measure the feature cache, the training loop, the memory that training takes, and searches."""
+    """Measure the feature cache, the training loop, memory, searches, and transformers' Trainer beside ours."""
     import torch
 
     from training.benchmark.corpus import synthesise
     from training.benchmark.encoding import compare_encoding
     from training.benchmark.loop import compare_loops
     from training.benchmark.memory import compare_memory
+    from training.benchmark.rival import compare_trainer
     from training.benchmark.searching import compare_searches
 
     torch.set_num_threads(threads)
@@ -48,6 +50,7 @@ def main(
             Part.LOOP: lambda: compare_loops(source, clips, rounds),
             Part.MEMORY: lambda: compare_memory(clips),
             Part.SEARCH: lambda: compare_searches(source, trials, Path(folder), backbone),
+            Part.TRAINER: lambda: compare_trainer(source, clips, rounds, backbone),
         }
         for part in parts or reports:
             for line in reports[Part(part)]():

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from training.benchmark import encoding
 from training.benchmark.corpus import synthesise
 from training.benchmark.loop import compare_loops
 from training.benchmark.memory import peak
+from training.benchmark.rival import compare_trainer
 from training.benchmark.searching import compare_searches
 from training.benchmark.timing import medians
 
@@ -49,6 +51,17 @@ def test_the_loop_is_measured_against_a_bare_one(tmp_path: Path) -> None:
     assert "8 images of 128 x 128" in lines[0]
     ours, bare, ratio = map(figure, lines[1:])
     assert ratio == pytest.approx(bare / ours, abs=0.05)
+
+
+def test_transformers_trainer_is_measured_or_its_lack_told(tmp_path: Path) -> None:
+    lines = compare_trainer(synthesise(tmp_path / "data", 8, 1.0), 8, 1, backbone="test_efficientnet")
+    if find_spec("accelerate") is None:
+        assert lines == ["transformers' Trainer: not run: accelerate is not installed; pip install accelerate"]
+        return
+    assert "8 windows of 5 s" in lines[0]
+    cached, uncached, trainer, to_cached, to_uncached = map(figure, lines[1:])
+    assert to_cached == pytest.approx(trainer / cached, rel=0.1)
+    assert to_uncached == pytest.approx(trainer / uncached, rel=0.1)
 
 
 def test_memory_is_measured_from_the_command_line() -> None:

@@ -2,39 +2,43 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 
 import emotions
+from emotions.cli import run
 from emotions.errors import ConfigError, DataError, EmotionsError, OutputExists
 from emotions.pipeline import Context
 from emotions.runtime import Probabilities
 from emotions.windows import FloatArray, IntArray
 from serving.benchmark import server
-from serving.benchmark.clips import make_clips, read_clips
+from serving.benchmark.clips import durations, make_clips, read_clips
 from serving.benchmark.layers import Pass, largest_difference, session_layers
-from serving.benchmark.pressure import Load, _quantile
 from serving.benchmark.report import best_session, figures
 from serving.benchmark.runner import Plan, benchmark_to_report
-from serving.commands import BENCHMARK, benchmark
-from serving.config import BenchmarkStep, Scenario
+from serving.benchmark.scenarios import batches, growth, histogram_quantile
+from serving.benchmark.tables import runs, text
+from serving.commands import BENCHMARK
+from serving.config import OF_SERVICE, SCENARIOS, BenchmarkStep, resolved
 from tests.conftest import Tone, WriteWav
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 SESSIONS = [f"session batch {size}" for size in (1, 2, 4, 8, 16, 32)]
 
 
-def test_the_command_measures_every_layer_and_leaves_nothing_running(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_the_command_measures_layers_and_leaves_nothing_running(tiny_bundle: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "emotions.cli", "benchmark", "--quick", "--threads", "1"]
+    scenarios = ["--scenario", "folder", "--scenario", "service"]
     done = subprocess.run(
-        [*command, "--bundle", str(tiny_bundle), "--output", "report"],
+        [*command, *scenarios, "--seconds", "1", "--bundle", str(tiny_bundle), "--output", "report"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(tmp_path)},
         capture_output=True,
@@ -60,10 +64,102 @@ def test_the_command_measures_every_layer_and_leaves_nothing_running(tiny_bundle
     assert 24 < report["clips"]["audio_sec"] < 120
     assert report["settings"]["threads"] == 1
     assert report["command"].startswith("emotions benchmark --quick")
+    assert report["bundle_sha256"] == emotions.load(tiny_bundle).manifest.variants["fp32"].sha256
     assert "service 16 connections" in done.stdout
+    assert "% of a core, p99 of slip" in done.stdout
     assert not [*tmp_path.glob("emotions-*")]
     left = [each for each in psutil.process_iter(["environ"]) if str(tmp_path) in str(each.info["environ"])]
     assert left == []
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Every scenario on a tiny model, a quarter of a second a run; a cache without environments of peers."""
+    output = tmp_path_factory.mktemp("whole")
+    options: dict[str, Any] = {"quick": True, "device": "cpu", "threads": 1, "quiet": True, "seconds": 0.25}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMOTIONS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return output, benchmark_to_report(Plan(tiny_bundle, output, None, SCENARIOS, **options))
+
+
+def test_every_layer_has_an_owner_in_the_waterfall(whole: tuple[Path, dict[str, Any]]) -> None:
+    layers, falls = whole[1]["layers"], whole[1]["waterfall"]
+    assert list(layers)[6:9] == ["predictor", "batcher 1 caller", "batcher 16 callers"]
+    assert "http, fake model 16 connections" in layers
+    assert list(falls["alone_ms"]) == ["decode", "windows", "model", "pool", "batcher", "HTTP and JSON", "side by side"]
+    alone = 1000 / layers["service 1 connection"]["clips_per_sec"]["median"]
+    assert sum(falls["alone_ms"].values()) == pytest.approx(alone)
+    cpu = layers["service 16 connections"]["server_cpu_ms_per_clip"]["median"]
+    assert sum(falls["cpu_ms"].values()) == pytest.approx(cpu)
+
+
+def test_every_scenario_is_measured_and_every_answer_right(whole: tuple[Path, dict[str, Any]]) -> None:
+    report = whole[1]
+    scenarios = report["scenarios"]
+    assert set(scenarios) == OF_SERVICE
+    found = runs(report)
+    for name, each in found.items():
+        assert each["requests"] > 0, name
+        assert each["failed"] == 0, name
+        assert each["max_abs_diff"] < 1e-4, name
+        assert each["latency_ms"]["p50"]["median"] <= each["latency_ms"]["max"]["median"], name
+        assert len(each["cdf_ms"]) == 101, name
+    assert [round(each["offered_per_sec"], 6) for each in scenarios["server"]["rates"]] == [
+        round(share * scenarios["offline"]["clips_per_sec"]["median"], 6) for share in (0.25, 0.5, 0.75, 0.9)
+    ]
+    assert sum(scenarios["offline"]["batch_sizes"].values()) > 0
+    assert scenarios["overload"]["goodput_of_peak"] > 0.2
+    assert scenarios["bad_input"]["bad"] > 0
+    assert scenarios["bad_input"]["bad_not_refused"] == scenarios["bad_input"]["good_lost"] == 0
+    assert 0 < scenarios["cold_start"]["ready_sec"]["median"] < 60
+    assert len(scenarios["search"]["probes"]) == 4
+    assert report["harness"]["rate_per_sec"] == 200
+
+
+def test_a_peer_that_is_at_hand_is_raced_and_the_others_say_why_not(whole: tuple[Path, dict[str, Any]]) -> None:
+    report = whole[1]
+    assert set(report["cpu_ms_over_session"]) == {"service 1 connection", "service 16 connections"}
+    measured = report["peers"]
+    assert list(measured["rows"]) == ["BentoML batchable"]
+    row = measured["rows"]["BentoML batchable"]
+    assert row["max_abs_diff"] < 1e-4
+    assert row["clips_per_sec"]["median"] > 0
+    pairs = zip(row["ours_clips_per_sec"]["values"], row["clips_per_sec"]["values"], strict=True)
+    assert row["ours_to_theirs"]["values"] == pytest.approx([ours / theirs for ours, theirs in pairs])
+    for name in ("LitServe", "FastAPI", "Ray Serve"):
+        assert measured["not_run"][name] == "its environment is not made; add --install-peers"
+    assert "not ONNX files" in measured["not_run"]["transformers pipeline"]
+
+
+def test_runtimes_are_measured_in_the_same_report(whole: tuple[Path, dict[str, Any]]) -> None:
+    measured = whole[1]["backends"]
+    assert {"onnxruntime cpu, fp32"} <= {row["name"] for row in measured["rows"]}
+    assert measured["not_run"]["torchscript"] == "the bundle has no torchscript; export it with one"
+
+
+def test_the_page_needs_nothing_else_and_shows_every_table(whole: tuple[Path, dict[str, Any]]) -> None:
+    content = (whole[0] / "report.html").read_text(encoding="utf-8")
+    assert not re.findall(r'(?:src|href)="', content)
+    assert "url(" not in content
+    for title in ("Layers", "Scenarios", "Waterfall", "Search", "Runtimes", "Peers", "Besides", "Machine"):
+        assert f"<h2>{title}" in content
+    for plot in ("A request alone", "Latency by rate", "Requests answered within", "Batches at sat", "over time: soak"):
+        assert f'aria-label="{plot}' in content or f"{plot}" in content
+    assert content.count("<svg") == 8
+    assert text(whole[1]).count("VOID:") <= 1
+
+
+def test_older_names_of_scenarios_stand_for_what_they_measured() -> None:
+    assert resolved(["peer", "pressure", "soak"]) == ("peers", "overload", "soak")
+
+
+def test_durations_are_drawn_of_a_mix() -> None:
+    random = np.random.default_rng(0)
+    assert 2 <= durations("2-3.5", 99, random).min() <= durations("2-3.5", 99, random).max() <= 3.5
+    assert 2.5 < np.median(durations("speech", 999, random)) < 3.5
+    for wrong in ("", "5-1", "0-2", "1-900", "long"):
+        with pytest.raises(ConfigError, match="write speech, or LOW-HIGH"):
+            durations(wrong, 1, random)
 
 
 def test_a_step_measures_a_users_folder(
@@ -81,44 +177,28 @@ def test_a_step_measures_a_users_folder(
     assert "folder to table" in capsys.readouterr().out
 
 
-def test_pressure_and_bentomls_own_batcher_are_measured(
-    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    scenarios: list[Scenario] = ["service", "peer", "pressure"]
-    plan = Plan(tiny_bundle, tmp_path, None, scenarios, quick=True, device="cpu", threads=1, quiet=True, seconds=1)
-    report = benchmark_to_report(plan)
-    ours, theirs = "service 16 connections", "bentoml batchable 16 connections"
-    assert list(report["layers"]) == [*SESSIONS, "service 1 connection", ours, theirs]
-    assert report["layers"][theirs]["max_abs_diff"] < 1e-4
-    assert report["ratios"][f"{ours} / {theirs}"]["median"] > 0
-    assert set(report["cpu_ms_over_session"]) == {"service 1 connection", ours, theirs}
-    pressure = report["pressure"]
-    assert pressure["peak, clips/s"] > 0
-    assert pressure["goodput at 1.5 times the peak, share of it"] > 0.3
-    assert pressure["other than answered or shed"] == pressure["lost at half load"] == 0
-    printed = capsys.readouterr().out
-    assert f"{ours} / {theirs}: " in printed
-    assert "ms of CPU a request over the session; the client took" in printed
-    assert "pressure, goodput at 1.5 times the peak, share of it: " in printed
+def test_a_scenario_that_does_not_exist_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["benchmark", "--output", "out", "--bundle", "none", "--scenario", "all"]) == 2
+    assert "--scenario all: is none of session, folder, service, waterfall" in capsys.readouterr().err
 
 
-def test_a_scenario_that_does_not_exist_is_told(tiny_bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--scenario all: is none of session, folder, service, peer, pressure"):
-        benchmark(tmp_path, bundle=tiny_bundle, scenario=["service", "all"])
+def test_the_folder_of_the_report_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["benchmark", "--quick"]) == 2
+    assert "--output" in capsys.readouterr().err
 
 
 def test_the_quantile_of_what_was_shed_is_taken_between_two_scrapes() -> None:
     before = {0.001: 10.0, 0.01: 10.0, 0.1: 10.0, float("inf"): 10.0}
     after = {0.001: 10.0, 0.01: 105.0, 0.1: 109.0, float("inf"): 110.0}
-    assert _quantile(before, after, 0.95) == 0.01
-    assert _quantile(before, after, 0.96) == 0.1
-    assert _quantile(before, before, 0.95) == 0
+    assert histogram_quantile(before, after, 0.95) == 0.01
+    assert histogram_quantile(before, after, 0.96) == 0.1
+    assert histogram_quantile(before, before, 0.95) == 0
+    assert batches(before, after) == {"0.001": 0, "0.01": 95, "0.1": 4, "inf": 1}
 
 
 def test_growth_is_the_last_quarter_to_the_second() -> None:
-    load = Load(8, Counter({200: 80, 429: 3}), [50, 60, 100, 100, 100, 100, 110, 110])
-    assert load.goodput == 10
-    assert load.growth == pytest.approx(0.1)
+    assert growth([50, 60, 100, 100, 100, 100, 110, 110]) == pytest.approx(0.1)
+    assert growth([100]) == 0
 
 
 def test_a_report_is_not_overwritten(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -171,11 +251,16 @@ def test_figures_are_medians_and_ratios_are_taken_pass_by_pass() -> None:
     passes["service 1 connection"] = [Pass(4, 1, 2, (0.001, 0.003))] * 3
     report = figures(passes, clips=100, audio_sec=300)
     assert report["best_session"] == best_session(passes) == "session batch 4"
-    assert report["ratios"]["folder / session batch 4"] == {"median": 0.8, "min": 0.5, "max": 1.0}
+    assert report["ratios"]["folder / session batch 4"] == {
+        "median": 0.8,
+        "min": 0.5,
+        "max": 1.0,
+        "values": [0.5, 1.0, 0.8],
+    }
     folder = report["layers"]["folder"]
-    assert folder["clips_per_sec"] == {"median": 25, "min": 4, "max": 25}
+    assert folder["clips_per_sec"] == {"median": 25, "min": 4, "max": 25, "values": [25, 25, 4]}
     assert folder["audio_sec_per_sec"]["median"] == 75
-    assert folder["cpu_ms_per_clip"] == {"median": 30, "min": 30, "max": 60}
+    assert folder["cpu_ms_per_clip"] == {"median": 30, "min": 30, "max": 60, "values": [60, 30, 30]}
     assert folder["max_abs_diff"] == 0.1
     service = report["layers"]["service 1 connection"]
     assert service["server_cpu_ms_per_clip"]["median"] == 20

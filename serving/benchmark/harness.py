@@ -1,0 +1,49 @@
+"""What the harness itself costs: measured against a fake service of known delay, and printed in every report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from serving.benchmark.api import OURS
+from serving.benchmark.client import Client, Job
+from serving.benchmark.fake import fake_service
+from serving.benchmark.trace import Trace, poisson, to_trace
+
+RATE = 200.0
+"""Requests a second at which the harness's own cost is measured."""
+MOST_CORES = 0.25
+"""Of a core that it may take there."""
+DELAY_SEC = 0.02
+_UPLOAD_BYTES = 96_000
+"""Three seconds of 16 bits at 16 kHz."""
+
+
+def open_loop(seconds: float, seed: int = 0, rate: float = RATE, stall: tuple[float, float] | None = None) -> Trace:
+    """Drive the fake service at a rate; ``stall``: after how many seconds it stops answering, and for how many."""
+    return _driven(Job(schedule=poisson(rate, seconds, seed)), stall)
+
+
+def closed_loop(seconds: float, stall: tuple[float, float] | None = None) -> Trace:
+    """Drive the fake service one request after the other."""
+    return _driven(Job(seconds=seconds), stall)
+
+
+def _driven(job: Job, stall: tuple[float, float] | None) -> Trace:
+    with fake_service(DELAY_SEC) as fake, Client(fake.port, [OURS.request(bytes(_UPLOAD_BYTES))]) as client:
+        client.run(Job(count=1))
+        if stall:
+            fake.stall(*stall)
+        return to_trace(client.run(job))
+
+
+def own_cost(seconds: float) -> dict[str, Any]:
+    """Cores and slip of the client at 200 requests a second, and how well it measures a known delay."""
+    trace = open_loop(seconds)
+    return {
+        "rate_per_sec": RATE,
+        "client_cores": trace.client_cores,
+        "slip_p99_ms": trace.slip_ms,
+        "delay_ms": 1000 * DELAY_SEC,
+        "measured_p50_ms": trace.latency_ms().get("p50"),
+        "within_limits": trace.client_cores <= MOST_CORES and not trace.void,
+    }

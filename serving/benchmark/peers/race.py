@@ -1,0 +1,89 @@
+"""Our service and each peer in turn: the same model, bytes, cores and client, one pass of each after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emotions.errors import EmotionsError
+from serving.benchmark.api import OURS
+from serving.benchmark.clips import Clip
+from serving.benchmark.layers import CONNECTIONS, Layer, Pass
+from serving.benchmark.load import driven, layer
+from serving.benchmark.peers.registry import PEERS, Peer
+from serving.benchmark.server import running, started
+from serving.benchmark.statistics import spread
+
+_PIPELINE = "transformers pipeline"
+_PIPELINE_WHY = "it runs checkpoints, not ONNX files; python -m export.benchmark hf races it against the bundle of one"
+
+Say = Callable[[str], None]
+
+
+def race(
+    settings: Mapping[str, str],
+    clips: Sequence[Clip],
+    scratch: Path,
+    *,
+    repeats: int,
+    install: bool,
+    say: Say,
+    peers: Sequence[Peer] = PEERS,
+) -> dict[str, Any]:
+    """Race every peer that can run.
+
+    Args:
+        settings: of our service, by variable.
+        clips: recordings to send.
+        scratch: folder for logs.
+        repeats: passes of each side, after one that warms up.
+        install: make environments that are not there.
+        say: told what is being done.
+        peers: whom to race.
+
+    Returns:
+        ``rows``: peer -> figures; ``not_run``: peer -> reason.
+    """
+    rows: dict[str, Any] = {}
+    not_run: dict[str, str] = {}
+    with running(settings, scratch / "beside.log") as server, driven(server, OURS, clips) as target:
+        ours = layer(target, "ours", CONNECTIONS[-1], len(clips))
+        for peer in peers:
+            say(peer.name)
+            try:
+                rows[peer.name] = _raced(peer, ours, settings, clips, scratch, repeats, install)
+            except EmotionsError as error:
+                not_run[peer.name] = str(error).splitlines()[0]
+    return {"rows": rows, "not_run": {**not_run, _PIPELINE: _PIPELINE_WHY}}
+
+
+def _raced(
+    peer: Peer,
+    ours: Layer,
+    settings: Mapping[str, str],
+    clips: Sequence[Clip],
+    scratch: Path,
+    repeats: int,
+    install: bool,
+) -> dict[str, Any]:
+    log = scratch / f"{peer.module}.log"
+    server = started(peer.command(install=install), peer.settings(settings, scratch), log, peer.ready)
+    with server as running_peer, driven(running_peer, peer.api, clips) as target:
+        theirs = layer(target, peer.name, CONNECTIONS[-1], len(clips))
+        pairs = [(ours.run(), theirs.run()) for _ in range(repeats + 1)][1:]
+    return _figures([first for first, _ in pairs], [second for _, second in pairs], len(clips))
+
+
+def _figures(ours: Sequence[Pass], theirs: Sequence[Pass], clips: int) -> dict[str, Any]:
+    latencies = [1000 * latency for each in theirs for latency in each.latencies_sec]
+    return {
+        "clips_per_sec": spread([clips / each.wall_sec for each in theirs]),
+        "ours_clips_per_sec": spread([clips / each.wall_sec for each in ours]),
+        "ours_to_theirs": spread([b.wall_sec / a.wall_sec for a, b in zip(ours, theirs, strict=True)]),
+        "latency_ms": dict(zip(("p50", "p99"), np.percentile(latencies, [50, 99]).tolist(), strict=True)),
+        "server_cpu_ms": spread([1000 * each.server_cpu_sec / clips for each in theirs]),
+        "max_abs_diff": max(each.max_abs_diff for each in theirs),
+    }
