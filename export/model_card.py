@@ -16,7 +16,6 @@ _LIMITS = """\
 - It names how speech sounds, as the people who labelled its data heard it; not what a person feels.
 - Languages, recording conditions and ways of speaking that its data lack are likely recognised worse. Measure it on
   recordings of your own before you rely on it.
-- Its probabilities are not calibrated: take them as an order, not as frequencies.
 - It is meant to sum up many recordings and to support people who decide. It is not meant to decide about a person: on
   work, school, credit, health or guilt. Law may forbid that where you are."""
 
@@ -29,6 +28,7 @@ def model_card(manifest: Manifest, forms: Forms, signals: Signals) -> str:
         **({"Encoder": _encoder(manifest.encoder)} if manifest.encoder and not _foreign(manifest) else {}),
         "Data": _data(manifest),
         "Measured": _measured(manifest),
+        **({"Calibration": _calibration(manifest)} if manifest.calibration else {}),
         "Limits and intended use": [*_cautions(manifest), _LIMITS],
         "Proof of the export": _proof(manifest, forms, signals),
         "How to run it": _usage(manifest),
@@ -144,7 +144,31 @@ def _confusion(part: str, target: str, scores: Mapping[str, Any]) -> Iterator[st
     yield table(["", *labels], rows)
 
 
+def _calibration(manifest: Manifest) -> Iterator[str]:
+    """What the temperatures did to the calibration error, also where they did no good."""
+    head = ["target", "temperature", "measured on", "ECE before", "ECE after", "Brier before", "Brier after"]
+    names = ("ece_before", "ece_after", "brier_before", "brier_after")
+    found = manifest.calibration
+    rows = [
+        [text(target), f"{about['temperature']:.3f}", about["measured_on"], *(f"{about[name]:.3f}" for name in names)]
+        for target, about in found.items()
+    ]
+    yield "Temperatures come from validation clips and are part of the graph."
+    yield table(head, rows)
+    worse = [text(target) for target, about in found.items() if not about["lowered_ece"]]
+    if worse:
+        yield f"**Calibration did not lower the calibration error of {', '.join(worse)}.**"
+    for target, threshold in manifest.thresholds.items():
+        risk = found[target]["max_risk"]
+        yield (
+            f"{text(target)} is `unknown` below a confidence of {threshold:.3f}: above it at most {risk:.0%} of the "
+            "validation clips were wrong."
+        )
+
+
 def _cautions(manifest: Manifest) -> Iterator[str]:
+    if not manifest.calibration:
+        yield "Its probabilities are not calibrated: take them as an order, not as frequencies."
     for warning in warnings(manifest):
         yield f"**Warning: {text(warning)}.**"
     if manifest.metrics and not manifest.metrics.get("test"):

@@ -176,7 +176,9 @@ class _Run:
         self, bundle: Bundle, found: FileList, output: Path, options: Options, where: Mapping[str, str]
     ) -> None:
         self._found, self._output, self._options = found, output, options
-        self._columns: Columns = columns(bundle.manifest.targets, embeddings=options.embeddings)
+        self._columns: Columns = columns(
+            bundle.manifest.targets, embeddings=options.embeddings, doubts=bundle.manifest.thresholds
+        )
         self._chunks = [*chunked(found.files, options.chunk_files)]
         self._settings: dict[str, Any] = {
             "bundle": bundle.id,

@@ -10,6 +10,7 @@ from emotions.schema import MAX_SEED
 from training.config import FixedStep, Parts, TrainStep
 
 Protocol = Literal["holdout", "group_kfold", "loso"]
+Suite = Literal["accuracy", "robustness", "fairness"]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 

@@ -5,7 +5,7 @@ After C. Guo, G. Pleiss, Y. Sun and K. Weinberger, "On Calibration of Modern Neu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,17 @@ from scipy.optimize import minimize_scalar
 from emotions.windows import FloatArray, IntArray
 
 BINS = 15
-_COLDEST, _HOTTEST = 0.05, 20.0
+_COLDEST, _HOTTEST = 0.1, 10.0
+_PRIOR = 0.5
+"""Deviation of the logarithm of a temperature that is expected beforehand: a few clips that are all right must not
+make a model certain."""
 _LEAST = 1e-12
 
 Bins = list[dict[str, float]]
 
 
 def fit_temperature(probabilities: Callable[[float], FloatArray], truth: IntArray) -> float:
-    """The temperature with the least negative log-likelihood of the truth.
+    """The temperature with the least negative log-likelihood of the truth, and of itself: it is likely near 1.
 
     Args:
         probabilities: temperature -> (clips, classes) of clips that were not trained on.
@@ -30,7 +33,8 @@ def fit_temperature(probabilities: Callable[[float], FloatArray], truth: IntArra
 
     def loss(log_temperature: float) -> float:
         chances = probabilities(float(np.exp(log_temperature)))[np.arange(len(truth)), truth]
-        return float(-np.log(np.maximum(chances.astype(np.float64), _LEAST)).mean())
+        unlikely = float(-np.log(np.maximum(chances.astype(np.float64), _LEAST)).sum())
+        return unlikely + (log_temperature / _PRIOR) ** 2 / 2
 
     bounds = (np.log(_COLDEST), np.log(_HOTTEST))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
@@ -78,10 +82,20 @@ def risk_coverage(probabilities: FloatArray, truth: IntArray) -> list[dict[str, 
     ]
 
 
-def threshold_for(probabilities: FloatArray, truth: IntArray, max_risk: float) -> float:
-    """The lowest confidence that is an answer if at most ``max_risk`` of the answers may be wrong; 1 where none is."""
-    kept = [row["threshold"] for row in risk_coverage(probabilities, truth) if row["risk"] <= max_risk]
-    return min(kept, default=1.0)
+def thinned(rows: list[dict[str, float]], most: int = 200) -> list[dict[str, float]]:
+    """At most so many rows of a curve, evenly spaced, its ends among them."""
+    keep = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(np.int64))
+    return [rows[index] for index in keep]
+
+
+def threshold_of(rows: Sequence[Mapping[str, float]], max_risk: float) -> float:
+    """The lowest confidence that is an answer if at most ``max_risk`` of the answers may be wrong; 1 where none is.
+
+    Args:
+        rows: what ``risk_coverage`` gave.
+        max_risk: share of errors.
+    """
+    return min((row["threshold"] for row in rows if row["risk"] <= max_risk), default=1.0)
 
 
 def calibration_of(before: FloatArray, after: FloatArray, truth: IntArray) -> dict[str, Any]:

@@ -9,6 +9,7 @@ scale, where shares near 0 and 1 are as uncertain on both sides.
 
 from __future__ import annotations
 
+import functools
 from typing import cast
 
 import numpy as np
@@ -22,6 +23,7 @@ LEVEL = 0.95
 MIN_UNITS = 3
 """Fewest speakers that an interval is given for."""
 _SEED = 0
+_MOST_WEIGHTS = 20_000_000
 
 Array = npt.NDArray[np.float64]
 Interval = tuple[float, float]
@@ -61,12 +63,19 @@ def figures(counts: Array) -> dict[str, Array]:
     return {**means, "wa": wa, "recall": recall, "precision": precision, "f1": f1}
 
 
-def intervals(counts: Array, draws: int = DRAWS) -> dict[str, Interval | None]:
+@functools.lru_cache(maxsize=4)
+def _weights(units: int) -> Array:
+    """How often each speaker is drawn, (draws, units); the same every time, so that a report can be made again."""
+    draws = int(np.clip(_MOST_WEIGHTS // units, 200, DRAWS))
+    random = np.random.default_rng(_SEED)
+    return random.multinomial(units, np.full(units, 1 / units), draws).astype(np.float64)
+
+
+def intervals(counts: Array) -> dict[str, Interval | None]:
     """95 % intervals of the mean over the seeds of every figure.
 
     Args:
         counts: (units, seeds, classes, classes) confusion matrices of speakers.
-        draws: of the bootstrap.
 
     Returns:
         name -> (low, high), ``recall.<class index>`` and so on for those of a class; None below ``MIN_UNITS`` units.
@@ -75,8 +84,8 @@ def intervals(counts: Array, draws: int = DRAWS) -> dict[str, Interval | None]:
     units = len(counts)
     if units < MIN_UNITS:
         return dict.fromkeys(point)
-    weights = np.random.default_rng(_SEED).multinomial(units, np.full(units, 1 / units), draws).astype(np.float64)
-    drawn = (weights @ counts.reshape(units, -1)).reshape(draws, *counts.shape[1:])
+    weights = _weights(units)
+    drawn = (weights @ counts.reshape(units, -1)).reshape(len(weights), *counts.shape[1:])
     sampled = _flat(figures(drawn))
     rows = counts.sum(axis=(0, 3)).mean(axis=0)
     sizes = {name: float(rows.sum() if "." not in name else rows[int(name.rpartition(".")[2])]) for name in point}

@@ -10,7 +10,7 @@ from typing import Any
 from training.evaluation.plots import confusion_png, reliability_png, risk_png, table_png
 from training.evaluation.wording import calibration_line, leak_lines, with_interval
 
-_FIGURES = {"uar": "UAR", "wa": "WA", "macro_f1": "macro-F1"}
+FIGURES = {"uar": "UAR", "wa": "WA", "macro_f1": "macro-F1"}
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2933; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #cbd2d9 }
@@ -24,7 +24,12 @@ th { text-align: left; background: #f5f7fa } td.n { text-align: right; font-vari
 def page(report: Mapping[str, Any]) -> str:
     """A report as HTML that needs nothing else."""
     body = "\n".join([*_head(report), *(part for item in report["targets"].items() for part in _target(*item))])
-    title = escape(f"{report['model']}: evaluation")
+    return document(f"{report['model']}: evaluation", body)
+
+
+def document(name: str, body: str) -> str:
+    """A page of HTML."""
+    title = escape(name)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style></head><body>\n<h1>{title}</h1>\n{body}\n</body></html>\n"
@@ -47,34 +52,35 @@ def _head(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _target(name: str, found: Mapping[str, Any]) -> Iterator[str]:
     yield f"<h2>{escape(name)}</h2>"
-    yield _table(
-        [*_FIGURES.values(), "clips", "speakers"],
-        [[*(with_interval(found, figure) for figure in _FIGURES), found["clips"], found["speakers"]]],
+    yield html_table(
+        [*FIGURES.values(), "clips", "speakers"],
+        [[*(with_interval(found, figure) for figure in FIGURES), found["clips"], found["speakers"]]],
     )
-    yield _plots(confusion_png(name, found), table_png(found["per_speaker"]))
+    yield plots(confusion_png(name, found), table_png(found["per_speaker"]))
     yield "<h3>Classes</h3>"
     columns = ("recall", "precision", "f1")
     classes = found["per_class"].items()
-    yield _table(
+    yield html_table(
         ["class", *columns, "clips"],
         [[label, *(with_interval(row, column) for column in columns), row["clips"]] for label, row in classes],
     )
     yield "<h3>Calibration</h3>"
     yield f"<p>{escape(calibration_line(found['calibration']))}.</p>"
-    yield _plots(reliability_png(found["calibration"]), risk_png(found["calibration"]["risk_coverage"]))
+    yield plots(reliability_png(found["calibration"]), risk_png(found["calibration"]["risk_coverage"]))
     for title, rows in {"Speakers": found["per_speaker"], **found["per_group"]}.items():
         yield f"<h3>{escape(title)}</h3>"
-        yield _groups(rows)
+        yield group_table(rows)
 
 
-def _groups(rows: Sequence[Mapping[str, Any]]) -> str:
-    head = ["", *_FIGURES.values(), "clips", "speakers", ""]
-    return _table(
+def group_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Figures by group, or by speaker."""
+    head = ["", *FIGURES.values(), "clips", "speakers", ""]
+    return html_table(
         head,
         [
             [
                 row["name"],
-                *(with_interval(row, name) for name in _FIGURES),
+                *(with_interval(row, name) for name in FIGURES),
                 row["clips"],
                 row["speakers"],
                 row.get("note", ""),
@@ -84,7 +90,9 @@ def _groups(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def html_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table; numbers stand on the right."""
+
     def cell(value: Any) -> str:
         return f"<td{' class=n' if isinstance(value, int) else ''}>{escape(str(value))}</td>"
 
@@ -92,6 +100,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
-def _plots(*images: bytes) -> str:
+def plots(*images: bytes) -> str:
+    """Pictures, inside the page."""
     tags = [f'<img alt="plot" src="data:image/png;base64,{base64.b64encode(image).decode()}">' for image in images]
     return f'<div class="plots">{"".join(tags)}</div>'

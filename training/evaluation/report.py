@@ -22,7 +22,8 @@ from training.evaluation.calibration import (
     fit_temperature,
     reliability,
     risk_coverage,
-    threshold_for,
+    thinned,
+    threshold_of,
 )
 from training.evaluation.columns import group_columns, units_of
 from training.evaluation.folds import Folds
@@ -156,7 +157,7 @@ def calibrate(val: PartAnswers, table: ClipTable, target: str, max_risk: float |
         return val.probabilities(target, temperature)[known]
 
     temperature = fit_temperature(at, truth)
-    return temperature, 0.0 if max_risk is None else threshold_for(at(temperature), truth, max_risk)
+    return temperature, 0.0 if max_risk is None else threshold_of(risk_coverage(at(temperature), truth), max_risk)
 
 
 def _calibration(
@@ -168,7 +169,7 @@ def _calibration(
         **calibration_of(flat_before, flat_after, every),
         "reliability_before": reliability(flat_before, every),
         "reliability_after": reliability(flat_after, every),
-        "risk_coverage": _thinned(risk_coverage(flat_after, every)),
+        "risk_coverage": thinned(risk_coverage(flat_after, every)),
     }
     return found if max_risk is None else {**found, "unknown": _unknown(flat_after, every, thresholds, max_risk)}
 
@@ -179,8 +180,3 @@ def _unknown(probabilities: FloatArray, truth: IntArray, thresholds: Any, max_ri
     wrong = (probabilities.argmax(axis=1) != truth)[answered]
     risk = float(wrong.mean()) if len(wrong) else None
     return {"max_risk": max_risk, "coverage": float(answered.mean()), "risk": risk}
-
-
-def _thinned(rows: list[dict[str, float]], most: int = 200) -> list[dict[str, float]]:
-    keep = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int))
-    return [rows[index] for index in keep]
