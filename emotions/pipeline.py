@@ -45,7 +45,7 @@ STEPS, COMMANDS = "emotions.steps", "emotions.commands"
 
 _EXTRAS = {
     "train": (
-        *("lightning", "matplotlib", "optuna", "ray", "sklearn", "tensorboard", "timm"),
+        *("lightning", "matplotlib", "optuna", "ray", "scipy", "sklearn", "tensorboard", "timm"),
         *("torch", "torchaudio", "torchvision", "transformers", "vit_pytorch"),
     ),
     "export": ("onnx", "onnxscript"),

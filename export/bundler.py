@@ -26,7 +26,7 @@ from emotions.files import refuse_existing, write_bytes, write_json
 from emotions.pipeline import console
 from emotions.probe import Probe, write_probe
 from emotions.runtime import Run
-from export.calibration import calibration_of, check_risk, temperatures
+from export.calibration import calibration_of, check_risk, evaluation_of, temperatures
 from export.deployable import Deployable
 from export.embedding import prove_embedding
 from export.forms import MODEL, Bench, Form, Forms, Wanted, make_forms, onnx_runner
@@ -107,6 +107,7 @@ def _write(
     source: Source, output: Path, name: str, data: Path | None, seed: int, wanted: Wanted, stage: Callable[[str], None]
 ) -> None:
     check_risk(source, wanted.max_risk)
+    source.extra.update(evaluation_of(wanted.evaluation, source))
     model = Deployable(source.classifier, list(source.targets), temperatures(source), embedding=wanted.embedding)
     signals = proof_signals(source, data, seed)
     stage("converting to ONNX")

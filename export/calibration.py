@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from emotions.bundle import UNKNOWN
 from emotions.errors import ConfigError
+from emotions.files import read_json
 from export.sources import Source
 from training.evaluation.calibration import threshold_of
+
+
+def evaluation_of(folder: Path | None, source: Source) -> dict[str, Any]:
+    """What a bundle quotes of an evaluation of its model by folds: ``evaluation`` for the manifest's ``extra``.
+
+    Args:
+        folder: of the report; None for none.
+        source: the model.
+
+    Raises:
+        ConfigError: there is no such report, or it is of another model or other data.
+    """
+    if folder is None:
+        return {}
+    report = read_json(folder / "report.json")
+    dataset = report.get("dataset", {}) if isinstance(report, dict) else {}
+    known = (report.get("model"), dataset.get("fingerprint"), "folds" in report) if dataset else None
+    mine = (source.description.get("model"), source.dataset.fingerprint if source.dataset else None, True)
+    if known != mine:
+        raise ConfigError(f"{folder}: is no evaluation of this model on the data that it was trained on")
+    figures = ("uar", "wa", "macro_f1")
+    quoted = {
+        target: {name: found[name] for figure in figures for name in (figure, f"{figure}_ci")}
+        | {"clips": found["clips"]}
+        for target, found in report["targets"].items()
+    }
+    about = {name: report[name] for name in ("protocol", "seeds", "leaks")}
+    return {"evaluation": {**about, "targets": quoted}}
 
 
 def temperatures(source: Source) -> dict[str, float]:

@@ -127,9 +127,29 @@ def _measured(manifest: Manifest) -> Iterator[str]:
         for part, target, values in scores
     ]
     yield table(["part", "target", "UAR", "WA", "macro-F1", "clips"], rows)
+    if "evaluation" in manifest.extra:
+        yield from _by_folds(manifest.extra["evaluation"])
     for part, target, values in scores:
         if part == _judged(manifest):
             yield from _confusion(part, target, values)
+
+
+def _by_folds(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    """What an evaluation of the same model by folds says, with its intervals."""
+    yield (
+        f"The same model and data, trained anew for each fold: {text(evaluation['protocol'])}; means over "
+        f"{len(evaluation['seeds'])} seeds, 95 % intervals over speakers in brackets."
+    )
+    rows = [
+        [text(target), *(_with_interval(found, name) for name in ("uar", "wa", "macro_f1")), str(found["clips"])]
+        for target, found in evaluation["targets"].items()
+    ]
+    yield table(["target", "UAR", "WA", "macro-F1", "clips"], rows)
+
+
+def _with_interval(found: Mapping[str, Any], name: str) -> str:
+    bounds = found[f"{name}_ci"]
+    return f"{found[name]:.3f}" + (f" ({bounds[0]:.3f}-{bounds[1]:.3f})" if bounds else "")
 
 
 def _judged(manifest: Manifest) -> str:

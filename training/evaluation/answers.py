@@ -81,7 +81,7 @@ def read_answers(path: Path) -> FoldAnswers | None:
             about = json.loads(str(arrays[_ABOUT]))
             if about.pop("format") != _FORMAT:
                 return None
-            return FoldAnswers(**about, **{name: _part(arrays, name) for name in _PARTS})
+            return FoldAnswers(**about, val=_part(arrays, "val"), test=_part(arrays, "test"))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
 

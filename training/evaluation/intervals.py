@@ -40,7 +40,7 @@ def confusions(truth: IntArray, predicted: IntArray, classes: int, units: IntArr
     """
     counts = np.zeros((int(units.max()) + 1, len(predicted), classes, classes))
     for seed, said in enumerate(predicted):
-        np.add.at(counts, (units, seed, truth, said), 1)
+        np.add.at(counts[:, seed], (units, truth, said), 1)
     return counts
 
 
