@@ -154,7 +154,8 @@ def calibrate(val: PartAnswers, table: ClipTable, target: str, max_risk: float |
     truth = _truth(table, val.clips[known], target)
 
     def at(temperature: float) -> FloatArray:
-        return val.probabilities(target, temperature)[known]
+        chosen: FloatArray = val.probabilities(target, temperature)[known]
+        return chosen
 
     temperature = fit_temperature(at, truth)
     return temperature, 0.0 if max_risk is None else threshold_of(risk_coverage(at(temperature), truth), max_risk)

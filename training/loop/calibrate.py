@@ -44,6 +44,7 @@ def _known(answers: ClipAnswers, target: str) -> tuple[IntArray, Any]:
     part = PartAnswers(np.arange(len(answers.clips)), answers.windows, answers.logits)
 
     def at(temperature: float) -> FloatArray:
-        return part.probabilities(target, temperature)[known]
+        chosen: FloatArray = part.probabilities(target, temperature)[known]
+        return chosen
 
     return answers.truth[target][known], at
