@@ -46,7 +46,7 @@ class Prediction:
     probabilities: dict[str, dict[str, float]]
     windows: tuple[WindowPrediction, ...]
     duration_sec: float
-    thresholds: Mapping[str, float] = field(default_factory=dict, compare=False)
+    thresholds: Mapping[str, float] = field(default_factory=dict, compare=False, kw_only=True)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -126,7 +126,7 @@ class Predictor:
             )
             for index, (start, length) in enumerate(zip(windows.starts.tolist(), windows.lengths.tolist(), strict=True))
         )
-        return Prediction(clip, parts, parts[-1].end, self.manifest.thresholds)
+        return Prediction(clip, parts, parts[-1].end, thresholds=self.manifest.thresholds)
 
     def predict_folder(self, *inputs: Path | str) -> Iterator[FileResult]:
         """Classify every recording below a folder, in the order of their names; one result a file, errors included.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from emotions.errors import DataError
 from emotions.windows import IntArray
@@ -63,7 +64,7 @@ def split_clips(table: ClipTable, config: SplitConfig, seed: int) -> Split:
     return make_split(table, parts, by, _protocol(by, groups, parts))
 
 
-def draw_validation(table: ClipTable, chosen: IntArray, by: str, share: float, seed: int) -> IntArray:
+def draw_validation(table: ClipTable, chosen: IntArray, by: str, share: float, seed: int) -> npt.NDArray[np.bool_]:
     """Which of some clips validate, whole groups of them; a class of a single group trains.
 
     Args:
@@ -88,7 +89,8 @@ def draw_validation(table: ClipTable, chosen: IntArray, by: str, share: float, s
     _, holds = label_matrix(table, chosen)
     counts = np.zeros((len(members), holds.shape[1]), np.int64)
     np.add.at(counts, inverse, holds)
-    return assign_groups(counts, (share, 0.0), seed)[inverse] == 1
+    validates: npt.NDArray[np.bool_] = assign_groups(counts, (share, 0.0), seed)[inverse] == 1
+    return validates
 
 
 def default_by(table: ClipTable) -> str:

@@ -111,7 +111,8 @@ def _resampled(wave: FloatArray, rate: int) -> FloatArray:
 
 def _clip(wave: FloatArray, _: np.random.Generator) -> FloatArray:
     limit = float(np.quantile(np.abs(wave), 0.999))
-    return np.clip(wave, -limit, limit)
+    clipped: FloatArray = np.clip(wave, -limit, limit)
+    return clipped
 
 
 def _fade(wave: FloatArray) -> FloatArray:
