@@ -103,6 +103,12 @@ def _flat(found: dict[str, Array]) -> dict[str, Array]:
     return flat
 
 
+@functools.lru_cache
+def _student(units: int) -> float:
+    """The quantile of Student's t that a 95 % interval reaches to."""
+    return float(stats.t.ppf((1 + LEVEL) / 2, units - 1))
+
+
 def _interval(point: float, sampled: Array, units: int, clips: float) -> Interval | None:
     """The interval of one figure; half a clip keeps 0 and 1 off the ends of the logit scale."""
     known = sampled[np.isfinite(sampled)]
@@ -112,7 +118,7 @@ def _interval(point: float, sampled: Array, units: int, clips: float) -> Interva
     error = float(_logit(known, edge).std(ddof=1)) * np.sqrt(units / (units - 1))
     if not error:  # no speaker differs: the half clip is all that is not known
         error = 1 / np.sqrt(clips * edge * (1 - edge)) if point in (0.0, 1.0) else 0.0
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, units - 1)) * error
+    reach = _student(units) * error
     middle = float(_logit(np.array(point), edge))
     low, high = (1 / (1 + np.exp(-(middle + sign * reach))) for sign in (-1, 1))
     return min(float(low), point), max(float(high), point)
