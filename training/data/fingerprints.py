@@ -23,7 +23,7 @@ Bits = npt.NDArray[np.uint32]
 
 VERSION = 1
 """Of the fingerprints' form: kept ones of another version are made again."""
-MAX_ERRORS = 0.30
+MAX_ERRORS = 0.22
 """Share of different bits up to which two clips are the same recording; strangers differ in half of them."""
 MIN_FRAMES = 40
 """Frames that two clips must have in common, 0.4 s."""

@@ -45,9 +45,9 @@ def print_suite(report: Mapping[str, Any], page: Path) -> None:
             table.add_row(*(shown(str(cell)) for cell in _row(test)))
         console.print(table)
     figures = ", ".join(f"{title} {with_interval(overall, name)}" for name, title in FIGURES.items())
-    failed = sum(not test["passed"] for test in report["tests"])
-    verdict = f"{len(report['tests']) - failed} of {len(report['tests'])} tests passed"
-    for line in (f"{report['target']}: {figures}, {overall['clips']} clips", verdict, f"report: {page}"):
+    passed, every = sum(test["passed"] for test in report["tests"]), len(report["tests"])
+    verdict = [f"{passed} of {every} tests passed"] if every else []
+    for line in (f"{report['target']}: {figures}, {overall['clips']} clips", *verdict, f"report: {page}"):
         console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
 
 
