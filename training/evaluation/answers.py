@@ -77,7 +77,7 @@ class FoldAnswers:
 def read_answers(path: Path) -> FoldAnswers | None:
     """What a finished fold left; None where there is nothing, or nothing that can be read: it is trained again."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             about = json.loads(str(arrays[_ABOUT]))
             if about.pop("format") != _FORMAT:
                 return None

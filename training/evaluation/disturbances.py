@@ -145,4 +145,5 @@ def _babble(samples: int, voices: Sequence[FloatArray], random: np.random.Genera
 def _add(wave: FloatArray, noise: Any, snr_db: float) -> FloatArray:
     """Add noise so many decibels below the clip."""
     scale = float(np.sqrt(np.mean(np.square(wave)))) / (float(np.sqrt(np.mean(np.square(noise)))) + 1e-12)
-    return np.clip(wave + noise * scale * 10 ** (-snr_db / 20), -1, 1).astype(np.float32)
+    noisy: FloatArray = np.clip(wave + noise * scale * 10 ** (-snr_db / 20), -1, 1).astype(np.float32)
+    return noisy
