@@ -32,6 +32,9 @@ WAVEFORM, LENGTH = "waveform", "length"
 EMBEDDING = "embedding"
 """Name of the graph's optional last output, and the key of ``extra`` that describes it."""
 
+UNKNOWN = "unknown"
+"""What is answered below a target's threshold; no label of a bundle with thresholds is called so."""
+
 _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_OVERLAP = 100
 # Columns of a prediction table; a target with such a name would overwrite one.
@@ -171,6 +174,19 @@ class Manifest(_Strict):
             if self.files.get(variant.file) != variant.sha256:
                 raise ValueError(f"variant {name} and files disagree on {variant.file}")
         return self
+
+    @model_validator(mode="after")
+    def _thresholds_are_confidences(self) -> Self:
+        for target, threshold in self.thresholds.items():
+            if target not in self.targets or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
+                raise ValueError(f"calibration has no confidence of a target as the threshold of {target!r}")
+        return self
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Confidence below which a target's answer is unknown, of the targets that have one."""
+        known = {name: about for name, about in self.calibration.items() if isinstance(about, dict)}
+        return {target: about["threshold"] for target, about in known.items() if "threshold" in about}
 
     @property
     def contract(self) -> str:

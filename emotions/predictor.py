@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +40,13 @@ class Prediction:
         probabilities: ``probabilities[target][label]``, the mean over the clip's windows.
         windows: the same for each window, in order.
         duration_sec: seconds of audio.
+        thresholds: confidence below which a target's answer is unknown, of the targets that the bundle has one for.
     """
 
     probabilities: dict[str, dict[str, float]]
     windows: tuple[WindowPrediction, ...]
     duration_sec: float
+    thresholds: Mapping[str, float] = field(default_factory=dict, compare=False, kw_only=True)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -55,6 +57,11 @@ class Prediction:
     def label(self) -> str:
         """The most probable label of the first target."""
         return next(iter(self.labels.values()))
+
+    @property
+    def unknown(self) -> dict[str, bool]:
+        """Whether the model is too unsure of each target that has a threshold; ``labels`` are there all the same."""
+        return {target: max(self.probabilities[target].values()) < least for target, least in self.thresholds.items()}
 
     @property
     def confidence(self) -> float:
@@ -119,7 +126,7 @@ class Predictor:
             )
             for index, (start, length) in enumerate(zip(windows.starts.tolist(), windows.lengths.tolist(), strict=True))
         )
-        return Prediction(clip, parts, parts[-1].end)
+        return Prediction(clip, parts, parts[-1].end, thresholds=self.manifest.thresholds)
 
     def predict_folder(self, *inputs: Path | str) -> Iterator[FileResult]:
         """Classify every recording below a folder, in the order of their names; one result a file, errors included.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,18 @@ class Answer(Prediction):
         bundle: what answered.
         request_id: the request's id in the service's log.
         timing_ms: milliseconds of each stage in the service.
+        unknowns: whether the model was too unsure of each target that has a threshold.
     """
 
     bundle: str
     request_id: str
     timing_ms: dict[str, float]
+    unknowns: dict[str, bool] = field(default_factory=dict, kw_only=True)
+
+    @property
+    def unknown(self) -> dict[str, bool]:
+        """As the service told it."""
+        return self.unknowns
 
 
 Results = list[Answer | ServiceError]
@@ -91,6 +98,12 @@ def answer(body: Json) -> Answer:
     windows = tuple(
         WindowPrediction(part["start"], part["end"], part["probabilities"]) for part in body.get("windows", ())
     )
-    return Answer(
-        body["probabilities"], windows, body["duration_sec"], body["bundle"], body["request_id"], body["timing_ms"]
+    known = (
+        body["probabilities"],
+        windows,
+        body["duration_sec"],
+        body["bundle"],
+        body["request_id"],
+        body["timing_ms"],
     )
+    return Answer(*known, unknowns=body.get("unknowns", {}))

@@ -26,6 +26,7 @@ from emotions.files import refuse_existing, write_bytes, write_json
 from emotions.pipeline import console
 from emotions.probe import Probe, write_probe
 from emotions.runtime import Run
+from export.calibration import calibration_of, check_risk, evaluation_of, temperatures
 from export.deployable import Deployable
 from export.embedding import prove_embedding
 from export.forms import MODEL, Bench, Form, Forms, Wanted, make_forms, onnx_runner
@@ -105,7 +106,9 @@ def export_source(
 def _write(
     source: Source, output: Path, name: str, data: Path | None, seed: int, wanted: Wanted, stage: Callable[[str], None]
 ) -> None:
-    model = Deployable(source.classifier, list(source.targets), embedding=wanted.embedding)
+    check_risk(source, wanted.max_risk)
+    source.extra.update(evaluation_of(wanted.evaluation, source))
+    model = Deployable(source.classifier, list(source.targets), temperatures(source), embedding=wanted.embedding)
     signals = proof_signals(source, data, seed)
     stage("converting to ONNX")
     graph = to_onnx(model, source.window.samples, source.window.dynamic)
@@ -126,6 +129,7 @@ def _write(
         _copy_pictures(source, folder)
         # The card quotes the manifest, and the manifest hashes the card.
         draft = _manifest(folder, source, name, forms, model.dims)
+        draft = draft.model_copy(update={"calibration": calibration_of(source, wanted.max_risk)})
         write_bytes(folder / CARD, model_card(draft, forms, signals).encode())
         write_manifest(folder, draft.model_copy(update={"files": hash_files(folder)}))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -66,6 +67,12 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
     ] = None,
     embedding: Annotated[bool, typer.Option("--embedding", help="Answer what the last layers hear, too.")] = False,
     allow_loss: Annotated[bool, typer.Option("--allow-loss", help="Keep variants that lose too much.")] = False,
+    max_risk: Annotated[
+        float | None, typer.Option(min=0.0001, max=0.9999, help="Answer unknown where more would be wrong.")
+    ] = None,
+    evaluation: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Report of emotions evaluate on the same model, to be quoted.")
+    ] = None,
 ) -> None:
     """Export a trained model as a bundle, once it is proven to answer as the model does."""
     named = [str(path) for path in (run, checkpoint, tune_results) if path]
@@ -79,6 +86,7 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
     if tune_results is not None:
         sources = [str(_best_run(tune_results, Context(Path.cwd(), 0, 0, {}), again=refit))]
     wanted = wanted_forms(formats or ["onnx"], variants or [], allow_loss=allow_loss, embedding=embedding)
+    wanted = replace(wanted, max_risk=max_risk, evaluation=evaluation)
     options: dict[str, Any] = {"data": data, "bundles": Path(BUNDLES), "wanted": wanted}
     _report(_exported(sources[0], target, output, name, **options))
 
@@ -132,6 +140,7 @@ def _export(step: ExportStep, context: Context) -> None:
     output = None if step.output is None else context.root.joinpath(*step.output)
     bundles = context.root / BUNDLES
     wanted = wanted_forms(step.formats, step.variants, allow_loss=step.allow_loss, embedding=step.embedding)
+    wanted = replace(wanted, max_risk=step.max_risk, evaluation=context.last_evaluation)
     options: dict[str, Any] = {"seed": context.seed, "bundles": bundles, "wanted": wanted}
     context.last_bundle = _exported(_source(step, context), step.target, output, step.name, **options)
     _report(context.last_bundle)

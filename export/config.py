@@ -68,6 +68,12 @@ class ExportStep(StepConfig):
         default=False, description="Answer what the model's last layers hear, too: an output embedding [batch, dims]."
     )
 
+    max_risk: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Answer unknown below the confidence that kept the share of errors among validation clips at this; "
+        "null: never.",
+    )
+
     @model_validator(mode="after")
     def _target_is_for_huggingface(self) -> Self:
         if self.target is not None and not self.source.startswith(HUGGINGFACE):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ class Deployable(nn.Module):
     Args:
         classifier: ``waveform (batch, W), length (batch,) -> {target: logits (batch, classes)}``.
         targets: in the order of the answers.
-        temperature: what logits are divided by; 1 leaves them as they were trained.
+        temperature: what logits are divided by, of all targets or of each by name; 1 leaves them as they were trained.
         embedding: answer what the last layers hear, too.
 
     Attributes:
@@ -27,15 +27,20 @@ class Deployable(nn.Module):
         ExportError: an embedding is wanted of a classifier whose last layer is not known.
     """
 
-    temperature: Tensor
-
     def __init__(
-        self, classifier: nn.Module, targets: Sequence[str], temperature: float = 1.0, *, embedding: bool = False
+        self,
+        classifier: nn.Module,
+        targets: Sequence[str],
+        temperature: float | Mapping[str, float] = 1.0,
+        *,
+        embedding: bool = False,
     ) -> None:
         super().__init__()
         self.classifier = classifier
         self.targets = tuple(targets)
-        self.register_buffer("temperature", torch.tensor(temperature))
+        named = temperature if isinstance(temperature, Mapping) else dict.fromkeys(targets, temperature)
+        for index, target in enumerate(targets):
+            self.register_buffer(f"temperature_{index}", torch.tensor(float(named.get(target, 1.0))))
         self.dims = 0
         self._heard: list[Tensor] = []
         if embedding:
@@ -53,7 +58,10 @@ class Deployable(nn.Module):
         The embedding follows them where it is answered: (batch, dims) float32.
         """
         logits = self.classifier(waveform, length)
-        answers = tuple((logits[target] / self.temperature).softmax(dim=1) for target in self.targets)
+        answers = tuple(
+            (logits[target] / self.get_buffer(f"temperature_{index}")).softmax(dim=1)
+            for index, target in enumerate(self.targets)
+        )
         # Popped, not kept: a tensor left on the module would be taken for a constant of the graph.
         return (*answers, self._heard.pop()) if self.dims else answers
 

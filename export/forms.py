@@ -46,12 +46,16 @@ class Wanted:
         variants: ``fp16``, ``int8``.
         allow_loss: keep variants that lose more than they may.
         embedding: the graphs answer what their last layers hear, too.
+        max_risk: answer unknown where it takes that to keep the share of errors at this.
+        evaluation: folder of a report on the same model and data by folds, to be quoted.
     """
 
     formats: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
     allow_loss: bool = False
     embedding: bool = False
+    max_risk: float | None = None
+    evaluation: Path | None = None
 
 
 @dataclass(frozen=True)

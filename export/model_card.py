@@ -20,7 +20,6 @@ _LIMITS = """\
 - It names how speech sounds, as the people who labelled its data heard it; not what a person feels.
 - Languages, recording conditions and ways of speaking that its data lack are likely recognised worse. Measure it on
   recordings of your own before you rely on it.
-- Its probabilities are not calibrated: take them as an order, not as frequencies.
 - It is meant to sum up many recordings and to support people who decide. It is not meant to decide about a person: on
   work, school, credit, health or guilt. Law may forbid that where you are."""
 
@@ -33,6 +32,7 @@ def model_card(manifest: Manifest, forms: Forms, signals: Signals) -> str:
         **({"Encoder": _encoder(manifest.encoder)} if manifest.encoder and not _foreign(manifest) else {}),
         "Data": _data(manifest),
         "Measured": _measured(manifest),
+        **({"Calibration": _calibration(manifest)} if manifest.calibration else {}),
         "Limits and intended use": [*_cautions(manifest), _LIMITS],
         "Proof of the export": _proof(manifest, forms, signals),
         "How to run it": _usage(manifest),
@@ -131,10 +131,30 @@ def _measured(manifest: Manifest) -> Iterator[str]:
         for part, target, values in scores
     ]
     yield table(["part", "target", "UAR", "WA", "macro-F1", "clips"], rows)
+    if "evaluation" in manifest.extra:
+        yield from _by_folds(manifest.extra["evaluation"])
     for part, target, values in scores:
         if part == _judged(manifest):
             yield from _confusion(part, target, values)
     yield from (f"![{what}]({name})" for name, what in PICTURES.items() if name in manifest.files)
+
+
+def _by_folds(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    """What an evaluation of the same model by folds says, with its intervals."""
+    yield (
+        f"The same model and data, trained anew for each fold: {text(evaluation['protocol'])}; means over "
+        f"{len(evaluation['seeds'])} seeds, 95 % intervals over speakers in brackets."
+    )
+    rows = [
+        [text(target), *(_with_interval(found, name) for name in ("uar", "wa", "macro_f1")), str(found["clips"])]
+        for target, found in evaluation["targets"].items()
+    ]
+    yield table(["target", "UAR", "WA", "macro-F1", "clips"], rows)
+
+
+def _with_interval(found: Mapping[str, Any], name: str) -> str:
+    bounds = found[f"{name}_ci"]
+    return f"{found[name]:.3f}" + (f" ({bounds[0]:.3f}-{bounds[1]:.3f})" if bounds else "")
 
 
 def _judged(manifest: Manifest) -> str:
@@ -149,7 +169,31 @@ def _confusion(part: str, target: str, scores: Mapping[str, Any]) -> Iterator[st
     yield table(["", *labels], rows)
 
 
+def _calibration(manifest: Manifest) -> Iterator[str]:
+    """What the temperatures did to the calibration error, also where they did no good."""
+    head = ["target", "temperature", "measured on", "ECE before", "ECE after", "Brier before", "Brier after"]
+    names = ("ece_before", "ece_after", "brier_before", "brier_after")
+    found = manifest.calibration
+    rows = [
+        [text(target), f"{about['temperature']:.3f}", about["measured_on"], *(f"{about[name]:.3f}" for name in names)]
+        for target, about in found.items()
+    ]
+    yield "Temperatures come from validation clips and are part of the graph."
+    yield table(head, rows)
+    worse = [text(target) for target, about in found.items() if not about["lowered_ece"]]
+    if worse:
+        yield f"**Calibration did not lower the calibration error of {', '.join(worse)}.**"
+    for target, threshold in manifest.thresholds.items():
+        risk = found[target]["max_risk"]
+        yield (
+            f"{text(target)} is `unknown` below a confidence of {threshold:.3f}: above it at most {risk:.0%} of the "
+            "validation clips were wrong."
+        )
+
+
 def _cautions(manifest: Manifest) -> Iterator[str]:
+    if not manifest.calibration:
+        yield "Its probabilities are not calibrated: take them as an order, not as frequencies."
     for warning in warnings(manifest):
         yield f"**Warning: {text(warning)}.**"
     if manifest.metrics and not manifest.metrics.get("test"):

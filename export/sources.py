@@ -65,6 +65,7 @@ class Source:
         original: what it is proven against where that is another than itself; answers one window at a time.
         encoder: what it was pre-trained as, and the licence, if that is known.
         extra: what else the manifest says.
+        calibration: target -> temperature and what it is worth.
     """
 
     classifier: nn.Module
@@ -79,6 +80,7 @@ class Source:
     original: Answering | None = None
     encoder: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def window_spec(self) -> WindowSpec:
@@ -117,6 +119,7 @@ def _trained(trained: Trained, name: str, run: Run | None = None, **known: Any) 
         plan=ProofPlan(window.samples),
         extra={"optimiser_steps": trained.steps, **searched},
         run=run,
+        calibration={} if run is None else run.calibration,
         **known,
     )
 

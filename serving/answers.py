@@ -7,6 +7,7 @@ from typing import Any
 import onnxruntime
 
 import emotions
+from emotions.predictor import Prediction
 from serving.engine import Classified, Engine
 from serving.errors import RequestError, error_body
 
@@ -87,7 +88,14 @@ def _scores(classified: Classified) -> Body:
         "confidence": prediction.confidence,
         "probabilities": prediction.probabilities,
         "duration_sec": prediction.duration_sec,
+        **_unknown(prediction),
     }
+
+
+def _unknown(prediction: Prediction) -> Body:
+    """Whether the model is too little sure: of the first target, and of each; nothing where it has no thresholds."""
+    doubts = prediction.unknown
+    return {"unknown": doubts.get(next(iter(prediction.probabilities)), False), "unknowns": doubts} if doubts else {}
 
 
 def _stages(classified: Classified) -> Body:

@@ -77,12 +77,14 @@ def schemas() -> Json:
     timing = _object(dict.fromkeys(("decode", "queue", "inference", "total"), number), [])
     scored = {"label": text, "confidence": number, "probabilities": scores, "duration_sec": number}
     windows = {"type": "array", "items": window}
+    doubt = {"type": "boolean", "description": "Too unsure to be an answer; where the bundle has thresholds."}
+    doubts = {"unknown": doubt, "unknowns": {"type": "object", "additionalProperties": {"type": "boolean"}}}
     item = _object(
-        {"index": {"type": "integer"}, **scored, "timing_ms": timing, "windows": windows, "error": error}, []
+        {"index": {"type": "integer"}, **scored, "timing_ms": timing, "windows": windows, "error": error, **doubts}, []
     )
     told = {"timing_ms": timing, "bundle": text, "request_id": text}
     return {
-        "Prediction": _object({**scored, **told, "windows": windows}, [*scored, *told]),
+        "Prediction": _object({**scored, **told, "windows": windows, **doubts}, [*scored, *told]),
         "Batch": _object({"results": {"type": "array", "items": item}, "errors": {"type": "integer"}, **told}),
         "Model": _object({name: {} for name in _MODEL_KEYS}),
         "Error": _object({"error": error, "request_id": text}),

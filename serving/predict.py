@@ -194,7 +194,9 @@ class _Run:
         self._join: Join = join_parts
         if output.suffix.lower() == AUDFORMAT:
             self._join = database_of(bundle, found.files, windows=options.windows)
-        self._columns: Columns = columns(bundle.manifest.targets, embeddings=options.embeddings)
+        self._columns: Columns = columns(
+            bundle.manifest.targets, embeddings=options.embeddings, doubts=bundle.manifest.thresholds
+        )
         self._chunks = [*chunked(found.files, options.chunk_files)]
         self._settings: dict[str, Any] = {
             "bundle": bundle.id,

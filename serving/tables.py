@@ -3,6 +3,7 @@
 file, start, end            name relative to the input folder (POSIX), and seconds
 <target>                    the most probable label, one column a target
 <target>.<label>            its probability, to six significant digits
+<target>.unknown            yes or no, where the bundle has a threshold: yes where the confidence is below it
 confidence, duration        probability of the first target's label, and seconds of the recording or segment
 embedding                   if asked for: what the model's last layers hear, the mean over the windows of a file's row
 error                       "code: message" where the file failed; then all but ``file`` and a segment's times is empty
@@ -17,11 +18,11 @@ import contextlib
 import csv
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from emotions.bundle import EMBEDDING
+from emotions.bundle import EMBEDDING, UNKNOWN
 from emotions.errors import ConfigError, MissingExtra, OutputExists
 from emotions.files import atomic_file
 from emotions.folder import FileResult
@@ -38,8 +39,8 @@ Columns = dict[str, type[str] | type[float] | type[list[float]]]
 Writer = Callable[[Path, Columns], contextlib.AbstractContextManager[Write]]
 
 
-def columns(targets: Targets, *, embeddings: bool = False) -> Columns:
-    """Columns of a table, in order, with their types."""
+def columns(targets: Targets, *, embeddings: bool = False, doubts: Iterable[str] = ()) -> Columns:
+    """Columns of a table, in order, with their types; ``doubts`` are the targets that may be unknown."""
     probabilities = [f"{target}.{label}" for target, labels in targets.items() for label in labels]
     return {
         "file": str,
@@ -47,6 +48,7 @@ def columns(targets: Targets, *, embeddings: bool = False) -> Columns:
         **dict.fromkeys(targets, str),
         **dict.fromkeys(probabilities, float),
         **dict.fromkeys(("confidence", "duration"), float),
+        **dict.fromkeys((f"{target}.{UNKNOWN}" for target in doubts), str),
         **({EMBEDDING: list} if embeddings else {}),
         "error": str,
     }
@@ -80,15 +82,15 @@ def rows(result: FileResult, blank: Row, *, windows: bool = False) -> Iterator[R
         spans = [(first + each.start, first + each.end, each.probabilities) for each in prediction.windows]
     for index, (start, end, probabilities) in enumerate(spans):
         cells = {**blank, "file": name, "start": start, "end": end, "duration": prediction.duration_sec}
-        _fill(cells, probabilities)
+        _fill(cells, probabilities, prediction.thresholds)
         if EMBEDDING in blank and result.embedding is not None:
             heard = result.embedding[index] if windows else result.embedding.mean(axis=0)
             cells[EMBEDDING] = [_rounded(value) for value in heard.tolist()]
         yield cells
 
 
-def _fill(cells: Row, probabilities: Mapping[str, Mapping[str, float]]) -> None:
-    """Add the labels and their probabilities."""
+def _fill(cells: Row, probabilities: Mapping[str, Mapping[str, float]], thresholds: Mapping[str, float]) -> None:
+    """Add the labels and their probabilities, and whether they are too low to be an answer."""
     for target, scores in probabilities.items():
         label = max(scores, key=scores.__getitem__)
         cells[target] = label
@@ -96,6 +98,8 @@ def _fill(cells: Row, probabilities: Mapping[str, Mapping[str, float]]) -> None:
             cells["confidence"] = _rounded(scores[label])
         for each, score in scores.items():
             cells[f"{target}.{each}"] = _rounded(score)
+        if f"{target}.{UNKNOWN}" in cells:
+            cells[f"{target}.{UNKNOWN}"] = "yes" if scores[label] < thresholds.get(target, 0.0) else "no"
 
 
 def _rounded(probability: float) -> float:

@@ -31,9 +31,14 @@ def checkpoint_of(run: Path) -> Path:
 
 
 @pytest.fixture
-def exported_before(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The seconds of an export saved, where the test is not about the graph: the model's graph is there already."""
+def exported_before(bundle: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds of an export saved, where the test is not about the graph: the model's graph is there already.
+
+    It has the run's temperatures in it, so every source has them.
+    """
+    heat = {target: found["temperature"] for target, found in load_run(trained_run).calibration.items()}
     monkeypatch.setattr(bundler, "to_onnx", lambda *_: onnx.load(bundle / "model.onnx"))
+    monkeypatch.setattr(bundler, "temperatures", lambda _: heat)
 
 
 def test_a_bundle_holds_what_the_run_knew(bundle: Path, trained_run: Path) -> None:
@@ -67,7 +72,9 @@ def test_the_card_shows_the_runs_pictures(bundle: Path, trained_run: Path) -> No
 
 
 def test_the_bundle_answers_as_the_trained_model(bundle: Path, trained_run: Path, corpus: Path) -> None:
-    model = load_run(trained_run).trained.model
+    run = load_run(trained_run)
+    model, heat = run.trained.model, {target: found["temperature"] for target, found in run.calibration.items()}
+    assert all(value != 1 for value in heat.values())
     predictor = emotions.load(bundle, device="cpu")
     seen = set()
     for path in sorted(corpus.glob("*.wav")):
@@ -76,7 +83,7 @@ def test_the_bundle_answers_as_the_trained_model(bundle: Path, trained_run: Path
             logits = model(torch.from_numpy(windows.samples.copy()), torch.from_numpy(windows.lengths))
         answer = predictor.predict(path)
         for target, labels in TARGETS.items():
-            expected = pool(logits[target].softmax(dim=1).numpy())
+            expected = pool((logits[target] / heat[target]).softmax(dim=1).numpy())
             found = [answer.probabilities[target][label] for label in labels]
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
         seen.add(answer.label)

@@ -43,7 +43,8 @@ def test_a_family_answers_from_its_bundle_as_it_was_trained(
     step = build_step(corpus, tmp_path / "run", model=model, model_architecture=architecture)
     run = fit(step, Context(tmp_path, seed=0, workers=0, config={"seed": 0}, quiet=True))
     bundle = export_run(run, tmp_path / "bundle")
-    trained, predictor = load_run(run).trained, emotions.load(bundle, device="cpu")
+    loaded, predictor = load_run(run), emotions.load(bundle, device="cpu")
+    trained, calibration = loaded.trained, loaded.calibration
     answers = []
     for rows in (1, 3, 4):
         waveform = 0.1 * torch.randn(rows, WINDOW, generator=torch.Generator().manual_seed(rows)).cumsum(dim=1) / 20
@@ -53,7 +54,8 @@ def test_a_family_answers_from_its_bundle_as_it_was_trained(
             answer = predictor.predict(waveform[row].numpy())
             for target, labels in TARGETS.items():
                 found = [answer.probabilities[target][label] for label in labels]
-                np.testing.assert_allclose(found, logits[target][row].softmax(0).numpy(), rtol=0, atol=1e-5)
+                expected = (logits[target][row] / calibration[target]["temperature"]).softmax(0).numpy()
+                np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
             answers.append(answer.probabilities["эмоция"]["гнев"])
     assert np.std(answers) > 0
     manifest = read_bundle(bundle).manifest

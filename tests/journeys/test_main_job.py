@@ -133,9 +133,11 @@ def torch_probabilities(run: Path, file: Path) -> dict[str, Any]:
     from emotions.windows import WindowSpec, pool, split
     from training.loop.runs import load_run
 
-    trained = load_run(run).trained
+    loaded = load_run(run)
+    trained = loaded.trained
     window = trained.spec.window_samples
     windows = split(decode(file), WindowSpec(window, window))
     with torch.inference_mode():
         logits = trained.model(torch.from_numpy(np.array(windows.samples)), torch.from_numpy(windows.lengths))
-    return {target: pool(values.softmax(-1).numpy()) for target, values in logits.items()}
+    heat = {target: found["temperature"] for target, found in loaded.calibration.items()}
+    return {target: pool((values / heat[target]).softmax(-1).numpy()) for target, values in logits.items()}

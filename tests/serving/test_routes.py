@@ -194,3 +194,14 @@ def test_a_clients_mistake_leaves_no_traceback_and_no_name_in_the_log(
         service.request("POST", "/v1/predict", files={"file": ("alice.wav", b"no audio")})
     assert not [record for record in caplog.records if record.exc_info]
     assert "alice" not in caplog.text
+
+
+def test_what_is_below_the_bundles_threshold_is_told_unknown(
+    service: Service, predictor: Predictor, clip: bytes
+) -> None:
+    for threshold, unknown in ((0.0, False), (1.0, True)):
+        manifest = predictor.manifest.model_copy(update={"calibration": {"emotion": {"threshold": threshold}}})
+        service.engine.predictor = Predictor(replace(predictor.bundle, manifest=manifest), predictor.session)
+        body = service.post(clip).json()
+        assert (body["unknown"], body["unknowns"]) == (unknown, {"emotion": unknown})
+        assert body["label"] == predictor.predict(clip).label

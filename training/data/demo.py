@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import soundfile
-from scipy.signal import lfilter, sosfilt  # type: ignore[import-untyped]
+from scipy.signal import lfilter, sosfilt
 
 from emotions.audio import SAMPLE_RATE
 from emotions.files import atomic_folder

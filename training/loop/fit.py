@@ -13,6 +13,7 @@ from training.config import LearnParams, ModelSpec, TrainStep, joined
 from training.data.feature_dataset import ClipDataset
 from training.evaluation.metrics import Scores
 from training.layout import RUN_FILE
+from training.loop.calibrate import calibrated
 from training.loop.checkpoints import LAST, remove_left_over
 from training.loop.corpus import Corpus, read_corpus
 from training.loop.frozen_encoder import encoder_hash, write_encoder
@@ -22,7 +23,7 @@ from training.loop.precompute import device_of, precomputed
 from training.loop.processes import train_in_processes
 from training.loop.record import Result, print_summary, write_run
 from training.loop.runs import Trained, load_checkpoint, read_checkpoint
-from training.loop.score import evaluate, score_answers
+from training.loop.score import ClipAnswers, evaluate, score_answers
 from training.models.base import Classifier
 from training.models.registry import pinned
 
@@ -123,7 +124,7 @@ def processes_of(step: TrainStep) -> int:
     return 1 if step.devices == "auto" else step.devices
 
 
-def _outcome(job: Job) -> tuple[Trained, Result]:
+def outcome(job: Job) -> tuple[Trained, Result]:
     """The best checkpoint and what to tell of the run, as its last checkpoint has it."""
     callbacks = read_checkpoint(job.folder / f"{LAST}.ckpt")["callbacks"]
     best = next(state["best_model_path"] for name, state in callbacks.items() if name.startswith("BestCheckpoint"))
@@ -143,13 +144,20 @@ def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[
         extra: more entries for the run folder's index.
         validation: scores on the validation part, where they are not to be measured: it was trained on.
     """
-    trained, result = _outcome(job)
-    result.metrics["validation"] = _scores(trained, job.corpus.val) if validation is None else validation
-    if job.corpus.test is not None:
-        result.metrics["test"] = _scores(trained, job.corpus.test)
-    write_run(job.folder, job.step, job.context, replace(job.corpus, spec=trained.spec), result, extra or {})
+    trained, result = outcome(job)
+    targets, corpus = trained.spec.targets, job.corpus
+    heard = {"test": _answers(trained, corpus.test)} if corpus.test is not None else {}
+    calibration: dict[str, Any] = {}
+    if validation is None:
+        val = _answers(trained, corpus.val)
+        validation = score_answers(val, targets)
+        calibration = calibrated(val, heard.get("test"), targets)
+    result.metrics["validation"] = validation
+    result.metrics.update({part: score_answers(answers, targets) for part, answers in heard.items()})
+    about = {"calibration": calibration, **(extra or {})}
+    write_run(job.folder, job.step, job.context, replace(corpus, spec=trained.spec), result, about)
     return result
 
 
-def _scores(trained: Trained, dataset: ClipDataset) -> dict[str, Scores]:
-    return score_answers(evaluate(trained.model, dataset, batch_size=EVALUATION_BATCH), trained.spec.targets)
+def _answers(trained: Trained, dataset: ClipDataset) -> ClipAnswers:
+    return evaluate(trained.model, dataset, batch_size=EVALUATION_BATCH)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ class Run:
         config: the dataset's config, as the run was given it.
         root: what a relative dataset path starts from.
         search: the search that the run is a trial of: spaces, trials, metric, seed; None for a training by itself.
+        calibration: target -> temperature and what it is worth; empty where nothing was left to find it on.
     """
 
     folder: Path
@@ -68,6 +69,7 @@ class Run:
     config: DatasetConfig
     root: Path
     search: dict[str, Any] | None = None
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def table(self) -> ClipTable:
@@ -111,7 +113,8 @@ def load_run(path: Path) -> Run:
         raise CheckpointError(f"{path / RUN_FILE}: is damaged ({_first_line(error)})") from error
     if Path(best).name != best:
         raise CheckpointError(f"{path / RUN_FILE}: names a checkpoint outside the run folder ({best})")
-    return Run(path, load_checkpoint(path / best), **facts, config=config, root=root, search=index.get("search"))
+    about = {name: index[name] for name in ("search", "calibration") if name in index}
+    return Run(path, load_checkpoint(path / best), **facts, config=config, root=root, **about)
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -44,6 +44,30 @@ def test_the_run_folder_is_complete(tiny_run: Path) -> None:
     assert [*(tiny_run / "logs").glob("events.out.tfevents.*")]
 
 
+def test_each_target_has_a_temperature_and_what_it_is_worth(tiny_run: Path) -> None:
+    calibration = load_run(tiny_run).calibration
+    assert set(calibration) == {"emotion", "state"}
+    for found in calibration.values():
+        assert 0.1 < found["temperature"] < 10
+        assert found["measured_on"] == "test"
+        assert found["lowered_ece"] == (found["ece_after"] < found["ece_before"])
+        assert found["risk_coverage"][-1]["coverage"] == 1
+
+
+def test_a_leak_stops_a_training_unless_it_is_allowed(corpus_folder: Path, tmp_path: Path, context: Context) -> None:
+    data = shutil.copytree(corpus_folder, tmp_path / "data")
+    for speaker in SPEAKERS[1:]:
+        (data / speaker / "calm_0.wav").write_bytes((data / "anna" / "calm_0.wav").read_bytes())
+    with pytest.raises(DataError, match=r"audio: anna/calm_0.wav .* the same samples"):
+        fit(build_step(data, tmp_path / "run"), context)
+    assert not (tmp_path / "run").exists()
+    run = fit(build_step(data, tmp_path / "run", dataset__split={"allow_leaks": ["audio"]}), context)
+    leaks = read(run / "run.json")["dataset"]["split"]["leaks"]
+    assert leaks["allowed"] == ["audio"]
+    assert leaks["found"]["audio"] > 0
+    assert leaks["found"]["speaker"] == 0
+
+
 def test_the_facts_about_the_data_name_nobody(tiny_run: Path) -> None:
     index = read(tiny_run / "run.json")
     told = json.dumps([index["dataset"], index["metrics"], index["protocol"]])
