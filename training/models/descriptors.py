@@ -1,0 +1,185 @@
+"""Low-level descriptors: what a voice does, every 10 ms.
+
+Mel bands, cepstrum, spectral shape, loudness, pitch and voicing, after the sets of openSMILE (Eyben et al., "The Geneva
+Minimalistic Acoustic Parameter Set", 2016). Nothing is decided by a threshold: a value that falls on one side of it in
+one runtime and on the other in another would change the answer, so that speech, pauses and voicing are weights.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from emotions.audio import SAMPLE_RATE
+from training.models.fourier import band_edges, bin_hz, filterbank, folded_basis, framed_power
+
+HOP = 160
+"""Samples between frames: 10 ms."""
+MELS, CEPSTRA, SHAPES, SLOPES = 32, 16, 9, 4
+PITCH = ("voicing", "harmonicity", "pitch")
+DESCRIPTORS = MELS + CEPSTRA + 1 + SHAPES + SLOPES + len(PITCH)
+"""Values of a frame: mel bands, cepstrum, loudness, shapes of the spectrum, slopes between its bands, pitch."""
+
+_WIDTH, _FFT = 512, 1024  # 32 ms, zero-padded so that the autocorrelation of a frame does not wrap around
+# Bands and levels are held at 70 dB below the window's loudest frame: gain changes nothing, digital silence is finite.
+_RANGE = 1e-7
+_QUIET = 1e-9
+_MIN_LAG, _MAX_LAG = 32, 266  # 500 to 60 Hz
+_PITCH_BINS = 72  # up to 1.1 kHz: harmonics above tell little of the period, and cost most of the work
+_OCTAVE_COST = 0.12  # a period has the same autocorrelation as its double: the shorter one is meant
+_SHARPNESS = 60.0
+_ACTIVE_DB, _ACTIVE_SOFT_DB = -30.0, 2.0
+_VOICED, _VOICED_SOFT = 0.5, 0.05
+
+
+class Frames(NamedTuple):
+    """Descriptors of a window's frames.
+
+    Attributes:
+        values: (batch, frames, DESCRIPTORS) float32.
+        active: (batch, frames) float32 from 0 to 1: how much a frame is speech, by its level.
+        voiced: (batch, frames) float32 from 0 to 1: how much it is voiced speech.
+        valid: (batch, frames) float32, 1 before the window's length and 0 after it.
+    """
+
+    values: Tensor
+    active: Tensor
+    voiced: Tensor
+    valid: Tensor
+
+
+class Descriptors(nn.Module):
+    """Descriptors of windows.
+
+    Args:
+        window: W, the samples of a window.
+    """
+
+    cosines: Tensor
+    sines: Tensor
+    mel: Tensor
+    dct: Tensor
+    hz: Tensor
+    periods: Tensor
+    taper: Tensor
+    semitones: Tensor
+    cost: Tensor
+    sample: Tensor
+    start: Tensor
+    ranges: Tensor
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.count = math.ceil(window / HOP)
+        cosines, sines = folded_basis(_FFT, _WIDTH)
+        lags = torch.arange(_MIN_LAG, _MAX_LAG + 1, dtype=torch.float64)
+        constants = {
+            "cosines": cosines,
+            "sines": sines,
+            "mel": filterbank(band_edges(MELS, "mel"), _FFT),
+            "dct": _dct(),
+            "hz": bin_hz(_FFT).float(),
+            "periods": _periods(lags),
+            "taper": _taper(lags),
+            "semitones": (12 * torch.log2(SAMPLE_RATE / lags / 60)).float(),
+            "cost": (_OCTAVE_COST * torch.log2(lags / _MIN_LAG)).float(),
+            "sample": torch.arange(window),
+            "start": torch.arange(self.count) * HOP,
+            "ranges": _ranges(),
+        }
+        for name, value in constants.items():
+            self.register_buffer(name, value, persistent=False)
+
+    def forward(self, waveform: Tensor, length: Tensor) -> Frames:
+        """(batch, W) float32 samples and (batch,) int64 in; what lies past ``length`` is not looked at."""
+        length = length.unsqueeze(1)
+        waveform = torch.where(self.sample < length, waveform, 0.0)
+        valid = (self.start < length).to(waveform.dtype)
+        power = framed_power(waveform, (self.cosines, self.sines), HOP, self.count) * valid.unsqueeze(2)
+        bands = torch.matmul(power, self.mel)
+        energy = bands.sum(dim=2)
+        peak = energy.amax(dim=1, keepdim=True).clamp_min(_QUIET)
+        level = 10 * torch.log10((energy / peak).clamp_min(_RANGE))
+        mels = (bands / (peak * (_RANGE / MELS)).unsqueeze(2)).clamp_min(1.0).log()
+        pitch = self._pitch(power, peak)
+        values = [mels, torch.matmul(mels, self.dct), level.unsqueeze(2)]
+        values += [self._shapes(power, bands, energy, peak), self._slopes(power, peak), pitch]
+        active = torch.sigmoid((level - _ACTIVE_DB) / _ACTIVE_SOFT_DB) * valid
+        voiced = torch.sigmoid((pitch[..., 0] - _VOICED) / _VOICED_SOFT) * active
+        return Frames(torch.cat(values, dim=2), active, voiced, valid)
+
+    def _shapes(self, power: Tensor, bands: Tensor, energy: Tensor, peak: Tensor) -> Tensor:
+        """Centroid and spread in kHz, entropy in nats, four roll-offs as shares of the bins, flatness, flux."""
+        floor = (peak * (0.1 * _RANGE)).unsqueeze(2)
+        share = power / (power.sum(dim=2, keepdim=True) + floor)
+        centroid = torch.matmul(share, self.hz)
+        offset = self.hz - centroid.unsqueeze(2)
+        spread = (share * offset * offset).sum(dim=2).clamp_min(1.0).sqrt()
+        entropy = -(share * (share + 1e-6).log()).sum(dim=2)
+        gone = share.cumsum(dim=2)
+        rolled = [torch.sigmoid((part - gone) / 0.03).mean(dim=2) for part in (0.25, 0.5, 0.75, 0.9)]
+        flatness = (bands + floor).log().mean(dim=2) - (bands + floor).mean(dim=2).log()
+        outline = (bands / (energy + floor.squeeze(2)).unsqueeze(2)).sqrt()
+        change = outline[:, 1:] - outline[:, :-1]
+        flux = torch.nn.functional.pad((change * change).sum(dim=2), (1, 0))
+        return torch.stack([centroid / 1000, spread / 1000, entropy, *rolled, flatness, flux], dim=2)
+
+    def _slopes(self, power: Tensor, peak: Tensor) -> Tensor:
+        """Log ratios: alpha ratio, first to third formant region, high to low, and the Hammarberg index."""
+        floor = (peak * _RANGE * 1e-3).unsqueeze(2)
+        low, mid, first, third, high, rest = (torch.matmul(power, self.ranges) + floor).log().unbind(dim=2)
+        loud = [(power * self.hammarberg(part)).amax(dim=2, keepdim=True) + floor for part in (0, 1)]
+        hammarberg = (loud[0].log() - loud[1].log()).squeeze(2)
+        return torch.stack([low - mid, first - third, high - rest, hammarberg], dim=2)
+
+    def hammarberg(self, part: int) -> Tensor:
+        """1 for the bins below 2 kHz (0), or for those from 2 to 5 kHz (1): (bins,)."""
+        return ((self.hz < 2000) if part == 0 else (self.hz >= 2000) & (self.hz < 5000)).to(self.hz.dtype)
+
+    def _pitch(self, power: Tensor, peak: Tensor) -> Tensor:
+        """Voicing, its log odds, and pitch in semitones above 60 Hz.
+
+        By the autocorrelation of the frame over that of its window (Boersma, 1993), the mean over lags weighted by it.
+        """
+        correlation = torch.matmul(power[..., :_PITCH_BINS], self.periods)
+        whole = correlation[..., :1] + (peak * (0.1 * _RANGE)).unsqueeze(2)
+        likeness = correlation[..., 1:] / whole / self.taper
+        weight = torch.softmax((likeness - self.cost) * _SHARPNESS, dim=2)
+        voicing = (weight * likeness).sum(dim=2).clamp(-0.2, 1.0)
+        sure = voicing.clamp(0.01, 0.99)
+        odds = torch.log10(sure / (1 - sure))
+        return torch.stack([voicing, odds, torch.matmul(weight, self.semitones)], dim=2)
+
+
+def _dct() -> Tensor:
+    """From log mel bands to cepstrum, without its zeroth coefficient: (MELS, CEPSTRA) float32."""
+    band = torch.arange(MELS, dtype=torch.float64)[:, None] + 0.5
+    order = torch.arange(1, CEPSTRA + 1, dtype=torch.float64)
+    return (torch.cos(math.pi / MELS * band * order) * math.sqrt(2 / MELS)).float()
+
+
+def _periods(lags: Tensor) -> Tensor:
+    """From power to autocorrelation at lag 0 and at each lag: (_PITCH_BINS, 1 + lags) float32."""
+    bins = torch.arange(_PITCH_BINS, dtype=torch.float64)[:, None]
+    every = torch.cat([torch.zeros(1, dtype=torch.float64), lags])
+    cosines = torch.cos(2 * math.pi * torch.remainder(bins * every, _FFT) / _FFT)
+    cosines[1:] *= 2
+    return cosines.float()
+
+
+def _taper(lags: Tensor) -> Tensor:
+    """Autocorrelation of the window at each lag over that at lag 0: (lags,) float32."""
+    window = torch.hann_window(_WIDTH, periodic=True, dtype=torch.float64)
+    padded = torch.nn.functional.pad(window, (0, _WIDTH))
+    found = torch.stack([(window * padded[int(lag) : int(lag) + _WIDTH]).sum() for lag in lags])
+    return (found / (window * window).sum()).float()
+
+
+def _ranges() -> Tensor:
+    """Ranges of Hz: 50 to 1000, 1000 to 5000, 250 to 650, 1000 to 4000, from 4000, below 4000; (bins, 6) float32."""
+    hz = bin_hz(_FFT)
+    edges = ((50, 1000), (1000, 5000), (250, 650), (1000, 4000), (4000, 9000), (0, 4000))
+    return torch.stack([((hz >= low) & (hz < high)).float() for low, high in edges], dim=1)
