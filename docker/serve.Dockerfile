@@ -58,6 +58,7 @@ EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:3000/readyz', timeout=4)"]
 
-# Every interface of the container, since a published port reaches nothing else. Who may come in is decided by
-# `docker run -p 127.0.0.1:3000:3000`; the service has no authentication of its own.
+# Every interface of the container, since a published port reaches nothing else. So the service wants a file of API keys
+# (-v ./api-keys.txt:/run/api-keys.txt:ro -e EMOTIONS_API_KEYS_FILE=/run/api-keys.txt), or to be told that whoever reaches
+# the port may come in (-e EMOTIONS_ALLOW_ANONYMOUS=1, with -p 127.0.0.1:3000:3000); it does not start without either.
 CMD ["emotions", "serve", "--host", "0.0.0.0", "--port", "3000"]

@@ -12,13 +12,26 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emotions.errors import EmotionsError
+    from emotions.client import AsyncClient, Client
+    from emotions.errors import EmotionsError, ServiceError
     from emotions.predictor import Prediction, Predictor, load
 
-__all__ = ["EmotionsError", "Prediction", "Predictor", "__version__", "load"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "EmotionsError",
+    "Prediction",
+    "Predictor",
+    "ServiceError",
+    "__version__",
+    "load",
+]
 
 _HOME = {
+    "AsyncClient": "emotions.client",
+    "Client": "emotions.client",
     "EmotionsError": "emotions.errors",
+    "ServiceError": "emotions.errors",
     "Prediction": "emotions.predictor",
     "Predictor": "emotions.predictor",
     "load": "emotions.predictor",

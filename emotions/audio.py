@@ -61,12 +61,30 @@ def checked(waveform: FloatArray) -> FloatArray:
     """
     if len(waveform) < MIN_SAMPLES:
         raise TooShort(f"holds {len(waveform)} samples at 16 kHz, at least {MIN_SAMPLES} are needed")
-    peak = float(max(waveform.max(), -waveform.min()))
+    check_heard(peak_of(waveform))
+    return waveform
+
+
+def peak_of(waveform: FloatArray) -> float:
+    """The largest magnitude of a waveform (samples,).
+
+    Raises:
+        NotFinite: it holds a sample that is no number.
+    """
+    peak = float(max(waveform.max(initial=0), -waveform.min(initial=0)))
     if not np.isfinite(peak):
         raise NotFinite("holds a NaN or infinite sample")
+    return peak
+
+
+def check_heard(peak: float) -> None:
+    """Refuse a recording by its peak.
+
+    Raises:
+        Silent: there is nothing to hear.
+    """
     if peak < SILENCE_PEAK:
         raise Silent(f"nothing to hear: in mono its peak is {peak:.1e}, at least {SILENCE_PEAK:.0e} is needed")
-    return waveform
 
 
 def read(source: Source, *, max_sec: float | None = None) -> Recording:

@@ -65,15 +65,25 @@ class Batcher:
         max_batch: most windows in one batch.
         max_queue_sec: most seconds of audio waiting; None for no limit.
         fill: wait until a batch is full, or the batcher is closed.
+        least_samples: samples that windows are zero-padded to, where all of a batch are shorter.
     """
 
-    def __init__(self, run: Run, *, max_batch: int, max_queue_sec: float | None = None, fill: bool = False) -> None:
+    def __init__(
+        self,
+        run: Run,
+        *,
+        max_batch: int,
+        max_queue_sec: float | None = None,
+        fill: bool = False,
+        least_samples: int = 0,
+    ) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, got {max_batch}")
         self._run = run
         self._max_batch = max_batch
         self._max_samples = None if max_queue_sec is None else int(max_queue_sec * SAMPLE_RATE)
         self._fill = fill
+        self._least_samples = least_samples
         self._jobs: deque[_Job] = deque()
         self._waiting_windows = 0
         self._waiting_samples = 0
@@ -156,7 +166,7 @@ class Batcher:
     def _run_batch(self, batch: list[_Slice]) -> None:
         started = time.perf_counter()
         try:
-            answers = self._run(*_collate(batch))
+            answers = self._run(*_collate(batch, self._least_samples))
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             for part in batch:
                 _fail(part.job, error)
@@ -174,13 +184,14 @@ class Batcher:
                 _finish(job)
 
 
-def _collate(batch: list[_Slice]) -> tuple[FloatArray, IntArray]:
-    """Slices of clips to (windows, samples) and (windows,), zero-padded to the longest."""
+def _collate(batch: list[_Slice], least_samples: int) -> tuple[FloatArray, IntArray]:
+    """Slices of clips to (windows, samples) and (windows,), zero-padded to the longest, or to ``least_samples``."""
     rows = [part.job.windows.samples[part.start : part.stop] for part in batch]
     lengths = np.concatenate([part.job.windows.lengths[part.start : part.stop] for part in batch])
-    if len(rows) == 1:
+    width = max(least_samples, *(row.shape[1] for row in rows))
+    if len(rows) == 1 and rows[0].shape[1] == width:
         return np.ascontiguousarray(rows[0]), lengths
-    waveform = np.zeros((len(lengths), max(row.shape[1] for row in rows)), np.float32)
+    waveform = np.zeros((len(lengths), width), np.float32)
     offset = 0
     for row in rows:
         waveform[offset : offset + len(row), : row.shape[1]] = row

@@ -29,6 +29,8 @@ MANIFEST = "manifest.json"
 PROBE = "probe.npz"
 WAVEFORM, LENGTH = "waveform", "length"
 """Names of the graph's two inputs."""
+EMBEDDING = "embedding"
+"""Name of the graph's optional last output, and the key of ``extra`` that describes it."""
 
 _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_OVERLAP = 100
@@ -125,6 +127,27 @@ class Manifest(_Strict):
             if tensor.shape[-1:] != (len(labels),):
                 raise ValueError(f"output {tensor.name!r} has the shape {tensor.shape}, and {len(labels)} labels")
         return self
+
+    @model_validator(mode="after")
+    def _embedding_is_an_output_of_its_own(self) -> Self:
+        described = self.embedding
+        if described is None:
+            return self
+        if EMBEDDING in self.targets:
+            raise ValueError(f"{EMBEDDING!r} names a target and the embedding")
+        if described.name != EMBEDDING or len(described.shape) != 2 or not isinstance(described.shape[1], int):
+            raise ValueError(f"extra.{EMBEDDING} is not an output {EMBEDDING!r} of the shape (batch, dims)")
+        return self
+
+    @property
+    def embedding(self) -> Tensor | None:
+        """The output with what the last layers hear, float32 [batch, dims], where the export added it.
+
+        It stands in ``extra``, which readers that know nothing of it pass over: they ask the graph for the targets
+        alone, and it answers as ever.
+        """
+        described = self.extra.get(EMBEDDING)
+        return None if described is None else Tensor.model_validate(described)
 
     @model_validator(mode="after")
     def _window_is_the_input(self) -> Self:

@@ -13,14 +13,13 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import emotions
 from emotions.errors import EmotionsError
-from emotions.options import ConfigFile, Overrides, Root
+from emotions.options import BUNDLE_COMMANDS, BundlePath, ConfigFile, Overrides, Root
 from emotions.pipeline import COMMANDS, installed, load_pipeline, missing_extras, pipeline_schema
 
 _NO_TELEMETRY = {
@@ -35,8 +34,6 @@ _USERS_ERRORS = frozenset(
         *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EADDRINUSE, errno.ELOOP, errno.EFBIG),
     ]
 )
-
-BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -83,15 +80,15 @@ def build_app() -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
+    bundle = typer.Typer(help="Work on bundles.")
+    bundle.command()(verify)
+    bundle.callback()(_no_options)
+    app.add_typer(bundle, name=BUNDLE_COMMANDS)
     for entry in installed(COMMANDS).values():
         entry.load()(app)
     app.command()(validate)
     app.command(hidden=True)(schema)
     app.command()(info)
-    bundle = typer.Typer(help="Work on bundles.")
-    bundle.command()(verify)
-    bundle.callback()(_no_options)
-    app.add_typer(bundle, name="bundle")
     return app
 
 
@@ -147,15 +144,17 @@ def info(bundle: BundlePath) -> None:
 
 
 def verify(bundle: BundlePath) -> None:
-    """Check a bundle's files, load its model and replay its probe."""
+    """Check a bundle's files, load its model in every ONNX variant and replay its probe on each."""
     from emotions.bundle import read_bundle
     from emotions.describe import plain
     from emotions.runtime import open_session
 
     opened = read_bundle(bundle)
-    session = open_session(opened)
-    files = len(opened.manifest.files)
-    typer.echo(f"{plain(opened.id)}: OK ({files} files, {session.variant} on {session.device} answers its probe)")
+    variants = [name for name, variant in opened.manifest.variants.items() if variant.file.endswith(".onnx")]
+    sessions = [open_session(opened, variant=name) for name in variants]
+    answers = ", ".join(f"{plain(session.variant)} on {session.device}" for session in sessions)
+    verb = "answers its probe" if len(sessions) == 1 else "answer its probe"
+    typer.echo(f"{plain(opened.id)}: OK ({len(opened.manifest.files)} files, {answers} {verb})")
 
 
 if __name__ == "__main__":

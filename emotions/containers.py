@@ -36,6 +36,7 @@ _BLOCK_SEC = 10
 _MAX_CHANNELS = 64
 _MAX_RATE = 768_000
 _SNIFF_BYTES = 64
+_SHORT_SCALE = np.float32(2**-15)
 # A data chunk this large is a placeholder that a recorder writes when it streams: 0x7FFFFFFF, 0xFFFFFFFF and near.
 _OPEN_SIZE = 0x7FFFF000
 
@@ -128,9 +129,11 @@ def _soundfile(file: BinaryIO) -> Iterator[Stream]:
 
 def _soundfile_blocks(sound: soundfile.SoundFile) -> Blocks:
     missing = sound.frames
-    while len(block := sound.read(_BLOCK_SEC * sound.samplerate, dtype="float32", always_2d=True)):
+    # numpy turns 16 bits into the same floats as libsndfile does, in half the time.
+    short = sound.subtype == "PCM_16"
+    while len(block := sound.read(_BLOCK_SEC * sound.samplerate, "int16" if short else "float32", always_2d=True)):
         missing -= len(block)
-        yield _mono(block.T)
+        yield _mono(np.multiply(block.T, _SHORT_SCALE, dtype=np.float32) if short else block.T)
     if missing > 0:
         raise NotAudio(f"is cut off: {missing / sound.samplerate:.2f} s of what its header promises are missing")
 

@@ -51,11 +51,14 @@ def _signature(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "input", _tensor(tensor)
     for tensor in manifest.outputs:
         yield "output", _tensor(tensor)
+    if manifest.embedding is not None:
+        yield "output", f"{_tensor(manifest.embedding)} (what the last layers hear)"
     for target, labels in manifest.targets.items():
         yield f"labels of {target}", ", ".join(labels)
     window = manifest.window
     rate = manifest.sample_rate
-    yield "window", f"{window.samples / rate:g} s, hop {window.hop_samples / rate:g} s, at {rate} Hz"
+    most = "at most " if window.dynamic else ""
+    yield "window", f"{most}{window.samples / rate:g} s, hop {window.hop_samples / rate:g} s, at {rate} Hz"
 
 
 def _tensor(tensor: Tensor) -> str:

@@ -16,6 +16,7 @@
     ├── DeviceError               the device asked for cannot be used
     ├── ModelError                the model failed on a batch, or its answer is not a number
     ├── Overloaded                a queue is full; try again later
+    ├── ServiceError              a service refused a request, or does not answer (the client's)
     ├── OutputExists              the output is there already
     └── MissingExtra              a package of an extra that is not installed
 
@@ -125,6 +126,28 @@ class ModelError(EmotionsError):
 
 class Overloaded(EmotionsError):
     """A queue is full: nothing was computed, and the same call may be made again later."""
+
+
+class ServiceError(EmotionsError):
+    """A service refused a request, or does not answer.
+
+    Args:
+        message: what it said.
+        status: HTTP status; 0 where there was no answer.
+        code: the error's name, as the service has it.
+        request_id: the request's id in the service's log.
+    """
+
+    def __init__(self, message: str, *, status: int, code: str, request_id: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self._code = code
+        self.request_id = request_id
+
+    @property
+    def code(self) -> str:
+        """The name that the service gave."""
+        return self._code
 
 
 class OutputExists(EmotionsError):

@@ -63,6 +63,7 @@ class Context:
         workers: processes that load data; 0 loads in the main process.
         config: the file as it is run, placeholders and overrides resolved; kept in run folders.
         last_run: run folder of the last ``train`` step.
+        last_search: results folder of the last ``tune`` step.
         last_bundle: bundle of the last ``export`` step.
         quiet: no progress on stderr.
         failures: files that could not be classified, over all ``predict`` steps.
@@ -73,6 +74,7 @@ class Context:
     workers: int
     config: dict[str, Any]
     last_run: Path | None = None
+    last_search: Path | None = None
     last_bundle: Path | None = None
     quiet: bool = False
     failures: int = 0

@@ -121,15 +121,18 @@ class Predictor:
         )
         return Prediction(clip, parts, parts[-1].end)
 
-    def predict_folder(self, folder: Path | str) -> Iterator[FileResult]:
+    def predict_folder(self, *inputs: Path | str) -> Iterator[FileResult]:
         """Classify every recording below a folder, in the order of their names; one result a file, errors included.
 
+        Args:
+            inputs: folders, files, patterns, tables of segments or URLs, as ``emotions predict`` takes them.
+
         Raises:
-            DataError: no such folder.
+            DataError: an input does not exist.
         """
         from emotions.folder import find_files, predict_files
 
-        return predict_files(self, find_files([Path(folder)]).files)
+        return predict_files(self, find_files(inputs).files)
 
 
 def load(
@@ -138,8 +141,17 @@ def load(
     device: DeviceChoice = "auto",
     variant: str | None = None,
     threads: int | None = None,
+    embedding: bool = False,
 ) -> Predictor:
-    """Open a bundle, check its files, load the model that suits the device and replay the probe.
+    """Open a bundle, check its files, load its model and replay the probe.
+
+    Args:
+        bundle: the bundle's folder.
+        device: ``auto`` takes a usable GPU, else the CPU.
+        variant: a smaller form of the model, ``fp16`` or ``int8``, or ``auto`` for the one that suits the device where
+            the bundle has it; by default fp32.
+        threads: CPU threads of one run; by default the cores of this process.
+        embedding: the results of a folder hold each window's embedding, too, where the bundle answers one.
 
     Raises:
         BundleError: the bundle is missing, altered or broken, or does not answer as it did at export.
@@ -151,7 +163,7 @@ def load(
         'joy'
     """
     opened = read_bundle(bundle)
-    return Predictor(opened, open_session(opened, device=device, variant=variant, threads=threads))
+    return Predictor(opened, open_session(opened, device=device, variant=variant, threads=threads, embedding=embedding))
 
 
 def to_waveform(clip: Clip) -> FloatArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from emotions.bundle import LENGTH, WAVEFORM, Bundle
+from emotions.bundle import EMBEDDING, LENGTH, WAVEFORM, Bundle
 from emotions.errors import BundleError, DeviceError
 from emotions.probe import read_probe
 from emotions.windows import FloatArray, IntArray
@@ -24,8 +25,14 @@ Probabilities = dict[str, FloatArray]
 Run = Callable[[FloatArray, IntArray], Probabilities]
 """(batch, samples) float32 and (batch,) int64 -> probabilities."""
 
+AUTO = "auto"
+"""Asks for the variant that suits the device."""
+
 _PROBE_TOLERANCE = 1e-4
+# Of dynamic windows in one run, padding included: a base-size encoder takes about 20 MB for each second.
+_MOST_SAMPLES = {"cpu": 60 * 16_000, "cuda": 600 * 16_000}
 _PREFERRED: dict[str, tuple[str, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("int8", "fp32")}
+_NEWER = re.compile(r"\b(Opset|IR version):? (\d+)")
 _MADE_FOR = {"cuda": ("cuda", "any"), "cpu": ("cpu", "any")}
 # ONNX Runtime's exceptions have no common base but Exception.
 _ORT_ERRORS: tuple[type[Exception], ...] = (
@@ -66,13 +73,38 @@ def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
         return cores
 
 
-def choose_variant(bundle: Bundle, device: str) -> str:
-    """The bundle's variant that suits a device: the smaller ones first, where the export kept them."""
+def choose_variant(bundle: Bundle, device: str, asked: str | None = None) -> str:
+    """The variant of a bundle to load: ``fp32`` unless another is asked for.
+
+    Args:
+        bundle: an opened bundle.
+        device: ``cpu`` or ``cuda``.
+        asked: its name, or ``auto`` for the one that suits the device: the smaller ones first, where the export kept
+            them.
+
+    Raises:
+        BundleError: the bundle has no such variant, or it is not ONNX.
+        DeviceError: it does not run on the device.
+    """
     variants = bundle.manifest.variants
+    if asked != AUTO:
+        return _checked(bundle, device, asked or "fp32")
     for name in _PREFERRED[device]:
         if name in variants and variants[name].device in _MADE_FOR[device]:
             return name
     raise DeviceError(f"{bundle.path}: has no variant that runs on {device}")
+
+
+def _checked(bundle: Bundle, device: str, name: str) -> str:
+    found = bundle.manifest.variants.get(name)
+    runnable = [other for other, variant in bundle.manifest.variants.items() if variant.file.endswith(".onnx")]
+    if found is None or name not in runnable:
+        what = "has no variant" if found is None else "does not run, with ONNX Runtime, the variant"
+        raise BundleError(f"{bundle.path}: {what} {name!r}; name one of {', '.join([AUTO, *runnable])}")
+    # What is made for GPUs runs on a CPU, slowly; what is made for CPUs has operators that GPUs lack.
+    if device == "cuda" and found.device not in _MADE_FOR[device]:
+        raise DeviceError(f"{bundle.path}: the variant {name} is made for {found.device}, not for {device}")
+    return name
 
 
 def open_session(
@@ -82,29 +114,38 @@ def open_session(
     variant: str | None = None,
     threads: int | None = None,
     device_id: int = 0,
+    embedding: bool = False,
 ) -> Session:
     """Load a bundle's model and replay its probe.
 
     Args:
         bundle: an opened bundle.
         device: ``auto`` takes a usable GPU, else the CPU.
-        variant: one of the bundle's ONNX variants; by default the one that suits the device.
+        variant: one of the bundle's ONNX variants, or ``auto`` for the one that suits the device; by default fp32.
         threads: CPU threads of one run; by default the cores of this process.
         device_id: which GPU.
+        embedding: answer the bundle's embedding, too, as ``EMBEDDING``: (batch, dims) float32.
 
     Raises:
         DeviceError: the device asked for cannot be used; the CPU never stands in for a GPU that was asked for.
-        BundleError: the model cannot be loaded, or does not answer as it did at export.
+        BundleError: the model cannot be loaded, does not answer as it did at export, or has no embedding.
     """
+    if embedding and EMBEDDING not in bundle.manifest.extra:
+        raise BundleError(f"{bundle.path}: answers no embedding; export it anew with one")
     if device == "auto":
         try:
-            return open_session(bundle, device="cuda", variant=variant, threads=threads, device_id=device_id)
+            return open_session(
+                bundle, device="cuda", variant=variant, threads=threads, device_id=device_id, embedding=embedding
+            )
         except DeviceError:
             device = "cpu"
-    name = variant or choose_variant(bundle, device)
+    name = choose_variant(bundle, device, variant)
     threads = threads or available_cores()
     session = _load(bundle.file(name), device, threads, device_id)
-    loaded = Session(_runner(session, list(bundle.manifest.targets)), device, name, threads)
+    run = _runner(session, [*bundle.manifest.targets, *([EMBEDDING] if embedding else [])])
+    if bundle.manifest.window.dynamic:
+        run = bounded(run, _MOST_SAMPLES[device])
+    loaded = Session(run, device, name, threads)
     _replay_probe(bundle, loaded)
     return loaded
 
@@ -128,10 +169,18 @@ def _load(path: Path, device: str, threads: int, device_id: int) -> ort.Inferenc
     try:
         session = ort.InferenceSession(str(path), options, providers=_providers(device, device_id))
     except _ORT_ERRORS as error:
-        raise BundleError(f"{path}: ONNX Runtime cannot load it ({str(error).splitlines()[0]})") from error
+        raise BundleError(f"{path}: ONNX Runtime cannot load it ({_reason(error)})") from error
     if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
         raise DeviceError("a GPU was asked for, but ONNX Runtime fell back to the CPU: is the extra 'serve-gpu' there?")
     return session
+
+
+def _reason(error: Exception) -> str:
+    """Why a model does not load, in a line: an opset or format from the future is the reader's to mend."""
+    newer = _NEWER.search(str(error))
+    if newer is None:
+        return str(error).splitlines()[0]
+    return f"{newer[1]} {newer[2]} is newer than ONNX Runtime {ort.__version__} reads; update onnxruntime"
 
 
 def _providers(device: str, device_id: int) -> list[str | tuple[str, dict[str, str]]]:
@@ -154,6 +203,28 @@ def _runner(session: ort.InferenceSession, targets: list[str]) -> Run:
         return dict(zip(targets, session.run(targets, {WAVEFORM: waveform, LENGTH: length}), strict=True))
 
     return run
+
+
+def bounded(run: Run, most: int) -> Run:
+    """A model of dynamic windows that is given at most ``most`` samples at once, padding included, or one window.
+
+    Windows of like length go together and are cut to the longest of them: a window of 30 s in a batch makes no other
+    one slow, and a long recording does not take all memory.
+    """
+
+    def run_parts(waveform: FloatArray, length: IntArray) -> Probabilities:
+        order = np.argsort(-length, kind="stable")
+        parts: list[Probabilities] = []
+        start = 0
+        while start < len(order):
+            longest = max(1, int(length[order[start]]))
+            rows = order[start : start + max(1, most // longest)]
+            parts.append(run(np.ascontiguousarray(waveform[rows, :longest]), length[rows]))
+            start += len(rows)
+        back = np.argsort(order)
+        return {target: np.concatenate([part[target] for part in parts])[back] for target in parts[0]}
+
+    return run_parts
 
 
 def _replay_probe(bundle: Bundle, session: Session) -> None:

@@ -11,12 +11,11 @@ from rich.progress import Progress
 
 import emotions
 from emotions.bundle import (
+    EMBEDDING,
     LENGTH,
     WAVEFORM,
     Manifest,
     Tensor,
-    Variant,
-    Window,
     contract,
     hash_files,
     write_bundle,
@@ -26,23 +25,24 @@ from emotions.errors import ConfigError
 from emotions.files import refuse_existing, write_bytes, write_json
 from emotions.pipeline import console
 from emotions.probe import Probe, write_probe
-from emotions.runtime import Run, available_cores, onnx_session
+from emotions.runtime import Run
 from export.deployable import Deployable
-from export.description import describe_encoder, describe_model
+from export.embedding import prove_embedding
+from export.forms import MODEL, Bench, Form, Forms, Wanted, make_forms, onnx_runner
 from export.model_card import model_card
-from export.onnx_graph import BATCH, OPSET, to_onnx
-from export.proof import Proof, prove
+from export.onnx_files import write_onnx
+from export.onnx_graph import BATCH, OPSET, SAMPLES, to_onnx
+from export.proof import prove
 from export.report import REPORT, report
 from export.signals import padded, synthetic_voices
-from export.sources import Source, load_source, proof_signals
-from training.config import ModelSpec
+from export.sources import Source, load_source, proof_signals, whole_signals
 
-MODEL = "model.onnx"
 CARD = "README.md"
-_STAGES = 3
+_STAGES = 4
 _MAX_NAME = 200
 _PROBES = 6
 _PROBE_SEED = 0
+_ONNX = Wanted()
 
 
 def export_run(
@@ -53,6 +53,7 @@ def export_run(
     data: Path | None = None,
     seed: int = 0,
     bundles: Path = Path("bundles"),
+    wanted: Wanted = _ONNX,
 ) -> Path:
     """Export a trained model as a bundle, once its graph is proven to answer as the model does.
 
@@ -63,6 +64,7 @@ def export_run(
         data: recordings to prove the export on; by default the run's validation and test clips.
         seed: which clips prove it, and in which batches.
         bundles: where bundles go by default.
+        wanted: what the bundle is to hold besides its ONNX graph; what loses too much is left out and reported.
 
     Returns:
         The bundle's folder.
@@ -73,33 +75,57 @@ def export_run(
         DataError: there are no recordings to prove the export on.
         ExportError: the model cannot be exported, or the graph does not answer as the model does.
     """
+    return export_source(
+        lambda: load_source(source), output, name, data=data, seed=seed, bundles=bundles, wanted=wanted
+    )
+
+
+def export_source(
+    load: Callable[[], Source],
+    output: Path | None = None,
+    name: str | None = None,
+    *,
+    data: Path | None = None,
+    seed: int = 0,
+    bundles: Path = Path("bundles"),
+    wanted: Wanted = _ONNX,
+) -> Path:
+    """Export what ``load`` gives; all else is as for ``export_run``."""
     if output is not None:
         refuse_existing(output)
-    loaded = load_source(source)
+    loaded = load()
     name = _checked_name(name or loaded.name)
     output = output or bundles / _folder_name(name)
     refuse_existing(output)
     with _progress() as stage:
-        _write(loaded, output, name, data, seed, stage)
+        _write(loaded, output, name, data, seed, wanted, stage)
     return output
 
 
-def _write(loaded: Source, output: Path, name: str, data: Path | None, seed: int, stage: Callable[[str], None]) -> None:
-    spec = loaded.trained.spec
-    model = Deployable(loaded.trained.model, list(spec.targets))
-    signals = proof_signals(loaded, data, seed)
+def _write(
+    source: Source, output: Path, name: str, data: Path | None, seed: int, wanted: Wanted, stage: Callable[[str], None]
+) -> None:
+    model = Deployable(source.classifier, list(source.targets), embedding=wanted.embedding)
+    signals = proof_signals(source, data, seed)
     stage("converting to ONNX")
-    graph = to_onnx(model, spec.window_samples)
+    graph = to_onnx(model, source.window.samples, source.window.dynamic)
     with write_bundle(output) as folder:
-        write_bytes(folder / MODEL, graph.SerializeToString(deterministic=True))
-        run = _runner(folder / MODEL, spec)
+        write_onnx(folder / MODEL, graph)
+        run = onnx_runner(folder / MODEL, source)
         stage(f"proving on {len(signals)} windows")
-        proof = prove(model, run, signals, seed)
-        write_json(folder / REPORT, report(proof, signals, seed))
-        write_probe(folder, _probe(run, spec), contract(spec.targets, _window(spec)))
+        whole = whole_signals(source, seed) if source.plan.whole else None
+        expected = source.original or model
+        proof = prove(expected, run, signals, seed, tolerance=source.plan.tolerance, whole=whole)
+        probe = _probe(run, source)
+        stage("making other forms")
+        bench = Bench(folder, source, model, graph, signals, probe, seed)
+        forms = make_forms(bench, Form(MODEL, "any", proof), run, wanted, data)
+        heard = {EMBEDDING: prove_embedding(model, folder / MODEL, signals)} if model.dims else {}
+        write_json(folder / REPORT, {**report(forms, signals, seed), **heard})
+        write_probe(folder, probe, contract(source.targets, source.window))
         # The card quotes the manifest, and the manifest hashes the card.
-        draft = _manifest(folder, loaded, name, proof)
-        write_bytes(folder / CARD, model_card(draft, proof, signals).encode())
+        draft = _manifest(folder, source, name, forms, model.dims)
+        write_bytes(folder / CARD, model_card(draft, forms, signals).encode())
         write_manifest(folder, draft.model_copy(update={"files": hash_files(folder)}))
 
 
@@ -123,52 +149,36 @@ def _folder_name(name: str) -> str:
     return name
 
 
-def _runner(path: Path, spec: ModelSpec) -> Run:
-    session, targets = onnx_session(path, threads=available_cores()), list(spec.targets)
-    return lambda waveform, length: dict(
-        zip(targets, session.run(targets, {WAVEFORM: waveform, LENGTH: length}), strict=True)
-    )
-
-
-def _probe(run: Run, spec: ModelSpec) -> Probe:
-    voices = synthetic_voices(_PROBES, spec.window_samples, _PROBE_SEED)
-    waveform, length = padded(voices, spec.window_samples)
+def _probe(run: Run, source: Source) -> Probe:
+    voices = synthetic_voices(source.plan.probes, source.plan.window, _PROBE_SEED)
+    waveform, length = padded(voices, source.plan.window)
     return Probe(waveform, length, run(waveform, length))
 
 
-def _window(spec: ModelSpec) -> Window:
-    return Window(samples=spec.window_samples, hop_samples=spec.window_samples)
-
-
-def _manifest(folder: Path, source: Source, name: str, proof: Proof) -> Manifest:
-    spec, files = source.trained.spec, hash_files(folder)
-    samples = spec.window_samples
-    fp32 = Variant(
-        file=MODEL,
-        bytes=(folder / MODEL).stat().st_size,
-        sha256=files[MODEL],
-        device="any",
-        max_abs_diff=proof.max_abs_diff,
-        agreement=proof.agreement,
-    )
+def _manifest(folder: Path, source: Source, name: str, forms: Forms, dims: int) -> Manifest:
+    files = hash_files(folder)
+    samples = SAMPLES if source.window.dynamic else source.window.samples
+    embedding = Tensor(name=EMBEDDING, dtype="float32", shape=(BATCH, dims))
+    known = {EMBEDDING: embedding.model_dump(mode="json")} if dims else {}
     return Manifest(
         name=name,
         created=datetime.now(UTC).replace(microsecond=0),
         toolkit_version=emotions.__version__,
-        targets=spec.targets,
-        window=_window(spec),
+        targets=source.targets,
+        window=source.window,
         inputs=[
             Tensor(name=WAVEFORM, dtype="float32", shape=(BATCH, samples)),
             Tensor(name=LENGTH, dtype="int64", shape=(BATCH,)),
         ],
         outputs=[
-            Tensor(name=target, dtype="float32", shape=(BATCH, len(labels))) for target, labels in spec.targets.items()
+            Tensor(name=target, dtype="float32", shape=(BATCH, len(labels)))
+            for target, labels in source.targets.items()
         ],
-        model=describe_model(spec),
-        encoder=describe_encoder(spec),
+        model=source.description,
         metrics=source.metrics,
         dataset=source.dataset,
-        variants={"fp32": fp32},
+        encoder=source.encoder,
+        variants=forms.variants(folder, files),
         files=files,
-        extra={"opset": OPSET, "optimiser_steps": source.trained.steps},
+        extra={"opset": OPSET, **known, **source.extra},
     )

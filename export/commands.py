@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from emotions.errors import ConfigError
+from emotions.faults import unknown
+from emotions.files import refuse_existing
+from emotions.options import BundlePath, bundle_commands
 from emotions.pipeline import Context, Step
-from export.config import ExportStep
+from export.config import HUGGINGFACE, ExportStep, Format, VariantName
+
+if TYPE_CHECKING:
+    from export.forms import Wanted
 
 BUNDLES = "bundles"
-_NO_TRIALS = "export source 'best_trial' needs a tune step, which this release does not run"
 """Folder that bundles go to unless another is named."""
 
 
 def register(app: typer.Typer) -> None:
     """Add ``export`` to the command line."""
     app.command()(export)
+    bundle_commands(app).command()(to_triton)
 
 
-def export(
+def export(  # noqa: PLR0913, PLR0917 - options of a command line
     run: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder of a training.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(metavar="FILE", help="Checkpoint (.ckpt).")] = None,
+    hf: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FOLDER", help="Audio classifier of Hugging Face: a folder, or a name on the hub."
+        ),
+    ] = None,
+    tune_results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Results folder of a search: its best trial.")
+    ] = None,
+    refit: Annotated[
+        bool,
+        typer.Option(
+            "--refit", help="With --tune-results: train the best values again, on training and validation part."
+        ),
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="Folder of the bundle to write; by default bundles/<name>.")
     ] = None,
@@ -32,33 +54,113 @@ def export(
         Path | None,
         typer.Option(metavar="D", help="Recordings to prove the export on; by default the run's validation and test."),
     ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="T", help="With --hf: what its labels are of; by default emotion.")
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="F", help="onnx (always there), torchscript, pt2; may be repeated."),
+    ] = None,
+    variants: Annotated[
+        list[str] | None, typer.Option("--variant", metavar="V", help="fp16 (GPU), int8 (CPU); may be repeated.")
+    ] = None,
+    embedding: Annotated[bool, typer.Option("--embedding", help="Answer what the last layers hear, too.")] = False,
+    allow_loss: Annotated[bool, typer.Option("--allow-loss", help="Keep variants that lose too much.")] = False,
 ) -> None:
     """Export a trained model as a bundle, once it is proven to answer as the model does."""
-    from export.bundler import export_run
+    named = [str(path) for path in (run, checkpoint, tune_results) if path]
+    sources = [*named, *([HUGGINGFACE + hf] if hf is not None else [])]
+    if len(sources) != 1:
+        raise ConfigError(
+            "say what to export: one of --run DIR, --checkpoint FILE, --tune-results DIR and --hf NAME_OR_FOLDER"
+        )
+    if output is not None:
+        refuse_existing(output)
+    if tune_results is not None:
+        sources = [str(_best_run(tune_results, Context(Path.cwd(), 0, 0, {}), again=refit))]
+    wanted = wanted_forms(formats or ["onnx"], variants or [], allow_loss=allow_loss, embedding=embedding)
+    options: dict[str, Any] = {"data": data, "bundles": Path(BUNDLES), "wanted": wanted}
+    _report(_exported(sources[0], target, output, name, **options))
 
-    source = run or checkpoint
-    if source is None or (run and checkpoint):
-        raise ConfigError("say what to export: either --run DIR or --checkpoint FILE")
-    _report(export_run(source, output, name, data=data, bundles=Path(BUNDLES)))
+
+def wanted_forms(formats: Sequence[str], variants: Sequence[str], *, allow_loss: bool, embedding: bool) -> Wanted:
+    """What a command asks for.
+
+    Raises:
+        ConfigError: there is no such format or variant.
+    """
+    from export.forms import Wanted
+
+    for option, names, known in (
+        ("--format", formats, get_args(Format)),
+        ("--variant", variants, get_args(VariantName)),
+    ):
+        for name in names:
+            if name not in known:
+                raise ConfigError(f"{option}: {name!r} is none; {unknown(name, known)}")
+    return Wanted(tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(variants)), allow_loss, embedding)
+
+
+def to_triton(
+    bundle: BundlePath,
+    repository: Annotated[Path, typer.Argument(metavar="DIR", help="Triton's model repository.")],
+    variant: Annotated[str, typer.Option(metavar="V", help="Which ONNX variant.")] = "fp32",
+    name: Annotated[str | None, typer.Option(metavar="N", help="Name there; by default the bundle's.")] = None,
+) -> None:
+    """Write a bundle as a model of NVIDIA Triton's ONNX Runtime backend, with dynamic batching."""
+    from emotions.bundle import read_bundle
+    from export.triton import to_triton as write
+
+    typer.echo(write(read_bundle(bundle), repository, variant=variant, name=name))
+
+
+def _exported(source: str, target: str | None, output: Path | None, name: str | None, **options: Any) -> Path:
+    """The bundle of a path, or of a classifier of Hugging Face where the source begins with ``hf:``."""
+    from export.bundler import export_run, export_source
+
+    if not source.startswith(HUGGINGFACE):
+        if target is not None:
+            raise ConfigError("a target is named for classifiers of Hugging Face only: other models know theirs")
+        return export_run(Path(source), output, name, **options)
+    from export.huggingface.source import load_huggingface
+
+    chosen = source.removeprefix(HUGGINGFACE)
+    return export_source(lambda: load_huggingface(chosen, target), output, name, **options)
 
 
 def _export(step: ExportStep, context: Context) -> None:
-    from export.bundler import export_run
-
     output = None if step.output is None else context.root.joinpath(*step.output)
     bundles = context.root / BUNDLES
-    context.last_bundle = export_run(_source(step, context), output, step.name, seed=context.seed, bundles=bundles)
+    wanted = wanted_forms(step.formats, step.variants, allow_loss=step.allow_loss, embedding=step.embedding)
+    options: dict[str, Any] = {"seed": context.seed, "bundles": bundles, "wanted": wanted}
+    context.last_bundle = _exported(_source(step, context), step.target, output, step.name, **options)
     _report(context.last_bundle)
 
 
-def _source(step: ExportStep, context: Context) -> Path:
+def _source(step: ExportStep, context: Context) -> str:
+    if step.source.startswith(HUGGINGFACE):
+        name = step.source.removeprefix(HUGGINGFACE)
+        folder = context.root / name
+        return HUGGINGFACE + (str(folder) if folder.is_dir() else name)
+    if step.source == "best_trial":
+        if context.last_search is None:
+            raise ConfigError("export source 'best_trial': no tune step ran before; put one there")
+        return str(_best_run(context.last_search, context, again=step.refit))
     if step.source != "last_run":
-        return context.root / step.source
+        return str(context.root / step.source)
     if context.last_run is None:
         raise ConfigError(
             "export source 'last_run': no train step ran before; put one there, or name a run folder or a checkpoint"
         )
-    return context.last_run
+    return str(context.last_run)
+
+
+def _best_run(results: Path, context: Context, *, again: bool) -> Path:
+    """The run folder of a search's best trial, or of its values trained again."""
+    from training.tuning.records import Results
+    from training.tuning.refit import refit
+
+    return refit(results, context) if again else Results(results).best_run()
 
 
 def _report(bundle: Path) -> None:
@@ -68,10 +170,6 @@ def _report(bundle: Path) -> None:
 
 
 def _check_output(step: ExportStep, context: Context) -> None:
-    from emotions.files import refuse_existing
-
-    if step.source == "best_trial":
-        raise ConfigError(_NO_TRIALS)
     if step.output is not None:
         refuse_existing(context.root.joinpath(*step.output))
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from emotions.schema import StepConfig
 
 Text = Annotated[str, Field(min_length=1)]
-Format = Literal["onnx"]
+Format = Literal["onnx", "torchscript", "pt2"]
+VariantName = Literal["fp16", "int8"]
+
+
+def _each_once(names: list[Any]) -> list[Any]:
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"names {', '.join(sorted(twice))} twice")
+    return names
+
+
+HUGGINGFACE = "hf:"
+"""Prefix of a source that is a classifier of Hugging Face: a folder, or a name on the hub."""
 
 
 def _as_list(value: Any) -> Any:
@@ -25,8 +37,12 @@ class ExportStep(StepConfig):
     type: Literal["export"] = "export"
     source: Text = Field(
         default="last_run",
-        description="last_run (of the train step before), best_trial (of the tune step before), or the path of a run "
-        "folder or a checkpoint.",
+        description="last_run (of the train step before), best_trial (of the tune step before), the path of a run "
+        "folder or a checkpoint, or hf: and an audio classifier of Hugging Face (a folder, or a name on the hub).",
+    )
+    refit: bool = Field(
+        default=False,
+        description="With best_trial: first train its values again, max_epoch epochs, on training and validation part.",
     )
     output: Parts | None = Field(
         default=None, description="The bundle's folder; a list of folder names is joined. By default bundles/<name>."
@@ -34,9 +50,26 @@ class ExportStep(StepConfig):
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         default=None, description="Name of the bundle; by default the run's, else the model and its first target."
     )
-    formats: Annotated[list[Format], Field(min_length=1, max_length=1)] = Field(
-        default=["onnx"], description="Forms of the model."
+    target: Text | None = Field(
+        default=None, description="For an hf: source: what its labels are of; by default emotion."
     )
-    variants: Annotated[list[Text], Field(max_length=0)] = Field(
-        default=[], description="Smaller forms of the model; this release makes none."
+    formats: Annotated[list[Format], Field(min_length=1), AfterValidator(_each_once)] = Field(
+        default=["onnx"],
+        description="Forms of the model: onnx, which is always there, torchscript (model.ts), pt2 (model.pt2, of "
+        "torch.export).",
     )
+    variants: Annotated[list[VariantName], AfterValidator(_each_once)] = Field(
+        default=[],
+        description="Smaller forms of the ONNX model, kept where they lose next to nothing on validation clips: fp16 "
+        "for GPUs, int8 for CPUs.",
+    )
+    allow_loss: bool = Field(default=False, description="Keep variants that lose more than they may.")
+    embedding: bool = Field(
+        default=False, description="Answer what the model's last layers hear, too: an output embedding [batch, dims]."
+    )
+
+    @model_validator(mode="after")
+    def _target_is_for_huggingface(self) -> Self:
+        if self.target is not None and not self.source.startswith(HUGGINGFACE):
+            raise ValueError("a target is named for an hf: source only: other models know theirs")
+        return self

@@ -1,11 +1,14 @@
-"""What is deployed: a classifier from raw samples to probabilities, one tensor a target."""
+"""What is deployed: a classifier from raw samples to probabilities, one tensor a target, and its embedding if asked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from emotions.errors import ExportError
 
 
 class Deployable(nn.Module):
@@ -15,18 +18,50 @@ class Deployable(nn.Module):
         classifier: ``waveform (batch, W), length (batch,) -> {target: logits (batch, classes)}``.
         targets: in the order of the answers.
         temperature: what logits are divided by; 1 leaves them as they were trained.
+        embedding: answer what the last layers hear, too.
+
+    Attributes:
+        dims: of the embedding; 0 where none is answered.
+
+    Raises:
+        ExportError: an embedding is wanted of a classifier whose last layer is not known.
     """
 
     temperature: Tensor
 
-    def __init__(self, classifier: nn.Module, targets: Sequence[str], temperature: float = 1.0) -> None:
+    def __init__(
+        self, classifier: nn.Module, targets: Sequence[str], temperature: float = 1.0, *, embedding: bool = False
+    ) -> None:
         super().__init__()
         self.classifier = classifier
         self.targets = tuple(targets)
         self.register_buffer("temperature", torch.tensor(temperature))
+        self.dims = 0
+        self._heard: list[Tensor] = []
+        if embedding:
+            last = _last_layer(classifier)
+            self.dims = last.in_features
+            last.register_forward_pre_hook(self._hear)
         self.eval()
 
+    def _hear(self, _: nn.Module, inputs: Any) -> None:
+        self._heard.append(inputs[0])
+
     def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, ...]:
-        """(batch, W) float32 and (batch,) int64 in; (batch, classes) float32 probabilities of each target out."""
+        """(batch, W) float32 and (batch,) int64 in; (batch, classes) float32 probabilities of each target out.
+
+        The embedding follows them where it is answered: (batch, dims) float32.
+        """
         logits = self.classifier(waveform, length)
-        return tuple((logits[target] / self.temperature).softmax(dim=1) for target in self.targets)
+        answers = tuple((logits[target] / self.temperature).softmax(dim=1) for target in self.targets)
+        # Popped, not kept: a tensor left on the module would be taken for a constant of the graph.
+        return (*answers, self._heard.pop()) if self.dims else answers
+
+
+def _last_layer(classifier: nn.Module) -> nn.Linear:
+    """The first of the layers that give logits; all hear the same."""
+    layers = dict(classifier.named_modules())
+    found = [layer for name, layer in layers.items() if name.endswith(("outputs.0", "classifier"))]
+    if not found or not isinstance(found[-1], nn.Linear):
+        raise ExportError("this model's last layer is not known, so it has no embedding to export; leave it out")
+    return found[-1]

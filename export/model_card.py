@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from emotions.bundle import Manifest
+from emotions.bundle import EMBEDDING, Manifest
 from emotions.describe import plain, protocol_of, warnings
-from export.proof import Proof
+from export.forms import FP32, Form, Forms
 from export.report import facts
 from export.signals import Signals
+from export.sources import HUGGINGFACE
 
 _LIMITS = """\
 - It names how speech sounds, as the people who labelled its data heard it; not what a person feels.
@@ -20,16 +21,16 @@ _LIMITS = """\
   work, school, credit, health or guilt. Law may forbid that where you are."""
 
 
-def model_card(manifest: Manifest, proof: Proof, signals: Signals) -> str:
+def model_card(manifest: Manifest, forms: Forms, signals: Signals) -> str:
     """The card of a bundle as Markdown, without a name of a recording or a speaker."""
     sections = {
         "Answers": _answers(manifest),
         "Input": _input(manifest),
-        **({"Encoder": _encoder(manifest.encoder)} if manifest.encoder else {}),
+        **({"Encoder": _encoder(manifest.encoder)} if manifest.encoder and not _foreign(manifest) else {}),
         "Data": _data(manifest),
         "Measured": _measured(manifest),
         "Limits and intended use": [*_cautions(manifest), _LIMITS],
-        "Proof of the export": _proof(proof, signals),
+        "Proof of the export": _proof(manifest, forms, signals),
         "How to run it": _usage(manifest),
     }
     head = [
@@ -50,21 +51,29 @@ def text(value: str) -> str:
 
 def _answers(manifest: Manifest) -> Iterator[str]:
     rows = [[text(target), ", ".join(map(text, labels))] for target, labels in manifest.targets.items()]
+    if manifest.embedding is not None:
+        rows.append([EMBEDDING, f"what the last layers hear, {manifest.embedding.shape[1]} values"])
     yield table(["output", "labels, in the order of the probabilities"], rows)
 
 
 def _input(manifest: Manifest) -> Iterator[str]:
-    samples, rate = manifest.window.samples, manifest.sample_rate
+    window, rate = manifest.window, manifest.sample_rate
+    shape = "samples" if window.dynamic else str(window.samples)
+    width = f"at most {window.samples} samples," if window.dynamic else "windows of"
     yield (
-        f"- `waveform`: float32 [batch, {samples}], mono, {rate} Hz, -1 to 1: windows of {samples / rate:g} s, zeros "
+        f"- `waveform`: float32 [batch, {shape}], mono, {rate} Hz, -1 to 1: {width} {window.samples / rate:g} s, zeros "
         "at the end of a shorter one.\n"
         "- `length`: int64 [batch], how many samples of each window are real.\n"
-        f"- A longer recording is cut every {manifest.window.hop_samples} samples, its last window moved back so that "
+        f"- A longer recording is cut every {window.hop_samples} samples, its last window moved back so that "
         "it is full; its probabilities are the mean over its windows."
     )
 
 
 def _encoder(encoder: Mapping[str, Any]) -> Iterator[str]:
+    if "frozen" not in encoder:
+        kind, licence = (text(str(encoder.get(key) or "unknown")) for key in ("family", "license"))
+        yield f"Converted from {text(str(encoder.get('name', 'a local checkpoint')))} ({kind}); licence: {licence}."
+        return
     kept = "as it was" if encoder["frozen"] else "fine-tuned"
     yield (
         f"Features come from {text(encoder['name'])} ({text(encoder['config']['model_type'])}), {kept}. "
@@ -75,13 +84,31 @@ def _encoder(encoder: Mapping[str, Any]) -> Iterator[str]:
 def _data(manifest: Manifest) -> Iterator[str]:
     data = manifest.dataset
     if data is None:
-        yield "Unknown: the model was exported from a checkpoint alone."
+        yield (
+            _origin(manifest.encoder)
+            if manifest.encoder and _foreign(manifest)
+            else "Unknown: the model was exported from a checkpoint alone."
+        )
         return
     yield f"{data.clips} clips, {data.hours:.2f} hours; licence: {text(data.license or 'unknown')}."
     parts = {part: value for part, value in data.split.items() if isinstance(value, Mapping) and "clips" in value}
     if parts:
         rows = [[part, str(value["clips"]), f"{value.get('hours', 0):.2f}"] for part, value in parts.items()]
         yield table(["part", "clips", "hours"], rows)
+
+
+def _foreign(manifest: Manifest) -> bool:
+    """It is a classifier of Hugging Face, proven against transformers."""
+    return manifest.extra.get("source") == HUGGINGFACE
+
+
+def _origin(encoder: Mapping[str, Any]) -> str:
+    """Where a model of Hugging Face comes from, and its licence."""
+    origin = (
+        f"`{text(encoder['name'])}` on the Hugging Face hub" if "name" in encoder else "a checkpoint of Hugging Face"
+    )
+    licence = text(encoder.get("license") or "unknown")
+    return f"Unknown here: the model was trained elsewhere and exported from {origin}; licence of the model: {licence}."
 
 
 def _measured(manifest: Manifest) -> Iterator[str]:
@@ -127,22 +154,36 @@ def _cautions(manifest: Manifest) -> Iterator[str]:
         )
 
 
-def _proof(proof: Proof, signals: Signals) -> Iterator[str]:
-    about = facts(signals)
+def _proof(manifest: Manifest, forms: Forms, signals: Signals) -> Iterator[str]:
+    about, proof = facts(signals), forms.kept[FP32].proof
+    model = "the transformers library" if _foreign(manifest) else "the torch model"
     yield (
         f"The graph answered {about['windows']} windows ({about['source']}) and {about['special']} special signals "
-        f"as the torch model did, alone and in batches: probabilities differ by at most {proof.max_abs_diff:.1e}, "
+        f"as {model} did, alone and in batches: probabilities differ by at most {proof.max_abs_diff:.1e}, "
         f"labels agree for {proof.agreement:.1%}. `report.json` has all figures."
     )
+    if len(forms.kept) > 1:
+        head = ["form", "file", "MB", "made for", "largest difference", "in a batch", "same label"]
+        yield table(head, [_form(manifest, name, form) for name, form in forms.kept.items()])
+
+
+def _form(manifest: Manifest, name: str, form: Form) -> list[str]:
+    proof, size = form.proof, manifest.variants[name].bytes / 1e6
+    figures = [f"{proof.max_abs_diff:.1e}", f"{proof.batch_difference:.1e}", f"{proof.agreement:.1%}"]
+    return [name, form.file, f"{size:.1f}", _MADE_FOR[form.device], *figures]
+
+
+_MADE_FOR = {"any": "any device", "cuda": "GPUs", "cpu": "CPUs"}
 
 
 def _usage(manifest: Manifest) -> Iterator[str]:
     samples, (target, labels) = manifest.window.samples, next(iter(manifest.targets.items()))
+    window = "samples[None]" if manifest.window.dynamic else f"np.pad(samples, (0, {samples} - len(samples)))[None]"
     yield "In this folder, with onnxruntime, numpy and soundfile alone, for a mono recording at 16 kHz:"
     yield f"""```python
 import numpy as np, onnxruntime, soundfile
 samples, rate = soundfile.read("clip.wav", dtype="float32", frames={samples})
-window = np.pad(samples, (0, {samples} - len(samples)))[None]
+window = {window}
 session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
 answers = session.run([{target!r}], {{"waveform": window, "length": np.array([len(samples)], np.int64)}})
 print(dict(zip({list(labels)!r}, answers[0][0].tolist())))

@@ -10,48 +10,45 @@ from collections.abc import Iterator, Sequence
 
 import onnx
 import torch
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import GraphProto, ModelProto, TensorProto
 
 import emotions
-from emotions.bundle import LENGTH, WAVEFORM
+from emotions.audio import MIN_SAMPLES
+from emotions.bundle import EMBEDDING, LENGTH, WAVEFORM
 from emotions.errors import ExportError
 from export.deployable import Deployable
+from export.graphs import graphs_of
+from export.onnx_files import skeleton
+from export.operators import check_operators
 
 OPSET = 20
 BATCH = "batch"
 """Name of the free axis of every input and output."""
+SAMPLES = "samples"
+"""Name of the second free axis of the waveform, where a window is dynamic."""
 
-# Operators of opset 20 that ONNX Runtime 1.31 runs on a GPU, by its docs/OperatorKernels.md. Any other would take the
-# data from the GPU and back. Random ones are left out: answers must not change from call to call.
-_GPU_WORDS = """
-    Abs Add Affine And ArgMax ArgMin AveragePool BatchNormalization Cast CastLike Ceil Clip Compress Concat Constant
-    ConstantOfShape Conv ConvTranspose Cos CumSum DepthToSpace DequantizeLinear Div Dropout Einsum Elu Equal Erf Exp
-    Expand EyeLike Flatten Floor GRU Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater
-    GreaterOrEqual GridSample HardSigmoid HardSwish Identity If InstanceNormalization IsInf IsNaN LRN LSTM
-    LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Loop MatMul Max MaxPool Min Mod Mul Neg NonZero Not
-    OneHot Or PRelu Pad Pow QuantizeLinear RNN Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp
-    ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize ReverseSequence RoiAlign
-    Round Scan ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin Size Slice Softmax Softplus Softsign
-    SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Where Xor
-"""
-_GPU_OPERATORS = frozenset(_GPU_WORDS.split())
+EXAMPLE = 16_000
+"""Samples of the window that a dynamic model is traced on."""
 _COMPLEX = frozenset({TensorProto.COMPLEX64, TensorProto.COMPLEX128})
 _NOISY_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
-def to_onnx(model: Deployable, window: int) -> ModelProto:
-    """Export a model for windows of ``window`` samples, any number in a batch.
+def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto:
+    """Export a model for windows of ``window`` samples, or where ``dynamic`` for 400 up to that many.
 
     Returns:
-        A graph with the inputs ``waveform`` float32 [batch, window] and ``length`` int64 [batch], and one output
-        float32 [batch, classes] a target, named after it.
+        A graph with the inputs ``waveform`` float32 [batch, window], or [batch, samples], and ``length`` int64 [batch],
+        and one output float32 [batch, classes] a target, named after it; then ``embedding`` [batch, dims] where the
+        model answers it.
 
     Raises:
         ExportError: the model cannot be exported, or needs an operator that ONNX Runtime does not run on a GPU.
     """
-    # Two rows: torch takes an axis of one for a constant.
-    example = (torch.zeros(2, window), torch.full((2,), window, dtype=torch.int64))
+    # Two rows: torch takes an axis of one for a constant. A dynamic window is tried on a part of itself, to save time.
+    samples = min(window, EXAMPLE) if dynamic else window
+    example = (torch.zeros(2, samples), torch.full((2,), samples, dtype=torch.int64))
     axis = {0: torch.export.Dim(BATCH)}
+    free = {1: torch.export.Dim(SAMPLES, min=MIN_SAMPLES, max=window)} if dynamic else {}
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -61,16 +58,17 @@ def to_onnx(model: Deployable, window: int) -> ModelProto:
                 verbose=False,
                 opset_version=OPSET,
                 input_names=[WAVEFORM, LENGTH],
-                dynamic_shapes=(axis, axis),
+                dynamic_shapes=(axis | free, axis),
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-        raise ExportError(f"the model cannot be exported to ONNX ({_reason(error)})") from error
+        raise ExportError(f"the model cannot be exported to ONNX ({reason(error)})") from error
     if program is None:
         raise ExportError("the model cannot be exported to ONNX (the exporter gave nothing)")
     proto = program.model_proto
-    _name_outputs(proto.graph, model.targets)
+    outputs = [*model.targets, *([EMBEDDING] if model.dims else [])]
+    _name_outputs(proto.graph, outputs)
     anonymise(proto)
-    check_graph(proto, model.targets)
+    check_graph(proto, outputs)
     return proto
 
 
@@ -90,7 +88,7 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The first line of the innermost error: the outer ones are a page of advice on the exporter."""
     while error.__cause__ is not None:
         error = error.__cause__
@@ -104,7 +102,7 @@ def _name_outputs(graph: GraphProto, targets: Sequence[str]) -> None:
     """
     answers = {value.name: target for value, target in zip(graph.output, targets, strict=True)}
     taken = {target: f"{target}.inner" for target in targets} | answers
-    for inner in _graphs(graph):
+    for inner in graphs_of(graph):
         for node in inner.node:
             node.input[:] = [taken.get(name, name) for name in node.input]
             node.output[:] = [taken.get(name, name) for name in node.output]
@@ -118,7 +116,7 @@ def anonymise(model: ModelProto) -> None:
     model.doc_string = model.domain = ""
     graph = model.graph
     graph.name, graph.doc_string = "classifier", ""
-    for inner in _graphs(graph):
+    for inner in graphs_of(graph):
         parts = (inner.node, inner.input, inner.output, inner.value_info, inner.initializer)
         for message in (inner, *(message for part in parts for message in part)):
             del message.metadata_props[:]
@@ -126,41 +124,29 @@ def anonymise(model: ModelProto) -> None:
     del model.metadata_props[:]
 
 
-def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    """The graph and those inside its nodes, such as the branches of a condition."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _graphs(attribute.g)
-
-
 def check_graph(model: ModelProto, targets: Sequence[str]) -> None:
     """Make sure that a graph is valid, has the bundle's inputs and outputs, and runs on a GPU as a whole.
+
+    Args:
+        model: the graph.
+        targets: names of its outputs, in order.
 
     Raises:
         ExportError: it is not or does not; the node at fault is named.
     """
     try:
-        onnx.checker.check_model(model, full_check=True)
+        # The checker makes three copies of what it is given, and takes no more than 2 GiB.
+        onnx.checker.check_model(skeleton(model), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the exported graph is not valid ONNX ({str(error).splitlines()[0]})") from error
+    check_operators(model)
     graph = model.graph
     inputs, outputs = ([value.name for value in values] for values in (graph.input, graph.output))
     if inputs != [WAVEFORM, LENGTH] or outputs != list(targets):
         raise ExportError(
             f"the exported graph takes {inputs} and gives {outputs}, not {[WAVEFORM, LENGTH]} and {list(targets)}"
         )
-    for inner in _graphs(graph):
-        for node in inner.node:
-            _check_node(node)
+    for inner in graphs_of(graph):
         for value in (*inner.input, *inner.output, *inner.value_info):
             if value.type.tensor_type.elem_type in _COMPLEX:
                 raise ExportError(f"the exported graph holds the complex tensor {value.name}, which no GPU runs")
-
-
-def _check_node(node: NodeProto) -> None:
-    if node.domain not in ("", "ai.onnx"):
-        raise ExportError(f"node {node.name}: {node.domain}.{node.op_type} is no standard ONNX operator")
-    if node.op_type not in _GPU_OPERATORS:
-        raise ExportError(f"node {node.name}: ONNX Runtime has no {node.op_type} for GPUs; write the model without it")

@@ -47,14 +47,17 @@ class Signals:
         return np.where(past, noise, self.waveform)
 
 
-def signals_of(waveforms: Iterable[FloatArray], window: int, seed: int, source: str) -> Signals:
-    """Cut recordings into windows of W samples, at most 48, and add the special ones.
+def signals_of(
+    waveforms: Iterable[FloatArray], window: int, seed: int, source: str, most: int = MAX_WINDOWS
+) -> Signals:
+    """Cut recordings into windows of W samples, at most ``most``, and add the special ones.
 
     Args:
         waveforms: (samples,) float32 at 16 kHz each; taken one by one until there are windows enough.
         window: W.
         seed: which windows of a long recording are taken, and where some are cut short.
         source: what the recordings are, in words.
+        most: how many windows of recordings.
     """
     random = np.random.default_rng(seed)
     rows: list[FloatArray] = []
@@ -64,9 +67,9 @@ def signals_of(waveforms: Iterable[FloatArray], window: int, seed: int, source: 
         chosen = np.sort(random.permutation(len(cut))[:_WINDOWS_OF_ONE])
         rows += [cut.samples[index, : cut.lengths[index]] for index in chosen]
         clips += 1
-        if len(rows) >= MAX_WINDOWS:
+        if len(rows) >= most:
             break
-    rows = [_shortened(row, index, window, random) for index, row in enumerate(rows[:MAX_WINDOWS])]
+    rows = [_shortened(row, index, window, random) for index, row in enumerate(rows[:most])]
     waveform, length = padded([*rows, *_special(window, random)], window)
     return Signals(waveform, length, clips, _SPECIALS, source)
 

@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from emotions.audio import decode
-from emotions.bundle import Dataset
+from emotions.bundle import Dataset, Window
 from emotions.errors import AudioError, CheckpointError, DataError
 from emotions.files import read_json
 from emotions.folder import find_files
-from emotions.windows import FloatArray
-from export.signals import MAX_WINDOWS, Signals, signals_of, synthetic_voices
+from emotions.windows import FloatArray, WindowSpec
+from export.description import describe_encoder, describe_model
+from export.proof import MAX_DIFFERENCE, Answering
+from export.signals import MAX_WINDOWS, Signals, padded, signals_of, synthetic_voices, voice
 from training.data.cache import WaveformCache
-from training.loop.runs import RUN_FILE, Run, Trained, load_checkpoint, load_run
+from training.layout import RUN_FILE
+from training.loop.runs import Run, Trained, load_checkpoint, load_run
 
+HUGGINGFACE = "huggingface"
+"""``extra.source`` in the manifest of a classifier that was trained elsewhere."""
 _MAX_SEC = 600.0
 _SYNTHETIC_SEED = 1
+
+
+@dataclass(frozen=True)
+class ProofPlan:
+    """How a model is proven.
+
+    Attributes:
+        window: samples of the windows that it hears.
+        windows: how many windows of recordings, at most.
+        whole: a window of full length and a shorter one are heard as well, alone and together.
+        tolerance: most that a probability may differ by from the model's.
+        probes: how many signals the probe holds.
+    """
+
+    window: int
+    windows: int = MAX_WINDOWS
+    whole: bool = False
+    tolerance: float = MAX_DIFFERENCE
+    probes: int = 6
 
 
 @dataclass(frozen=True)
@@ -28,18 +53,37 @@ class Source:
     """A trained model with what is known of it.
 
     Attributes:
-        trained: the model.
+        classifier: ``waveform (batch, samples), length (batch,) -> {target: logits}``, in evaluation mode.
+        targets: the labels of each target, in the order of its logits.
+        window: what it hears at once.
+        description: how it is built, as JSON for the manifest; ``model`` is its name.
         name: what its bundle is called unless the user names it.
+        plan: how its export is proven.
         metrics: ``protocol`` and the scores of each part; empty where only the checkpoint is there.
         dataset: what it was trained on, if that is known.
         run: the run folder's content, if it comes from one.
+        original: what it is proven against where that is another than itself; answers one window at a time.
+        encoder: what it was pre-trained as, and the licence, if that is known.
+        extra: what else the manifest says.
     """
 
-    trained: Trained
+    classifier: nn.Module
+    targets: dict[str, list[str]]
+    window: Window
+    description: dict[str, Any]
     name: str
-    metrics: dict[str, Any]
-    dataset: Dataset | None
-    run: Run | None
+    plan: ProofPlan
+    metrics: dict[str, Any] = field(default_factory=dict)
+    dataset: Dataset | None = None
+    run: Run | None = None
+    original: Answering | None = None
+    encoder: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def window_spec(self) -> WindowSpec:
+        """The window as ``emotions.windows`` takes it."""
+        return WindowSpec(self.window.samples, self.window.hop_samples, self.window.dynamic)
 
 
 def load_source(path: Path) -> Source:
@@ -52,11 +96,29 @@ def load_source(path: Path) -> Source:
         run = load_run(path)
         name = read_json(path / RUN_FILE).get("name") or _default_name(run.trained)
         metrics = {"protocol": run.protocol, **run.metrics}
-        return Source(run.trained, name, metrics, Dataset.model_validate(run.dataset), run)
+        return _trained(run.trained, name, metrics=metrics, dataset=Dataset.model_validate(run.dataset), run=run)
     if not path.exists():
         raise CheckpointError(f"{path}: no such run folder or checkpoint")
     trained = load_checkpoint(path)
-    return Source(trained, _default_name(trained), {}, None, None)
+    return _trained(trained, _default_name(trained))
+
+
+def _trained(trained: Trained, name: str, run: Run | None = None, **known: Any) -> Source:
+    spec = trained.spec
+    searched = {} if run is None or run.search is None else {"search": run.search}
+    window = Window(samples=spec.window_samples, hop_samples=spec.window_samples)
+    return Source(
+        classifier=trained.model,
+        targets=spec.targets,
+        window=window,
+        description=describe_model(spec),
+        encoder=describe_encoder(spec),
+        name=name,
+        plan=ProofPlan(window.samples),
+        extra={"optimiser_steps": trained.steps, **searched},
+        run=run,
+        **known,
+    )
 
 
 def _default_name(trained: Trained) -> str:
@@ -74,16 +136,24 @@ def proof_signals(source: Source, data: Path | None, seed: int) -> Signals:
     Raises:
         DataError: the recordings are gone, or none can be used.
     """
-    window = source.trained.spec.window_samples
+    plan = source.plan
     if data is not None:
-        return signals_of(_recordings(data, seed), window, seed, "recordings that the user named")
+        return signals_of(recordings(data, seed), plan.window, seed, "recordings that the user named", plan.windows)
     if source.run is not None:
-        return signals_of(_held_out(source.run, seed), window, seed, "validation and test clips of the run")
-    voices = synthetic_voices(MAX_WINDOWS, window, _SYNTHETIC_SEED)
-    return signals_of(voices, window, seed, "synthetic signals, no recordings")
+        clips = _held_out(source.run, seed)
+        return signals_of(clips, plan.window, seed, "validation and test clips of the run", plan.windows)
+    voices = synthetic_voices(plan.windows, plan.window, _SYNTHETIC_SEED)
+    return signals_of(voices, plan.window, seed, "synthetic signals, no recordings", plan.windows)
 
 
-def _recordings(data: Path, seed: int) -> Iterator[FloatArray]:
+def whole_signals(source: Source, seed: int) -> Signals:
+    """A synthetic window of full length and one of a third of that."""
+    window, random = source.window.samples, np.random.default_rng(seed)
+    waveform, length = padded([voice(window, random), voice(window // 3, random)], window)
+    return Signals(waveform, length, 0, 0, "synthetic signals of full length")
+
+
+def recordings(data: Path, seed: int) -> Iterator[FloatArray]:
     """The recordings below a path that can be used, in seeded order."""
     files = find_files([data]).files
     usable = 0

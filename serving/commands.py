@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
+from emotions.errors import ConfigError
+from emotions.options import BundlePath, bundle_commands
 from emotions.pipeline import Context, Step
-from serving.config import SCENARIOS, BenchmarkStep, PredictStep
+from serving.config import SCENARIOS, BenchmarkStep, PredictStep, Scenario
 from serving.serve_command import register_serve
+
+if TYPE_CHECKING:
+    from serving.predict import Options
 
 BundleOption = Annotated[
     Path | None, typer.Option("--bundle", metavar="DIR", help="The bundle; by default the newest in ./bundles.")
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default one a core.")]
+TableOption = Annotated[
+    Path, typer.Option("--output", metavar="TABLE", help="Table to write: .csv, .jsonl, .parquet; no ending: a folder.")
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="INPUT...", help="Recordings, folders, patterns, tables of segments, URLs; - is a list on stdin."
+    ),
+]
+Lists = Annotated[
+    list[str] | None, typer.Option("--list", metavar="FILE", help="File with a path or URL a line; repeatable.")
+]
+Embeddings = Annotated[bool, typer.Option("--embeddings", help="A column with what the model's last layers hear.")]
+Plot = Annotated[Path | None, typer.Option(metavar="PNG", help="Draw label shares, confidence and duration.")]
+RayAddress = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Classify on a Ray cluster: auto, local or host:port.")
+]
+ChunkFiles = Annotated[
+    int, typer.Option("--chunk", min=1, metavar="FILES", help="Files that a killed run loses at most.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 
@@ -24,40 +50,115 @@ def register(app: typer.Typer) -> None:
     app.command()(predict)
     register_serve(app)
     app.command()(benchmark)
+    group = bundle_commands(app)
+    group.command()(to_bentoml)
+    group.command()(from_bentoml)
 
 
-def predict(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Recordings, or folders of them.")],
-    output: Annotated[Path, typer.Option(metavar="TABLE", help="Table to write: .csv, .jsonl or .parquet.")],
+def to_bentoml(
+    bundle: BundlePath,
+    tag: Annotated[str | None, typer.Option(metavar="NAME[:VERSION]", help="By default name and model hash.")] = None,
+) -> None:
+    """Copy a bundle into BentoML's model store and print its tag."""
+    from emotions.bundle import read_bundle
+    from serving.store import to_store
+
+    typer.echo(to_store(read_bundle(bundle), tag))
+
+
+def from_bentoml(
+    tag: Annotated[str, typer.Argument(metavar="TAG", help="As bentoml models list shows it.")],
+    output: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder to write; it must not be there yet.")],
+) -> None:
+    """Copy a bundle out of BentoML's model store, its files checked."""
+    from serving.store import from_store
+
+    typer.echo(from_store(tag, output))
+
+
+def predict(  # noqa: PLR0913 - one parameter an option
+    *,
+    output: TableOption,
+    inputs: Inputs = None,
+    lists: Lists = None,
     bundle: BundleOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that is there already.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
+    windows: Annotated[bool, typer.Option("--windows", help="One row a window rather than one a file.")] = False,
+    embeddings: Embeddings = False,
+    plot: Plot = None,
+    ray_address: RayAddress = None,
     device: Device = "auto",
     threads: Threads = None,
+    chunk: ChunkFiles = 512,
     quiet: Quiet = False,
+    log_format: Annotated[Literal["text", "json"], typer.Option(help="How progress and summary are told.")] = "text",
 ) -> None:
     """Classify recordings into a table. Exit code 1: some files failed, each is a row with its error."""
     from serving.predict import Options, predict_to_table
 
-    options = Options(overwrite=overwrite, device=device, threads=threads, quiet=quiet)
-    totals = predict_to_table(inputs, bundle or _newest(Path()), output, options)
+    if not inputs and not lists:
+        raise typer.BadParameter("name an INPUT, or a --list of them")
+    options = Options(
+        overwrite=overwrite,
+        resume=resume,
+        lists=lists or (),
+        windows=windows,
+        embeddings=embeddings,
+        plot=plot,
+        ray_address=ray_address,
+        device=device,
+        threads=threads,
+        chunk_files=chunk,
+        quiet=quiet,
+        log_format=log_format,
+    )
+    totals = predict_to_table(inputs or (), bundle or _newest(Path()), output, options)
     if totals.errors:
         raise typer.Exit(1)
 
 
-def benchmark(
+def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write report.json to.")],
     bundle: BundleOption = None,
     data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Recordings; by default synthetic.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A shorter measurement.")] = False,
     threads: Threads = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the synthetic recordings.")] = 0,
+    scenario: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(get_args(Scenario))}; repeatable.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds of each part of the pressure scenario.")] = 60,
     quiet: Quiet = False,
 ) -> None:
     """Measure how fast a bundle answers: the bare model, a folder, the service."""
     from serving.benchmark.runner import Plan, benchmark_to_report
 
     where = bundle or _newest(Path())
-    benchmark_to_report(Plan(where, output, data, SCENARIOS, quick=quick, threads=threads, seed=seed, quiet=quiet))
+    benchmark_to_report(
+        Plan(
+            where,
+            output,
+            data,
+            _scenarios(scenario or SCENARIOS),
+            quick=quick,
+            threads=threads,
+            seed=seed,
+            quiet=quiet,
+            seconds=seconds,
+        )
+    )
+
+
+def _scenarios(named: Sequence[str]) -> list[Scenario]:
+    """The scenarios of a command line.
+
+    Raises:
+        ConfigError: there is no such scenario.
+    """
+    known = {str(each): each for each in get_args(Scenario)}
+    for name in named:
+        if name not in known:
+            raise ConfigError(f"--scenario {name}: is none of {', '.join(known)}")
+    return [known[name] for name in named]
 
 
 def _newest(root: Path) -> Path:
@@ -72,18 +173,39 @@ def _bundle(named: str | None, context: Context) -> Path:
 
 
 def _predict(step: PredictStep, context: Context) -> None:
-    from serving.predict import Options, predict_to_table
+    from serving.predict import predict_to_table
 
-    inputs = [context.root / name for name in step.inputs]
-    options = Options(overwrite=step.overwrite, quiet=context.quiet)
+    inputs = [_placed(name, context.root) for name in step.inputs]
+    options = _options(step, context)
     totals = predict_to_table(inputs, _bundle(step.bundle, context), context.root.joinpath(*step.output), options)
     context.failures += totals.errors
 
 
-def _check_table(step: PredictStep, context: Context) -> None:
-    from serving.tables import check_table
+def _placed(name: str, root: Path) -> str:
+    """An input of a step: a path starts from the root, a URL and standard input stay as they are."""
+    from emotions.inputs import STANDARD_INPUT, is_url
 
-    check_table(context.root.joinpath(*step.output), overwrite=step.overwrite)
+    return name if name == STANDARD_INPUT or is_url(name) else str(root / name)
+
+
+def _options(step: PredictStep, context: Context) -> Options:
+    from serving.predict import Options
+
+    return Options(
+        overwrite=step.overwrite,
+        resume=step.resume,
+        windows=step.windows,
+        embeddings=step.embeddings,
+        plot=None if step.plot is None else context.root.joinpath(*step.plot),
+        ray_address=step.ray_address,
+        quiet=context.quiet,
+    )
+
+
+def _check_table(step: PredictStep, context: Context) -> None:
+    from serving.predict import check_table
+
+    check_table(context.root.joinpath(*step.output), _options(step, context))
 
 
 def _benchmark(step: BenchmarkStep, context: Context) -> None:

@@ -6,21 +6,34 @@ import asyncio
 import contextlib
 import io
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import soundfile
 
 from emotions import audio
-from emotions.batching import Batcher
+from emotions.batching import Answer, Batcher
+from emotions.errors import Overloaded, TooLong
 from emotions.predictor import Prediction, Predictor
-from emotions.windows import Windows
+from emotions.runtime import Probabilities
+from emotions.windows import FloatArray, IntArray, Windows
+from serving import tracing
 from serving.errors import RequestError
+from serving.metrics import Metrics
 from serving.settings import Settings
+
+_WARM_UP_SAMPLES = 32_000
+"""Of a window that may be shorter: a whole one would take seconds, and its shape is none that comes often."""
+T = TypeVar("T")
+Clip = IO[bytes] | Path | FloatArray
+"""A recording: a file, the path of one, or its samples (samples,) at 16 kHz."""
+
+# Weight of the last run in the moving average of how many seconds of audio the model does in a second.
+_NEWEST = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,13 +63,15 @@ class _Prepared:
 class Engine:
     """A loaded model with its queue, in one worker process. Belongs to one event loop; close it at the end."""
 
-    def __init__(self, predictor: Predictor, settings: Settings) -> None:
+    def __init__(self, predictor: Predictor, settings: Settings, metrics: Metrics) -> None:
         self.predictor = predictor
         self.settings = settings
+        self.metrics = metrics
         self.max_batch = settings.batch_limit(predictor.session.device)
         self._in_flight = 0
+        self._speed = 0.0
         self._decoders = ThreadPoolExecutor(settings.decode_threads or settings.cores, thread_name_prefix="decode")
-        self._batcher = Batcher(predictor.session.run, max_batch=self.max_batch, max_queue_sec=settings.max_queue_sec)
+        self._batcher = Batcher(self._run, max_batch=self.max_batch, max_queue_sec=settings.max_queue_sec)
 
     def warm_up(self) -> None:
         """Decode once, and run the model for each batch size whose first run is slow: on a GPU all powers of two."""
@@ -67,7 +82,8 @@ class Engine:
         sizes = [1]
         while self.predictor.session.device == "cuda" and sizes[-1] * 2 <= self.max_batch:
             sizes.append(sizes[-1] * 2)
-        samples = self.predictor.manifest.window.samples
+        window = self.predictor.manifest.window
+        samples = min(window.samples, _WARM_UP_SAMPLES) if window.dynamic else window.samples
         for size in sizes:
             self.predictor.session.run(np.zeros((size, samples), np.float32), np.full(size, samples, np.int64))
 
@@ -77,37 +93,92 @@ class Engine:
 
         Raises:
             RequestError: as many as allowed are in flight already.
+            Overloaded: it would be over time before its turn came.
         """
         if self._in_flight >= self.settings.max_in_flight:
             message = f"{self._in_flight} requests are in flight already; try again later"
             raise RequestError(429, "too_many_requests", message, retry=True)
-        self._in_flight += 1
+        self._check_wait(self.settings.timeout_sec)
+        self._count(1)
         try:
             yield
         finally:
-            self._in_flight -= 1
+            self._count(-1)
 
-    async def classify(self, source: IO[bytes] | Path) -> Classified:
-        """Classify one recording, a file or the path of one; cancelling takes it out of the queue.
+    def _count(self, change: int) -> None:
+        self._in_flight += change
+        self.metrics.in_flight.set(self._in_flight)
+
+    def _check_wait(self, seconds: float) -> None:
+        """Refuse at once what would wait for longer than ``seconds``: work on it would be in vain."""
+        wait = self._batcher.waiting_sec / self._speed if self._speed else 0.0
+        if wait > seconds:
+            raise Overloaded(f"the audio that is waiting takes about {wait:.1f} s; try again later")
+
+    async def in_decoder(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run what takes the CPU for a while in the pool that decodes, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, work, *arguments)
+
+    async def classify(self, source: Clip, deadline: float | None = None) -> Classified:
+        """Classify one recording; cancelling takes it out of the queue.
+
+        Args:
+            source: a file, the path of one, or its samples (samples,) float32 at 16 kHz.
+            deadline: the event loop's time at which nobody waits for it any more.
 
         Raises:
             AudioError: the recording cannot be used.
-            Overloaded: too much audio is waiting.
+            Overloaded: too much audio is waiting, or its turn would come too late.
         """
         loop = asyncio.get_running_loop()
         prepared = await loop.run_in_executor(self._decoders, self._prepare, source, time.perf_counter())
-        answer = await asyncio.wrap_future(self._batcher.submit(prepared.windows))
+        if deadline is not None:
+            self._check_wait(deadline - loop.time())
+        answer = await asyncio.wrap_future(self._submit(prepared.windows))
         prediction = self.predictor.prediction(prepared.windows, answer.probabilities)
         queue_sec = prepared.waited_sec + answer.queue_sec
-        return Classified(prediction, prepared.decode_sec, queue_sec, answer.inference_sec)
+        classified = Classified(prediction, prepared.decode_sec, queue_sec, answer.inference_sec)
+        self._note(classified)
+        return classified
 
-    def _prepare(self, source: IO[bytes] | Path, submitted: float) -> _Prepared:
+    def _submit(self, windows: Windows) -> Future[Answer]:
+        submitted = self._batcher.submit(windows)
+        self.metrics.queued_audio.set(self._batcher.waiting_sec)
+        return submitted
+
+    def _run(self, waveform: FloatArray, length: IntArray) -> Probabilities:
         started = time.perf_counter()
+        answers = self.predictor.session.run(waveform, length)
+        seconds = time.perf_counter() - started
+        speed = float(length.sum()) / audio.SAMPLE_RATE / max(seconds, 1e-9)
+        self._speed += (speed - self._speed) * (_NEWEST if self._speed else 1)
+        self.metrics.ran(waveform, length, seconds)
+        self.metrics.queued_audio.set(self._batcher.waiting_sec)
+        return answers
+
+    def _note(self, classified: Classified) -> None:
+        stages = {
+            "decode": classified.decode_sec,
+            "queue": classified.queue_sec,
+            "infer": classified.inference_sec,
+        }
+        self.metrics.classified(classified.prediction, *stages.values())
+        tracing.record(stages, classified.prediction.duration_sec)
+
+    def _prepare(self, source: Clip, submitted: float) -> _Prepared:
+        started = time.perf_counter()
+        windows = self.predictor.split(self._waveform(source))
+        return _Prepared(windows, started - submitted, time.perf_counter() - started)
+
+    def _waveform(self, source: Clip) -> FloatArray:
+        limit = self.settings.max_seconds
+        if isinstance(source, np.ndarray):
+            if len(source) > limit * audio.SAMPLE_RATE:
+                raise TooLong(f"longer than {limit:g} s")
+            return audio.checked(source)
         # A recording is held in memory as a whole only here, so in as many copies as there are threads.
         content = source if isinstance(source, Path) else source.read()
-        waveform = audio.decode(content, max_sec=self.settings.max_seconds)
-        windows = self.predictor.split(waveform)
-        return _Prepared(windows, started - submitted, time.perf_counter() - started)
+        return audio.decode(content, max_sec=limit)
 
     def close(self) -> None:
         """Finish what is queued and stop the threads."""

@@ -1,14 +1,17 @@
 """Errors over HTTP: ``{"error": {"code", "message"}, "request_id"}`` with the right status.
 
 400 bad_request    malformed multipart, no field ``file``, an empty body
+401 unauthorized   no API key, or none that is known
 404, 405           no such path, no such method
-413 too_large      more bytes than allowed;   too_long: more seconds than allowed
+413 too_large      more bytes than allowed;   too_long: more seconds;   too_many_items: more recordings in a batch
 415 not_audio      not a container or codec that we read, or cut off
 422 too_short, silent, not_finite
 429 too_many_requests   as many requests as allowed are in flight (Retry-After)
-503 not_ready, overloaded (Retry-After)
+503 not_ready, overloaded, shutting_down (Retry-After)
 504 timeout
 500 internal       our mistake: logged with the request id, and told without a traceback
+
+The Open Inference Protocol, below ``/v2``, wants ``{"error": message}``.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from http import HTTPStatus
 from starlette.responses import JSONResponse, Response
 
 from emotions.errors import AudioError, EmotionsError, NotAudio, Overloaded, TooLong
+from serving.exchange import HEADER, Exchange
 
 RETRY_AFTER_SEC = 1
 CLIENT_GONE = 499
@@ -26,6 +30,7 @@ CLIENT_GONE = 499
 
 _AUDIO_STATUS: tuple[tuple[type[EmotionsError], int], ...] = ((NotAudio, 415), (TooLong, 413), (AudioError, 422))
 _SPOKEN = {
+    401: ("unauthorized", "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY"),
     404: ("not_found", "no such path; POST /v1/predict classifies a recording"),
     405: ("method_not_allowed", "this path does not take that method"),
     500: ("internal", "an error on our side; the log of the server has it under this request_id"),
@@ -77,12 +82,20 @@ def of_status(status: int) -> RequestError:
     return RequestError(status, code or phrase.lower().replace(" ", "_"), message or phrase)
 
 
-def error_response(error: RequestError, request_id: str, headers: Mapping[str, str] | None = None) -> Response:
+def error_response(error: RequestError, asked: Exchange, headers: Mapping[str, str] | None = None) -> Response:
     """An error as an HTTP response, with ``X-Request-Id`` and, where it helps, ``Retry-After``."""
-    body = {"error": {"code": error.code, "message": str(error)}, "request_id": request_id}
-    sent = {"x-request-id": request_id, **(headers or {})}
+    asked.code = error.code
+    told = {"error": error_body(error), "request_id": asked.id}
+    sent = {HEADER: asked.id, **(headers or {})}
     if error.retry:
         sent["retry-after"] = str(RETRY_AFTER_SEC)
     if error.close:
         sent["connection"] = "close"
-    return JSONResponse(body, error.status, sent)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        sent["www-authenticate"] = "Bearer"
+    return JSONResponse({"error": str(error)} if asked.is_v2 else told, error.status, sent)
+
+
+def error_body(error: RequestError) -> dict[str, str]:
+    """An error as answers carry it."""
+    return {"code": error.code, "message": str(error)}

@@ -3,80 +3,83 @@
 from __future__ import annotations
 
 import logging
-import re
-import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import error_response, of_status
+from serving import logs
+from serving.errors import RequestError, error_response, of_status
+from serving.exchange import HEADER, Exchange, exchange
+from serving.keys import Guard
+from serving.metrics import Metrics
 
-HEADER = "x-request-id"
 logger = logging.getLogger("bentoml.emotions")
 
-_KEY = "emotions.request_id"
 # BentoML refuses this one as well, but writes a traceback to the log for it.
 _PICKLE = "application/vnd.bentoml+pickle"
-_SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-
-def request_id(request: HTTPConnection) -> str:
-    """The request's id: the client's own where it is sane, else a new one."""
-    scope = request.scope
-    if _KEY not in scope:
-        given = Headers(scope=scope).get(HEADER, "")
-        scope[_KEY] = given if _SANE.fullmatch(given) else uuid.uuid4().hex
-    return str(scope[_KEY])
 
 
 class Envelope:
     """ASGI middleware that adds ``X-Request-Id`` and puts foreign errors (404, 405, BentoML's own) in our form.
 
     An answer that carries the header already is ours and passes untouched.
+
+    Args:
+        app: what answers.
+        metrics: where requests are counted.
+        guard: who may come in.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, metrics: Metrics, guard: Guard) -> None:
+        self.app, self.metrics, self.guard = app, metrics, guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        reply = _Reply(scope, receive, send)
-        if Headers(scope=scope).get("content-type", "").startswith(_PICKLE):
-            await error_response(of_status(415), reply.id)(scope, receive, send)
-            return
+        asked = exchange(scope)
+        reply = _Reply(scope, receive, send, asked)
         try:
+            await self._serve(reply)
+        finally:
+            self.metrics.answered(asked)
+            logs.answered(asked)
+
+    async def _serve(self, reply: _Reply) -> None:
+        scope, receive, asked = reply.scope, reply.receive, reply.asked
+        try:
+            self.guard.check(scope, asked)
+            if Headers(scope=scope).get("content-type", "").startswith(_PICKLE):
+                raise of_status(415)
             await self.app(scope, receive, reply)
+        except RequestError as error:
+            await error_response(error, asked)(scope, receive, reply)
         except Exception:
-            if reply.started:
+            if asked.status:
                 raise
-            logger.exception("request %s failed", reply.id)
-            await error_response(of_status(500), reply.id)(scope, receive, send)
+            logger.exception("request %s failed", asked.id)
+            await error_response(of_status(500), asked)(scope, receive, reply)
 
 
 class _Reply:
     """The ``send`` of one request."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope, self.receive, self.send = scope, receive, send
-        self.id = request_id(HTTPConnection(scope))
-        self.started = False
+    def __init__(self, scope: Scope, receive: Receive, send: Send, asked: Exchange) -> None:
+        self.scope, self.receive, self.send, self.asked = scope, receive, send, asked
         self.replaced = False
 
     async def __call__(self, message: Message) -> None:
         if self.replaced:
             return
         if message["type"] == "http.response.start":
-            self.started = True
+            self.asked.status = message["status"]
             headers = MutableHeaders(scope=message)
             if HEADER not in headers and message["status"] >= 400:
                 self.replaced = True
                 allow = {"allow": headers["allow"]} if "allow" in headers else None
-                response = error_response(of_status(message["status"]), self.id, allow)
+                response = error_response(of_status(message["status"]), self.asked, allow)
                 await response(self.scope, self.receive, self.send)
                 return
-            headers[HEADER] = self.id
+            headers[HEADER] = self.asked.id
         await self.send(message)

@@ -1,24 +1,40 @@
-"""Classify recordings into a table: ``inputs -> files -> results -> rows``, with progress and a summary."""
+"""Classify recordings into a table: ``inputs -> files -> results -> rows``, resumable, with progress and a summary."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from emotions.bundle import Bundle, read_bundle
 from emotions.containers import EXTENSIONS
-from emotions.errors import DataError
-from emotions.folder import FileList, FileResult, find_files, predict_files
-from emotions.predictor import load
+from emotions.errors import DataError, MissingExtra
+from emotions.folder import (
+    CHUNK_FILES,
+    FileList,
+    FileResult,
+    InputFile,
+    chunked,
+    find_files,
+    open_lanes,
+    predict_chunks,
+)
+from emotions.predictor import Predictor
 from emotions.runtime import DeviceChoice
-from serving.progress import watched
-from serving.summary import summary
-from serving.tables import check_table, open_table, row
+from serving.journal import Journal, check_output, is_begun, open_journal, signature
+from serving.plot import check_plot, plot_summary
+from serving.progress import LogFormat, watched
+from serving.summary import document, summary
+from serving.tables import Columns, Row, check_ending, columns, open_part, rows
+from serving.totals import Totals
 
-HEAD = 8
-"""Results that the summary shows."""
+Chunk = Sequence[InputFile]
+Execute = Callable[[Iterable[tuple[int, Chunk]]], Iterator[tuple[int, Iterator[FileResult]]]]
+"""Classifies numbered chunks; it gives the results of each, of all its files, in any order of the chunks."""
 
 
 @dataclass(frozen=True)
@@ -27,62 +43,52 @@ class Options:
 
     Attributes:
         overwrite: replace a table that is there already.
+        resume: go on with a table that a killed run did not finish.
+        lists: files with a path or URL a line; ``-`` is standard input.
+        windows: one row a window.
+        embeddings: a column with each row's embedding.
+        plot: picture of the summary to draw.
+        ray_address: Ray cluster to classify on: ``auto``, ``local`` or ``host:port``; None for this process.
         device: where the model runs.
         threads: CPU threads of the model and of decoding; None for one a core.
+        chunk_files: files of a chunk: what batches form in, and what a killed run loses at most.
         quiet: no progress on stderr.
+        log_format: progress and summary in words, or as JSON for machines.
     """
 
     overwrite: bool = False
+    resume: bool = False
+    lists: Sequence[Path | str] = ()
+    windows: bool = False
+    embeddings: bool = False
+    plot: Path | None = None
+    ray_address: str | None = None
     device: DeviceChoice = "auto"
     threads: int | None = None
+    chunk_files: int = CHUNK_FILES
     quiet: bool = False
+    log_format: LogFormat = "text"
 
 
-@dataclass
-class Totals:
-    """What became of all files.
+def check_table(output: Path, options: Options) -> None:
+    """Refuse what would stop a run for certain, before anything is computed.
 
-    Attributes:
-        skipped: files passed over because of their extension.
-        files: files classified or failed.
-        codes: how often each error occurred.
-        audio_sec: seconds of audio that were classified.
-        wall_sec: seconds that it took, without loading the model.
-        labels: target -> how often each label was the most probable one.
-        head: the first results.
+    Raises:
+        ConfigError, OutputExists, MissingExtra: the table cannot be written.
     """
-
-    skipped: int = 0
-    files: int = 0
-    codes: Counter[str] = field(default_factory=Counter)
-    audio_sec: float = 0.0
-    wall_sec: float = 0.0
-    labels: dict[str, Counter[str]] = field(default_factory=dict)
-    head: list[FileResult] = field(default_factory=list)
-
-    @property
-    def errors(self) -> int:
-        """Files that failed."""
-        return self.codes.total()
-
-    def add(self, result: FileResult) -> None:
-        """Count one result."""
-        self.files += 1
-        if len(self.head) < HEAD:
-            self.head.append(result)
-        if result.prediction is None:
-            self.codes[result.code or "error"] += 1
-            return
-        self.audio_sec += result.prediction.duration_sec
-        for target, label in result.prediction.labels.items():
-            self.labels.setdefault(target, Counter())[label] += 1
+    check_ending(output)
+    if options.plot is not None:
+        check_plot(options.plot)
+    if options.ray_address is not None and find_spec("ray") is None:
+        raise MissingExtra("ray", "ray")
+    check_output(output, overwrite=options.overwrite, resume=options.resume)
 
 
-def predict_to_table(inputs: Sequence[Path], bundle: Path, output: Path, options: Options) -> Totals:
+def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, options: Options) -> Totals:
     """Classify recordings, write the table and print a summary to stdout. A file that fails is a row with its error.
 
     Args:
-        inputs: recordings, or folders that are searched for them.
+        inputs: recordings, folders that are searched for them, patterns, tables of segments, URLs.
         bundle: the bundle to classify with.
         output: the table.
         options: how.
@@ -92,28 +98,139 @@ def predict_to_table(inputs: Sequence[Path], bundle: Path, output: Path, options
         DataError: an input is missing, or there is no recording.
         BundleError, DeviceError: the bundle cannot be used.
     """
-    check_table(output, overwrite=options.overwrite)
-    found = _find(inputs)
-    predictor = load(bundle, device=options.device, threads=options.threads)
-    targets = predictor.manifest.targets
-    totals = Totals(found.skipped)
-    with open_table(output, targets) as write, watched(totals, len(found.files), quiet=options.quiet) as update:
-        started = time.perf_counter()
-        for result in predict_files(predictor, found.files, decode_threads=options.threads):
-            write(row(result, targets))
-            totals.add(result)
-            update()
-        totals.wall_sec = time.perf_counter() - started
-    print(summary(output, totals, list(targets)))
+    check_table(output, options)
+    if options.resume and output.exists() and not is_begun(output):
+        print(f"{output}: is complete; there is nothing to resume")
+        return Totals()
+    found = _find(inputs, options)
+    opened, execute, where = _executor(bundle, options)
+    totals = _Run(opened, found, output, options, where).classify(execute)
+    if options.plot is not None:
+        plot_summary(options.plot, totals)
+    if options.log_format == "json":
+        print(document(output, totals))
+    else:
+        print(summary(output, totals, list(opened.manifest.targets)))
     return totals
 
 
-def _find(inputs: Sequence[Path]) -> FileList:
-    found = find_files(inputs)
+def _find(inputs: Sequence[Path | str], options: Options) -> FileList:
+    found = find_files(inputs, options.lists)
     if not found.files:
-        where = ", ".join(map(str, inputs))
+        where = ", ".join(map(str, (*inputs, *options.lists)))
         raise DataError(
             f"{where}: no recording found ({found.skipped} files of other kinds); the extensions searched for are "
             + " ".join(sorted(EXTENSIONS))
         )
     return found
+
+
+def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str, str]]:
+    """The bundle, what classifies with it, and the variant and device that rows depend on."""
+    if options.ray_address is not None:
+        from serving.ray_folder import classify_on_ray
+        from serving.ray_worker import Cluster
+
+        opened = read_bundle(bundle)
+        cluster = Cluster(
+            options.ray_address,
+            bundle.absolute(),
+            options.device,
+            options.threads,
+            options.windows,
+            options.embeddings,
+        )
+        where = {"variant": "each node's", "device": options.device}
+        return opened, lambda chunks: classify_on_ray(cluster, chunks), where
+    predictor, lanes = open_lanes(bundle, device=options.device, threads=options.threads, embedding=options.embeddings)
+    where = {"variant": predictor.session.variant, "device": predictor.session.device, "batches_at_once": str(lanes)}
+    return predictor.bundle, lambda chunks: _locally(predictor, chunks, options.threads, lanes), where
+
+
+def _locally(
+    predictor: Predictor, chunks: Iterable[tuple[int, Chunk]], threads: int | None, lanes: int
+) -> Iterator[tuple[int, Iterator[FileResult]]]:
+    """Classify chunks one after the other in this process."""
+    begun: list[tuple[int, int]] = []
+
+    def feed() -> Iterator[Chunk]:
+        for index, chunk in chunks:
+            begun.append((index, len(chunk)))
+            yield chunk
+
+    results = predict_chunks(predictor, feed(), decode_threads=threads, lanes=lanes)
+    while (first := next(results, None)) is not None:
+        index, count = begun.pop(0)
+        yield index, _with_first(first, islice(results, count - 1))
+
+
+def _with_first(first: FileResult, rest: Iterator[FileResult]) -> Iterator[FileResult]:
+    yield first
+    yield from rest
+
+
+class _Run:
+    """One table being written."""
+
+    def __init__(
+        self, bundle: Bundle, found: FileList, output: Path, options: Options, where: Mapping[str, str]
+    ) -> None:
+        self._found, self._output, self._options = found, output, options
+        self._columns: Columns = columns(bundle.manifest.targets, embeddings=options.embeddings)
+        self._chunks = [*chunked(found.files, options.chunk_files)]
+        self._settings: dict[str, Any] = {
+            "bundle": bundle.id,
+            **where,
+            "chunk_files": options.chunk_files,
+            "windows": options.windows,
+        }
+
+    def classify(self, execute: Execute) -> Totals:
+        """Do what is to do, and join the table."""
+        options = self._options
+        with open_journal(self._output, self._columns, self._settings, resume=options.resume) as journal:
+            pending = journal.pending(self._chunks)
+            if options.ray_address is not None:
+                from serving.ray_folder import heaviest_first
+
+                pending = heaviest_first(pending, self._chunks)
+            totals = self._counted(journal)
+            totals.resumed_files, totals.resumed_sec = totals.files, totals.audio_sec
+            total = len(self._found.files)
+            with watched(totals, total, quiet=options.quiet, log_format=options.log_format) as update:
+                started = time.perf_counter()
+                self._write(journal, execute, pending, totals, update)
+                wall_sec = time.perf_counter() - started
+            done = self._counted(journal)
+            done.resumed_files, done.resumed_sec, done.wall_sec = totals.resumed_files, totals.resumed_sec, wall_sec
+            journal.finish()
+        return done
+
+    def _counted(self, journal: Journal) -> Totals:
+        totals = Totals(self._found.skipped)
+        for state in journal.totals():
+            totals.merge(state)
+        return totals
+
+    def _write(
+        self, journal: Journal, execute: Execute, pending: Sequence[int], totals: Totals, update: Callable[[], None]
+    ) -> None:
+        """Write the rows of each chunk as they come, and note it when all of them are there."""
+        signed: dict[int, str] = {}
+        blank: Row = dict.fromkeys(self._columns)
+
+        def begin() -> Iterator[tuple[int, Chunk]]:
+            for index in pending:
+                signed[index] = signature(self._chunks[index])  # before its files are read: a later change is seen
+                yield index, self._chunks[index]
+
+        for index, results in execute(begin()):
+            chunk = Totals()
+            with open_part(journal.part(index), self._columns) as write:
+                for result in results:
+                    for cells in rows(result, blank, windows=self._options.windows):
+                        write(cells)
+                    chunk.add(result)
+                    totals.add(result)
+                    update()
+            journal.record(index, signed.pop(index), chunk.state())

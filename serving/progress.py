@@ -1,16 +1,20 @@
-"""Progress of a folder on stderr: a bar on a terminal, else a line now and then."""
+"""Progress of a folder on stderr: a bar on a terminal, else a line now and then, or lines of JSON for machines."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 from emotions.pipeline import console
 
+LogFormat = Literal["text", "json"]
 _PATIENCE_SEC = 1.0
 _LINE_EVERY_SEC = 30.0
+_BAR_EVERY_SEC = 0.1
 
 
 class Counted(Protocol):
@@ -18,6 +22,8 @@ class Counted(Protocol):
 
     files: int
     audio_sec: float
+    resumed_files: int
+    resumed_sec: float
 
     @property
     def errors(self) -> int:
@@ -25,29 +31,60 @@ class Counted(Protocol):
 
 
 @contextlib.contextmanager
-def watched(counted: Counted, total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
+def watched(
+    counted: Counted, total: int, *, quiet: bool, log_format: LogFormat = "text"
+) -> Iterator[Callable[[], None]]:
     """Give a function to call after each file.
 
     Args:
         counted: the totals so far, read on each call.
         total: files to come in all.
         quiet: show nothing.
+        log_format: words, or JSON for machines.
     """
     if quiet:
         yield lambda: None
-        return
-    with _bar(counted, total) if console().is_terminal else _lines(counted, total) as update:
-        yield update
+    elif log_format == "json":
+        with _lines(lambda seconds: _say(counted, total, seconds), at_once=True) as update:
+            yield update
+    elif console().is_terminal:
+        with _bar(counted, total) as update:
+            yield update
+    else:
+        with _lines(lambda seconds: _print(status(counted, total, seconds))) as update:
+            yield update
+
+
+def figures(counted: Counted, total: int, seconds: float) -> dict[str, float]:
+    """Files, files/s, real-time factor, errors and seconds left after ``seconds``; what was resumed took no time."""
+    files = counted.files - counted.resumed_files
+    speed = files / seconds if seconds > 0 else 0.0
+    return {
+        "files": counted.files,
+        "total": total,
+        "files_per_sec": round(speed, 2),
+        "times_real_time": round((counted.audio_sec - counted.resumed_sec) / max(seconds, 1e-9), 2),
+        "errors": counted.errors,
+        "left_sec": round((total - counted.files) / speed, 1) if speed else 0.0,
+    }
 
 
 def status(counted: Counted, total: int, seconds: float) -> str:
-    """Files, files/s, real time, errors and time left after ``seconds``, in words."""
-    left = seconds / counted.files * (total - counted.files)
-    minutes, rest = divmod(round(left), 60)
+    """The figures in words."""
+    told = figures(counted, total, seconds)
+    minutes, rest = divmod(round(told["left_sec"]), 60)
     return (
-        f"{counted.files}/{total} files, {counted.files / seconds:.1f} files/s, "
-        f"{counted.audio_sec / seconds:.0f}x real time, {counted.errors} errors, {minutes}:{rest:02} left"
+        f"{counted.files}/{total} files, {told['files_per_sec']:.1f} files/s, "
+        f"{told['times_real_time']:.0f}x real time, {counted.errors} errors, {minutes}:{rest:02} left"
     )
+
+
+def _say(counted: Counted, total: int, seconds: float) -> None:
+    print(json.dumps({"event": "progress", **figures(counted, total, seconds)}), file=sys.stderr, flush=True)
+
+
+def _print(text: str) -> None:
+    console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -55,15 +92,17 @@ def _bar(counted: Counted, total: int) -> Iterator[Callable[[], None]]:
     """A bar that appears once it has taken a second and vanishes at the end."""
     from rich.progress import BarColumn, Progress, TextColumn
 
-    started = time.monotonic()
+    started = shown = time.monotonic()
     bar = Progress(BarColumn(20), TextColumn("{task.description}", markup=False), console=console(), transient=True)
     task = bar.add_task("", total=total)
 
     def update() -> None:
-        seconds = time.monotonic() - started
-        if seconds < _PATIENCE_SEC:
+        nonlocal shown
+        now = time.monotonic()
+        if now - started < _PATIENCE_SEC or now - shown < _BAR_EVERY_SEC:
             return
-        bar.update(task, completed=counted.files, description=status(counted, total, seconds))
+        shown = now
+        bar.update(task, completed=counted.files, description=status(counted, total, now - started))
         if not bar.live.is_started:
             bar.start()
 
@@ -75,15 +114,16 @@ def _bar(counted: Counted, total: int) -> Iterator[Callable[[], None]]:
 
 
 @contextlib.contextmanager
-def _lines(counted: Counted, total: int) -> Iterator[Callable[[], None]]:
-    """A line each half minute, for logs."""
-    started = told = time.monotonic()
+def _lines(tell: Callable[[float], None], *, at_once: bool = False) -> Iterator[Callable[[], None]]:
+    """A line each half minute, for logs; ``at_once``: one at the first file too."""
+    started = time.monotonic()
+    told = started - (_LINE_EVERY_SEC if at_once else 0)
 
     def update() -> None:
         nonlocal told
         now = time.monotonic()
         if now - told >= _LINE_EVERY_SEC:
             told = now
-            console().print(status(counted, total, now - started), markup=False, highlight=False, soft_wrap=True)
+            tell(now - started)
 
     yield update

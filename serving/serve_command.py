@@ -14,8 +14,9 @@ TARGET = "serving.service:EmotionService"
 
 
 def register_serve(app: typer.Typer) -> None:
-    """Add ``serve`` to the command line."""
+    """Add ``serve`` and ``serve-key`` to the command line."""
     app.command("serve")(serve)
+    app.command("serve-key")(serve_key)
 
 
 def serve(
@@ -37,8 +38,28 @@ def serve(
     options = {"BUNDLE": bundle, "WORKERS": workers, "DEVICE": device, "THREADS": threads}
     given = {f"EMOTIONS_{name}": str(value) for name, value in options.items() if value is not None}
     environment = {"BENTOML_DO_NOT_TRACK": "True", **os.environ, **given}
-    opened = read_bundle(find_bundle(read_settings(environment)))
+    settings = read_settings(environment)
+    opened = read_bundle(find_bundle(settings))
     environment["EMOTIONS_BUNDLE"] = str(opened.path)
     address = "127.0.0.1" if host == "localhost" else host
+    from serving.keys import check_exposure, read_guard
+
+    read_guard(settings)
+    check_exposure(address, settings)
     command = [sys.executable, "-m", "bentoml", "serve", TARGET, "--host", address, "--port", str(port)]
     os.execve(sys.executable, command, environment)  # noqa: S606  # becomes the server: signals reach it directly
+
+
+def serve_key(
+    name: Annotated[str, typer.Argument(help="Whose key it is: letters, digits, '.', '_' and '-'.")],
+    file: Annotated[Path, typer.Option(metavar="FILE", help="File to add its hash to.")] = Path("api-keys.txt"),
+) -> None:
+    """Make an API key: print it, once, and add its SHA-256 to the file that EMOTIONS_API_KEYS_FILE names."""
+    from emotions.errors import MissingExtra
+
+    if find_spec("bentoml") is None:
+        raise MissingExtra("serve", "bentoml")
+    from serving.keys import add_key
+
+    print(add_key(file, name))
+    typer.echo(f"its hash was added to {file}: start the service with EMOTIONS_API_KEYS_FILE={file}", err=True)

@@ -10,21 +10,31 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import threading
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 import bentoml
+import click
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.utils.analytics import usage_stats
 from bentoml.exceptions import BentoMLException
 from starlette.requests import Request
 
 from emotions.errors import EmotionsError
+from serving import logs, tracing
+from serving.answers import Body, prediction_body
+from serving.app import application
+from serving.drain import Drain
 from serving.engine import Engine
+from serving.keys import Guard, check_exposure, read_guard
+from serving.metrics import Metrics
 from serving.middleware import Envelope
-from serving.routes import Routes, prediction_body
-from serving.settings import Settings, read_settings
+from serving.openapi import merged
+from serving.routes import Routes
+from serving.settings import API_KEYS_FILE, Settings, read_settings
 from serving.startup import BUNDLE_VARIABLE, check, open_predictor
 
 logger = logging.getLogger("bentoml.emotions")
@@ -34,15 +44,23 @@ os.environ.setdefault(usage_stats.BENTOML_DO_NOT_TRACK, "True")
 usage_stats.do_not_track.cache_clear()
 
 
-def _settings() -> Settings:
+def _read() -> tuple[Settings, Guard]:
     try:
-        return read_settings(os.environ)
+        settings = read_settings(os.environ)
+        return settings, read_guard(settings)
     except EmotionsError as error:
         raise BentoMLException(str(error)) from error
 
 
-SETTINGS = _settings()
-ROUTES = Routes()
+def _docs() -> Body:
+    spec: Body = EmotionService.openapi_spec.asdict()  # type: ignore[attr-defined]
+    return merged(spec)
+
+
+SETTINGS, GUARD = _read()
+METRICS = Metrics()
+ROUTES = Routes(METRICS, Drain(SETTINGS.drain_sec, SETTINGS.drain_delay_sec), _docs)
+logs.install(SETTINGS.log_format)
 
 
 class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not typed
@@ -62,8 +80,13 @@ class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not type
     workers=SETTINGS.workers,
     # Ours strikes first; this one is for whatever ours does not cover.
     traffic={"timeout": SETTINGS.timeout_sec + 5},
+    # Both write down raw paths, which are the client's to invent: ours know the routes.
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+    # BentoML builds spans for every request, sampled or not, at 0.4 ms of CPU each: none where none is wanted.
+    tracing={"sample_rate": SETTINGS.trace_rate, **({} if SETTINGS.trace_rate else {"excluded_urls": "."})},
 )
-@bentoml.asgi_app(ROUTES.app(), path="/", name="routes")
+@bentoml.asgi_app(application(ROUTES), path="/", name="routes")
 class EmotionService:
     """Speech emotion recognition: a recording in, probabilities for each label out."""
 
@@ -74,23 +97,30 @@ class EmotionService:
             # The start-up check passed, so that this is an accident; a worker that ends here is started again for ever.
             logger.error("cannot load the bundle: %s", error)
             return
-        engine = Engine(predictor, SETTINGS)
+        engine = Engine(predictor, SETTINGS, METRICS)
         engine.warm_up()
+        METRICS.serving(predictor)
+        tracing.use(BentoMLContainer.tracer_provider.get())
         ROUTES.engine = engine
         logger.info("serving %r", predictor)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def check_bundle() -> None:
-        """Refuse to start on a bundle that does not load; runs once, in the parent of the workers."""
+        """Refuse to start on a bundle that does not load, or open to all; runs once, in the parent of the workers."""
         try:
+            check_exposure(_host(), SETTINGS)
             os.environ[BUNDLE_VARIABLE] = str(check(SETTINGS))
+            if SETTINGS.api_keys_file is not None:
+                os.environ[API_KEYS_FILE] = str(SETTINGS.api_keys_file.resolve())
         except EmotionsError as error:
             raise BentoMLException(str(error)) from error
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
-    def settle(self) -> None:
+    async def settle(self) -> None:
         """Take what was made at start-up out of garbage collection, whose full passes would stall requests."""
+        if threading.current_thread() is threading.main_thread():
+            ROUTES.drain.on_sigterm()
         gc.collect()
         gc.freeze()
 
@@ -102,7 +132,7 @@ class EmotionService:
             engine.close()
 
     async def __is_ready__(self) -> bool:
-        return ROUTES.engine is not None
+        return ROUTES.ready
 
     @bentoml.api(route="/predict", input_spec=Upload)  # type: ignore[untyped-decorator]
     async def predict(self, file: Path) -> dict[str, Any]:
@@ -117,4 +147,11 @@ class EmotionService:
         return prediction_body(classified, ROUTES.engine, uuid.uuid4().hex, total_sec, windows=False)
 
 
-EmotionService.add_asgi_middleware(Envelope)  # type: ignore[attr-defined]
+def _host() -> str:
+    """The address that ``bentoml serve`` was told to listen on."""
+    context = click.get_current_context(silent=True)
+    named = context.params.get("host") if context else None
+    return str(named or BentoMLContainer.http.host.get())
+
+
+EmotionService.add_asgi_middleware(Envelope, metrics=METRICS, guard=GUARD)  # type: ignore[attr-defined]

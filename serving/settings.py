@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,10 @@ from emotions.runtime import DeviceChoice, available_cores
 
 PREFIX = "EMOTIONS_"
 
+API_KEYS_FILE = f"{PREFIX}API_KEYS_FILE"
+ALLOW_ANONYMOUS = f"{PREFIX}ALLOW_ANONYMOUS"
+
+LogFormat = Literal["text", "json"]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -23,30 +27,48 @@ class Settings(BaseModel):
     Attributes:
         bundle: the bundle to serve; None for the newest in ``bundles``.
         device: where the model runs; ``auto`` takes a usable GPU, else the CPU.
+        variant: which form of the model; None for fp32, ``auto`` for the one that suits the device.
         threads: CPU threads of one run of the model; None shares the cores among the workers.
         max_batch: most windows in one batch; None for 64 on a GPU and 16 on a CPU.
-        max_bytes: largest upload, in bytes.
+        max_bytes: largest recording, in bytes.
+        max_items: most recordings in one request to ``/v1/predict/batch``.
+        max_items_bytes: largest such request, in bytes.
         max_seconds: longest recording, in seconds.
         max_queue_sec: most seconds of audio that wait for the model in one worker.
         max_in_flight: most requests in one worker; one more is answered with 429.
         timeout_sec: seconds that a request may take, upload included.
+        drain_sec: most seconds that requests in flight get at SIGTERM.
+        drain_delay_sec: seconds before that in which new connections are still taken, while ``/readyz`` says 503.
         workers: processes, each with its own model.
         decode_threads: recordings that one worker decodes at a time; None for one a core.
+        api_keys_file: file of the API keys that may come in, as ``emotions serve-key`` writes it.
+        allow_anonymous: whether to listen beyond this machine without such a file.
+        log_format: ``text`` or ``json``.
+        trace_rate: share of requests whose spans are recorded, 0 to 1; where they go is BentoML's configuration.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     bundle: Path | None = None
     device: DeviceChoice = "auto"
+    variant: Annotated[str, Field(min_length=1)] | None = None
     threads: Count | None = None
     max_batch: Count | None = None
     max_bytes: Annotated[int, Field(ge=1)] = 32 << 20
+    max_items: Count = 64
+    max_items_bytes: Annotated[int, Field(ge=1)] = 128 << 20
     max_seconds: Seconds = 600.0
     max_queue_sec: Seconds = 3600.0
     max_in_flight: Count = 256
     timeout_sec: Seconds = 30.0
+    drain_sec: Seconds = 25.0
+    drain_delay_sec: Annotated[float, Field(ge=0, le=600)] = 0.0
     workers: Count = 1
     decode_threads: Count | None = None
+    api_keys_file: Path | None = None
+    allow_anonymous: bool = False
+    log_format: LogFormat = "text"
+    trace_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @property
     def cores(self) -> int:

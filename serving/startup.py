@@ -17,10 +17,11 @@ from emotions.predictor import Predictor, load
 from serving.settings import PREFIX, Settings, read_settings
 
 BUNDLES = Path("bundles")
-"""Where the newest bundle is looked for when none is named, below the working directory."""
+"""Where the newest bundle is looked for when none is named: below the working directory, or beside the code."""
 BUNDLE_VARIABLE = f"{PREFIX}BUNDLE"
 
 _FAULT = 2
+_SOURCE = Path(__file__).resolve().parent.parent
 
 
 def find_bundle(settings: Settings) -> Path:
@@ -29,12 +30,15 @@ def find_bundle(settings: Settings) -> Path:
     Raises:
         BundleError: none is named and ``bundles`` holds none.
     """
-    return (settings.bundle or newest_bundle(BUNDLES)).resolve()
+    # In a Bento the bundles lie beside the code, and the working directory is anyone's.
+    packed = _SOURCE / BUNDLES
+    return (settings.bundle or newest_bundle(packed if packed.is_dir() and not BUNDLES.is_dir() else BUNDLES)).resolve()
 
 
 def open_predictor(settings: Settings) -> Predictor:
     """Load the bundle as a worker does. Raises as ``emotions.load`` does."""
-    return load(find_bundle(settings), device=settings.device, threads=settings.threads or settings.cores)
+    threads = settings.threads or settings.cores
+    return load(find_bundle(settings), device=settings.device, variant=settings.variant, threads=threads)
 
 
 def check(settings: Settings) -> Path:
@@ -47,8 +51,7 @@ def check(settings: Settings) -> Path:
         BundleError: it does not load, or does not answer as it did at export.
     """
     bundle = find_bundle(settings)
-    source = str(Path(__file__).resolve().parent.parent)
-    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(_SOURCE), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, BUNDLE_VARIABLE: str(bundle), "PYTHONPATH": path}
     command = [sys.executable, "-m", "serving.startup"]
     done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)

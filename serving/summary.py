@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,7 @@ from typing import TYPE_CHECKING
 from emotions.describe import plain
 
 if TYPE_CHECKING:
-    from emotions.folder import FileResult
-    from serving.predict import Totals
+    from serving.totals import Totals
 
 WIDTH = 100
 """Columns of a terminal that the table fits."""
@@ -20,13 +20,16 @@ WIDTH = 100
 
 def summary(output: Path, totals: Totals, targets: Sequence[str]) -> str:
     """A few aligned lines, then the first rows; control characters in names are spelt out."""
-    speed = totals.audio_sec / max(totals.wall_sec, 1e-9)
+    audio_sec = totals.audio_sec - totals.resumed_sec
+    speed = audio_sec / max(totals.wall_sec, 1e-9)
     files = f"{totals.files} files, {totals.errors} errors, {totals.skipped} of other kinds passed over"
     lines = [
         ("table", f"{output} ({files})"),
-        ("audio", f"{totals.audio_sec:.1f} s in {totals.wall_sec:.1f} s, {speed:.1f} times real time"),
+        ("audio", f"{audio_sec:.1f} s in {totals.wall_sec:.1f} s, {speed:.1f} times real time"),
         *((target, _counts(totals.labels.get(target, Counter()))) for target in targets),
     ]
+    if totals.resumed_files:
+        lines.insert(1, ("resumed", f"{totals.resumed_files} of the files were done by an earlier run"))
     if totals.errors:
         lines.append(("errors", _counts(totals.codes)))
     width = max(len(name) for name, _ in lines)
@@ -48,8 +51,9 @@ def _rows(totals: Totals, targets: Sequence[str]) -> str:
     for name in ("file", *targets, "confidence", "duration", "error"):
         right = name in {"confidence", "duration"}
         table.add_column(Text(plain(name)), no_wrap=True, overflow="ellipsis", justify="right" if right else "left")
-    for result in totals.head:
-        table.add_row(*(Text(plain(cell)) for cell in _cells(result, len(targets))))
+    for cells in totals.head:
+        blank = [""] * (len(table.columns) - len(cells))
+        table.add_row(*(Text(plain(cell)) for cell in (cells[0], *blank, *cells[1:])))
     text = Console(file=io.StringIO(), width=WIDTH, color_system=None)
     with text.capture() as captured:
         text.print(table)
@@ -58,14 +62,18 @@ def _rows(totals: Totals, targets: Sequence[str]) -> str:
     return "\n".join([*lines, *([f"... and {more} more"] if more else [])])
 
 
-def _cells(result: FileResult, targets: int) -> list[str]:
-    prediction = result.prediction
-    if prediction is None:
-        return [result.name, *[""] * (targets + 2), result.code or ""]
-    return [
-        result.name,
-        *prediction.labels.values(),
-        f"{prediction.confidence:.3f}",
-        f"{prediction.duration_sec:.2f}",
-        "",
-    ]
+def document(output: Path, totals: Totals) -> str:
+    """The same for machines: one line of JSON, without names of files."""
+    content = {
+        "event": "done",
+        "table": str(output),
+        "files": totals.files,
+        "errors": totals.errors,
+        "skipped": totals.skipped,
+        "resumed": totals.resumed_files,
+        "audio_sec": round(totals.audio_sec, 3),
+        "wall_sec": round(totals.wall_sec, 3),
+        "labels": totals.labels,
+        "codes": totals.codes,
+    }
+    return json.dumps(content, ensure_ascii=False)

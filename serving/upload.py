@@ -1,4 +1,4 @@
-"""An upload: a multipart field ``file`` or the raw body, read within a limit of bytes."""
+"""Uploads: multipart fields ``file`` or the raw body, read within a limit of bytes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import contextlib
 import tempfile
 from collections.abc import AsyncGenerator
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from serving.errors import RequestError
+from serving.settings import Settings
 
 FIELD = "file"
 
@@ -30,22 +31,72 @@ async def read_upload(request: Request, max_bytes: int) -> UploadFile:
         RequestError: 413 for more than ``max_bytes``, 400 for a malformed or an empty body.
         ClientDisconnect: the client left.
     """
-    multipart = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+    multipart = _is_multipart(request)
     limit = max_bytes + (_ENVELOPE_BYTES if multipart else 0)
+    chunks = limited(request, limit, max_bytes)
+    upload = await (_from_form(request, chunks) if multipart else _from_body(chunks))
+    try:
+        check_size(upload, max_bytes)
+    except RequestError:
+        upload.file.close()
+        raise
+    return upload
+
+
+async def read_uploads(request: Request, settings: Settings) -> list[UploadFile]:
+    """Read all recordings of a multipart request into spooled files, rewound; the caller closes and measures them.
+
+    Raises:
+        RequestError: 413 for more than ``max_items`` of them or ``max_items_bytes`` together, 400 for a body that is
+            malformed or holds none.
+        ClientDisconnect: the client left.
+    """
+    if not _is_multipart(request):
+        raise RequestError(400, "bad_request", f"a batch is multipart/form-data with several fields '{FIELD}'")
+    limit = settings.max_items_bytes
+    form = await _parsed(request, limited(request, limit, limit), settings.max_items)
+    uploads = [upload for upload in form.getlist(FIELD) if isinstance(upload, UploadFile)]
+    if uploads and len(uploads) == len(form.getlist(FIELD)):
+        return uploads
+    await form.close()
+    raise _no_file(text=len(form.getlist(FIELD)) > 0)
+
+
+def check_size(upload: UploadFile, max_bytes: int) -> None:
+    """Refuse a recording without a byte or with too many.
+
+    Raises:
+        RequestError: 400 or 413.
+    """
+    if not upload.size:
+        raise RequestError(400, "bad_request", "the upload is empty")
+    if upload.size > max_bytes:
+        raise _too_large(max_bytes)
+
+
+def limited(request: Request, limit: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    """A request's body, at most ``limit`` bytes of it; ``max_bytes`` is the limit that a client is told.
+
+    Raises:
+        RequestError: 413, at once where the body's length is declared, else in the generator.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(max_bytes)
-    chunks = _counted(request, limit, max_bytes)
-    upload = await (_from_form(request, chunks) if multipart else _from_body(chunks))
-    size = upload.size or 0
-    if 0 < size <= max_bytes:
-        return upload
-    upload.file.close()
-    raise _too_large(max_bytes) if size else RequestError(400, "bad_request", "the upload is empty")
+    return _counted(request, limit, max_bytes)
+
+
+def _is_multipart(request: Request) -> bool:
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
 def _too_large(max_bytes: int, *, close: bool = False) -> RequestError:
     return RequestError(413, "too_large", f"the upload is larger than {max_bytes} bytes", close=close)
+
+
+def _no_file(*, text: bool) -> RequestError:
+    found = "is text: give it a file name" if text else "is missing"
+    return RequestError(400, "bad_request", f"the multipart field '{FIELD}' {found}")
 
 
 async def _counted(request: Request, limit: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
@@ -73,16 +124,21 @@ async def _from_body(chunks: AsyncGenerator[bytes, None]) -> UploadFile:
 
 
 async def _from_form(request: Request, chunks: AsyncGenerator[bytes, None]) -> UploadFile:
-    parser = MultiPartParser(
-        request.headers, chunks, max_files=1, max_fields=_MAX_FIELDS, max_part_size=_ENVELOPE_BYTES
-    )
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise RequestError(400, "bad_request", f"the multipart body is malformed: {error.message}") from error
+    form = await _parsed(request, chunks, 1)
     upload = form.get(FIELD)
     if isinstance(upload, UploadFile):
         return upload
     await form.close()
-    found = "is text: give it a file name" if upload is not None else "is missing"
-    raise RequestError(400, "bad_request", f"the multipart field '{FIELD}' {found}")
+    raise _no_file(text=upload is not None)
+
+
+async def _parsed(request: Request, chunks: AsyncGenerator[bytes, None], max_files: int) -> FormData:
+    parser = MultiPartParser(
+        request.headers, chunks, max_files=max_files, max_fields=_MAX_FIELDS, max_part_size=_ENVELOPE_BYTES
+    )
+    try:
+        return await parser.parse()
+    except MultiPartException as error:
+        if max_files > 1 and error.message.startswith("Too many files"):
+            raise RequestError(413, "too_many_items", f"a batch holds at most {max_files} recordings") from error
+        raise RequestError(400, "bad_request", f"the multipart body is malformed: {error.message}") from error

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from emotions.errors import ConfigError
 from emotions.options import ConfigFile, Overrides, Root
 from emotions.pipeline import Context, Step, load_pipeline, run_pipeline
-from training.config import TrainStep, train_faults
+from training.config import TrainStep, joined, train_faults
 from training.tune_config import PrintTuneResStep, TuneStep, tune_faults
 
 
@@ -73,10 +73,27 @@ def _train(step: TrainStep, context: Context) -> None:
     context.last_run = fit(step, context)
 
 
-def _not_run(step: Any, _: Context) -> None:
-    raise ConfigError(f"a {step.type} step is validated but not run by this release")
+def _tune(step: TuneStep, context: Context) -> None:
+    from training.tuning.search import search
+
+    context.last_search = search(step, context)
+
+
+def _check_tune(step: TuneStep, _: Context) -> None:
+    from training.tuning.spaces import check_searched
+
+    check_searched(step)
+
+
+def _print_results(step: PrintTuneResStep, context: Context) -> None:
+    from training.tuning.report import print_results
+
+    path = joined(step.res_path) if step.res_path is not None else context.last_search
+    if path is None:
+        raise ConfigError("print_tune_res: no tune step ran before; name a results folder in res_path")
+    print_results(context.root / path, step.format)
 
 
 TRAIN = Step(TrainStep, _train, train_faults)
-TUNE = Step(TuneStep, _not_run, tune_faults)
-PRINT_TUNE_RES = Step(PrintTuneResStep, _not_run)
+TUNE = Step(TuneStep, _tune, tune_faults, preflight=_check_tune)
+PRINT_TUNE_RES = Step(PrintTuneResStep, _print_results)

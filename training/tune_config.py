@@ -151,14 +151,29 @@ SearchableLearnParams = searchable(LearnParams)
 class TuneParams(Block):
     """How to search."""
 
-    enable_tune_features: bool = Field(default=False, description="Let Ray stop bad trials early.")
+    enable_tune_features: bool = Field(
+        default=False,
+        description="Draw values by Optuna, which learns from the trials that have ended, stop bad trials early (ASHA) "
+        "and share GPUs; false: draw at random, every trial to its end.",
+    )
     max_tune_epochs: int = Field(default=20, ge=1, description="Most epochs of one trial.")
     num_samples: int = Field(default=20, ge=1, description="Trials.")
     target_metric_name: str = Field(
         default="val/emotion_uar", description="What trials are compared by: val/loss or val/<target>_uar|wa|macro_f1."
     )
     checkpoints_save_threshold: float | None = Field(
-        default=None, description="Keep checkpoints of trials whose metric is at least this; by default of the best."
+        default=None,
+        description="Keep the checkpoints of trials that reach this too; by default those of the best trial alone.",
+    )
+    cpus_per_trial: int = Field(default=1, ge=1, le=256, description="CPU cores that each trial reserves.")
+    gpus_per_trial: Annotated[float, Field(ge=0, le=8)] | None = Field(
+        default=None,
+        description="GPUs that each trial reserves; by default, where the accelerator is a GPU, half of one with "
+        "enable_tune_features, else one.",
+    )
+    ray_address: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description='The Ray cluster: "auto", "ray://host:10001" or "host:6379"; null: one that is started here.',
     )
 
     @field_validator("target_metric_name")
@@ -198,7 +213,11 @@ class PrintTuneResStep(StepConfig):
     """Print the results of a search."""
 
     type: Literal["print_tune_res"] = "print_tune_res"
-    res_path: Parts = Field(description="Folder of one tuning's results, as a list of folder names.")
+    res_path: Parts | None = Field(
+        default=None,
+        description="Folder of one tuning's results, as a list of folder names; by default of the tune step before.",
+    )
+    format: Literal["table", "json", "csv"] = Field(default="table", description="How they are printed.")
 
 
 def tune_faults(raw: Mapping[str, Any]) -> list[Fault]:

@@ -11,12 +11,15 @@ import numpy as np
 
 from emotions.folder import FileResult, predict_files
 from emotions.predictor import Prediction, Predictor
-from emotions.windows import FloatArray, IntArray
+from emotions.windows import FloatArray, IntArray, Windows
 from serving.benchmark.clips import Clip
 from serving.tables import open_table, row
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 """Windows in a batch that the bare session is tried with; the fastest is what the other layers compare with."""
+
+PEER = "bentoml batchable"
+"""Name of BentoML's plain batchable endpoint in layers and ratios."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Layer:
 
 def session_layers(predictor: Predictor, clips: Sequence[Clip]) -> list[Layer]:
     """The model alone, at each batch size: the same windows from memory, nothing decoded, nothing pooled."""
-    samples, lengths = _stacked(clips)
+    samples, lengths = stacked([clip.windows for clip in clips])
 
     def layer(size: int) -> Layer:
         batches = [(samples[at : at + size], lengths[at : at + size]) for at in range(0, len(lengths), size)]
@@ -69,14 +72,14 @@ def session_name(size: int) -> str:
     return f"session batch {size}"
 
 
-def _stacked(clips: Sequence[Clip]) -> tuple[FloatArray, IntArray]:
+def stacked(clips: Sequence[Windows]) -> tuple[FloatArray, IntArray]:
     """All windows of all clips: (windows, samples) float32, zero-padded to the longest, and (windows,) int64."""
-    lengths = np.concatenate([clip.windows.lengths for clip in clips])
-    samples = np.zeros((len(lengths), max(clip.windows.samples.shape[1] for clip in clips)), np.float32)
+    lengths = np.concatenate([clip.lengths for clip in clips])
+    samples = np.zeros((len(lengths), max(clip.samples.shape[1] for clip in clips)), np.float32)
     at = 0
     for clip in clips:
-        count, width = clip.windows.samples.shape
-        samples[at : at + count, :width] = clip.windows.samples
+        count, width = clip.samples.shape
+        samples[at : at + count, :width] = clip.samples
         at += count
     return samples, lengths
 

@@ -14,7 +14,7 @@ import onnxruntime
 import emotions
 from emotions.describe import plain
 from emotions.runtime import available_cores
-from serving.benchmark.layers import BATCH_SIZES, Pass, session_name
+from serving.benchmark.layers import BATCH_SIZES, PEER, Pass, session_name
 
 FORMAT = 1
 """Version of ``report.json``."""
@@ -37,7 +37,25 @@ def figures(passes: Passes, clips: int, audio_sec: float) -> Report:
     layers = {name: _layer(some, clips, audio_sec) for name, some in passes.items()}
     sessions = {session_name(size) for size in BATCH_SIZES}
     ratios = {f"{name} / {best}": _ratio(passes[best], some) for name, some in passes.items() if name not in sessions}
-    return {"best_session": best, "layers": layers, "ratios": ratios}
+    return {
+        "best_session": best,
+        "layers": layers,
+        "ratios": {**ratios, **_to_peer(passes)},
+        **_extra_cpu(layers, best),
+    }
+
+
+def _to_peer(passes: Passes) -> Report:
+    """The service's throughput to that of BentoML's own batcher, where both were measured."""
+    ours, theirs = [[name for name in passes if name.startswith(start)] for start in ("service", PEER)]
+    return {f"{ours[-1]} / {theirs[0]}": _ratio(passes[theirs[0]], passes[ours[-1]])} if ours and theirs else {}
+
+
+def _extra_cpu(layers: Mapping[str, Report], best: str) -> Report:
+    """Milliseconds of CPU that a server takes for a request on top of the bare session's, decoding included."""
+    bare = layers[best]["cpu_ms_per_clip"]["median"]
+    key = "server_cpu_ms_per_clip"
+    return {"cpu_ms_over_session": {name: each[key]["median"] - bare for name, each in layers.items() if key in each}}
 
 
 def best_session(passes: Passes) -> str:
@@ -95,7 +113,11 @@ def _cpu_model() -> str:
 
 def table(report: Report) -> str:
     """The report's layers as an aligned table, and below it their ratios to the best bare session."""
-    ratios = {name.partition(" / ")[0]: value for name, value in report["ratios"].items()}
+    ratios = {
+        name.partition(" / ")[0]: value
+        for name, value in report["ratios"].items()
+        if name.endswith(report["best_session"])
+    }
     rows = [("layer", "clips/s", "min", "max", "x real time", "CPU ms/clip", "p50 ms", "p99 ms", "of best session")]
     for name, layer in report["layers"].items():
         speed, latency = layer["clips_per_sec"], layer.get("latency_ms", {})
@@ -111,7 +133,22 @@ def table(report: Report) -> str:
                 f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})" if ratio else "",
             )
         )
-    return f"{_head(report)}\n\n{_aligned(rows)}\n\n* best batch size: what the ratios are to, pass by pass"
+    parts = [_head(report), _aligned(rows), "* best batch size: what the ratios are to, pass by pass", *_notes(report)]
+    return "\n\n".join(parts)
+
+
+def _notes(report: Report) -> list[str]:
+    """What the table has no column for: ratios to the peer, CPU on top of the session, the client's, pressure."""
+    lines = [
+        f"{name}: {value['median']:.2f} ({value['min']:.2f} to {value['max']:.2f})"
+        for name, value in report["ratios"].items()
+        if not name.endswith(report["best_session"])
+    ]
+    for name, value in report["cpu_ms_over_session"].items():
+        client = report["layers"][name]["cpu_ms_per_clip"]["median"]
+        lines.append(f"{name}: {value:.2f} ms of CPU a request over the session; the client took {client:.2f} ms")
+    lines += [f"pressure, {name}: {value:.4g}" for name, value in report.get("pressure", {}).items()]
+    return ["\n".join(lines)] if lines else []
 
 
 def _head(report: Report) -> str:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from emotions.errors import MissingExtra, OutputExists
@@ -39,6 +40,7 @@ class Plan:
         threads: CPU threads of the model, in every layer; None for one a core.
         seed: of the synthetic recordings.
         quiet: no progress on stderr.
+        seconds: of each part of the pressure scenario.
     """
 
     bundle: Path
@@ -50,6 +52,7 @@ class Plan:
     threads: int | None = None
     seed: int = 0
     quiet: bool = False
+    seconds: float = 60.0
 
 
 def benchmark_to_report(plan: Plan) -> Report:
@@ -80,6 +83,7 @@ def _measured(plan: Plan, predictor: Predictor, scratch: Path) -> Report:
     before = machine()
     with _layers(plan, predictor, clips, scratch) as layers:
         passes = _interleaved(plan, layers)
+    pressed = {"pressure": _pressed(plan, predictor, clips, scratch)} if "pressure" in plan.scenarios else {}
     audio_sec = sum(clip.expected.duration_sec for clip in clips)
     session = predictor.session
     return {
@@ -104,6 +108,7 @@ def _measured(plan: Plan, predictor: Predictor, scratch: Path) -> Report:
             "windows": sum(len(clip.windows) for clip in clips),
         },
         **figures(passes, len(clips), audio_sec),
+        **pressed,
     }
 
 
@@ -123,29 +128,60 @@ def _layers(plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Pa
     layers = session_layers(predictor, clips)
     if "folder" in plan.scenarios:
         layers += folder_layers(predictor, clips, scratch)
-    if "service" not in plan.scenarios:
+    with contextlib.ExitStack() as servers:
+        if "service" in plan.scenarios:
+            layers += servers.enter_context(_service(predictor, clips, scratch))
+        if "peer" in plan.scenarios:
+            layers.append(servers.enter_context(_peer(predictor, clips, scratch)))
         yield layers
-        return
-    with _service(predictor, clips, scratch) as over_http:
-        yield [*layers, *over_http]
 
 
 @contextlib.contextmanager
 def _service(predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Iterator[list[Layer]]:
     """The layers of the service, with the same model, device and threads."""
-    try:
-        from serving.benchmark.load import service_layers
-        from serving.benchmark.server import running
-    except ModuleNotFoundError as error:
-        raise MissingExtra("serve", error.name or "bentoml") from error
-    settings = {
+    _need_bentoml()
+    from serving.benchmark.load import service_layers
+    from serving.benchmark.server import running
+
+    with running(_settings(predictor, clips), scratch / "service.log") as server:
+        yield service_layers(server, clips)
+
+
+@contextlib.contextmanager
+def _peer(predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Iterator[Layer]:
+    """The layer of BentoML's own batcher, with the same model, device and threads."""
+    _need_bentoml()
+    from serving.benchmark.load import PEER_TARGET, peer_layer
+    from serving.benchmark.server import running
+
+    with running(_settings(predictor, clips), scratch / "peer.log", PEER_TARGET) as server:
+        yield peer_layer(server, clips)
+
+
+def _pressed(plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Report:
+    """The service at its peak, beyond it, and at half of it."""
+    _need_bentoml()
+    from serving.benchmark.pressure import IN_FLIGHT, under_pressure
+    from serving.benchmark.server import running
+
+    settings = {**_settings(predictor, clips), "EMOTIONS_MAX_IN_FLIGHT": str(IN_FLIGHT)}
+    with running(settings, scratch / "pressure.log") as server:
+        return under_pressure(server, clips, plan.seconds)
+
+
+def _need_bentoml() -> None:
+    for name in ("bentoml", "psutil"):
+        if find_spec(name) is None:
+            raise MissingExtra("serve", name)
+
+
+def _settings(predictor: Predictor, clips: Sequence[Clip]) -> dict[str, str]:
+    return {
         "EMOTIONS_BUNDLE": str(predictor.bundle.path.absolute()),
         "EMOTIONS_DEVICE": predictor.session.device,
         "EMOTIONS_THREADS": str(predictor.session.threads),
         "EMOTIONS_MAX_BYTES": str(max(len(clip.content) for clip in clips) + (1 << 20)),
     }
-    with running(settings, scratch / "service.log") as server:
-        yield service_layers(server, clips)
 
 
 def _interleaved(plan: Plan, layers: Sequence[Layer]) -> dict[str, list[Pass]]:

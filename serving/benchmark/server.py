@@ -36,21 +36,27 @@ class Server:
         times = [process.cpu_times() for process in (parent, *parent.children(recursive=True))]
         return float(sum(each.user + each.system for each in times))
 
+    def memory_bytes(self) -> int:
+        """Memory that the service and its workers hold."""
+        parent = psutil.Process(self.process.pid)
+        return int(sum(each.memory_info().rss for each in (parent, *parent.children(recursive=True))))
+
 
 @contextlib.contextmanager
-def running(settings: Mapping[str, str], log: Path) -> Iterator[Server]:
+def running(settings: Mapping[str, str], log: Path, target: str = TARGET) -> Iterator[Server]:
     """Run the service until the block ends.
 
     Args:
         settings: the service's settings, by variable; none is taken from the environment.
         log: file for what it prints.
+        target: what ``bentoml serve`` is told to serve.
 
     Raises:
         EmotionsError: it did not get ready.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EMOTIONS_", "BENTOML_"))}
     port = _free_port()
-    command = [sys.executable, "-m", "bentoml", "serve", TARGET, "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

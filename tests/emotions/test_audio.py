@@ -229,3 +229,13 @@ def test_damaged_bytes_decode_or_fail_as_audio_errors(data: st.DataObject) -> No
         return
     assert np.isfinite(waveform).all()
     assert np.abs(waveform).max() <= 1.5
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "aiff"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_are_the_floats_of_libsndfile(tmp_path: Path, ending: str, channels: int) -> None:
+    every = np.arange(-(2**15), 2**15, dtype=np.int16)
+    path = tmp_path / f"a.{ending}"
+    soundfile.write(path, np.stack([np.roll(every, 7 * index) for index in range(channels)], axis=1), 16_000)
+    expected = soundfile.read(path, dtype="float32", always_2d=True)[0].T
+    np.testing.assert_array_equal(audio.decode(path), expected.mean(axis=0, dtype=np.float32))

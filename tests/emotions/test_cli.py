@@ -96,11 +96,18 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], arguments: li
     assert run(capsys, *arguments) == (2, "", f"{message}\n")
 
 
-def test_tune_is_validated_but_not_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_without_data_or_space_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     config = ROOT / "tests/training/seed_configs/tune.TransformerClassifier.config.json"
     code, _, err = run(capsys, "train", "--config-file", config)
-    assert code == 2
-    assert err.splitlines()[-1] == "error: a tune step is validated but not run by this release"
+    assert (code, err.splitlines()[-1].startswith("error: no dataset: looked in")) == (2, True)
+    fixed = '{"layer_1_size": 8}', '{"lr": {"base_lr": 0.1}, "batch_size": 4}'
+    keys = ("model_architecture", "learn_params")
+    changes = [f"pipeline.0.{key}={value}" for key, value in zip(keys, fixed, strict=True)]
+    code, _, err = run(capsys, "train", "--config-file", config, "--set", changes[0], "--set", changes[1])
+    assert (code, err.startswith("error: the tune step has nothing to tune")) == (2, True)
 
 
 def test_train_py_is_the_same_command(config: Path) -> None:

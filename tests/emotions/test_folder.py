@@ -66,12 +66,14 @@ def test_a_missing_input_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("max_batch", [1, 4, 64])
-@pytest.mark.parametrize("decode_threads", [1, 3])
+@pytest.mark.parametrize(("decode_threads", "lanes"), [(1, 1), (3, 1), (2, 3)])
 def test_a_folder_answers_as_one_clip_after_the_other(
-    predictor: emotions.Predictor, folder: Path, max_batch: int, decode_threads: int
+    predictor: emotions.Predictor, folder: Path, max_batch: int, decode_threads: int, lanes: int
 ) -> None:
     files = find_files([folder]).files
-    results = list(predict_files(predictor, files, max_batch=max_batch, decode_threads=decode_threads))
+    results = list(
+        predict_files(predictor, files, max_batch=max_batch, decode_threads=decode_threads, lanes=lanes, chunk_files=11)
+    )
     assert [result.name for result in results] == [file.name for file in files]
     codes = {result.name: result.code for result in results if result.code}
     assert codes == {"05_broken.wav": "not_audio", "09_broken.wav": "not_audio", "24_silent.wav": "silent"}
@@ -83,12 +85,13 @@ def test_a_folder_answers_as_one_clip_after_the_other(
                 assert result.prediction.probabilities["emotion"][label] == pytest.approx(probability, abs=1e-5)
 
 
+@pytest.mark.parametrize("lanes", [1, 3])
 def test_a_clip_of_many_batches_between_short_ones_does_not_block(
-    predictor: emotions.Predictor, tmp_path: Path, tone: Tone, write_wav: WriteWav
+    predictor: emotions.Predictor, tmp_path: Path, tone: Tone, write_wav: WriteWav, lanes: int
 ) -> None:
     for name, sec in (("a", 0.3), ("b", 60.3), ("c", 0.3), ("d", 33.3)):
         write_wav(tmp_path / f"{name}.wav", tone(sec))
-    results = list(predict_files(predictor, find_files([tmp_path]).files, max_batch=7))
+    results = list(predict_files(predictor, find_files([tmp_path]).files, max_batch=7, lanes=lanes))
     assert [len(result.prediction.windows) for result in results if result.prediction] == [1, 121, 1, 67]
 
 

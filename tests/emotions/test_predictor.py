@@ -78,7 +78,9 @@ def test_a_missing_bundle_is_named() -> None:
 
 
 def test_every_public_name_is_there() -> None:
-    assert set(emotions.__all__) == {"EmotionsError", "Prediction", "Predictor", "__version__", "load"}
+    assert set(emotions.__all__) == {
+        *("AsyncClient", "Client", "EmotionsError", "Prediction", "Predictor", "ServiceError", "__version__", "load")
+    }
     for name in emotions.__all__:
         assert getattr(emotions, name)
     with pytest.raises(AttributeError, match="no attribute 'predict'"):

@@ -11,7 +11,8 @@ from emotions.bundle import read_bundle
 from emotions.errors import BundleError, DeviceError
 from emotions.files import sha256
 from emotions.probe import Probe, read_probe, write_probe
-from emotions.runtime import available_cores, choose_variant, open_session
+from emotions.runtime import Probabilities, available_cores, bounded, choose_variant, open_session
+from emotions.windows import FloatArray, IntArray
 
 
 def rehash(bundle: Path, name: str) -> None:
@@ -81,10 +82,37 @@ def test_the_variant_suits_the_device(tiny_bundle: Path) -> None:
         "int8": fp32.model_copy(update={"device": "cpu"}),
     }
     object.__setattr__(bundle.manifest, "variants", all_variants)
-    assert choose_variant(bundle, "cuda") == "fp16"
-    assert choose_variant(bundle, "cpu") == "int8"
-    object.__setattr__(bundle.manifest, "variants", {"fp32": fp32})
+    assert choose_variant(bundle, "cuda", "auto") == "fp16"
+    assert choose_variant(bundle, "cpu", "auto") == "int8"
     assert choose_variant(bundle, "cuda") == choose_variant(bundle, "cpu") == "fp32"
+    assert choose_variant(bundle, "cpu", "fp16") == "fp16"
+    with pytest.raises(DeviceError, match="int8 is made for cpu, not for cuda"):
+        choose_variant(bundle, "cuda", "int8")
+    object.__setattr__(bundle.manifest, "variants", {"fp32": fp32})
+    assert choose_variant(bundle, "cuda", "auto") == choose_variant(bundle, "cpu", "auto") == "fp32"
+
+
+def test_a_variant_that_is_not_there_or_not_onnx_is_refused(tiny_bundle: Path) -> None:
+    bundle = read_bundle(tiny_bundle)
+    with pytest.raises(BundleError, match="has no variant 'int8'; name one of auto, fp32"):
+        open_session(bundle, device="cpu", variant="int8")
+    fp32 = bundle.manifest.variants["fp32"]
+    script = fp32.model_copy(update={"file": "model.ts"})
+    object.__setattr__(bundle.manifest, "variants", {"fp32": fp32, "torchscript": script})
+    with pytest.raises(BundleError, match="does not run, with ONNX Runtime, the variant 'torchscript'"):
+        open_session(bundle, device="cpu", variant="torchscript")
+    object.__setattr__(bundle.manifest, "variants", {"fp32": fp32})
+
+
+def test_an_opset_that_the_runtime_cannot_read_is_said(copy: Path) -> None:
+    content = (copy / "model.onnx").read_bytes()
+    assert content.endswith(b"\x10\x14")  # opset_import's version: 20
+    (copy / "model.onnx").write_bytes(content[:-1] + bytes([99]))
+    rehash(copy, "model.onnx")
+    with pytest.raises(
+        BundleError, match=r"cannot load it \(Opset 99 is newer than ONNX Runtime \S+ reads; update onnxr"
+    ):
+        open_session(read_bundle(copy), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -97,3 +125,21 @@ def test_a_containers_quota_bounds_the_cores(
     assert available_cores(tmp_path / "none") == 4
     (tmp_path / "cpu.max").write_text(quota)
     assert available_cores(tmp_path / "cpu.max") == cores
+
+
+def test_dynamic_windows_are_run_in_parts_of_like_length() -> None:
+    shapes = []
+
+    def model(waveform: FloatArray, length: IntArray) -> Probabilities:
+        shapes.append(waveform.shape)
+        assert waveform.flags["C_CONTIGUOUS"]
+        return {"x": np.stack([waveform.sum(axis=1), length.astype(np.float32)], axis=1)}
+
+    length = np.array([3, 10, 4, 30, 2], np.int64)
+    waveform = np.zeros((5, 40), np.float32)
+    for row, samples in enumerate(length):
+        waveform[row, :samples] = row + 1
+    answers = bounded(model, 20)(waveform, length)
+    assert shapes == [(1, 30), (2, 10), (2, 3)]
+    np.testing.assert_array_equal(answers["x"][:, 1], length)
+    np.testing.assert_array_equal(answers["x"][:, 0], length * np.arange(1, 6))

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from emotions.pipeline import Context
 from export.bundler import export_run
+from export.forms import Wanted
 from training.config import TrainStep
 from training.loop.fit import fit
 
 WINDOW = 8_000
+ALL = Wanted(formats=("onnx", "torchscript", "pt2"), variants=("fp16", "int8"), embedding=True, allow_loss=True)
 TARGETS = {"эмоция": ["гнев", "покой"], "state": ["negative", "neutral"]}
 SPEAKERS = ("anna", "bert", "cora", "dirk", "emma")
 MakeStep = Callable[..., TrainStep]
@@ -105,3 +107,10 @@ def bundle(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model's bundle; not to be changed."""
     torch.set_num_threads(1)
     return export_run(trained_run, tmp_path_factory.mktemp("exported") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def full(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model's bundle in every form, with an embedding; not to be changed."""
+    torch.set_num_threads(1)
+    return export_run(trained_run, tmp_path_factory.mktemp("forms") / "full", wanted=ALL)

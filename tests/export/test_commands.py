@@ -50,10 +50,11 @@ def test_the_command_exports_a_checkpoint(
     assert (tmp_path / "bundles" / "spectrogramcnnclassifier-эмоция" / "manifest.json").is_file()
 
 
-@pytest.mark.parametrize("sources", [[], ["--run", "a", "--checkpoint", "b"]])
+@pytest.mark.parametrize("sources", [[], ["--run", "a", "--checkpoint", "b"], ["--run", "a", "--hf", "b"]])
 def test_exactly_one_source_is_wanted(sources: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["export", *sources, "--output", "x"]) == 2
-    assert capsys.readouterr().err == "error: say what to export: either --run DIR or --checkpoint FILE\n"
+    options = "--run DIR, --checkpoint FILE, --tune-results DIR and --hf NAME_OR_FOLDER"
+    assert capsys.readouterr().err == f"error: say what to export: one of {options}\n"
 
 
 def test_an_output_that_is_there_is_one_line(
@@ -82,9 +83,20 @@ def test_a_source_that_is_not_there_is_said(context: Context) -> None:
         EXPORT.run(ExportStep(source="last_run"), context)
 
 
+def test_a_best_trial_needs_a_search(context: Context) -> None:
+    with pytest.raises(ConfigError, match="export source 'best_trial': no tune step ran before"):
+        EXPORT.run(ExportStep(source="best_trial"), context)
+
+
+@pytest.mark.parametrize("option", [[], ["--refit"]])
+def test_results_that_are_none_are_named(option: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export", "--tune-results", str(tmp_path / "gone"), *option]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path / 'gone'}: is not the results folder of a search (no such folder)\n"
+    )
+
+
 def test_what_would_stop_the_step_for_certain_is_found_before_the_pipeline_runs(context: Context) -> None:
-    with pytest.raises(ConfigError, match="tune step"):
-        EXPORT.preflight(ExportStep(source="best_trial"), context)
     (context.root / "out").mkdir()
     with pytest.raises(OutputExists, match="out: is there already"):
         EXPORT.preflight(ExportStep.model_validate({"output": "out"}), context)
@@ -93,14 +105,15 @@ def test_what_would_stop_the_step_for_certain_is_found_before_the_pipeline_runs(
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"formats": ["torchscript"]},
+        {"formats": ["coreml"]},
         {"formats": []},
         {"formats": ["onnx", "onnx"]},
-        {"variants": ["fp16"]},
+        {"variants": ["int4"]},
         {"source": ""},
         {"output": []},
         {"name": ""},
         {"nmae": "x"},
+        {"source": "runs/a", "target": "mood"},
     ],
 )
 def test_a_wrong_step_is_refused(wrong: dict[str, Any]) -> None:
@@ -114,6 +127,10 @@ def test_a_step_says_what_it_means_by_default() -> None:
         "source": "last_run",
         "output": None,
         "name": None,
+        "target": None,
+        "refit": False,
         "formats": ["onnx"],
         "variants": [],
+        "allow_loss": False,
+        "embedding": False,
     }

@@ -14,12 +14,13 @@ import pytest
 
 import emotions
 from emotions.bundle import Manifest, read_bundle
+from export.forms import Form, Forms
 from export.model_card import model_card, text
 from export.proof import Proof
 from export.signals import signals_of
 from tests.export.conftest import WINDOW
 
-PROOF = Proof(1e-7, 1.0, 0.0, 0.0, {"emotion": 0.5})
+FORMS = Forms({"fp32": Form("model.onnx", "any", Proof(1e-7, 1.0, 0.0, 0.0, {"emotion": 0.5}))})
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def manifest(bundle: Path) -> Manifest:
 
 def card_of(manifest: Manifest) -> str:
     signals = signals_of([np.ones(WINDOW, np.float32)], WINDOW, 0, "tests")
-    return model_card(manifest, PROOF, signals)
+    return model_card(manifest, FORMS, signals)
 
 
 def test_it_says_what_there_is(manifest: Manifest) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from emotions.errors import ExportError
@@ -133,6 +133,15 @@ def test_a_custom_operator_is_refused() -> None:
 def test_a_graph_with_another_face_is_refused() -> None:
     with pytest.raises(ExportError, match="gives \\['emotion'\\], not"):
         check_graph(_graph(helper.make_node("Abs", ["waveform"], ["emotion"])), ["mood"])
+
+
+@pytest.mark.parametrize("rows", [8, 20_000])
+def test_a_weight_that_does_not_fit_is_found_whatever_its_size(rows: int) -> None:
+    weight = numpy_helper.from_array(np.zeros((rows, 4), np.float32), "weight")
+    model = _graph(helper.make_node("MatMul", ["waveform", "weight"], ["emotion"], name="n"))
+    model.graph.initializer.append(weight)
+    with pytest.raises(ExportError, match="is not valid ONNX"):
+        check_graph(model, ["emotion"])
 
 
 def test_an_invalid_graph_is_refused() -> None:

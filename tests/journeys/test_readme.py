@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import shlex
@@ -95,7 +96,8 @@ def test_every_command_and_snippet_runs_in_order(workspace: Path, server: Server
         if block.parsed_only or block.background:
             continue
         if block.kind == "python":
-            run(f"python - <<'END'\n{block.text}END", workspace)
+            text = block.text.replace("http://127.0.0.1:3000", server.url)
+            run(f"python - <<'END'\n{text}END", workspace)
             continue
         for line in block.lines:
             output = run(line.replace("http://127.0.0.1:3000", server.url), workspace)
@@ -115,6 +117,12 @@ def test_commands_that_are_not_run_are_well_formed(line: str, tmp_path: Path) ->
         for word in words[2:]:
             assert not word.startswith("--") or word in help_text
             assert not word.startswith("configs/") or (REPOSITORY / word).is_file()
+    elif words[0] == "curl":
+        assert words[1] == "-d"
+        assert json.loads(words[2])["inputs"][0]["name"] == "audio"
+        assert re.fullmatch(r"http://127\.0\.0\.1:3000/v2/models/\w+/infer", words[3])
+    elif words[:2] == ["docker", "compose"]:
+        assert (REPOSITORY / words[words.index("-f") + 1]).is_file()
     elif words[0] == "docker":
         check_docker(words[1], words[2:])
     else:
@@ -122,7 +130,7 @@ def test_commands_that_are_not_run_are_well_formed(line: str, tmp_path: Path) ->
         assert (REPOSITORY / words[2].replace(".", "/")).with_suffix(".py").is_file()
 
 
-WITH_VALUE = {"-f", "-t", "-p", "-v", "--build-arg", "--gpus", "--tmpfs", "--ulimit"}
+WITH_VALUE = {"-e", "-f", "-t", "-p", "-v", "--build-arg", "--gpus", "--tmpfs", "--ulimit"}
 SWITCHES = {"-it", "--ipc=host", "--read-only"}
 
 

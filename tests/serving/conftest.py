@@ -12,12 +12,17 @@ from typing import Any
 import httpx
 import pytest
 import soundfile
+from prometheus_client import CollectorRegistry
 
 import emotions
 from emotions.predictor import Predictor
 from emotions.runtime import Run
 from emotions.windows import FloatArray
+from serving.app import application
+from serving.drain import Drain
 from serving.engine import Engine
+from serving.keys import read_guard
+from serving.metrics import Metrics
 from serving.middleware import Envelope
 from serving.routes import Routes
 from serving.settings import Settings
@@ -28,9 +33,16 @@ class Service:
     """The routes of one worker, called in process."""
 
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
-        self.routes = Routes()
-        self.routes.engine = self.engine = Engine(predictor, settings)
-        self.app = Envelope(self.routes.app())
+        self.registry = CollectorRegistry()
+        metrics = Metrics(self.registry)
+        metrics.serving(predictor)
+        self.routes = Routes(metrics, Drain(settings.drain_sec, settings.drain_delay_sec))
+        self.routes.engine = self.engine = Engine(predictor, settings, metrics)
+        self.app = Envelope(application(self.routes), metrics, read_guard(settings))
+
+    def metric(self, name: str, **labels: str) -> float:
+        """A sample's value; 0 for one that is not there."""
+        return self.registry.get_sample_value(name, labels) or 0.0
 
     def client(self) -> httpx.AsyncClient:
         """A client; use it in an event loop."""

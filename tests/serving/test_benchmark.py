@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,17 +13,18 @@ import psutil
 import pytest
 
 import emotions
-from emotions.errors import DataError, EmotionsError, OutputExists
+from emotions.errors import ConfigError, DataError, EmotionsError, OutputExists
 from emotions.pipeline import Context
 from emotions.runtime import Probabilities
 from emotions.windows import FloatArray, IntArray
 from serving.benchmark import server
 from serving.benchmark.clips import make_clips, read_clips
 from serving.benchmark.layers import Pass, largest_difference, session_layers
+from serving.benchmark.pressure import Load, _quantile
 from serving.benchmark.report import best_session, figures
 from serving.benchmark.runner import Plan, benchmark_to_report
-from serving.commands import BENCHMARK
-from serving.config import BenchmarkStep
+from serving.commands import BENCHMARK, benchmark
+from serving.config import BenchmarkStep, Scenario
 from tests.conftest import Tone, WriteWav
 
 REPOSITORY = Path(__file__).parents[2]
@@ -77,6 +79,46 @@ def test_a_step_measures_a_users_folder(
     assert report["clips"] == {"source": "recorded", "count": 3, "left_out": 1, "audio_sec": 6.0, "windows": 12}
     assert report["seed"] == 7
     assert "folder to table" in capsys.readouterr().out
+
+
+def test_pressure_and_bentomls_own_batcher_are_measured(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenarios: list[Scenario] = ["service", "peer", "pressure"]
+    plan = Plan(tiny_bundle, tmp_path, None, scenarios, quick=True, device="cpu", threads=1, quiet=True, seconds=1)
+    report = benchmark_to_report(plan)
+    ours, theirs = "service 16 connections", "bentoml batchable 16 connections"
+    assert list(report["layers"]) == [*SESSIONS, "service 1 connection", ours, theirs]
+    assert report["layers"][theirs]["max_abs_diff"] < 1e-4
+    assert report["ratios"][f"{ours} / {theirs}"]["median"] > 0
+    assert set(report["cpu_ms_over_session"]) == {"service 1 connection", ours, theirs}
+    pressure = report["pressure"]
+    assert pressure["peak, clips/s"] > 0
+    assert pressure["goodput at 1.5 times the peak, share of it"] > 0.3
+    assert pressure["other than answered or shed"] == pressure["lost at half load"] == 0
+    printed = capsys.readouterr().out
+    assert f"{ours} / {theirs}: " in printed
+    assert "ms of CPU a request over the session; the client took" in printed
+    assert "pressure, goodput at 1.5 times the peak, share of it: " in printed
+
+
+def test_a_scenario_that_does_not_exist_is_told(tiny_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--scenario all: is none of session, folder, service, peer, pressure"):
+        benchmark(tmp_path, bundle=tiny_bundle, scenario=["service", "all"])
+
+
+def test_the_quantile_of_what_was_shed_is_taken_between_two_scrapes() -> None:
+    before = {0.001: 10.0, 0.01: 10.0, 0.1: 10.0, float("inf"): 10.0}
+    after = {0.001: 10.0, 0.01: 105.0, 0.1: 109.0, float("inf"): 110.0}
+    assert _quantile(before, after, 0.95) == 0.01
+    assert _quantile(before, after, 0.96) == 0.1
+    assert _quantile(before, before, 0.95) == 0
+
+
+def test_growth_is_the_last_quarter_to_the_second() -> None:
+    load = Load(8, Counter({200: 80, 429: 3}), [50, 60, 100, 100, 100, 100, 110, 110])
+    assert load.goodput == 10
+    assert load.growth == pytest.approx(0.1)
 
 
 def test_a_report_is_not_overwritten(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -5,22 +5,30 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 
 import emotions
+from emotions.bundle import hash_files, read_bundle, write_bundle, write_manifest
+from emotions.errors import MissingExtra
 from emotions.folder import FileResult
 from emotions.pipeline import Context, load_pipeline, run_pipeline
 from emotions.predictor import Prediction
+from serving import plot
 from serving.commands import PREDICT
 from serving.config import PredictStep
-from serving.predict import Totals
-from serving.progress import status
+from serving.predict import Options, predict_to_table
+from serving.progress import figures, status
 from serving.summary import WIDTH, summary
+from serving.tables import row
+from serving.totals import Totals
 from tests.conftest import Tone, WriteWav
 
 REPOSITORY = Path(__file__).parents[2]
@@ -129,7 +137,13 @@ def test_mistakes_are_told_in_one_line_before_anything_is_computed(
     (tmp_path / "bare" / "notes.txt").touch()
     mistakes = {
         (good, "--bundle", tiny_bundle, "--output", "t.csv"): "t.csv: is there already; name another output, or give",
-        (good, "--bundle", tiny_bundle, "--output", "t.xlsx"): "t.xlsx: a table ends with .csv, .jsonl, .parquet",
+        (
+            good,
+            "--bundle",
+            tiny_bundle,
+            "--output",
+            "t.xlsx",
+        ): "t.xlsx: a table ends with .csv, .jsonl, .parquet, or",
         (tmp_path / "none", "--bundle", tiny_bundle, "--output", "u.csv"): "none: no such file or folder",
         (
             tmp_path / "bare",
@@ -140,7 +154,7 @@ def test_mistakes_are_told_in_one_line_before_anything_is_computed(
         ): "no recording found (1 files of other kinds)",
         (good, "--bundle", tmp_path / "bare", "--output", "u.csv"): "bare: is not a bundle",
         (good, "--output", "u.csv"): "bundles: holds no bundle",
-        ("--bundle", tiny_bundle, "--output", "u.csv"): "INPUT",
+        ("--bundle", tiny_bundle, "--output", "u.csv"): "name an INPUT, or a --list of them",
     }
     for arguments, message in mistakes.items():
         done = run(*arguments, cwd=tmp_path)
@@ -191,3 +205,112 @@ def test_progress_in_words() -> None:
     totals = Totals(files=50, audio_sec=200.0)
     totals.codes["not_audio"] = 2
     assert status(totals, 1000, 10.0) == "50/1000 files, 5.0 files/s, 20x real time, 2 errors, 3:10 left"
+
+
+def test_what_was_resumed_does_not_count_as_speed() -> None:
+    totals = Totals(files=50, audio_sec=200.0, resumed_files=40, resumed_sec=190.0)
+    assert status(totals, 60, 10.0) == "50/60 files, 1.0 files/s, 1x real time, 0 errors, 0:10 left"
+    assert figures(Totals(files=5, resumed_files=5), 10, 1.0)["left_sec"] == 0.0
+
+
+def test_machines_are_told_in_json(tiny_bundle: Path, mixed: Path, tmp_path: Path) -> None:
+    done = run(mixed, "--bundle", tiny_bundle, "--output", "t.csv", "--log-format", "json", cwd=tmp_path)
+    assert done.returncode == 1
+    told = [json.loads(line) for line in done.stderr.splitlines()]
+    assert told[0]["event"] == "progress"
+    assert set(told[0]) > {"files", "total", "files_per_sec", "times_real_time", "errors", "left_sec"}
+    (closing,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (closing["event"], closing["files"], closing["errors"], closing["skipped"]) == ("done", 23, 10, 2)
+    assert closing["codes"] == {"not_audio": 5, "too_short": 2, "not_finite": 1, "silent": 1, "unreadable": 1}
+    assert sum(closing["labels"]["emotion"].values()) == 13
+    assert "wav" not in done.stdout + done.stderr
+
+
+def test_windows_and_a_picture(tiny_bundle: Path, good: Path, tmp_path: Path) -> None:
+    arguments = ("--bundle", tiny_bundle, "--output", "t.csv", "--windows", "--plot", "summary.png")
+    assert run(good / "*" / "1*.wav", *arguments, cwd=tmp_path).returncode == 0
+    rows = read(tmp_path / "t.csv")
+    predictor = emotions.load(tiny_bundle, device="cpu", threads=1)
+    for file in ("speaker 1/10.wav", "speaker 2/11.wav"):
+        alone = predictor.predict(good / file)
+        spans = [(float(cells["start"]), float(cells["end"])) for cells in rows if cells["file"] == file]
+        assert spans == [(window.start, window.end) for window in alone.windows]
+    assert (tmp_path / "summary.png").read_bytes().startswith(b"\x89PNG")
+    wrong = run(good, *arguments[:-1], "summary.jpg", "--overwrite", cwd=tmp_path)
+    assert (wrong.returncode, wrong.stderr) == (2, "error: summary.jpg: a picture of the summary ends with .png\n")
+
+
+def test_a_picture_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plot, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtra, match="'plot'"):
+        plot.check_plot(tmp_path / "summary.png")
+
+
+def test_a_picture_of_nothing_but_errors_is_drawn(tmp_path: Path) -> None:
+    totals = Totals()
+    totals.add(FileResult("a.wav", None, "is empty", "not_audio"))
+    plot.plot_summary(tmp_path / "summary.png", totals)
+    assert (tmp_path / "summary.png").stat().st_size > 5_000
+
+
+def test_a_list_on_standard_input_and_a_table_of_segments(tiny_bundle: Path, good: Path, tmp_path: Path) -> None:
+    (good / "segments.csv").write_text("file,start,end\nspeaker 2/11.wav,1,2\nspeaker 2/11.wav,0.5,\n")
+    arguments = ("--bundle", tiny_bundle, "--output", "t.jsonl", "--quiet")
+    assert run(good / "segments.csv", *arguments, cwd=tmp_path).returncode == 0
+    rows = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    assert [(cells["start"], cells["end"], cells["duration"]) for cells in rows] == [(1.0, 2.0, 1.0), (0.5, 3.5, 3.0)]
+    (tmp_path / "files").write_text(f"{good}/speaker 2/11.wav\nnone.wav\n")
+    assert run("--list", "files", *arguments, "--overwrite", cwd=tmp_path).returncode == 1
+    assert [json.loads(line)["file"] for line in (tmp_path / "t.jsonl").read_text().splitlines()][1] == "none.wav"
+
+
+@pytest.fixture
+def hearing_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """The tiny bundle with an embedding: what its bands hear."""
+    import onnx
+
+    opened = read_bundle(tiny_bundle)
+    with write_bundle(tmp_path / "hearing") as folder:
+        shutil.copy(tiny_bundle / "probe.npz", folder)
+        model = onnx.load(tiny_bundle / "model.onnx")
+        model.graph.node.append(onnx.helper.make_node("Identity", ["scaled"], ["embedding"]))
+        model.graph.output.append(onnx.helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, ["batch", 8]))
+        onnx.save(model, folder / "model.onnx")
+        files = hash_files(folder)
+        fp32 = opened.manifest.variants["fp32"].model_copy(update={"sha256": files["model.onnx"]})
+        described = {"name": "embedding", "dtype": "float32", "shape": ["batch", 8]}
+        update = {"files": files, "variants": {"fp32": fp32}, "extra": {"embedding": described}}
+        write_manifest(folder, opened.manifest.model_copy(update=update))
+    return tmp_path / "hearing"
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_embeddings_are_a_column(hearing_bundle: Path, good: Path, tmp_path: Path, ending: str) -> None:
+    output = tmp_path / f"t.{ending}"
+    for windows in (False, True):
+        options = Options(embeddings=True, windows=windows, quiet=True, device="cpu", threads=1, overwrite=True)
+        predict_to_table([good / "speaker 2" / "11.wav"], hearing_bundle, output, options)
+        frame = {"csv": pandas.read_csv, "jsonl": partial(pandas.read_json, lines=True), "parquet": pandas.read_parquet}
+        cells = frame[ending](output)["embedding"]
+        heard = np.stack([np.asarray(json.loads(each) if ending == "csv" else each) for each in cells])
+        (result,) = emotions.load(hearing_bundle, device="cpu", threads=1, embedding=True).predict_folder(
+            good / "speaker 2" / "11.wav"
+        )
+        expected = result.embedding if windows else result.embedding.mean(axis=0)[None]
+        np.testing.assert_allclose(heard, expected, rtol=1e-4, atol=1e-9)
+    assert len(heard) == 7
+
+
+def test_a_bundle_without_an_embedding_says_so(tiny_bundle: Path, good: Path, tmp_path: Path) -> None:
+    done = run(good, "--bundle", tiny_bundle, "--output", "t.csv", "--embeddings", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {tiny_bundle}: answers no embedding; export it anew with one\n"
+
+
+def test_python_yields_the_rows_of_the_table(tiny_bundle: Path, mixed: Path, tmp_path: Path) -> None:
+    options = Options(quiet=True, device="cpu", threads=1)
+    predict_to_table([mixed], tiny_bundle, tmp_path / "t.jsonl", options)
+    lines = (tmp_path / "t.jsonl").read_text(encoding="utf-8").splitlines()
+    predictor = emotions.load(tiny_bundle, device="cpu", threads=1)
+    targets = predictor.manifest.targets
+    assert [json.loads(line) for line in lines] == [row(each, targets) for each in predictor.predict_folder(mixed)]

@@ -158,7 +158,7 @@ def test_too_many_seconds_are_refused(start: StartService, clip: bytes) -> None:
 
 
 def test_unknown_paths_and_methods_are_json(service: Service, clip: bytes) -> None:
-    assert error_of(service.request("GET", "/v2/predict")) == (404, "not_found")
+    assert error_of(service.request("GET", "/v3/predict")) == (404, "not_found")
     wrong = service.request("PUT", "/v1/predict", content=clip)
     assert error_of(wrong) == (405, "method_not_allowed")
     assert wrong.headers["allow"] == "POST"

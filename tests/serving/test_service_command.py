@@ -11,7 +11,10 @@ import typer
 from typer.testing import CliRunner
 
 from emotions.errors import BundleError, ConfigError
+from serving.keys import add_key
 from serving.serve_command import register_serve
+
+ACCESS = ("EMOTIONS_API_KEYS_FILE", "EMOTIONS_ALLOW_ANONYMOUS")
 
 
 @pytest.fixture
@@ -19,7 +22,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the process was replaced with: the one thing that a test cannot let happen."""
     calls: list[Any] = []
     monkeypatch.setattr("os.execve", lambda *arguments: calls.append(arguments))
-    for name in ("EMOTIONS_BUNDLE", "EMOTIONS_DEVICE", "EMOTIONS_WORKERS", "EMOTIONS_THREADS"):
+    for name in ("EMOTIONS_BUNDLE", "EMOTIONS_DEVICE", "EMOTIONS_WORKERS", "EMOTIONS_THREADS", *ACCESS):
         monkeypatch.delenv(name, raising=False)
     return calls
 
@@ -47,6 +50,25 @@ def test_options_become_variables_and_the_service_listens_on_loopback(executed: 
 def test_a_name_for_loopback_is_an_address_for_bentoml(executed: list[Any], tiny_bundle: Path) -> None:
     assert serve("--bundle", str(tiny_bundle), "--host", "localhost") is None
     assert executed[0][1][-4:-2] == ["--host", "127.0.0.1"]
+
+
+def test_beyond_this_machine_it_wants_keys_that_can_be_read_or_a_waiver(
+    executed: list[Any], tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("--bundle", str(tiny_bundle), "--host", "0.0.0.0")  # noqa: S104
+    refused = serve(*command)
+    assert isinstance(refused, ConfigError)
+    assert "emotions serve-key" in str(refused)
+    monkeypatch.setenv("EMOTIONS_API_KEYS_FILE", str(tmp_path / "none"))
+    assert isinstance(serve(*command), ConfigError)
+    assert executed == []
+    add_key(tmp_path / "keys", "me")
+    monkeypatch.setenv("EMOTIONS_API_KEYS_FILE", str(tmp_path / "keys"))
+    assert serve(*command) is None
+    monkeypatch.delenv("EMOTIONS_API_KEYS_FILE")
+    monkeypatch.setenv("EMOTIONS_ALLOW_ANONYMOUS", "1")
+    assert serve(*command) is None
+    assert len(executed) == 2
 
 
 def test_without_a_bundle_the_newest_is_served(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -96,6 +97,52 @@ def test_a_request_that_takes_too_long_ends_in_504_and_leaves_the_queue(
     service.engine.close()
     assert [error_of(answer) for answer in answers] == [(504, "timeout")] * 2
     assert gate.batches == [3]
+
+
+def test_at_the_end_of_a_worker_requests_in_flight_get_the_time_that_is_left(
+    start: StartService, gate: Gate, clip: bytes
+) -> None:
+    service = start(gate, drain_sec=0.3, timeout_sec=20)
+
+    async def scene() -> list[httpx.Response]:
+        async with service.client() as client:
+            first = asyncio.create_task(client.post("/v1/predict", content=clip))
+            await _entered(gate)
+            assert service.routes.ready
+            service.routes.drain.begin()
+            assert not service.routes.ready
+            second = await client.post("/v1/predict", content=clip)
+            return [await first, second]
+
+    started = time.monotonic()
+    answers = asyncio.run(scene())
+    assert [error_of(answer) for answer in answers] == [(503, "shutting_down")] * 2
+    assert all("retry-after" in answer.headers for answer in answers)
+    assert 0.2 < time.monotonic() - started < 10
+
+
+def test_what_would_come_too_late_is_refused_at_once(start: StartService, predictor: Predictor, clip: bytes) -> None:
+    def slow(waveform: Any, length: Any) -> Probabilities:
+        time.sleep(0.05 * len(length))
+        return predictor.session.run(waveform, length)
+
+    service = start(slow, timeout_sec=0.8, max_batch=1)
+
+    async def timed(client: httpx.AsyncClient) -> tuple[httpx.Response, float]:
+        started = time.monotonic()
+        return await client.post("/v1/predict", content=clip), time.monotonic() - started
+
+    async def scene() -> list[tuple[httpx.Response, float]]:
+        async with service.client() as client:
+            assert (await client.post("/v1/predict", content=clip)).status_code == 200
+            return list(await asyncio.gather(*(timed(client) for _ in range(20))))
+
+    answers = asyncio.run(scene())
+    refused = [(answer, seconds) for answer, seconds in answers if answer.status_code == 503]
+    assert {error_of(answer) for answer, _ in refused} == {(503, "overloaded")}
+    assert len(refused) >= 10
+    assert max(seconds for _, seconds in refused) < 0.5
+    assert sum(answer.status_code == 200 for answer, _ in answers) >= 3
 
 
 def test_a_client_that_leaves_takes_its_recording_out_of_the_queue(

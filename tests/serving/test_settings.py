@@ -22,11 +22,20 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "EMOTIONS_MAX_BATCH": "8",
         "EMOTIONS_MAX_BYTES": "1000",
         "EMOTIONS_MAX_SECONDS": "12.5",
+        "EMOTIONS_MAX_ITEMS": "7",
+        "EMOTIONS_MAX_ITEMS_BYTES": "5000",
         "EMOTIONS_MAX_QUEUE_SEC": "60",
         "EMOTIONS_MAX_IN_FLIGHT": "5",
         "EMOTIONS_TIMEOUT_SEC": "3",
+        "EMOTIONS_DRAIN_SEC": "9",
+        "EMOTIONS_DRAIN_DELAY_SEC": "2",
         "EMOTIONS_WORKERS": "4",
         "EMOTIONS_DECODE_THREADS": "1",
+        "EMOTIONS_VARIANT": "int8",
+        "EMOTIONS_API_KEYS_FILE": "keys.txt",
+        "EMOTIONS_ALLOW_ANONYMOUS": "1",
+        "EMOTIONS_LOG_FORMAT": "json",
+        "EMOTIONS_TRACE_RATE": "0.5",
     }
     settings = read_settings(given)
     assert settings == Settings(
@@ -36,11 +45,20 @@ def test_every_setting_is_read_from_its_variable() -> None:
         max_batch=8,
         max_bytes=1000,
         max_seconds=12.5,
+        max_items=7,
+        max_items_bytes=5000,
         max_queue_sec=60,
         max_in_flight=5,
         timeout_sec=3,
+        drain_sec=9,
+        drain_delay_sec=2,
         workers=4,
         decode_threads=1,
+        variant="int8",
+        api_keys_file=Path("keys.txt"),
+        allow_anonymous=True,
+        log_format="json",
+        trace_rate=0.5,
     )
     assert set(given) == {f"EMOTIONS_{name.upper()}" for name in Settings.model_fields}
 

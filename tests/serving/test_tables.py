@@ -13,9 +13,9 @@ from pyarrow import parquet
 
 from emotions.errors import ConfigError, MissingExtra, OutputExists
 from emotions.folder import FileResult
-from emotions.predictor import Prediction
+from emotions.predictor import Prediction, WindowPrediction
 from serving import tables
-from serving.tables import check_table, columns, open_table, row
+from serving.tables import check_ending, columns, join_parts, open_part, open_table, row, rows
 
 TARGETS = {"emotion": ["angry", "emotion.гнев", "a,b\n\"c'"], "state": ["negative", "positive"]}
 FORMATS = ["csv", "jsonl", "parquet"]
@@ -129,17 +129,59 @@ def test_a_run_that_stops_leaves_what_was_there(tmp_path: Path, ending: str) -> 
 
 
 def test_what_cannot_be_written_is_told_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"t\.xlsx: a table ends with \.csv, \.jsonl, \.parquet"):
-        check_table(tmp_path / "t.xlsx", overwrite=True)
-    (tmp_path / "t.csv").touch()
-    (tmp_path / "dangling.csv").symlink_to(tmp_path / "none")
-    for name in ("t.csv", "dangling.csv"):
-        check_table(tmp_path / name, overwrite=True)
-        with pytest.raises(OutputExists, match="--overwrite"):
-            check_table(tmp_path / name, overwrite=False)
+    with pytest.raises(ConfigError, match=r"t\.xlsx: a table ends with \.csv, \.jsonl, \.parquet, or is a folder"):
+        check_ending(tmp_path / "t.xlsx")
     (tmp_path / "folder.CSV").mkdir()
     with pytest.raises(OutputExists, match="is a folder"):
-        check_table(tmp_path / "folder.CSV", overwrite=True)
+        check_ending(tmp_path / "folder.CSV")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputExists, match="a table without an ending is a folder"):
+        check_ending(tmp_path / "file")
     monkeypatch.setattr(tables, "find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match="serve"):
-        check_table(tmp_path / "t.parquet", overwrite=False)
+        check_ending(tmp_path / "t.parquet")
+
+
+def test_rows_of_windows_lie_in_the_recording_where_their_segment_does() -> None:
+    scores = [{"emotion": {"angry": share, "sad": 1 - share}} for share in (0.75, 0.25)]
+    windows = tuple(WindowPrediction(at, at + 1, each) for at, each in zip((0.0, 0.5), scores, strict=True))
+    result = FileResult("a.wav", Prediction(scores[0], windows, 1.5), start=10.0, end=12.0)
+    blank = dict.fromkeys(columns({"emotion": ["angry", "sad"]}))
+    first, second = rows(result, blank, windows=True)
+    assert (first["start"], first["end"], first["emotion"], first["confidence"]) == (10.0, 11.0, "angry", 0.75)
+    assert (second["start"], second["end"], second["emotion"], second["duration"]) == (10.5, 11.5, "sad", 1.5)
+    (whole,) = rows(result, blank)
+    assert (whole["start"], whole["end"]) == (10.0, 11.5)
+    (failed,) = rows(FileResult("a.wav", None, "x", "y", 3.0, 4.0), blank, windows=True)
+    assert (failed["start"], failed["end"], failed["error"]) == (3.0, 4.0, "y: x")
+
+
+@pytest.mark.parametrize("counts", [[], [3], [3, 4, 1]])
+@pytest.mark.parametrize("ending", FORMATS)
+def test_joined_parts_are_the_table(tmp_path: Path, ending: str, counts: list[int]) -> None:
+    parts, given = [], []
+    for number, count in enumerate(counts):
+        parts.append(tmp_path / f"{number}.{ending}")
+        part = [FileResult(f"{number}\n{index}.wav", None, "is empty", "not_audio") for index in range(count)]
+        given += part
+        with open_part(parts[-1], columns(TARGETS)) as append:
+            for result in part:
+                append(row(result, TARGETS))
+    join_parts(parts, tmp_path / f"joined.{ending}", columns(TARGETS))
+    assert read(tmp_path / f"joined.{ending}") == read(write(tmp_path / f"whole.{ending}", given))
+
+
+def test_a_table_without_an_ending_is_a_folder_of_parquet_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_PARTS_IN_FILE", 2)
+    parts = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for part in parts:
+        with open_part(part, columns(TARGETS)) as append:
+            append(row(FileResult(part.name, None, "is empty", "not_audio"), TARGETS))
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "part-00007.parquet").touch()
+    (tmp_path / ".table.partial").mkdir()
+    join_parts(parts, tmp_path / "table", columns(TARGETS))
+    assert sorted(file.name for file in (tmp_path / "table").iterdir()) == ["part-00000.parquet", "part-00001.parquet"]
+    assert parquet.read_table(tmp_path / "table")["file"].to_pylist() == [part.name for part in parts]

@@ -12,11 +12,13 @@ import pydantic
 import pytest
 
 from training.config import ARCHITECTURES, TrainStep
+from training.tune_config import TuneParams
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = json.loads((ROOT / "configs" / "example.config.json").read_text(encoding="utf-8"))
-NOT_RUN = {"tune", "print_tune_res"}
-"""Steps that this release checks but does not run: a pipeline that is to be run holds none of them."""
+SEARCH = json.loads((ROOT / "configs" / "tune.SpectrogramCnnClassifier.config.json").read_text(encoding="utf-8"))
+SEARCHING = {"tune", "print_tune_res"}
+"""Steps of a search, which takes many times as long as a training: an example of its own shows them."""
 
 
 def missing(model: type[pydantic.BaseModel], shown: dict[str, Any], where: str = "") -> Iterator[str]:
@@ -31,7 +33,15 @@ def missing(model: type[pydantic.BaseModel], shown: dict[str, Any], where: str =
 def test_the_example_shows_every_step_that_runs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     steps = set(project["entry-points"]["emotions.steps"])
-    assert {step["type"] for step in EXAMPLE["pipeline"]} == steps - NOT_RUN
+    assert {step["type"] for step in EXAMPLE["pipeline"]} == steps - SEARCHING
+
+
+def test_the_example_of_a_search_shows_its_steps_and_keys() -> None:
+    tune, report, export = SEARCH["pipeline"]
+    assert {tune["type"], report["type"]} == SEARCHING
+    assert export == {"type": "export", "source": "best_trial", "refit": False}
+    assert list(missing(TuneParams, tune["tune"])) == []
+    assert {"tune_results_path", "tune_results_dir", "tune_session_path"} <= {*tune["saving_data_params"]}
 
 
 def test_the_example_shows_every_key_of_a_train_step() -> None:

@@ -17,6 +17,7 @@ class Part(StrEnum):
     CACHE = "cache"
     LOOP = "loop"
     MEMORY = "memory"
+    SEARCH = "search"
 
 
 def main(
@@ -26,14 +27,17 @@ def main(
     encoded: Annotated[int, typer.Option(min=2, help="Clips that the encoder runs on.")] = 32,
     rounds: Annotated[int, typer.Option(min=1, help="How often each side is measured.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    trials: Annotated[int, typer.Option(min=2, help="Trials of each search.")] = 24,
+    backbone: Annotated[str, typer.Option(help="Image network of the searches.")] = "efficientnet_b0",
 ) -> None:
-    """Measure the feature cache, the training loop and the memory that training takes."""
+    """Measure the feature cache, the training loop, the memory that training takes, and searches."""
     import torch
 
     from training.benchmark.corpus import synthesise
     from training.benchmark.encoding import compare_encoding
     from training.benchmark.loop import compare_loops
     from training.benchmark.memory import compare_memory
+    from training.benchmark.searching import compare_searches
 
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -43,6 +47,7 @@ def main(
             Part.CACHE: lambda: compare_encoding(source, encoded, rounds),
             Part.LOOP: lambda: compare_loops(source, clips, rounds),
             Part.MEMORY: lambda: compare_memory(clips),
+            Part.SEARCH: lambda: compare_searches(source, trials, Path(folder), backbone),
         }
         for part in parts or reports:
             for line in reports[Part(part)]():

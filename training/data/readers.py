@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from emotions.containers import EXTENSIONS
 from emotions.errors import ConfigError, DataError
 from emotions.files import read_json
+from emotions.tables import Row, clean, read_table
 from training.data.faults import Faults
 from training.data.sources import Source
-from training.data.tables import Row, clean, read_table
 
 SPLIT_NAMES = {
     "train": "train",

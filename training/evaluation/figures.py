@@ -38,8 +38,8 @@ _FONTS = [
     "Noto Sans Devanagari",
     "Noto Sans Thai",
 ]
-_INK = "#1f2933"
-_BLUE, _ORANGE = "#2b6cb0", "#c05621"
+INK = "#1f2933"
+BLUE, ORANGE = "#2b6cb0", "#c05621"
 _MANY_CLASSES = 8
 
 
@@ -57,9 +57,9 @@ def draw_confusion(path: Path, scores: Mapping[str, Scores], title: str) -> None
         axes = figure.subplots(1, len(scores), squeeze=False, width_ratios=side)[0]
         for axis, (target, each) in zip(axes, scores.items(), strict=True):
             _confusion(axis, target, each)
-        figure.suptitle(fill(title, int(12 * sum(side))), fontsize=10, color=_INK)
+        figure.suptitle(fill(title, int(12 * sum(side))), fontsize=10, color=INK)
 
-    _save(path, (sum(side) + 1.0, max(side) + 1.0), draw)
+    save_figure(path, (sum(side) + 1.0, max(side) + 1.0), draw)
 
 
 def confusion_image(target: str, scores: Scores) -> NDArray[np.uint8]:
@@ -79,7 +79,7 @@ def _confusion(axis: Axes, target: str, scores: Scores) -> None:
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(*counts.shape):
         text = f"{share[row, column]:.0%}\n{counts[row, column]}" if counts[row].any() else "–"
-        ink = "white" if share[row, column] > 0.55 else _INK
+        ink = "white" if share[row, column] > 0.55 else INK
         axis.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
     labels = scores["labels"]
     steep = len(labels) > _MANY_CLASSES or max(map(len, labels)) > 8
@@ -108,7 +108,7 @@ def draw_curves(path: Path, history: History, best_epoch: int) -> None:
         _lines(right, uars, "UAR on the validation set", best_epoch)
         right.set_ylim(0, 1)
 
-    _save(path, (9.5, 3.6), draw)
+    save_figure(path, (9.5, 3.6), draw)
 
 
 def _lines(axis: Axes, series: History, title: str, best_epoch: int) -> None:
@@ -123,7 +123,8 @@ def _lines(axis: Axes, series: History, title: str, best_epoch: int) -> None:
     axis.legend(frameon=False, fontsize=8)
 
 
-def _save(path: Path, size: tuple[float, float], draw: Callable[[Figure], None]) -> None:
+def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Figure], None]) -> None:
+    """Draw a figure of so many inches into a PNG, in the house style."""
     with _style(), atomic_file(path) as temporary:
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
@@ -135,8 +136,8 @@ def _save(path: Path, size: tuple[float, float], draw: Callable[[Figure], None])
 def _style() -> Iterator[None]:
     installed = {font.name for font in font_manager.fontManager.ttflist}
     fonts = [name for name in _FONTS if name in installed]
-    cycle = cycler(color=[_BLUE, _ORANGE, "#2f855a", "#6b46c1", "#b83280"])
-    style: Any = {"font.family": fonts, "axes.prop_cycle": cycle, "text.color": _INK, "axes.labelcolor": _INK}
+    cycle = cycler(color=[BLUE, ORANGE, "#2f855a", "#6b46c1", "#b83280"])
+    style: Any = {"font.family": fonts, "axes.prop_cycle": cycle, "text.color": INK, "axes.labelcolor": INK}
     with mpl.rc_context(style), warnings.catch_warnings():
         # A script that no installed font covers is drawn as boxes; the figures themselves are in metrics.json.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font", category=UserWarning)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -19,6 +19,11 @@ from training.config import SavingDataParams, concatenated
 LAST = "last"
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def mode_of(metric: str) -> Literal["max", "min"]:
+    """Whether more of a metric is better, or less: less of a loss."""
+    return "min" if metric.endswith("loss") else "max"
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -52,15 +57,15 @@ class BestCheckpoint(ModelCheckpoint):
     Args:
         saving: gives the file's name.
         folder: the run folder.
-        metric: the validation metric; more is better.
+        metric: the validation metric; None for the last epoch.
     """
 
-    def __init__(self, saving: SavingDataParams, folder: Path, metric: str) -> None:
+    def __init__(self, saving: SavingDataParams, folder: Path, metric: str | None) -> None:
         super().__init__(
             dirpath=folder,
             filename=concatenated(saving.saved_checkpoints_filename),
             monitor=metric,
-            mode="max",
+            mode="max" if metric is None else mode_of(metric),
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
@@ -93,7 +98,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._best.remove_outdone(trainer)
 
 
-def checkpoint_callbacks(saving: SavingDataParams, folder: Path, metric: str) -> list[Callback]:
+def checkpoint_callbacks(saving: SavingDataParams, folder: Path, metric: str | None) -> list[Callback]:
     """What writes a run's checkpoints, the best one first, so that the last one's state names it."""
     best = BestCheckpoint(saving, folder, metric)
     return [best, LastCheckpoint(folder, best)]

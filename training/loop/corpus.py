@@ -70,8 +70,13 @@ class Corpus:
         return round(sum(self.facts[clip].duration_sec for clip in clips) / 3600, 4)
 
 
-def read_corpus(step: TrainStep, context: Context) -> Corpus:
+def read_corpus(step: TrainStep, context: Context, *, whole: bool = False) -> Corpus:
     """Read the dataset of a step, decode what is not in the cache yet, split it.
+
+    Args:
+        step: names the dataset.
+        context: root, seed and workers.
+        whole: train on the validation part as well.
 
     Raises:
         DataError: the dataset cannot be used as it is.
@@ -87,7 +92,7 @@ def read_corpus(step: TrainStep, context: Context) -> Corpus:
         chosen, known = [table.clips[clip] for clip in clips], [facts[clip] for clip in clips]
         return WindowDataset(chosen, known, cache, window, spec.targets)
 
-    train, val = windows(split.train), windows(split.val)
+    train, val = windows((*split.train, *split.val) if whole else split.train), windows(split.val)
     for part, dataset in (("train", train), ("val", val)):
         _check_labelled(dataset, spec, part)
     return Corpus(table, tuple(facts), split, spec, train, val, windows(split.test) if split.test else None)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from emotions.errors import CheckpointError, ConfigError, OutputExists
 from emotions.pipeline import Context
 from training.config import LearnParams, ModelSpec, TrainStep, joined
 from training.data.feature_dataset import ClipDataset
 from training.evaluation.metrics import Scores
+from training.layout import RUN_FILE
 from training.loop.checkpoints import LAST, remove_left_over
 from training.loop.corpus import Corpus, read_corpus
 from training.loop.frozen_encoder import encoder_hash, write_encoder
@@ -18,7 +21,7 @@ from training.loop.loaders import check_shares
 from training.loop.precompute import device_of, precomputed
 from training.loop.processes import train_in_processes
 from training.loop.record import Result, print_summary, write_run
-from training.loop.runs import RUN_FILE, Trained, load_checkpoint, read_checkpoint
+from training.loop.runs import Trained, load_checkpoint, read_checkpoint
 from training.loop.score import evaluate, score_answers
 from training.models.base import Classifier
 from training.models.registry import pinned
@@ -56,9 +59,7 @@ def fit(step: TrainStep, context: Context) -> Path:
     write_encoder(folder, model)
     job = replace(job, corpus=precomputed(corpus, model, step, augmented=step.learn_params.augments_waveform))
     _train(job, model)
-    trained, outcome = _outcome(job)
-    result = _evaluated(trained, outcome, job.corpus)
-    write_run(folder, step, context, replace(corpus, spec=trained.spec), result)
+    result = conclude(job)
     print_summary(folder, step, context, corpus, result)
     return folder
 
@@ -134,12 +135,19 @@ def _outcome(job: Job) -> tuple[Trained, Result]:
     return trained, Result(kept.name, f"{LAST}.ckpt", epoch, trained.steps, callbacks["History"]["metrics"], {})
 
 
-def _evaluated(trained: Trained, result: Result, corpus: Corpus) -> Result:
-    """The result with the best checkpoint's scores on the validation and the test part."""
-    parts: dict[str, ClipDataset | None] = {"validation": corpus.val, "test": corpus.test}
-    for part, dataset in parts.items():
-        if dataset is not None:
-            result.metrics[part] = _scores(trained, dataset)
+def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[str, Scores] | None = None) -> Result:
+    """Score the best checkpoint on the validation and the test part, and write the run folder's record.
+
+    Args:
+        job: what was trained.
+        extra: more entries for the run folder's index.
+        validation: scores on the validation part, where they are not to be measured: it was trained on.
+    """
+    trained, result = _outcome(job)
+    result.metrics["validation"] = _scores(trained, job.corpus.val) if validation is None else validation
+    if job.corpus.test is not None:
+        result.metrics["test"] = _scores(trained, job.corpus.test)
+    write_run(job.folder, job.step, job.context, replace(job.corpus, spec=trained.spec), result, extra or {})
     return result
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from emotions.pipeline import Context
 from training.config import SavingDataParams, TrainStep, concatenated, joined
 from training.loop.board import Board
 from training.loop.callbacks import Bar, History
-from training.loop.checkpoints import AtomicCheckpoints, checkpoint_callbacks
+from training.loop.checkpoints import AtomicCheckpoints, checkpoint_callbacks, mode_of
 from training.loop.corpus import Corpus, class_weights
 from training.loop.loaders import sampling_weights, training_batches, validation_batches
 from training.loop.module import ClassifierModule
@@ -39,6 +39,8 @@ class Job:
         corpus: on what.
         folder: the run folder.
         start: checkpoint to go on from.
+        metric: validation metric that the best checkpoint is chosen by; by default the UAR of the first target.
+        newest: keep the last epoch's checkpoint as the best one, whatever the metric.
     """
 
     step: TrainStep
@@ -46,6 +48,13 @@ class Job:
     corpus: Corpus
     folder: Path
     start: Path | None
+    metric: str | None = None
+    newest: bool = False
+
+    @property
+    def judged_by(self) -> str:
+        """The validation metric that the best checkpoint is chosen by."""
+        return metric_of(self.corpus) if self.metric is None else self.metric
 
 
 @dataclass(frozen=True)
@@ -76,8 +85,14 @@ def seeded_model(job: Job) -> Classifier:
     return build_model(job.corpus.spec)
 
 
-def train(job: Job, model: Classifier, place: Place = ALONE) -> None:
+def train(job: Job, model: Classifier, place: Place = ALONE, watchers: Sequence[Callback] = ()) -> None:
     """Train to the end; what comes of it are the checkpoints and logs in the run folder.
+
+    Args:
+        job: what to train.
+        model: with the job's fresh weights.
+        place: which of how many processes this is.
+        watchers: callbacks that run after the checkpoints are written, where they are Lightning's ``Checkpoint``.
 
     Raises:
         ConfigError: training diverged, or the impulse responses cannot be used.
@@ -92,7 +107,7 @@ def train(job: Job, model: Classifier, place: Place = ALONE) -> None:
     spot = (place.rank, place.processes)
     batches = training_batches(corpus, learn.batch_size, context.seed, context.workers, balanced=balanced, place=spot)
     with quiet(), interruptible():
-        trainer = _trainer(job, place, len(batches))
+        trainer = _trainer(job, place, len(batches), watchers)
         validation = validation_batches(corpus, EVALUATION_BATCH, context.workers, spot)
         trainer.fit(module, batches, validation, ckpt_path=job.start, weights_only=True)
 
@@ -103,24 +118,24 @@ def metric_of(corpus: Corpus) -> str:
 
 
 def _callbacks(job: Job, place: Place) -> list[Callback]:
-    learn, metric = job.step.learn_params, metric_of(job.corpus)
+    learn, metric = job.step.learn_params, job.judged_by
     watchers: list[Callback] = [History(), Bar(metric, job.context.quiet or not place.leads)]
     if place.leads:
         watchers.append(Board())
     watchers.append(LearningRateMonitor("step"))
     if learn.early_stopping_epochs is not None:
         patience = learn.early_stopping_epochs
-        watchers.append(EarlyStopping(metric, patience=patience, mode="max", check_on_train_epoch_end=True))
-    return [*watchers, *checkpoint_callbacks(job.step.saving_data_params, job.folder, metric)]
+        watchers.append(EarlyStopping(metric, patience=patience, mode=mode_of(metric), check_on_train_epoch_end=True))
+    return [*watchers, *checkpoint_callbacks(job.step.saving_data_params, job.folder, None if job.newest else metric)]
 
 
-def _trainer(job: Job, place: Place, batches: int) -> lightning.Trainer:
+def _trainer(job: Job, place: Place, batches: int, watchers: Sequence[Callback]) -> lightning.Trainer:
     step, learn = job.step, job.step.learn_params
     try:
         return lightning.Trainer(
             accelerator=step.accelerator,
             max_epochs=learn.max_epoch,
-            callbacks=_callbacks(job, place),
+            callbacks=[*_callbacks(job, place), *watchers],
             logger=_logger(step.saving_data_params, job.folder, job.context.root),
             default_root_dir=job.folder,
             log_every_n_steps=max(1, min(10, batches)),

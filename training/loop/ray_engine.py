@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
 import tempfile
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from emotions.errors import ConfigError, DeviceError, EmotionsError
-from training.config import RayConfig
+from emotions.errors import DeviceError, EmotionsError
+from training.loop.cluster import check_room, connected
 from training.loop.job import Job, Place, seeded_model, train
-
-_TELEMETRY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_ENABLE_STATE_TRACKING": "0"}
-_KNOCK_SEC = 5.0
 
 
 def train_on_ray(job: Job) -> None:
@@ -31,13 +22,12 @@ def train_on_ray(job: Job) -> None:
         ConfigError: the cluster does not answer, or has too few cores.
         DeviceError: a worker was lost.
     """
-    os.environ.update(_TELEMETRY)
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as storage:
-        for category in (DeprecationWarning, FutureWarning, ResourceWarning):
-            warnings.simplefilter("ignore", category)  # Ray's, of its own modules
-        with _cluster(job.step.ray) as ray:
-            _check_room(ray.cluster_resources(), job.step.ray, gpu=_wants_gpu(job))
-            _fit(job, Path(storage))
+    wanted = job.step.ray
+    cpus = wanted.workers * wanted.cpus_per_worker
+    needed: dict[str, float] = {"CPU": cpus, "GPU": wanted.workers if _wants_gpu(job) else 0}
+    with tempfile.TemporaryDirectory() as storage, connected(wanted.address, cpus, "ray.address") as ray:
+        check_room(ray.cluster_resources(), needed, f"ray.workers: found {wanted.workers}")
+        _fit(job, Path(storage))
 
 
 def _fit(job: Job, storage: Path) -> None:
@@ -85,66 +75,6 @@ def _work(config: dict[str, Any]) -> None:
 
 def _wants_gpu(job: Job) -> bool:
     return job.step.accelerator in ("gpu", "cuda")
-
-
-@contextmanager
-def _cluster(wanted: RayConfig) -> Iterator[Any]:
-    """Ray, connected to the cluster, or to a new one on this machine.
-
-    Raises:
-        ConfigError: the cluster does not answer.
-    """
-    if wanted.address is not None and wanted.address != "auto":
-        _check_answer(wanted.address)
-    import ray
-
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if wanted.address is None:
-        cpus = wanted.workers * wanted.cpus_per_worker
-        quiet.update(address="local", include_dashboard=False, num_cpus=cpus)
-    else:
-        quiet.update(address=wanted.address)
-    try:
-        ray.init(**quiet)
-    except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
-        raise _no_answer(wanted.address, error) from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _check_answer(address: str) -> None:
-    """Knock at an address: Ray itself would knock for minutes, and may end the process.
-
-    Raises:
-        ConfigError: nobody answers, or it is no address.
-    """
-    parts = urlsplit(address if "://" in address else f"ray://{address}")
-    try:
-        if not parts.hostname or not parts.port:
-            raise ValueError('it is neither "auto" nor host:port')
-        socket.create_connection((parts.hostname, parts.port), _KNOCK_SEC).close()
-    except (OSError, ValueError) as error:
-        raise _no_answer(address, error) from error
-
-
-def _no_answer(address: str | None, error: Exception) -> ConfigError:
-    reason = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
-    return ConfigError(
-        f"ray.address: no Ray cluster answers at {address!r} ({reason}); start one with `ray start --head`, "
-        "or leave ray.address out to use this machine"
-    )
-
-
-def _check_room(resources: dict[str, float], wanted: RayConfig, *, gpu: bool) -> None:
-    """Refuse what the cluster could never start: Ray would wait for it for ever."""
-    for name, needed in (("CPU", wanted.workers * wanted.cpus_per_worker), ("GPU", wanted.workers if gpu else 0)):
-        found = int(resources.get(name, 0))
-        if found < needed:
-            raise ConfigError(
-                f"ray.workers: found {wanted.workers}, which need {needed} {name}s; the cluster has {found}"
-            )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -22,8 +22,9 @@ from emotions.pipeline import Context
 from training.config import TrainStep, joined
 from training.evaluation.figures import draw_confusion, draw_curves
 from training.evaluation.metrics import Scores
+from training.layout import RUN_FILE, SPLIT_FILE
 from training.loop.corpus import Corpus
-from training.loop.runs import RUN_FILE, RUN_FORMAT, SPLIT_FILE
+from training.loop.runs import RUN_FORMAT
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class Result:
         return "test" if self.metrics.get("test") else "validation"
 
 
-def write_run(folder: Path, step: TrainStep, context: Context, corpus: Corpus, result: Result) -> None:
+def write_run(
+    folder: Path, step: TrainStep, context: Context, corpus: Corpus, result: Result, extra: Mapping[str, Any]
+) -> None:
     """Write everything but the checkpoints and logs; the index last, so that a folder that has one is complete."""
     protocol = corpus.split.protocol
     write_json(folder / "config.json", context.config)
@@ -62,7 +65,7 @@ def write_run(folder: Path, step: TrainStep, context: Context, corpus: Corpus, r
     title = f"{result.part} set, {protocol}"
     draw_confusion(folder / "confusion_matrix.png", result.metrics[result.part], title)
     draw_curves(folder / "curves.png", result.history, result.best_epoch)
-    write_json(folder / RUN_FILE, _index(step, context, corpus, result))
+    write_json(folder / RUN_FILE, {**_index(step, context, corpus, result), **extra})
 
 
 def _split(corpus: Corpus) -> dict[str, Any]:

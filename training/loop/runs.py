@@ -18,14 +18,13 @@ from emotions.files import read_json
 from training.config import DatasetConfig, ModelSpec
 from training.data.clips import ClipTable, read_clips
 from training.data.splits import Split
+from training.layout import RUN_FILE, SPLIT_FILE
 from training.loop.frozen_encoder import FILE, encoder_hash, read_encoder
 from training.loop.module import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ENCODER_KEY
 from training.models.base import Classifier
 from training.models.registry import build_model
 
 RUN_FORMAT = 1
-RUN_FILE = "run.json"
-SPLIT_FILE = "split.json"
 
 _PREFIX = "model."
 _UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, IndexError)
@@ -58,6 +57,7 @@ class Run:
         dataset: facts about the data, without names: fingerprint, clips, hours, license, split.
         config: the dataset's config, as the run was given it.
         root: what a relative dataset path starts from.
+        search: the search that the run is a trial of: spaces, trials, metric, seed; None for a training by itself.
     """
 
     folder: Path
@@ -67,6 +67,7 @@ class Run:
     dataset: dict[str, Any]
     config: DatasetConfig
     root: Path
+    search: dict[str, Any] | None = None
 
     @cached_property
     def table(self) -> ClipTable:
@@ -110,7 +111,7 @@ def load_run(path: Path) -> Run:
         raise CheckpointError(f"{path / RUN_FILE}: is damaged ({_first_line(error)})") from error
     if Path(best).name != best:
         raise CheckpointError(f"{path / RUN_FILE}: names a checkpoint outside the run folder ({best})")
-    return Run(path, load_checkpoint(path / best), **facts, config=config, root=root)
+    return Run(path, load_checkpoint(path / best), **facts, config=config, root=root, search=index.get("search"))
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.training.loop.conftest import make_corpus
 from training.benchmark import encoding
 from training.benchmark.corpus import synthesise
 from training.benchmark.loop import compare_loops
 from training.benchmark.memory import peak
+from training.benchmark.searching import compare_searches
 from training.benchmark.timing import medians
 
 
@@ -60,3 +62,14 @@ def test_memory_is_measured_from_the_command_line() -> None:
 def test_the_peak_is_that_of_the_measured_process_alone() -> None:
     held = bytearray(b"x") * (3 << 30)
     assert peak(2) < len(held) / 1e6
+
+
+def test_searches_are_measured(tmp_path: Path, write_wav: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOTIONS_CACHE", str(tmp_path / "cache"))
+    corpus = make_corpus(tmp_path / "data", write_wav)
+    lines = compare_searches(corpus, 2, tmp_path, "test_efficientnet")
+    assert "2 trials of 5 epochs" in lines[0]
+    own, whole, ratio = map(figure, lines[1:4])
+    assert whole > own / 2
+    assert ratio > 0.5
+    assert 0 < figure(lines[5]) <= 1

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 HIDDEN, LAYERS, CONV = 32, 2, 16
-_TINY: dict[str, Any] = {
+TINY: dict[str, Any] = {
     "hidden_size": HIDDEN,
     "num_hidden_layers": LAYERS,
     "num_attention_heads": 4,
@@ -30,15 +30,15 @@ _TINY: dict[str, Any] = {
     # Random weights of the usual deviation, 0.02, make every frame alike, and hide what masks get wrong.
     "initializer_range": 0.3,
 }
-_STABLE: dict[str, Any] = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
-_WAVLM: dict[str, Any] = {"num_buckets": 32, "max_bucket_distance": 20}
+STABLE: dict[str, Any] = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+WAVLM: dict[str, Any] = {"num_buckets": 32, "max_bucket_distance": 20}
 KINDS: dict[str, tuple[Any, Any, dict[str, Any], bool]] = {
     "wav2vec2-group": (Wav2Vec2Config, Wav2Vec2Model, {}, True),
-    "wav2vec2-layer": (Wav2Vec2Config, Wav2Vec2Model, {**_STABLE, "adapter_attn_dim": 8}, True),
+    "wav2vec2-layer": (Wav2Vec2Config, Wav2Vec2Model, {**STABLE, "adapter_attn_dim": 8}, True),
     "hubert-group": (HubertConfig, HubertModel, {"feat_proj_layer_norm": False}, False),
-    "hubert-layer": (HubertConfig, HubertModel, {**_STABLE, "conv_pos_batch_norm": True}, True),
-    "wavlm-group": (WavLMConfig, WavLMModel, _WAVLM, False),
-    "wavlm-layer": (WavLMConfig, WavLMModel, {**_STABLE, **_WAVLM}, True),
+    "hubert-layer": (HubertConfig, HubertModel, {**STABLE, "conv_pos_batch_norm": True}, True),
+    "wavlm-group": (WavLMConfig, WavLMModel, WAVLM, False),
+    "wavlm-layer": (WavLMConfig, WavLMModel, {**STABLE, **WAVLM}, True),
 }
 """name -> config class, model class, what differs from the tiny config, whether clips are normalised."""
 
@@ -47,21 +47,26 @@ def make_encoder(folder: Path, kind: str, seed: int = 0) -> Path:
     """Write the tiny checkpoint of a kind to a folder; every parameter and statistic is random."""
     config, model, changes, normalize = KINDS[kind]
     torch.manual_seed(seed)
-    encoder = model(config(**{**_TINY, **changes})).eval()
-    for name, value in encoder.state_dict().items():
-        if "norm" in name and value.is_floating_point():  # their initial values, 0 and 1, hide faults as well
-            value.uniform_(0.5, 1.5)
-        elif "rel_attn_embed" in name:
-            value.normal_()
+    encoder = model(config(**{**TINY, **changes})).eval()
+    vary(encoder)
     encoder.save_pretrained(folder)
     save_extractor(folder, normalize=normalize)
     return folder
 
 
+def vary(model: Any) -> None:
+    """Make what starts alike random: its initial values, 0 and 1, hide faults as well."""
+    for name, value in model.state_dict().items():
+        if "norm" in name and value.is_floating_point():
+            value.uniform_(0.5, 1.5)
+        elif "rel_attn_embed" in name or "layer_weights" in name:
+            value.normal_()
+
+
 def make_pretraining_checkpoint(folder: Path) -> Path:
     """Write a checkpoint as Hugging Face's are: a pickled state dict with the encoder under a prefix, and more."""
     torch.manual_seed(0)
-    model = Wav2Vec2ForPreTraining(Wav2Vec2Config(**_TINY, codevector_dim=16, proj_codevector_dim=16))
+    model = Wav2Vec2ForPreTraining(Wav2Vec2Config(**TINY, codevector_dim=16, proj_codevector_dim=16))
     model.config.save_pretrained(folder)
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
     save_extractor(folder, normalize=True)

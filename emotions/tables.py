@@ -25,7 +25,12 @@ def read_table(path: Path) -> list[Row]:
     Raises:
         DataError: the file cannot be read or is not such a table.
     """
-    return [clean(record) for record in _records(path)]
+    return [*iter_table(path)]
+
+
+def iter_table(path: Path) -> Iterator[Row]:
+    """The rows of a table as they are read. Raises as ``read_table`` does."""
+    return (clean(record) for record in _records(path))
 
 
 def table_header(path: Path) -> set[str]:

@@ -1,0 +1,142 @@
+"""A base-size wav2vec2 classifier with random weights: what its conversion costs, and its bundle's clips a second."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import (
+    AudioClassificationPipeline,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForSequenceClassification,
+)
+
+from emotions.bundle import LENGTH, WAVEFORM
+from emotions.runtime import onnx_session
+from emotions.windows import FloatArray
+from export.deployable import Deployable
+from export.huggingface.original import Original
+from export.huggingface.source import load_huggingface
+from export.onnx_files import write_onnx
+from export.onnx_graph import to_onnx
+from export.signals import voice
+from training.models.hub import quiet_transformers
+
+_LABELS = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness")
+_MIB = 1 << 20
+_STATUS = Path("/proc/self/status")
+
+
+def benchmark(threads: int, rounds: int, seconds: float, clips: int, config: Any = None) -> Iterator[str]:
+    """Convert a classifier and race it; yields the lines of the report as they come.
+
+    Args:
+        threads: CPU threads of each side.
+        rounds: how often both sides take their turn.
+        seconds: of the longest clip; the shortest has a third.
+        clips: how many clips a round has.
+        config: of the classifier; by default that of a base-size one.
+    """
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint, graph = Path(folder) / "checkpoint", Path(folder) / "model.onnx"
+        make_classifier(checkpoint, config or Wav2Vec2Config())
+        yield from _convert(checkpoint, graph)
+        yield from _race(checkpoint, graph, threads, rounds, _clips(clips, seconds))
+
+
+def make_classifier(folder: Path, config: Any, seed: int = 0) -> Path:
+    """Write a wav2vec2 classifier with random weights, its head scaled so that its answers follow the clip."""
+    torch.manual_seed(seed)
+    config.id2label, config.label2id = dict(enumerate(_LABELS)), {label: i for i, label in enumerate(_LABELS)}
+    model: Any = Wav2Vec2ForSequenceClassification(config)
+    extractor: Any = Wav2Vec2FeatureExtractor
+    spread(Original(model.eval(), extractor(), "emotion"), model.classifier, _clips(4, 1.0))
+    with quiet_transformers():
+        model.save_pretrained(folder)
+    extractor().save_pretrained(folder)
+    return folder
+
+
+def spread(original: Original, head: Any, clips: Sequence[FloatArray]) -> None:
+    """Scale and shift a head, the last linear layer of a classifier, so that clips get different answers.
+
+    Random weights give every clip nearly the same logits, which would hide any fault.
+    """
+    with torch.no_grad():
+        logits = torch.cat([original.logits(clip) for clip in clips])
+        scale = 0.7 / logits.std(dim=0).max()
+        head.weight.mul_(scale)
+        head.bias.copy_((head.bias - logits.mean(dim=0)) * scale)
+
+
+def _clips(count: int, seconds: float) -> list[FloatArray]:
+    """Voice-like clips between a third of ``seconds`` and all of them."""
+    random, most = np.random.default_rng(0), round(seconds * 16_000)
+    return [voice(int(samples), random) for samples in np.linspace(most // 3, most, count)]
+
+
+def _convert(checkpoint: Path, graph: Path) -> Iterator[str]:
+    source = load_huggingface(str(checkpoint))
+    size = sum(value.numel() * value.element_size() for value in source.classifier.state_dict().values())
+    before, began = _resident(), time.perf_counter()
+    write_onnx(
+        graph,
+        to_onnx(Deployable(source.classifier, list(source.targets)), source.window.samples, source.window.dynamic),
+    )
+    took, above = time.perf_counter() - began, _peak() - before
+    yield f"model {size / _MIB:.0f} MiB, conversion {took:.1f} s (at most 60)"
+    yield f"peak memory above the loaded model {above / _MIB:.0f} MiB, {above / size:.2f} times its size (at most 4)"
+
+
+def _resident() -> int:
+    """Bytes that the process holds now, where the system tells."""
+    if not _STATUS.exists():
+        return _peak()
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _race(checkpoint: Path, graph: Path, threads: int, rounds: int, clips: Sequence[FloatArray]) -> Iterator[str]:
+    session = onnx_session(graph, threads)
+    pipeline = _pipeline(checkpoint)
+
+    def bundle(clip: FloatArray) -> Any:
+        return session.run(None, {WAVEFORM: clip[None], LENGTH: np.array([len(clip)], np.int64)})
+
+    rates: dict[str, list[float]] = {"bundle": [], "transformers": []}
+    for _ in range(rounds + 1):
+        rates["bundle"].append(_rate(bundle, clips))
+        rates["transformers"].append(_rate(lambda clip: pipeline(clip, top_k=None), clips))
+    for side, values in rates.items():
+        yield f"{side}: {statistics.median(values[1:]):.2f} clips/s (median of {rounds} rounds of {len(clips)} clips)"
+    ratios = [one / other for one, other in zip(*rates.values(), strict=True)][1:]  # the first round warms up
+    yield f"ratio {statistics.median(ratios):.2f} (median; {min(ratios):.2f} to {max(ratios):.2f}; at least 1.15)"
+
+
+def _pipeline(checkpoint: Path) -> Any:
+    pipeline: Any = AudioClassificationPipeline
+    extractor = Wav2Vec2FeatureExtractor.from_pretrained(checkpoint)
+    with quiet_transformers():
+        model: Any = Wav2Vec2ForSequenceClassification.from_pretrained(checkpoint)
+    return pipeline(model=model.eval(), feature_extractor=extractor, device=-1)
+
+
+def _rate(run: Callable[[FloatArray], Any], clips: Sequence[FloatArray]) -> float:
+    """Clips a second."""
+    began = time.perf_counter()
+    for clip in clips:
+        run(clip)
+    return len(clips) / (time.perf_counter() - began)

@@ -1,0 +1,93 @@
+"""Looking through an ONNX graph: its constants, who makes and who uses a value, and where its learnt layers are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import onnx
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+
+_FEW = 64
+MIN_INPUTS = 8
+"""A layer that hears fewer values than this each time is no learnt layer worth making smaller."""
+
+
+def inferred(model: ModelProto) -> ModelProto:
+    """A copy whose every value has a type and, where that can be known, a shape."""
+    return onnx.shape_inference.infer_shapes(model, check_type=True, data_prop=True)
+
+
+def skeleton(model: ModelProto) -> ModelProto:
+    """A copy without weights: each constant of more than a few values is an input instead."""
+    light = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    graph = light.graph
+    graph.name = model.graph.name
+    graph.node.extend(model.graph.node)
+    graph.input.extend(model.graph.input)
+    graph.output.extend(model.graph.output)
+    graph.value_info.extend(model.graph.value_info)
+    for tensor in model.graph.initializer:
+        if math.prod(tensor.dims) > _FEW:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        else:
+            graph.initializer.append(tensor)
+    return light
+
+
+def element_types(graph: GraphProto) -> dict[str, int]:
+    """Element type of each value, by name."""
+    typed = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        typed[value.name] = value.type.tensor_type.elem_type
+    return typed
+
+
+def constants(graph: GraphProto) -> dict[str, TensorProto]:
+    """The graph's constants by name."""
+    return {tensor.name: tensor for tensor in graph.initializer}
+
+
+def graphs_of(graph: GraphProto) -> Iterator[GraphProto]:
+    """The graph and those inside its nodes, such as the branches of a condition."""
+    yield graph
+    for node in graph.node:
+        for each in node.attribute:
+            if each.HasField("g"):
+                yield from graphs_of(each.g)
+
+
+def attribute(node: NodeProto, name: str, default: Any = None) -> Any:
+    """An attribute's value, or what it is by default."""
+    return next((onnx.helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
+
+
+def learnt_layers(graph: GraphProto, fixed: Collection[str]) -> Iterator[NodeProto]:
+    """Linear layers and convolutions of learnt weights, in order.
+
+    Args:
+        graph: a graph.
+        fixed: names of constants that were not learnt, such as a Fourier basis: what uses them is the frontend.
+
+    Yields:
+        Nodes whose second input is a constant: MatMul (inputs, outputs), Gemm, Conv of one or two dimensions. The first
+        convolution on raw samples has one channel and is the frontend, too.
+    """
+    known = constants(graph)
+    for node in graph.node:
+        weight = known.get(node.input[1]) if len(node.input) > 1 else None
+        if weight is None or weight.name in fixed or weight.data_type != TensorProto.FLOAT:
+            continue
+        if _is_linear(node, weight) or _is_convolution(node, weight):
+            yield node
+
+
+def _is_linear(node: NodeProto, weight: TensorProto) -> bool:
+    if node.op_type == "MatMul":
+        return len(weight.dims) == 2 and int(weight.dims[0]) >= MIN_INPUTS
+    return node.op_type == "Gemm" and int(weight.dims[attribute(node, "transB", 0)]) >= MIN_INPUTS
+
+
+def _is_convolution(node: NodeProto, weight: TensorProto) -> bool:
+    return node.op_type == "Conv" and (len(weight.dims) == 4 or int(weight.dims[1]) >= MIN_INPUTS)

@@ -1,0 +1,188 @@
+"""Loading a classifier of Hugging Face: another task, another rate, labels or weights amiss are refused in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import yaml  # type: ignore[import-untyped]
+from huggingface_hub.repocard import metadata_load
+from torch import nn
+from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
+    ASTForAudioClassification,
+    HubertConfig,
+    HubertForSequenceClassification,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForSequenceClassification,
+    WavLMConfig,
+    WavLMForSequenceClassification,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForAudioClassification,
+)
+
+from emotions.audio import SAMPLE_RATE
+from training.models.hub import CARD, CONFIG, PREPROCESSOR, Checkpoint, find_checkpoint
+
+KEY = "--hf"
+_MAX_CARD_BYTES = 4 << 20
+_MAX_NAMED = 3
+# A forward pass has no use for what replaces masked frames in training.
+_UNUSED = "masked_spec_embed"
+
+
+@dataclass(frozen=True)
+class Family:
+    """A model type: its configuration, its classifier, its feature extractor, and what both must agree on."""
+
+    config: Any
+    model: Any
+    extractor: Any
+    agreed: Callable[[Any, Any], Mapping[str, tuple[Any, Any]]] = lambda _config, _extractor: {}
+
+
+def _ast(config: Any, extractor: Any) -> Mapping[str, tuple[Any, Any]]:
+    return {
+        "num_mel_bins": (extractor.num_mel_bins, config.num_mel_bins),
+        "max_length": (extractor.max_length, config.max_length),
+    }
+
+
+def _whisper(config: Any, extractor: Any) -> Mapping[str, tuple[Any, Any]]:
+    frames = extractor.n_samples // extractor.hop_length
+    return {
+        "feature_size": (extractor.feature_size, config.num_mel_bins),
+        "chunk_length in frames": (frames, 2 * config.max_source_positions),
+        "dither": (extractor.dither, 0.0),
+    }
+
+
+FAMILIES: dict[str, Family] = {
+    "wav2vec2": Family(Wav2Vec2Config, Wav2Vec2ForSequenceClassification, Wav2Vec2FeatureExtractor),
+    "hubert": Family(HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor),
+    "wavlm": Family(WavLMConfig, WavLMForSequenceClassification, Wav2Vec2FeatureExtractor),
+    "audio-spectrogram-transformer": Family(ASTConfig, ASTForAudioClassification, ASTFeatureExtractor, _ast),
+    "whisper": Family(WhisperConfig, WhisperForAudioClassification, WhisperFeatureExtractor, _whisper),
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A classifier that passed every check.
+
+    Attributes:
+        model: of transformers, float32, in evaluation mode.
+        extractor: its feature extractor.
+        labels: in the order of its outputs.
+        licence: as its model card says, if it does.
+        checkpoint: where it comes from.
+    """
+
+    model: Any
+    extractor: Any
+    labels: list[str]
+    licence: str | None
+    checkpoint: Checkpoint
+
+
+def load_classifier(name: str) -> Loaded:
+    """Load an audio classifier.
+
+    Args:
+        name: a folder with config.json, preprocessor_config.json and weights, or a name on the Hugging Face hub.
+
+    Raises:
+        ConfigError: it cannot be reached; it is of another task, model type or sampling rate; its labels do not match
+            its outputs; its weights are broken, missing, unexpected or not numbers.
+    """
+    checkpoint = find_checkpoint(name, KEY, card=True)
+    settings = checkpoint.read_settings(FAMILIES)
+    family = FAMILIES[settings["model_type"]]
+    _check_task(settings, family, checkpoint)
+    labels = _labels(settings, checkpoint)
+    config = checkpoint.understood(lambda: family.config.from_pretrained(checkpoint.folder), CONFIG)
+    extractor = checkpoint.read_preprocessor(family.extractor, SAMPLE_RATE)
+    for what, (fed, wanted) in checkpoint.understood(lambda: family.agreed(config, extractor), PREPROCESSOR).items():
+        if fed != wanted:
+            raise checkpoint.error(f"{{}}: {PREPROCESSOR} gives {what} {fed}, the model takes {wanted}")
+    model = _load_weights(checkpoint, family, config)
+    return Loaded(model, extractor, labels, _licence(checkpoint), checkpoint)
+
+
+def _check_task(settings: Mapping[str, Any], family: Family, checkpoint: Checkpoint) -> None:
+    wanted, found = family.model.__name__, settings.get("architectures") or [family.model.__name__]
+    if found != [wanted]:
+        raise checkpoint.error(f"{{}} holds a {', '.join(map(str, found))}; only a {wanted} classifies recordings")
+    kind = settings.get("problem_type") or "single_label_classification"
+    if kind != "single_label_classification":
+        raise checkpoint.error(f"{{}} is for {kind}; only single_label_classification has probabilities that sum to 1")
+
+
+def _labels(settings: Mapping[str, Any], checkpoint: Checkpoint) -> list[str]:
+    """The labels of ``id2label``, by id."""
+    named = settings.get("id2label")
+    if not isinstance(named, dict) or len(named) < 2:
+        raise checkpoint.error(f"{{}}: {CONFIG} names no labels; it needs two or more in id2label")
+    if sorted(named) != sorted(map(str, range(len(named)))):
+        raise checkpoint.error(f"{{}}: id2label of {CONFIG} must count 0, 1, 2, ...; it has {', '.join(named)}")
+    labels = [named[str(number)] for number in range(len(named))]
+    if not all(isinstance(label, str) and label.strip() for label in labels) or len(set(labels)) != len(labels):
+        raise checkpoint.error(f"{{}}: id2label of {CONFIG} has a label twice or an empty one")
+    return labels
+
+
+def _load_weights(checkpoint: Checkpoint, family: Family, config: Any) -> nn.Module:
+    if not checkpoint.has_weights:
+        raise checkpoint.error("{} has no weights (model.safetensors or pytorch_model.bin)")
+    model, report = checkpoint.load_weights(family.model, config=config, ignore_mismatched_sizes=True)
+    for key, found, wanted in sorted(report["mismatched_keys"]):
+        if key.startswith("classifier.") and found[0] != wanted[0]:
+            raise checkpoint.error(f"{{}}: id2label names {wanted[0]} labels, the weights have {found[0]} ({key})")
+        raise checkpoint.error(f"the weight {key} of {{}} has the shape {[*found]}, {CONFIG} asks for {[*wanted]}")
+    _check_keys(report, checkpoint)
+    for key, value in model.state_dict().items():
+        if not bool(torch.isfinite(value).all()):
+            raise checkpoint.error(f"the weight {key} of {{}} holds NaN or infinity")
+    return model
+
+
+def _check_keys(report: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    lacking = sorted(key for key in report["missing_keys"] if _UNUSED not in key)
+    head = [key for key in lacking if key.startswith(("classifier.", "projector.", "layer_weights"))]
+    if head:
+        raise checkpoint.error(
+            f"{{}} was never trained to classify: its weights lack {_some(head)}{_left_over(report)}"
+        )
+    if lacking:
+        raise checkpoint.error(f"the weights of {{}} lack {_some(lacking)}{_left_over(report)}")
+    if report["unexpected_keys"]:
+        raise checkpoint.error(f"the weights of {{}} hold {_some(report['unexpected_keys'])}, which the model has not")
+
+
+def _left_over(report: Mapping[str, Any]) -> str:
+    over = report["unexpected_keys"]
+    return f" (and hold {_some(over)}, which the model has not)" if over else ""
+
+
+def _some(keys: Any) -> str:
+    """The first few of many names."""
+    names = sorted(keys)
+    more = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _licence(checkpoint: Checkpoint) -> str | None:
+    """What the model card's metadata say; a card that cannot be read says nothing."""
+    card = checkpoint.folder / CARD
+    try:
+        if card.stat().st_size > _MAX_CARD_BYTES:
+            return None
+        licence = (metadata_load(card) or {}).get("license")
+    except (OSError, ValueError, TypeError, yaml.YAMLError):
+        return None
+    return licence if isinstance(licence, str) else None

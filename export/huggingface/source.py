@@ -1,0 +1,100 @@
+"""A classifier of Hugging Face as the source of a bundle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from emotions.audio import SAMPLE_RATE
+from emotions.bundle import RESERVED_NAMES, Window
+from emotions.errors import ConfigError
+from export.huggingface.classifiers import KEY, Loaded, load_classifier
+from export.huggingface.filterbanks import KaldiFilterbank, WhisperFilterbank
+from export.huggingface.original import Original
+from export.huggingface.spectral import SpectralClassifier
+from export.huggingface.speech import SpeechClassifier
+from export.proof import MAX_DIFFERENCE
+from export.sources import HUGGINGFACE, ProofPlan, Source
+from training.models.base import weights_hash
+from training.models.encoders import described
+from training.models.hub import PREPROCESSOR
+
+TARGET = "emotion"
+"""What the labels of a classifier are of, unless the user says."""
+_WINDOW = 30 * SAMPLE_RATE
+_CROP = 2 * SAMPLE_RATE
+_AST_TOLERANCE = 5e-4
+# A model of a fixed length takes as long for a crop as for a whole window.
+_FEW_WINDOWS, _FEW_PROBES = 5, 2
+_LARGE = 200_000_000
+"""Parameters from which a window of full length takes too long to prove."""
+_FILTERBANKS: dict[str, Any] = {
+    "audio-spectrogram-transformer": KaldiFilterbank,
+    "whisper": WhisperFilterbank,
+}
+
+
+def load_huggingface(name: str, target: str | None = None) -> Source:
+    """Load an audio classifier from a folder or the hub.
+
+    Args:
+        name: a folder with config.json, preprocessor_config.json and weights, or a name on the Hugging Face hub.
+        target: what its labels are of; by default ``emotion``.
+
+    Raises:
+        ConfigError: it cannot be used; the message says why.
+    """
+    target = _checked_target(target or TARGET)
+    loaded = load_classifier(name)
+    classifier, plan = _built(loaded, target)
+    origin, family = loaded.checkpoint, loaded.model.config.model_type
+    window = plan.window if family in _FILTERBANKS else _WINDOW
+    known = {"name": origin.name if origin.on_hub else None, "family": family, "license": loaded.licence}
+    return Source(
+        classifier=classifier.eval(),
+        targets={target: loaded.labels},
+        window=Window(samples=window, hop_samples=window, dynamic=True),
+        description={
+            "model": type(loaded.model).__name__,
+            "config": described(loaded.model),
+            "preprocessing": _preprocessing(loaded),
+        },
+        name=origin.name.rsplit("/")[-1] if origin.on_hub else f"{family}-{target}",
+        plan=plan,
+        original=Original(loaded.model, loaded.extractor, target),
+        encoder={
+            **{key: value for key, value in known.items() if value is not None},
+            "weights_sha256": weights_hash(loaded.model),
+        },
+        extra={"source": HUGGINGFACE},
+    )
+
+
+def _checked_target(target: str) -> str:
+    if target in RESERVED_NAMES or "." in target:
+        raise ConfigError(
+            f"--target: {target!r} cannot name a target: it is a column of prediction tables, or has a dot"
+        )
+    return target
+
+
+def _built(loaded: Loaded, target: str) -> tuple[nn.Module, ProofPlan]:
+    filterbank = _FILTERBANKS.get(loaded.model.config.model_type)
+    if filterbank is not None:
+        features = loaded.checkpoint.understood(lambda: filterbank(loaded.extractor), PREPROCESSOR)
+        tolerance = _AST_TOLERANCE if filterbank is KaldiFilterbank else MAX_DIFFERENCE
+        plan = ProofPlan(features.samples, _FEW_WINDOWS, tolerance=tolerance, probes=_FEW_PROBES)
+        return SpectralClassifier(features, loaded.model, target), plan
+    whole = sum(parameter.numel() for parameter in loaded.model.parameters()) < _LARGE
+    try:
+        classifier = SpeechClassifier(loaded.model, bool(loaded.extractor.do_normalize), _WINDOW, target)
+    except ConfigError as error:
+        raise ConfigError(f"{KEY}: {loaded.checkpoint.name}: {error}") from error
+    return classifier, ProofPlan(_CROP, whole=whole)
+
+
+def _preprocessing(loaded: Loaded) -> dict[str, Any]:
+    """The settings of the feature extractor, without its name and tables."""
+    settings: dict[str, Any] = loaded.extractor.to_dict()
+    return {key: value for key, value in settings.items() if isinstance(value, (bool, int, float))}

@@ -1,0 +1,80 @@
+"""Equal to transformers on each clip alone, whatever batch it rides in, from 0.025 s to a whole window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor
+
+from emotions.runtime import onnx_session
+from export.deployable import Deployable
+from export.huggingface.source import load_huggingface
+from export.onnx_graph import to_onnx
+from export.sources import Source
+from tests.export.huggingface.checkpoints import SPEECH, make_clips
+from tests.export.huggingface.conftest import Checkpoint
+
+EXPORTED = ["wav2vec2-group", "wav2vec2-layer-weighted", "hubert-group", "wavlm-layer", "ast", "whisper"]
+SHORT = [400, 719, 1_600, 5_432, 16_000]
+
+
+def expected_of(source: Source, waveform: Tensor, length: Tensor) -> Tensor:
+    """What transformers itself answers, clip by clip."""
+    original = source.original
+    assert original is not None
+    with torch.inference_mode():
+        return torch.cat([original(waveform[row : row + 1], length[row : row + 1])[0] for row in range(len(length))])
+
+
+@pytest.mark.parametrize("name", [*SPEECH, "short-ast", "short-whisper"])
+def test_torch_equals_transformers(classifier: Checkpoint, name: str) -> None:
+    source = load_huggingface(str(classifier(name)))
+    waveform, length = make_clips([samples for samples in SHORT if samples <= source.window.samples])
+    expected = expected_of(source, waveform, length)
+    model = Deployable(source.classifier, ["emotion"])
+    with torch.inference_mode():
+        (found,) = model(waveform, length)
+        (silent,) = model(torch.zeros(1, 8_000), torch.tensor([8_000]))
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+    assert float((expected.amax(0) - expected.amin(0)).max()) > 0.05
+    assert bool(silent.isfinite().all())
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_onnx_equals_transformers(classifier: Checkpoint, hf_bundle: Path, tmp_path: Path, name: str) -> None:
+    source = load_huggingface(str(classifier(name)))
+    window, graph = source.window.samples, tmp_path / "model.onnx"
+    if name == "wav2vec2-group":
+        graph = hf_bundle / "model.onnx"  # seconds saved: that bundle is of the same classifier
+    else:
+        onnx.save(to_onnx(Deployable(source.classifier, ["emotion"]), window, True), graph)
+    session = onnx_session(graph, threads=1)
+
+    def answer(waveform: Tensor, length: Tensor) -> np.ndarray:
+        feed = {"waveform": waveform.numpy(), "length": length.numpy()}
+        return session.run(["emotion"], feed)[0]  # type: ignore[no-any-return]
+
+    waveform, length = make_clips([1_600, window, 400, 40_000, window // 2])
+    expected = expected_of(source, waveform, length).numpy()
+    tolerance = 5e-4 if name == "ast" else 1e-4
+    together = answer(waveform, length)
+    np.testing.assert_allclose(together, expected, rtol=0, atol=tolerance)
+    for row, samples in enumerate(length.tolist()):
+        alone = answer(waveform[row : row + 1, :samples].contiguous(), length[row : row + 1])
+        np.testing.assert_allclose(alone[0], expected[row], rtol=0, atol=tolerance)
+        np.testing.assert_allclose(alone[0], together[row], rtol=0, atol=1e-5)
+    assert np.ptp(expected, axis=0).max() > 0.05
+
+
+def test_a_model_that_listens_past_the_window_is_cut(classifier: Checkpoint) -> None:
+    source = load_huggingface(str(classifier("short-whisper")))
+    waveform, _ = make_clips([source.window.samples + 4_000])
+    length = torch.tensor([source.window.samples])
+    with torch.inference_mode():
+        whole = source.classifier(waveform, length)["emotion"]
+        cut = source.classifier(waveform[:, : int(length[0])], length)["emotion"]
+    assert torch.equal(whole, cut)

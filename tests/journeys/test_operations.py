@@ -1,0 +1,170 @@
+"""A real server under an operator's hand: its end, a killed worker, its metrics, keys and log."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil  # type: ignore[import-untyped]  # comes with bentoml
+import pytest
+import soundfile
+
+from serving.keys import add_key
+from tests.conftest import Tone
+from tests.servers import Server, bentoml_serve, free_port, running, wait_until_ready
+
+
+@pytest.fixture(scope="module")
+def clip(tone: Tone) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, tone(1.0), 16_000, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+@contextlib.contextmanager
+def half_sent(server: Server, content: bytes) -> Iterator[socket.socket]:
+    """A request whose client has sent all but the last byte of its body."""
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n"
+        connection.sendall(head.encode() + content[:-1])
+        time.sleep(0.3)
+        yield connection
+
+
+def answer(connection: socket.socket) -> tuple[int, dict[str, object]]:
+    received = b""
+    while chunk := connection.recv(65536):
+        received += chunk
+        head, _, body = received.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head, re.I)
+        if length and len(body) >= int(length[1]):
+            break
+    return int(received.split()[1]), json.loads(body)
+
+
+def test_at_sigterm_it_is_not_ready_and_answers_what_it_has(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_DELAY_SEC="1.5") as server:
+        with half_sent(server, clip) as connection:
+            os.kill(server.process.pid, signal.SIGTERM)
+            time.sleep(0.5)
+            assert httpx.get(f"{server.url}/readyz", timeout=5).status_code == 503
+            assert httpx.get(f"{server.url}/livez", timeout=5).status_code == 200
+            assert server.post(clip).status_code == 200
+            time.sleep(1.5)
+            connection.sendall(clip[-1:])
+            status, body = answer(connection)
+        assert (status, body["duration_sec"]) == (200, 1.0)
+        assert server.process.wait(20) == 0
+
+
+def test_at_sigterm_under_load_no_request_is_lost(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
+    """Clients go elsewhere once it is not ready, as a balancer has them do; until then each is answered."""
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_DELAY_SEC="2") as server:
+        statuses: list[int] = []
+
+        def load() -> None:
+            with httpx.Client(timeout=20) as client:
+                while not leave.is_set():
+                    statuses.append(client.post(f"{server.url}/v1/predict", content=clip).status_code)
+
+        leave = threading.Event()
+        clients = [threading.Thread(target=load) for _ in range(8)]
+        for client in clients:
+            client.start()
+        time.sleep(1)
+        os.kill(server.process.pid, signal.SIGTERM)
+        _until(lambda: httpx.get(f"{server.url}/readyz", timeout=5).status_code == 503, 1.5)
+        leave.set()
+        for client in clients:
+            client.join()
+        assert server.process.wait(20) == 0
+        assert set(statuses) == {200}
+        assert len(statuses) > 50
+        assert server.log.read_text().count("route=/v1/predict status=200") == len(statuses)
+
+
+def test_the_end_has_a_cap(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_SEC="1") as server:
+        with half_sent(server, clip) as connection:
+            began = time.monotonic()
+            os.kill(server.process.pid, signal.SIGTERM)
+            status, body = answer(connection)
+        assert (status, body["error"]["code"]) == (503, "shutting_down")  # type: ignore[index]
+        assert server.process.wait(20) == 0
+        assert time.monotonic() - began < 8
+
+
+def test_a_killed_worker_comes_back_and_only_its_requests_fail(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_WORKERS="2") as server:
+        stop = threading.Event()
+        outcomes: list[int] = []
+
+        def load() -> None:
+            while not stop.is_set():
+                try:
+                    outcomes.append(server.post(clip).status_code)
+                except httpx.TransportError:
+                    outcomes.append(0)
+
+        clients = [threading.Thread(target=load) for _ in range(4)]
+        for client in clients:
+            client.start()
+        time.sleep(1)
+        workers = psutil.Process(server.process.pid).children()
+        workers[0].kill()
+        time.sleep(2)
+        stop.set()
+        for client in clients:
+            client.join()
+        wait_until_ready(server)
+        assert set(outcomes) <= {0, 200}
+        assert outcomes.count(0) <= 4
+        assert outcomes.count(200) > 20
+        _until(lambda: len([each for each in psutil.Process(server.process.pid).children() if each.is_running()]) >= 2)
+
+
+def _until(happened: object, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_metrics_of_all_workers_keys_and_a_log_in_json(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
+    key = add_key(tmp_path / "keys", "tests")
+    settings = {"EMOTIONS_API_KEYS_FILE": "keys", "EMOTIONS_LOG_FORMAT": "json", "EMOTIONS_TRACE_RATE": "1"}
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_WORKERS="2", **settings) as server:
+        assert server.post(clip).status_code == 401
+        for _ in range(12):
+            assert server.post(clip, headers={"authorization": f"Bearer {key}"}).status_code == 200
+        shown = httpx.get(f"{server.url}/metrics", timeout=10).text
+        docs = httpx.get(f"{server.url}/docs.json", timeout=10).json()
+    assert 'emotions_requests_total{method="POST",route="/v1/predict",status="200"} 12.0' in shown
+    assert 'emotions_rejects_total{reason="unauthorized"} 1.0' in shown
+    assert "emotions_audio_seconds_total 12.0" in shown
+    assert "bentoml_" not in shown
+    assert {"/predict", "/v1/predict", "/v1/predict/batch"} <= set(docs["paths"])
+    requests = [json.loads(line) for line in server.log.read_text().splitlines()]
+    answered = [line for line in requests if line.get("event") == "request" and line["route"] == "/v1/predict"]
+    assert [line.get("key") for line in answered] == [None, *["tests"] * 12]
+    assert key not in server.log.read_text()
+
+
+@pytest.mark.parametrize("where", ["0.0.0.0", "::"])  # noqa: S104  # it must not come to that
+def test_it_does_not_listen_beyond_this_machine_without_keys(tiny_bundle: Path, tmp_path: Path, where: str) -> None:
+    arguments = ("--host", where, "--port", str(free_port()))
+    process = bentoml_serve(*arguments, cwd=tmp_path, log=tmp_path / "log", EMOTIONS_BUNDLE=str(tiny_bundle))
+    assert process.wait(60) != 0
+    assert "EMOTIONS_API_KEYS_FILE" in (tmp_path / "log").read_text()
+    assert "Traceback" not in (tmp_path / "log").read_text()

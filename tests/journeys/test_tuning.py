@@ -1,0 +1,202 @@
+"""A search as a user runs it: from one pipeline file to a table of answers; killed and resumed; on a cluster."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emotions.files import read_json, write_json
+from tests.training.loop.conftest import make_corpus
+from tests.training.tuning.conftest import build_tune
+from training.tuning.records import Results
+
+SEED_CONFIG = Path(__file__).parents[1] / "training" / "seed_configs" / "tune.TransformerClassifier.config.json"
+REPOSITORY = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, write_wav: Callable[..., Path]) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("journey"), write_wav)
+
+
+def command(config: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "emotions.cli", "train", "--config-file", str(config), *options]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+
+
+def run(config: Path, cwd: Path, *options: str) -> str:
+    done = subprocess.run(
+        command(config, *options), capture_output=True, text=True, check=False, cwd=cwd, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_one_file_tunes_reports_exports_and_predicts(data: Path, tmp_path: Path) -> None:
+    document = json.loads(SEED_CONFIG.read_text(encoding="utf-8"))
+    document["pipeline"] += [
+        {"type": "print_tune_res", "format": "json"},
+        {"type": "export", "source": "best_trial", "output": "bundle"},
+        {"type": "predict", "inputs": str(data), "output": str(tmp_path / "table.csv")},
+    ]
+    write_json(tmp_path / "pipeline.json", document)
+    values = {
+        "dataset": json.dumps({"path": str(data), "speaker": {"column": "speaker"}, "targets": ["emotion", "state"]}),
+        "tune.num_samples": "2",
+        "tune.max_tune_epochs": "1",
+        "learn_params.spectrogram_size": "128",
+        "learn_params.padding_sec": "0.5",
+    }
+    options = [word for key, value in values.items() for word in ("--set", f"pipeline.0.{key}={value}")]
+    printed = run(tmp_path / "pipeline.json", tmp_path, *options)
+    report = json.JSONDecoder().raw_decode(printed[printed.index('{\n  "folder"') :])[0]
+    assert Path(report["folder"]).parent == tmp_path / "tmp" / "tune"
+    assert [trial["state"] for trial in report["trials"]] == ["done", "done"]
+    assert {"layer_1_size", "patch_transformer_size", "base_lr", "batch_size"} <= {*report["trials"][0]}
+    assert [trial["checkpoint"] is not None for trial in report["trials"]] == [True, False]
+    manifest = read_json(tmp_path / "bundle" / "manifest.json")
+    assert manifest["extra"]["search"]["trials"] == 2
+    assert manifest["extra"]["search"]["spaces"]["model_architecture.transformer_depth"] == {"choice": [2, 3, 4]}
+    assert {*manifest["metrics"]} == {"protocol", "validation", "test"}
+    with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["emotion"] for row in rows} <= {"calm", "wild"}
+    assert any((tmp_path / "logs").rglob("events.out.tfevents.*"))
+
+
+def write_search(data: Path, root: Path, **tune: Any) -> Path:
+    """A pipeline file of a plain search below ``root``."""
+    root.mkdir()
+    step = build_tune(data, root, tune={"num_samples": 4, "max_tune_epochs": 4, **tune})
+    raw = step.model_dump(mode="json", exclude_unset=True)
+    write_json(root / "config.json", {"pipeline": [{"type": "tune", **raw}], "seed": 3})
+    return root / "config.json"
+
+
+def outcome(root: Path) -> list[tuple[Any, ...]]:
+    trials = Results(root / "tune" / "first").trials()
+    return [(trial.number, trial.values, trial.state, trial.history) for trial in trials]
+
+
+def test_a_search_killed_three_times_ends_as_one_that_was_not(data: Path, tmp_path: Path) -> None:
+    run(write_search(data, tmp_path / "whole"), tmp_path)
+    config = write_search(data, tmp_path / "killed")
+    moments, killed = random.Random(0), 0
+    for _ in range(3):
+        with subprocess.Popen(
+            command(config), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            wait_for_epochs(process, Results(tmp_path / "killed" / "tune" / "first"), moments.randint(1, 4))
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                killed += 1
+    assert killed
+    results = Results(tmp_path / "killed" / "tune" / "first")
+    if results.read_search().state != "finished":
+        run(config, tmp_path)
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
+    assert results.read_search().state == "finished"
+
+
+def test_a_killed_search_that_learns_loses_and_repeats_no_trial(data: Path, tmp_path: Path) -> None:
+    config = write_search(data, tmp_path / "killed", num_samples=6, enable_tune_features=True)
+    results = Results(tmp_path / "killed" / "tune" / "first")
+    with subprocess.Popen(
+        command(config), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        wait_for_epochs(process, results, 9)
+        process.send_signal(signal.SIGKILL)
+    before = {trial.number: trial for trial in results.trials()}
+    ended = [trial for trial in before.values() if trial.ended]
+    assert ended
+    run(config, tmp_path)
+    after = results.trials()
+    assert [trial.number for trial in after] == list(range(6))
+    assert all(trial.ended for trial in after)
+    for trial in after:
+        earlier = before.get(trial.number)
+        if earlier is not None:
+            assert trial.values == earlier.values
+            losses, known = trial.history["val/loss"], earlier.history.get("val/loss", [])
+            assert losses[: len(known)] == known  # what was trained once was not trained again
+    same = [trial.model_copy(update={"checkpoint": None}) for trial in after]
+    assert all(trial.model_copy(update={"checkpoint": None}) in same for trial in ended)
+    assert len({trial.values["learn_params.lr.base_lr"] for trial in after}) == 6
+
+
+def wait_for_epochs(process: subprocess.Popen[bytes], results: Results, more: int) -> None:
+    """Wait until the trials have trained ``more`` epochs beyond what is on record, or the process has ended."""
+    before = sum(trial.epochs for trial in results.trials())
+    deadline = time.monotonic() + 240
+    while process.poll() is None and time.monotonic() < deadline:
+        if sum(trial.epochs for trial in results.trials()) >= before + more:
+            return
+        time.sleep(0.02)
+
+
+def test_ctrl_c_stops_and_reports_and_the_search_goes_on(data: Path, tmp_path: Path) -> None:
+    config = write_search(data, tmp_path / "stopped", num_samples=3)
+    results = Results(tmp_path / "stopped" / "tune" / "first")
+    with subprocess.Popen(
+        command(config), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for_epochs(process, results, 1)  # type: ignore[arg-type]
+        process.send_signal(signal.SIGINT)
+        printed, told = process.communicate(timeout=200)
+    assert process.returncode == 130, told
+    assert "trials ended, interrupted" in printed
+    assert "the same command goes on with" in told
+    assert "Traceback" not in told
+    assert results.read_search().state == "interrupted"
+    run(config, tmp_path)
+    assert [trial.state for trial in results.trials()] == ["done"] * 3
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """Two Ray nodes of one core each on this machine, beside the driver's without any."""
+    from ray.cluster_utils import Cluster
+
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    found.workers = [found.add_node(num_cpus=1) for _ in range(2)]
+    found.wait_for_nodes()
+    try:
+        yield found
+    finally:
+        found.shutdown()
+
+
+def test_a_search_outlives_a_node_of_its_cluster(data: Path, tmp_path: Path, cluster: Any) -> None:
+    config = write_search(data, tmp_path / "spread", num_samples=6, max_tune_epochs=3, ray_address=cluster.address)
+    results = Results(tmp_path / "spread" / "tune" / "first")
+    with subprocess.Popen(
+        command(config), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 240
+        while len([trial for trial in results.trials() if trial.epochs]) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        both = {trial.worker for trial in results.trials()}
+        cluster.remove_node(cluster.workers[1], allow_graceful=False)
+        printed, told = process.communicate(timeout=400)
+    assert process.returncode == 0, told
+    assert len(both) == 2
+    assert "6 of 6 trials ended, finished" in printed
+    assert [trial.state for trial in results.trials()] == ["done"] * 6
+    alone = write_search(data, tmp_path / "alone", num_samples=6, max_tune_epochs=3)
+    run(alone, tmp_path)
+    assert outcome(tmp_path / "spread") == outcome(tmp_path / "alone")

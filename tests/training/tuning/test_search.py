@@ -1,0 +1,103 @@
+"""A search on Ray: what stops it before the first epoch, what it leaves behind, and where it goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from emotions.errors import CheckpointError, ConfigError, DataError, OutputExists
+from emotions.pipeline import Context
+from tests.training.tuning.conftest import MakeTune
+from training.loop.runs import load_run
+from training.tuning.records import Results
+from training.tuning.refit import refit
+from training.tuning.search import search
+from training.tuning.spaces import draw
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may get as far as starting trials."""
+
+    def started(*_: object) -> None:
+        raise AssertionError("trials were started")
+
+    monkeypatch.setattr("training.tuning.search.run_experiment", started)
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_a_metric_that_is_never_logged_is_refused_with_those_that_are(make_tune: MakeTune, context: Context) -> None:
+    step = make_tune(tune={"num_samples": 1, "target_metric_name": "val/mood_uar"})
+    with pytest.raises(ConfigError, match=r"found val/mood_uar, .* those that are: val/loss, val/emotion_uar, "):
+        search(step, context)
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_a_cluster_that_does_not_answer_is_named(make_tune: MakeTune, context: Context) -> None:
+    step = make_tune(tune={"num_samples": 1, "ray_address": "127.0.0.1:9"})
+    with pytest.raises(ConfigError, match=r"tune\.ray_address: no Ray cluster answers at '127\.0\.0\.1:9'"):
+        search(step, context)
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_data_that_are_not_there_are_named(make_tune: MakeTune, context: Context, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        search(make_tune(dataset={"path": str(tmp_path / "nowhere")}), context)
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_a_folder_with_something_else_is_left_alone(make_tune: MakeTune, context: Context, tmp_path: Path) -> None:
+    folder = tmp_path / "tune" / "first"
+    folder.mkdir(parents=True)
+    (folder / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputExists, match="is not empty, and holds no search"):
+        search(make_tune(), context)
+    assert (folder / "thesis.txt").read_text() == "mine"
+
+
+def test_more_gpus_than_there_are_are_refused(make_tune: MakeTune, context: Context) -> None:
+    step = make_tune(tune={"num_samples": 1, "gpus_per_trial": 2})
+    with pytest.raises(ConfigError, match=r"found 2, 1, which need 2 GPUs; the cluster has 0"):
+        search(step, context)
+
+
+def test_a_search_from_its_first_trial_to_a_model(make_tune: MakeTune, context: Context, tmp_path: Path) -> None:
+    step = make_tune()
+    folder = search(step, context)
+    results = Results(folder)
+    record, trials = results.read_search(), results.trials()
+    assert (folder, record.state) == (tmp_path / "tune" / "first", "finished")
+    assert [trial.values for trial in trials] == [draw(step, 0, number) for number in range(3)]
+    assert {trial.state for trial in trials} == {"done"}
+    best = results.best_run()
+    run = load_run(best)
+    assert [path.parent.name for path in folder.glob("trials/*/last.ckpt")] == [best.name]
+    assert {*run.metrics} == {"validation", "test"}
+    assert run.search is not None
+    assert (run.search["trials"], run.search["metric"], run.search["seed"]) == (3, "val/emotion_uar", 0)
+    assert run.search["values"] == trials[int(best.name)].values
+    with pytest.raises(OutputExists, match="holds this search, finished"):
+        search(step, context)
+    with pytest.raises(OutputExists, match="holds another search"):
+        search(make_tune(learn_params__padding_sec=0.6), context)
+
+    again = load_run(refit(folder, context))
+    index = json.loads((folder / "refit" / "run.json").read_text())
+    assert again.metrics["validation"] == run.metrics["validation"]
+    assert again.search is not None
+    assert again.search["refit"] is True
+    epochs, clips = 2, 5 * 4 - 4  # all but one test speaker's, and one of them has three windows
+    windows = clips + 2 * (index["dataset"]["split"]["test"]["clips"] == 4)
+    assert again.trained.steps == epochs * -(-windows // trials[int(best.name)].values["learn_params.batch_size"])
+
+
+def test_a_search_without_a_good_trial_says_why(make_tune: MakeTune, context: Context) -> None:
+    step = make_tune(learn_params__lr={"base_lr": {"uniform": [1e29, 1e30]}}, tune={"num_samples": 1})
+    with pytest.raises(ConfigError, match=r"no trial of the search ended well; the first said: training diverged"):
+        search(step, context)
+    folder = Path(str(context.root)) / "tune" / "first"
+    assert [trial.state for trial in Results(folder).trials()] == ["failed"]
+    with pytest.raises(CheckpointError, match="no trial of this search can be used yet"):
+        refit(folder, context)

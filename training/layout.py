@@ -1,0 +1,5 @@
+"""Names of files in a run folder. No torch: a search's results are read without it."""
+
+RUN_FILE = "run.json"
+"""The index, written last: a folder that has it is complete."""
+SPLIT_FILE = "split.json"

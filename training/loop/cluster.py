@@ -1,0 +1,106 @@
+"""Ray: an existing cluster, or one of this machine that lives as long as the run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from emotions.errors import ConfigError
+
+_TELEMETRY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_ENABLE_STATE_TRACKING": "0"}
+_KNOCK_SEC = 5.0
+# A socket's path has at most 107 bytes, of which Ray needs about 70 below its folder.
+_LONGEST_FOLDER = 36
+
+
+@contextmanager
+def connected(
+    address: str | None, cpus: int, key: str, session: Path | None = None, environment: dict[str, Any] | None = None
+) -> Iterator[Any]:
+    """Ray, connected to a cluster, or to a new one on this machine, which ends with the block.
+
+    Args:
+        address: ``auto``, ``ray://host:10001`` or ``host:6379``; None starts one here.
+        cpus: cores of the one that is started.
+        key: the setting that the address comes from, for errors.
+        session: folder of the session files of the one that is started; Ray's own where its path is too long.
+        environment: Ray's runtime environment.
+
+    Raises:
+        ConfigError: the cluster does not answer.
+    """
+    os.environ.update(_TELEMETRY)
+    with warnings.catch_warnings():
+        for category in (DeprecationWarning, FutureWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)  # Ray's, of its own modules
+        if address is not None and address != "auto":
+            _check_answer(address, key)
+        import ray
+
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "runtime_env": environment}
+        if address is None:
+            options.update(address="local", include_dashboard=False, num_cpus=cpus, _temp_dir=_session_folder(session))
+        else:
+            options.update(address=address)
+        try:
+            ray.init(**options)
+        except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+            raise _no_answer(address, key, error) from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def _session_folder(session: Path | None) -> str | None:
+    if session is None or len(str(session).encode()) > _LONGEST_FOLDER:
+        return None
+    session.mkdir(parents=True, exist_ok=True)
+    return str(session)
+
+
+def _check_answer(address: str, key: str) -> None:
+    """Knock at an address: Ray itself would knock for minutes, and may end the process.
+
+    Raises:
+        ConfigError: nobody answers, or it is no address.
+    """
+    parts = urlsplit(address if "://" in address else f"ray://{address}")
+    try:
+        if not parts.hostname or not parts.port:
+            raise ValueError('it is neither "auto" nor host:port')
+        socket.create_connection((parts.hostname, parts.port), _KNOCK_SEC).close()
+    except (OSError, ValueError) as error:
+        raise _no_answer(address, key, error) from error
+
+
+def _no_answer(address: str | None, key: str, error: Exception) -> ConfigError:
+    reason = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+    return ConfigError(
+        f"{key}: no Ray cluster answers at {address!r} ({reason}); start one with `ray start --head`, "
+        f"or leave {key} out to use this machine"
+    )
+
+
+def check_room(resources: dict[str, float], needed: dict[str, float], found: str) -> None:
+    """Refuse what a cluster could never start: Ray would wait for it for ever.
+
+    Args:
+        resources: what the cluster has.
+        needed: what has to be there at once.
+        found: the setting and its value, for the error.
+
+    Raises:
+        ConfigError: it has less.
+    """
+    for name, least in needed.items():
+        there = resources.get(name, 0)
+        if there < least:
+            raise ConfigError(f"{found}, which need {least:g} {name}s; the cluster has {there:g}")

@@ -1,0 +1,1 @@
+"""Tuning: what a search draws from, its trials, and what came of them."""

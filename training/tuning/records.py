@@ -1,0 +1,215 @@
+"""The results folder of a search, as it is on disk: JSON alone, each file written whole.
+
+search.json   what is searched, and how     trials/0007/trial.json   a trial: values, metrics, what became of it
+search.lock   held by a running search      trials/0007/             its run folder, as a train step writes it
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from emotions.errors import CheckpointError, ConfigError, OutputExists
+from emotions.files import read_json, write_json
+from training.layout import RUN_FILE
+
+SEARCH_FILE, TRIAL_FILE, TRIALS = "search.json", "trial.json", "trials"
+_MOST_BYTES = 64 << 20
+
+State = Literal["running", "done", "stopped", "failed"]
+"""``done``: trained to the end; ``stopped``: ended early as it promised little; ``failed``: see the reason."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+class SearchRecord(_Record):
+    """What is searched, and how.
+
+    Attributes:
+        key: hash of all that decides on the trials: a search that is started again must have the same.
+        model: the model's name.
+        spaces: dotted path -> space.
+        metric: what trials are compared by; ``mode`` says whether more or less of it is better.
+        num_samples, max_epochs: trials, and the most epochs of each.
+        sampler: ``random``, or ``optuna`` with early stopping.
+        seed: seed of the draws, the split and the trainings.
+        threshold: trials that reach it keep their checkpoints besides the best.
+        protocol: how the data was split: what every figure is quoted with.
+        step: the ``tune`` step as it was given; ``root`` is what its relative paths start from.
+        state: ``finished`` once every trial has ended.
+    """
+
+    format: Literal[1] = 1
+    key: str
+    model: str
+    spaces: dict[str, dict[str, Any]]
+    metric: str
+    mode: Literal["max", "min"]
+    num_samples: int = Field(ge=1)
+    max_epochs: int = Field(ge=1)
+    sampler: Literal["random", "optuna"]
+    seed: int
+    threshold: float | None
+    protocol: str
+    step: dict[str, Any]
+    root: str
+    state: Literal["running", "interrupted", "finished"] = "running"
+
+    def better(self, value: float, other: float | None) -> bool:
+        """Whether a value of the metric beats another, or there is no other."""
+        if other is None:
+            return True
+        return value > other if self.mode == "max" else value < other
+
+
+class TrialRecord(_Record):
+    """One trial.
+
+    Attributes:
+        number: from 0.
+        values: dotted path -> what was drawn.
+        state: what became of it; ``reason`` says why it failed.
+        history: metric -> value after each epoch; None where it was not measured.
+        seconds: time that it trained, over all its attempts.
+        parameters: weights that train.
+        checkpoint: file of the best checkpoint in its folder, while it is kept.
+        worker: Ray's node that it ran on last.
+    """
+
+    number: int = Field(ge=0)
+    values: dict[str, Any]
+    state: State = "running"
+    reason: str | None = None
+    history: dict[str, list[float | None]] = {}
+    seconds: float = Field(default=0.0, ge=0)
+    parameters: int = Field(default=0, ge=0)
+    checkpoint: str | None = None
+    worker: str | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that it has trained."""
+        return max((len(values) for values in self.history.values()), default=0)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not train any more."""
+        return self.state != "running"
+
+    def best(self, search: SearchRecord) -> tuple[int, float] | None:
+        """Its best epoch, counted from 0, and the metric there; nothing before its first validation."""
+        found: tuple[int, float] | None = None
+        for epoch, value in enumerate(self.history.get(search.metric, [])):
+            if value is not None and search.better(value, None if found is None else found[1]):
+                found = (epoch, value)
+        return found
+
+
+class Results:
+    """A results folder.
+
+    Args:
+        folder: where it is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def trial_folder(self, number: int) -> Path:
+        """The run folder of a trial."""
+        return self.folder / TRIALS / f"{number:04d}"
+
+    def read_search(self) -> SearchRecord:
+        """What is searched.
+
+        Raises:
+            CheckpointError: no results folder, or a damaged one.
+        """
+        path = self.folder / SEARCH_FILE
+        if not path.is_file():
+            why = "no such folder" if not self.folder.is_dir() else f"it has no {SEARCH_FILE}"
+            raise CheckpointError(f"{self.folder}: is not the results folder of a search ({why})")
+        search: SearchRecord = _read(path, SearchRecord)
+        return search
+
+    def write_search(self, search: SearchRecord) -> None:
+        """Write what is searched."""
+        write_json(self.folder / SEARCH_FILE, search.model_dump(mode="json"))
+
+    def read_trial(self, number: int) -> TrialRecord | None:
+        """A trial, or nothing where it has not begun. Raises CheckpointError."""
+        path = self.trial_folder(number) / TRIAL_FILE
+        return _read(path, TrialRecord) if path.is_file() else None
+
+    def write_trial(self, trial: TrialRecord) -> None:
+        """Write a trial."""
+        write_json(self.trial_folder(trial.number) / TRIAL_FILE, trial.model_dump(mode="json"))
+
+    def trials(self) -> list[TrialRecord]:
+        """Every trial that has begun, by number. Raises CheckpointError."""
+        found = [_read(path, TrialRecord) for path in sorted((self.folder / TRIALS).glob(f"[0-9]*/{TRIAL_FILE}"))]
+        return sorted(found, key=lambda trial: trial.number)
+
+    def ranked(self, search: SearchRecord) -> list[TrialRecord]:
+        """The trials, best first; those without a figure last. The earlier one wins a draw."""
+
+        def rank(trial: TrialRecord) -> tuple[int, float]:
+            best = trial.best(search)
+            if best is None or trial.state == "failed":
+                return (1, 0.0)
+            return (0, -best[1] if search.mode == "max" else best[1])
+
+        return sorted(self.trials(), key=rank)
+
+    def best_run(self) -> Path:
+        """The run folder of the best trial whose checkpoint is kept.
+
+        Raises:
+            CheckpointError: no results folder, or no trial of it can be used.
+        """
+        search = self.read_search()
+        for trial in self.ranked(search):
+            folder = self.trial_folder(trial.number)
+            if trial.state in ("done", "stopped") and trial.checkpoint is not None and (folder / RUN_FILE).is_file():
+                return folder
+        raise CheckpointError(
+            f"{self.folder}: no trial of this search can be used yet; start the search again, it goes on where it was"
+        )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one search.
+
+        Raises:
+            OutputExists: another process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "search.lock").open("w") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise OutputExists(f"{self.folder}: another search is running in it") from error
+            yield
+
+
+def _read(path: Path, kind: Any) -> Any:
+    if path.stat().st_size > _MOST_BYTES:
+        raise CheckpointError(f"{path}: is too large for the record of a search")
+    try:
+        return kind.model_validate(read_json(path))
+    except (ConfigError, ValidationError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise CheckpointError(f"{path}: is damaged ({reason})") from error
+
+
+def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by the last part of their path, as people call them; the whole path where two share it."""
+    short = [path.rpartition(".")[2] for path in values]
+    return {name if short.count(name) == 1 else path: values[path] for name, path in zip(short, values, strict=True)}

@@ -1,0 +1,80 @@
+"""Refit: the best trial's values trained again, on the training and the validation part together."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from emotions.errors import CheckpointError
+from emotions.files import read_json
+from emotions.pipeline import Context
+from training.config import TrainStep
+from training.layout import RUN_FILE
+from training.loop.corpus import read_corpus
+from training.loop.fit import conclude
+from training.loop.frozen_encoder import write_encoder
+from training.loop.job import Job, seeded_model, train
+from training.loop.precompute import precomputed
+from training.models.registry import build_model
+from training.tune_config import TuneStep
+from training.tuning.records import Results
+from training.tuning.spaces import train_step
+
+REFIT = "refit"
+"""Folder of the run, in the results folder."""
+
+
+def refit(folder: Path, context: Context) -> Path:
+    """Train the best trial's values for ``learn_params.max_epoch`` epochs on all but the test part.
+
+    The last epoch is kept: no clip is left to choose one by. The run's validation scores are the trial's, from before.
+
+    Args:
+        folder: the results folder of a search.
+        context: workers; the search's own root and seed are used.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        CheckpointError: no trial of the search can be used, or its record is damaged.
+        DataError: the dataset is gone, or has changed.
+    """
+    results = Results(folder)
+    record, best = results.read_search(), results.best_run()
+    index = read_json(best / RUN_FILE)
+    run = folder / REFIT
+    shutil.rmtree(run, ignore_errors=True)
+    there = Context(Path(record.root), record.seed, context.workers, context.config, quiet=context.quiet)
+    step = train_step(_tune_step(record.step, folder), index["search"]["values"])
+    saving = step.saving_data_params.model_copy(
+        update={"saved_checkpoints_path": [str(run)], "saved_checkpoints_filename": ["last_epoch"]}
+    )
+    step = step.model_copy(update={"saving_data_params": saving})
+    job = _job(step, there, run, index["dataset"]["fingerprint"])
+    model = seeded_model(job)
+    write_encoder(run, model)
+    train(job, model)
+    conclude(job, {"search": {**index["search"], "refit": True}}, validation=index["metrics"]["validation"])
+    return run
+
+
+def _tune_step(raw: dict[str, Any], folder: Path) -> TuneStep:
+    try:
+        return TuneStep.model_validate(raw)
+    except ValidationError as error:
+        raise CheckpointError(f"{folder}: the step of this search is damaged ({error.errors()[0]['msg']})") from error
+
+
+def _job(step: TrainStep, context: Context, run: Path, fingerprint: str) -> Job:
+    corpus = read_corpus(step, context, whole=True)
+    if corpus.table.fingerprint != fingerprint:
+        raise CheckpointError(f"{corpus.table.root}: is not the dataset that was searched on any more")
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(corpus.spec)
+    corpus = precomputed(corpus, model, step, augmented=step.learn_params.augments_waveform)
+    return Job(step, context, corpus, run, None, newest=True)

@@ -1,0 +1,127 @@
+"""Samplers: which values the next trial gets, and whether a running one goes on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from emotions.errors import ConfigError
+from training.tune_config import SearchSpace, TuneStep
+from training.tuning.records import SearchRecord, TrialRecord
+from training.tuning.spaces import Values, draw, is_possible, search_spaces
+
+_MOST_DRAWS = 1000
+
+
+class Sampler(Protocol):
+    """Gives each trial its values."""
+
+    def suggest(self, number: int) -> Values:
+        """Values of trial ``number``."""
+
+    def tell(self, trial: TrialRecord) -> None:
+        """Learn from a trial that has ended."""
+
+
+class RandomSampler:
+    """The plain search: a trial's values depend on the seed and its number alone.
+
+    Args:
+        step: what is searched.
+        seed: the search's.
+    """
+
+    def __init__(self, step: TuneStep, seed: int) -> None:
+        self._step, self._seed = step, seed
+
+    def suggest(self, number: int) -> Values:
+        """Values of trial ``number``."""
+        return draw(self._step, self._seed, number)
+
+    def tell(self, trial: TrialRecord) -> None:
+        """Nothing: what came of a trial changes none of the others."""
+
+
+class OptunaSampler:
+    """Optuna's tree-structured Parzen estimator (Bergstra et al., 2011), which learns from the trials that have ended.
+
+    The study lives in memory; a search that is started again tells it the trials on record.
+
+    Args:
+        step: what is searched.
+        search: metric and seed.
+        ended: trials to learn from at once.
+    """
+
+    def __init__(self, step: TuneStep, search: SearchRecord, ended: Sequence[TrialRecord]) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._step, self._search = step, search
+        self._spaces = search_spaces(step)
+        # As many draws as there are trials lie between two starts: another seed, else the first ones would come again.
+        sampler = optuna.samplers.TPESampler(seed=search.seed + len(ended), constant_liar=True)
+        direction = (
+            optuna.study.StudyDirection.MAXIMIZE if search.mode == "max" else optuna.study.StudyDirection.MINIMIZE
+        )
+        self._study = optuna.create_study(direction=direction, sampler=sampler)
+        self._open: dict[int, Any] = {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+            self._kinds = {path: distribution_of(space) for path, space in self._spaces.items()}
+        for trial in ended:
+            self.tell(trial)
+
+    def suggest(self, number: int) -> Values:
+        """Values of trial ``number``; impossible combinations are told to the study and do not count.
+
+        Raises:
+            ConfigError: a thousand draws gave none that is possible.
+        """
+        from optuna.trial import TrialState
+
+        for _ in range(_MOST_DRAWS):
+            asked = self._study.ask(self._kinds)
+            values = {path: _value(space, asked.params[path]) for path, space in self._spaces.items()}
+            if is_possible(self._step, values):
+                self._open[number] = asked
+                return values
+            self._study.tell(asked, state=TrialState.FAIL)
+        raise ConfigError(
+            f"{_MOST_DRAWS} draws gave no combination that a {self._step.model} can have; narrow the search spaces"
+        )
+
+    def tell(self, trial: TrialRecord) -> None:
+        """Learn from a trial that has ended; one that failed teaches nothing."""
+        from optuna.trial import TrialState, create_trial
+
+        best, asked = trial.best(self._search), self._open.pop(trial.number, None)
+        if asked is not None:
+            lost = best is None or trial.state == "failed"
+            self._study.tell(asked, None if lost else best[1], TrialState.FAIL if lost else None)  # type: ignore[index]
+        elif best is not None and trial.state != "failed":
+            known = {path: parameter_of(space, trial.values[path]) for path, space in self._spaces.items()}
+            self._study.add_trial(create_trial(params=known, distributions=self._kinds, value=best[1]))
+
+
+def distribution_of(space: SearchSpace) -> Any:
+    """Optuna's distribution of a space."""
+    from optuna import distributions
+
+    if space.choice is not None:
+        # By index: Optuna compares choices, and takes plain values alone.
+        return distributions.CategoricalDistribution(tuple(range(len(space.choice))))
+    low, high = space.values
+    if space.randint is not None:
+        return distributions.IntDistribution(low, high)
+    return distributions.FloatDistribution(low, high, log=space.loguniform is not None)
+
+
+def _value(space: SearchSpace, parameter: Any) -> Any:
+    return parameter if space.choice is None else space.choice[parameter]
+
+
+def parameter_of(space: SearchSpace, value: Any) -> Any:
+    """What a value is in Optuna's distribution of its space."""
+    return value if space.choice is None else space.choice.index(value)

@@ -1,0 +1,215 @@
+"""The search: Ray Tune runs the trials; what lies in the results folder is the truth about them.
+
+Ray's own record of an experiment is pickled and thrown away: a results folder may come from elsewhere, and is read as
+JSON alone. So a search that is started again is a new experiment over the trials that have not ended, each of which
+goes on from its own last checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from emotions.errors import CheckpointError, ConfigError, OutputExists
+from emotions.pipeline import Context
+from emotions.runtime import available_cores
+from training.config import concatenated, joined
+from training.loop.checkpoints import mode_of
+from training.loop.cluster import check_room, connected
+from training.loop.corpus import Corpus
+from training.loop.fit import conclude
+from training.loop.precompute import device_of
+from training.tune_config import TuneStep
+from training.tuning.experiment import ENVIRONMENT, run_experiment
+from training.tuning.records import Results, SearchRecord, TrialRecord
+from training.tuning.report import print_results
+from training.tuning.samplers import OptunaSampler, RandomSampler, Sampler
+from training.tuning.spaces import check_searched, draw, search_spaces, train_step
+from training.tuning.trial import Shared, prepared, trial_job
+
+_LOG = logging.getLogger(__name__)
+
+
+def search(step: TuneStep, context: Context) -> Path:
+    """Search, or go on with a search that was interrupted, until every trial has ended.
+
+    Args:
+        step: what to search, on what, and where to.
+        context: root, seed and workers.
+
+    Returns:
+        The results folder.
+
+    Raises:
+        ConfigError: there is nothing to search, no such metric, no such cluster; or no trial ended well.
+        DataError: the dataset cannot be used.
+        OutputExists: the results folder holds another search, or one that is running.
+        KeyboardInterrupt: it was stopped by Ctrl-C; what is known by then is on record.
+    """
+    check_searched(step)
+    corpus = prepared(train_step(step, draw(step, context.seed, 0)), context)
+    _check_metric(step, corpus)
+    record = _record(step, context, corpus)
+    results = Results(_folder(step, context, record))
+    with results.locked():
+        _check_same(results, record)
+        results.write_search(record)
+        shared = Shared(step, context, results.folder, record, step.tune.cpus_per_trial)
+        _run(shared, results)
+        left = record.num_samples - sum(trial.ended for trial in results.trials())
+        results.write_search(record.model_copy(update={"state": "interrupted" if left else "finished"}))
+        concluded = _conclude(shared, results)
+    print_results(results.folder)
+    if left:
+        _LOG.warning("stopped; the same command goes on with the %d trials that have not ended", left)
+        raise KeyboardInterrupt
+    if not concluded:
+        raise ConfigError(f"{results.folder}: no trial of the search ended well{_first_reason(results)}")
+    return results.folder
+
+
+def _check_metric(step: TuneStep, corpus: Corpus) -> None:
+    targets = list(corpus.spec.targets)
+    logged = ["val/loss", *(f"val/{target}_{name}" for target in targets for name in ("uar", "wa", "macro_f1"))]
+    if step.tune.target_metric_name not in logged:
+        raise ConfigError(
+            f"tune.target_metric_name: found {step.tune.target_metric_name}, which is never logged for this dataset; "
+            f"those that are: {', '.join(logged)}"
+        )
+
+
+def _record(step: TuneStep, context: Context, corpus: Corpus) -> SearchRecord:
+    tune = step.tune
+    return SearchRecord(
+        key=_key(step, context, corpus),
+        model=step.model,
+        spaces={path: space.model_dump(exclude_none=True) for path, space in search_spaces(step).items()},
+        metric=tune.target_metric_name,
+        mode=mode_of(tune.target_metric_name),
+        num_samples=tune.num_samples,
+        max_epochs=tune.max_tune_epochs,
+        sampler="optuna" if tune.enable_tune_features else "random",
+        seed=context.seed,
+        threshold=tune.checkpoints_save_threshold,
+        protocol=corpus.split.protocol,
+        step=step.model_dump(mode="json", exclude_unset=True),
+        root=str(context.root),
+    )
+
+
+def _key(step: TuneStep, context: Context, corpus: Corpus) -> str:
+    """Hash of all that decides on the trials, but for where files lie and which machines compute."""
+    decisive = step.model_dump(
+        mode="json", exclude={"name", "saving_data_params", "accelerator", "devices", "strategy"}
+    )
+    for placed in ("cpus_per_trial", "gpus_per_trial", "ray_address", "checkpoints_save_threshold"):
+        decisive["tune"].pop(placed)
+    content = [decisive, context.seed, corpus.table.fingerprint, corpus.split.sha256]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _folder(step: TuneStep, context: Context, record: SearchRecord) -> Path:
+    """The results folder: the newest one of the same search that has not finished, else the one that the step names."""
+    saving = step.saving_data_params
+    parent = context.root / joined(saving.tune_results_path)
+    named = parent / concatenated(saving.tune_results_dir)
+    for path in sorted(parent.glob("*/search.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        try:
+            found = Results(path.parent).read_search()
+        except CheckpointError:
+            continue
+        if found.key == record.key and found.state != "finished":
+            if path.parent != named:
+                _LOG.warning("going on with the same search, which was interrupted, in %s", path.parent)
+            return path.parent
+    return named
+
+
+def _check_same(results: Results, record: SearchRecord) -> None:
+    """Refuse a folder that holds something else."""
+    inside = [path.name for path in results.folder.iterdir() if path.name != "search.lock"]
+    if not inside:
+        return
+    try:
+        found = results.read_search()
+    except CheckpointError as error:
+        raise OutputExists(
+            f"{results.folder}: is not empty, and holds no search; name another tune_results_dir"
+        ) from error
+    if found.key != record.key:
+        raise OutputExists(f"{results.folder}: holds another search; name another saving_data_params.tune_results_dir")
+    if found.state == "finished":
+        raise OutputExists(f"{results.folder}: holds this search, finished; name another tune_results_dir")
+
+
+def _run(shared: Shared, results: Results) -> None:
+    """Run the trials that have not ended."""
+    known = results.trials()
+    pending = sorted({*range(shared.search.num_samples)} - {trial.number for trial in known if trial.ended})
+    if not pending:
+        return
+    sampler = _sampler(shared, [trial for trial in known if trial.ended])
+    tune, needed = shared.step.tune, _needed(shared.step)
+    session = shared.context.root / joined(shared.step.saving_data_params.tune_session_path)
+    cpus = max(available_cores(), tune.cpus_per_trial)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        connected(tune.ray_address, cpus, "tune.ray_address", session, ENVIRONMENT) as ray,
+    ):
+        check_room(ray.cluster_resources(), needed, f"tune.gpus_per_trial, cpus_per_trial: found {_found(needed)}")
+        run_experiment(shared, results, sampler, pending, needed, Path(scratch))
+
+
+def _sampler(shared: Shared, ended: list[TrialRecord]) -> Sampler:
+    if shared.search.sampler == "optuna":
+        return OptunaSampler(shared.step, shared.search, ended)
+    return RandomSampler(shared.step, shared.search.seed)
+
+
+def _needed(step: TuneStep) -> dict[str, float]:
+    """What a trial reserves."""
+    tune = step.tune
+    gpus = tune.gpus_per_trial
+    if gpus is None:
+        wanted = step.accelerator in ("gpu", "cuda") or device_of(step.accelerator).type == "cuda"
+        gpus = (0.5 if tune.enable_tune_features else 1.0) if wanted else 0.0
+    return {"CPU": float(tune.cpus_per_trial), "GPU": gpus}
+
+
+def _found(needed: dict[str, float]) -> str:
+    return f"{needed['GPU']:g}, {needed['CPU']:g}"
+
+
+def _conclude(shared: Shared, results: Results) -> int:
+    """Make run folders of the trials whose checkpoints are kept; the best one alone is scored on the test part.
+
+    Returns:
+        How many there are.
+    """
+    ranked = [trial for trial in results.ranked(shared.search) if trial.ended]
+    kept = [trial for trial in ranked if trial.state != "failed" and _is_kept(results, trial)]
+    about = _about(shared.search, len(ranked))
+    for trial in kept:
+        job = trial_job(shared, trial.number, trial.values, test=trial is kept[0])
+        conclude(replace(job, start=None), {"search": {**about, "trial": trial.number, "values": trial.values}})
+    return len(kept)
+
+
+def _first_reason(results: Results) -> str:
+    reasons = [trial.reason for trial in results.trials() if trial.reason]
+    return f"; the first said: {reasons[0]}" if reasons else ""
+
+
+def _is_kept(results: Results, trial: TrialRecord) -> bool:
+    return trial.checkpoint is not None and (results.trial_folder(trial.number) / trial.checkpoint).is_file()
+
+
+def _about(search: SearchRecord, trials: int) -> dict[str, Any]:
+    """What a run folder and a bundle say of the search that they come from."""
+    named = search.model_dump(mode="json", include={"spaces", "metric", "mode", "num_samples", "sampler", "seed"})
+    return {**named, "max_epochs": search.max_epochs, "trials": trials}

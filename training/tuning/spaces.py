@@ -1,0 +1,112 @@
+"""What is searched: the spaces of a ``tune`` step, draws from them, and the train step that a draw makes."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from emotions.errors import ConfigError
+from training.config import TrainStep, train_faults
+from training.tune_config import SearchSpace, TuneStep
+
+Values = dict[str, Any]
+"""Dotted path in the step, such as ``learn_params.lr.base_lr``, -> value."""
+
+_BLOCKS = ("model_architecture", "learn_params")
+_MOST_DRAWS = 1000
+
+
+def search_spaces(step: TuneStep) -> dict[str, SearchSpace]:
+    """The spaces of a step by dotted path, in the order of the step; empty where nothing is searched."""
+    found: dict[str, SearchSpace] = {}
+    for block in _BLOCKS:
+        found.update(_inside(getattr(step, block), block))
+    return found
+
+
+def _inside(block: BaseModel, where: str) -> dict[str, SearchSpace]:
+    found: dict[str, SearchSpace] = {}
+    for key, value in block:
+        if isinstance(value, SearchSpace):
+            found[f"{where}.{key}"] = value
+        elif isinstance(value, BaseModel):
+            found.update(_inside(value, f"{where}.{key}"))
+    return found
+
+
+def check_searched(step: TuneStep) -> None:
+    """Refuse a step without anything to search.
+
+    Raises:
+        ConfigError: every value is fixed.
+    """
+    if not search_spaces(step):
+        raise ConfigError(
+            "the tune step has nothing to tune: no value of model_architecture or learn_params is null or a search "
+            "space; make one so, or use a train step"
+        )
+
+
+def train_step(step: TuneStep, values: Mapping[str, Any]) -> TrainStep:
+    """The ``train`` step of one trial: the search's with a value in place of each space.
+
+    Raises:
+        ConfigError: no model can have these values together.
+    """
+    # What the file left out stays out: its defaults are those of a train step, and some of them are null.
+    raw = {**step.model_dump(exclude={"type", "tune"}, exclude_unset=True), "type": "train"}
+    for path, value in values.items():
+        *parents, last = path.split(".")
+        inside = raw
+        for parent in parents:
+            inside = inside[parent]
+        inside[last] = copy.deepcopy(value)
+    faults = train_faults(raw)
+    if faults:
+        raise ConfigError("no model has these values together", faults)
+    try:
+        return TrainStep.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"no model has these values: {error.errors()[0]['msg']}") from error
+
+
+def is_possible(step: TuneStep, values: Mapping[str, Any]) -> bool:
+    """Whether a model can have these values together."""
+    try:
+        train_step(step, values)
+    except ConfigError:
+        return False
+    return True
+
+
+def draw(step: TuneStep, seed: int, number: int) -> Values:
+    """The values of a trial of the plain search: they depend on the seed and the trial's number alone.
+
+    Impossible combinations are drawn again, and do not count.
+
+    Raises:
+        ConfigError: a thousand draws gave none that is possible.
+    """
+    random = np.random.default_rng([seed, number])
+    spaces = search_spaces(step)
+    for _ in range(_MOST_DRAWS):
+        values = {path: _drawn(space, random) for path, space in spaces.items()}
+        if is_possible(step, values):
+            return values
+    raise ConfigError(f"{_MOST_DRAWS} draws gave no combination that a {step.model} can have; narrow the search spaces")
+
+
+def _drawn(space: SearchSpace, random: np.random.Generator) -> Any:
+    if space.choice is not None:
+        return space.choice[int(random.integers(len(space.choice)))]
+    low, high = space.values
+    if space.randint is not None:
+        return int(random.integers(low, high, endpoint=True))
+    if space.loguniform is not None:
+        return math.exp(random.uniform(math.log(low), math.log(high)))
+    return float(random.uniform(low, high))

@@ -1,0 +1,190 @@
+"""One trial: a training of the values that it was given, recorded after every epoch, resumed where it stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+
+from emotions.errors import EmotionsError
+from emotions.pipeline import Context
+from training.config import TrainStep, model_spec
+from training.loop.callbacks import History
+from training.loop.checkpoints import LAST, BestCheckpoint, remove_left_over
+from training.loop.corpus import Corpus, read_corpus
+from training.loop.frozen_encoder import write_encoder
+from training.loop.job import Job, seeded_model, train
+from training.loop.precompute import precomputed
+from training.loop.runs import read_checkpoint
+from training.models.registry import build_model
+from training.tune_config import TuneStep
+from training.tuning.records import Results, SearchRecord, TrialRecord
+from training.tuning.spaces import train_step
+
+Report = Callable[[dict[str, Any]], None]
+
+_FRONTEND_KEYS = ("scale", "encoder", "embedding", "freeze", "trainable_layers")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all trials of a search have in common. Picklable.
+
+    Attributes:
+        step: the search's step.
+        context: root, seed and workers.
+        folder: the results folder.
+        search: what is searched.
+        threads: CPU threads of a trial.
+    """
+
+    step: TuneStep
+    context: Context
+    folder: Path
+    search: SearchRecord
+    threads: int
+
+
+def trial_job(shared: Shared, number: int, values: Mapping[str, Any], *, test: bool = False) -> Job:
+    """The training of one trial; the test part is left out unless asked for."""
+    results = Results(shared.folder)
+    folder = results.trial_folder(number)
+    step = _placed(train_step(shared.step, values), shared, folder)
+    whole = prepared(step, shared.context)
+    spec = model_spec(step, whole.spec.targets)
+    corpus = replace(whole, spec=spec, test=whole.test if test else None)
+    last = folder / f"{LAST}.ckpt"
+    return Job(step, shared.context, corpus, folder, last if last.is_file() else None, shared.search.metric)
+
+
+def _placed(step: TrainStep, shared: Shared, folder: Path) -> TrainStep:
+    """The step with its run folder and TensorBoard logs in the trial's place, and the search's number of epochs."""
+    saving = step.saving_data_params
+    logs = saving.tensorboard_lr_monitors_logs_path
+    if logs is not None:
+        logs = [*logs, shared.folder.name, folder.name]
+    places = {"saved_checkpoints_path": [str(folder)], "tensorboard_lr_monitors_logs_path": logs}
+    learn = step.learn_params.model_copy(update={"max_epoch": shared.search.max_epochs})
+    return step.model_copy(
+        update={
+            "saving_data_params": saving.model_copy(
+                update={**places, "saved_checkpoints_filename": ["best_{epoch:02d}"]}
+            ),
+            "learn_params": learn,
+        }
+    )
+
+
+_prepared: dict[str, Corpus] = {}
+
+
+def prepared(step: TrainStep, context: Context) -> Corpus:
+    """The data of a step as features, where they stay the same; read once by each process for all its trials."""
+    architecture, learn = step.model_architecture.model_dump(), step.learn_params
+    frontend = {key: architecture[key] for key in _FRONTEND_KEYS if key in architecture}
+    sizes = (learn.padding_sec, learn.spectrogram_size, learn.augments_waveform, learn.cache_features)
+    key = json.dumps([step.model, frontend, sizes, step.dataset.model_dump(mode="json"), context.seed])
+    if key not in _prepared:
+        _prepared.clear()  # features differ from trial to trial: one set in memory is enough
+        corpus = read_corpus(step, context)
+        with torch.random.fork_rng(devices=[]):
+            model = build_model(corpus.spec)
+        _prepared[key] = precomputed(corpus, model, step, augmented=learn.augments_waveform)
+    return _prepared[key]
+
+
+class Reporter(Checkpoint):
+    """Records each epoch and reports it. One of Lightning's checkpoints, so that it runs once those are written.
+
+    Args:
+        results: where the record lies.
+        record: the trial; changed and written after each epoch.
+        search: names the metric.
+        report: is told the metric; it may raise SystemExit to end the trial.
+    """
+
+    def __init__(self, results: Results, record: TrialRecord, search: SearchRecord, report: Report) -> None:
+        self._results, self._record, self._metric, self._report = results, record, search.metric, report
+        self._before, self._began = record.seconds, time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Record and report."""
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        history = next(each for each in callbacks if isinstance(each, History)).metrics
+        best = next(each for each in callbacks if isinstance(each, BestCheckpoint))
+        self.record(history, best.best_model_path)
+        self._report({self._metric: history[self._metric][-1], "epoch": trainer.current_epoch + 1})
+
+    def record(self, history: Mapping[str, list[float | None]], best: str) -> None:
+        """Write what is known by now."""
+        record = self._record
+        record.history = {name: list(values) for name, values in history.items() if name.startswith(("val/", "train/"))}
+        record.checkpoint = Path(best).name or None
+        record.seconds = self._before + time.monotonic() - self._began
+        self._results.write_trial(record)
+
+
+def run_trial(
+    shared: Shared, number: int, values: Mapping[str, Any], report: Report, worker: str | None = None
+) -> TrialRecord:
+    """Train a trial to its end, or to where ``report`` ends it, and record what became of it.
+
+    What goes wrong in it is recorded as well: the search goes on without it.
+
+    Raises:
+        SystemExit: ``report`` ended it; what is recorded then is up to whoever told it to.
+    """
+    torch.set_num_threads(shared.threads)
+    results = Results(shared.folder)
+    record = results.read_trial(number) or TrialRecord(number=number, values=dict(values))
+    if record.ended:
+        return record
+    record.worker = worker
+    try:
+        _train(shared, record, report)
+        record.state = "done"
+    except KeyboardInterrupt as error:  # what Lightning's loop makes of SystemExit here
+        raise SystemExit(0) from error
+    except EmotionsError as error:
+        record.state, record.reason = "failed", str(error)
+    except MemoryError:
+        record.state, record.reason = "failed", "out of memory"
+    except Exception as error:  # noqa: BLE001 - whatever a draw of values brings about must not end the search
+        lines = str(error).strip().splitlines()
+        record.state, record.reason = "failed", f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
+    results.write_trial(record)
+    return record
+
+
+def _train(shared: Shared, record: TrialRecord, report: Report) -> None:
+    results = Results(shared.folder)
+    results.write_trial(record)
+    job = trial_job(shared, record.number, record.values)
+    remove_left_over(job.folder)
+    job = _without_broken_start(job)
+    model = seeded_model(job)
+    record.parameters = sum(each.numel() for each in model.parameters() if each.requires_grad)
+    write_encoder(job.folder, model)
+    reporter = Reporter(results, record, shared.search, report)
+    train(job, model, watchers=[reporter])
+    # A trial that was killed after its last epoch has nothing left to train, and nothing was reported.
+    callbacks = read_checkpoint(job.folder / f"{LAST}.ckpt")["callbacks"]
+    best = next(state["best_model_path"] for name, state in callbacks.items() if name.startswith("BestCheckpoint"))
+    reporter.record(callbacks["History"]["metrics"], best)
+
+
+def _without_broken_start(job: Job) -> Job:
+    """The job, from the beginning where the checkpoint to go on from cannot be read."""
+    if job.start is not None:
+        with contextlib.suppress(EmotionsError):
+            read_checkpoint(job.start)
+            return job
+    return replace(job, start=None)
