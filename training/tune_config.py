@@ -78,6 +78,8 @@ DEFAULT_SPACES: dict[str, SearchSpace] = {
     "base_lr": SearchSpace(loguniform=[1e-4, 1e-1]),
     "conv_lr": SearchSpace(loguniform=[1e-4, 1e-1]),
     "batch_size": _choice(8, 16, 32),
+    "members": _choice(1, 4, 8, 16),
+    "input_dropout": _choice(0.0, 0.3, 0.5, 0.7, 0.9),
 }
 """What ``null`` stands for, by key."""
 

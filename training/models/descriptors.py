@@ -1,6 +1,6 @@
 """Low-level descriptors: what a voice does, every 10 ms.
 
-Mel bands, cepstrum, spectral shape, loudness, pitch and voicing, after the sets of openSMILE (Eyben et al., "The Geneva
+Cepstrum, loudness, spectral shape, pitch and voicing, after the sets of openSMILE (Eyben et al., "The Geneva
 Minimalistic Acoustic Parameter Set", 2016). Nothing is decided by a threshold: a value that falls on one side of it in
 one runtime and on the other in another would change the answer, so that speech, pauses and voicing are weights.
 """
@@ -20,8 +20,12 @@ HOP = 160
 """Samples between frames: 10 ms."""
 MELS, CEPSTRA, SHAPES, SLOPES = 32, 16, 9, 4
 PITCH = ("voicing", "harmonicity", "pitch")
-DESCRIPTORS = MELS + CEPSTRA + 1 + SHAPES + SLOPES + len(PITCH)
-"""Values of a frame: mel bands, cepstrum, loudness, shapes of the spectrum, slopes between its bands, pitch."""
+DESCRIPTORS = CEPSTRA + 1 + SHAPES + SLOPES + len(PITCH)
+"""Values of a frame: cepstrum, loudness, shapes of the spectrum, slopes between its bands, pitch."""
+LEVEL = CEPSTRA
+"""Where loudness stands among them."""
+LINKED = (*range(12), LEVEL, LEVEL + 1, DESCRIPTORS - 3, DESCRIPTORS - 1)
+"""Those that are looked at together: twelve of the cepstrum, loudness, centroid, voicing, pitch."""
 
 _WIDTH, _FFT = 512, 1024  # 32 ms, zero-padded so that the autocorrelation of a frame does not wrap around
 # Bands and levels are held at 70 dB below the window's loudest frame: gain changes nothing, digital silence is finite.
@@ -29,8 +33,12 @@ _RANGE = 1e-7
 _QUIET = 1e-9
 _MIN_LAG, _MAX_LAG = 32, 266  # 500 to 60 Hz
 _PITCH_BINS = 72  # up to 1.1 kHz: harmonics above tell little of the period, and cost most of the work
+_MIN_SPREAD = 1e-6
+# Bins below 2 kHz, and from 2 to 5 kHz.
+_HAMMARBERG = (slice(0, 128), slice(128, 320))
 _OCTAVE_COST = 0.12  # a period has the same autocorrelation as its double: the shorter one is meant
 _SHARPNESS = 60.0
+_STEPS = 64  # of 125 Hz, on which roll-offs are looked for
 _ACTIVE_DB, _ACTIVE_SOFT_DB = -30.0, 2.0
 _VOICED, _VOICED_SOFT = 0.5, 0.05
 
@@ -60,35 +68,33 @@ class Descriptors(nn.Module):
 
     cosines: Tensor
     sines: Tensor
-    mel: Tensor
+    sums: Tensor
     dct: Tensor
-    hz: Tensor
     periods: Tensor
     taper: Tensor
     semitones: Tensor
     cost: Tensor
     sample: Tensor
     start: Tensor
-    ranges: Tensor
 
     def __init__(self, window: int) -> None:
         super().__init__()
         self.count = math.ceil(window / HOP)
         cosines, sines = folded_basis(_FFT, _WIDTH)
         lags = torch.arange(_MIN_LAG, _MAX_LAG + 1, dtype=torch.float64)
+        parts = [filterbank(band_edges(MELS, "mel"), _FFT), *_sums()]
+        self.parts = [part.shape[1] for part in parts]
         constants = {
             "cosines": cosines,
             "sines": sines,
-            "mel": filterbank(band_edges(MELS, "mel"), _FFT),
+            "sums": torch.cat(parts, dim=1),
             "dct": _dct(),
-            "hz": bin_hz(_FFT).float(),
             "periods": _periods(lags),
             "taper": _taper(lags),
             "semitones": (12 * torch.log2(SAMPLE_RATE / lags / 60)).float(),
             "cost": (_OCTAVE_COST * torch.log2(lags / _MIN_LAG)).float(),
             "sample": torch.arange(window),
             "start": torch.arange(self.count) * HOP,
-            "ranges": _ranges(),
         }
         for name, value in constants.items():
             self.register_buffer(name, value, persistent=False)
@@ -99,45 +105,18 @@ class Descriptors(nn.Module):
         waveform = torch.where(self.sample < length, waveform, 0.0)
         valid = (self.start < length).to(waveform.dtype)
         power = framed_power(waveform, (self.cosines, self.sines), HOP, self.count) * valid.unsqueeze(2)
-        bands = torch.matmul(power, self.mel)
+        # One product for all sums over bins: it is what their time goes into.
+        bands, upto, momenta, ranges = torch.matmul(power, self.sums).split(self.parts, dim=2)
         energy = bands.sum(dim=2)
         peak = energy.amax(dim=1, keepdim=True).clamp_min(_QUIET)
         level = 10 * torch.log10((energy / peak).clamp_min(_RANGE))
         mels = (bands / (peak * (_RANGE / MELS)).unsqueeze(2)).clamp_min(1.0).log()
         pitch = self._pitch(power, peak)
-        values = [mels, torch.matmul(mels, self.dct), level.unsqueeze(2)]
-        values += [self._shapes(power, bands, energy, peak), self._slopes(power, peak), pitch]
+        values = [torch.matmul(mels, self.dct), level.unsqueeze(2), _shapes(upto, momenta, peak)]
+        values += [_noise(power, bands, energy, peak), _slopes(ranges, power, peak), pitch]
         active = torch.sigmoid((level - _ACTIVE_DB) / _ACTIVE_SOFT_DB) * valid
         voiced = torch.sigmoid((pitch[..., 0] - _VOICED) / _VOICED_SOFT) * active
         return Frames(torch.cat(values, dim=2), active, voiced, valid)
-
-    def _shapes(self, power: Tensor, bands: Tensor, energy: Tensor, peak: Tensor) -> Tensor:
-        """Centroid and spread in kHz, entropy in nats, four roll-offs as shares of the bins, flatness, flux."""
-        floor = (peak * (0.1 * _RANGE)).unsqueeze(2)
-        share = power / (power.sum(dim=2, keepdim=True) + floor)
-        centroid = torch.matmul(share, self.hz)
-        offset = self.hz - centroid.unsqueeze(2)
-        spread = (share * offset * offset).sum(dim=2).clamp_min(1.0).sqrt()
-        entropy = -(share * (share + 1e-6).log()).sum(dim=2)
-        gone = share.cumsum(dim=2)
-        rolled = [torch.sigmoid((part - gone) / 0.03).mean(dim=2) for part in (0.25, 0.5, 0.75, 0.9)]
-        flatness = (bands + floor).log().mean(dim=2) - (bands + floor).mean(dim=2).log()
-        outline = (bands / (energy + floor.squeeze(2)).unsqueeze(2)).sqrt()
-        change = outline[:, 1:] - outline[:, :-1]
-        flux = torch.nn.functional.pad((change * change).sum(dim=2), (1, 0))
-        return torch.stack([centroid / 1000, spread / 1000, entropy, *rolled, flatness, flux], dim=2)
-
-    def _slopes(self, power: Tensor, peak: Tensor) -> Tensor:
-        """Log ratios: alpha ratio, first to third formant region, high to low, and the Hammarberg index."""
-        floor = (peak * _RANGE * 1e-3).unsqueeze(2)
-        low, mid, first, third, high, rest = (torch.matmul(power, self.ranges) + floor).log().unbind(dim=2)
-        loud = [(power * self.hammarberg(part)).amax(dim=2, keepdim=True) + floor for part in (0, 1)]
-        hammarberg = (loud[0].log() - loud[1].log()).squeeze(2)
-        return torch.stack([low - mid, first - third, high - rest, hammarberg], dim=2)
-
-    def hammarberg(self, part: int) -> Tensor:
-        """1 for the bins below 2 kHz (0), or for those from 2 to 5 kHz (1): (bins,)."""
-        return ((self.hz < 2000) if part == 0 else (self.hz >= 2000) & (self.hz < 5000)).to(self.hz.dtype)
 
     def _pitch(self, power: Tensor, peak: Tensor) -> Tensor:
         """Voicing, its log odds, and pitch in semitones above 60 Hz.
@@ -152,6 +131,55 @@ class Descriptors(nn.Module):
         sure = voicing.clamp(0.01, 0.99)
         odds = torch.log10(sure / (1 - sure))
         return torch.stack([voicing, odds, torch.matmul(weight, self.semitones)], dim=2)
+
+
+def _shapes(upto: Tensor, momenta: Tensor, peak: Tensor) -> Tensor:
+    """Centroid and spread in kHz, four roll-offs as shares of the spectrum: (batch, frames, 6)."""
+    whole = upto[..., -1:] + _floor(peak)
+    centroid, square = (momenta / whole).unbind(dim=2)
+    spread = (square - centroid * centroid).clamp_min(_MIN_SPREAD).sqrt()
+    gone = upto / whole
+    rolled = [torch.sigmoid((part - gone) / 0.03).mean(dim=2) for part in (0.25, 0.5, 0.75, 0.9)]
+    return torch.stack([centroid, spread, *rolled], dim=2)
+
+
+def _noise(power: Tensor, bands: Tensor, energy: Tensor, peak: Tensor) -> Tensor:
+    """Entropy in nats, flatness, flux: (batch, frames, 3)."""
+    floor = _floor(peak)
+    share = power / (power.sum(dim=2, keepdim=True) + floor)
+    entropy = -(share * (share + 1e-6).log()).sum(dim=2)
+    flatness = (bands + floor).log().mean(dim=2) - (bands + floor).mean(dim=2).log()
+    outline = (bands / (energy.unsqueeze(2) + floor)).sqrt()
+    change = outline[:, 1:] - outline[:, :-1]
+    flux = torch.nn.functional.pad((change * change).sum(dim=2), (1, 0))
+    return torch.stack([entropy, flatness, flux], dim=2)
+
+
+def _slopes(ranges: Tensor, power: Tensor, peak: Tensor) -> Tensor:
+    """Log ratios: alpha ratio, first to third formant region, high to low, and the Hammarberg index."""
+    floor = (peak * (1e-3 * _RANGE)).unsqueeze(2)
+    low, mid, first, third, high, rest = (ranges + floor).log().unbind(dim=2)
+    below, above = ((power[..., part].amax(dim=2, keepdim=True) + floor).log().squeeze(2) for part in _HAMMARBERG)
+    return torch.stack([low - mid, first - third, high - rest, below - above], dim=2)
+
+
+def _floor(peak: Tensor) -> Tensor:
+    """What is too little power to count: (batch, 1, 1)."""
+    return (peak * (0.1 * _RANGE)).unsqueeze(2)
+
+
+def _sums() -> list[Tensor]:
+    """From power to what lies below each step, to power times kHz and times its square, and in ranges of Hz.
+
+    (bins, _STEPS), (bins, 2) and (bins, 6) float32. Ranges: 50 to 1000, 1000 to 5000, 250 to 650, 1000 to 4000, from
+    4000, below 4000.
+    """
+    hz = bin_hz(_FFT)
+    upto = torch.arange(1, _STEPS + 1, dtype=torch.float64) * (SAMPLE_RATE / 2 / _STEPS)
+    momenta = torch.stack([hz / 1000, (hz / 1000) ** 2], dim=1)
+    edges = ((50, 1000), (1000, 5000), (250, 650), (1000, 4000), (4000, 9000), (0, 4000))
+    ranges = torch.stack([(hz >= low) & (hz < high) for low, high in edges], dim=1)
+    return [(hz[:, None] <= upto).float(), momenta.float(), ranges.float()]
 
 
 def _dct() -> Tensor:
@@ -177,9 +205,3 @@ def _taper(lags: Tensor) -> Tensor:
     found = torch.stack([(window * padded[int(lag) : int(lag) + _WIDTH]).sum() for lag in lags])
     return (found / (window * window).sum()).float()
 
-
-def _ranges() -> Tensor:
-    """Ranges of Hz: 50 to 1000, 1000 to 5000, 250 to 650, 1000 to 4000, from 4000, below 4000; (bins, 6) float32."""
-    hz = bin_hz(_FFT)
-    edges = ((50, 1000), (1000, 5000), (250, 650), (1000, 4000), (4000, 9000), (0, 4000))
-    return torch.stack([((hz >= low) & (hz < high)).float() for low, high in edges], dim=1)

@@ -13,10 +13,9 @@ from torch import Tensor
 
 from emotions.audio import SAMPLE_RATE
 from training.models.base import Frontend
-from training.models.descriptors import CEPSTRA, MELS, Descriptors, Frames
-from training.models.statistics import deltas, moments, quantiles, slope, travel
+from training.models.descriptors import LEVEL, LINKED, Descriptors, Frames
+from training.models.statistics import deltas, links, moments, quantiles, slope, travel
 
-_LEVEL = MELS + CEPSTRA
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _VOICED_LEVELS = (0.1, 0.5, 0.9)
 
@@ -25,7 +24,8 @@ class Functionals(Frontend):
     """Statistics of descriptors and their deltas over active and over voiced frames.
 
     Of speech: mean, deviation, skewness, kurtosis, slope, percentiles and their ranges; of its voiced part: mean,
-    deviation, slope, percentiles; and how much and how often there is speech and voice.
+    deviation, slope, percentiles; of both, how descriptors go together; and how much and how often there is speech and
+    voice.
 
     Args:
         window: W, the samples of a window.
@@ -49,23 +49,28 @@ class Functionals(Frontend):
     def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, W) and (batch,) in; (batch, dims, 1) float32 and (batch,) ones out: the window is one frame."""
         frames = self.descriptors(waveform, length)
-        vector = torch.cat([*_speech(frames), *_voice(frames), _rhythm(frames, length)], dim=1)
+        change = deltas(frames.values) * frames.valid.unsqueeze(2)
+        series = torch.cat([frames.values, change], dim=2)
+        found = [*_speech(frames, series), *_voice(frames, series), *_links(frames), _rhythm(frames, length)]
+        vector = torch.cat(found, dim=1)
         return vector.unsqueeze(2), torch.ones_like(length)
 
 
-def _speech(frames: Frames) -> list[Tensor]:
-    change = deltas(frames.values) * frames.valid.unsqueeze(2)
-    series = torch.cat([frames.values, change], dim=2)
+def _speech(frames: Frames, series: Tensor) -> list[Tensor]:
     levels = quantiles(series, frames.active, _LEVELS)
     ranges = [levels[4] - levels[0], levels[3] - levels[1]]
     return [*moments(series, frames.active), *levels, *ranges, slope(frames.values, frames.active)]
 
 
-def _voice(frames: Frames) -> list[Tensor]:
-    change = deltas(frames.values) * frames.valid.unsqueeze(2)
-    mean, deviation, *_ = moments(torch.cat([frames.values, change], dim=2), frames.voiced)
+def _voice(frames: Frames, series: Tensor) -> list[Tensor]:
+    mean, deviation, *_ = moments(series, frames.voiced)
     levels = quantiles(frames.values, frames.voiced, _VOICED_LEVELS)
     return [mean, deviation, *levels, slope(frames.values, frames.voiced)]
+
+
+def _links(frames: Frames) -> list[Tensor]:
+    chosen = torch.stack([frames.values[..., place] for place in LINKED], dim=2)
+    return [*links(chosen, frames.active), *links(chosen, frames.voiced)]
 
 
 def _rhythm(frames: Frames, length: Tensor) -> Tensor:
@@ -74,4 +79,4 @@ def _rhythm(frames: Frames, length: Tensor) -> Tensor:
     active, voiced = frames.active.sum(dim=1), frames.voiced.sum(dim=1)
     edges = [(each[:, 1:] - each[:, :-1]).abs().sum(dim=1) / seconds for each in (frames.active, frames.voiced)]
     shares = [active / frames.valid.sum(dim=1).clamp_min(1), voiced / active.clamp_min(1)]
-    return torch.stack([*shares, *edges, seconds.log(), travel(frames.values[..., _LEVEL], frames.active)], dim=1)
+    return torch.stack([*shares, *edges, seconds.log(), travel(frames.values[..., LEVEL], frames.active)], dim=1)

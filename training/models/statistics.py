@@ -10,6 +10,7 @@ from torch import Tensor
 # A window may have no voiced frame at all.
 _MIN_WEIGHT = 1e-3
 _MIN_VARIANCE = 1e-6
+_MIN_LINK = 1e-4
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
@@ -25,6 +26,18 @@ def moments(values: Tensor, weight: Tensor) -> list[Tensor]:
     deviation = weighted_mean(squared, weight).clamp_min(_MIN_VARIANCE).sqrt()
     skewness = weighted_mean(squared * centred, weight) / deviation**3
     return [mean, deviation, skewness, weighted_mean(squared * squared, weight) / deviation**4]
+
+
+def links(values: Tensor, weight: Tensor) -> list[Tensor]:
+    """Covariance and correlation of each pair of dims: (batch, dims * (dims - 1) / 2) each; as ``weighted_mean``."""
+    centred = values - weighted_mean(values, weight).unsqueeze(1)
+    weighed = (centred * weight.unsqueeze(2)).transpose(1, 2)
+    covariance = torch.matmul(weighed, centred) / _total(weight).unsqueeze(2)
+    deviation = torch.diagonal(covariance, dim1=1, dim2=2).clamp_min(_MIN_LINK).sqrt()
+    correlation = covariance / (deviation.unsqueeze(2) * deviation.unsqueeze(1))
+    dims = values.shape[2]
+    above = [place * dims + other for place in range(dims) for other in range(place + 1, dims)]
+    return [each.flatten(1)[:, above] for each in (covariance, correlation)]
 
 
 def slope(values: Tensor, weight: Tensor) -> Tensor:
