@@ -27,6 +27,7 @@ LEVEL = CEPSTRA
 LINKED = (*range(12), LEVEL, LEVEL + 1, DESCRIPTORS - 3, DESCRIPTORS - 1)
 """Those that are looked at together: twelve of the cepstrum, loudness, centroid, voicing, pitch."""
 
+_CEPSTRUM_UNITS = (8.0, 5.0, 4.0, 3.0, *(2.0,) * 4, *(1.5,) * 8)
 _WIDTH, _FFT = 512, 1024  # 32 ms, zero-padded so that the autocorrelation of a frame does not wrap around
 # Bands and levels are held at 70 dB below the window's loudest frame: gain changes nothing, digital silence is finite.
 _RANGE = 1e-7
@@ -39,7 +40,11 @@ _HAMMARBERG = (slice(0, 128), slice(128, 320))
 _OCTAVE_COST = 0.12  # a period has the same autocorrelation as its double: the shorter one is meant
 _SHARPNESS = 60.0
 _STEPS = 64  # of 125 Hz, on which roll-offs are looked for
+# About one deviation of each in speech, so that "hardly anything" is the same number for all: cepstrum; loudness in dB;
+# centroid and spread in kHz, roll-offs; entropy, flatness, flux; slopes; voicing, its log odds, semitones.
+_UNITS = (*_CEPSTRUM_UNITS, 8.0, 1.0, 0.5, *(0.2,) * 4, 1.0, 1.0, 0.2, *(3.0,) * 4, 0.2, 0.6, 6.0)
 _ACTIVE_DB, _ACTIVE_SOFT_DB = -30.0, 2.0
+_NEVER = 1e-3
 _VOICED, _VOICED_SOFT = 0.5, 0.05
 
 
@@ -47,7 +52,7 @@ class Frames(NamedTuple):
     """Descriptors of a window's frames.
 
     Attributes:
-        values: (batch, frames, DESCRIPTORS) float32.
+        values: (batch, frames, DESCRIPTORS) float32, each in a unit in which speech has a deviation of about 1.
         active: (batch, frames) float32 from 0 to 1: how much a frame is speech, by its level.
         voiced: (batch, frames) float32 from 0 to 1: how much it is voiced speech.
         valid: (batch, frames) float32, 1 before the window's length and 0 after it.
@@ -74,6 +79,7 @@ class Descriptors(nn.Module):
     taper: Tensor
     semitones: Tensor
     cost: Tensor
+    units: Tensor
     sample: Tensor
     start: Tensor
 
@@ -93,6 +99,7 @@ class Descriptors(nn.Module):
             "taper": _taper(lags),
             "semitones": (12 * torch.log2(SAMPLE_RATE / lags / 60)).float(),
             "cost": (_OCTAVE_COST * torch.log2(lags / _MIN_LAG)).float(),
+            "units": torch.tensor(_UNITS),
             "sample": torch.arange(window),
             "start": torch.arange(self.count) * HOP,
         }
@@ -114,9 +121,9 @@ class Descriptors(nn.Module):
         pitch = self._pitch(power, peak)
         values = [torch.matmul(mels, self.dct), level.unsqueeze(2), _shapes(upto, momenta, peak)]
         values += [_noise(power, bands, energy, peak), _slopes(ranges, power, peak), pitch]
-        active = torch.sigmoid((level - _ACTIVE_DB) / _ACTIVE_SOFT_DB) * valid
-        voiced = torch.sigmoid((pitch[..., 0] - _VOICED) / _VOICED_SOFT) * active
-        return Frames(torch.cat(values, dim=2), active, voiced, valid)
+        active = _weight((level - _ACTIVE_DB) / _ACTIVE_SOFT_DB) * valid
+        voiced = _weight((pitch[..., 0] - _VOICED) / _VOICED_SOFT) * active
+        return Frames(torch.cat(values, dim=2) / self.units, active, voiced, valid)
 
     def _pitch(self, power: Tensor, peak: Tensor) -> Tensor:
         """Voicing, its log odds, and pitch in semitones above 60 Hz.
@@ -131,6 +138,11 @@ class Descriptors(nn.Module):
         sure = voicing.clamp(0.01, 0.99)
         odds = torch.log10(sure / (1 - sure))
         return torch.stack([voicing, odds, torch.matmul(weight, self.semitones)], dim=2)
+
+
+def _weight(odds: Tensor) -> Tensor:
+    """A soft decision, 0 to nearly 1; exactly 0 where it is clear, so that silence is silence in every runtime."""
+    return (torch.sigmoid(odds) - _NEVER).clamp_min(0.0)
 
 
 def _shapes(upto: Tensor, momenta: Tensor, peak: Tensor) -> Tensor:

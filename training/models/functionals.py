@@ -16,6 +16,8 @@ from training.models.base import Frontend
 from training.models.descriptors import LEVEL, LINKED, Descriptors, Frames
 from training.models.statistics import deltas, links, moments, quantiles, slope, travel
 
+_MIN_SEC = 0.01
+_PACE = 5.0  # brings changes to the size of what changes
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _VOICED_LEVELS = (0.1, 0.5, 0.9)
 
@@ -49,7 +51,7 @@ class Functionals(Frontend):
     def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, W) and (batch,) in; (batch, dims, 1) float32 and (batch,) ones out: the window is one frame."""
         frames = self.descriptors(waveform, length)
-        change = deltas(frames.values) * frames.valid.unsqueeze(2)
+        change = _PACE * deltas(frames.values) * frames.valid.unsqueeze(2)
         series = torch.cat([frames.values, change], dim=2)
         found = [*_speech(frames, series), *_voice(frames, series), *_links(frames), _rhythm(frames, length)]
         vector = torch.cat(found, dim=1)
@@ -75,7 +77,7 @@ def _links(frames: Frames) -> list[Tensor]:
 
 def _rhythm(frames: Frames, length: Tensor) -> Tensor:
     """Shares of speech and voice, how often they begin and end a second, log seconds, how much loudness moves."""
-    seconds = length.to(frames.valid.dtype) / SAMPLE_RATE
+    seconds = (length.to(frames.valid.dtype) / SAMPLE_RATE).clamp_min(_MIN_SEC)
     active, voiced = frames.active.sum(dim=1), frames.voiced.sum(dim=1)
     edges = [(each[:, 1:] - each[:, :-1]).abs().sum(dim=1) / seconds for each in (frames.active, frames.voiced)]
     shares = [active / frames.valid.sum(dim=1).clamp_min(1), voiced / active.clamp_min(1)]

@@ -13,7 +13,7 @@ from training.config import ModelSpec
 from training.models.base import Classifier, Head, Logits
 from training.models.functionals import Functionals
 
-_MIN_DEVIATION = 1e-3
+_MIN_DEVIATION = 0.05
 # A functional that lies farther out than this says no more than that it is extreme.
 _FARTHEST = 4.0
 

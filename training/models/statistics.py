@@ -10,7 +10,8 @@ from torch import Tensor
 # A window may have no voiced frame at all.
 _MIN_WEIGHT = 1e-3
 _MIN_VARIANCE = 1e-6
-_MIN_LINK = 1e-4
+# Values have a deviation of about 1. The shape of what hardly varies is noise of the computation: it fades out.
+_FAINT = 0.01
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
@@ -23,9 +24,11 @@ def moments(values: Tensor, weight: Tensor) -> list[Tensor]:
     mean = weighted_mean(values, weight)
     centred = values - mean.unsqueeze(1)
     squared = centred * centred
-    deviation = weighted_mean(squared, weight).clamp_min(_MIN_VARIANCE).sqrt()
-    skewness = weighted_mean(squared * centred, weight) / deviation**3
-    return [mean, deviation, skewness, weighted_mean(squared * squared, weight) / deviation**4]
+    variance = weighted_mean(squared, weight)
+    scale = (variance + _FAINT).sqrt()
+    skewness = weighted_mean(squared * centred, weight) / scale**3
+    kurtosis = weighted_mean(squared * squared, weight) / scale**4
+    return [mean, variance.clamp_min(_MIN_VARIANCE).sqrt(), skewness, kurtosis]
 
 
 def links(values: Tensor, weight: Tensor) -> list[Tensor]:
@@ -33,7 +36,7 @@ def links(values: Tensor, weight: Tensor) -> list[Tensor]:
     centred = values - weighted_mean(values, weight).unsqueeze(1)
     weighed = (centred * weight.unsqueeze(2)).transpose(1, 2)
     covariance = torch.matmul(weighed, centred) / _total(weight).unsqueeze(2)
-    deviation = torch.diagonal(covariance, dim1=1, dim2=2).clamp_min(_MIN_LINK).sqrt()
+    deviation = (torch.diagonal(covariance, dim1=1, dim2=2) + _FAINT).sqrt()
     correlation = covariance / (deviation.unsqueeze(2) * deviation.unsqueeze(1))
     dims = values.shape[2]
     above = [place * dims + other for place in range(dims) for other in range(place + 1, dims)]
@@ -71,7 +74,8 @@ def quantiles(values: Tensor, weight: Tensor, levels: Sequence[float], reach: fl
     for level in levels:
         low, high = max(0.0, level - reach), min(1.0, level + reach)
         inside = (upto.clamp_max(high) - before.clamp_min(low)).clamp_min(0.0)
-        found.append((ordered * inside).sum(dim=1) / (high - low))
+        # Not over high - low: running sums end a little off 1, and which way differs between runtimes.
+        found.append((ordered * inside).sum(dim=1) / inside.sum(dim=1).clamp_min(_MIN_WEIGHT))
     return found
 
 
