@@ -176,7 +176,7 @@ def train_faults(raw: Mapping[str, Any]) -> list[Fault]:
     if raw.get("model") in ENCODER_MODELS:
         return _encoder_faults(raw)
     if raw.get("model") == "FunctionalsClassifier":
-        return _functionals_faults(raw)
+        return mask_faults(raw)
     if raw.get("model") != "TransformerClassifier":
         return []
     patch = raw_value(raw, "model_architecture", "patch_transformer_size", 16)
@@ -187,13 +187,15 @@ def train_faults(raw: Mapping[str, Any]) -> list[Fault]:
     return [Fault("model_architecture.patch_transformer_size", str(patch), fault)] if fault else []
 
 
-def _functionals_faults(raw: Mapping[str, Any]) -> list[Fault]:
+def mask_faults(raw: Mapping[str, Any]) -> list[Fault]:
     """Masks and shifts are for features with bins and frames; what a file does not ask for is off."""
     chosen = raw_value(raw, "learn_params", "augmentation", None)
     features = chosen.get("features") if isinstance(chosen, dict) else None
     if not isinstance(features, dict) or features.get("probability", 1.0) == 0:
         return []
-    why = "must be 0 or left out: statistics have no bins and frames to hide; model_architecture.input_dropout hides them"
+    why = (
+        "must be 0 or left out: statistics have no bins and frames to hide; model_architecture.input_dropout hides them"
+    )
     return [Fault("learn_params.augmentation.features.probability", str(features.get("probability", 1.0)), why)]
 
 

@@ -114,8 +114,8 @@ class LearnParams(Tunable):
     )
     keep: Literal["best", "last"] = Field(
         default="best",
-        description="Which epoch's weights are kept: best by the validation UAR, or last, for validation parts too small "
-        "to tell epochs apart.",
+        description="Which epoch's weights are kept: best by the validation UAR, or last, where validation cannot "
+        "tell epochs apart.",
     )
     loss: Literal["cross_entropy", "focal"] = Field(
         default="cross_entropy", description="focal: windows that are right already count less."

@@ -113,7 +113,7 @@ class Descriptors(nn.Module):
         valid = (self.start < length).to(waveform.dtype)
         power = framed_power(waveform, (self.cosines, self.sines), HOP, self.count) * valid.unsqueeze(2)
         # One product for all sums over bins: it is what their time goes into.
-        bands, upto, momenta, ranges = torch.matmul(power, self.sums).split(self.parts, dim=2)
+        bands, upto, momenta, ranges = torch.split(torch.matmul(power, self.sums), self.parts, dim=2)
         energy = bands.sum(dim=2)
         peak = energy.amax(dim=1, keepdim=True).clamp_min(_QUIET)
         level = 10 * torch.log10((energy / peak).clamp_min(_RANGE))
@@ -216,4 +216,3 @@ def _taper(lags: Tensor) -> Tensor:
     padded = torch.nn.functional.pad(window, (0, _WIDTH))
     found = torch.stack([(window * padded[int(lag) : int(lag) + _WIDTH]).sum() for lag in lags])
     return (found / (window * window).sum()).float()
-

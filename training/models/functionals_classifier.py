@@ -75,9 +75,9 @@ class FunctionalsHead(Head):
         self.hidden = nn.Linear(dims, size)
         self.outputs = nn.ModuleList([nn.Linear(size, classes) for classes in targets.values()])
         self.targets = tuple(targets)
-        for layer, inputs in ((self.hidden, dims), *((each, architecture.layer_1_size) for each in self.outputs)):
-            nn.init.normal_(layer.weight, std=inputs**-0.5)
-            nn.init.zeros_(layer.bias)
+        _start_anew(self.hidden, dims)
+        for layer in self.outputs:
+            _start_anew(layer, architecture.layer_1_size)
 
     def forward(self, features: Tensor, frames: Tensor) -> Logits:  # noqa: ARG002 - a window is one frame
         """(batch, dims, 1) functionals in; target -> (batch, classes) logits out."""
@@ -86,13 +86,19 @@ class FunctionalsHead(Head):
         return {target: layer(said) for target, layer in zip(self.targets, self.outputs, strict=True)}
 
     def _hidden(self, heard: Tensor) -> Tensor:
-        """What the hidden layers make of (batch, dims): (batch, members * size), while training each of its own part."""
+        """(batch, dims) to (batch, members * size); while training, each member hears a part of its own."""
         if not self.training:
             hidden: Tensor = self.hidden(heard)
             return hidden
         parts = functional.dropout(heard.expand(self.members, -1, -1), self.input_dropout)
         weight = self.hidden.weight.view(self.members, -1, heard.shape[1])
         return torch.matmul(parts, weight.transpose(1, 2)).transpose(0, 1).flatten(1) + self.hidden.bias
+
+
+def _start_anew(layer: nn.Module, inputs: int) -> None:
+    """Weights that keep the size of what one member hears, and no bias."""
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=inputs**-0.5) if parameter.ndim > 1 else nn.init.zeros_(parameter)
 
 
 def build_functionals(spec: ModelSpec, architecture: FunctionalsArchitecture) -> Classifier:
