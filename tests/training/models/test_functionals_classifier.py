@@ -1,4 +1,4 @@
-"""The ensemble on functionals: standardised from what it was trained on, one network after training, refused in words."""
+"""The ensemble on functionals: standardised by what it was trained on, one network afterwards, refused in words."""
 
 from __future__ import annotations
 
