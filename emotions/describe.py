@@ -30,10 +30,23 @@ def warnings(manifest: Manifest) -> list[str]:
     """What keeps a bundle's figures from being trusted."""
     if not [*_scalars(manifest.metrics)]:
         return ["the bundle holds no metrics: nobody measured what its answers are worth"]
-    protocol = protocol_of(manifest)
+    protocol, found = protocol_of(manifest), []
     if _DISJOINT not in protocol:
-        return [f"the protocol is not speaker-disjoint ({plain(protocol)}): new speakers may be recognised worse"]
-    return []
+        found.append(f"the protocol is not speaker-disjoint ({plain(protocol)}): new speakers may be recognised worse")
+    leaked = leaks_of(manifest.dataset.split if manifest.dataset else {})
+    if leaked:
+        found.append(f"training and test share {leaked}, which was allowed: the figures are optimistic")
+    return found
+
+
+def leaks_of(split: Mapping[str, Any]) -> str:
+    """What the parts of a split share that was allowed, such as ``speaker (3)``; empty where it is nothing."""
+    leaks = split.get("leaks")
+    found = leaks.get("found") if isinstance(leaks, Mapping) else None
+    allowed = leaks.get("allowed") if isinstance(leaks, Mapping) else None
+    if not isinstance(found, Mapping) or not isinstance(allowed, list):
+        return ""
+    return ", ".join(f"{plain(str(kind))} ({found[kind]})" for kind in allowed if found.get(kind))
 
 
 def protocol_of(manifest: Manifest) -> str:

@@ -64,6 +64,7 @@ class Context:
         config: the file as it is run, placeholders and overrides resolved; kept in run folders.
         last_run: run folder of the last ``train`` step.
         last_search: results folder of the last ``tune`` step.
+        last_evaluation: folder of the last ``evaluate`` step.
         last_bundle: bundle of the last ``export`` step.
         quiet: no progress on stderr.
         failures: files that could not be classified, over all ``predict`` steps.
@@ -75,6 +76,7 @@ class Context:
     config: dict[str, Any]
     last_run: Path | None = None
     last_search: Path | None = None
+    last_evaluation: Path | None = None
     last_bundle: Path | None = None
     quiet: bool = False
     failures: int = 0

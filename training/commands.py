@@ -11,12 +11,14 @@ from emotions.errors import ConfigError
 from emotions.options import ConfigFile, Overrides, Root
 from emotions.pipeline import Context, Step, load_pipeline, run_pipeline
 from training.config import TrainStep, joined, train_faults
+from training.evaluate_command import EVALUATE, evaluate
 from training.tune_config import PrintTuneResStep, TuneStep, tune_faults
 
 
 def register(app: typer.Typer) -> None:
-    """Add ``train``, ``data`` and ``cache`` to the command line."""
+    """Add ``train``, ``evaluate``, ``data`` and ``cache`` to the command line."""
     app.command()(train)
+    app.command()(evaluate)
     data = typer.Typer(help="Look at recordings before training.")
     data.command()(check)
     data.command()(demo)
@@ -93,6 +95,8 @@ def _print_results(step: PrintTuneResStep, context: Context) -> None:
         raise ConfigError("print_tune_res: no tune step ran before; name a results folder in res_path")
     print_results(context.root / path, step.format)
 
+
+__all__ = ["EVALUATE", "PRINT_TUNE_RES", "TRAIN", "TUNE", "register"]
 
 TRAIN = Step(TrainStep, _train, train_faults)
 TUNE = Step(TuneStep, _tune, tune_faults, preflight=_check_tune)

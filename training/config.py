@@ -33,6 +33,7 @@ __all__ = [
     "Architecture",
     "Column",
     "DatasetConfig",
+    "FixedStep",
     "FunctionalsArchitecture",
     "LearnParams",
     "LearningRates",
@@ -116,14 +117,11 @@ class ModelStep(StepConfig):
     )
 
 
-class TrainStep(ModelStep):
-    """Train one model."""
+class FixedStep(ModelStep):
+    """What ``train`` and ``evaluate`` steps have in common."""
 
-    type: Literal["train"] = "train"
     model_architecture: Architecture = Field(default_factory=lambda: cast(Any, {}), validate_default=True)
     learn_params: LearnParams = LearnParams()
-    engine: Literal["local", "ray"] = Field(default="local", description="ray: train through a Ray cluster.")
-    ray: RayConfig = RayConfig()
 
     @field_validator("model_architecture", mode="wrap")
     @classmethod
@@ -133,6 +131,14 @@ class TrainStep(ModelStep):
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return schema_by_model(handler(core), handler)
+
+
+class TrainStep(FixedStep):
+    """Train one model."""
+
+    type: Literal["train"] = "train"
+    engine: Literal["local", "ray"] = Field(default="local", description="ray: train through a Ray cluster.")
+    ray: RayConfig = RayConfig()
 
 
 def by_model(value: Any, info: ValidationInfo, architectures: Mapping[str, type[Block]]) -> Any:
@@ -232,7 +238,7 @@ class ModelSpec(Block):
         return {target: len(labels) for target, labels in self.targets.items()}
 
 
-def model_spec(step: TrainStep, targets: Mapping[str, list[str]]) -> ModelSpec:
+def model_spec(step: FixedStep, targets: Mapping[str, list[str]]) -> ModelSpec:
     """Resolve a ``train`` step for the targets of a dataset, name -> labels in output order."""
     from emotions.audio import SAMPLE_RATE
 

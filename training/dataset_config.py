@@ -42,6 +42,10 @@ def _origin(value: Any) -> str:
 Origin = Annotated[Annotated[Column, Tag("<column>")] | Annotated[Pattern, Tag("<pattern>")], Discriminator(_origin)]
 
 
+Leak = Literal["speaker", "recording", "audio"]
+"""What stops a run when it is on both sides of a split."""
+
+
 class SplitConfig(Block):
     """How clips are split: whole groups go to training, validation or test."""
 
@@ -50,6 +54,9 @@ class SplitConfig(Block):
     )
     val: float = Field(default=0.15, gt=0, lt=1, description="Share of the clips for validation.")
     test: float = Field(default=0.15, ge=0, lt=1, description="Share of the clips for the test.")
+    allow_leaks: list[Leak] = Field(
+        default=[], description="What may be on both sides of a split; every report and bundle then says so."
+    )
 
     @model_validator(mode="after")
     def _leaves_training(self) -> Self:
@@ -71,5 +78,8 @@ class DatasetConfig(Block):
     )
     speaker: Origin | None = Field(default=None, description="Where the speaker of a clip stands.")
     recording: Origin | None = Field(default=None, description="Where the recording that a clip was cut from stands.")
+    sentence: Origin | None = Field(
+        default=None, description="Where the sentence that is spoken stands; by default in a column sentence or text."
+    )
     split: SplitConfig = SplitConfig()
     license: Text | None = Field(default=None, description="Licence of the recordings, for the bundle.")

@@ -12,11 +12,13 @@ import pydantic
 import pytest
 
 from training.config import ARCHITECTURES, TrainStep
+from training.evaluate_config import EvaluateStep
 from training.tune_config import TuneParams
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = json.loads((ROOT / "configs" / "example.config.json").read_text(encoding="utf-8"))
 SEARCH = json.loads((ROOT / "configs" / "tune.SpectrogramCnnClassifier.config.json").read_text(encoding="utf-8"))
+MEASUREMENT = json.loads((ROOT / "configs" / "evaluate.SpectrogramCnnClassifier.config.json").read_text("utf-8"))
 SEARCHING = {"tune", "print_tune_res"}
 """Steps of a search, which takes many times as long as a training: an example of its own shows them."""
 
@@ -33,7 +35,14 @@ def missing(model: type[pydantic.BaseModel], shown: dict[str, Any], where: str =
 def test_the_example_shows_every_step_that_runs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     steps = set(project["entry-points"]["emotions.steps"])
-    assert {step["type"] for step in EXAMPLE["pipeline"]} == steps - SEARCHING
+    assert {step["type"] for step in EXAMPLE["pipeline"]} == steps - SEARCHING - {"evaluate"}
+    assert [step["type"] for step in MEASUREMENT["pipeline"]] == ["evaluate"]
+
+
+def test_the_example_of_a_measurement_shows_every_key() -> None:
+    (step,) = MEASUREMENT["pipeline"]
+    own = {name for name in missing(EvaluateStep, step) if not name.startswith("saving_data_params.")}
+    assert own == set()
 
 
 def test_the_example_of_a_search_shows_its_steps_and_keys() -> None:

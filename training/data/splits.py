@@ -54,16 +54,45 @@ def split_clips(table: ClipTable, config: SplitConfig, seed: int) -> Split:
     Raises:
         DataError: too few groups, a class that cannot be on both sides, or nothing to group by.
     """
-    by = config.by or _default_by(table)
+    by = config.by or default_by(table)
     if by == "split":
         return _predefined(table, config, seed)
     every = np.arange(len(table))
-    groups = _groups(table, by)
+    groups = groups_of(table, by)
     parts = _assign(table, every, groups, (config.val, config.test), by, seed)
-    return _split(table, parts, by, _protocol(by, groups, parts))
+    return make_split(table, parts, by, _protocol(by, groups, parts))
 
 
-def _default_by(table: ClipTable) -> str:
+def draw_validation(table: ClipTable, chosen: IntArray, by: str, share: float, seed: int) -> IntArray:
+    """Which of some clips validate, whole groups of them; a class of a single group trains.
+
+    Args:
+        table: the clips.
+        chosen: (chosen,) indices of the clips to divide.
+        by: what groups them.
+        share: wanted share of them.
+        seed: seed of the draw.
+
+    Returns:
+        (chosen,) bool: True for validation.
+
+    Raises:
+        DataError: there are fewer than two groups.
+    """
+    members, inverse = np.unique(groups_of(table, by)[chosen], return_inverse=True)
+    if len(members) < 2:
+        raise DataError(
+            f"an inner validation set by {by} needs at least 2 groups to train on, there are {len(members)}: "
+            "give more data"
+        )
+    _, holds = label_matrix(table, chosen)
+    counts = np.zeros((len(members), holds.shape[1]), np.int64)
+    np.add.at(counts, inverse, holds)
+    return assign_groups(counts, (share, 0.0), seed)[inverse] == 1
+
+
+def default_by(table: ClipTable) -> str:
+    """What groups clips unless the config says it: a predefined split, the speaker, or the recording."""
     if all(clip.split for clip in table.clips):
         return "split"
     if any(clip.split for clip in table.clips):
@@ -73,7 +102,7 @@ def _default_by(table: ClipTable) -> str:
     return "speaker"  # where some speakers are unknown that is refused: a blank cell must not change the protocol
 
 
-def _groups(table: ClipTable, by: str) -> IntArray:
+def groups_of(table: ClipTable, by: str) -> IntArray:
     """Number of each clip's group, (clips,)."""
     names = [_group(clip, by, index) for index, clip in enumerate(table.clips)]
     without = [clip.name for clip, name in zip(table.clips, names, strict=True) if not name]
@@ -109,7 +138,7 @@ def _assign(
             f"a split by {by} needs at least {needed} groups, there are {len(members)}: "
             f"give more data, {_IDENTIFY}, or another dataset.split.by"
         )
-    names, holds = _label_matrix(table, chosen)
+    names, holds = label_matrix(table, chosen)
     counts = np.zeros((len(members), holds.shape[1]), np.int64)
     np.add.at(counts, inverse, holds)
     _check_spread(names, counts, by)
@@ -122,7 +151,7 @@ def _assign(
     return assigned[inverse]
 
 
-def _label_matrix(table: ClipTable, chosen: IntArray) -> tuple[list[tuple[str, str]], IntArray]:
+def label_matrix(table: ClipTable, chosen: IntArray) -> tuple[list[tuple[str, str]], IntArray]:
     """Every (target, label), and which chosen clip has it, (chosen, labels) of 0 and 1."""
     names = [(target, label) for target in table.targets for label in table.labels(target)]
     column = {name: index for index, name in enumerate(names)}
@@ -168,9 +197,9 @@ def _predefined(table: ClipTable, config: SplitConfig, seed: int) -> Split:
     if drawn:
         train = np.flatnonzero(parts == 0)
         by = "speaker" if all(clip.speaker for clip in table.clips) else "recording"
-        parts[train] = _assign(table, train, _groups(table, by), (config.val, 0.0), by, seed)
+        parts[train] = _assign(table, train, groups_of(table, by), (config.val, 0.0), by, seed)
     _check_train(table, parts)
-    return _split(table, parts, "split", f"predefined split ({_relation(table, parts)}{drawn})")
+    return make_split(table, parts, "split", f"predefined split ({_relation(table, parts)}{drawn})")
 
 
 def _check_train(table: ClipTable, parts: IntArray) -> None:
@@ -184,7 +213,7 @@ def _check_train(table: ClipTable, parts: IntArray) -> None:
 def _relation(table: ClipTable, parts: IntArray) -> str:
     if not all(clip.speaker for clip in table.clips):
         return "speakers unknown"
-    groups = _groups(table, "speaker")
+    groups = groups_of(table, "speaker")
     shared = sum(len(np.unique(groups[parts == part])) for part in range(3)) - len(np.unique(groups))
     if shared:
         return f"{shared} speakers shared by parts"
@@ -192,7 +221,8 @@ def _relation(table: ClipTable, parts: IntArray) -> str:
     return f"speaker-disjoint, {train} train / {val} validation / {test} test speakers"
 
 
-def _split(table: ClipTable, parts: IntArray, by: str, protocol: str) -> Split:
+def make_split(table: ClipTable, parts: IntArray, by: str, protocol: str) -> Split:
+    """A split of ``parts``, (clips,): 0 train, 1 validation, 2 test, and anything else left out."""
     train, val, test = (tuple(int(index) for index in np.flatnonzero(parts == part)) for part in range(3))
     identities = [sorted(table.clips[index].identity for index in part) for part in (train, val, test)]
     digest = hashlib.sha256(json.dumps(identities).encode()).hexdigest()

@@ -56,7 +56,7 @@ def draw_confusion(path: Path, scores: Mapping[str, Scores], title: str) -> None
     def draw(figure: Figure) -> None:
         axes = figure.subplots(1, len(scores), squeeze=False, width_ratios=side)[0]
         for axis, (target, each) in zip(axes, scores.items(), strict=True):
-            _confusion(axis, target, each)
+            draw_matrix(axis, target, each)
         figure.suptitle(fill(title, int(12 * sum(side))), fontsize=10, color=INK)
 
     save_figure(path, (sum(side) + 1.0, max(side) + 1.0), draw)
@@ -65,20 +65,21 @@ def draw_confusion(path: Path, scores: Mapping[str, Scores], title: str) -> None
 def confusion_image(target: str, scores: Scores) -> NDArray[np.uint8]:
     """The confusion matrix of one target as a picture: (height, width, 3) uint8."""
     side = 2.4 + 0.62 * len(scores["labels"])
-    with _style():
+    with house_style():
         figure = Figure(figsize=(side + 1.0, side), layout="constrained", dpi=72)
         canvas: Any = FigureCanvasAgg(figure)
-        _confusion(figure.subplots(), target, scores)
+        draw_matrix(figure.subplots(), target, scores)
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _confusion(axis: Axes, target: str, scores: Scores) -> None:
+def draw_matrix(axis: Axes, target: str, scores: Mapping[str, Any]) -> None:
+    """Draw a confusion matrix, whose counts may be means over seeds."""
     counts = np.array(scores["confusion"])
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(*counts.shape):
-        text = f"{share[row, column]:.0%}\n{counts[row, column]}" if counts[row].any() else "–"
+        text = f"{share[row, column]:.0%}\n{counts[row, column]:.4g}" if counts[row].any() else "–"
         ink = "white" if share[row, column] > 0.55 else INK
         axis.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
     labels = scores["labels"]
@@ -125,7 +126,7 @@ def _lines(axis: Axes, series: History, title: str, best_epoch: int) -> None:
 
 def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Figure], None]) -> None:
     """Draw a figure of so many inches into a PNG, in the house style."""
-    with _style(), atomic_file(path) as temporary:
+    with house_style(), atomic_file(path) as temporary:
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
@@ -133,7 +134,8 @@ def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Figure], 
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def house_style() -> Iterator[None]:
+    """Fonts and colours of every picture, for the time of a block."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
     fonts = [name for name in _FONTS if name in installed]
     cycle = cycler(color=[BLUE, ORANGE, "#2f855a", "#6b46c1", "#b83280"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,11 +13,12 @@ from torch.utils.data import Sampler
 from emotions.errors import DataError
 from emotions.pipeline import Context
 from emotions.windows import WindowSpec
-from training.config import ModelSpec, TrainStep, model_spec
+from training.config import DatasetConfig, FixedStep, ModelSpec, TrainStep, model_spec
 from training.data.cache import Facts, WaveformCache, usable
 from training.data.clips import ClipTable, read_clips
 from training.data.dataset import NO_LABEL, WindowDataset
 from training.data.feature_dataset import ClipDataset
+from training.data.leakage import Leaks, audit
 from training.data.splits import Split, split_clips
 from training.loop.losses import balanced_weights
 from training.loop.module import derived_seed
@@ -36,6 +37,7 @@ class Corpus:
         spec: the model that fits the data.
         train, val: windows of these parts, or their features.
         test: the same of the test part, or None where it is empty.
+        leaks: what the parts share, where that was looked for.
     """
 
     table: ClipTable
@@ -45,6 +47,7 @@ class Corpus:
     train: ClipDataset
     val: ClipDataset
     test: ClipDataset | None
+    leaks: Leaks | None = None
 
     def summary(self) -> dict[str, Any]:
         """Facts about the data as JSON, without a name of a file or a speaker."""
@@ -58,6 +61,7 @@ class Corpus:
                 "by": self.split.by,
                 "sha256": self.split.sha256,
                 **{part: self._part_summary(clips) for part, clips in parts.items()},
+                **({"leaks": self.leaks.summary()} if self.leaks else {}),
             },
         }
 
@@ -79,12 +83,40 @@ def read_corpus(step: TrainStep, context: Context, *, whole: bool = False) -> Co
         whole: train on the validation part as well.
 
     Raises:
-        DataError: the dataset cannot be used as it is.
+        DataError: the dataset cannot be used as it is, or something leaks between the parts.
     """
-    every = read_clips(step.dataset, context.root)
-    cache = WaveformCache()
-    table, facts = usable(every, cache.prepare(every.clips, context.workers))
+    table, facts = read_usable(step.dataset, context)
     split = split_clips(table, step.dataset.split, context.seed)
+    leaks = audit(table, facts, [split], step.dataset, WaveformCache())
+    leaks.raise_for(str(table.root))
+    return replace(cut_corpus(step, table, facts, split, whole=whole), leaks=leaks)
+
+
+def read_usable(dataset: DatasetConfig, context: Context) -> tuple[ClipTable, list[Facts]]:
+    """Read a dataset and decode what is not in the cache yet: the clips that can be used, with their facts.
+
+    Raises as ``read_corpus``.
+    """
+    every = read_clips(dataset, context.root)
+    return usable(every, WaveformCache().prepare(every.clips, context.workers))
+
+
+def cut_corpus(
+    step: FixedStep, table: ClipTable, facts: Sequence[Facts], split: Split, *, whole: bool = False
+) -> Corpus:
+    """The data of a run whose clips are read and split already.
+
+    Args:
+        step: names the model.
+        table: clips that can be used.
+        facts: what is known of each.
+        split: which of them train, validate and test; those in no part are left out.
+        whole: train on the validation part as well.
+
+    Raises:
+        DataError: the training or the validation part has no clip that is labelled for a target.
+    """
+    cache = WaveformCache()
     spec = model_spec(step, {target: list(table.labels(target)) for target in table.targets})
     window = WindowSpec(spec.window_samples, spec.window_samples)
 

@@ -123,7 +123,7 @@ def processes_of(step: TrainStep) -> int:
     return 1 if step.devices == "auto" else step.devices
 
 
-def _outcome(job: Job) -> tuple[Trained, Result]:
+def outcome(job: Job) -> tuple[Trained, Result]:
     """The best checkpoint and what to tell of the run, as its last checkpoint has it."""
     callbacks = read_checkpoint(job.folder / f"{LAST}.ckpt")["callbacks"]
     best = next(state["best_model_path"] for name, state in callbacks.items() if name.startswith("BestCheckpoint"))
@@ -143,7 +143,7 @@ def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[
         extra: more entries for the run folder's index.
         validation: scores on the validation part, where they are not to be measured: it was trained on.
     """
-    trained, result = _outcome(job)
+    trained, result = outcome(job)
     result.metrics["validation"] = _scores(trained, job.corpus.val) if validation is None else validation
     if job.corpus.test is not None:
         result.metrics["test"] = _scores(trained, job.corpus.test)

@@ -44,11 +44,15 @@ class ClipAnswers:
         clips: (clips,) int64, ascending: which of the dataset's clips.
         probabilities: target -> (clips, classes) float32, the mean over each clip's windows.
         truth: target -> (clips,) int64 class indices, ``NO_LABEL`` where a clip has none.
+        windows: (windows,) int64: which of ``clips`` each window is of.
+        logits: target -> (windows, classes) float32.
     """
 
     clips: IntArray
     probabilities: dict[str, FloatArray]
     truth: dict[str, IntArray]
+    windows: IntArray
+    logits: dict[str, FloatArray]
 
 
 class ClipPooler:
@@ -58,14 +62,16 @@ class ClipPooler:
         self._clips: list[IntArray] = []
         self._truth: dict[str, list[IntArray]] = {}
         self._probabilities: dict[str, list[FloatArray]] = {}
+        self._logits: dict[str, list[FloatArray]] = {}
 
     def add(self, batch: Batch, logits: Mapping[str, Tensor]) -> None:
         """Take a batch's windows with the logits, target -> (batch, classes), that the model gave them."""
         _, _, truth, clips = batch
         self._clips.append(_numpy(clips))
         for target, values in logits.items():
-            probabilities = values.detach().float().softmax(dim=1)
-            self._probabilities.setdefault(target, []).append(_numpy(probabilities))
+            plain = values.detach().float()
+            self._logits.setdefault(target, []).append(_numpy(plain))
+            self._probabilities.setdefault(target, []).append(_numpy(plain.softmax(dim=1)))
             self._truth.setdefault(target, []).append(_numpy(truth[target]))
 
     @classmethod
@@ -77,18 +83,20 @@ class ClipPooler:
             for target, parts in each._truth.items():
                 every._truth.setdefault(target, []).extend(parts)
                 every._probabilities.setdefault(target, []).extend(each._probabilities[target])
+                every._logits.setdefault(target, []).extend(each._logits[target])
         return every
 
     def answers(self) -> ClipAnswers:
         """All clips so far."""
         of_window = np.concatenate(self._clips)
-        clips, first = np.unique(of_window, return_index=True)
+        clips, first, place = np.unique(of_window, return_index=True, return_inverse=True)
         truth = {target: np.concatenate(parts)[first] for target, parts in self._truth.items()}
         probabilities = {}
         for target, parts in self._probabilities.items():
             windows = np.concatenate(parts)
             probabilities[target] = np.stack([pool(windows[of_window == clip]) for clip in clips])
-        return ClipAnswers(clips, probabilities, truth)
+        logits = {target: np.concatenate(parts) for target, parts in self._logits.items()}
+        return ClipAnswers(clips, probabilities, truth, place.reshape(-1), logits)
 
 
 def _numpy(tensor: Tensor) -> Any:

@@ -1,0 +1,103 @@
+"""One fold with one seed: trained, asked about the clips that it has not seen, and cleared away."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from emotions.pipeline import Context
+from training.config import TrainStep
+from training.data.cache import Facts
+from training.data.clips import ClipTable
+from training.data.feature_dataset import ClipDataset
+from training.data.splits import Split
+from training.evaluation.answers import FoldAnswers, PartAnswers
+from training.loop.corpus import cut_corpus
+from training.loop.fit import outcome
+from training.loop.frozen_encoder import write_encoder
+from training.loop.job import EVALUATION_BATCH, Job, seeded_model, train
+from training.loop.precompute import precomputed
+from training.loop.runs import Trained
+from training.loop.score import evaluate
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all folds have in common. Picklable.
+
+    Attributes:
+        step: how each is trained.
+        context: root, workers and the pipeline.
+        table, facts: the clips, and what is known of them.
+        splits: one a fold.
+        folder: where the folds' files go.
+    """
+
+    step: TrainStep
+    context: Context
+    table: ClipTable
+    facts: tuple[Facts, ...]
+    splits: tuple[Split, ...]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Task:
+    """One fold with one seed; ``key`` is the hash of all that decides on its answers."""
+
+    fold: int
+    seed: int
+    key: str
+
+    def file(self, folder: Path) -> Path:
+        """Where its answers are kept."""
+        return folder / f"{self.key}.npz"
+
+
+def run_fold(shared: Shared, task: Task) -> None:
+    """Train a fold and keep what it answers.
+
+    Raises:
+        EmotionsError: as ``training.loop.fit.fit`` does.
+    """
+    began, folder = time.monotonic(), shared.folder / f"{task.key}.part"
+    shutil.rmtree(folder, ignore_errors=True)
+    job = _job(shared, task, folder)
+    model = seeded_model(job)
+    write_encoder(folder, model)
+    augmented = job.step.learn_params.augments_waveform
+    job = replace(job, corpus=precomputed(job.corpus, model, job.step, augmented=augmented))
+    train(job, model)
+    trained, result = outcome(job)
+    test = job.corpus.test
+    if test is None:
+        raise ValueError(f"fold {task.fold} has no test part")
+    split = shared.splits[task.fold]
+    val, held_out = _answers(trained, job.corpus.val, split.val), _answers(trained, test, split.test)
+    seconds = time.monotonic() - began
+    FoldAnswers(task.fold, task.seed, result.best_epoch, seconds, val, held_out).write(task.file(shared.folder))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _job(shared: Shared, task: Task, folder: Path) -> Job:
+    saving = shared.step.saving_data_params.model_copy(
+        update={
+            "saved_checkpoints_path": [str(folder)],
+            "saved_checkpoints_filename": ["best_{epoch:02d}"],
+            "tensorboard_lr_monitors_logs_path": None,
+        }
+    )
+    step = shared.step.model_copy(update={"saving_data_params": saving})
+    context = replace(shared.context, seed=task.seed, quiet=True)
+    corpus = cut_corpus(step, shared.table, shared.facts, shared.splits[task.fold])
+    return Job(step, context, corpus, folder, None)
+
+
+def _answers(trained: Trained, dataset: ClipDataset, clips: Sequence[int]) -> PartAnswers:
+    import numpy as np
+
+    answers = evaluate(trained.model, dataset, batch_size=EVALUATION_BATCH)
+    return PartAnswers(np.array(clips, np.int64)[answers.clips], answers.windows, answers.logits)
