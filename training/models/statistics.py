@@ -28,7 +28,7 @@ def moments(values: Tensor, weight: Tensor) -> list[Tensor]:
     scale = (variance + _FAINT).sqrt()
     skewness = weighted_mean(squared * centred, weight) / scale**3
     kurtosis = weighted_mean(squared * squared, weight) / scale**4
-    return [mean, variance.clamp_min(_MIN_VARIANCE).sqrt(), skewness, kurtosis]
+    return [mean, variance.sqrt(), skewness, kurtosis]
 
 
 def links(values: Tensor, weight: Tensor) -> list[Tensor]:
