@@ -85,7 +85,7 @@ def test_members_hear_different_parts() -> None:
     head = make_head(dropout=0.0, input_dropout=0.5)
     with torch.no_grad():
         head.hidden.weight.copy_(torch.eye(10)[:4].repeat(3, 1))
-    hidden = head._hidden(torch.ones(50, 10)).view(50, 3, 4)
+    hidden = head._hidden(torch.ones(50, 10)).detach().view(50, 3, 4)
     assert {round(float(each)) for each in hidden.unique()} == {0, 2}
     assert not torch.equal(hidden[:, 0], hidden[:, 1])
 
