@@ -10,7 +10,11 @@ from pydantic_core import PydanticCustomError
 from emotions.schema import Block
 
 ModelName = Literal[
-    "Wav2Vec2FnClassifier", "Wav2Vec2CnnClassifier", "SpectrogramCnnClassifier", "TransformerClassifier"
+    "Wav2Vec2FnClassifier",
+    "Wav2Vec2CnnClassifier",
+    "SpectrogramCnnClassifier",
+    "TransformerClassifier",
+    "FunctionalsClassifier",
 ]
 
 SPACE_KINDS = frozenset({"choice", "loguniform", "uniform", "randint"})
@@ -117,13 +121,31 @@ class TransformerArchitecture(Tunable):
     dropout: Dropout = 0.1
 
 
-Architecture = Wav2Vec2FnArchitecture | Wav2Vec2CnnArchitecture | SpectrogramCnnArchitecture | TransformerArchitecture
+class FunctionalsArchitecture(Tunable):
+    """``FunctionalsClassifier``: an ensemble of small networks on statistics of a window's sound, for small corpora."""
+
+    members: Annotated[Size, Field(le=64, description="Networks whose answers are averaged.")] = 8
+    layer_1_size: Annotated[Size, Field(description="Neurons of each network's hidden layer.")] = 64
+    input_dropout: Annotated[
+        float, Field(ge=0, lt=1, description="Share of the statistics that each network does not hear in a step.")
+    ] = 0.7
+    dropout: Dropout = 0.3
+
+
+Architecture = (
+    Wav2Vec2FnArchitecture
+    | Wav2Vec2CnnArchitecture
+    | SpectrogramCnnArchitecture
+    | TransformerArchitecture
+    | FunctionalsArchitecture
+)
 
 ARCHITECTURES: dict[str, type[Block]] = {
     "Wav2Vec2FnClassifier": Wav2Vec2FnArchitecture,
     "Wav2Vec2CnnClassifier": Wav2Vec2CnnArchitecture,
     "SpectrogramCnnClassifier": SpectrogramCnnArchitecture,
     "TransformerClassifier": TransformerArchitecture,
+    "FunctionalsClassifier": FunctionalsArchitecture,
 }
 ENCODER_MODELS = frozenset({"Wav2Vec2FnClassifier", "Wav2Vec2CnnClassifier"})
 """Models on a pre-trained encoder."""

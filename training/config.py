@@ -17,6 +17,7 @@ from training.architectures import (
     ENCODER_MODELS,
     SPECTROGRAM_MODELS,
     Architecture,
+    FunctionalsArchitecture,
     ModelName,
     SpectrogramCnnArchitecture,
     TransformerArchitecture,
@@ -33,6 +34,7 @@ __all__ = [
     "Column",
     "DatasetConfig",
     "FixedStep",
+    "FunctionalsArchitecture",
     "LearnParams",
     "LearningRates",
     "ModelName",
@@ -179,6 +181,8 @@ def train_faults(raw: Mapping[str, Any]) -> list[Fault]:
     """Faults between fields of a ``train`` step's raw object."""
     if raw.get("model") in ENCODER_MODELS:
         return _encoder_faults(raw)
+    if raw.get("model") == "FunctionalsClassifier":
+        return mask_faults(raw)
     if raw.get("model") != "TransformerClassifier":
         return []
     patch = raw_value(raw, "model_architecture", "patch_transformer_size", 16)
@@ -187,6 +191,18 @@ def train_faults(raw: Mapping[str, Any]) -> list[Fault]:
         return []
     fault = patch_fault(patch, size)
     return [Fault("model_architecture.patch_transformer_size", str(patch), fault)] if fault else []
+
+
+def mask_faults(raw: Mapping[str, Any]) -> list[Fault]:
+    """Masks and shifts are for features with bins and frames; what a file does not ask for is off."""
+    chosen = raw_value(raw, "learn_params", "augmentation", None)
+    features = chosen.get("features") if isinstance(chosen, dict) else None
+    if not isinstance(features, dict) or features.get("probability", 1.0) == 0:
+        return []
+    why = (
+        "must be 0 or left out: statistics have no bins and frames to hide; model_architecture.input_dropout hides them"
+    )
+    return [Fault("learn_params.augmentation.features.probability", str(features.get("probability", 1.0)), why)]
 
 
 def _encoder_faults(raw: Mapping[str, Any]) -> list[Fault]:

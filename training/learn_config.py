@@ -112,6 +112,11 @@ class LearnParams(Tunable):
     early_stopping_epochs: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="Stop after so many epochs without a better validation UAR; null: never."
     )
+    keep: Literal["best", "last"] = Field(
+        default="best",
+        description="Which epoch's weights are kept: best by the validation UAR, or last, where validation cannot "
+        "tell epochs apart.",
+    )
     loss: Literal["cross_entropy", "focal"] = Field(
         default="cross_entropy", description="focal: windows that are right already count less."
     )

@@ -31,7 +31,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from emotions.errors import Fault
 from emotions.schema import Block, StepConfig
 from training.architectures import ARCHITECTURES, SPACE_KINDS
-from training.config import LearnParams, ModelStep, Parts, by_model, patch_fault, raw_value, schema_by_model
+from training.config import ModelStep, Parts, by_model, mask_faults, patch_fault, raw_value, schema_by_model
+from training.learn_config import LearnParams
 
 METRIC_ALIASES = {"val/em_acc": "val/emotion_wa", "val/st_acc": "val/state_wa"}
 """Names that older pipeline files have for metrics."""
@@ -78,6 +79,8 @@ DEFAULT_SPACES: dict[str, SearchSpace] = {
     "base_lr": SearchSpace(loguniform=[1e-4, 1e-1]),
     "conv_lr": SearchSpace(loguniform=[1e-4, 1e-1]),
     "batch_size": _choice(8, 16, 32),
+    "members": _choice(1, 4, 8, 16),
+    "input_dropout": _choice(0.0, 0.3, 0.5, 0.7, 0.9),
 }
 """What ``null`` stands for, by key."""
 
@@ -228,6 +231,8 @@ class PrintTuneResStep(StepConfig):
 
 def tune_faults(raw: Mapping[str, Any]) -> list[Fault]:
     """Faults between fields of a ``tune`` step's raw object: spaces of which no combination is possible."""
+    if raw.get("model") == "FunctionalsClassifier":
+        return mask_faults(raw)
     if raw.get("model") != "TransformerClassifier":
         return []
     patches = _candidates(raw_value(raw, "model_architecture", "patch_transformer_size", 16), "patch_transformer_size")

@@ -44,6 +44,7 @@ _FN = {"conv_h_count": 1, "conv_w_count": 1, "layer_1_size": 64, "layer_2_size":
 _VIT = {"patch_transformer_size": 16, "layer_1_size": 128, "layer_2_size": 256, "transformer_depth": 2}
 FAMILIES: dict[str, dict[str, Any]] = {
     "SpectrogramCnnClassifier": {"backbone": "efficientnet_b0"},
+    "FunctionalsClassifier": {},
     "TransformerClassifier": _VIT,
     "Wav2Vec2FnClassifier": _FN,
     "Wav2Vec2CnnClassifier": {"backbone": "efficientnet_b0", "embedding": 2},

@@ -29,6 +29,7 @@ FAMILIES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "cnn-conv": ("Wav2Vec2CnnClassifier", "wav2vec2-layer", {"backbone": "test_efficientnet"}),
     "cnn-layer": ("Wav2Vec2CnnClassifier", "hubert-group", {"backbone": "test_efficientnet", "embedding": 1}),
     "transformer": ("TransformerClassifier", None, VIT),
+    "functionals": ("FunctionalsClassifier", None, {"members": 2, "layer_1_size": 8}),
 }
 
 

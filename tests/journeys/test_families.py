@@ -22,6 +22,7 @@ MARGIN = 0.08
 FAMILIES: dict[str, tuple[dict[str, Any], int]] = {
     "Wav2Vec2FnClassifier": ({"embedding": "conv"}, 4),
     "Wav2Vec2CnnClassifier": ({"backbone": "test_efficientnet"}, 10),
+    "FunctionalsClassifier": ({}, 8),
     "TransformerClassifier": ({"patch_transformer_size": 8, "layer_1_size": 64, "layer_2_size": 128}, 10),
 }
 """Architecture and epochs; ``SpectrogramCnnClassifier`` has its own journey."""
@@ -52,7 +53,7 @@ def run(config: Path, cwd: Path, *options: str) -> str:
 
 def steps(model: str, folder: Path, data: Path, encoder: Path) -> list[dict[str, Any]]:
     architecture, epochs = FAMILIES[model]
-    own = {} if model == "TransformerClassifier" else {"encoder": str(encoder)}
+    own = {"encoder": str(encoder)} if model.startswith("Wav2Vec2") else {}
     train = {
         "type": "train",
         "model": model,

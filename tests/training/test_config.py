@@ -30,7 +30,7 @@ from training.tune_config import DEFAULT_SPACES, SEARCHABLE_ARCHITECTURES, Searc
 
 ROOT = Path(__file__).parents[2]
 SEED_CONFIGS = sorted((Path(__file__).parent / "seed_configs").glob("*.json"))
-EXAMPLES = sorted((ROOT / "configs").glob("*.json"))
+EXAMPLES = sorted([*(ROOT / "configs").glob("*.json"), *(ROOT / "configs" / "recipes").glob("*.json")])
 MODELS = list(ARCHITECTURES)
 
 
@@ -331,3 +331,15 @@ def test_schema_tells_architectures_apart_by_model() -> None:
     assert not validator.is_valid({"pipeline": [{**step, "type": "tune", "model_architecture": {"scale": None}}]})
     searched = {**step, "type": "tune", "model_architecture": {"transformer_depth": None}}
     assert validator.is_valid({"pipeline": [searched]})
+
+
+@pytest.mark.parametrize("kind", ["train", "tune"])
+@pytest.mark.parametrize(("features", "fits"), [({}, False), ({"probability": 0.5}, False), ({"probability": 0}, True)])
+def test_statistics_have_nothing_to_mask(tmp_path: Path, kind: str, features: dict[str, Any], fits: bool) -> None:
+    step = {"model": "FunctionalsClassifier", "learn_params": {"augmentation": {"features": features}}}
+    if kind == "tune":
+        step["model_architecture"] = {"members": None}
+    found = step_faults(tmp_path, type=kind, **step)
+    assert {*found} == (set() if fits else {"learn_params.augmentation.features.probability"})
+    assert all("input_dropout" in remedy for remedy in found.values())
+    assert step_faults(tmp_path, type=kind, **{**step, "learn_params": {"augmentation": {"mixup_alpha": 0.2}}}) == {}

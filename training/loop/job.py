@@ -126,7 +126,8 @@ def _callbacks(job: Job, place: Place) -> list[Callback]:
     if learn.early_stopping_epochs is not None:
         patience = learn.early_stopping_epochs
         watchers.append(EarlyStopping(metric, patience=patience, mode=mode_of(metric), check_on_train_epoch_end=True))
-    return [*watchers, *checkpoint_callbacks(job.step.saving_data_params, job.folder, None if job.newest else metric)]
+    newest = job.newest or learn.keep == "last"
+    return [*watchers, *checkpoint_callbacks(job.step.saving_data_params, job.folder, None if newest else metric)]
 
 
 def _trainer(job: Job, place: Place, batches: int, watchers: Sequence[Callback]) -> lightning.Trainer:

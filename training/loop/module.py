@@ -182,8 +182,13 @@ def objective(learn: LearnParams) -> Objective:
 
 
 def feature_augmentation(learn: LearnParams, spec: ModelSpec) -> FeatureAugmentation:
-    """How features are augmented: an encoder's dims have no order, so they are not moved up or down."""
+    """How features are augmented: an encoder's dims have no order, so they are not moved up or down.
+
+    Statistics have no frames either: nothing of them is hidden but by the model's own dropout.
+    """
     chosen = learn.augmentation.features
+    if spec.model == "FunctionalsClassifier":
+        return chosen.model_copy(update={"probability": 0.0})
     return chosen if spec.model in SPECTROGRAM_MODELS else chosen.model_copy(update={"shift_share": 0.0})
 
 

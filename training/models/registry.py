@@ -12,6 +12,7 @@ from training.architectures import ARCHITECTURES
 from training.config import ModelSpec
 from training.models.base import Classifier
 from training.models.cnn_classifier import build_spectrogram_cnn
+from training.models.functionals_classifier import build_functionals
 from training.models.transformer_classifier import build_transformer
 
 
@@ -55,4 +56,5 @@ _BUILDERS: dict[str, Callable[[ModelSpec, Any], Classifier]] = {
     "Wav2Vec2CnnClassifier": _wav2vec2_cnn,
     "SpectrogramCnnClassifier": build_spectrogram_cnn,
     "TransformerClassifier": build_transformer,
+    "FunctionalsClassifier": build_functionals,
 }

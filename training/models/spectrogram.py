@@ -1,26 +1,16 @@
-"""The spectrogram frontend: a window of W samples as an image of ``size`` log bins by ``size`` frames.
-
-No FFT, STFT or complex operator: ONNX Runtime has them for the CPU only, and TorchScript and ONNX must both hold the
-features. What is left is a convolution of the waveform with a windowed Fourier basis. A Hann window is symmetric about
-its centre and power does not know of phase, so each frame is folded there: the cosines see only x[c+j] + x[c-j], the
-sines only x[c+j] - x[c-j]. That halves the multiplications and the constants. Measured for W = 80,000 and size = 128,
-ONNX Runtime on one thread: 1.0 ms a window folded, 1.7 ms as a convolution over hop-sized chunks, 2.0 ms as a strided
-convolution of one channel.
-"""
+"""The spectrogram frontend: a window of W samples as an image of ``size`` log bins by ``size`` frames."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from emotions.audio import SAMPLE_RATE
 from training.models.base import Frontend
-
-Scale = Literal["mel", "linear"]
+from training.models.fourier import Scale, band_edges, filterbank, folded_basis, framed_power
 
 _MIN_FFT = 512
 # Frames that lie further apart (40 ms) are means of several steps: a single transform as wide as the hop would smear
@@ -81,23 +71,10 @@ class Spectrogram(Frontend):
 
     def power(self, waveform: Tensor) -> Tensor:
         """(batch, W) samples to (batch, size, size): power in each band, by frame; a full-scale sine gives about 1."""
-        before, after = self._halves(waveform)
-        real = torch.matmul(after + before, self.cosines)
-        imaginary = torch.matmul(after - before, self.sines)
-        power = real * real + imaginary * imaginary
+        power = framed_power(waveform, (self.cosines, self.sines), self.step, self.size * self.steps)
         if self.steps > 1:
             power = power.view(-1, self.size, self.steps, power.shape[2]).mean(dim=2)
         return torch.matmul(power, self.bands).transpose(1, 2)
-
-    def _halves(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """Each step's samples from its centre c outwards, c - j and c + j: twice (batch, size * steps, n_fft / 2)."""
-        half, step, count = self.n_fft // 2, self.step, self.size * self.steps
-        reach = math.ceil(half / step)
-        padding = (reach * step, (count + reach) * step - self.window)
-        chunks = functional.pad(waveform, padding).view(-1, count + 2 * reach, step)
-        spans = torch.cat([chunks[:, start : start + count] for start in range(2 * reach)], dim=2)
-        centre = reach * step
-        return spans[..., centre - half + 1 : centre + 1].flip(-1), spans[..., centre : centre + half]
 
 
 def log_power(power: Tensor) -> Tensor:
@@ -114,44 +91,8 @@ def normalised(features: Tensor, valid: Tensor) -> Tensor:
     return centred / variance.clamp_min(_MIN_VARIANCE).sqrt()
 
 
-def band_edges(size: int, scale: Scale) -> Tensor:
-    """Corners of ``size`` overlapping triangular bands from 0 Hz to 8 kHz: (size + 2,) float64, in Hz."""
-    nyquist = SAMPLE_RATE / 2
-    if scale == "linear":
-        return torch.linspace(0, nyquist, size + 2, dtype=torch.float64)
-    mel = torch.linspace(0, 2595 * math.log10(1 + nyquist / 700), size + 2, dtype=torch.float64)
-    return 700 * (10 ** (mel / 2595) - 1)
-
-
 def choose_n_fft(edges: Tensor, step: int) -> int:
     """Smallest even n_fft that leaves no band empty and makes neighbouring transforms overlap by half."""
     narrowest = float((edges[2:] - edges[:-2]).min())
     needed = math.ceil(SAMPLE_RATE / narrowest) + 1
     return 2 * math.ceil(max(needed, 2 * step, _MIN_FFT) / 2)
-
-
-def folded_basis(n_fft: int) -> tuple[Tensor, Tensor]:
-    """Hann-windowed cosines and sines of a frame folded at its centre: twice (n_fft / 2, n_fft / 2 + 1) float32.
-
-    They are divided by half the window's sum, so that power stays near 1 and below.
-    """
-    window = torch.hann_window(n_fft, periodic=True, dtype=torch.float64)
-    half = 2 * window[n_fft // 2 :] / window.sum()
-    half[0] /= 2  # the centre is its own mirror image, and the fold counts it twice
-    step = torch.arange(n_fft // 2, dtype=torch.float64)[:, None]
-    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64)
-    # The product is reduced modulo n_fft while it is an exact integer: large angles would cost the last digits.
-    angle = 2 * math.pi * torch.remainder(step * bins, n_fft) / n_fft
-    return (angle.cos() * half[:, None]).float(), (angle.sin() * half[:, None]).float()
-
-
-def filterbank(edges: Tensor, n_fft: int) -> Tensor:
-    """Triangular bands over the Fourier bins: (n_fft / 2 + 1, bands) float32, each peak 1, none empty."""
-    hz = torch.linspace(0, SAMPLE_RATE / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
-    rising = (hz - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - hz) / (edges[2:] - edges[1:-1])
-    bands = torch.minimum(rising, falling).clamp_min(0).float()
-    empty = int((bands.sum(dim=0) == 0).sum())
-    if empty:
-        raise ValueError(f"{empty} of {bands.shape[1]} bands are empty with n_fft = {n_fft}")
-    return bands

@@ -12,7 +12,8 @@ import torchaudio
 from torch import Tensor
 
 from emotions.runtime import onnx_session
-from training.models.spectrogram import Scale, Spectrogram, band_edges, choose_n_fft, filterbank
+from training.models.fourier import Scale, band_edges, filterbank
+from training.models.spectrogram import Spectrogram, choose_n_fft
 
 WINDOW, SIZE = 8_000, 32
 

@@ -1,0 +1,107 @@
+"""``FunctionalsClassifier``: an ensemble of small, strongly regularised networks on functionals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.architectures import FunctionalsArchitecture
+from training.config import ModelSpec
+from training.models.base import Classifier, Head, Logits
+from training.models.functionals import Functionals
+
+_MIN_DEVIATION = 0.05
+# A functional that lies farther out than this says no more than that it is extreme.
+_FARTHEST = 4.0
+
+
+class Standardised(nn.Module):
+    """Each dim less its mean, over its deviation, of all training windows seen so far; cut at four deviations.
+
+    Unlike batch norm it does the same while training as afterwards. Statistics are gathered from training batches
+    (Chan, Golub and LeVeque, 1983).
+
+    Args:
+        dims: how many.
+    """
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+
+    def __init__(self, dims: int) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(dims))
+        self.register_buffer("squares", torch.zeros(dims))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, dims) in and out."""
+        if self.training:
+            self._see(values.detach())
+        deviation = (self.squares / self.count.clamp_min(1)).sqrt().clamp_min(_MIN_DEVIATION)
+        return ((values - self.mean) / deviation).clamp(-_FARTHEST, _FARTHEST)
+
+    def _see(self, values: Tensor) -> None:
+        mean, seen = values.mean(dim=0), values.shape[0]
+        total = self.count + seen
+        step = mean - self.mean
+        self.squares += ((values - mean) ** 2).sum(dim=0) + step * step * self.count * seen / total
+        self.mean += step * seen / total
+        self.count.copy_(total)
+
+
+class FunctionalsHead(Head):
+    """Small networks side by side, each with a hidden layer and dropout of its own; their logits are averaged.
+
+    Most of what each member hears is dropped, so that it has to make do with any part of the functionals. Their layers
+    lie in one: after training, the ensemble is a single network, as fast as one.
+
+    Args:
+        dims: functionals of a window.
+        architecture: sizes and dropout.
+        targets: target -> number of classes.
+    """
+
+    def __init__(self, dims: int, architecture: FunctionalsArchitecture, targets: Mapping[str, int]) -> None:
+        super().__init__()
+        self.members = architecture.members
+        self.dropout, self.input_dropout = architecture.dropout, architecture.input_dropout
+        size = self.members * architecture.layer_1_size
+        self.standardised = Standardised(dims)
+        self.hidden = nn.Linear(dims, size)
+        self.outputs = nn.ModuleList([nn.Linear(size, classes) for classes in targets.values()])
+        self.targets = tuple(targets)
+        _start_anew(self.hidden, dims)
+        for layer in self.outputs:
+            _start_anew(layer, architecture.layer_1_size)
+
+    def forward(self, features: Tensor, frames: Tensor) -> Logits:  # noqa: ARG002 - a window is one frame
+        """(batch, dims, 1) functionals in; target -> (batch, classes) logits out."""
+        heard = self.standardised(features.squeeze(2))
+        said = functional.dropout(torch.relu(self._hidden(heard)), self.dropout, self.training) / self.members
+        return {target: layer(said) for target, layer in zip(self.targets, self.outputs, strict=True)}
+
+    def _hidden(self, heard: Tensor) -> Tensor:
+        """(batch, dims) to (batch, members * size); while training, each member hears a part of its own."""
+        if not self.training:
+            hidden: Tensor = self.hidden(heard)
+            return hidden
+        parts = functional.dropout(heard.expand(self.members, -1, -1), self.input_dropout)
+        weight = self.hidden.weight.view(self.members, -1, heard.shape[1])
+        return torch.matmul(parts, weight.transpose(1, 2)).transpose(0, 1).flatten(1) + self.hidden.bias
+
+
+def _start_anew(layer: nn.Module, inputs: int) -> None:
+    """Weights that keep the size of what one member hears, and no bias."""
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=inputs**-0.5) if parameter.ndim > 1 else nn.init.zeros_(parameter)
+
+
+def build_functionals(spec: ModelSpec, architecture: FunctionalsArchitecture) -> Classifier:
+    """Build a ``FunctionalsClassifier``."""
+    frontend = Functionals(spec.window_samples)
+    return Classifier(frontend, FunctionalsHead(frontend.dims, architecture, spec.classes))
