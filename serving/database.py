@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emotions.bundle import EMBEDDING, Bundle
+from emotions.bundle import EMBEDDING, UNKNOWN, Bundle
 from emotions.errors import DataError, MissingExtra
 from emotions.inputs import InputFile
 from serving.parquet_tables import check_folder, join_parquet, replaced_folder
@@ -96,15 +96,20 @@ def header(
         targets: labels of each target.
         segmented: whether start and end are part of the index.
     """
+    doubted = {f"{target}.{UNKNOWN}" for target in targets} & {name for name, kind in names.items() if kind is str}
     schemes: dict[str, dict[str, Any]] = {
         **{target: {"dtype": "str", "labels": [*labels]} for target, labels in targets.items()},
         _SHARES: _PROBABILITY,
+        **({UNKNOWN: {"dtype": "str", "labels": ["yes", "no"]}} if doubted else {}),
         "duration": {"dtype": "time"},
         **({EMBEDDING: {"dtype": "object"}} if EMBEDDING in names else {}),
         "error": {"dtype": "str"},
     }
     columns = {
-        column: {"scheme_id": column if column in schemes else _SHARES, "rater_id": _RATER}
+        column: {
+            "scheme_id": UNKNOWN if column in doubted else column if column in schemes else _SHARES,
+            "rater_id": _RATER,
+        }
         for column in names
         if column not in _INDEX
     }

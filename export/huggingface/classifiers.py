@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import yaml  # type: ignore[import-untyped]
+import yaml
 from huggingface_hub.repocard import metadata_load
 from torch import nn
 from transformers import (

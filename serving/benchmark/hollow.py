@@ -18,9 +18,9 @@ from serving.settings import Settings
 _open = startup.open_predictor
 
 
-def _hollow(settings: Settings) -> Predictor:
+def _hollow(settings: Settings, worker: int = 0) -> Predictor:
     """The bundle's predictor, its model replaced by one that knows nothing and takes no time."""
-    predictor = _open(settings)
+    predictor = _open(settings, worker)
     classes = {target: len(labels) for target, labels in predictor.manifest.targets.items()}
 
     def run(waveform: FloatArray, length: IntArray) -> Probabilities:  # noqa: ARG001  # a model's signature
