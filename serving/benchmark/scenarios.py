@@ -74,9 +74,10 @@ def summary(runs: Sequence[Figures], traces: Sequence[Trace]) -> Figures:
 
 
 def timeline(trace: Trace) -> list[list[float]]:
-    """Seconds, median and highest latency in ms of the queries due in each of a few slices of a run."""
+    """Seconds, median and highest latency in ms of the good queries due in each of a few slices of a run."""
     edges = np.linspace(0, max(float(trace.due[-1]), 1e-6), _BINS + 1)
     slices = np.clip(np.digitize(trace.due, edges) - 1, 0, _BINS - 1)
+    slices = np.where(trace.good, slices, _BINS)  # what is refused at once would look fast
     latency = 1000 * trace.latency
     return [
         [float(edges[at]), float(np.median(latency[slices == at])), float(latency[slices == at].max())]
