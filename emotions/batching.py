@@ -1,8 +1,8 @@
 """One batcher, for the service and for folders: windows of different clips share a batch.
 
-The service is greedy: a free worker takes what is waiting, up to ``max_batch`` windows, and never waits for more. Under
-light load a clip runs at once, under heavy load batches fill by themselves. A folder fills: every batch but the last
-is full, so that which clips share a batch, and with it the last digit of an answer, does not depend on timing.
+The service is greedy: a free lane takes its share of what is waiting, up to ``max_batch`` windows, and never waits for
+more. Under light load a clip runs at once, under heavy load batches fill by themselves. A folder fills: every batch but
+the last is full, so that which clips share a batch, and with it the last digit of an answer, does not depend on timing.
 The queue is bounded in seconds of audio.
 """
 
@@ -47,7 +47,8 @@ class _Job:
     started: float = 0.0
     taken: int = 0
     batch_size: int = 0
-    parts: list[Probabilities] = field(default_factory=list)
+    parts: dict[int, Probabilities] = field(default_factory=dict)  # by the first of their windows
+    answered: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class _Slice:
 
 
 class Batcher:
-    """Runs clips through a model in shared batches, on one worker thread.
+    """Runs clips through a model in shared batches.
 
     Args:
         run: the model.
@@ -66,6 +67,7 @@ class Batcher:
         max_queue_sec: most seconds of audio waiting; None for no limit.
         fill: wait until a batch is full, or the batcher is closed.
         least_samples: samples that windows are zero-padded to, where all of a batch are shorter.
+        lanes: batches that run at once, each on a thread of its own; what is waiting is shared out among them.
     """
 
     def __init__(
@@ -76,9 +78,10 @@ class Batcher:
         max_queue_sec: float | None = None,
         fill: bool = False,
         least_samples: int = 0,
+        lanes: int = 1,
     ) -> None:
-        if max_batch < 1:
-            raise ValueError(f"max_batch must be at least 1, got {max_batch}")
+        if max_batch < 1 or lanes < 1:
+            raise ValueError(f"max_batch and lanes must be at least 1, got {max_batch} and {lanes}")
         self._run = run
         self._max_batch = max_batch
         self._max_samples = None if max_queue_sec is None else int(max_queue_sec * SAMPLE_RATE)
@@ -89,8 +92,11 @@ class Batcher:
         self._waiting_samples = 0
         self._closed = False
         self._changed = threading.Condition()
-        self._worker = threading.Thread(target=self._work, name="batcher", daemon=True)
-        self._worker.start()
+        self._lanes = [
+            threading.Thread(target=self._work, name=f"batcher-{lane}", daemon=True) for lane in range(lanes)
+        ]
+        for lane in self._lanes:
+            lane.start()
 
     def submit(self, windows: Windows) -> Future[Answer]:
         """Queue a clip's windows.
@@ -121,11 +127,12 @@ class Batcher:
         return self._waiting_samples / SAMPLE_RATE
 
     def close(self) -> None:
-        """Refuse new clips, finish those in the queue, stop the worker."""
+        """Refuse new clips, finish those in the queue, stop the lanes."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._worker.join()
+            self._changed.notify_all()
+        for lane in self._lanes:
+            lane.join()
 
     def _work(self) -> None:
         while batch := self._next_batch():
@@ -145,6 +152,8 @@ class Batcher:
         room = self._max_batch
         if self._fill and self._waiting_windows < room and not self._closed:
             return batch
+        if not self._fill:
+            room = min(room, -(-self._waiting_windows // len(self._lanes)))
         while self._jobs and room:
             job = self._jobs[0]
             dropped = job.future.done()
@@ -178,9 +187,12 @@ class Batcher:
             job = part.job
             job.started = job.started or started
             job.batch_size = max(job.batch_size, size)
-            job.parts.append({target: values[offset : offset + count] for target, values in answers.items()})
+            job.parts[part.start] = {target: values[offset : offset + count] for target, values in answers.items()}
             offset += count
-            if part.stop == len(job.windows):
+            with self._changed:  # another lane may have the clip's other windows
+                job.answered += count
+                whole = job.answered == len(job.windows)
+            if whole:
                 _finish(job)
 
 
@@ -200,7 +212,8 @@ def _collate(batch: list[_Slice], least_samples: int) -> tuple[FloatArray, IntAr
 
 
 def _finish(job: _Job) -> None:
-    probabilities = {target: np.concatenate([part[target] for part in job.parts]) for target in job.parts[0]}
+    parts = [job.parts[start] for start in sorted(job.parts)]
+    probabilities = {target: np.concatenate([part[target] for part in parts]) for target in parts[0]}
     done = time.perf_counter()
     answer = Answer(probabilities, job.started - job.submitted, done - job.started, job.batch_size)
     try:

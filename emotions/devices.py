@@ -1,4 +1,4 @@
-"""GPUs: whether ONNX Runtime may use one here, and how many."""
+"""What models run on: whether ONNX Runtime may use a GPU here, how many, and how many batches at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import onnxruntime as ort
 
 CUDA = "CUDAExecutionProvider"
 
-_DRIVER = Path("/proc/driver/nvidia/gpus")
+LANES_OF_GPU = 2
+"""Batches of a GPU at once: while it runs one, the next is collated and copied."""
+MOST_LANES = 4
+"""Batches at once on a CPU: the threads of one run wait for each other, those of several less; each takes memory."""
 
 
 def cuda_usable() -> bool:
@@ -18,18 +21,18 @@ def cuda_usable() -> bool:
     return CUDA in ort.get_available_providers() and _nvidia_device()
 
 
-def gpu_count(driver: Path = _DRIVER) -> int:
+def gpu_count(devices: Path = Path("/dev")) -> int:
     """NVIDIA GPUs that ONNX Runtime may use here: those that ``CUDA_VISIBLE_DEVICES`` leaves where it is set.
 
     Args:
-        driver: folder in which the driver lists them; without it, as under WSL, one is assumed.
+        devices: folder of the device files; where it has none of GPUs, as under WSL, one GPU is assumed.
     """
     if not cuda_usable():
         return 0
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:  # CUDA takes those before the first one that is none
         return len(list(takewhile(lambda name: name and not name.startswith("-"), map(str.strip, named.split(",")))))
-    return len(list(driver.iterdir())) if driver.is_dir() else 1
+    return len([*devices.glob("nvidia[0-9]*")]) or 1
 
 
 def _nvidia_device() -> bool:

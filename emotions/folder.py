@@ -7,13 +7,12 @@ that a chunk's answers are the same to the last digit whatever is classified bef
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import takewhile
 from pathlib import Path
 
 from emotions.bundle import read_bundle
+from emotions.devices import LANES_OF_GPU, MOST_LANES, gpu_count
 from emotions.flow import BATCHES_AHEAD, FileResult, Flow, ahead_of
 from emotions.inputs import FileList, InputFile, find_files
 from emotions.predictor import Predictor
@@ -27,22 +26,6 @@ DEFAULT_MAX_BATCH = {"cpu": 8, "cuda": 64}
 """Windows in a batch by device: on a CPU more gain nothing, a GPU wants many."""
 Lanes = Sequence[Run]
 """What the batches that run at once go to: several times one session on a CPU, some times that of each GPU."""
-_LANES_OF_GPU = 2
-"""Batches of a GPU: while it runs one, the next is collated and copied."""
-_MOST_LANES = 4
-"""Batches that run at once on a CPU: each core on one of its own beats all cores on one, but takes more memory."""
-
-
-def visible_gpus(devices: Path = Path("/dev")) -> int:
-    """NVIDIA GPUs that this process may use: as many as CUDA_VISIBLE_DEVICES names, else those of the machine.
-
-    Args:
-        devices: folder of the device files.
-    """
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is None:
-        return len([*devices.glob("nvidia[0-9]*")])
-    return len([*takewhile(lambda name: name not in {"", "-1"}, map(str.strip, named.split(",")))])
 
 
 def open_lanes(
@@ -59,7 +42,7 @@ def open_lanes(
     """
     opened = read_bundle(bundle)
     cores = threads or available_cores()
-    lanes = 1 if opened.manifest.window.dynamic else min(cores, _MOST_LANES)
+    lanes = 1 if opened.manifest.window.dynamic else min(cores, MOST_LANES)
     share = max(1, cores // lanes)
     session = open_session(opened, device=device, variant=variant, threads=share, embedding=embedding)
     runs = [session.run] * lanes
@@ -67,9 +50,9 @@ def open_lanes(
         name = session.variant
         others = (
             open_session(opened, device="cuda", variant=name, threads=share, device_id=number, embedding=embedding)
-            for number in range(1, visible_gpus())
+            for number in range(1, gpu_count())
         )
-        runs = [session.run, *(other.run for other in others)] * _LANES_OF_GPU
+        runs = [session.run, *(other.run for other in others)] * LANES_OF_GPU
     return Predictor(opened, session), runs
 
 

@@ -17,6 +17,7 @@ import soundfile
 
 from emotions import audio
 from emotions.batching import Answer, Batcher
+from emotions.devices import LANES_OF_GPU, MOST_LANES
 from emotions.errors import Overloaded, TooLong
 from emotions.predictor import Prediction, Predictor
 from emotions.runtime import Probabilities
@@ -32,7 +33,7 @@ T = TypeVar("T")
 Clip = IO[bytes] | Path | FloatArray
 """A recording: a file, the path of one, or its samples (samples,) at 16 kHz."""
 
-# Weight of the last run in the moving average of how many seconds of audio the model does in a second.
+# Weight of the last run in the moving average of how many seconds of audio a lane does in a second.
 _NEWEST = 0.1
 
 
@@ -71,7 +72,10 @@ class Engine:
         self._in_flight = 0
         self._speed = 0.0
         self._decoders = ThreadPoolExecutor(settings.decode_threads or settings.cores, thread_name_prefix="decode")
-        self._batcher = Batcher(self._run, max_batch=self.max_batch, max_queue_sec=settings.max_queue_sec)
+        self._lanes = _lanes(predictor)
+        self._batcher = Batcher(
+            self._run, max_batch=self.max_batch, max_queue_sec=settings.max_queue_sec, lanes=self._lanes
+        )
 
     def warm_up(self) -> None:
         """Decode once, and run the model for each batch size whose first run is slow: on a GPU all powers of two."""
@@ -111,7 +115,7 @@ class Engine:
 
     def _check_wait(self, seconds: float) -> None:
         """Refuse at once what would wait for longer than ``seconds``: work on it would be in vain."""
-        wait = self._batcher.waiting_sec / self._speed if self._speed else 0.0
+        wait = self._batcher.waiting_sec / (self._speed * self._lanes) if self._speed else 0.0
         if wait > seconds:
             raise Overloaded(f"the audio that is waiting takes about {wait:.1f} s; try again later")
 
@@ -184,3 +188,14 @@ class Engine:
         """Finish what is queued and stop the threads."""
         self._decoders.shutdown(wait=True, cancel_futures=True)
         self._batcher.close()
+
+
+def _lanes(predictor: Predictor) -> int:
+    """Batches that run at once.
+
+    On a CPU the threads of one run wait for each other: as many runs on the same threads waste less. A GPU copies one
+    batch while it computes another. Of dynamic windows, whose memory is bounded by the run, there is one at a time.
+    """
+    if predictor.manifest.window.dynamic:
+        return 1
+    return LANES_OF_GPU if predictor.session.device == "cuda" else min(predictor.session.threads, MOST_LANES)

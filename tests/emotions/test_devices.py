@@ -14,12 +14,13 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with four GPUs."""
     monkeypatch.setattr(devices, "cuda_usable", lambda: True)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    for bus in range(4):
-        (tmp_path / f"0000:0{bus}:00.0").mkdir()
+    for number in range(4):
+        (tmp_path / f"nvidia{number}").touch()
+    (tmp_path / "nvidiactl").touch()
     return tmp_path
 
 
-def test_the_driver_lists_them(driver: Path) -> None:
+def test_device_files_count(driver: Path) -> None:
     assert devices.gpu_count(driver) == 4
     assert devices.gpu_count(driver / "none") == 1
 
@@ -34,5 +35,5 @@ def test_those_that_are_visible_count(driver: Path, monkeypatch: pytest.MonkeyPa
 
 def test_none_counts_without_the_provider(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
-    (tmp_path / "0").mkdir()
+    (tmp_path / "nvidia0").touch()
     assert devices.gpu_count(tmp_path) == 0

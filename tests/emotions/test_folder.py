@@ -11,7 +11,7 @@ import pytest
 import emotions
 from emotions import folder as folders
 from emotions.errors import BundleError, DataError
-from emotions.folder import InputFile, find_files, open_lanes, predict_files, visible_gpus
+from emotions.folder import InputFile, find_files, open_lanes, predict_files
 from emotions.runtime import Probabilities, Session, open_session
 from emotions.windows import FloatArray, IntArray
 from tests.conftest import Tone, WriteWav
@@ -141,16 +141,6 @@ def test_a_pipe_is_a_result_and_a_name_that_is_not_utf8_is_read(
     assert (pipe.code, pipe.error) == ("not_audio", "is not a regular file")
 
 
-def test_gpus_are_those_that_the_process_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("nvidia0", "nvidia1", "nvidia10", "nvidiactl", "nvidia-uvm"):
-        (tmp_path / name).touch()
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert visible_gpus(tmp_path) == 3
-    for named, count in (("", 0), ("-1", 0), ("0", 1), ("1, 0", 2), ("0,-1,1", 1), ("MIG-a,MIG-b", 2)):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-        assert visible_gpus(tmp_path) == count
-
-
 def test_every_gpu_takes_its_share(
     tiny_bundle: Path, predictor: emotions.Predictor, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +157,7 @@ def test_every_gpu_takes_its_share(
         return replace(session, run=run, device="cuda")
 
     monkeypatch.setattr(folders, "open_session", opened)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    monkeypatch.setattr(folders, "gpu_count", lambda: 3)
     several, lanes = open_lanes(tiny_bundle, device="auto", threads=2)
     batches[:] = [0, 0, 0]
     files = find_files([folder]).files
