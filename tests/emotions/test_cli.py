@@ -85,7 +85,7 @@ def test_faults_go_to_stderr_without_traceback(config: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["exprt"], "error: No such command 'vlidate'. Did you mean 'export'?; see emotions --help"),
+        (["exprt"], "error: No such command 'exprt'. Did you mean 'export'?; see emotions --help"),
         (["validate"], "error: Missing option '--config-file'; see emotions validate --help"),
         (["data"], "error: Missing command; see emotions data --help"),
         (["info", "/nowhere"], "error: /nowhere: is not a bundle (no such folder)"),
