@@ -18,6 +18,9 @@ from export.commands import EXPORT
 from export.config import ExportStep
 
 
+_TO_ONNX = bundler.to_onnx
+
+
 @pytest.fixture(autouse=True)
 def exported_before(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The seconds of an export saved: the model's graph is there already."""
@@ -45,6 +48,7 @@ def test_the_command_exports_a_checkpoint(
     trained_run: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bundler, "to_onnx", _TO_ONNX)  # a checkpoint alone knows no temperature
     assert run(["export", "--checkpoint", str(trained_run / "best.ckpt"), "--data", str(corpus)]) == 0
     assert "recordings that the user named" in capsys.readouterr().out
     assert (tmp_path / "bundles" / "spectrogramcnnclassifier-эмоция" / "manifest.json").is_file()
@@ -133,4 +137,5 @@ def test_a_step_says_what_it_means_by_default() -> None:
         "variants": [],
         "allow_loss": False,
         "embedding": False,
+        "max_risk": None,
     }

@@ -24,6 +24,7 @@ MIN_UNITS = 3
 """Fewest speakers that an interval is given for."""
 _SEED = 0
 _MOST_WEIGHTS = 20_000_000
+_NO_ERROR = 1e-9  # what rounding leaves of none
 
 Array = npt.NDArray[np.float64]
 Interval = tuple[float, float]
@@ -116,7 +117,7 @@ def _interval(point: float, sampled: Array, units: int, clips: float) -> Interva
         return None
     edge = 0.5 / (clips + 1)
     error = float(_logit(known, edge).std(ddof=1)) * np.sqrt(units / (units - 1))
-    if not error:  # no speaker differs: the half clip is all that is not known
+    if error < _NO_ERROR:  # no speaker differs: the half clip is all that is not known
         error = 1 / np.sqrt(clips * edge * (1 - edge)) if point in (0.0, 1.0) else 0.0
     reach = _student(units) * error
     middle = float(_logit(np.array(point), edge))
