@@ -32,6 +32,9 @@ AUTO = "auto"
 _PROBE_TOLERANCE = 1e-4
 # Of dynamic windows in one run, padding included: a base-size encoder takes about 20 MB for each second.
 _MOST_SAMPLES = {"cpu": 60 * 16_000, "cuda": 600 * 16_000}
+# Least share of the longest window that others of the same run have: a CPU computes padding like anything else, and
+# gains next to nothing from batches; a GPU gains more from them than padding costs.
+_LEAST_SHARE = {"cpu": 0.9, "cuda": 0.0}
 _PREFERRED: dict[str, tuple[str, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("int8", "fp32")}
 _NEWER = re.compile(r"\b(Opset|IR version):? (\d+)")
 _MADE_FOR = {"cuda": ("cuda", "any"), "cpu": ("cpu", "any")}
@@ -145,7 +148,7 @@ def open_session(
     session = _load(bundle.file(name), device, threads, device_id)
     run = _runner(session, [*bundle.manifest.targets, *([EMBEDDING] if embedding else [])])
     if bundle.manifest.window.dynamic:
-        run = bounded(run, _MOST_SAMPLES[device])
+        run = bounded(run, _MOST_SAMPLES[device], _LEAST_SHARE[device])
     loaded = Session(run, device, name, threads)
     _replay_probe(bundle, loaded)
     return loaded
@@ -202,11 +205,11 @@ def _runner(session: ort.InferenceSession, targets: list[str]) -> Run:
     return run
 
 
-def bounded(run: Run, most: int) -> Run:
+def bounded(run: Run, most: int, share: float = 0.0) -> Run:
     """A model of dynamic windows that is given at most ``most`` samples at once, padding included, or one window.
 
     Windows of like length go together and are cut to the longest of them: a window of 30 s in a batch makes no other
-    one slow, and a long recording does not take all memory.
+    one slow, and a long recording does not take all memory. None is shorter than ``share`` of the longest.
     """
 
     def run_parts(waveform: FloatArray, length: IntArray) -> Probabilities:
@@ -216,6 +219,7 @@ def bounded(run: Run, most: int) -> Run:
         while start < len(order):
             longest = max(1, int(length[order[start]]))
             rows = order[start : start + max(1, most // longest)]
+            rows = rows[: max(1, int((length[rows] >= share * longest).sum()))]
             parts.append(run(np.ascontiguousarray(waveform[rows, :longest]), length[rows]))
             start += len(rows)
         back = np.argsort(order)

@@ -143,3 +143,16 @@ def test_dynamic_windows_are_run_in_parts_of_like_length() -> None:
     assert shapes == [(1, 30), (2, 10), (2, 3)]
     np.testing.assert_array_equal(answers["x"][:, 1], length)
     np.testing.assert_array_equal(answers["x"][:, 0], length * np.arange(1, 6))
+
+
+def test_windows_of_unlike_length_run_apart_where_padding_costs() -> None:
+    shapes = []
+
+    def model(waveform: FloatArray, length: IntArray) -> Probabilities:
+        shapes.append(waveform.shape)
+        return {"x": length[:, None].astype(np.float32)}
+
+    length = np.array([100, 20, 95, 90, 89, 21], np.int64)
+    answers = bounded(model, 1000, 0.9)(np.zeros((6, 100), np.float32), length)
+    assert shapes == [(3, 100), (1, 89), (2, 21)]
+    np.testing.assert_array_equal(answers["x"][:, 0], length)
