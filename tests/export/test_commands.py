@@ -17,7 +17,6 @@ from export import bundler
 from export.commands import EXPORT
 from export.config import ExportStep
 
-
 _TO_ONNX = bundler.to_onnx
 
 
