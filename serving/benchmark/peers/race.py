@@ -14,7 +14,7 @@ from serving.benchmark.clips import Clip
 from serving.benchmark.layers import CONNECTIONS, Layer, Pass
 from serving.benchmark.load import driven, layer
 from serving.benchmark.peers.registry import PEERS, Peer
-from serving.benchmark.server import running, started
+from serving.benchmark.server import Server, running, started
 from serving.benchmark.statistics import spread
 
 _PIPELINE = "transformers pipeline"
@@ -54,7 +54,7 @@ def race(
         for peer in peers:
             say(peer.name)
             try:
-                rows[peer.name] = _raced(peer, ours, settings, clips, scratch, repeats, install)
+                rows[peer.name] = _raced(peer, ours, server, settings, clips, scratch, repeats, install)
             except EmotionsError as error:
                 not_run[peer.name] = str(error).splitlines()[0]
     return {"rows": rows, "not_run": {**not_run, _PIPELINE: _PIPELINE_WHY}}
@@ -63,6 +63,7 @@ def race(
 def _raced(
     peer: Peer,
     ours: Layer,
+    our_server: Server,
     settings: Mapping[str, str],
     clips: Sequence[Clip],
     scratch: Path,
@@ -73,8 +74,14 @@ def _raced(
     server = started(peer.command(install=install), peer.settings(settings, scratch), log, peer.ready)
     with server as running_peer, driven(running_peer, peer.api, clips) as target:
         theirs = layer(target, peer.name, CONNECTIONS[-1], len(clips))
-        pairs = [(ours.run(), theirs.run()) for _ in range(repeats + 1)][1:]
+        pairs = [(_beside(running_peer, ours), _beside(our_server, theirs)) for _ in range(repeats + 1)][1:]
     return _figures([first for first, _ in pairs], [second for _, second in pairs], len(clips))
+
+
+def _beside(other: Server, layer: Layer) -> Pass:
+    """One pass, while the other service is paused."""
+    with other.paused():
+        return layer.run()
 
 
 def _figures(ours: Sequence[Pass], theirs: Sequence[Pass], clips: int) -> dict[str, Any]:
