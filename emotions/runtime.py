@@ -168,6 +168,8 @@ def _load(path: Path, device: str, threads: int, device_id: int) -> ort.Inferenc
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # A plan of memory for each size of batch is kept for good, and gains no speed: folders grow with every new size.
+    options.enable_mem_pattern = False
     # Spinning threads of several sessions or decoders that share the cores take them from each other.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
