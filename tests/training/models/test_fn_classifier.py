@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch.nn import functional
 from emotions.errors import ConfigError
 from emotions.runtime import onnx_session
 from tests.training.models.conftest import Checkpoint
+from tests.training.models.exporting import to_onnx, traced
 from training.config import ModelName, ModelSpec
 from training.learn_config import LearningRates
 from training.loop.optimisers import parameter_groups
@@ -197,24 +197,12 @@ def test_onnx_and_torchscript_equal_torch(checkpoint: Checkpoint, tmp_path: Path
     classifier = trained_statistics(build(model, checkpoint("wav2vec2-layer"), embedding="weighted"))
     waveform, length = batch(5, seed=99)
     expected = classifier(waveform, length)
-    rows = {0: torch.export.Dim("batch")}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporters' own deprecations are not this test's subject
-        traced = torch.jit.trace(classifier, (waveform[:2], length[:2]), strict=False)  # type: ignore[no-untyped-call]
-        program = torch.onnx.export(
-            classifier,
-            (waveform[:2], length[:2]),
-            dynamo=True,
-            opset_version=20,
-            input_names=["waveform", "length"],
-            dynamic_shapes=(rows, rows),
-            verbose=False,
-        )
-    assert program is not None
-    program.save(tmp_path / "model.onnx")
+    example = (waveform[:2], length[:2])
+    script = traced(classifier, example)
+    to_onnx(classifier, example, tmp_path / "model.onnx")
     session = onnx_session(tmp_path / "model.onnx", threads=1)
     answers = session.run(None, {"waveform": waveform.numpy(), "length": length.numpy()})
     assert float(expected["emotion"].std(dim=0).min()) > 1e-3
     for answer, target in zip(answers, TARGETS, strict=True):
         np.testing.assert_allclose(answer, expected[target], rtol=0, atol=1e-4)
-        torch.testing.assert_close(traced(waveform, length)[target], expected[target], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(script(waveform, length)[target], expected[target], rtol=1e-5, atol=1e-5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from emotions.audio import decode
 from emotions.runtime import onnx_session
 from export.operators import check_operators
+from tests.training.models.exporting import to_onnx
 from training.models.descriptors import DESCRIPTORS, LEVEL, LINKED, Descriptors
 from training.models.functionals import Functionals
 
@@ -142,21 +142,7 @@ def test_nothing_of_it_is_saved(frontend: Functionals) -> None:
 @pytest.fixture(scope="module")
 def exported(frontend: Functionals, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("graph") / "frontend.onnx"
-    example, batch = (torch.zeros(2, WINDOW), torch.full((2,), WINDOW)), {0: torch.export.Dim("batch")}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations are not this test's subject
-        program = torch.onnx.export(
-            frontend,
-            example,
-            dynamo=True,
-            opset_version=20,
-            input_names=["waveform", "length"],
-            dynamic_shapes=(batch, batch),
-            verbose=False,
-        )
-    assert program is not None
-    check_operators(program.model_proto)
-    program.save(path)
+    check_operators(to_onnx(frontend, (torch.zeros(2, WINDOW), torch.full((2,), WINDOW)), path))
     return path
 
 

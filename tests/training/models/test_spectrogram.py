@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import torchaudio
 from torch import Tensor
 
 from emotions.runtime import onnx_session
+from tests.training.models.exporting import to_onnx, traced
 from training.models.fourier import Scale, band_edges, filterbank
 from training.models.spectrogram import Spectrogram, choose_n_fft
 
@@ -144,25 +144,13 @@ def test_onnx_and_torchscript_equal_torch(
 ) -> None:
     waveform, length = signals
     expected = frontend(waveform, length)[0]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporters' own deprecations are not this test's subject
-        traced = torch.jit.trace(frontend, (waveform[:2], length[:2]))  # type: ignore[no-untyped-call]
-        batch = {0: torch.export.Dim("batch")}
-        program = torch.onnx.export(
-            frontend,
-            (waveform[:2], length[:2]),
-            dynamo=True,
-            opset_version=20,
-            input_names=["waveform", "length"],
-            dynamic_shapes=(batch, batch),
-            verbose=False,
-        )
-    assert program is not None
-    program.save(tmp_path / "frontend.onnx")
+    example = (waveform[:2], length[:2])
+    script = traced(frontend, example)
+    proto = to_onnx(frontend, example, tmp_path / "frontend.onnx")
     session = onnx_session(tmp_path / "frontend.onnx", threads=1)
     for count in (1, 5):
         rows = {"waveform": waveform[:count].numpy(), "length": length[:count].numpy()}
         np.testing.assert_allclose(session.run(None, rows)[0], expected[:count], rtol=0, atol=2e-5)
-        torch.testing.assert_close(traced(waveform[:count], length[:count])[0], expected[:count], rtol=0, atol=1e-5)
-    operators = {node.op_type for node in program.model_proto.graph.node}
+        torch.testing.assert_close(script(waveform[:count], length[:count])[0], expected[:count], rtol=0, atol=1e-5)
+    operators = {node.op_type for node in proto.graph.node}
     assert not operators & {"STFT", "DFT", "HannWindow", "GroupNormalization", "Mean"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from emotions.runtime import onnx_session
+from tests.training.models.exporting import to_onnx, traced
 from training.config import ModelSpec
 from training.models.base import Classifier
 from training.models.registry import build_model
@@ -94,25 +94,13 @@ def test_patches_that_do_not_divide_the_image_are_refused() -> None:
 def test_onnx_and_torchscript_equal_torch(signals: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     model, (waveform, length) = build(transformer_attantion_head_count=5).eval().requires_grad_(False), signals
     expected = model(waveform, length)
-    batch = {0: torch.export.Dim("batch")}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporters' own deprecations are not this test's subject
-        traced = torch.jit.trace(model, (waveform[:2], length[:2]), strict=False)  # type: ignore[no-untyped-call]
-        program = torch.onnx.export(
-            model,
-            (waveform[:2], length[:2]),
-            dynamo=True,
-            opset_version=20,
-            input_names=["waveform", "length"],
-            dynamic_shapes=(batch, batch),
-            verbose=False,
-        )
-    assert program is not None
-    program.save(tmp_path / "model.onnx")
+    example = (waveform[:2], length[:2])
+    script = traced(model, example)
+    to_onnx(model, example, tmp_path / "model.onnx")
     session = onnx_session(tmp_path / "model.onnx", threads=1)
     for count in (1, 6):
         rows = {"waveform": waveform[:count].numpy(), "length": length[:count].numpy()}
         for answer, target in zip(session.run(None, rows), TARGETS, strict=True):
             np.testing.assert_allclose(answer, expected[target][:count], rtol=0, atol=1e-4)
-            actual = traced(waveform[:count], length[:count])[target]
+            actual = script(waveform[:count], length[:count])[target]
             torch.testing.assert_close(actual, expected[target][:count], rtol=1e-5, atol=1e-5)

@@ -16,6 +16,7 @@ from emotions.errors import ConfigError
 from emotions.runtime import onnx_session
 from tests.training.models.conftest import Checkpoint
 from tests.training.models.encoders import CONV, HIDDEN, KINDS, LAYERS, reference
+from tests.training.models.exporting import to_onnx, traced
 from training.models.encoders import blank_encoder, load_encoder
 from training.models.layer_weights import LayerWeights
 from training.models.wav2vec2 import Embedding, Wav2Vec2Frontend
@@ -188,37 +189,24 @@ def test_onnx_equals_torch(
     waveform, length = (torch.cat([part, part[:1]]) for part in signals)
     waveform[-1] = 0
     expected = frontend(waveform, length)[0]
-    batch = {0: torch.export.Dim("batch")}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporters' own deprecations are not this test's subject
-        program = torch.onnx.export(
-            frontend,
-            (waveform[:2], length[:2]),
-            dynamo=True,
-            opset_version=20,
-            input_names=["waveform", "length"],
-            dynamic_shapes=(batch, batch),
-            verbose=False,
-        )
-    assert program is not None
-    program.save(tmp_path / "frontend.onnx")
+    proto = to_onnx(frontend, (waveform[:2], length[:2]), tmp_path / "frontend.onnx")
     session = onnx_session(tmp_path / "frontend.onnx", threads=1)
     scale = max(1.0, float(expected.abs().max()) / 10)
     for count in (1, len(waveform)):
         rows = {"waveform": waveform[:count].numpy(), "length": length[:count].numpy()}
         np.testing.assert_allclose(session.run(None, rows)[0], expected[:count], rtol=0, atol=1e-4 * scale)
-    operators = {node.op_type for node in program.model_proto.graph.node}
+    operators = {node.op_type for node in proto.graph.node}
     assert not operators & {"STFT", "DFT", "GroupNormalization", "Mean", "NonZero", "Log"}
 
 
 @pytest.mark.parametrize("kind", [*KINDS])
 def test_torchscript_equals_torch(checkpoint: Checkpoint, signals: tuple[Tensor, Tensor], kind: str) -> None:
     frontend, (waveform, length) = build(checkpoint(kind), "weighted"), signals
+    script = traced(frontend, (waveform[:2], length[:2]))
+    buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        traced = torch.jit.trace(frontend, (waveform[:2], length[:2]))  # type: ignore[no-untyped-call]
-        buffer = io.BytesIO()
-        torch.jit.save(traced, buffer)
+        warnings.simplefilter("ignore")  # saving is deprecated, too
+        torch.jit.save(script, buffer)
         buffer.seek(0)
         loaded = torch.jit.load(buffer)  # type: ignore[no-untyped-call]
     torch.testing.assert_close(loaded(waveform, length)[0], frontend(waveform, length)[0], rtol=1e-5, atol=1e-5)
