@@ -24,7 +24,7 @@ class Cluster:
         cores: CPU cores of an actor where it has no GPU.
         windows: windows are wanted; else they stay where they were made.
         embeddings: so are embeddings.
-        variant: which form of the model; None for fp32.
+        variant: which form of the model; None or ``auto`` for the one that suits the device.
     """
 
     address: str

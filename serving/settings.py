@@ -33,7 +33,7 @@ class Settings(BaseModel):
     Attributes:
         bundle: the bundle to serve; None for the newest in ``bundles``.
         device: where the model runs; ``auto`` takes a usable GPU, else the CPU.
-        variant: which form of the model; None for fp32, ``auto`` for the one that suits the device.
+        variant: which form of the model; None or ``auto`` for the one that suits the device.
         threads: CPU threads of one run of the model; None shares the cores among the workers.
         max_batch: most windows in one batch; None for 64 on a GPU and 16 on a CPU.
         max_bytes: largest recording, in bytes.

@@ -130,6 +130,7 @@ def _head(subject: Subject, suite: Suite) -> dict[str, Any]:
         "toolkit_version": emotions.__version__,
         "suite": suite,
         "bundle": subject.predictor.bundle.id,
+        "variant": subject.predictor.session.variant,
         "model": str(manifest.model.get("model", manifest.name)),
         "target": subject.target,
         "protocol": "a bundle on a dataset that it may have been trained on"
