@@ -26,7 +26,7 @@ from emotions.folder import (
 )
 from emotions.predictor import Predictor
 from emotions.runtime import DeviceChoice
-from emotions.variants import AUTO
+from emotions.variants import AUTO, choose_variant
 from serving.database import AUDFORMAT, database_of
 from serving.journal import Join, Journal, check_output, is_begun, open_journal, signature
 from serving.plot import check_plot, plot_summary
@@ -137,6 +137,9 @@ def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str
         from serving.ray_worker import Cluster
 
         opened = read_bundle(bundle)
+        variant = options.variant or AUTO
+        if options.device != "auto":
+            variant = choose_variant(opened, options.device, variant)
         cluster = Cluster(
             options.ray_address,
             bundle.absolute(),
@@ -144,9 +147,9 @@ def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str
             options.threads,
             options.windows,
             options.embeddings,
-            options.variant,
+            variant,
         )
-        where = {"variant": f"each node's {options.variant or AUTO}", "device": options.device}
+        where = {"variant": variant, "device": options.device}
         return opened, lambda chunks: classify_on_ray(cluster, chunks), where
     predictor, lanes = open_lanes(
         bundle,
