@@ -132,6 +132,7 @@ def _head(subject: Subject, suite: Suite) -> dict[str, Any]:
         "toolkit_version": emotions.__version__,
         "suite": suite,
         "bundle": subject.predictor.bundle.id,
+        "variant": subject.predictor.session.variant,
         "model": str(manifest.model.get("model", manifest.name)),
         "target": subject.target,
         "protocol": _TRAINED_ON if _trained_on(subject) else _OTHER,
