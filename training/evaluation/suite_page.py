@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def suite_page(report: Mapping[str, Any]) -> str:
             [*FIGURES.values(), "ECE", "clips"],
             [[*(with_interval(overall, name) for name in FIGURES), f"{overall['ece']:.3f}", overall["clips"]]],
         ),
-        html_table(_HEAD, [_row(test) for test in report["tests"]]) if report["tests"] else "",
+        html_table(*_filled(report["tests"])) if report["tests"] else "",
         plots(confusion_png(report["target"], overall)),
         *(f"<h3>{escape(name)}</h3>{group_table(rows)}" for name, rows in overall["per_group"].items()),
         f"<h3>Speakers</h3>{group_table(overall['per_speaker'])}",
@@ -39,12 +39,11 @@ def print_suite(report: Mapping[str, Any], page: Path) -> None:
     overall, console = report["overall"], Console()
     if report["tests"]:
         table = Table(title=f"{report['suite']} of {shown(report['bundle'])}", title_justify="left")
-        rows = [_row(test) for test in report["tests"]]
-        filled = [column for column in range(len(_HEAD)) if any(row[column] for row in rows)]
-        for column in filled:
-            table.add_column(_HEAD[column])
+        head, rows = _filled(report["tests"])
+        for title in head:
+            table.add_column(title)
         for row in rows:
-            table.add_row(*(shown(row[column]) for column in filled))
+            table.add_row(*map(shown, row))
         console.print(table)
     figures = ", ".join(f"{title} {with_interval(overall, name)}" for name, title in FIGURES.items())
     passed, every = sum(test["passed"] for test in report["tests"]), len(report["tests"])
@@ -56,6 +55,13 @@ def print_suite(report: Mapping[str, Any], page: Path) -> None:
         f"report: {page}",
     ):
         console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def _filled(tests: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Titles and rows, without the columns that no test fills."""
+    rows = [_row(test) for test in tests]
+    filled = [column for column in range(len(_HEAD)) if any(row[column] for row in rows)]
+    return [_HEAD[column] for column in filled], [[row[column] for column in filled] for row in rows]
 
 
 def _row(test: Mapping[str, Any]) -> list[str]:
