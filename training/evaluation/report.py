@@ -72,12 +72,13 @@ def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
 def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
     table, answers = evidence.table, evidence.answers
     units, by = units_of(table)
+    among = f"; model chosen among {len(step.choose.candidates)} inside each fold" if step.choose else ""
     return {
         "format": 1,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "toolkit_version": emotions.__version__,
         "model": step.model,
-        "protocol": evidence.folds.protocol,
+        "protocol": f"{evidence.folds.protocol}{among}",
         "seeds": sorted({each.seed for each in answers}),
         **_choice(step, evidence),
         "folds": [_fold(evidence, fold) for fold in range(len(evidence.folds))],
