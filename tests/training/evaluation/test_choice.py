@@ -113,7 +113,7 @@ def test_an_interrupted_choice_goes_on(
     printed, page = capsys.readouterr().out, (tmp_path / "out" / "report.html").read_text()
     for told in (printed, page):
         assert "inner UAR of 2" in told
-        assert "candidate 2, chosen by 1: learn_params.max_epoch 8" in told.replace("Candidate", "candidate")
+        assert "candidate 2, chosen by 1: learn_params.max_epoch 6" in told.replace("Candidate", "candidate")
         assert not [name for name in SPEAKERS if name in told]
 
 
