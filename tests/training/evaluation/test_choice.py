@@ -86,7 +86,8 @@ def test_labels_of_a_test_speaker_do_not_change_the_choice_of_his_fold(
 def test_an_interrupted_choice_goes_on(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, trained = fold_job.run_fold, []
+    run = fold_job.run_fold
+    trained: list[fold_job.Task] = []
 
     def counted(limit: int) -> Callable[[Any, Any], None]:
         def job(shared: Any, task: Any) -> None:
