@@ -10,8 +10,8 @@ import typer
 from emotions.errors import ConfigError
 from emotions.options import Overrides, Root
 from emotions.pipeline import Context, Pipeline, Step, load_pipeline
-from training.config import DatasetConfig, FixedStep, train_faults
-from training.evaluate_config import EvaluateStep, Suite
+from training.config import DatasetConfig, FixedStep
+from training.evaluate_config import EvaluateStep, Suite, evaluate_faults
 
 Output = Annotated[Path | None, typer.Option("--output", metavar="DIR", help="Folder of the report.")]
 Data = Annotated[Path | None, typer.Option("--data", metavar="PATH", help="Folder or file of the dataset.")]
@@ -87,4 +87,4 @@ def _evaluate(step: EvaluateStep, context: Context) -> None:
     context.last_evaluation = cross_validate(step, context)
 
 
-EVALUATE = Step(EvaluateStep, _evaluate, train_faults)
+EVALUATE = Step(EvaluateStep, _evaluate, evaluate_faults)

@@ -12,7 +12,7 @@ import pydantic
 import pytest
 
 from training.config import ARCHITECTURES, TrainStep
-from training.evaluate_config import EvaluateStep
+from training.evaluate_config import Candidate, Choice, EvaluateStep
 from training.tune_config import TuneParams
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +43,8 @@ def test_the_example_of_a_measurement_shows_every_key() -> None:
     (step,) = MEASUREMENT["pipeline"]
     own = {name for name in missing(EvaluateStep, step) if not name.startswith("saving_data_params.")}
     assert own == set()
+    assert list(missing(Choice, step["choose"])) == []
+    assert all(list(missing(Candidate, each)) == [] for each in step["choose"]["candidates"])
 
 
 def test_the_example_of_a_search_shows_its_steps_and_keys() -> None:
@@ -65,3 +67,12 @@ def test_each_model_has_an_example_with_every_key_of_its_architecture(model: str
     assert step["model"] == model
     assert list(missing(ARCHITECTURES[model], step["model_architecture"])) == []
     assert ARCHITECTURES[model].model_validate(step["model_architecture"]) == ARCHITECTURES[model]()
+
+
+def test_the_recipe_is_measured_as_it_is_and_with_the_first_candidate_its_own() -> None:
+    recipes = ROOT / "configs" / "recipes"
+    (train,) = json.loads((recipes / "small_corpus.json").read_text("utf-8"))["pipeline"]
+    (evaluate,) = json.loads((recipes / "small_corpus_evaluation.json").read_text("utf-8"))["pipeline"]
+    step = EvaluateStep.model_validate(evaluate)
+    assert {key: evaluate[key] for key in train if key != "type"} == {key: train[key] for key in train if key != "type"}
+    assert step.candidates()[0] == step.training()

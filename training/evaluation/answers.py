@@ -14,6 +14,7 @@ import numpy as np
 
 from emotions.files import write_bytes
 from emotions.windows import FloatArray, IntArray, pool
+from training.data.clips import ClipTable
 
 _FORMAT = 1
 _ABOUT = "about"
@@ -72,6 +73,12 @@ class FoldAnswers:
         content = io.BytesIO()
         np.savez(content, **arrays)
         write_bytes(path, content.getvalue())
+
+
+def truth_of(table: ClipTable, clips: IntArray, target: str) -> IntArray:
+    """(clips,) class indices of clips that are all labelled for a target."""
+    labels = table.labels(target)
+    return np.array([labels.index(table.clips[clip].labels[target]) for clip in clips], np.int64)
 
 
 def read_answers(path: Path) -> FoldAnswers | None:

@@ -1,36 +1,24 @@
-"""The ``evaluate`` step: ``clips -> folds -> audit -> one training a fold and seed -> answers -> report``."""
+"""The ``evaluate`` step: ``clips -> folds -> audit -> choice -> one training a fold and seed -> answers -> report``."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from emotions.errors import CheckpointError, ConfigError
+from emotions.errors import ConfigError
 from emotions.pipeline import Context
 from training.config import TrainStep, joined
 from training.data.cache import WaveformCache
 from training.data.clips import ClipTable
 from training.data.leakage import audit
-from training.data.progress import watched
-from training.data.splits import PARTS, Split
-from training.evaluate_config import EvaluateStep
-from training.evaluation.answers import FoldAnswers, read_answers
-from training.evaluation.fold_job import Shared, Task
+from training.evaluate_config import EvaluateStep, decisive
+from training.evaluation.choice import choose, inner_splits
+from training.evaluation.fold_job import Shared
 from training.evaluation.folds import Folds, make_folds
-from training.evaluation.pool import run_folds
 from training.evaluation.report import Evidence, write_report
-from training.loop.corpus import cut_corpus, read_usable
-from training.loop.precompute import precomputed
-from training.models.registry import build_model
+from training.evaluation.tasks import answered, hash_of, task_of
+from training.loop.corpus import read_usable
 
 FOLDS = "folds"
-_LOG = logging.getLogger(__name__)
 
 
 def cross_validate(step: EvaluateStep, context: Context) -> Path:
@@ -48,18 +36,23 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
         ConfigError: the model cannot be built or trained so.
         DeviceError: the accelerator asked for cannot be used, or a process was killed.
     """
-    training = step.training()
-    _check(training)
+    steps = step.candidates()
+    _check(steps[0])
     table, facts = read_usable(step.dataset, context)
     seeds = step.seeds or [context.seed]
     folds = make_folds(table, step.protocol, step.folds, step.dataset.split, seeds)
     leaks = audit(table, facts, folds.splits, step.dataset, WaveformCache())
     leaks.raise_for(str(table.root))
+    splits, inner = folds.splits, step.choose.folds if step.choose else 0
+    if inner:
+        splits += tuple(inner_splits(table, splits, step.dataset.split, inner, seeds[0]))
     output = _output(step, context, table, folds)
-    shared = Shared(training, context, table, tuple(facts), folds.splits, output / FOLDS)
-    tasks = [Task(fold, seed, _key(shared, fold, seed)) for seed in seeds for fold in range(len(folds))]
-    _run(shared, tasks, step)
-    return write_report(output, step, Evidence(table, folds, leaks, _answers(shared, tasks)))
+    shared = Shared(steps, context, table, tuple(facts), splits, output / FOLDS)
+    chosen = choose(shared, len(folds), inner, seeds[0], step.jobs) if inner else None
+    models = chosen.candidates if chosen else [0] * len(folds)
+    tasks = [task_of(shared, fold, model, seed) for seed in seeds for fold, model in enumerate(models)]
+    answers = answered(shared, tasks, step.jobs, "Folds")
+    return write_report(output, step, Evidence(table, folds, leaks, answers, chosen))
 
 
 def _check(step: TrainStep) -> None:
@@ -72,59 +65,11 @@ def _check(step: TrainStep) -> None:
         )
 
 
-def _run(shared: Shared, tasks: list[Task], step: EvaluateStep) -> None:
-    left = [task for task in tasks if read_answers(task.file(shared.folder)) is None]
-    if not left:
-        return
-    if len(left) < len(tasks):
-        _LOG.warning("%d of %d folds are done already", len(tasks) - len(left), len(tasks))
-    _precompute(shared)
-    for _ in watched(run_folds(shared, left, step.jobs), len(left), "Folds"):
-        pass
-
-
-def _precompute(shared: Shared) -> None:
-    """Compute the features of all clips once, before the folds share them."""
-    every = tuple(range(len(shared.table)))
-    split = replace(shared.splits[0], train=every, val=shared.splits[0].val, test=())
-    corpus = cut_corpus(shared.step, shared.table, shared.facts, split)
-    with torch.random.fork_rng(devices=[]):
-        model = build_model(corpus.spec)
-    precomputed(corpus, model, shared.step, augmented=shared.step.learn_params.augments_waveform)
-
-
-def _answers(shared: Shared, tasks: list[Task]) -> list[FoldAnswers]:
-    found = [read_answers(task.file(shared.folder)) for task in tasks]
-    whole = [each for each in found if each is not None]
-    if len(whole) < len(found):
-        raise CheckpointError(f"{shared.folder}: answers of a fold are gone; start again")
-    return whole
-
-
-def _decisive(step: TrainStep) -> dict[str, Any]:
-    """What decides on a fold's model, but for the data."""
-    kept = {"model", "model_architecture", "learn_params"}
-    return step.model_dump(mode="json", include=kept)
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _key(shared: Shared, fold: int, seed: int) -> str:
-    """Hash of all that decides on a fold's answers; they name clips by their place, so that counts too."""
-    identities = [clip.identity for clip in shared.table.clips]
-    data = [shared.table.fingerprint, identities, shared.table.targets, _parts(shared.splits[fold])]
-    return _hash([1, _decisive(shared.step), seed, data])
-
-
-def _parts(split: Split) -> list[tuple[int, ...]]:
-    return [getattr(split, part) for part in PARTS]
-
-
 def _output(step: EvaluateStep, context: Context, table: ClipTable, folds: Folds) -> Path:
     """The folder that the step names, else one below ``runs`` that the same evaluation always gets."""
     if step.output is not None:
         return context.root / joined(step.output)
-    content = [_decisive(step.training()), step.seeds or [context.seed], table.fingerprint, folds.protocol]
-    return context.root / "runs" / f"evaluate-{step.model}-{step.protocol}-{_hash(content)[:8]}"
+    models = [decisive(each) for each in step.candidates()]
+    inner = [models, step.choose.folds] if step.choose else models[0]
+    content = [inner, step.seeds or [context.seed], table.fingerprint, folds.protocol]
+    return context.root / "runs" / f"evaluate-{step.model}-{step.protocol}-{hash_of(content)[:8]}"

@@ -29,14 +29,14 @@ class Shared:
     """What all folds have in common. Picklable.
 
     Attributes:
-        step: how each is trained.
+        steps: the candidates, how each of them is trained; often one.
         context: root, workers and the pipeline.
         table, facts: the clips, and what is known of them.
-        splits: one a fold.
+        splits: one a fold; behind them those of the inner folds that the candidates are compared by.
         folder: where the folds' files go.
     """
 
-    step: TrainStep
+    steps: tuple[TrainStep, ...]
     context: Context
     table: ClipTable
     facts: tuple[Facts, ...]
@@ -46,9 +46,10 @@ class Shared:
 
 @dataclass(frozen=True)
 class Task:
-    """One fold with one seed; ``key`` is the hash of all that decides on its answers."""
+    """A candidate on one fold, or inner fold, with one seed; ``key`` hashes all that decides on its answers."""
 
     fold: int
+    candidate: int
     seed: int
     key: str
 
@@ -83,14 +84,15 @@ def run_fold(shared: Shared, task: Task) -> None:
 
 
 def _job(shared: Shared, task: Task, folder: Path) -> Job:
-    saving = shared.step.saving_data_params.model_copy(
+    step = shared.steps[task.candidate]
+    saving = step.saving_data_params.model_copy(
         update={
             "saved_checkpoints_path": [str(folder)],
             "saved_checkpoints_filename": ["best_{epoch:02d}"],
             "tensorboard_lr_monitors_logs_path": None,
         }
     )
-    step = shared.step.model_copy(update={"saving_data_params": saving})
+    step = step.model_copy(update={"saving_data_params": saving})
     context = replace(shared.context, seed=task.seed, quiet=True)
     corpus = cut_corpus(step, shared.table, shared.facts, shared.splits[task.fold])
     return Job(step, context, corpus, folder, None)

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from training.evaluation.plots import confusion_png, reliability_png, risk_png, table_png
-from training.evaluation.wording import calibration_line, leak_lines, with_interval
+from training.evaluation.wording import calibration_line, choice_lines, choice_table, leak_lines, with_interval
 
 FIGURES = {"uar": "UAR", "wa": "WA", "macro_f1": "macro-F1"}
 _STYLE = """
@@ -44,6 +44,10 @@ def _head(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"<p>{escape(facts)}; {shared}.</p>"
     for number, line in enumerate(leak_lines(report["leaks"])):
         yield f"<p{' class=warn' if number else ''}>{escape(line[0].upper() + line[1:])}.</p>"
+    for line in choice_lines(report):
+        yield f"<p>{escape(line[0].upper() + line[1:])}.</p>"
+    if "choose" in report:
+        yield html_table(*choice_table(report))
     yield (
         "<p>In brackets: 95 % confidence intervals, Student's t times the bootstrap's standard error over speakers, on "
         "the logit scale; of a single speaker, over clips.</p>"

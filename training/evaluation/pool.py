@@ -34,7 +34,7 @@ def run_folds(shared: Shared, tasks: Sequence[Task], jobs: int | Literal["auto"]
         EmotionsError: what went wrong in one of them; those that are done are kept.
         DeviceError: a process was killed.
     """
-    gpus = _gpus() if shared.step.accelerator != "cpu" else []
+    gpus = _gpus() if shared.steps[0].accelerator != "cpu" else []
     count = min(jobs if jobs != "auto" else len(gpus) or available_cores(), len(tasks))
     if count <= 1:
         for task in tasks:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from training.evaluation.wording import calibration_line, leak_lines, shown, with_interval
+from training.evaluation.wording import calibration_line, choice_lines, choice_table, leak_lines, shown, with_interval
 
 
 def print_report(report: dict[str, Any], page: Path) -> None:
@@ -23,7 +23,13 @@ def print_report(report: dict[str, Any], page: Path) -> None:
         table.add_row(name, *cells, str(found["clips"]), str(found["speakers"]))
     console = Console()
     console.print(table)
-    lines = [f"protocol: {report['protocol']}", *leak_lines(report["leaks"])]
+    if "choose" in report:
+        head, rows = choice_table(report)
+        choices = Table(*head)
+        for row in rows:
+            choices.add_row(*row)
+        console.print(choices)
+    lines = [f"protocol: {report['protocol']}", *choice_lines(report), *leak_lines(report["leaks"])]
     lines += [f"{name}: {calibration_line(found['calibration'])}" for name, found in report["targets"].items()]
     for line in [*lines, f"report: {page}"]:
         console.print(shown(line), markup=False, highlight=False, soft_wrap=True)

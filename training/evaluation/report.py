@@ -16,7 +16,7 @@ from emotions.windows import FloatArray, IntArray
 from training.data.clips import ClipTable
 from training.data.leakage import Leaks
 from training.evaluate_config import EvaluateStep
-from training.evaluation.answers import FoldAnswers, PartAnswers
+from training.evaluation.answers import FoldAnswers, PartAnswers, truth_of
 from training.evaluation.calibration import (
     calibration_of,
     fit_temperature,
@@ -25,6 +25,7 @@ from training.evaluation.calibration import (
     thinned,
     threshold_of,
 )
+from training.evaluation.choice import Chosen, summary_of
 from training.evaluation.columns import group_columns, units_of
 from training.evaluation.folds import Folds
 from training.evaluation.page import page
@@ -43,12 +44,14 @@ class Evidence:
         folds: how they were cut.
         leaks: what the parts share.
         answers: of every fold with every seed.
+        chosen: which candidate each fold chose, where there was a choice.
     """
 
     table: ClipTable
     folds: Folds
     leaks: Leaks
     answers: Sequence[FoldAnswers]
+    chosen: Chosen | None = None
 
 
 def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
@@ -69,13 +72,15 @@ def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
 def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
     table, answers = evidence.table, evidence.answers
     units, by = units_of(table)
+    among = f"; model chosen among {len(step.choose.candidates)} inside each fold" if step.choose else ""
     return {
         "format": 1,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "toolkit_version": emotions.__version__,
         "model": step.model,
-        "protocol": evidence.folds.protocol,
+        "protocol": f"{evidence.folds.protocol}{among}",
         "seeds": sorted({each.seed for each in answers}),
+        **_choice(step, evidence),
         "folds": [_fold(evidence, fold) for fold in range(len(evidence.folds))],
         "training_seconds": round(sum(each.seconds for each in answers), 1),
         "dataset": {
@@ -88,6 +93,20 @@ def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
     }
 
 
+def _choice(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
+    """How the folds have chosen; nothing where there was no choice."""
+    if step.choose is None or evidence.chosen is None:
+        return {}
+    choice = {
+        **step.choose.model_dump(mode="json", exclude_unset=True),
+        "folds": step.choose.folds,
+        "target": evidence.table.targets[0],
+        "seed": evidence.answers[0].seed,
+        "training_seconds": round(evidence.chosen.seconds, 1),
+    }
+    return {"choose": choice}
+
+
 def _fold(evidence: Evidence, fold: int) -> dict[str, Any]:
     split = evidence.folds.splits[fold]
     return {
@@ -96,6 +115,7 @@ def _fold(evidence: Evidence, fold: int) -> dict[str, Any]:
         "test": len(split.test),
         "split_sha256": split.sha256,
         "best_epochs": [each.best_epoch for each in evidence.answers if each.fold == fold],
+        **({"chosen": summary_of(fold, evidence.chosen)} if evidence.chosen else {}),
     }
 
 
@@ -107,7 +127,7 @@ def _target(
     clips, before, after, thresholds = _pooled(evidence, target, step.max_risk)
     if not len(clips):
         return None
-    truth = _truth(table, clips, target)
+    truth = truth_of(table, clips, target)
     measured = Measured(table.labels(target), truth, before, _compact(units_of(table)[0][clips]), units_of(table)[1])
     found = summarise(measured, {name: [values[clip] for clip in clips] for name, values in columns.items()})
     return {**found, "calibration": _calibration(before, after, truth, thresholds, step.max_risk)}
@@ -116,11 +136,6 @@ def _target(
 def _compact(units: IntArray) -> IntArray:
     compact: IntArray = np.unique(units, return_inverse=True)[1].reshape(-1)
     return compact
-
-
-def _truth(table: ClipTable, clips: IntArray, target: str) -> IntArray:
-    labels = table.labels(target)
-    return np.array([labels.index(table.clips[clip].labels[target]) for clip in clips], np.int64)
 
 
 def _pooled(evidence: Evidence, target: str, max_risk: float | None) -> tuple[IntArray, FloatArray, FloatArray, Any]:
@@ -151,7 +166,7 @@ def _of_fold(answers: FoldAnswers, table: ClipTable, target: str, max_risk: floa
 def calibrate(val: PartAnswers, table: ClipTable, target: str, max_risk: float | None) -> tuple[float, float]:
     """Temperature, and threshold for a risk (0: none), of what a model said of validation clips."""
     known = np.array([target in table.clips[clip].labels for clip in val.clips], bool)
-    truth = _truth(table, val.clips[known], target)
+    truth = truth_of(table, val.clips[known], target)
 
     def at(temperature: float) -> FloatArray:
         chosen: FloatArray = val.probabilities(target, temperature)[known]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from emotions.describe import plain as shown
 
-__all__ = ["calibration_line", "interval", "leak_lines", "shown", "with_interval"]
+__all__ = ["calibration_line", "choice_lines", "choice_table", "interval", "leak_lines", "shown", "with_interval"]
 
 
 def interval(bounds: Any) -> str:
@@ -31,6 +31,43 @@ def leak_lines(leaks: Mapping[str, Any]) -> list[str]:
     if any(found.get(kind) for kind in allowed):
         lines.append(f"leaks were allowed ({', '.join(allowed)}): the figures are optimistic")
     return lines
+
+
+def choice_lines(report: Mapping[str, Any]) -> list[str]:
+    """What the folds chose from, and by what; nothing where there was no choice."""
+    choice = report.get("choose")
+    if choice is None:
+        return []
+    chosen = [fold["chosen"]["candidate"] for fold in report["folds"]]
+    head = (
+        f"each fold chose its model by the mean UAR of {choice['target']} over {choice['folds']} inner folds of the "
+        f"groups that it trains on, with seed {choice['seed']}; all seeds are trained with it"
+    )
+    candidates = enumerate(choice["candidates"], 1)
+    return [head, *(f"candidate {n}, chosen by {chosen.count(n)}: {_candidate(each)}" for n, each in candidates)]
+
+
+def _candidate(candidate: Mapping[str, Any]) -> str:
+    return ", ".join(_changes(candidate)) or "the step as it is"
+
+
+def _changes(changes: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            yield from _changes(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key} {value}"
+
+
+def choice_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of what each fold chose: its number, the candidate's, and the inner UAR of all."""
+    head = ["fold", "chosen", *(f"inner UAR of {n}" for n, _ in enumerate(report["choose"]["candidates"], 1))]
+    chosen = [fold["chosen"] for fold in report["folds"]]
+    rows = [
+        [str(number), str(each["candidate"]), *(f"{uar:.3f}" for uar in each["inner_uar"])]
+        for number, each in enumerate(chosen, 1)
+    ]
+    return head, rows
 
 
 def calibration_line(calibration: Mapping[str, Any]) -> str:
