@@ -49,7 +49,7 @@ class Extent:
 
 WHOLE = Extent(seconds=5.0)
 QUICK = Extent(
-    seconds=1.5,
+    seconds=1.0,
     soak_times=4,
     search_steps=4,
     cold_starts=1,
