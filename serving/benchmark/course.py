@@ -66,6 +66,7 @@ class Course:
         self.clips, self.settings, self.extent, self.scratch = clips, settings, extent, scratch
         self._limit_ms, self._clock = limit_ms, clock
         self._peak = 0.0
+        self._colds: list[tuple[float, float, float]] = []
 
     def run(self, wanted: Sequence[str]) -> dict[str, Figures]:
         """Run what is wanted and known here, and return its figures by its name."""
@@ -73,8 +74,7 @@ class Course:
         if SHARED & {*wanted}:
             with contextlib.ExitStack() as running_:
                 with self._clock.part("start of the service"):
-                    server = running_.enter_context(self._service("scenarios"))
-                    target = running_.enter_context(driven(server, OURS, self.clips))
+                    target = running_.enter_context(self._started("scenarios"))
                     target.run(Job(count=len(self.clips), streams=IN_FLIGHT))
                 for name in filter(SHARED.__contains__, wanted):
                     with self._clock.part(name):
@@ -89,6 +89,16 @@ class Course:
     def _service(self, name: str, **settings: str) -> Iterator[Server]:
         with running({**self.settings, **settings}, self.scratch / f"{name}.log") as server:
             yield server
+
+    @contextlib.contextmanager
+    def _started(self, name: str) -> Iterator[Target]:
+        """A service started cold, and timed: seconds until it is ready, ms of its first answer, and of the next."""
+        began = time.perf_counter()
+        with self._service(name) as server, driven(server, OURS, self.clips) as target:
+            first = 1000 * float(target.run(Job(count=1))[0].latency[0])
+            then = target.run(Job(count=_FIRST_REQUESTS))[0].latency_ms()["p50"]
+            self._colds.append((server.ready - began, first, then))
+            yield target
 
     def _shared(self, name: str, target: Target) -> Figures:
         if name in SIMPLE:
@@ -151,12 +161,9 @@ class Course:
             return overload(target, self.extent)
 
     def _cold_start(self) -> Figures:
-        """Seconds from the start of the process until it is ready, its first answer, and the next ones."""
-        ready, first, then = list[float](), list[float](), list[float]()
-        for _ in range(self.extent.cold_starts):
-            started = time.perf_counter()
-            with self._service("cold") as server, driven(server, OURS, self.clips, read=False) as target:
-                ready.append(server.ready - started)
-                first.append(1000 * float(target.run(Job(count=1))[0].latency[0]))
-                then.append(target.run(Job(count=_FIRST_REQUESTS))[0].latency_ms()["p50"])
-        return {"ready_sec": spread(ready), "first_ms": spread(first), "then_p50_ms": spread(then)}
+        """Start the service as often as is wanted; that of the other scenarios was started cold, too."""
+        while len(self._colds) < self.extent.cold_starts:
+            with self._started("cold"):
+                pass
+        ready, first, then = map(spread, zip(*self._colds, strict=True))
+        return {"ready_sec": ready, "first_ms": first, "then_p50_ms": then}

@@ -37,7 +37,7 @@ class Extent:
     search_steps: int = 6
     cold_starts: int = 3
     harness_sec: float = 5.0
-    clips: int = 256
+    clips: int = 160
     passes: int = 5
     peer_clips: int = 96
     peer_passes: int = 5

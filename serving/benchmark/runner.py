@@ -209,7 +209,7 @@ def _peers(plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Pat
 def _own_cost(extent: Extent) -> Report:
     from serving.benchmark.harness import own_cost
 
-    return own_cost(min(extent.seconds, extent.harness_sec))
+    return own_cost(extent.harness_sec)
 
 
 def _interleaved(plan: Plan, layers: Sequence[Layer]) -> dict[str, list[Pass]]:
