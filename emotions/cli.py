@@ -136,9 +136,10 @@ def info(bundle: BundlePath) -> None:
     """Say what a bundle hears, answers and was measured to be worth."""
     from emotions.bundle import read_bundle
     from emotions.describe import describe, warnings
+    from emotions.devices import cuda_usable
 
     opened = read_bundle(bundle)
-    typer.echo(describe(opened))
+    typer.echo(describe(opened, "cuda" if cuda_usable() else "cpu"))
     for warning in warnings(opened.manifest):
         typer.echo(f"warning: {warning}", err=True)
 

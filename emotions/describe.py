@@ -6,13 +6,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from emotions.bundle import Bundle, Manifest, Tensor
+from emotions.variants import choose_variant
 
 _DISJOINT = "speaker-disjoint"
 _SKIPPED = frozenset({"confusion", "per_class"})
 
 
-def describe(bundle: Bundle) -> str:
-    """What a bundle hears, answers, was measured to be worth, and holds, as aligned text."""
+def describe(bundle: Bundle, device: str) -> str:
+    """What a bundle hears, answers, was measured to be worth, and holds, as aligned text.
+
+    Args:
+        bundle: an opened bundle.
+        device: ``cpu`` or ``cuda``: which variant runs there unless another is asked for.
+    """
     manifest = bundle.manifest
     rows = [
         ("bundle", bundle.id),
@@ -21,6 +27,7 @@ def describe(bundle: Bundle) -> str:
         *_measured(manifest),
         *_origin(manifest),
         *_variants(manifest),
+        ("runs here", f"{choose_variant(bundle, device)} on {device}, unless another variant is asked for"),
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{plain(name):<{width}}  {plain(value)}" for name, value in rows)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from emotions.bundle import read_bundle
-from emotions.devices import LANES_OF_GPU, MOST_LANES, gpu_count
+from emotions.devices import LANES_OF_GPU, cpu_lanes, gpu_count
 from emotions.flow import BATCHES_AHEAD, FileResult, Flow, ahead_of
 from emotions.inputs import FileList, InputFile, find_files
 from emotions.predictor import Predictor
@@ -41,9 +41,7 @@ def open_lanes(
     Raises as ``emotions.load``.
     """
     opened = read_bundle(bundle)
-    cores = threads or available_cores()
-    lanes = 1 if opened.manifest.window.dynamic else min(cores, MOST_LANES)
-    share = max(1, cores // lanes)
+    lanes, share = cpu_lanes(threads or available_cores(), dynamic=opened.manifest.window.dynamic)
     session = open_session(opened, device=device, variant=variant, threads=share, embedding=embedding)
     runs = [session.run] * lanes
     if session.device == "cuda":

@@ -156,8 +156,8 @@ def load(
     Args:
         bundle: the bundle's folder.
         device: ``auto`` takes a usable GPU, else the CPU.
-        variant: a smaller form of the model, ``fp16`` or ``int8``, or ``auto`` for the one that suits the device where
-            the bundle has it; by default fp32.
+        variant: form of the model, ``fp32``, ``fp16`` or ``int8``; by default, or for ``auto``, the one that suits the
+            device: fp16 on a GPU, int8 on a CPU where the bundle has it, else fp32.
         threads: CPU threads of one run; by default the cores of this process.
         device_id: which GPU.
         embedding: the results of a folder hold each window's embedding, too, where the bundle answers one.

@@ -14,10 +14,12 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from emotions.binding import Bound
 from emotions.bundle import EMBEDDING, LENGTH, WAVEFORM, Bundle
 from emotions.devices import CUDA, cuda_usable
 from emotions.errors import BundleError, DeviceError
 from emotions.probe import read_probe
+from emotions.variants import choose_variant
 from emotions.windows import FloatArray, IntArray
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
@@ -26,18 +28,13 @@ Probabilities = dict[str, FloatArray]
 Run = Callable[[FloatArray, IntArray], Probabilities]
 """(batch, samples) float32 and (batch,) int64 -> probabilities."""
 
-AUTO = "auto"
-"""Asks for the variant that suits the device."""
-
 _PROBE_TOLERANCE = 1e-4
 # Of dynamic windows in one run, padding included: a base-size encoder takes about 20 MB for each second.
 _MOST_SAMPLES = {"cpu": 60 * 16_000, "cuda": 600 * 16_000}
 # Least share of the longest window that others of the same run have: a CPU computes padding like anything else, and
 # gains next to nothing from batches; a GPU gains more from them than padding costs.
 _LEAST_SHARE = {"cpu": 0.9, "cuda": 0.0}
-_PREFERRED: dict[str, tuple[str, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("int8", "fp32")}
 _NEWER = re.compile(r"\b(Opset|IR version):? (\d+)")
-_MADE_FOR = {"cuda": ("cuda", "any"), "cpu": ("cpu", "any")}
 # ONNX Runtime's exceptions have no common base but Exception.
 _ORT_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
@@ -77,40 +74,6 @@ def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
         return cores
 
 
-def choose_variant(bundle: Bundle, device: str, asked: str | None = None) -> str:
-    """The variant of a bundle to load: ``fp32`` unless another is asked for.
-
-    Args:
-        bundle: an opened bundle.
-        device: ``cpu`` or ``cuda``.
-        asked: its name, or ``auto`` for the one that suits the device: the smaller ones first, where the export kept
-            them.
-
-    Raises:
-        BundleError: the bundle has no such variant, or it is not ONNX.
-        DeviceError: it does not run on the device.
-    """
-    variants = bundle.manifest.variants
-    if asked != AUTO:
-        return _checked(bundle, device, asked or "fp32")
-    for name in _PREFERRED[device]:
-        if name in variants and variants[name].device in _MADE_FOR[device]:
-            return name
-    raise DeviceError(f"{bundle.path}: has no variant that runs on {device}")
-
-
-def _checked(bundle: Bundle, device: str, name: str) -> str:
-    found = bundle.manifest.variants.get(name)
-    runnable = [other for other, variant in bundle.manifest.variants.items() if variant.file.endswith(".onnx")]
-    if found is None or name not in runnable:
-        what = "has no variant" if found is None else "does not run, with ONNX Runtime, the variant"
-        raise BundleError(f"{bundle.path}: {what} {name!r}; name one of {', '.join([AUTO, *runnable])}")
-    # What is made for GPUs runs on a CPU, slowly; what is made for CPUs has operators that GPUs lack.
-    if device == "cuda" and found.device not in _MADE_FOR[device]:
-        raise DeviceError(f"{bundle.path}: the variant {name} is made for {found.device}, not for {device}")
-    return name
-
-
 def open_session(
     bundle: Bundle,
     *,
@@ -125,7 +88,7 @@ def open_session(
     Args:
         bundle: an opened bundle.
         device: ``auto`` takes a usable GPU, else the CPU.
-        variant: one of the bundle's ONNX variants, or ``auto`` for the one that suits the device; by default fp32.
+        variant: one of the bundle's ONNX variants; by default, or for ``auto``, the one that suits the device.
         threads: CPU threads of one run; by default the cores of this process.
         device_id: which GPU.
         embedding: answer the bundle's embedding, too, as ``EMBEDDING``: (batch, dims) float32.
@@ -146,9 +109,12 @@ def open_session(
     name = choose_variant(bundle, device, variant)
     threads = threads or available_cores()
     session = _load(bundle.file(name), device, threads, device_id)
-    run = _runner(session, [*bundle.manifest.targets, *([EMBEDDING] if embedding else [])])
-    if bundle.manifest.window.dynamic:
+    widths, window = _widths(bundle, embedding=embedding), bundle.manifest.window
+    run = _runner(session, [*widths])
+    if window.dynamic:
         run = bounded(run, _MOST_SAMPLES[device], _LEAST_SHARE[device])
+    elif device == "cuda":  # between buffers on a CPU, copies are all that there is to save, and they cost more
+        run = Bound(session, window.samples, widths, device, device_id)
     loaded = Session(run, device, name, threads)
     _replay_probe(bundle, loaded)
     return loaded
@@ -198,6 +164,13 @@ def _providers(device: str, device_id: int) -> list[str | tuple[str, dict[str, s
     # HEURISTIC: the default search costs half a second per new shape. No TF32: answers equal the CPU's.
     cuda = {"device_id": str(device_id), "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
     return [(CUDA, cuda), "CPUExecutionProvider"]
+
+
+def _widths(bundle: Bundle, *, embedding: bool) -> dict[str, int]:
+    """Output -> classes, or dims of the embedding."""
+    widths = {target: len(labels) for target, labels in bundle.manifest.targets.items()}
+    described = bundle.manifest.embedding
+    return {**widths, EMBEDDING: int(described.shape[1])} if embedding and described else widths
 
 
 def _runner(session: ort.InferenceSession, targets: list[str]) -> Run:

@@ -22,6 +22,41 @@ if TYPE_CHECKING:
 BUNDLES = "bundles"
 """Folder that bundles go to unless another is named."""
 
+RunOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder of a training.")]
+CheckpointOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Checkpoint (.ckpt).")]
+HubOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME_OR_FOLDER", help="Audio classifier of Hugging Face: a folder, or a name on the hub."),
+]
+SearchOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Results folder of a search: its best trial.")]
+RefitOption = Annotated[
+    bool,
+    typer.Option("--refit", help="With --tune-results: train the best values again, on training and validation part."),
+]
+OutputOption = Annotated[
+    Path | None, typer.Option(metavar="BUNDLE", help="Folder of the bundle to write; by default bundles/<name>.")
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(metavar="D", help="Recordings to prove the export on; by default the run's validation and test."),
+]
+TargetOption = Annotated[
+    str | None, typer.Option(metavar="T", help="With --hf: what its labels are of; by default emotion.")
+]
+FormatOption = Annotated[
+    list[str] | None,
+    typer.Option("--format", metavar="F", help="onnx (always there), torchscript, pt2; may be repeated."),
+]
+VariantOption = Annotated[
+    list[str] | None, typer.Option("--variant", metavar="V", help="fp16 (GPU), int8 (CPU); may be repeated.")
+]
+RiskOption = Annotated[
+    float | None, typer.Option(min=0.0001, max=0.9999, help="Answer unknown where more would be wrong.")
+]
+EvaluationOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Report of emotions evaluate on the same model, to be quoted.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add ``export`` to the command line."""
@@ -30,49 +65,21 @@ def register(app: typer.Typer) -> None:
 
 
 def export(  # noqa: PLR0913, PLR0917 - options of a command line
-    run: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder of a training.")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(metavar="FILE", help="Checkpoint (.ckpt).")] = None,
-    hf: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME_OR_FOLDER", help="Audio classifier of Hugging Face: a folder, or a name on the hub."
-        ),
-    ] = None,
-    tune_results: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Results folder of a search: its best trial.")
-    ] = None,
-    refit: Annotated[
-        bool,
-        typer.Option(
-            "--refit", help="With --tune-results: train the best values again, on training and validation part."
-        ),
-    ] = False,
-    output: Annotated[
-        Path | None, typer.Option(metavar="BUNDLE", help="Folder of the bundle to write; by default bundles/<name>.")
-    ] = None,
+    run: RunOption = None,
+    checkpoint: CheckpointOption = None,
+    hf: HubOption = None,
+    tune_results: SearchOption = None,
+    refit: RefitOption = False,
+    output: OutputOption = None,
     name: Annotated[str | None, typer.Option(metavar="N", help="Name of the bundle.")] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(metavar="D", help="Recordings to prove the export on; by default the run's validation and test."),
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(metavar="T", help="With --hf: what its labels are of; by default emotion.")
-    ] = None,
-    formats: Annotated[
-        list[str] | None,
-        typer.Option("--format", metavar="F", help="onnx (always there), torchscript, pt2; may be repeated."),
-    ] = None,
-    variants: Annotated[
-        list[str] | None, typer.Option("--variant", metavar="V", help="fp16 (GPU), int8 (CPU); may be repeated.")
-    ] = None,
+    data: DataOption = None,
+    target: TargetOption = None,
+    formats: FormatOption = None,
+    variants: VariantOption = None,
     embedding: Annotated[bool, typer.Option("--embedding", help="Answer what the last layers hear, too.")] = False,
     allow_loss: Annotated[bool, typer.Option("--allow-loss", help="Keep variants that lose too much.")] = False,
-    max_risk: Annotated[
-        float | None, typer.Option(min=0.0001, max=0.9999, help="Answer unknown where more would be wrong.")
-    ] = None,
-    evaluation: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Report of emotions evaluate on the same model, to be quoted.")
-    ] = None,
+    max_risk: RiskOption = None,
+    evaluation: EvaluationOption = None,
 ) -> None:
     """Export a trained model as a bundle, once it is proven to answer as the model does."""
     named = [str(path) for path in (run, checkpoint, tune_results) if path]

@@ -21,7 +21,7 @@ BundleOption = Annotated[
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")]
 Variant = Annotated[
-    str | None, typer.Option(metavar="V", help="Form of the model: fp32 (default), fp16, int8; auto: by device.")
+    str | None, typer.Option(metavar="V", help="Form of the model: fp32, fp16, int8; default: by device.")
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default one a core.")]
 TableOption = Annotated[

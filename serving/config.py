@@ -74,7 +74,8 @@ class PredictStep(StepConfig):
     embeddings: bool = Field(default=False, description="A column with what the model's last layers hear.")
     plot: Texts | None = Field(default=None, description="Picture (.png) of label shares, confidence and duration.")
     variant: Text | None = Field(
-        default=None, description="Form of the model: fp32, fp16, int8, or auto for the one that suits the device."
+        default=None,
+        description="Form of the model: fp32, fp16, int8; by default, or for auto, what suits the device.",
     )
     ray_address: Text | None = Field(
         default=None, description="Ray cluster to classify on: auto, local or host:port; by default this process."

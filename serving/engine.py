@@ -17,7 +17,7 @@ import soundfile
 
 from emotions import audio
 from emotions.batching import Answer, Batcher
-from emotions.devices import LANES_OF_GPU, MOST_LANES
+from emotions.devices import LANES_OF_GPU, cpu_lanes
 from emotions.errors import Overloaded, TooLong
 from emotions.predictor import Prediction, Predictor
 from emotions.runtime import Probabilities
@@ -72,7 +72,7 @@ class Engine:
         self._in_flight = 0
         self._speed = 0.0
         self._decoders = ThreadPoolExecutor(settings.decode_threads or settings.cores, thread_name_prefix="decode")
-        self._lanes = _lanes(predictor)
+        self._lanes = _lanes(predictor, settings)
         self._batcher = Batcher(
             self._run, max_batch=self.max_batch, max_queue_sec=settings.max_queue_sec, lanes=self._lanes
         )
@@ -190,12 +190,9 @@ class Engine:
         self._batcher.close()
 
 
-def _lanes(predictor: Predictor) -> int:
-    """Batches that run at once.
-
-    On a CPU the threads of one run wait for each other: as many runs on the same threads waste less. A GPU copies one
-    batch while it computes another. Of dynamic windows, whose memory is bounded by the run, there is one at a time.
-    """
-    if predictor.manifest.window.dynamic:
-        return 1
-    return LANES_OF_GPU if predictor.session.device == "cuda" else min(predictor.session.threads, MOST_LANES)
+def _lanes(predictor: Predictor, settings: Settings) -> int:
+    """Batches that run at once: a GPU copies one while it computes another, on a CPU they share out the threads."""
+    dynamic = predictor.manifest.window.dynamic
+    if predictor.session.device == "cuda":
+        return settings.lanes or (1 if dynamic else LANES_OF_GPU)
+    return cpu_lanes(settings.model_threads, dynamic=dynamic, asked=settings.lanes)[0]

@@ -26,6 +26,7 @@ from emotions.folder import (
 )
 from emotions.predictor import Predictor
 from emotions.runtime import DeviceChoice
+from emotions.variants import AUTO, choose_variant
 from serving.database import AUDFORMAT, database_of
 from serving.journal import Join, Journal, check_output, is_begun, open_journal, signature
 from serving.plot import check_plot, plot_summary
@@ -52,7 +53,7 @@ class Options:
         plot: picture of the summary to draw.
         ray_address: Ray cluster to classify on: ``auto``, ``local`` or ``host:port``; None for this process.
         device: where the model runs; on every GPU where there are several.
-        variant: which form of the model; None for fp32, ``auto`` for the one that suits the device.
+        variant: which form of the model; None or ``auto`` for the one that suits the device.
         threads: CPU threads of the model and of decoding; None for one a core.
         chunk_files: files of a chunk: what batches form in, and what a killed run loses at most.
         quiet: no progress on stderr.
@@ -112,9 +113,9 @@ def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, o
     if options.plot is not None:
         plot_summary(options.plot, totals)
     if options.log_format == "json":
-        print(document(output, totals))
+        print(document(output, totals, where))
     else:
-        print(summary(output, totals, list(opened.manifest.targets)))
+        print(summary(output, totals, list(opened.manifest.targets), where))
     return totals
 
 
@@ -136,6 +137,9 @@ def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str
         from serving.ray_worker import Cluster
 
         opened = read_bundle(bundle)
+        variant = options.variant or AUTO
+        if options.device != "auto":
+            variant = choose_variant(opened, options.device, variant)
         cluster = Cluster(
             options.ray_address,
             bundle.absolute(),
@@ -143,9 +147,9 @@ def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str
             options.threads,
             options.windows,
             options.embeddings,
-            options.variant,
+            variant,
         )
-        where = {"variant": f"each node's {options.variant or 'fp32'}", "device": options.device}
+        where = {"variant": variant, "device": options.device}
         return opened, lambda chunks: classify_on_ray(cluster, chunks), where
     predictor, lanes = open_lanes(
         bundle,

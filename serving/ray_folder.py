@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from emotions.errors import EmotionsError, ModelError
+from emotions.errors import DeviceError, EmotionsError, ModelError
 from emotions.folder import FileResult, InputFile
 from emotions.inputs import is_url
 from serving.ray_worker import CORES, Cluster, Task, Worker
@@ -105,6 +105,7 @@ class _Pool:
         self._files: dict[int, Sequence[InputFile]] = {}
         self._results: dict[int, dict[int, list[FileResult]]] = {}
         self._failures = 0
+        self._variant = ""
         self._ray = ray
         for _ in range(count):
             self._start()
@@ -166,6 +167,8 @@ class _Pool:
         else:
             self._idle.append(actor)
             self._failures = 0
+            if task is None:
+                self._variant = agreed(self._variant, results)
         if task is not None and results is not None:
             yield from self._done(task, results)
 
@@ -189,6 +192,17 @@ class _Pool:
         if sum(map(len, parts.values())) == len(self._files[task.chunk]):
             del self._files[task.chunk], self._results[task.chunk]
             yield task.chunk, (result for start in sorted(parts) for result in parts[start])
+
+
+def agreed(known: str, found: str) -> str:
+    """The variant and device of all actors; ``known`` is empty before the first.
+
+    Raises:
+        DeviceError: they differ, so that rows would not be of one kind.
+    """
+    if known and known != found:
+        raise DeviceError(f"the nodes of the cluster run {known} and {found}; say which with --device and --variant")
+    return found
 
 
 def _plan(cluster: Cluster) -> tuple[bool, int, int]:

@@ -24,7 +24,7 @@ class Cluster:
         cores: CPU cores of an actor where it has no GPU.
         windows: windows are wanted; else they stay where they were made.
         embeddings: so are embeddings.
-        variant: which form of the model; None for fp32.
+        variant: which form of the model; None or ``auto`` for the one that suits the device.
     """
 
     address: str
@@ -62,8 +62,11 @@ class Worker:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    def load(self) -> None:
-        """Load the model; a call of its own, so that what is wrong with the bundle is told apart from a dead node."""
+    def load(self) -> str:
+        """Load the model, and say which variant runs where.
+
+        A call of its own, so that what is wrong with the bundle is told apart from a dead node.
+        """
         asked = self._cluster
         self._predictor, self._lanes = open_lanes(
             asked.bundle,
@@ -72,6 +75,7 @@ class Worker:
             threads=asked.cores or CORES,
             embedding=asked.embeddings,
         )
+        return f"{self._predictor.session.variant} on {self._predictor.session.device}"
 
     def classify(self, files: Sequence[InputFile]) -> list[FileResult]:
         """Classify files as one chunk."""

@@ -33,8 +33,10 @@ class Settings(BaseModel):
     Attributes:
         bundle: the bundle to serve; None for the newest in ``bundles``.
         device: where the model runs; ``auto`` takes a usable GPU, else the CPU.
-        variant: which form of the model; None for fp32, ``auto`` for the one that suits the device.
-        threads: CPU threads of one run of the model; None shares the cores among the workers.
+        variant: which form of the model; None or ``auto`` for the one that suits the device.
+        threads: CPU threads of the model in one worker; None shares the cores among the workers.
+        lanes: batches that one worker runs at once, which share its threads; None for one a thread on a CPU, at most 4,
+            and for two on a GPU.
         max_batch: most windows in one batch; None for 64 on a GPU and 16 on a CPU.
         max_bytes: largest recording, in bytes.
         max_items: most recordings in one request to ``/v1/predict/batch``.
@@ -59,6 +61,7 @@ class Settings(BaseModel):
     device: DeviceChoice = "auto"
     variant: Annotated[str, Field(min_length=1)] | None = None
     threads: Count | None = None
+    lanes: Count | None = None
     max_batch: Count | None = None
     max_bytes: Annotated[int, Field(ge=1)] = 32 << 20
     max_items: Count = 64
@@ -80,6 +83,11 @@ class Settings(BaseModel):
     def cores(self) -> int:
         """CPU cores for each worker."""
         return max(1, available_cores() // self.processes)
+
+    @property
+    def model_threads(self) -> int:
+        """CPU threads of the model in each worker."""
+        return self.threads or self.cores
 
     @property
     def processes(self) -> int:

@@ -10,9 +10,11 @@ import multiprocessing
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from emotions.bundle import newest_bundle
+from emotions.bundle import newest_bundle, read_bundle
+from emotions.devices import cpu_lanes
 from emotions.errors import BundleError, EmotionsError
-from emotions.predictor import Predictor, load
+from emotions.predictor import Predictor
+from emotions.runtime import open_session
 from serving.settings import PREFIX, Settings
 
 BUNDLES = Path("bundles")
@@ -35,13 +37,16 @@ def find_bundle(settings: Settings) -> Path:
 
 def open_predictor(settings: Settings, worker: int = 0) -> Predictor:
     """Load the bundle as a worker does: the first one on the first GPU, and so on. Raises as ``emotions.load`` does."""
-    return load(
-        find_bundle(settings),
+    bundle = read_bundle(find_bundle(settings))
+    _, threads = cpu_lanes(settings.model_threads, dynamic=bundle.manifest.window.dynamic, asked=settings.lanes)
+    session = open_session(
+        bundle,
         device=settings.device,
         variant=settings.variant,
-        threads=settings.threads or settings.cores,
+        threads=threads,
         device_id=worker % max(1, settings.gpus),
     )
+    return Predictor(bundle, session)
 
 
 def check(settings: Settings) -> Path:

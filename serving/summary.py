@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +18,18 @@ WIDTH = 100
 """Columns of a terminal that the table fits."""
 
 
-def summary(output: Path, totals: Totals, targets: Sequence[str]) -> str:
-    """A few aligned lines, then the first rows; control characters in names are spelt out."""
+def summary(output: Path, totals: Totals, targets: Sequence[str], where: Mapping[str, str]) -> str:
+    """A few aligned lines, then the first rows; ``where`` names the variant and device that ran.
+
+    Control characters in names are spelt out.
+    """
     audio_sec = totals.audio_sec - totals.resumed_sec
     speed = audio_sec / max(totals.wall_sec, 1e-9)
     files = f"{totals.files} files, {totals.errors} errors, {totals.skipped} of other kinds passed over"
     lines = [
         ("table", f"{output} ({files})"),
         ("audio", f"{audio_sec:.1f} s in {totals.wall_sec:.1f} s, {speed:.1f} times real time"),
+        ("model", f"{where['variant']} on {where['device']}"),
         *((target, _counts(totals.labels.get(target, Counter()))) for target in targets),
     ]
     if totals.resumed_files:
@@ -62,7 +66,7 @@ def _rows(totals: Totals, targets: Sequence[str]) -> str:
     return "\n".join([*lines, *([f"... and {more} more"] if more else [])])
 
 
-def document(output: Path, totals: Totals) -> str:
+def document(output: Path, totals: Totals, where: Mapping[str, str]) -> str:
     """The same for machines: one line of JSON, without names of files."""
     content = {
         "event": "done",
@@ -73,6 +77,8 @@ def document(output: Path, totals: Totals) -> str:
         "resumed": totals.resumed_files,
         "audio_sec": round(totals.audio_sec, 3),
         "wall_sec": round(totals.wall_sec, 3),
+        "variant": where["variant"],
+        "device": where["device"],
         "labels": totals.labels,
         "codes": totals.codes,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -80,61 +80,64 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
 
 
-def make_tiny_bundle(path: Path) -> Path:
-    """Write the tiny bundle to ``path``."""
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle with an int8 variant for CPUs, which is the same graph."""
+    return make_tiny_bundle(tmp_path_factory.mktemp("bundles") / "small", {"int8": "cpu"})
+
+
+def make_tiny_bundle(path: Path, variants: Mapping[str, str] | None = None) -> Path:
+    """Write the tiny bundle to ``path``; further variants, name -> device, hold the same graph."""
     import onnx
 
-    from emotions.bundle import (
-        Manifest,
-        Tensor,
-        Variant,
-        Window,
-        contract,
-        hash_files,
-        write_bundle,
-        write_manifest,
-    )
+    from emotions.bundle import Window, contract, hash_files, write_bundle, write_manifest
     from emotions.probe import Probe, write_probe
     from emotions.runtime import onnx_session
 
+    devices = {"fp32": "any", **(variants or {})}
     with write_bundle(path) as folder:
-        onnx.save(_tiny_graph(), folder / "model.onnx")
-        session = onnx_session(folder / "model.onnx", threads=1)
+        for name in devices:
+            onnx.save(_tiny_graph(), folder / _file(name))
         waveform, length = _tiny_signals()
+        session = onnx_session(folder / _file("fp32"), threads=1)
         answers = session.run(list(TINY_TARGETS), {"waveform": waveform, "length": length})
         window = Window(samples=TINY_WINDOW, hop_samples=TINY_WINDOW)
         probe = Probe(waveform, length, dict(zip(TINY_TARGETS, answers, strict=True)))
         write_probe(folder, probe, contract(TINY_TARGETS, window))
-        files = hash_files(folder)
-        model = folder / "model.onnx"
-        fp32 = Variant(
-            file="model.onnx",
-            bytes=model.stat().st_size,
-            sha256=files["model.onnx"],
-            device="any",
-            max_abs_diff=0.0,
-            agreement=1.0,
-        )
-        manifest = Manifest(
-            name="tiny",
-            created=datetime.now(UTC),
-            toolkit_version="0.1.0",
-            targets=TINY_TARGETS,
-            window=window,
-            inputs=[
-                Tensor(name="waveform", dtype="float32", shape=("batch", TINY_WINDOW)),
-                Tensor(name="length", dtype="int64", shape=("batch",)),
-            ],
-            outputs=[
-                Tensor(name=target, dtype="float32", shape=("batch", len(labels)))
-                for target, labels in TINY_TARGETS.items()
-            ],
-            model={"model": "tiny"},
-            variants={"fp32": fp32},
-            files=files,
-        )
-        write_manifest(folder, manifest)
+        write_manifest(folder, _tiny_manifest(folder, window, devices, hash_files(folder)))
     return path
+
+
+def _file(variant: str) -> str:
+    return "model.onnx" if variant == "fp32" else f"model.{variant}.onnx"
+
+
+def _tiny_manifest(folder: Path, window: Any, devices: Mapping[str, str], files: dict[str, str]) -> Any:
+    from emotions.bundle import Manifest, Tensor, Variant
+
+    def variant(name: str, device: Any) -> Variant:
+        file = _file(name)
+        size = (folder / file).stat().st_size
+        return Variant(file=file, bytes=size, sha256=files[file], device=device, max_abs_diff=0.0, agreement=1.0)
+
+    return Manifest(
+        name="tiny",
+        created=datetime.now(UTC),
+        toolkit_version="0.1.0",
+        targets=TINY_TARGETS,
+        window=window,
+        inputs=[
+            Tensor(name="waveform", dtype="float32", shape=("batch", TINY_WINDOW)),
+            Tensor(name="length", dtype="int64", shape=("batch",)),
+        ],
+        outputs=[
+            Tensor(name=target, dtype="float32", shape=("batch", len(labels)))
+            for target, labels in TINY_TARGETS.items()
+        ],
+        model={"model": "tiny"},
+        variants={name: variant(name, device) for name, device in devices.items()},
+        files=files,
+    )
 
 
 def _tiny_signals() -> tuple[FloatArray, Any]:

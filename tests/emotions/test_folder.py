@@ -166,7 +166,8 @@ def test_every_gpu_takes_its_share(
     assert min(batches) >= 2
 
 
-def test_a_variant_is_asked_for(tiny_bundle: Path) -> None:
-    assert open_lanes(tiny_bundle, device="cpu", variant="auto")[0].session.variant == "fp32"
+def test_a_variant_is_asked_for(tiny_bundle: Path, small_bundle: Path) -> None:
+    assert open_lanes(tiny_bundle, device="cpu")[0].session.variant == "fp32"
+    assert open_lanes(small_bundle, device="cpu", variant="fp32")[0].session.variant == "fp32"
     with pytest.raises(BundleError, match="has no variant 'int8'"):
         open_lanes(tiny_bundle, device="cpu", variant="int8")

@@ -11,7 +11,7 @@ from emotions.bundle import read_bundle
 from emotions.errors import BundleError, DeviceError
 from emotions.files import sha256
 from emotions.probe import Probe, read_probe, write_probe
-from emotions.runtime import Probabilities, available_cores, bounded, choose_variant, open_session
+from emotions.runtime import Probabilities, available_cores, bounded, open_session
 from emotions.windows import FloatArray, IntArray
 
 
@@ -71,37 +71,6 @@ def test_the_cpu_never_stands_in_for_a_gpu_that_was_asked_for(tiny_bundle: Path)
     with pytest.raises(DeviceError, match="no NVIDIA GPU"):
         open_session(bundle, device="cuda")
     assert open_session(bundle, device="auto").device == "cpu"
-
-
-def test_the_variant_suits_the_device(tiny_bundle: Path) -> None:
-    bundle = read_bundle(tiny_bundle)
-    fp32 = bundle.manifest.variants["fp32"]
-    all_variants = {
-        "fp32": fp32,
-        "fp16": fp32.model_copy(update={"device": "cuda"}),
-        "int8": fp32.model_copy(update={"device": "cpu"}),
-    }
-    object.__setattr__(bundle.manifest, "variants", all_variants)
-    assert choose_variant(bundle, "cuda", "auto") == "fp16"
-    assert choose_variant(bundle, "cpu", "auto") == "int8"
-    assert choose_variant(bundle, "cuda") == choose_variant(bundle, "cpu") == "fp32"
-    assert choose_variant(bundle, "cpu", "fp16") == "fp16"
-    with pytest.raises(DeviceError, match="int8 is made for cpu, not for cuda"):
-        choose_variant(bundle, "cuda", "int8")
-    object.__setattr__(bundle.manifest, "variants", {"fp32": fp32})
-    assert choose_variant(bundle, "cuda", "auto") == choose_variant(bundle, "cpu", "auto") == "fp32"
-
-
-def test_a_variant_that_is_not_there_or_not_onnx_is_refused(tiny_bundle: Path) -> None:
-    bundle = read_bundle(tiny_bundle)
-    with pytest.raises(BundleError, match="has no variant 'int8'; name one of auto, fp32"):
-        open_session(bundle, device="cpu", variant="int8")
-    fp32 = bundle.manifest.variants["fp32"]
-    script = fp32.model_copy(update={"file": "model.ts"})
-    object.__setattr__(bundle.manifest, "variants", {"fp32": fp32, "torchscript": script})
-    with pytest.raises(BundleError, match="does not run, with ONNX Runtime, the variant 'torchscript'"):
-        open_session(bundle, device="cpu", variant="torchscript")
-    object.__setattr__(bundle.manifest, "variants", {"fp32": fp32})
 
 
 def test_an_opset_that_the_runtime_cannot_read_is_said(copy: Path) -> None:

@@ -52,7 +52,7 @@ def clip(corpus: Path) -> Path:
 def test_the_readmes_lines_run_without_the_toolkit(word: str, full: Path, clip: Path) -> None:
     code = snippet(word)
     assert len(code.strip().splitlines()) <= 7
-    expected = emotions.load(full, device="cpu").predict(clip).probabilities["эмоция"]
+    expected = emotions.load(full, device="cpu", variant="fp32").predict(clip).probabilities["эмоция"]
     found = answered(code.replace("80000", "8000").replace('"emotion"', '"эмоция"'), full, clip)
     np.testing.assert_allclose(found[:2], list(expected.values()), atol=2e-4)
 
@@ -72,7 +72,7 @@ def test_node_answers_as_python_does(full: Path, clip: Path, tmp_path: Path) -> 
         text=True,
         check=True,
     )
-    expected = emotions.load(full, device="cpu").predict(clip).probabilities
+    expected = emotions.load(full, device="cpu", variant="fp32").predict(clip).probabilities
     found = json.loads(done.stdout)
     assert found.keys() == expected.keys()
     for target, scores in expected.items():

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from emotions.errors import EmotionsError
+from emotions.errors import DeviceError, EmotionsError
 from emotions.folder import InputFile
 from serving import ray_folder
 from serving.journal import partial_folder
 from serving.predict import Options, predict_to_table
-from serving.ray_folder import heaviest_first
+from serving.ray_folder import agreed, heaviest_first
 from serving.ray_worker import Task
 from tests.conftest import Tone, WriteWav
 
@@ -56,6 +56,12 @@ def clips(tmp_path: Path, tone: Tone, write_wav: WriteWav) -> Path:
 
 def options(**given: object) -> Options:
     return Options(device="cpu", threads=1, chunk_files=5, quiet=True, **given)  # type: ignore[arg-type]
+
+
+def test_nodes_that_would_run_different_variants_are_refused() -> None:
+    assert agreed(agreed("", "int8 on cpu"), "int8 on cpu") == "int8 on cpu"
+    with pytest.raises(DeviceError, match=r"run int8 on cpu and fp16 on cuda; say which with --device and --variant"):
+        agreed("int8 on cpu", "fp16 on cuda")
 
 
 @pytest.mark.usefixtures("slow_workers")

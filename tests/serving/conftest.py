@@ -77,7 +77,7 @@ def start(predictor: Predictor) -> Iterator[StartService]:
 
     def make(run: Run | None = None, **settings: Any) -> Service:
         session = replace(predictor.session, run=run or predictor.session.run)
-        started.append(Service(Predictor(predictor.bundle, session), Settings(**settings)))
+        started.append(Service(Predictor(predictor.bundle, session), Settings(**{"threads": 1, **settings})))
         return started[-1]
 
     yield make

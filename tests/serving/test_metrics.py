@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+import emotions
 from emotions.predictor import Predictor
+from serving.settings import Settings
 from tests.serving.conftest import Service, StartService
 
 
@@ -30,6 +32,15 @@ def test_a_recording_is_counted_with_its_audio_batches_and_answer(
     assert service.metric("emotions_in_flight") == service.metric("emotions_queued_audio_seconds") == 0
     bundle = {"bundle": predictor.bundle.id, "variant": "fp32", "device": "cpu"}
     assert service.metric("emotions_bundle_info", **bundle) == 1
+
+
+def test_the_variant_that_was_chosen_is_told(small_bundle: Path) -> None:
+    predictor = emotions.load(small_bundle, device="cpu", threads=1)
+    service = Service(predictor, Settings())
+    served = {"bundle": predictor.bundle.id, "variant": "int8", "device": "cpu"}
+    assert service.metric("emotions_bundle_info", **served) == 1
+    assert service.request("GET", "/v1/model").json()["variant"] == "int8"
+    service.engine.close()
 
 
 def test_the_real_time_factor_is_computation_over_audio(service: Service, clip: bytes) -> None:

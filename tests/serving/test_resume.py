@@ -182,6 +182,22 @@ def test_a_journal_that_a_kill_cut_off_keeps_its_whole_lines(tmp_path: Path) -> 
         pass
 
 
+def test_a_run_does_not_go_on_with_another_variant(
+    small_bundle: Path, tiny_bundle: Path, clips: Path, tmp_path: Path, stop_after: Stopped
+) -> None:
+    """As on a machine where ``auto`` is another one."""
+    output = tmp_path / "out" / "t.csv"
+    stop_after(10)
+    with pytest.raises(KeyboardInterrupt):
+        predict_to_table([clips], small_bundle, output, options())
+    with pytest.raises(OutputExists, match="begun with another variant; give --overwrite"):
+        predict_to_table([clips], small_bundle, output, options(variant="fp32", resume=True))
+    with pytest.raises(OutputExists, match="begun with another variant; give --overwrite"):
+        predict_to_table([clips], tiny_bundle, output, options(resume=True))
+    stop_after(0)
+    assert predict_to_table([clips], small_bundle, output, options(variant="int8", resume=True)).resumed_files == 7
+
+
 def test_a_full_disk_is_one_line_and_what_is_done_is_kept(tiny_bundle: Path, clips: Path, tmp_path: Path) -> None:
     """The table of the first run is larger than a file may be; the second run has room."""
     output = tmp_path / "t.jsonl"

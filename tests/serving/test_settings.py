@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from emotions.devices import cpu_lanes
 from emotions.errors import ConfigError
 from serving.settings import Settings, read_settings
 from serving.startup import open_predictor
@@ -20,6 +21,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "EMOTIONS_BUNDLE": "bundles/mine",
         "EMOTIONS_DEVICE": "cpu",
         "EMOTIONS_THREADS": "2",
+        "EMOTIONS_LANES": "3",
         "EMOTIONS_MAX_BATCH": "8",
         "EMOTIONS_MAX_BYTES": "1000",
         "EMOTIONS_MAX_SECONDS": "12.5",
@@ -43,6 +45,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         bundle=Path("bundles/mine"),
         device="cpu",
         threads=2,
+        lanes=3,
         max_batch=8,
         max_bytes=1000,
         max_seconds=12.5,
@@ -117,17 +120,32 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings(workers=20).cores == 1
 
 
-def test_each_gpu_has_a_worker_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_gpu_has_a_worker_of_its_own(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.settings.gpu_count", lambda: 3)
     asked: list[int] = []
-    monkeypatch.setattr("serving.startup.load", lambda _, **options: asked.append(options["device_id"]))
-    monkeypatch.setattr("serving.startup.find_bundle", lambda _: Path("b"))
+    monkeypatch.setattr("serving.startup.open_session", lambda _, **options: asked.append(options["device_id"]))
     for worker in range(5):
-        open_predictor(Settings(), worker)
+        open_predictor(Settings(bundle=tiny_bundle), worker)
     assert asked == [0, 1, 2, 0, 1]
     assert Settings().processes == 3
     assert Settings(workers=5).processes == 5
     assert Settings(device="cpu").processes == 1
+
+
+@pytest.mark.parametrize(
+    ("threads", "dynamic", "asked", "lanes", "each"),
+    [
+        *((1, False, None, 1, 1), (2, False, None, 2, 1), (9, False, None, 4, 2), (9, True, None, 1, 9)),
+        *((4, False, 1, 1, 4), (2, False, 3, 3, 1), (8, True, 2, 2, 4)),
+    ],
+)
+def test_lanes_share_out_the_threads(threads: int, dynamic: bool, asked: int | None, lanes: int, each: int) -> None:
+    assert cpu_lanes(threads, dynamic=dynamic, asked=asked) == (lanes, each)
+
+
+def test_a_worker_opens_its_model_for_its_lanes(tiny_bundle: Path) -> None:
+    settings = Settings(bundle=tiny_bundle, device="cpu", threads=6, lanes=2)
+    assert open_predictor(settings).session.threads == 3
 
 
 def test_without_a_gpu_there_is_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,6 +133,17 @@ def test_an_embedding_that_no_encoder_has_is_refused(tmp_path: Path, embedding: 
     assert step_faults(tmp_path, **step)
 
 
+@pytest.mark.parametrize(
+    ("key", "wrong", "allowed"),
+    [("keep", "newest", "'best' or 'last'"), ("loss", "hinge", "'cross_entropy' or 'focal'")],
+)
+def test_a_choice_that_is_none_names_those_there_are(tmp_path: Path, key: str, wrong: str, allowed: str) -> None:
+    step = {"type": "train", "model": "SpectrogramCnnClassifier", "learn_params": {key: wrong}}
+    (where, remedy), *rest = step_faults(tmp_path, **step).items()
+    assert (where, rest) == (f"learn_params.{key}", [])
+    assert allowed in remedy
+
+
 def test_keys_of_another_architecture_are_refused(tmp_path: Path) -> None:
     step = {"type": "train", "model": "SpectrogramCnnClassifier", "model_architecture": {"layer_1_size": 3}}
     (where, remedy), *rest = step_faults(tmp_path, **step).items()

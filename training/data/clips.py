@@ -6,8 +6,8 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -90,6 +90,15 @@ class ClipTable:
     def select(self, indices: Iterable[int]) -> ClipTable:
         """The same dataset with only the clips at ``indices``."""
         return ClipTable(self.root, tuple(self.clips[index] for index in indices), self.targets, self.license)
+
+    def labelled_for(self, targets: Collection[str]) -> ClipTable:
+        """The same dataset as if it had only the labels of ``targets``."""
+        kept = tuple(target for target in self.targets if target in targets)
+        clips = (
+            replace(clip, labels={name: clip.labels[name] for name in kept if name in clip.labels})
+            for clip in self.clips
+        )
+        return ClipTable(self.root, tuple(clip for clip in clips if clip.labels), kept, self.license)
 
     def check_labels(self) -> None:
         """Make sure that there is something to tell apart.

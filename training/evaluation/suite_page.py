@@ -39,15 +39,22 @@ def print_suite(report: Mapping[str, Any], page: Path) -> None:
     overall, console = report["overall"], Console()
     if report["tests"]:
         table = Table(title=f"{report['suite']} of {shown(report['bundle'])}", title_justify="left")
-        for heading in _HEAD:
-            table.add_column(heading)
-        for test in report["tests"]:
-            table.add_row(*(shown(str(cell)) for cell in _row(test)))
+        rows = [_row(test) for test in report["tests"]]
+        filled = [column for column in range(len(_HEAD)) if any(row[column] for row in rows)]
+        for column in filled:
+            table.add_column(_HEAD[column])
+        for row in rows:
+            table.add_row(*(shown(row[column]) for column in filled))
         console.print(table)
     figures = ", ".join(f"{title} {with_interval(overall, name)}" for name, title in FIGURES.items())
     passed, every = sum(test["passed"] for test in report["tests"]), len(report["tests"])
     verdict = [f"{passed} of {every} tests passed"] if every else []
-    for line in (f"{report['target']}: {figures}, {overall['clips']} clips", *verdict, f"report: {page}"):
+    for line in (
+        f"{report['target']}: {figures}, {overall['clips']} clips",
+        f"protocol: {report['protocol']}",
+        *verdict,
+        f"report: {page}",
+    ):
         console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
 
 

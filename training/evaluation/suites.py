@@ -36,6 +36,8 @@ MAX_UAR_LOSS = 0.05
 MAX_UAR_GAP = 0.075
 MIN_GROUP_CLIPS = 10
 """Groups of fewer clips are shown, and left out of the gap."""
+_TRAINED_ON = "a bundle on the dataset that it comes from, its training clips among them: the figures are too good"
+_OTHER = "a bundle on a dataset that is not, as a whole, the one that it comes from"
 
 
 @dataclass(frozen=True)
@@ -130,19 +132,20 @@ def _head(subject: Subject, suite: Suite) -> dict[str, Any]:
         "toolkit_version": emotions.__version__,
         "suite": suite,
         "bundle": subject.predictor.bundle.id,
+        "variant": subject.predictor.session.variant,
         "model": str(manifest.model.get("model", manifest.name)),
         "target": subject.target,
-        "protocol": "a bundle on a dataset that it may have been trained on"
-        if _trained_on(subject)
-        else "a bundle on a dataset of its own",
+        "protocol": _TRAINED_ON if _trained_on(subject) else _OTHER,
         "dataset": {"fingerprint": table.fingerprint, "clips": len(table), "license": table.license},
         "limits": {"min_unchanged": MIN_UNCHANGED, "max_uar_loss": MAX_UAR_LOSS, "max_uar_gap": MAX_UAR_GAP},
     }
 
 
 def _trained_on(subject: Subject) -> bool:
-    known = subject.predictor.manifest.dataset
-    return known is not None and known.fingerprint == subject.table.fingerprint
+    """Whether the dataset is that of the bundle's training, which may have left out some of its targets."""
+    manifest, table = subject.predictor.manifest, subject.table
+    tables = (table, table.labelled_for(manifest.targets))
+    return manifest.dataset is not None and manifest.dataset.fingerprint in {each.fingerprint for each in tables}
 
 
 def _overall(subject: Subject, said: FloatArray) -> dict[str, Any]:

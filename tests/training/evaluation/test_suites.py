@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import emotions
+from emotions.bundle import Dataset
 from emotions.errors import DataError
+from emotions.predictor import Predictor
 from emotions.windows import FloatArray
 from tests.conftest import WriteWav
 from training.config import DatasetConfig
+from training.data.clips import read_clips
 from training.evaluation.aliases import match_labels
 from training.evaluation.disturbances import disturbances, recoded
 from training.evaluation.suites import MIN_GROUP_CLIPS, run_suite
@@ -134,6 +138,24 @@ def test_reports_name_no_speaker_and_no_file(tiny_bundle: Path, corpus: Path, tm
     assert passed
     assert [row["name"] for row in report["overall"]["per_speaker"]] == [f"speaker {n}" for n in range(1, 5)]
     assert not [name for name in ("s0", "s3", ".wav", str(corpus)) if f'"{name}"' in told or name == ".wav" in told]
+
+
+def test_the_dataset_of_the_training_is_told_from_others(
+    tiny_bundle: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = json.loads((corpus / "annotations.json").read_text())
+    for row in rows.values():
+        row["mood"] = "good" if row["emotion"] == "joy" else "bad"
+    (corpus / "annotations.json").write_text(json.dumps(rows))
+    trained = read_clips(DatasetConfig(path=str(corpus), targets=["emotion"]), Path("/"))
+    predictor = emotions.load(tiny_bundle, threads=1)
+    dataset = Dataset(fingerprint=trained.fingerprint, clips=len(trained), hours=0.1, license=None)
+    bundle = replace(predictor.bundle, manifest=predictor.manifest.model_copy(update={"dataset": dataset}))
+    config = DatasetConfig(path=str(corpus), targets=["emotion", "mood"])
+    run_suite(Predictor(bundle, predictor.session), config, Path("/"), "accuracy", tmp_path / "out")
+    assert "its training clips among them: the figures are too good" in capsys.readouterr().out
+    run_suite(predictor, config, Path("/"), "accuracy", tmp_path / "other")
+    assert "a dataset that is not, as a whole, the one that it comes from" in capsys.readouterr().out
 
 
 def test_a_dataset_of_other_labels_or_targets_is_refused(tiny_bundle: Path, corpus: Path, tmp_path: Path) -> None:
