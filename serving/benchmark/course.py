@@ -11,7 +11,7 @@ from pathlib import Path
 from serving.benchmark.api import OURS
 from serving.benchmark.client import Client, Job
 from serving.benchmark.clips import Clip
-from serving.benchmark.extent import Extent
+from serving.benchmark.extent import Clock, Extent
 from serving.benchmark.folder import make_broken
 from serving.benchmark.load import Target, driven
 from serving.benchmark.loadgen import SHARE, agreement
@@ -38,10 +38,7 @@ OWN = frozenset({"overload", "cold_start"})
 _GOOD_TO_BAD = 3
 _TOO_FAST = 1.25
 """Times the offline throughput: the search begins below it."""
-_STEPS, _QUICK_STEPS = 7, 4
 _FIRST_REQUESTS = 20
-
-Say = Callable[[str], None]
 
 
 class Course:
@@ -52,9 +49,8 @@ class Course:
         settings: of the service, by variable.
         extent: how long and how often.
         scratch: folder for logs and broken files.
+        clock: times each scenario.
         limit_ms: p99 that the search holds the service to.
-        quick: fewer steps of the search, one cold start.
-        say: told what is being done.
     """
 
     def __init__(
@@ -63,36 +59,46 @@ class Course:
         settings: Mapping[str, str],
         extent: Extent,
         scratch: Path,
+        clock: Clock,
         *,
         limit_ms: float,
-        quick: bool,
-        say: Say,
     ) -> None:
         self.clips, self.settings, self.extent, self.scratch = clips, settings, extent, scratch
-        self._limit_ms, self._quick, self._say = limit_ms, quick, say
+        self._limit_ms, self._clock = limit_ms, clock
         self._peak = 0.0
+        self._colds: list[tuple[float, float, float]] = []
 
     def run(self, wanted: Sequence[str]) -> dict[str, Figures]:
         """Run what is wanted and known here, and return its figures by its name."""
         measured: dict[str, Figures] = {}
         if SHARED & {*wanted}:
-            with self._service("scenarios") as server, driven(server, OURS, self.clips) as target:
-                target.run(Job(count=len(self.clips), streams=IN_FLIGHT))
+            with contextlib.ExitStack() as running_:
+                with self._clock.part("start of the service"):
+                    target = running_.enter_context(self._started("scenarios"))
+                    target.run(Job(count=len(self.clips), streams=IN_FLIGHT))
                 for name in filter(SHARED.__contains__, wanted):
-                    self._say(name)
-                    measured[name] = self._shared(name, target)
-        if "overload" in wanted:
-            self._say("overload")
-            measured["overload"] = self._overload()
-        if "cold_start" in wanted:
-            self._say("cold_start")
-            measured["cold_start"] = self._cold_start()
+                    with self._clock.part(name):
+                        measured[name] = self._shared(name, target)
+        for name, run in (("overload", self._overload), ("cold_start", self._cold_start)):
+            if name in wanted:
+                with self._clock.part(name):
+                    measured[name] = run()
         return measured
 
     @contextlib.contextmanager
     def _service(self, name: str, **settings: str) -> Iterator[Server]:
         with running({**self.settings, **settings}, self.scratch / f"{name}.log") as server:
             yield server
+
+    @contextlib.contextmanager
+    def _started(self, name: str) -> Iterator[Target]:
+        """A service started cold, and timed: seconds until it is ready, ms of its first answer, and of the next."""
+        began = time.perf_counter()
+        with self._service(name) as server, driven(server, OURS, self.clips) as target:
+            first = 1000 * float(target.run(Job(count=1))[0].latency[0])
+            then = target.run(Job(count=_FIRST_REQUESTS))[0].latency_ms()["p50"]
+            self._colds.append((server.ready - began, first, then))
+            yield target
 
     def _shared(self, name: str, target: Target) -> Figures:
         if name in SIMPLE:
@@ -130,9 +136,7 @@ class Course:
             return to_trace(target.client.run(Job(schedule=arrivals, first=seed)))
 
         highest = _TOO_FAST * self.peak(target)
-        return search(
-            run, self._limit_ms, highest, max(3, self.extent.repeats), _QUICK_STEPS if self._quick else _STEPS
-        )
+        return search(run, self._limit_ms, highest, max(3, self.extent.repeats), self.extent.search_steps)
 
     def _bad_input(self, target: Target) -> Figures:
         rate = SHARES[0] * self.peak(target)
@@ -157,12 +161,9 @@ class Course:
             return overload(target, self.extent)
 
     def _cold_start(self) -> Figures:
-        """Seconds from the start of the process until it is ready, its first answer, and the next ones."""
-        ready, first, then = list[float](), list[float](), list[float]()
-        for _ in range(1 if self._quick else self.extent.repeats):
-            started = time.perf_counter()
-            with self._service("cold") as server, driven(server, OURS, self.clips, read=False) as target:
-                ready.append(server.ready - started)
-                first.append(1000 * float(target.run(Job(count=1))[0].latency[0]))
-                then.append(target.run(Job(count=_FIRST_REQUESTS))[0].latency_ms()["p50"])
-        return {"ready_sec": spread(ready), "first_ms": spread(first), "then_p50_ms": spread(then)}
+        """Start the service as often as is wanted; that of the other scenarios was started cold, too."""
+        while len(self._colds) < self.extent.cold_starts:
+            with self._started("cold"):
+                pass
+        ready, first, then = map(spread, zip(*self._colds, strict=True))
+        return {"ready_sec": ready, "first_ms": first, "then_p50_ms": then}

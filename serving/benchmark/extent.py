@@ -1,18 +1,85 @@
-"""How long and how often a scenario runs."""
+"""How long everything takes: one table for the whole run, one for the quick one.
+
+The whole report is to take less than fifteen minutes on two cores, a quick one less than three; what is cut for that is
+how long and on how many recordings something is measured, never how often: fewer than three repeats give no interval.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Extent:
-    """``seconds`` of each run, ``repeats`` of it, ``seed`` of arrivals."""
+    """How much of everything a run measures.
+
+    Attributes:
+        seconds: of each run of a scenario.
+        repeats: of it, each with arrivals of its own.
+        seed: of arrivals.
+        soak_times: length of the soak, in runs of ``seconds``.
+        search_steps: rates that the search tries, each ``repeats`` times.
+        cold_starts: how often the service is started to see how long that takes.
+        harness_sec: seconds for which the harness itself is measured.
+        clips: recordings in one pass of a layer, at most.
+        passes: of each layer, after one that warms up.
+        peer_clips: recordings in one pass of a peer, at most.
+        peer_passes: of each peer, and of our service beside it.
+    """
 
     seconds: float
-    repeats: int
-    seed: int
+    repeats: int = 3
+    seed: int = 0
+    soak_times: int = 10
+    search_steps: int = 6
+    cold_starts: int = 3
+    harness_sec: float = 5.0
+    clips: int = 160
+    passes: int = 5
+    peer_clips: int = 96
+    peer_passes: int = 5
 
     def seeds(self, scenario: int) -> list[int]:
         """A seed for each repeat, none shared with another scenario."""
         return [1000 * self.seed + 100 * scenario + repeat for repeat in range(self.repeats)]
+
+
+WHOLE = Extent(seconds=5.0)
+QUICK = Extent(
+    seconds=1.0,
+    soak_times=4,
+    search_steps=4,
+    cold_starts=1,
+    harness_sec=2.0,
+    clips=24,
+    passes=3,
+    peer_clips=24,
+    peer_passes=3,
+)
+FULL_SOAK_SEC = 600.0
+"""Of a soak that proves something; the whole run has no time for it."""
+
+
+class Clock:
+    """Tells what is being measured, and notes in ``parts_sec`` how many seconds each part took.
+
+    Args:
+        say: is told the name of each part as it begins.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+        self.parts_sec: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """The block is a part; one that comes in several pieces is added up."""
+        self.say(name)
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.parts_sec[name] = self.parts_sec.get(name, 0.0) + time.perf_counter() - began

@@ -1,8 +1,16 @@
-"""What the harness itself costs: measured against a fake service of known delay, and printed in every report."""
+"""What the harness itself costs: measured against a fake service of known delay, and printed in every report.
+
+``python -m serving.benchmark.harness --busy 3`` measures it alone, and beside processes that keep every core busy.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import multiprocessing
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
 
 from serving.benchmark.api import OURS
 from serving.benchmark.client import Client, Job
@@ -36,14 +44,49 @@ def _driven(job: Job, stall: tuple[float, float] | None) -> Trace:
         return to_trace(client.run(job))
 
 
-def own_cost(seconds: float) -> dict[str, Any]:
-    """Cores and slip of the client at 200 requests a second, and how well it measures a known delay."""
-    trace = open_loop(seconds)
+def own_cost(seconds: float, rate: float = RATE) -> dict[str, Any]:
+    """Cores and slip of the client at a rate, and how well it measures a known delay."""
+    trace = open_loop(seconds, rate=rate)
     return {
-        "rate_per_sec": RATE,
+        "rate_per_sec": rate,
         "client_cores": trace.client_cores,
         "slip_p99_ms": trace.slip_ms,
         "delay_ms": 1000 * DELAY_SEC,
         "measured_p50_ms": trace.latency_ms().get("p50"),
         "within_limits": trace.client_cores <= MOST_CORES and not trace.void,
     }
+
+
+@contextlib.contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """As many processes that never wait, at the usual priority, until the block ends."""
+    context = multiprocessing.get_context("spawn")
+    rivals = [context.Process(target=_spin, daemon=True) for _ in range(processes)]
+    for rival in rivals:
+        rival.start()
+    try:
+        yield
+    finally:
+        for rival in rivals:
+            rival.kill()
+            rival.join()
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+def main(
+    rate: Annotated[float, typer.Option(min=1, help="Requests a second.")] = RATE,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds of a run.")] = 5.0,
+    processes: Annotated[int, typer.Option("--busy", min=0, help="Processes that keep the cores busy.")] = 0,
+) -> None:
+    """Print what the client costs, by how much it misses its schedule, and what it makes of a known delay."""
+    with busy(processes):
+        cost = own_cost(seconds, rate)
+    typer.echo("\n".join(f"{name} {value}" for name, value in cost.items()))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from emotions.pipeline import console
 from emotions.predictor import Predictor, load
 from emotions.runtime import DeviceChoice
 from serving.benchmark.clips import MIX, Clip, make_clips, read_clips
-from serving.benchmark.extent import Extent
+from serving.benchmark.extent import QUICK, WHOLE, Clock, Extent
 from serving.benchmark.layers import (
     Layer,
     Pass,
@@ -33,12 +33,6 @@ from serving.benchmark.runtimes import runtimes
 from serving.benchmark.served import SERVED, need_bentoml, served, service_settings
 from serving.benchmark.tables import text
 from serving.config import OF_SERVICE, Scenario, resolved
-
-_CLIPS, _QUICK_CLIPS = 256, 24
-_REPEATS = 5
-_EXTENT, _QUICK_EXTENT = (6.0, 3), (1.5, 3)
-"""Seconds of each run of a scenario, and how often it is run."""
-_OWN_COST_SEC = 5.0
 
 
 @dataclass(frozen=True)
@@ -77,9 +71,9 @@ class Plan:
 
     @property
     def extent(self) -> Extent:
-        """How long and how often a scenario runs."""
-        seconds, repeats = _QUICK_EXTENT if self.quick else _EXTENT
-        return Extent(self.seconds or seconds, repeats, self.seed)
+        """How much of everything is measured."""
+        extent = QUICK if self.quick else WHOLE
+        return replace(extent, seconds=self.seconds or extent.seconds, seed=self.seed)
 
     def say(self, what: str) -> None:
         """Tell the user what is being done."""
@@ -112,24 +106,25 @@ def benchmark_to_report(plan: Plan) -> Report:
 
 
 def _measured(plan: Plan, predictor: Predictor, scratch: Path) -> Report:
-    began, wanted = time.perf_counter(), resolved(plan.scenarios)
-    clips, left_out = _clips(plan, predictor, scratch)
+    began, wanted, clock = time.perf_counter(), resolved(plan.scenarios), Clock(plan.say)
+    with clock.part("recordings"):
+        clips, left_out = _clips(plan, predictor, scratch)
     audio_sec = sum(clip.expected.duration_sec for clip in clips)
     told = {**_facts(plan, predictor), "clips": _described(plan, clips, left_out, audio_sec)}
     if {*wanted} - {"session", "folder", "backends"}:
         need_bentoml()
-        plan.say("the harness itself")
-        told["harness"] = _own_cost(plan.extent.seconds)
-    with _layers(wanted, predictor, clips, scratch) as layers:
+        with clock.part("the harness itself"):
+            told["harness"] = _own_cost(plan.extent)
+    with clock.part("layers"), _layers(wanted, predictor, clips, scratch) as layers:
         told |= figures(_interleaved(plan, layers), len(clips), audio_sec)
     if OF_SERVICE & {*wanted}:
-        told["scenarios"] = _course(plan, predictor, clips, scratch, wanted)
+        told["scenarios"] = _course(plan, predictor, clips, scratch, wanted, clock)
     if "backends" in wanted:
-        plan.say("backends")
-        told["backends"] = runtimes(plan.bundle, predictor.session.threads, quick=plan.quick)
+        with clock.part("backends"):
+            told["backends"] = runtimes(plan.bundle, predictor.session.threads, quick=plan.quick)
     if "peers" in wanted:
-        told["peers"] = _peers(plan, predictor, clips, scratch)
-    return {**told, "seconds": time.perf_counter() - began}
+        told["peers"] = _peers(plan, predictor, clips, scratch, clock)
+    return {**told, "seconds": time.perf_counter() - began, "parts_sec": clock.parts_sec}
 
 
 def _facts(plan: Plan, predictor: Predictor) -> Report:
@@ -147,7 +142,7 @@ def _facts(plan: Plan, predictor: Predictor) -> Report:
             "device": session.device,
             "variant": session.variant,
             "threads": session.threads,
-            "repeats": _REPEATS,
+            "repeats": plan.extent.passes,
             "quick": plan.quick,
             "seconds": plan.extent.seconds,
         },
@@ -165,7 +160,7 @@ def _described(plan: Plan, clips: Sequence[Clip], left_out: int, audio_sec: floa
 
 
 def _clips(plan: Plan, predictor: Predictor, scratch: Path) -> tuple[list[Clip], int]:
-    count = _QUICK_CLIPS if plan.quick else _CLIPS
+    count = plan.extent.clips
     if plan.data is not None:
         return read_clips(predictor, plan.data, count)
     folder = scratch / "clips"
@@ -192,35 +187,36 @@ def _layers(
 
 
 def _course(
-    plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path, wanted: Sequence[Scenario]
+    plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path, wanted: Sequence[Scenario], clock: Clock
 ) -> Report:
     """The scenarios of a running service."""
     from serving.benchmark.course import Course
 
     settings = service_settings(predictor, clips)
-    course = Course(clips, settings, plan.extent, scratch, limit_ms=plan.p99_limit_ms, quick=plan.quick, say=plan.say)
+    course = Course(clips, settings, plan.extent, scratch, clock, limit_ms=plan.p99_limit_ms)
     return dict(course.run(wanted))
 
 
-def _peers(plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Report:
+def _peers(plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path, clock: Clock) -> Report:
     """Other servers of the same model, each beside ours."""
     from serving.benchmark.peers.race import race
 
-    settings = service_settings(predictor, clips)
-    return race(settings, clips, scratch, repeats=_REPEATS, install=plan.install_peers, say=plan.say)
+    settings, extent = service_settings(predictor, clips), plan.extent
+    sent, repeats = clips[: extent.peer_clips], extent.peer_passes
+    return race(settings, sent, scratch, repeats=repeats, install=plan.install_peers, clock=clock)
 
 
-def _own_cost(seconds: float) -> Report:
+def _own_cost(extent: Extent) -> Report:
     from serving.benchmark.harness import own_cost
 
-    return own_cost(min(seconds, _OWN_COST_SEC))
+    return own_cost(extent.harness_sec)
 
 
 def _interleaved(plan: Plan, layers: Sequence[Layer]) -> dict[str, list[Pass]]:
     """Warm every layer up, then take turns, each other repeat backwards: a machine that drifts drifts for all."""
     passes: dict[str, list[Pass]] = {layer.name: [] for layer in layers}
-    for repeat in range(_REPEATS + 1):
-        told = f"repeat {repeat} of {_REPEATS}" if repeat else "warming up"
+    for repeat in range(plan.extent.passes + 1):
+        told = f"repeat {repeat} of {plan.extent.passes}" if repeat else "warming up"
         plan.say(f"{told}, {len(layers)} layers")
         for layer in layers if repeat % 2 else reversed(layers):
             measured = layer.run()

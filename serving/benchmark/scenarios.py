@@ -33,7 +33,6 @@ MOST_IN_FLIGHT = 24
 """Requests that the service is told to take under overload."""
 _BURST, _BURST_EVERY_SEC = 32, 2.0
 _BINS = 60
-_SOAK_TIMES = 6
 
 Figures = dict[str, Any]
 
@@ -163,7 +162,7 @@ def overload(target: Target, extent: Extent) -> Figures:
 
 def soak(target: Target, extent: Extent, peak: float) -> Figures:
     """Half of what the service can, for long: whether it slows down, grows or loses anything."""
-    long = replace(extent, seconds=_SOAK_TIMES * extent.seconds, repeats=1)
+    long = replace(extent, seconds=extent.soak_times * extent.seconds, repeats=1)
     with memory_watched(target.server) as memory:
         measured, traces = at_rate(target, long, SOAK * peak, long.seeds(6))
     quarters = np.array_split(1000 * traces[0].latency, 4)

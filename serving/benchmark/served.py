@@ -47,9 +47,10 @@ def need_bentoml() -> None:
 
 
 def service_settings(predictor: Predictor, clips: Sequence[Clip]) -> dict[str, str]:
-    """Settings of a service, by variable, with the same model, device and threads as the predictor."""
+    """Settings of a service, by variable, with the same model, variant, device and threads as the predictor."""
     return {
         "EMOTIONS_BUNDLE": str(predictor.bundle.path.absolute()),
+        "EMOTIONS_VARIANT": predictor.session.variant,
         "EMOTIONS_DEVICE": predictor.session.device,
         "EMOTIONS_THREADS": str(predictor.session.threads),
         "EMOTIONS_MAX_BYTES": str(max(len(clip.content) for clip in clips) + (1 << 20)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emotions.describe import plain
+from serving.benchmark.besides import lines
 
 Report = Mapping[str, Any]
 Row = tuple[str, ...]
@@ -32,6 +33,7 @@ def tables(report: Report) -> list[Table]:
         _backends(report),
         _peers(report),
         _facts(report),
+        _seconds(report),
     ]
     return [table for table in made if len(table.rows) > 1 or table.notes]
 
@@ -173,78 +175,45 @@ def _search(report: Report) -> Table:
 
 
 def _backends(report: Report) -> Table:
+    def row(each: Report) -> Row:
+        speeds = (f"{each['windows_per_sec'][key]:.1f}" for key in ("median", "min", "max"))
+        return (each["name"], str(each["batch"]), *speeds, f"{each['max_abs_diff']:.1e}", f"{each['agreement']:.0%}")
+
+    head = ("runtime", "batch", "windows/s", "min", "max", "largest difference", "same label")
     measured = report.get("backends", {"rows": [], "not_run": {}})
-    rows: list[Row] = [("runtime", "batch", "windows/s", "min", "max", "largest difference", "same label")]
-    for row in measured["rows"]:
-        speeds = (f"{row['windows_per_sec'][key]:.1f}" for key in ("median", "min", "max"))
-        rows.append((row["name"], str(row["batch"]), *speeds, f"{row['max_abs_diff']:.1e}", f"{row['agreement']:.0%}"))
-    return Table("Runtimes", rows, [f"{name}: not run: {why}" for name, why in measured["not_run"].items()])
+    return _contest("Runtimes", head, [row(each) for each in measured["rows"]], measured["not_run"])
 
 
 def _peers(report: Report) -> Table:
+    def row(name: str, each: Report) -> Row:
+        return (
+            name,
+            f"{each['clips_per_sec']['median']:.1f}",
+            f"{each['ours_clips_per_sec']['median']:.1f}",
+            _ranged(each["ours_to_theirs"]),
+            *(f"{each['latency_ms'][key]:.1f}" for key in ("p50", "p99")),
+            f"{each['server_cpu_ms']['median']:.2f}",
+            f"{each['max_abs_diff']:.1e}",
+        )
+
+    head = ("peer", "clips/s", "ours beside it", "ours to theirs", "p50 ms", "p99 ms", "server CPU ms",
+            "largest difference")  # fmt: skip
     measured = report.get("peers", {"rows": {}, "not_run": {}})
-    rows: list[Row] = [
-        (
-            "peer",
-            "clips/s",
-            "ours beside it",
-            "ours to theirs",
-            "p50 ms",
-            "p99 ms",
-            "server CPU ms",
-            "largest difference",
-        )
-    ]
-    for name, each in measured["rows"].items():
-        rows.append(
-            (
-                name,
-                f"{each['clips_per_sec']['median']:.1f}",
-                f"{each['ours_clips_per_sec']['median']:.1f}",
-                _ranged(each["ours_to_theirs"]),
-                *(f"{each['latency_ms'][key]:.1f}" for key in ("p50", "p99")),
-                f"{each['server_cpu_ms']['median']:.2f}",
-                f"{each['max_abs_diff']:.1e}",
-            )
-        )
-    return Table(
-        "Peers, 16 connections", rows, [f"{name}: not run: {why}" for name, why in measured["not_run"].items()]
-    )
+    rows = [row(name, each) for name, each in measured["rows"].items()]
+    return _contest("Peers, 16 connections", head, rows, measured["not_run"])
+
+
+def _contest(title: str, head: Row, rows: Sequence[Row], not_run: Mapping[str, str]) -> Table:
+    """Those that ran, and below them why the others did not."""
+    return Table(title, [head, *rows], [f"{name}: not run: {why}" for name, why in not_run.items()])
+
+
+def _seconds(report: Report) -> Table:
+    """What took how long."""
+    parts = report.get("parts_sec", {})
+    rows = [("this run's own time", "seconds"), *((name, f"{seconds:.1f}") for name, seconds in parts.items())]
+    return Table("Seconds", rows)
 
 
 def _facts(report: Report) -> Table:
-    return Table("Besides", [], [*_lines(report.get("scenarios", {}))])
-
-
-def _agreement(both: Report) -> str:
-    ratios = ", ".join(f"{key} {ratio:.3f}" for key, ratio in both["ours_to_loadgen"].items())
-    return f"LoadGen: at {both['offered_per_sec']:.1f}/s our latencies to those that it measured: {ratios}"
-
-
-def _lines(scenarios: Report) -> Iterator[str]:
-    """What single scenarios say beyond latency and throughput."""
-    if over := scenarios.get("overload"):
-        yield (
-            f"overload: {over['goodput_of_peak']:.2f} of the peak of {over['peak_per_sec']:.1f}/s at 1.5 times it; "
-            f"{over['shed']} requests shed, p95 within {over['shed_p95_ms']:.0f} ms in the server; {over['failed']} "
-            f"neither answered nor shed; memory {over['memory_growth']:+.1%}"
-        )
-    if soak := scenarios.get("soak"):
-        yield (
-            f"soak: {soak['seconds']:g} s at half of the offline throughput, {soak['failed'] + soak['shed']} lost or "
-            f"shed, p99 of the last quarter {soak['p99_last_quarter_of_first']:.2f} of the first's, memory "
-            f"{soak['memory_growth']:+.1%}"
-        )
-    if bad := scenarios.get("bad_input"):
-        yield (
-            f"bad input: {bad['bad_refused']} of {bad['bad']} requests that hold no recording refused as the client's "
-            f"mistake; {bad['good_lost']} of {bad['requests'] - bad['bad']} good ones beside them lost, their p99 "
-            f"{bad['good_p99_ms']:.1f} ms"
-        )
-    if both := scenarios.get("loadgen"):
-        yield f"LoadGen: not run: {both['not_run']}" if "not_run" in both else _agreement(both)
-    if cold := scenarios.get("cold_start"):
-        yield (
-            f"cold start: ready after {cold['ready_sec']['median']:.2f} s, first answer in "
-            f"{cold['first_ms']['median']:.1f} ms, then {cold['then_p50_ms']['median']:.1f} ms (p50)"
-        )
+    return Table("Besides", [], [*lines(report.get("scenarios", {}))])

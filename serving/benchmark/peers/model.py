@@ -18,12 +18,14 @@ MAX_BATCH = 16
 
 
 class Model:
-    """The bundle, device and threads that the environment names."""
+    """The bundle, variant, device and threads that the environment names."""
 
     def __init__(self) -> None:
-        threads, device = int(os.environ["EMOTIONS_THREADS"]), os.environ["EMOTIONS_DEVICE"]
         self._predictor = load(
-            os.environ["EMOTIONS_BUNDLE"], device="cuda" if device == "cuda" else "cpu", threads=threads
+            os.environ["EMOTIONS_BUNDLE"],
+            device="cuda" if os.environ["EMOTIONS_DEVICE"] == "cuda" else "cpu",
+            variant=os.environ["EMOTIONS_VARIANT"],
+            threads=int(os.environ["EMOTIONS_THREADS"]),
         )
 
     def answer(self, contents: Sequence[bytes | Path]) -> list[dict[str, Any]]:

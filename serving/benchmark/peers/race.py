@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from emotions.errors import EmotionsError
 from serving.benchmark.api import OURS
 from serving.benchmark.clips import Clip
+from serving.benchmark.extent import Clock
 from serving.benchmark.layers import CONNECTIONS, Layer, Pass
 from serving.benchmark.load import driven, layer
 from serving.benchmark.peers.registry import PEERS, Peer
@@ -20,8 +22,6 @@ from serving.benchmark.statistics import spread
 _PIPELINE = "transformers pipeline"
 _PIPELINE_WHY = "it runs checkpoints, not ONNX files; python -m export.benchmark hf races it against the bundle of one"
 
-Say = Callable[[str], None]
-
 
 def race(
     settings: Mapping[str, str],
@@ -30,7 +30,7 @@ def race(
     *,
     repeats: int,
     install: bool,
-    say: Say,
+    clock: Clock,
     peers: Sequence[Peer] = PEERS,
 ) -> dict[str, Any]:
     """Race every peer that can run.
@@ -41,7 +41,7 @@ def race(
         scratch: folder for logs.
         repeats: passes of each side, after one that warms up.
         install: make environments that are not there.
-        say: told what is being done.
+        clock: times each peer.
         peers: whom to race.
 
     Returns:
@@ -49,12 +49,14 @@ def race(
     """
     rows: dict[str, Any] = {}
     not_run: dict[str, str] = {}
-    with running(settings, scratch / "beside.log") as server, driven(server, OURS, clips) as target:
-        ours = layer(target, "ours", CONNECTIONS[-1], len(clips))
+    with ExitStack() as beside:
+        with clock.part("start of the service"):
+            server = beside.enter_context(running(settings, scratch / "beside.log"))
+            ours = layer(beside.enter_context(driven(server, OURS, clips)), "ours", CONNECTIONS[-1], len(clips))
         for peer in peers:
-            say(peer.name)
             try:
-                rows[peer.name] = _raced(peer, ours, server, settings, clips, scratch, repeats, install)
+                with clock.part(peer.name):
+                    rows[peer.name] = _raced(peer, ours, server, settings, clips, scratch, repeats, install)
             except EmotionsError as error:
                 not_run[peer.name] = str(error).splitlines()[0]
     return {"rows": rows, "not_run": {**not_run, _PIPELINE: _PIPELINE_WHY}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -36,8 +35,7 @@ class Api:
 
 
 if __name__ == "__main__":
-    passed = {name: value for name, value in os.environ.items() if name.startswith("EMOTIONS_") or name == "PYTHONPATH"}
-    ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False, runtime_env={"env_vars": passed})
+    ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
     serve.run(Api.bind(), route_prefix="/predict")  # type: ignore[attr-defined]  # the decorator adds it
     over = threading.Event()

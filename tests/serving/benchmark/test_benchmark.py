@@ -116,6 +116,13 @@ def test_every_scenario_is_measured_and_every_answer_right(whole: tuple[Path, di
     assert report["harness"]["rate_per_sec"] == 200
 
 
+def test_every_part_says_how_long_it_took(whole: tuple[Path, dict[str, Any]]) -> None:
+    parts = whole[1]["parts_sec"]
+    assert {"layers", *OF_SERVICE, "backends", "BentoML batchable", "Ray Serve"} < {*parts}
+    assert 0.8 * whole[1]["seconds"] < sum(parts.values()) <= whole[1]["seconds"]
+    assert "this run's own time" in text(whole[1])
+
+
 def test_a_peer_that_is_at_hand_is_raced_and_the_others_say_why_not(whole: tuple[Path, dict[str, Any]]) -> None:
     report = whole[1]
     assert set(report["cpu_ms_over_session"]) == {"service 1 connection", "service 16 connections"}
@@ -141,7 +148,7 @@ def test_the_page_needs_nothing_else_and_shows_every_table(whole: tuple[Path, di
     content = (whole[0] / "report.html").read_text(encoding="utf-8")
     assert not re.findall(r'(?:src|href)="', content)
     assert "url(" not in content
-    for title in ("Layers", "Scenarios", "Waterfall", "Search", "Runtimes", "Peers", "Besides", "Machine"):
+    for title in ("Layers", "Scenarios", "Waterfall", "Search", "Runtimes", "Peers", "Besides", "Seconds", "Machine"):
         assert f"<h2>{title}" in content
     for plot in ("A request alone", "Latency by rate", "Requests answered within", "Batches at sat", "over time: soak"):
         assert f'aria-label="{plot}' in content or f"{plot}" in content

@@ -74,7 +74,7 @@ def test_the_model_of_a_peer_answers_as_ours(
 ) -> None:
     import emotions
 
-    for name, value in {"BUNDLE": str(tiny_bundle), "DEVICE": "cpu", "THREADS": "1"}.items():
+    for name, value in {"BUNDLE": str(tiny_bundle), "VARIANT": "fp32", "DEVICE": "cpu", "THREADS": "1"}.items():
         monkeypatch.setenv(f"EMOTIONS_{name}", value)
     files = [tmp_path / "a.wav", tmp_path / "b.wav"]
     for seconds, file in zip((1.0, 2.5), files, strict=True):
