@@ -1,125 +1,157 @@
 """MLPerf's LoadGen as a driver of the same service, to see that ours agrees with it.
 
-Optional: ``pip install 'emotions-toolkit[loadgen]'``. Both send the same recordings at the same rate; LoadGen draws
-its own Poisson arrivals, and its own log says what it measured.
+Optional: ``pip install 'emotions-toolkit[loadgen]'``. Both send the same recordings in the same order, in the server
+scenario at the same instants: those that LoadGen draws. What LoadGen says is what its own log says.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import multiprocessing
-import tempfile
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Literal
 
-from serving.benchmark.client import MOST_CONNECTIONS, Job, be_punctual, loop_factory
+import numpy as np
+
+from emotions.errors import EmotionsError
+from serving.benchmark.client import Client, Job, Record
 from serving.benchmark.extent import Extent
 from serving.benchmark.load import Target
-from serving.benchmark.scenarios import Figures
-from serving.benchmark.trace import OK, poisson, to_trace
-from serving.benchmark.wire import Pool
+from serving.benchmark.scenarios import IN_FLIGHT, Figures
+from serving.benchmark.trace import OK, to_trace
 
 MODULE = "mlperf_loadgen"
 SHARE = 0.5
-"""Of the offline throughput: the rate of both."""
-_QUANTILES = {"p50": "50.00", "p90": "90.00", "p99": "99.00"}
+"""Of the offline throughput: the rate of both in the server scenario."""
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+_SHARE_OF_TIME = {"single_stream": 0.5, "server": 1.0, "offline": 0.5}
+"""Seconds of a run of each scenario, to those of the others of a benchmark: tails under load need the most."""
+
+Kind = Literal["single_stream", "server", "offline"]
+Measured = dict[str, float]
 
 
-def agreement(target: Target, extent: Extent, rate: float, requests: Sequence[bytes]) -> Figures:
-    """Latencies of both drivers at one rate, in turn, and ours to LoadGen's; ``not_run`` where it is not installed.
+@dataclass(frozen=True)
+class Load:
+    """What both drivers are to offer.
+
+    Attributes:
+        kind: of MLPerf's scenarios: one request at a time, Poisson arrivals, or ``IN_FLIGHT`` at any time.
+        seconds: how long; offline for as many requests as ``rate`` makes of it.
+        rate: requests a second of the server scenario; what offline is expected to reach.
+        seed: of the arrivals, from 0.
+    """
+
+    kind: Kind
+    seconds: float
+    rate: float
+    seed: int = 0
+
+    @property
+    def requests(self) -> int:
+        """How many requests the offline scenario sends."""
+        return max(1, round(self.rate * self.seconds))
+
+    def job(self) -> Job:
+        """The same for our driver."""
+        if self.kind == "single_stream":
+            return Job(seconds=self.seconds)
+        if self.kind == "offline":
+            return Job(count=self.requests, streams=IN_FLIGHT)
+        return Job(schedule=arrivals(self.rate, self.seconds, self.seed))
+
+
+def arrivals(rate: float, seconds: float, seed: int) -> tuple[float, ...]:
+    """When LoadGen issues the queries of its server scenario: seconds, sorted, the first at 0.
+
+    It draws gaps with ``std::exponential_distribution`` from ``std::mt19937``, two words for each, in nanoseconds, and
+    stops with the first arrival at or after ``seconds``.
+    """
+    source, times = np.random.RandomState(seed), [0.0]
+    while times[-1] < seconds:
+        low, high = source.randint(0, 1 << 32, 2, np.uint32).tolist()
+        gap = -np.log1p(-(low + high * 2.0**32) / 2.0**64) / rate
+        times.append(times[-1] + int(1e9 * gap) / 1e9)
+    return tuple(times)
+
+
+def agreement(target: Target, extent: Extent, peak: float, requests: Sequence[bytes]) -> Figures:
+    """What both drivers measure of a service in three scenarios, and the ratios; ``not_run`` with the reason if none.
 
     Args:
         target: the service.
         extent: how long and how often.
-        rate: requests a second.
+        peak: its offline throughput in requests a second.
         requests: what LoadGen sends: those of the target's client.
     """
     if find_spec(MODULE) is None:
         return {"not_run": "mlcommons-loadgen is not installed; pip install 'emotions-toolkit[loadgen]'"}
-    ours: list[dict[str, float]] = []
-    theirs: list[dict[str, float]] = []
-    for seed in extent.seeds(9):
-        ours.append(to_trace(target.client.run(Job(schedule=poisson(rate, extent.seconds, seed)))).latency_ms())
-        theirs.append(loadgen(target.server.port, requests, rate, extent.seconds, seed))
-    ratios = {key: median(run[key] for run in ours) / median(run[key] for run in theirs) for key in _QUANTILES}
-    return {"offered_per_sec": rate, "ours_ms": ours, "loadgen_ms": theirs, "ours_to_loadgen": ratios}
+    rates: dict[Kind, float] = {"single_stream": peak, "server": SHARE * peak, "offline": peak}
+    told: Figures = {"offered_per_sec": SHARE * peak, "ours_to_loadgen": {}, "ours_to_ours": {}, "scenarios": {}}
+    for kind, rate in rates.items():
+        load = Load(kind, _SHARE_OF_TIME[kind] * extent.seconds, rate)
+        try:
+            measured = compare(load, extent.seeds(9), target.client, target.server.port, requests)
+        except EmotionsError as error:
+            return {"not_run": str(error)}
+        told["scenarios"][kind] = measured
+        for ratios in ("ours_to_loadgen", "ours_to_ours"):
+            told[ratios] |= {f"{kind} {name}": ratio for name, ratio in measured[ratios].items()}
+    return told
 
 
-def loadgen(port: int, requests: Sequence[bytes], rate: float, seconds: float, seed: int) -> dict[str, float]:
-    """Latency quantiles in ms that LoadGen's server scenario reports, driven from a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_drive, (port, [*requests], rate, seconds, seed))
+def compare(load: Load, seeds: Sequence[int], client: Client, port: int, requests: Sequence[bytes]) -> Figures:
+    """Measure with ours, LoadGen, and ours again, for each seed.
+
+    Returns:
+        ``ours``, ``loadgen`` and ``again``: a list of figures each, and medians of their ratios within a repeat:
+        ``ours_to_loadgen``, both of ours to LoadGen's between them, and ``ours_to_ours``: what chance alone makes of it.
+
+    Raises:
+        EmotionsError: a request was not answered.
+    """
+    from serving.benchmark.loadgen_driver import loadgen
+
+    runs: dict[str, list[Measured]] = {"ours": [], "loadgen": [], "again": []}
+    sides: Mapping[str, Callable[[Load], Measured]] = {
+        "ours": lambda load: ours(load, client),
+        "loadgen": lambda load: loadgen(load, port, requests),
+        "again": lambda load: ours(load, client),
+    }
+    for seed in seeds:
+        for side, measure in sides.items():
+            runs[side].append(measure(replace(load, seed=seed)))
+    return {**runs, **ratios(runs["ours"], runs["loadgen"], runs["again"])}
 
 
-def _drive(port: int, requests: list[bytes], rate: float, seconds: float, seed: int) -> dict[str, float]:
-    be_punctual()
-    loop = (loop_factory() or asyncio.new_event_loop)()
-    thread = threading.Thread(target=loop.run_forever, name="requests", daemon=True)
-    thread.start()
-    try:
-        with tempfile.TemporaryDirectory(prefix="emotions-loadgen-") as logs:
-            _test(_Sender(loop, port, requests), len(requests), rate, seconds, seed, logs)
-            return _latencies(Path(logs) / "mlperf_log_detail.txt")
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+def ratios(first: Sequence[Measured], theirs: Sequence[Measured], again: Sequence[Measured]) -> dict[str, Measured]:
+    """Medians over repeats of the ratios of each figure that is no count."""
+    names = [name for name in theirs[0] if name != "requests"]
+    between = {
+        name: median((a[name] + c[name]) / 2 / b[name] for a, b, c in zip(first, theirs, again, strict=True))
+        for name in names
+    }
+    itself = {name: median(a[name] / c[name] for a, c in zip(first, again, strict=True)) for name in names}
+    return {"ours_to_loadgen": between, "ours_to_ours": itself}
 
 
-class _Sender:
-    """What LoadGen calls a system under test: sends its samples, and tells it of each answer."""
+def ours(load: Load, client: Client) -> Measured:
+    """What our driver measures.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, port: int, requests: list[bytes]) -> None:
-        self._loop, self._pool, self._requests = loop, Pool(port, MOST_CONNECTIONS), requests
-
-    def issue(self, samples: Any) -> None:
-        for sample in samples:
-            self._loop.call_soon_threadsafe(self._begin, sample.id, sample.index)
-
-    def _begin(self, name: int, index: int) -> None:
-        task = self._loop.create_task(self._send(name, index))
-        task.add_done_callback(lambda done: done.result())
-
-    async def _send(self, name: int, index: int) -> None:
-        import mlperf_loadgen
-
-        reply = await self._pool.exchange(self._requests[index])
-        if reply.status == OK:
-            mlperf_loadgen.QuerySamplesComplete([mlperf_loadgen.QuerySampleResponse(name, 0, 0)])
+    Raises:
+        EmotionsError: a request was not answered.
+    """
+    record = client.run(load.job())
+    trace = to_trace(record)
+    if trace.statuses[OK] < trace.requests:
+        raise EmotionsError(f"the service did not answer {trace.requests - trace.statuses[OK]} of our requests")
+    if load.kind == "offline":
+        return {"requests": trace.requests, "clips_per_sec": trace.goodput}
+    return {"requests": trace.requests, **_quantiles(record)}
 
 
-def _test(sender: _Sender, count: int, rate: float, seconds: float, seed: int, logs: str) -> None:
-    import mlperf_loadgen
-
-    settings = mlperf_loadgen.TestSettings()
-    settings.scenario = mlperf_loadgen.TestScenario.Server
-    settings.mode = mlperf_loadgen.TestMode.PerformanceOnly
-    settings.server_target_qps = rate
-    settings.min_duration_ms = settings.max_duration_ms = round(1000 * seconds)
-    settings.min_query_count = 1
-    settings.qsl_rng_seed = settings.sample_index_rng_seed = settings.schedule_rng_seed = seed + 1
-    written = mlperf_loadgen.LogSettings()
-    written.log_output.outdir = logs
-    written.log_output.copy_summary_to_stdout = False
-    written.enable_trace = False
-    system = mlperf_loadgen.ConstructSUT(sender.issue, lambda: None)
-    library = mlperf_loadgen.ConstructQSL(count, count, lambda _: None, lambda _: None)
-    mlperf_loadgen.StartTestWithLogSettings(system, library, settings, written)
-    mlperf_loadgen.DestroyQSL(library)
-    mlperf_loadgen.DestroySUT(system)
-
-
-def _latencies(log: Path) -> dict[str, float]:
-    """Quantiles in ms of LoadGen's own log: a line each, JSON after a mark."""
-    facts: dict[str, Any] = {}
-    for line in log.read_text(encoding="utf-8").splitlines():
-        mark, _, content = line.partition(" ")
-        if mark == ":::MLLOG":
-            entry = json.loads(content)
-            facts[entry["key"]] = entry["value"]
-    return {key: facts[f"result_{percent}_percentile_latency_ns"] / 1e6 for key, percent in _QUANTILES.items()}
+def _quantiles(record: Record) -> Measured:
+    """Of the latencies in ms, as LoadGen picks them: without interpolation, which a short run's tail would show."""
+    latencies = sorted(1000 * (query.done - query.due) for query in record.queries)
+    return {name: latencies[int(len(latencies) * share)] for name, share in QUANTILES.items()}

@@ -217,8 +217,11 @@ def _facts(report: Report) -> Table:
 
 
 def _agreement(both: Report) -> str:
-    ratios = ", ".join(f"{key} {ratio:.3f}" for key, ratio in both["ours_to_loadgen"].items())
-    return f"LoadGen: at {both['offered_per_sec']:.1f}/s our latencies to those that it measured: {ratios}"
+    ratios = (f"{key} {ratio:.3f} ({both['ours_to_ours'][key]:.3f})" for key, ratio in both["ours_to_loadgen"].items())
+    return (
+        f"LoadGen: at {both['offered_per_sec']:.1f}/s our figures to those that it measured (to our own, measured again): "
+        f"{', '.join(ratios)}"
+    )
 
 
 def _lines(scenarios: Report) -> Iterator[str]:
