@@ -1,34 +1,38 @@
 """MLPerf's LoadGen as a driver of the same service, to see that ours agrees with it.
 
 Optional: ``pip install 'emotions-toolkit[loadgen]'``. Both send the same recordings in the same order, in the server
-scenario at the same instants: those that LoadGen draws. What LoadGen says is what its own log says.
+scenario at the same instants: those that LoadGen draws. They take turns every second or two, so that a machine that
+drifts drifts for both, and what they measured is compared as a whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from statistics import median
 from typing import Literal
 
 import numpy as np
 
 from emotions.errors import EmotionsError
-from serving.benchmark.client import Client, Job, Record
+from serving.benchmark.client import Client, Job
 from serving.benchmark.extent import Extent
 from serving.benchmark.load import Target
 from serving.benchmark.scenarios import IN_FLIGHT, Figures
-from serving.benchmark.trace import OK, to_trace
+from serving.benchmark.trace import OK
 
 MODULE = "mlperf_loadgen"
-SHARE = 0.5
-"""Of the offline throughput: the rate of both in the server scenario."""
+SHARE = 0.25
+"""Of the offline throughput: the rate of the server scenario. Nearer to the peak, queues make much of small noise."""
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-_SHARE_OF_TIME = {"single_stream": 0.5, "server": 1.0, "offline": 0.5}
-"""Seconds of a run of each scenario, to those of the others of a benchmark: tails under load need the most."""
+_FEWEST_TURNS = 2
 
 Kind = Literal["single_stream", "server", "offline"]
+TURN_SEC: dict[Kind, float] = {"single_stream": 1.0, "server": 2.0, "offline": 1.0}
+"""Seconds of one turn of a driver."""
+
+Latencies = list[float]
+"""Of one turn, in seconds, by request: from when it was due; offline, where all are due at once, from the start."""
 Measured = dict[str, float]
 
 
@@ -81,77 +85,78 @@ def agreement(target: Target, extent: Extent, peak: float, requests: Sequence[by
 
     Args:
         target: the service.
-        extent: how long and how often.
-        peak: its offline throughput in requests a second.
+        extent: a second of it is four turns of each scenario.
+        peak: offline throughput of the service in requests a second.
         requests: what LoadGen sends: those of the target's client.
     """
     if find_spec(MODULE) is None:
         return {"not_run": "mlcommons-loadgen is not installed; pip install 'emotions-toolkit[loadgen]'"}
+    from serving.benchmark.loadgen_driver import LoadGen
+
+    turns = range(extent.seeds(9)[0], extent.seeds(9)[0] + max(_FEWEST_TURNS, round(extent.seconds)))
     rates: dict[Kind, float] = {"single_stream": peak, "server": SHARE * peak, "offline": peak}
-    told: Figures = {"offered_per_sec": SHARE * peak, "ours_to_loadgen": {}, "ours_to_ours": {}, "scenarios": {}}
-    for kind, rate in rates.items():
-        load = Load(kind, _SHARE_OF_TIME[kind] * extent.seconds, rate)
-        try:
-            measured = compare(load, extent.seeds(9), target.client, target.server.port, requests)
-        except EmotionsError as error:
-            return {"not_run": str(error)}
-        told["scenarios"][kind] = measured
-        for ratios in ("ours_to_loadgen", "ours_to_ours"):
-            told[ratios] |= {f"{kind} {name}": ratio for name, ratio in measured[ratios].items()}
-    return told
+    try:
+        with LoadGen(target.server.port, requests) as theirs:
+            measured = {
+                kind: compare(Load(kind, TURN_SEC[kind], rate), turns, target.client, theirs.run)
+                for kind, rate in rates.items()
+            }
+    except EmotionsError as error:
+        return {"not_run": str(error)}
+    return {"offered_per_sec": SHARE * peak, "share": SHARE, "scenarios": measured}
 
 
-def compare(load: Load, seeds: Sequence[int], client: Client, port: int, requests: Sequence[bytes]) -> Figures:
-    """Measure with ours, LoadGen, and ours again, for each seed.
+def compare(load: Load, seeds: Sequence[int], client: Client, theirs: Callable[[Load], Latencies]) -> Figures:
+    """Measure with ours, LoadGen, LoadGen and ours again, for each seed.
+
+    Args:
+        load: what to offer.
+        seeds: of its arrivals.
+        client: our driver.
+        theirs: runs LoadGen once.
 
     Returns:
-        ``ours``, ``loadgen`` and ``again``: a list of figures each, and medians of their ratios within a repeat:
-        ``ours_to_loadgen``, both of ours to LoadGen's between them, and ``ours_to_ours``: what chance alone makes of it.
+        Figures of all turns of ``ours`` and ``loadgen``, and ratios: ``ours_to_loadgen``, and of each driver's first
+        turns to its second ones, ``ours_to_ours`` and ``loadgen_to_loadgen``: what chance makes of the same.
 
     Raises:
         EmotionsError: a request was not answered.
     """
-    from serving.benchmark.loadgen_driver import loadgen
-
-    runs: dict[str, list[Measured]] = {"ours": [], "loadgen": [], "again": []}
-    sides: Mapping[str, Callable[[Load], Measured]] = {
-        "ours": lambda load: ours(load, client),
-        "loadgen": lambda load: loadgen(load, port, requests),
-        "again": lambda load: ours(load, client),
-    }
+    turns: dict[str, tuple[list[Latencies], list[Latencies]]] = {"ours": ([], []), "loadgen": ([], [])}
+    sides: dict[str, Callable[[Load], Latencies]] = {"ours": lambda offered: ours(offered, client), "loadgen": theirs}
     for seed in seeds:
-        for side, measure in sides.items():
-            runs[side].append(measure(replace(load, seed=seed)))
-    return {**runs, **ratios(runs["ours"], runs["loadgen"], runs["again"])}
-
-
-def ratios(first: Sequence[Measured], theirs: Sequence[Measured], again: Sequence[Measured]) -> dict[str, Measured]:
-    """Medians over repeats of the ratios of each figure that is no count."""
-    names = [name for name in theirs[0] if name != "requests"]
-    between = {
-        name: median((a[name] + c[name]) / 2 / b[name] for a, b, c in zip(first, theirs, again, strict=True))
-        for name in names
+        for at, side in enumerate(("ours", "loadgen", "loadgen", "ours")):
+            turns[side][at // 2].append(sides[side](replace(load, seed=seed)))
+    both = {side: figures(load.kind, first + second) for side, (first, second) in turns.items()}
+    itself = {
+        f"{side}_to_{side}": ratios(figures(load.kind, first), figures(load.kind, second))
+        for side, (first, second) in turns.items()
     }
-    itself = {name: median(a[name] / c[name] for a, c in zip(first, again, strict=True)) for name in names}
-    return {"ours_to_loadgen": between, "ours_to_ours": itself}
+    return {**both, "ours_to_loadgen": ratios(both["ours"], both["loadgen"]), **itself}
 
 
-def ours(load: Load, client: Client) -> Measured:
-    """What our driver measures.
+def ours(load: Load, client: Client) -> Latencies:
+    """One turn of our driver.
 
     Raises:
         EmotionsError: a request was not answered.
     """
     record = client.run(load.job())
-    trace = to_trace(record)
-    if trace.statuses[OK] < trace.requests:
-        raise EmotionsError(f"the service did not answer {trace.requests - trace.statuses[OK]} of our requests")
-    if load.kind == "offline":
-        return {"requests": trace.requests, "clips_per_sec": trace.goodput}
-    return {"requests": trace.requests, **_quantiles(record)}
+    refused = sum(reply.status != OK for query in record.queries for _, reply in query.replies)
+    if refused:
+        raise EmotionsError(f"the service did not answer {refused} of our requests")
+    return [query.done - (0.0 if load.kind == "offline" else query.due) for query in record.queries]
 
 
-def _quantiles(record: Record) -> Measured:
-    """Of the latencies in ms, as LoadGen picks them: without interpolation, which a short run's tail would show."""
-    latencies = sorted(1000 * (query.done - query.due) for query in record.queries)
-    return {name: latencies[int(len(latencies) * share)] for name, share in QUANTILES.items()}
+def figures(kind: Kind, turns: Sequence[Latencies]) -> Measured:
+    """Of several turns: requests, and quantiles in ms as LoadGen picks them, without interpolation, or clips/s."""
+    latencies = sorted(latency for turn in turns for latency in turn)
+    if kind == "offline":
+        return {"requests": len(latencies), "clips_per_sec": len(latencies) / sum(map(max, turns))}
+    picked = {name: 1000 * latencies[int(len(latencies) * share)] for name, share in QUANTILES.items()}
+    return {"requests": len(latencies), **picked}
+
+
+def ratios(one: Measured, other: Measured) -> Measured:
+    """Ratios of all figures but how many requests there were."""
+    return {name: one[name] / other[name] for name in one if name != "requests"}

@@ -1,20 +1,22 @@
-"""The process in which LoadGen drives a service: its test, what sends for it, and its log."""
+"""The process in which LoadGen drives a service: its tests, what sends for it, and its logs."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
-import json
 import multiprocessing
+import re
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
 
 from emotions.errors import EmotionsError
 from serving.benchmark.client import MOST_CONNECTIONS, be_punctual, loop_factory
-from serving.benchmark.loadgen import QUANTILES, Load, Measured
+from serving.benchmark.loadgen import Latencies, Load
 from serving.benchmark.scenarios import IN_FLIGHT
 from serving.benchmark.trace import OK
 from serving.benchmark.wire import Pool
@@ -24,40 +26,83 @@ _SHORTEST_NS = 1_000_000
 """Latency for which LoadGen prepares the queries of a single stream: more than are sent in the time."""
 _SLACK = 1.1
 """LoadGen's own: it sends so many times as many offline samples as it is asked for."""
+_TRACE = "mlperf_log_trace.json"
+_COMPLETE = re.compile(r'^\{"name":"Sample",.*"complete_ns":(\d+)', re.MULTILINE)
+_STOP_SEC = 10.0
 
 
-def loadgen(load: Load, port: int, requests: Sequence[bytes]) -> Measured:
-    """What LoadGen's log says of a load, driven from a process of its own.
+class LoadGen:
+    """The process; use it as a context manager.
 
-    Raises:
-        EmotionsError: a request was not answered.
+    Args:
+        port: of the service on the loopback interface.
+        requests: whole HTTP requests, as bytes.
     """
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_drive, (load, port, [*requests]))
+
+    def __init__(self, port: int, requests: Sequence[bytes]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, self._theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(self._theirs, port, [*requests]), daemon=True)
+
+    def __enter__(self) -> LoadGen:
+        self._process.start()
+        self._theirs.close()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.close()
+        self._process.join(_STOP_SEC)
+        if self._process.is_alive():
+            self._process.kill()
+
+    def run(self, load: Load) -> Latencies:
+        """One test of LoadGen's; what its trace says of each sample.
+
+        Raises:
+            EmotionsError: a request was not answered, or the process is gone.
+        """
+        try:
+            self._pipe.send(load)
+            told: Latencies | str = self._pipe.recv()
+        except (EOFError, OSError):
+            raise EmotionsError("LoadGen's process ended by itself") from None
+        if isinstance(told, str):
+            raise EmotionsError(told)
+        return told
 
 
-def _drive(load: Load, port: int, requests: list[bytes]) -> Measured:
+def _serve(pipe: Pipe, port: int, requests: list[bytes]) -> None:
+    """Run tests until the pipe closes: what the process does."""
     be_punctual()
+    with _sending() as loop:
+        asyncio.run_coroutine_threadsafe(_warm(port, requests[0]), loop).result()
+        while True:
+            try:
+                load: Load = pipe.recv()
+            except EOFError:
+                return
+            pool = Pool(port, IN_FLIGHT if load.kind == "offline" else MOST_CONNECTIONS)
+            sender = Sender(loop, pool, requests)
+            told = drive(sender, load)
+            loop.call_soon_threadsafe(pool.close)
+            pipe.send(f"the service did not answer {sender.refused} of LoadGen's requests" if sender.refused else told)
+
+
+@contextlib.contextmanager
+def _sending() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop in a thread of its own: LoadGen keeps the main one."""
     loop = (loop_factory() or asyncio.new_event_loop)()
     thread = threading.Thread(target=loop.run_forever, name="requests", daemon=True)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(_warm(port, requests[0]), loop).result()
-        sender = Sender(loop, Pool(port, IN_FLIGHT if load.kind == "offline" else MOST_CONNECTIONS), requests)
-        with tempfile.TemporaryDirectory(prefix="emotions-loadgen-") as logs:
-            run_test(sender, load, logs)
-            told = figures(load, Path(logs) / "mlperf_log_detail.txt")
+        yield loop
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
-    if sender.refused:
-        raise EmotionsError(f"the service did not answer {sender.refused} of LoadGen's requests")
-    return told
 
 
 async def _warm(port: int, request: bytes) -> None:
-    """Send one request, as our driver's process has done before it is measured; the test opens its own connections."""
+    """Send one request, as our driver's process has done before it is measured; a test opens its own connections."""
     pool = Pool(port, 1)
     await pool.exchange(request)
     pool.close()
@@ -93,43 +138,40 @@ class Sender:
         mlperf_loadgen.QuerySamplesComplete([mlperf_loadgen.QuerySampleResponse(name, 0, 0)])
 
 
-def run_test(sender: Any, load: Load, logs: str) -> None:
-    """Let LoadGen drive a sender, and write its logs into a folder."""
+def drive(sender: Any, load: Load) -> Latencies:
+    """Let LoadGen drive what has an ``issue`` like a sender's; seconds of each sample by its own trace."""
+    with tempfile.TemporaryDirectory(prefix="emotions-loadgen-") as logs:
+        _test(sender, _settings(load), logs)
+        trace = (Path(logs) / _TRACE).read_text(encoding="utf-8")
+    return [int(taken) / 1e9 for taken in _COMPLETE.findall(trace)]
+
+
+def _settings(load: Load) -> Any:
     import mlperf_loadgen
 
     settings = mlperf_loadgen.TestSettings()
     settings.scenario = getattr(mlperf_loadgen.TestScenario, _SCENARIOS[load.kind])
     settings.mode = mlperf_loadgen.TestMode.PerformanceOnly
     settings.min_query_count = 1
-    settings.min_duration_ms = settings.max_duration_ms = round(1000 * load.seconds)
+    settings.min_duration_ms, settings.max_duration_ms = round(1000 * load.seconds), 0  # no limit beyond the first
     settings.server_target_qps = load.rate
     settings.single_stream_expected_latency_ns = _SHORTEST_NS
     if load.kind == "offline":
-        settings.min_duration_ms = settings.max_duration_ms = 1000
+        settings.min_duration_ms = 1000
         settings.offline_expected_qps = (load.requests + 0.5) / _SLACK
     settings.qsl_rng_seed = settings.sample_index_rng_seed = settings.schedule_rng_seed = load.seed
+    return settings
+
+
+def _test(sender: Any, settings: Any, logs: str) -> None:
+    import mlperf_loadgen
+
     written = mlperf_loadgen.LogSettings()
     written.log_output.outdir = logs
     written.log_output.copy_summary_to_stdout = False
-    written.enable_trace = False
+    written.enable_trace = True
     system = mlperf_loadgen.ConstructSUT(sender.issue, lambda: None)
     library = mlperf_loadgen.ConstructQSL(1, 1, lambda _: None, lambda _: None)
     mlperf_loadgen.StartTestWithLogSettings(system, library, settings, written)
     mlperf_loadgen.DestroyQSL(library)
     mlperf_loadgen.DestroySUT(system)
-
-
-def figures(load: Load, log: Path) -> Measured:
-    """What LoadGen's own log says: a line each, JSON after a mark."""
-    facts: dict[str, Any] = {}
-    for line in log.read_text(encoding="utf-8").splitlines():
-        mark, _, content = line.partition(" ")
-        if mark == ":::MLLOG":
-            entry = json.loads(content)
-            facts[entry["key"]] = entry["value"]
-    if load.kind == "offline":
-        return {"requests": load.requests, "clips_per_sec": float(facts["result_samples_per_second"])}
-    latencies = {
-        name: facts[f"result_{100 * share:.2f}_percentile_latency_ns"] / 1e6 for name, share in QUANTILES.items()
-    }
-    return {"requests": facts["result_query_count"], **latencies}

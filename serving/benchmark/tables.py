@@ -217,10 +217,15 @@ def _facts(report: Report) -> Table:
 
 
 def _agreement(both: Report) -> str:
-    ratios = (f"{key} {ratio:.3f} ({both['ours_to_ours'][key]:.3f})" for key, ratio in both["ours_to_loadgen"].items())
+    told = (
+        f"{kind} ({each['ours']['requests']} requests) "
+        + ", ".join(f"{name} {ratio:.3f} ({each['ours_to_ours'][name]:.3f})" for name, ratio in ratios.items())
+        for kind, each in both["scenarios"].items()
+        for ratios in [each["ours_to_loadgen"]]
+    )
     return (
-        f"LoadGen: at {both['offered_per_sec']:.1f}/s our figures to those that it measured (to our own, measured again): "
-        f"{', '.join(ratios)}"
+        f"LoadGen: our figures to those that it measured (to our own, measured twice), server at "
+        f"{both['offered_per_sec']:.1f}/s: {'; '.join(told)}"
     )
 
 
