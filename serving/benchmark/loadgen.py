@@ -2,7 +2,7 @@
 
 Optional: ``pip install 'emotions-toolkit[loadgen]'``. Both send the same recordings in the same order, in the server
 scenario at the same instants: those that LoadGen draws. They take turns every second or two, so that a machine that
-drifts drifts for both, and what they measured is compared as a whole.
+drifts drifts for both, and are compared round by round.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from statistics import median
 from typing import Literal
 
 import numpy as np
@@ -116,23 +117,31 @@ def compare(load: Load, seeds: Sequence[int], client: Client, theirs: Callable[[
         theirs: runs LoadGen once.
 
     Returns:
-        Figures of all turns of ``ours`` and ``loadgen``, and ratios: ``ours_to_loadgen``, and of each driver's first
-        turns to its second ones, ``ours_to_ours`` and ``loadgen_to_loadgen``: what chance makes of the same.
+        Figures of all turns of ``ours`` and ``loadgen``, and medians over seeds of ratios: ``ours_to_loadgen``, and of
+        each driver's first turn to its second, ``ours_to_ours`` and ``loadgen_to_loadgen``: what chance alone makes.
 
     Raises:
         EmotionsError: a request was not answered.
     """
-    turns: dict[str, tuple[list[Latencies], list[Latencies]]] = {"ours": ([], []), "loadgen": ([], [])}
     sides: dict[str, Callable[[Load], Latencies]] = {"ours": lambda offered: ours(offered, client), "loadgen": theirs}
+    taken: dict[str, list[Latencies]] = {side: [] for side in sides}
     for seed in seeds:
-        for at, side in enumerate(("ours", "loadgen", "loadgen", "ours")):
-            turns[side][at // 2].append(sides[side](replace(load, seed=seed)))
-    both = {side: figures(load.kind, first + second) for side, (first, second) in turns.items()}
+        for side in ("ours", "loadgen", "loadgen", "ours"):
+            taken[side].append(sides[side](replace(load, seed=seed)))
+    both = {side: figures(load.kind, turns) for side, turns in taken.items()}
+    rounds = {side: [turns[at : at + 2] for at in range(0, len(turns), 2)] for side, turns in taken.items()}
     itself = {
-        f"{side}_to_{side}": ratios(figures(load.kind, first), figures(load.kind, second))
-        for side, (first, second) in turns.items()
+        f"{side}_to_{side}": _ratios(load.kind, [([first], [second]) for first, second in pairs])
+        for side, pairs in rounds.items()
     }
-    return {**both, "ours_to_loadgen": ratios(both["ours"], both["loadgen"]), **itself}
+    between = _ratios(load.kind, [*zip(rounds["ours"], rounds["loadgen"], strict=True)])
+    return {**both, "ours_to_loadgen": between, **itself}
+
+
+def _ratios(kind: Kind, rounds: Sequence[tuple[Sequence[Latencies], Sequence[Latencies]]]) -> Measured:
+    """Medians over rounds: a moment at which the machine did something else spoils one of them, not the tail of all."""
+    each = [ratios(figures(kind, one), figures(kind, other)) for one, other in rounds]
+    return {name: median(ratio[name] for ratio in each) for name in each[0]}
 
 
 def ours(load: Load, client: Client) -> Latencies:
