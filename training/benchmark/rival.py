@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import os
 import tempfile
 import time
 from importlib.util import find_spec
@@ -77,7 +76,6 @@ def _collated(items: list[Any]) -> dict[str, Any]:
 
 def _trainer(model: Classifier, windows: WindowDataset) -> list[float]:
     """Seconds of each epoch but the first, with the Trainer's defaults but for what reports, saves and evaluates."""
-    os.environ.setdefault("WANDB_DISABLED", "true")
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     stamps: list[float] = []
