@@ -1,4 +1,4 @@
-"""Data to measure on: clips of noise, or the first clips of a dataset."""
+"""Data to measure on: clips of noise, or some of a dataset."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ def synthesise(folder: Path, clips: int, sec: float) -> Path:
 
 
 def read_windows(data: Path, clips: int, sec: float) -> WindowDataset:
-    """Windows of ``sec`` seconds of the first clips of a dataset."""
+    """Windows of ``sec`` seconds of clips that lie evenly in a dataset: the first ones could be all of one class."""
     table = read_clips(DatasetConfig(path=str(data)), data)
-    chosen = table.select(range(min(clips, len(table))))
+    count = min(clips, len(table))
+    chosen = table.select([at * len(table) // count for at in range(count)])
     cache = WaveformCache()
     table, facts = usable(chosen, cache.prepare(chosen.clips))
     spec = WindowSpec(round(sec * SAMPLE_RATE), round(sec * SAMPLE_RATE))
@@ -61,7 +62,7 @@ class Images:
 
 
 def read_images(data: Path, clips: int, sec: float, backbone: str) -> Images:
-    """The first clips of a dataset as images of ``IMAGE_SIZE`` squared, and an untrained image network for them."""
+    """Clips of a dataset as images of ``IMAGE_SIZE`` squared, and an untrained image network for them."""
     windows = read_windows(data, clips, sec)
     torch.manual_seed(0)
     frontend = Spectrogram(windows.spec.samples, IMAGE_SIZE, "mel")

@@ -76,7 +76,7 @@ def _collated(items: list[Any]) -> dict[str, Any]:
 
 def _trainer(model: Classifier, windows: WindowDataset) -> list[float]:
     """Seconds of each epoch but the first, with the Trainer's defaults but for what reports, saves and evaluates."""
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     stamps: list[float] = []
 
@@ -101,5 +101,7 @@ def _trainer(model: Classifier, windows: WindowDataset) -> list[float]:
             remove_unused_columns=False,
         )
         fresh: Any = Whole(copy.deepcopy(model).train())
-        Trainer(fresh, arguments, data_collator=_collated, train_dataset=windows, callbacks=[Clock()]).train()
+        trainer = Trainer(fresh, arguments, data_collator=_collated, train_dataset=windows, callbacks=[Clock()])
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
     return [end - begin for begin, end in itertools.pairwise(stamps)]
