@@ -11,8 +11,16 @@ Report = Mapping[str, Any]
 
 
 def _agreement(both: Report) -> str:
-    ratios = ", ".join(f"{key} {ratio:.3f}" for key, ratio in both["ours_to_loadgen"].items())
-    return f"LoadGen: at {both['offered_per_sec']:.1f}/s our latencies to those that it measured: {ratios}"
+    told = (
+        f"{kind} ({each['ours']['requests']} requests) "
+        + ", ".join(f"{name} {ratio:.3f} ({each['ours_to_ours'][name]:.3f})" for name, ratio in ratios.items())
+        for kind, each in both["scenarios"].items()
+        for ratios in [each["ours_to_loadgen"]]
+    )
+    return (
+        f"LoadGen: our figures to those that it measured (to our own, measured twice), server at "
+        f"{both['offered_per_sec']:.1f}/s: {'; '.join(told)}"
+    )
 
 
 def _short(soak: Report) -> str:

@@ -157,19 +157,36 @@ class _Run:
         self.job, self.pool, self.requests = job, pool, requests
         self.record = Record()
         self._order = itertools.count(job.first)
+        self._stopped = False
 
     def now(self) -> float:
         return time.perf_counter() - self.record.started
 
     async def open_loop(self) -> None:
         """Send each query when it is due, whatever became of those before it."""
-        pending = []
-        for due in self.job.schedule:
-            if (wait := due - self.now()) > 0:
-                await asyncio.sleep(wait)
-            pending.append(asyncio.create_task(self._query(due)))
+        loop, pending = asyncio.get_running_loop(), list[asyncio.Task[None]]()
+
+        def begin(due: float) -> None:
+            pending.append(loop.create_task(self._query(due)))
+
+        try:
+            await asyncio.to_thread(self._keep_time, lambda due: loop.call_soon_threadsafe(begin, due))
+        finally:
+            self._stopped = True
         _, late = await asyncio.wait(pending, timeout=_PATIENCE_SEC)
         await _cancel(late)
+
+    def _keep_time(self, begin: Callable[[float], object]) -> None:
+        """Call ``begin`` when each query is due: a thread's work, for an event loop's own timers count milliseconds.
+
+        With those, queries left up to a millisecond early or late.
+        """
+        for due in self.job.schedule:
+            if (wait := due - self.now()) > 0:
+                time.sleep(wait)
+            if self._stopped:
+                return
+            begin(due)
 
     async def closed_loop(self) -> None:
         """Keep ``streams`` queries in flight: a stream sends its next one when its last was answered."""

@@ -14,7 +14,7 @@ from serving.benchmark.clips import Clip
 from serving.benchmark.extent import Clock, Extent
 from serving.benchmark.folder import make_broken
 from serving.benchmark.load import Target, driven
-from serving.benchmark.loadgen import SHARE, agreement
+from serving.benchmark.loadgen import agreement
 from serving.benchmark.scenarios import (
     IN_FLIGHT,
     MOST_IN_FLIGHT,
@@ -153,7 +153,7 @@ class Course:
 
     def _loadgen(self, target: Target) -> Figures:
         requests = [OURS.request(clip.content) for clip in self.clips]
-        return agreement(target, self.extent, SHARE * self.peak(target), requests)
+        return agreement(target, self.extent, self.peak(target), requests)
 
     def _overload(self) -> Figures:
         started = self._service("overload", EMOTIONS_MAX_IN_FLIGHT=str(MOST_IN_FLIGHT))

@@ -1,9 +1,10 @@
-"""Data to measure on: clips of noise, or the first clips of a dataset."""
+"""Data to measure on: clips of noise, or some of a dataset."""
 
 from __future__ import annotations
 
 import copy
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,14 @@ from training.config import DatasetConfig, LearnParams, ModelSpec
 from training.data.cache import WaveformCache, usable
 from training.data.clips import read_clips
 from training.data.dataset import WindowDataset
-from training.data.feature_dataset import ClipDataset
+from training.data.feature_dataset import ClipDataset, FeatureDataset
+from training.data.features import FeatureCache
 from training.loop.module import ClassifierModule
 from training.models.base import Classifier
+from training.models.cnn_classifier import CnnHead
+from training.models.spectrogram import Spectrogram
 
+IMAGE_SIZE = 128
 LABELS = ("anger", "happiness", "neutral", "sadness")
 
 
@@ -37,13 +42,34 @@ def synthesise(folder: Path, clips: int, sec: float) -> Path:
 
 
 def read_windows(data: Path, clips: int, sec: float) -> WindowDataset:
-    """Windows of ``sec`` seconds of the first clips of a dataset."""
+    """Windows of ``sec`` seconds of clips that lie evenly in a dataset: the first ones could be all of one class."""
     table = read_clips(DatasetConfig(path=str(data)), data)
-    chosen = table.select(range(min(clips, len(table))))
+    count = min(clips, len(table))
+    chosen = table.select([at * len(table) // count for at in range(count)])
     cache = WaveformCache()
     table, facts = usable(chosen, cache.prepare(chosen.clips))
     spec = WindowSpec(round(sec * SAMPLE_RATE), round(sec * SAMPLE_RATE))
     return WindowDataset(table.clips, facts, cache, spec, {each: table.labels(each) for each in table.targets})
+
+
+@dataclass(frozen=True)
+class Images:
+    """Windows, the model that is to learn from their spectrograms, and those from a filled feature cache."""
+
+    windows: WindowDataset
+    model: Classifier
+    features: FeatureDataset
+
+
+def read_images(data: Path, clips: int, sec: float, backbone: str) -> Images:
+    """Clips of a dataset as images of ``IMAGE_SIZE`` squared, and an untrained image network for them."""
+    windows = read_windows(data, clips, sec)
+    torch.manual_seed(0)
+    frontend = Spectrogram(windows.spec.samples, IMAGE_SIZE, "mel")
+    model = Classifier(frontend, CnnHead(backbone, (IMAGE_SIZE, IMAGE_SIZE), classes(windows), 0.2))
+    cache = FeatureCache(frontend, windows.spec, lambda: frontend)
+    cache.prepare(windows, frontend)
+    return Images(windows, model, FeatureDataset(windows, cache))
 
 
 def untrained(model: Classifier, windows: WindowDataset, seed: int = 0) -> ClassifierModule:

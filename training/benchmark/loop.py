@@ -16,20 +16,16 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 
-from training.benchmark.corpus import batches, classes, read_windows, untrained
+from training.benchmark.corpus import IMAGE_SIZE, batches, read_images, untrained
 from training.benchmark.timing import medians, trained
 from training.data.dataset import NO_LABEL, WindowDataset
 from training.data.feature_dataset import FeatureDataset
-from training.data.features import FeatureCache
 from training.loop.callbacks import Bar, History
 from training.models.base import Classifier, Head
-from training.models.cnn_classifier import CnnHead
-from training.models.spectrogram import Spectrogram
 
 WINDOW_SEC = 5.0
 TARGET = 0.9
 _BATCH = 32
-_SIZE = 128
 _CLIP_NORM = 5.0
 
 Tensors = tuple[Tensor, Tensor, dict[str, Tensor]]
@@ -46,19 +42,14 @@ def compare_loops(data: Path, clips: int, rounds: int, backbone: str = "efficien
         rounds: how often each is measured.
         backbone: the image network.
     """
-    windows = read_windows(data, clips, WINDOW_SEC)
-    torch.manual_seed(0)
-    frontend = Spectrogram(windows.spec.samples, _SIZE, "mel")
-    model = Classifier(frontend, CnnHead(backbone, (_SIZE, _SIZE), classes(windows), 0.2))
-    cache = FeatureCache(frontend, windows.spec, lambda: frontend)
-    cache.prepare(windows, frontend)
-    features = FeatureDataset(windows, cache)
+    images = read_images(data, clips, WINDOW_SEC, backbone)
+    model, windows, features = images.model, images.windows, images.features
     tensors = [(batch.features, batch.frames, batch.classes) for batch in batches(features, _BATCH)]
     seconds = medians(
         {"ours": lambda: _ours(model, windows, features), "bare": lambda: _bare(model.head, tensors)}, rounds
     )
     return [
-        f"training loop: {backbone}, {len(windows)} images of {_SIZE} x {_SIZE}, batches of {_BATCH}",
+        f"training loop: {backbone}, {len(windows)} images of {IMAGE_SIZE} x {IMAGE_SIZE}, batches of {_BATCH}",
         f"  an epoch of ours            {seconds['ours']:9.3f} s",
         f"  an epoch of a bare loop     {seconds['bare']:9.3f} s",
         f"  bare / ours                 {seconds['bare'] / seconds['ours']:9.3f}   (wanted: at least {TARGET:g})",

@@ -11,25 +11,19 @@ from pathlib import Path
 
 import torch
 
-from training.benchmark.corpus import batches, classes, read_windows, synthesise, untrained
+from training.benchmark.corpus import IMAGE_SIZE, batches, read_images, synthesise, untrained
 from training.benchmark.timing import trained
-from training.data.feature_dataset import FeatureDataset
-from training.data.features import FeatureCache
-from training.models.base import Classifier
-from training.models.cnn_classifier import CnnHead
-from training.models.spectrogram import Spectrogram
 
 FACTOR = 4
 SHARE = 0.1
 _SEC = 2.0
-_SIZE = 128
 _BATCH = 32
 
 
 def compare_memory(clips: int) -> list[str]:
     """Lines that compare the peak memory of a process for ``clips`` clips and for ``FACTOR`` times as many."""
     few, many = peak(clips), peak(FACTOR * clips)
-    added = (FACTOR - 1) * clips * (round(_SEC * 16_000) * 4 + _SIZE * _SIZE * 4) / 1e6
+    added = (FACTOR - 1) * clips * (round(_SEC * 16_000) * 4 + IMAGE_SIZE * IMAGE_SIZE * 4) / 1e6
     return [
         f"peak memory: decoding, filling the cache and an epoch from it, clips of {_SEC:g} s",
         f"  {clips:7d} clips               {few:9.1f} MB",
@@ -48,12 +42,8 @@ def peak(clips: int) -> float:
 
 
 def _measured(folder: Path, clips: int) -> float:
-    windows = read_windows(synthesise(folder / "data", clips, _SEC), clips, _SEC)
-    frontend = Spectrogram(windows.spec.samples, _SIZE, "mel")
-    model = Classifier(frontend, CnnHead("test_efficientnet", (_SIZE, _SIZE), classes(windows), 0.2))
-    cache = FeatureCache(frontend, windows.spec, lambda: frontend)
-    cache.prepare(windows, frontend)
-    trained(untrained(model, windows), batches(FeatureDataset(windows, cache), _BATCH), 1)
+    images = read_images(synthesise(folder / "data", clips, _SEC), clips, _SEC, "test_efficientnet")
+    trained(untrained(images.model, images.windows), batches(images.features, _BATCH), 1)
     return _peak_bytes() / 1e6
 
 

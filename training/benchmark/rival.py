@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import os
 import tempfile
 import time
 from importlib.util import find_spec
@@ -16,17 +15,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import default_collate
 
-from training.benchmark.corpus import batches, classes, read_windows, untrained
+from training.benchmark.corpus import batches, read_images, untrained
 from training.benchmark.loop import WINDOW_SEC
 from training.benchmark.timing import medians, trained
 from training.data.dataset import NO_LABEL, WindowDataset
-from training.data.feature_dataset import FeatureDataset
-from training.data.features import FeatureCache
 from training.models.base import Classifier
-from training.models.cnn_classifier import CnnHead
-from training.models.spectrogram import Spectrogram
 
-_BATCH, _SIZE, _EPOCHS = 32, 128, 3
+_BATCH, _EPOCHS = 32, 3
 
 
 class Whole(nn.Module):
@@ -54,13 +49,8 @@ def compare_trainer(data: Path, clips: int, rounds: int, backbone: str = "effici
     """
     if find_spec("accelerate") is None:
         return ["transformers' Trainer: not run: accelerate is not installed; pip install accelerate"]
-    windows = read_windows(data, clips, WINDOW_SEC)
-    torch.manual_seed(0)
-    frontend = Spectrogram(windows.spec.samples, _SIZE, "mel")
-    model = Classifier(frontend, CnnHead(backbone, (_SIZE, _SIZE), classes(windows), 0.2))
-    cache = FeatureCache(frontend, windows.spec, lambda: frontend)
-    cache.prepare(windows, frontend)
-    features = FeatureDataset(windows, cache)
+    images = read_images(data, clips, WINDOW_SEC, backbone)
+    model, windows, features = images.model, images.windows, images.features
     seconds = medians(
         {
             "cached": lambda: trained(untrained(model, windows), batches(features, _BATCH), _EPOCHS)[1:],
@@ -86,8 +76,7 @@ def _collated(items: list[Any]) -> dict[str, Any]:
 
 def _trainer(model: Classifier, windows: WindowDataset) -> list[float]:
     """Seconds of each epoch but the first, with the Trainer's defaults but for what reports, saves and evaluates."""
-    os.environ.setdefault("WANDB_DISABLED", "true")
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     stamps: list[float] = []
 
@@ -112,5 +101,7 @@ def _trainer(model: Classifier, windows: WindowDataset) -> list[float]:
             remove_unused_columns=False,
         )
         fresh: Any = Whole(copy.deepcopy(model).train())
-        Trainer(fresh, arguments, data_collator=_collated, train_dataset=windows, callbacks=[Clock()]).train()
+        trainer = Trainer(fresh, arguments, data_collator=_collated, train_dataset=windows, callbacks=[Clock()])
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
     return [end - begin for begin, end in itertools.pairwise(stamps)]

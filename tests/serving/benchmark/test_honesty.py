@@ -38,6 +38,11 @@ def test_a_known_delay_is_measured(stalled: dict[str, Trace]) -> None:
     assert len(stalled["eight"].latency) == 5
 
 
+def test_no_query_leaves_before_it_is_due(stalled: dict[str, Trace]) -> None:
+    assert stalled["open"].slip.min() >= 0
+    assert np.median(stalled["open"].slip) < 0.001
+
+
 def test_an_open_loop_sees_a_stall_that_a_closed_one_hides(stalled: dict[str, Trace]) -> None:
     late = stalled["open"].latency > 2 * DELAY_SEC
     # Every request that is due in the stall waits for its end: of 200 a second in half a second about a hundred.

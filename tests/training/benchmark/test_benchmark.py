@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from tests.training.loop.conftest import make_corpus
 from training.benchmark import encoding
-from training.benchmark.corpus import synthesise
+from training.benchmark.corpus import read_windows, synthesise
 from training.benchmark.loop import compare_loops
 from training.benchmark.memory import peak
 from training.benchmark.rival import compare_trainer
@@ -51,6 +52,14 @@ def test_the_loop_is_measured_against_a_bare_one(tmp_path: Path) -> None:
     assert "8 images of 128 x 128" in lines[0]
     ours, bare, ratio = map(figure, lines[1:])
     assert ratio == pytest.approx(bare / ours, abs=0.05)
+
+
+def test_the_clips_measured_are_of_every_part_of_a_dataset(tmp_path: Path) -> None:
+    data = synthesise(tmp_path / "data", 8, 1.0)
+    rows = {f"{clip}.wav": {"emotion": "first" if clip < 4 else "second"} for clip in range(8)}
+    (data / "annotations.json").write_text(json.dumps(rows))
+    assert read_windows(data, 4, 1.0).classes("emotion").tolist() == [0, 0, 1, 1]
+    assert len(read_windows(data, 20, 1.0)) == 8
 
 
 def test_transformers_trainer_is_measured_or_its_lack_told(tmp_path: Path) -> None:
