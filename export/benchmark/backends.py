@@ -18,7 +18,6 @@ import onnxruntime as ort
 import torch
 
 from emotions.bundle import LENGTH, WAVEFORM, Bundle, read_bundle
-from emotions.errors import BundleError, DeviceError
 from emotions.runtime import Probabilities, Run, open_session
 from emotions.windows import FloatArray, IntArray
 from export.benchmark.racing import rounds_of
@@ -66,6 +65,9 @@ def measure(path: Path, threads: int, rounds: int, *, compiled: bool = True) -> 
         threads: CPU threads of every side.
         rounds: of each race, after one that warms up.
         compiled: measure ``torch.compile`` as well, which takes a minute to compile.
+
+    Raises:
+        BundleError, DeviceError: ONNX Runtime on the CPU, which all are compared with, does not open the bundle.
     """
     torch.set_num_threads(threads)
     bundle, measured = read_bundle(path), Backends()
@@ -76,11 +78,18 @@ def measure(path: Path, threads: int, rounds: int, *, compiled: bool = True) -> 
             continue
         try:
             opened[name] = load()
-        except (BundleError, DeviceError, NotHere) as error:
-            measured.not_run[name] = str(error)
+        except Exception as error:
+            if name == REFERENCE:
+                raise
+            measured.not_run[name] = _reason(error)
     for size in BATCHES:
         measured.rows += _raced(bundle, opened, size, rounds, measured.not_run)
     return measured
+
+
+def _reason(error: Exception) -> str:
+    """Why a runtime cannot run, in one line: whatever stops one, the others are measured."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 class NotHere(Exception):
@@ -147,7 +156,7 @@ def _compiled(bundle: Bundle) -> Run:
 
 def _openvino(bundle: Bundle, threads: int) -> Run:
     if find_spec("openvino") is None:
-        raise NotHere("openvino is not installed")
+        raise NotHere("openvino is not installed; pip install openvino")
     import openvino
 
     core = openvino.Core()
@@ -171,8 +180,8 @@ def _raced(bundle: Bundle, opened: Mapping[str, Run], size: int, rounds: int, no
     for name, run in opened.items():
         try:
             answers[name] = run(waveform, lengths)
-        except Exception as error:  # noqa: BLE001 - whatever stops a runtime, the others are measured
-            not_run[f"{name}, batch {size}"] = str(error).splitlines()[0] if str(error) else type(error).__name__
+        except Exception as error:  # noqa: BLE001 - see _reason
+            not_run[f"{name}, batch {size}"] = _reason(error)
 
     def side(run: Run) -> Callable[[], object]:
         return lambda: run(waveform, lengths)

@@ -29,7 +29,9 @@ def test_a_bundle_without_torch_forms_says_so(tiny_bundle: Path) -> None:
     assert {row.name for row in measured.rows} | set(measured.not_run) == set(openers(read_bundle(tiny_bundle), 1))
     table = [*lines(measured)]
     assert len(table) == 2 + len({row.name for row in measured.rows}) + len(measured.not_run)
-    assert any("| not run: openvino is not installed |" in line for line in table) == (find_spec("openvino") is None)
+    assert any("| not run: openvino is not installed; pip install openvino |" in line for line in table) == (
+        find_spec("openvino") is None
+    )
 
 
 def test_the_command_prints_json(tiny_bundle: Path) -> None:
@@ -52,3 +54,32 @@ def test_what_fails_does_not_stop_the_others(tiny_bundle: Path, monkeypatch: pyt
     measured = measure(tiny_bundle, 1, 1, compiled=False)
     assert measured.not_run["torchscript, batch 1"] == "out of memory"
     assert {row.name for row in measured.rows} >= {REFERENCE}
+
+
+def test_what_does_not_open_does_not_stop_the_others(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable() -> object:
+        raise RuntimeError("no such operator\nand a long trace")
+
+    def wordless() -> object:
+        raise ValueError
+
+    known = openers
+    monkeypatch.setattr(
+        "export.benchmark.backends.openers",
+        lambda bundle, threads: {**known(bundle, threads), "openvino, fp32": unreadable, "torchscript": wordless},
+    )
+    measured = measure(tiny_bundle, 1, 1, compiled=False)
+    assert measured.not_run["openvino, fp32"] == "no such operator"
+    assert measured.not_run["torchscript"] == "ValueError"
+    assert [row.batch for row in measured.rows if row.name == REFERENCE] == [1, 8]
+
+
+def test_without_what_all_are_compared_with_nothing_is_measured(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable() -> object:
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr("export.benchmark.backends.openers", lambda *_: {REFERENCE: unreadable})
+    with pytest.raises(RuntimeError, match="no such operator"):
+        measure(tiny_bundle, 1, 1, compiled=False)
