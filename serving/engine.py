@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +21,7 @@ from emotions.batching import Answer, Batcher
 from emotions.devices import LANES_OF_GPU, cpu_lanes
 from emotions.errors import Overloaded, TooLong
 from emotions.predictor import Prediction, Predictor
-from emotions.runtime import Probabilities
+from emotions.runtime import Probabilities, Run, open_session
 from emotions.windows import FloatArray, IntArray, Windows
 from serving import tracing
 from serving.errors import RequestError
@@ -29,6 +30,9 @@ from serving.settings import Settings
 
 _WARM_UP_SAMPLES = 32_000
 """Of a window that may be shorter: a whole one would take seconds, and its shape is none that comes often."""
+_LONG_SEC = 0.01
+"""Of the model on one window: what takes longer is given all threads when it is alone. The rest gains less than it
+costs, for the threads of one run wait for each other."""
 T = TypeVar("T")
 Clip = IO[bytes] | Path | FloatArray
 """A recording: a file, the path of one, or its samples (samples,) at 16 kHz."""
@@ -71,6 +75,9 @@ class Engine:
         self.max_batch = settings.batch_limit(predictor.session.device)
         self._in_flight = 0
         self._speed = 0.0
+        self._alone: Run | None = None
+        self._running = 0
+        self._counting = threading.Lock()
         self._decoders = ThreadPoolExecutor(settings.decode_threads or settings.cores, thread_name_prefix="decode")
         self._lanes = _lanes(predictor, settings)
         self._batcher = Batcher(
@@ -90,6 +97,18 @@ class Engine:
         samples = min(window.samples, _WARM_UP_SAMPLES) if window.dynamic else window.samples
         for size in sizes:
             self.predictor.session.run(np.zeros((size, samples), np.float32), np.full(size, samples, np.int64))
+        self._alone = self._with_all_threads(samples)
+
+    def _with_all_threads(self, samples: int) -> Run | None:
+        """The model on the threads of all lanes, for a window that runs alone and takes long; else None."""
+        session, threads = self.predictor.session, self.settings.model_threads
+        if session.device != "cpu" or session.threads >= threads:
+            return None
+        started = time.perf_counter()
+        session.run(np.zeros((1, samples), np.float32), np.full(1, samples, np.int64))
+        if time.perf_counter() - started < _LONG_SEC:
+            return None
+        return open_session(self.predictor.bundle, device="cpu", variant=session.variant, threads=threads).run
 
     @contextlib.contextmanager
     def admitted(self) -> Iterator[None]:
@@ -152,13 +171,26 @@ class Engine:
 
     def _run(self, waveform: FloatArray, length: IntArray) -> Probabilities:
         started = time.perf_counter()
-        answers = self.predictor.session.run(waveform, length)
+        with self._model(len(length)) as model:
+            answers = model(waveform, length)
         seconds = time.perf_counter() - started
         speed = float(length.sum()) / audio.SAMPLE_RATE / max(seconds, 1e-9)
         self._speed += (speed - self._speed) * (_NEWEST if self._speed else 1)
         self.metrics.ran(waveform, length, seconds)
         self.metrics.queued_audio.set(self._batcher.waiting_sec)
         return answers
+
+    @contextlib.contextmanager
+    def _model(self, windows: int) -> Iterator[Run]:
+        """The model for a batch: on all threads where it is one window and nothing else runs or waits."""
+        with self._counting:
+            self._running += 1
+            alone = self._running == windows == 1 and not self._batcher.waiting_sec
+        try:
+            yield self._alone if alone and self._alone is not None else self.predictor.session.run
+        finally:
+            with self._counting:
+                self._running -= 1
 
     def _note(self, classified: Classified) -> None:
         stages = {
