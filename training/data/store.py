@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ _GB = 1 << 30
 _TAG = "CACHEDIR.TAG"
 _TAG_TEXT = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by emotions; see https://bford.info/cachedir/\n"
 _STALE_SEC = 24 * 3600
+# NumPy parses a header with ast.literal_eval, which Python before 3.11.9 may fail in when two threads are in it at once
+# (SystemError, https://github.com/python/cpython/issues/106905).
+_HEADER = threading.Lock()
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -68,7 +72,8 @@ class ArrayStore:
         """The array of a key as ``get`` gives it, of one of the data types named in ``kinds``."""
         path = self.path(key)
         try:
-            array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+            with _HEADER:
+                array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, EOFError) as error:

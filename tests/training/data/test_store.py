@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import gc
 import os
 import stat
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +59,41 @@ def test_an_array_with_pickled_objects_is_not_loaded(store: ArrayStore) -> None:
     store.put("abcd", array(1))
     np.save(store.path("abcd"), np.array([{"a": 1}], dtype=object), allow_pickle=True)
     assert store.get("abcd") is None
+
+
+def test_threads_that_read_at_once_with_the_garbage_collector_at_work(
+    store: ArrayStore,
+) -> None:
+    store.put("ab1", np.zeros(6400, np.float32))
+    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
+    gc.freeze()
+    gc.set_threshold(50)
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(_read_and_leave_cycles, [store] * 4))
+    finally:
+        gc.set_threshold(*threshold)
+        gc.unfreeze()
+        sys.setswitchinterval(interval)
+    assert all(found)
+
+
+def _read_and_leave_cycles(store: ArrayStore, times: int = 1000) -> bool:
+    found = True
+    for _ in range(times):
+        cycle = _Finalised()
+        cycle.itself = cycle
+        found &= store.get("ab1", (6400,)) is not None
+    return found
+
+
+class _Finalised:
+    itself: _Finalised
+
+    def __del__(self) -> None:
+        for _ in range(50):
+            pass
 
 
 def test_the_least_recently_used_go_first_and_what_is_in_use_stays(
