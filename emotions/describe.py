@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from emotions.bundle import Bundle, Manifest, Tensor
-from emotions.variants import choose_variant
+from emotions.variants import choose_variant, lossy
 
 _DISJOINT = "speaker-disjoint"
 _SKIPPED = frozenset({"confusion", "per_class"})
@@ -113,4 +113,5 @@ def _variants(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for name, variant in manifest.variants.items():
         size = f"{variant.bytes / 1e6:.2f} MB"
         proof = f"differs by at most {variant.max_abs_diff:.1e}, same label for {variant.agreement:.1%}"
-        yield f"variant {name}", f"{variant.file}, {size}, for {variant.device}; {proof}"
+        loss = "; loses more than it may, runs only when named" if name in lossy(manifest) else ""
+        yield f"variant {name}", f"{variant.file}, {size}, for {variant.device}; {proof}{loss}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from emotions.bundle import Bundle
+from emotions.bundle import Bundle, Manifest
 from emotions.errors import BundleError, DeviceError
 
 AUTO = "auto"
 """Asks for the variant that suits the device, as asking for none does."""
+LOSSY = "lossy"
+"""Key of the manifest's ``extra``: the variants that lose more than they may, kept because the user wanted them."""
 
-# The smaller ones first: an export keeps them only where they answer as fp32 does.
+# The smaller ones first: but for those that are said to be lossy, they answer as fp32 does.
 _PREFERRED: dict[str, tuple[str, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("int8", "fp32")}
 _MADE_FOR = {"cuda": ("cuda", "any"), "cpu": ("cpu", "any")}
 
@@ -20,7 +22,7 @@ def choose_variant(bundle: Bundle, device: str, asked: str | None = None) -> str
         bundle: an opened bundle.
         device: ``cpu`` or ``cuda``.
         asked: its name; None or ``auto`` for the one that suits the device: fp16 on a GPU and int8 on a CPU where the
-            bundle has it, else fp32.
+            bundle has it and it is not lossy, else fp32.
 
     Raises:
         BundleError: the bundle has no such variant, or it is not ONNX.
@@ -29,10 +31,17 @@ def choose_variant(bundle: Bundle, device: str, asked: str | None = None) -> str
     variants = bundle.manifest.variants
     if asked is not None and asked != AUTO:
         return _checked(bundle, device, asked)
+    passed_over = lossy(bundle.manifest)
     for name in _PREFERRED[device]:
-        if name in variants and variants[name].device in _MADE_FOR[device]:
+        if name in variants and name not in passed_over and variants[name].device in _MADE_FOR[device]:
             return name
     raise DeviceError(f"{bundle.path}: has no variant that runs on {device}")
+
+
+def lossy(manifest: Manifest) -> list[str]:
+    """The variants that the export's gate refused and the user kept: they run only where they are named."""
+    named = manifest.extra.get(LOSSY)
+    return [str(name) for name in named] if isinstance(named, list) else []
 
 
 def _checked(bundle: Bundle, device: str, name: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
+from typing import Any
 
 from rich.progress import Progress
 
@@ -26,6 +27,7 @@ from emotions.files import refuse_existing, write_bytes, write_json
 from emotions.pipeline import console
 from emotions.probe import Probe, write_probe
 from emotions.runtime import Run
+from emotions.variants import LOSSY
 from export.calibration import calibration_of, check_risk, evaluation_of, temperatures
 from export.deployable import Deployable
 from export.embedding import prove_embedding
@@ -173,7 +175,9 @@ def _manifest(folder: Path, source: Source, name: str, forms: Forms, dims: int) 
     files = hash_files(folder)
     samples = SAMPLES if source.window.dynamic else source.window.samples
     embedding = Tensor(name=EMBEDDING, dtype="float32", shape=(BATCH, dims))
-    known = {EMBEDDING: embedding.model_dump(mode="json")} if dims else {}
+    known: dict[str, Any] = {EMBEDDING: embedding.model_dump(mode="json")} if dims else {}
+    if forms.lossy:
+        known[LOSSY] = list(forms.lossy)
     return Manifest(
         name=name,
         created=datetime.now(UTC).replace(microsecond=0),

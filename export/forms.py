@@ -44,7 +44,7 @@ class Wanted:
     Attributes:
         formats: ``torchscript``, ``pt2``; ``onnx`` is there whether it is named or not.
         variants: ``fp16``, ``int8``.
-        allow_loss: keep variants that lose more than they may.
+        allow_loss: keep variants that lose more than they may, to run where they are named.
         embedding: the graphs answer what their last layers hear, too.
         max_risk: answer unknown where it takes that to keep the share of errors at this.
         evaluation: folder of a report on the same model and data by folds, to be quoted.
@@ -78,6 +78,12 @@ class Forms:
 
     kept: dict[str, Form]
     refused: dict[str, Verdict] = field(default_factory=dict)
+
+    @property
+    def lossy(self) -> dict[str, Verdict]:
+        """The kept variants that lose more than they may."""
+        verdicts = {name: form.verdict for name, form in self.kept.items()}
+        return {name: verdict for name, verdict in verdicts.items() if verdict is not None and verdict.faults}
 
     def variants(self, folder: Path, files: dict[str, str]) -> dict[str, Variant]:
         """The kept forms as the manifest lists them; ``files`` are the hashes by name."""

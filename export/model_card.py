@@ -214,6 +214,8 @@ def _proof(manifest: Manifest, forms: Forms, signals: Signals) -> Iterator[str]:
     if len(forms.kept) > 1:
         head = ["form", "file", "MB", "made for", "largest difference", "in a batch", "same label"]
         yield table(head, [_form(manifest, name, form) for name, form in forms.kept.items()])
+    for name, verdict in forms.lossy.items():
+        yield f"**{name} loses more than it may ({'; '.join(verdict.faults)}): it runs only where it is named.**"
 
 
 def _form(manifest: Manifest, name: str, form: Form) -> list[str]:

@@ -30,6 +30,9 @@ def test_the_variant_suits_the_device(tiny_bundle: Path) -> None:
     assert choose_variant(bundle, "cpu", "fp16") == "fp16"
     with pytest.raises(DeviceError, match="int8 is made for cpu, not for cuda"):
         choose_variant(bundle, "cuda", "int8")
+    object.__setattr__(bundle.manifest, "extra", {"lossy": ["int8"]})
+    assert (choose_variant(bundle, "cuda"), choose_variant(bundle, "cpu")) == ("fp16", "fp32")
+    assert choose_variant(bundle, "cpu", "int8") == "int8"
     object.__setattr__(bundle.manifest, "variants", {"fp32": fp32})
     assert choose_variant(bundle, "cuda", "auto") == choose_variant(bundle, "cpu", "auto") == "fp32"
 

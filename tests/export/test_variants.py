@@ -15,6 +15,7 @@ from emotions.cli import run
 from emotions.errors import ConfigError, ExportError
 from emotions.probe import read_probe
 from emotions.runtime import Probabilities, onnx_session, open_session
+from emotions.variants import choose_variant
 from emotions.windows import FloatArray, IntArray, Windows
 from export import forms
 from export.bundler import export_run
@@ -148,7 +149,13 @@ def test_what_loses_too_much_is_left_out_with_its_figures(
     assert not (tmp_path / "strict" / "model.int8.onnx").exists()
     assert json.loads((tmp_path / "strict" / "report.json").read_text())["refused"]["int8"]["differing"] == 9
     assert run([*command, str(tmp_path / "lax"), "--allow-loss"]) == 0
-    assert list(read_bundle(tmp_path / "lax").manifest.variants) == ["fp32", "int8"]
+    kept = read_bundle(tmp_path / "lax")
+    assert list(kept.manifest.variants) == ["fp32", "int8"]
+    assert choose_variant(kept, "cpu") == "fp32"
+    assert "**int8 loses more than it may (labels differ" in (tmp_path / "lax" / "README.md").read_text()
+    capsys.readouterr()
+    assert run(["info", str(tmp_path / "lax")]) == 0
+    assert "loses more than it may, runs only when named" in capsys.readouterr().out
 
 
 def test_recordings_that_are_named_judge_variants(trained_run: Path, corpus: Path, tmp_path: Path) -> None:
