@@ -55,7 +55,7 @@ class Session:
     """
 
     run: Run
-    device: str
+    device: Literal["cpu", "cuda"]
     variant: str
     threads: int
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from emotions import audio
 from emotions.batching import Batcher
-from emotions.folder import FileResult, predict_files
+from emotions.folder import FileResult, open_lanes, predict_files
 from emotions.predictor import Prediction, Predictor
 from serving.benchmark.clips import Clip
 from serving.benchmark.stack import stacked
@@ -27,6 +27,7 @@ STAGES = ("decode", "windows", "model", "pool")
 """What the predictor spends its time on, in this order."""
 CALLERS = (1, 16)
 """Threads that the batcher is called from: as many as the service is given connections."""
+
 _MOST_WINDOWS = 16
 
 CONNECTIONS = (1, 16)
@@ -151,19 +152,26 @@ def _batched(predictor: Predictor, clips: Sequence[Clip], callers: int) -> Pass:
 
 
 def folder_layers(predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> list[Layer]:
-    """A folder from disk, decoding included: to predictions, and to a table in the folder ``scratch``."""
+    """A folder from disk as it is done by default, decoding included: to predictions, and to a table in ``scratch``."""
+    session = predictor.session
+    opened, lanes = open_lanes(
+        predictor.bundle.path,
+        device=session.device,
+        variant=session.variant,
+        threads=session.threads,
+    )
     files = [clip.file for clip in clips]
     targets = predictor.manifest.targets
 
     def to_table() -> list[FileResult]:
         results = []
         with open_table(scratch / "table.csv", targets) as write:
-            for result in predict_files(predictor, files):
+            for result in predict_files(opened, files, lanes=lanes):
                 write(row(result, targets))
                 results.append(result)
         return results
 
-    runs = {"folder": lambda: [*predict_files(predictor, files)], "folder to table": to_table}
+    runs = {"folder": lambda: [*predict_files(opened, files, lanes=lanes)], "folder to table": to_table}
     return [Layer(name, _timed(run, clips)) for name, run in runs.items()]
 
 
