@@ -110,9 +110,8 @@ class Engine:
             return None
         return open_session(self.predictor.bundle, device="cpu", variant=session.variant, threads=threads).run
 
-    @contextlib.contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Count a request as in flight.
+    def check_room(self) -> None:
+        """Refuse a request that there is no room for.
 
         Raises:
             RequestError: as many as allowed are in flight already.
@@ -122,6 +121,11 @@ class Engine:
             message = f"{self._in_flight} requests are in flight already; try again later"
             raise RequestError(429, "too_many_requests", message, retry=True)
         self._check_wait(self.settings.timeout_sec)
+
+    @contextlib.contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Count a request as in flight. Raises as ``check_room``."""
+        self.check_room()
         self._count(1)
         try:
             yield

@@ -14,6 +14,14 @@ HEADER = "x-request-id"
 OTHER = "other"
 """Route of a path that nothing answers: paths are the client's to choose, and never become a label or a log line."""
 
+CLASSIFYING = frozenset(
+    [
+        *("/v1/predict", "/v1/predict/batch", "/predict"),
+        *("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"),
+    ]
+)
+"""Routes that ask the model."""
+
 _KEY = "emotions.exchange"
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _PATHS = frozenset(

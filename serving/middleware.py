@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emotions.errors import Overloaded
 from serving import logs
-from serving.errors import RequestError, error_response, of_status
+from serving.errors import RequestError, as_request_error, error_response, of_status
 from serving.exchange import HEADER, Exchange, exchange
 from serving.keys import Guard
 from serving.metrics import Metrics
@@ -28,10 +30,11 @@ class Envelope:
         app: what answers.
         metrics: where requests are counted.
         guard: who may come in.
+        admit: refuses a request that there is no room for: a third of what it costs to refuse it further in.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, guard: Guard) -> None:
-        self.app, self.metrics, self.guard = app, metrics, guard
+    def __init__(self, app: ASGIApp, metrics: Metrics, guard: Guard, admit: Callable[[Exchange], None]) -> None:
+        self.app, self.metrics, self.guard, self.admit = app, metrics, guard, admit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -50,11 +53,12 @@ class Envelope:
         scope, receive, asked = reply.scope, reply.receive, reply.asked
         try:
             self.guard.check(scope, asked)
+            self.admit(asked)
             if Headers(scope=scope).get("content-type", "").startswith(_PICKLE):
                 raise of_status(415)
             await self.app(scope, receive, reply)
-        except RequestError as error:
-            await error_response(error, asked)(scope, receive, reply)
+        except (RequestError, Overloaded) as error:
+            await error_response(as_request_error(error), asked)(scope, receive, reply)
         except Exception:
             if asked.status:
                 raise

@@ -18,7 +18,7 @@ from serving.answers import Body, batch_body, facts, model_body, prediction_body
 from serving.drain import Drain
 from serving.engine import Classified, Engine
 from serving.errors import CLIENT_GONE, RequestError, as_request_error, error_response, of_status
-from serving.exchange import HEADER, exchange
+from serving.exchange import CLASSIFYING, HEADER, Exchange, exchange
 from serving.metrics import Metrics
 from serving.openapi import document
 from serving.page import HEADERS, PAGE
@@ -63,6 +63,14 @@ class Routes:
     def ready(self) -> bool:
         """Whether the model is loaded and the worker is not about to end."""
         return self.engine is not None and not self.drain.begun
+
+    def admit(self, asked: Exchange) -> None:
+        """Refuse a request to classify that there is no room for, before anything is spent on it.
+
+        Raises as ``Engine.check_room``.
+        """
+        if self.engine is not None and asked.method == "POST" and asked.route in CLASSIFYING:
+            self.engine.check_room()
 
     async def predict(self, request: Request) -> Response:
         """Classify an upload; ``?windows=1`` adds what the model says of each window."""

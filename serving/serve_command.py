@@ -11,6 +11,10 @@ from typing import Annotated
 import typer
 
 TARGET = "serving.service:EmotionService"
+KEEP_ALIVE_SEC = 75
+"""Seconds for which a connection may be idle: more than the 60 of common balancers. With BentoML's 5, one that is used
+again at that moment, or while the service was busy over it, is closed on its request, which is lost."""
+SERVE = (sys.executable, "-m", "bentoml", "serve", "--timeout-keep-alive", str(KEEP_ALIVE_SEC))
 
 
 def register_serve(app: typer.Typer) -> None:
@@ -49,7 +53,7 @@ def serve(
 
     read_guard(settings)
     check_exposure(address, settings)
-    command = [sys.executable, "-m", "bentoml", "serve", TARGET, "--host", address, "--port", str(port)]
+    command = [*SERVE, TARGET, "--host", address, "--port", str(port)]
     os.execve(sys.executable, command, environment)  # noqa: S606  # becomes the server: signals reach it directly
 
 

@@ -154,4 +154,4 @@ def _host() -> str:
     return str(named or BentoMLContainer.http.host.get())
 
 
-EmotionService.add_asgi_middleware(Envelope, metrics=METRICS, guard=GUARD)  # type: ignore[attr-defined]
+EmotionService.add_asgi_middleware(Envelope, metrics=METRICS, guard=GUARD, admit=ROUTES.admit)  # type: ignore[attr-defined]

@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from emotions.errors import EmotionsError
-from serving.serve_command import TARGET
+from serving.serve_command import SERVE, TARGET
 
 _READY_SEC = 120.0
 _STOP_SEC = 15.0
@@ -99,7 +98,7 @@ def running(settings: Mapping[str, str], log: Path, target: str = TARGET) -> con
     Raises:
         EmotionsError: it did not get ready.
     """
-    command = [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port"]
+    command = [*SERVE, target, "--host", "127.0.0.1", "--port"]
     return started(command, {"BENTOML_DO_NOT_TRACK": "True", **settings}, log, "/readyz")
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from bentoml.serving import ensure_prometheus_dir  # what another server does wh
 
 from serving.keys import add_key
 from tests.conftest import Tone
-from tests.servers import Server, bentoml_serve, free_port, running, wait_until_ready
+from tests.servers import REPOSITORY, Server, bentoml_serve, free_port, running, serving, wait_until_ready
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,28 @@ def test_at_sigterm_under_load_no_request_is_lost(tiny_bundle: Path, tmp_path: P
         assert set(statuses) == {200}
         assert len(statuses) > 50
         assert server.log.read_text().count("route=/v1/predict status=200") == len(statuses)
+
+
+def test_a_connection_that_was_idle_while_the_service_was_busy_loses_no_request(
+    tiny_bundle: Path, tmp_path: Path, clip: bytes
+) -> None:
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(clip)}\r\n\r\n".encode()
+    command = [sys.executable, "-m", "emotions.cli", "serve", "--bundle", str(tiny_bundle)]
+    with (
+        serving(command, tmp_path, port := free_port(), PYTHONPATH=str(REPOSITORY)) as server,
+        socket.create_connection(("127.0.0.1", port), timeout=20) as connection,
+    ):
+        connection.sendall(head + clip)
+        assert answer(connection)[0] == 200
+        time.sleep(4.5)
+        workers = psutil.Process(server.process.pid).children(recursive=True)
+        for worker in workers:
+            worker.suspend()
+        time.sleep(1.5)  # BentoML closes what was idle for 5 s by now, and sees what came meanwhile too late
+        connection.sendall(head + clip)
+        for worker in workers:
+            worker.resume()
+        assert answer(connection)[0] == 200
 
 
 def test_the_end_has_a_cap(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:

@@ -38,7 +38,7 @@ class Service:
         metrics.serving(predictor)
         self.routes = Routes(metrics, Drain(settings.drain_sec, settings.drain_delay_sec))
         self.routes.engine = self.engine = Engine(predictor, settings, metrics)
-        self.app = Envelope(application(self.routes), metrics, read_guard(settings))
+        self.app = Envelope(application(self.routes), metrics, read_guard(settings), self.routes.admit)
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample's value; 0 for one that is not there."""

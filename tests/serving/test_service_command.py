@@ -39,7 +39,7 @@ def test_options_become_variables_and_the_service_listens_on_loopback(executed: 
     assert serve("--bundle", str(tiny_bundle), *options) is None
     ((_, command, environment),) = executed
     assert command[1:] == [
-        *("-m", "bentoml", "serve", "serving.service:EmotionService"),
+        *("-m", "bentoml", "serve", "--timeout-keep-alive", "75", "serving.service:EmotionService"),
         *("--host", "127.0.0.1", "--port", "8000"),
     ]
     given = {name: environment.get(f"EMOTIONS_{name}") for name in ("BUNDLE", "WORKERS", "DEVICE", "THREADS")}

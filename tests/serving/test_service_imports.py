@@ -15,7 +15,7 @@ import httpx
 from serving import service
 
 service.EmotionService.inner()
-app = service.Envelope(service.application(service.ROUTES), service.METRICS, service.GUARD)
+app = service.Envelope(service.application(service.ROUTES), service.METRICS, service.GUARD, service.ROUTES.admit)
 
 async def post():
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:

@@ -61,6 +61,29 @@ def test_one_request_too_many_is_told_to_come_back(start: StartService, gate: Ga
     assert (first.status_code, third.status_code) == (200, 200)
 
 
+def test_a_full_service_refuses_before_it_looks_further_and_answers_what_asks_no_model(
+    start: StartService, gate: Gate, clip: bytes
+) -> None:
+    service = start(gate, max_in_flight=1)
+    posts = ["/v1/predict", "/v1/predict/batch", "/predict", "/v2/models/none/infer", "/v2/models/n/versions/1/infer"]
+
+    async def scene() -> tuple[list[httpx.Response], list[int]]:
+        async with service.client() as client:
+            first = asyncio.create_task(client.post("/v1/predict", content=clip))
+            await _entered(gate)
+            refused = [await client.post(path, content=clip) for path in posts]
+            others = [(await client.get(path)).status_code for path in ("/v1/predict", "/v1/model", "/v2/health/live")]
+            gate.open.set()
+            assert (await first).status_code == 200
+            return refused, others
+
+    refused, others = asyncio.run(scene())
+    assert [answer.status_code for answer in refused] == [429] * len(posts)
+    assert all("retry-after" in answer.headers for answer in refused)
+    assert others == [405, 200, 200]
+    assert service.metric("emotions_rejects_total", reason="too_many_requests") == len(posts)
+
+
 def test_a_full_queue_is_overload(start: StartService, gate: Gate, clip: bytes) -> None:
     service = start(gate, max_queue_sec=2)
 
