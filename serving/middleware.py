@@ -30,7 +30,7 @@ class Envelope:
         app: what answers.
         metrics: where requests are counted.
         guard: who may come in.
-        admit: refuses a request that there is no room for: a third of what it costs to refuse it further in.
+        admit: refuses a request that there is no room for: here for six tenths of the CPU that it takes further in.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, guard: Guard, admit: Callable[[Exchange], None]) -> None:
