@@ -15,6 +15,8 @@ from serving.benchmark.fake import fake_service
 from serving.benchmark.harness import DELAY_SEC, MOST_CORES, RATE, own_cost
 from serving.benchmark.trace import MOST_SLIP_MS, Trace, bursts, poisson, to_trace
 
+pytestmark = pytest.mark.alone
+
 STALL_SEC = 0.5
 MEDIAN_SLIP_SEC = 0.001
 
