@@ -13,6 +13,7 @@ import gc
 import itertools
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ MOST_CONNECTIONS = 1024
 _PATIENCE_SEC = 60.0
 _STOP_SEC = 10.0
 _NICE = -20
+_SOON_SEC = 1e-6
 _REAL_TIME = 1
 """Lowest priority of real time: above all that has none."""
 
@@ -157,36 +159,40 @@ class _Run:
         self.job, self.pool, self.requests = job, pool, requests
         self.record = Record()
         self._order = itertools.count(job.first)
-        self._stopped = False
 
     def now(self) -> float:
         return time.perf_counter() - self.record.started
 
     async def open_loop(self) -> None:
-        """Send each query when it is due, whatever became of those before it."""
+        """Send each query when it is due, whatever became of those before it.
+
+        A timer's signal says when, for an event loop's own timers count milliseconds: with those, queries left up to
+        one early or late. A thread that kept time would have to wake the loop's: on an idle machine that costs as much
+        again as its own waking.
+        """
         loop, pending = asyncio.get_running_loop(), list[asyncio.Task[None]]()
+        schedule, ended = iter(self.job.schedule), loop.create_future()
+        due = next(schedule, None)
 
-        def begin(due: float) -> None:
-            pending.append(loop.create_task(self._query(due)))
+        def begin() -> None:
+            nonlocal due
+            while due is not None and due <= self.now():
+                pending.append(loop.create_task(self._query(due)))
+                due = next(schedule, None)
+            if due is not None:
+                signal.setitimer(signal.ITIMER_REAL, max(due - self.now(), _SOON_SEC))
+            elif not ended.done():
+                ended.set_result(None)
 
+        loop.add_signal_handler(signal.SIGALRM, begin)
         try:
-            await asyncio.to_thread(self._keep_time, lambda due: loop.call_soon_threadsafe(begin, due))
+            begin()
+            await ended
         finally:
-            self._stopped = True
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            loop.remove_signal_handler(signal.SIGALRM)
         _, late = await asyncio.wait(pending, timeout=_PATIENCE_SEC)
         await _cancel(late)
-
-    def _keep_time(self, begin: Callable[[float], object]) -> None:
-        """Call ``begin`` when each query is due: a thread's work, for an event loop's own timers count milliseconds.
-
-        With those, queries left up to a millisecond early or late.
-        """
-        for due in self.job.schedule:
-            if (wait := due - self.now()) > 0:
-                time.sleep(wait)
-            if self._stopped:
-                return
-            begin(due)
 
     async def closed_loop(self) -> None:
         """Keep ``streams`` queries in flight: a stream sends its next one when its last was answered."""
