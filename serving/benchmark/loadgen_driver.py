@@ -82,10 +82,22 @@ def _serve(pipe: Pipe, port: int, requests: list[bytes]) -> None:
             except EOFError:
                 return
             pool = Pool(port, IN_FLIGHT if load.kind == "offline" else MOST_CONNECTIONS)
-            sender = Sender(loop, pool, requests)
-            told = drive(sender, load)
-            loop.call_soon_threadsafe(pool.close)
+            if load.kind == "single_stream":
+                sender, told = _one_by_one(pool, requests, load)
+            else:
+                sender = Sender(loop, pool, requests)
+                told = drive(sender, load)
+                loop.call_soon_threadsafe(pool.close)
             pipe.send(f"the service did not answer {sender.refused} of LoadGen's requests" if sender.refused else told)
+
+
+def _one_by_one(pool: Pool, requests: Sequence[bytes], load: Load) -> tuple[Sender, Latencies]:
+    """A single stream, which needs no second thread: waking one costs a tenth of a request of 7 ms."""
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        sender = SenderInTurn(runner.get_loop(), pool, requests)
+        told = drive(sender, load)
+        pool.close()
+    return sender, told
 
 
 @contextlib.contextmanager
@@ -136,6 +148,15 @@ class Sender:
         self.refused += reply.status != OK
         # Of one that was refused, too: LoadGen would wait for it for ever.
         mlperf_loadgen.QuerySamplesComplete([mlperf_loadgen.QuerySampleResponse(name, 0, 0)])
+
+
+class SenderInTurn(Sender):
+    """A sender whose loop runs in LoadGen's own thread, while it waits for the answer."""
+
+    def issue(self, samples: Any) -> None:
+        """LoadGen's: send these, one after the other."""
+        for sample in samples:
+            self._loop.run_until_complete(self._send(sample.id))
 
 
 def drive(sender: Any, load: Load) -> Latencies:
