@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emotions.client import AsyncClient, Client
+    from emotions.client.client import AsyncClient, Client
     from emotions.errors import EmotionsError, ServiceError
     from emotions.predictor import Prediction, Predictor, load
 
@@ -28,8 +28,8 @@ __all__ = [
 ]
 
 _HOME = {
-    "AsyncClient": "emotions.client",
-    "Client": "emotions.client",
+    "AsyncClient": "emotions.client.client",
+    "Client": "emotions.client.client",
     "EmotionsError": "emotions.errors",
     "ServiceError": "emotions.errors",
     "Prediction": "emotions.predictor",

@@ -19,8 +19,8 @@ import typer
 
 import emotions
 from emotions.errors import EmotionsError
-from emotions.options import BUNDLE_COMMANDS, BundlePath, ConfigFile, Overrides, Root
-from emotions.pipeline import COMMANDS, installed, load_pipeline, missing_extras, pipeline_schema
+from emotions.pipeline.options import BUNDLE_COMMANDS, BundlePath, ConfigFile, Overrides, Root
+from emotions.pipeline.runner import COMMANDS, installed, load_pipeline, missing_extras, pipeline_schema
 
 _NO_TELEMETRY = {
     "BENTOML_DO_NOT_TRACK": "True",
@@ -134,9 +134,9 @@ def schema() -> None:
 
 def info(bundle: BundlePath) -> None:
     """Say what a bundle hears, answers and was measured to be worth."""
-    from emotions.bundle import read_bundle
-    from emotions.describe import describe, warnings
-    from emotions.devices import cuda_usable
+    from emotions.bundle.manifest import read_bundle
+    from emotions.bundle.summary import describe, warnings
+    from emotions.runtime.devices import cuda_usable
 
     opened = read_bundle(bundle)
     typer.echo(describe(opened, "cuda" if cuda_usable() else "cpu"))
@@ -146,9 +146,9 @@ def info(bundle: BundlePath) -> None:
 
 def verify(bundle: BundlePath) -> None:
     """Check a bundle's files, load its model in every ONNX variant and replay its probe on each."""
-    from emotions.bundle import read_bundle
-    from emotions.describe import plain
-    from emotions.runtime import open_session
+    from emotions.bundle.manifest import read_bundle
+    from emotions.bundle.summary import plain
+    from emotions.runtime.session import open_session
 
     opened = read_bundle(bundle)
     variants = [name for name, variant in opened.manifest.variants.items() if variant.file.endswith(".onnx")]

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from emotions import audio
-from emotions.bundle import Bundle, Manifest, read_bundle
+from emotions.audio import decode
+from emotions.audio.windows import FloatArray, Windows, pool, split
+from emotions.bundle.manifest import Bundle, Manifest, read_bundle
 from emotions.errors import AudioError, ModelError
-from emotions.runtime import DeviceChoice, Probabilities, Session, open_session
-from emotions.windows import FloatArray, Windows, pool, split
+from emotions.runtime.session import DeviceChoice, Probabilities, Session, open_session
 
 if TYPE_CHECKING:
-    from emotions.folder import FileResult
+    from emotions.folder.predict_files import FileResult
 
 Clip = Path | str | bytes | npt.NDArray[Any] | tuple[npt.NDArray[Any], int]
 """A path, a file's bytes, a mono waveform (samples,) at 16 kHz, or (waveform, samples per second)."""
@@ -89,7 +89,7 @@ class Predictor:
     @property
     def window_sec(self) -> float:
         """Seconds of one window."""
-        return self.manifest.window.samples / audio.SAMPLE_RATE
+        return self.manifest.window.samples / decode.SAMPLE_RATE
 
     def predict(self, clip: Clip) -> Prediction:
         """Classify one clip.
@@ -120,8 +120,8 @@ class Predictor:
         clip = {name: _named(labels, pool(probabilities[name])) for name, labels in targets.items()}
         parts = tuple(
             WindowPrediction(
-                start / audio.SAMPLE_RATE,
-                (start + length) / audio.SAMPLE_RATE,
+                start / decode.SAMPLE_RATE,
+                (start + length) / decode.SAMPLE_RATE,
                 {name: _named(labels, probabilities[name][index]) for name, labels in targets.items()},
             )
             for index, (start, length) in enumerate(zip(windows.starts.tolist(), windows.lengths.tolist(), strict=True))
@@ -137,7 +137,7 @@ class Predictor:
         Raises:
             DataError: an input does not exist.
         """
-        from emotions.folder import find_files, predict_files
+        from emotions.folder.predict_files import find_files, predict_files
 
         return predict_files(self, find_files(inputs).files)
 
@@ -181,8 +181,8 @@ def load(
 def to_waveform(clip: Clip) -> FloatArray:
     """Any form of a clip to a waveform (samples,) at 16 kHz that is fit to be classified. Raises as ``decode``."""
     if isinstance(clip, (str, Path, bytes)):
-        return audio.decode(clip)
-    samples, rate = clip if isinstance(clip, tuple) else (clip, audio.SAMPLE_RATE)
+        return decode.decode(clip)
+    samples, rate = clip if isinstance(clip, tuple) else (clip, decode.SAMPLE_RATE)
     if not isinstance(samples, np.ndarray):
         raise AudioError(f"a clip is a path, bytes, an array or (array, rate), got {type(samples).__name__}")
     if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
@@ -190,7 +190,7 @@ def to_waveform(clip: Clip) -> FloatArray:
     if rate < 1:
         raise AudioError(f"samples per second must be positive, got {rate}")
     waveform = np.ascontiguousarray(samples, np.float32)
-    return audio.checked(audio.to_model_rate(waveform, rate))
+    return decode.checked(decode.to_model_rate(waveform, rate))
 
 
 def _named(labels: list[str], values: FloatArray) -> dict[str, float]:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from emotions.errors import ConfigError
-from emotions.faults import unknown
 from emotions.files import refuse_existing
-from emotions.options import BundlePath, bundle_commands
-from emotions.pipeline import Context, Step
+from emotions.pipeline.options import BundlePath, bundle_commands
+from emotions.pipeline.runner import Context, Step
+from emotions.pipeline.validation import unknown
 from export.config import HUGGINGFACE, ExportStep, Format, VariantName
 
 if TYPE_CHECKING:
-    from export.forms import Wanted
+    from export.bundle.variants import Wanted
 
 BUNDLES = "bundles"
 """Folder that bundles go to unless another is named."""
@@ -104,7 +104,7 @@ def wanted_forms(formats: Sequence[str], variants: Sequence[str], *, allow_loss:
     Raises:
         ConfigError: there is no such format or variant.
     """
-    from export.forms import Wanted
+    from export.bundle.variants import Wanted
 
     for option, names, known in (
         ("--format", formats, get_args(Format)),
@@ -123,7 +123,7 @@ def to_triton(
     name: Annotated[str | None, typer.Option(metavar="N", help="Name there; by default the bundle's.")] = None,
 ) -> None:
     """Write a bundle as a model of NVIDIA Triton's ONNX Runtime backend, with dynamic batching."""
-    from emotions.bundle import read_bundle
+    from emotions.bundle.manifest import read_bundle
     from export.triton import to_triton as write
 
     typer.echo(write(read_bundle(bundle), repository, variant=variant, name=name))
@@ -131,7 +131,7 @@ def to_triton(
 
 def _exported(source: str, target: str | None, output: Path | None, name: str | None, **options: Any) -> Path:
     """The bundle of a path, or of a classifier of Hugging Face where the source begins with ``hf:``."""
-    from export.bundler import export_run, export_source
+    from export.bundle.export import export_run, export_source
 
     if not source.startswith(HUGGINGFACE):
         if target is not None:
@@ -180,7 +180,7 @@ def _best_run(results: Path, context: Context, *, again: bool) -> Path:
 
 
 def _report(bundle: Path) -> None:
-    from export.report import summary
+    from export.bundle.report import summary
 
     typer.echo(summary(bundle))
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from emotions.schema import StepConfig
+from emotions.pipeline.schema import StepConfig
 
 Text = Annotated[str, Field(min_length=1)]
 Format = Literal["onnx", "torchscript", "pt2"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from training.config import ModelSpec
+from training.config.train import ModelSpec
 from training.models.encoders import RANDOM
 
 

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from emotions.audio import decode
-from emotions.bundle import Dataset, Window
+from emotions.audio.decode import decode
+from emotions.audio.windows import FloatArray, WindowSpec
+from emotions.bundle.manifest import Dataset, Window
 from emotions.errors import AudioError, CheckpointError, DataError
 from emotions.files import read_json
-from emotions.folder import find_files
-from emotions.windows import FloatArray, WindowSpec
+from emotions.folder.predict_files import find_files
 from export.description import describe_encoder, describe_model
-from export.proof import MAX_DIFFERENCE, Answering
-from export.signals import MAX_WINDOWS, Signals, padded, signals_of, synthetic_voices, voice
-from training.data.cache import WaveformCache
-from training.layout import RUN_FILE
-from training.loop.runs import Run, Trained, load_checkpoint, load_run
+from export.proof.proof import MAX_DIFFERENCE, Answering
+from export.proof.signals import MAX_WINDOWS, Signals, padded, signals_of, synthetic_voices, voice
+from training.data.waveform_cache import WaveformCache
+from training.run_folder.layout import RUN_FILE
+from training.run_folder.read import Run, Trained, load_checkpoint, load_run
 
 HUGGINGFACE = "huggingface"
 """``extra.source`` in the manifest of a classifier that was trained elsewhere."""
@@ -84,7 +84,7 @@ class Source:
 
     @property
     def window_spec(self) -> WindowSpec:
-        """The window as ``emotions.windows`` takes it."""
+        """The window as ``emotions.audio.windows`` takes it."""
         return WindowSpec(self.window.samples, self.window.hop_samples, self.window.dynamic)
 
 

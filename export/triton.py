@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from emotions.bundle import Bundle, Tensor
+from emotions.bundle.manifest import Bundle, Tensor
 from emotions.errors import BundleError
 from emotions.files import atomic_folder
 

@@ -49,7 +49,7 @@ def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
         return
     if output is None:
         raise typer.BadParameter("is missing: name the folder of the report", ctx=context, param_hint="--output")
-    from emotions.bundle import newest_bundle
+    from emotions.bundle.manifest import newest_bundle
     from serving.benchmark.runner import Plan, benchmark_to_report
 
     benchmark_to_report(
@@ -77,7 +77,7 @@ def compare(
     tolerance: Annotated[float, typer.Option(min=0, help="Share by which a figure may be worse.")] = 0.05,
 ) -> None:
     """Compare two reports. Exit code 1: B is worse by more than the tolerance, and not by chance."""
-    from serving.benchmark.compare import compare_reports, told
+    from serving.benchmark.report.compare import compare_reports, told
 
     changes = compare_reports(before, after, tolerance)
     typer.echo(told(changes, tolerance))

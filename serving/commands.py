@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from emotions.options import BundlePath, bundle_commands
-from emotions.pipeline import Context, Step
+from emotions.pipeline.options import BundlePath, bundle_commands
+from emotions.pipeline.runner import Context, Step
 from serving.benchmark_command import register_benchmark
 from serving.config import BenchmarkStep, PredictStep
 from serving.serve_command import register_serve
 
 if TYPE_CHECKING:
-    from serving.predict import Options
+    from serving.batch.predict import Options
 
 BundleOption = Annotated[
     Path | None, typer.Option("--bundle", metavar="DIR", help="The bundle; by default the newest in ./bundles.")
@@ -65,8 +65,8 @@ def to_bentoml(
     tag: Annotated[str | None, typer.Option(metavar="NAME[:VERSION]", help="By default name and model hash.")] = None,
 ) -> None:
     """Copy a bundle into BentoML's model store and print its tag."""
-    from emotions.bundle import read_bundle
-    from serving.store import to_store
+    from emotions.bundle.manifest import read_bundle
+    from serving.worker.model_store import to_store
 
     typer.echo(to_store(read_bundle(bundle), tag))
 
@@ -76,7 +76,7 @@ def from_bentoml(
     output: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder to write; it must not be there yet.")],
 ) -> None:
     """Copy a bundle out of BentoML's model store, its files checked."""
-    from serving.store import from_store
+    from serving.worker.model_store import from_store
 
     typer.echo(from_store(tag, output))
 
@@ -101,7 +101,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
     log_format: Annotated[Literal["text", "json"], typer.Option(help="How progress and summary are told.")] = "text",
 ) -> None:
     """Classify recordings into a table. Exit code 1: some files failed, each is a row with its error."""
-    from serving.predict import Options, predict_to_table
+    from serving.batch.predict import Options, predict_to_table
 
     if not inputs and not lists:
         raise typer.BadParameter("name an INPUT, or a --list of them")
@@ -126,7 +126,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
 
 
 def _newest(root: Path) -> Path:
-    from emotions.bundle import newest_bundle
+    from emotions.bundle.manifest import newest_bundle
 
     return newest_bundle(root / "bundles")
 
@@ -137,7 +137,7 @@ def _bundle(named: str | None, context: Context) -> Path:
 
 
 def _predict(step: PredictStep, context: Context) -> None:
-    from serving.predict import predict_to_table
+    from serving.batch.predict import predict_to_table
 
     inputs = [_placed(name, context.root) for name in step.inputs]
     options = _options(step, context)
@@ -147,13 +147,13 @@ def _predict(step: PredictStep, context: Context) -> None:
 
 def _placed(name: str, root: Path) -> str:
     """An input of a step: a path starts from the root, a URL and standard input stay as they are."""
-    from emotions.inputs import STANDARD_INPUT, is_url
+    from emotions.inputs.discovery import STANDARD_INPUT, is_url
 
     return name if name == STANDARD_INPUT or is_url(name) else str(root / name)
 
 
 def _options(step: PredictStep, context: Context) -> Options:
-    from serving.predict import Options
+    from serving.batch.predict import Options
 
     return Options(
         overwrite=step.overwrite,
@@ -168,7 +168,7 @@ def _options(step: PredictStep, context: Context) -> Options:
 
 
 def _check_table(step: PredictStep, context: Context) -> None:
-    from serving.predict import check_table
+    from serving.batch.predict import check_table
 
     check_table(context.root.joinpath(*step.output), _options(step, context))
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from emotions.schema import StepConfig
+from emotions.pipeline.schema import StepConfig
 
 Scenario = Literal[
     "session",

@@ -33,10 +33,10 @@ def serve(
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON file of settings.")] = None,
 ) -> None:
     """Serve a bundle over HTTP: POST /v1/predict. Further settings: variables EMOTIONS_*, or a file of them."""
-    from emotions.bundle import read_bundle
+    from emotions.bundle.manifest import read_bundle
     from emotions.errors import MissingExtra
     from serving.settings import CONFIG, read_settings
-    from serving.startup import find_bundle
+    from serving.worker.startup import find_bundle
 
     if find_spec("bentoml") is None:
         raise MissingExtra("serve", "bentoml")
@@ -49,7 +49,7 @@ def serve(
     opened = read_bundle(find_bundle(settings))
     environment["EMOTIONS_BUNDLE"] = str(opened.path)
     address = "127.0.0.1" if host == "localhost" else host
-    from serving.keys import check_exposure, read_guard
+    from serving.http.api_keys import check_exposure, read_guard
 
     read_guard(settings)
     check_exposure(address, settings)
@@ -66,7 +66,7 @@ def serve_key(
 
     if find_spec("bentoml") is None:
         raise MissingExtra("serve", "bentoml")
-    from serving.keys import add_key
+    from serving.http.api_keys import add_key
 
     print(add_key(file, name))
     typer.echo(f"its hash was added to {file}: start the service with EMOTIONS_API_KEYS_FILE={file}", err=True)

@@ -1,8 +1,8 @@
 """The service: ``bentoml serve serving.service:EmotionService``, or ``emotions serve --bundle B``.
 
 Serves the bundle that ``EMOTIONS_BUNDLE`` names, else the newest one in ``./bundles``; ``serving.settings`` lists what
-else can be set. Listens on 127.0.0.1:3000 unless told otherwise. The work is done by ``serving.routes``, a Starlette
-application that BentoML mounts: twice as fast as its own API methods and its batcher.
+else can be set. Listens on 127.0.0.1:3000 unless told otherwise. The work is done by ``serving.http.routes_v1``, a
+Starlette application that BentoML mounts: twice as fast as its own API methods and its batcher.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from bentoml.exceptions import BentoMLException
 from starlette.requests import Request
 
 from emotions.errors import EmotionsError
-from serving import logs, tracing
-from serving.answers import Body, prediction_body
-from serving.app import application
-from serving.drain import Drain
-from serving.engine import Engine
-from serving.keys import Guard, check_exposure, read_guard
-from serving.metrics import Metrics
-from serving.middleware import Envelope
-from serving.openapi import merged
-from serving.routes import Routes
+from serving.http.api_keys import Guard, check_exposure, read_guard
+from serving.http.app import application
+from serving.http.middleware import Envelope
+from serving.http.openapi import merged
+from serving.http.responses import Body, prediction_body
+from serving.http.routes_v1 import Routes
 from serving.settings import API_KEYS_FILE, Settings, read_settings
-from serving.startup import BUNDLE_VARIABLE, check, open_predictor
+from serving.telemetry import access_log, tracing
+from serving.telemetry.metrics import Metrics
+from serving.worker.engine import Engine
+from serving.worker.shutdown import Drain
+from serving.worker.startup import BUNDLE_VARIABLE, check, open_predictor
 
 logger = logging.getLogger("bentoml.emotions")
 
@@ -60,7 +60,7 @@ def _docs() -> Body:
 SETTINGS, GUARD = _read()
 METRICS = Metrics()
 ROUTES = Routes(METRICS, Drain(SETTINGS.drain_sec, SETTINGS.drain_delay_sec), _docs)
-logs.install(SETTINGS.log_format)
+access_log.install(SETTINGS.log_format)
 
 
 class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not typed

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from emotions.devices import gpu_count
 from emotions.errors import ConfigError, Fault
-from emotions.faults import unknown
 from emotions.files import read_json
-from emotions.runtime import DeviceChoice, available_cores
+from emotions.pipeline.validation import unknown
+from emotions.runtime.devices import gpu_count
+from emotions.runtime.session import DeviceChoice, available_cores
 
 PREFIX = "EMOTIONS_"
 CONFIG = f"{PREFIX}CONFIG"

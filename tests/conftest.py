@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from emotions.windows import FloatArray
+from emotions.audio.windows import FloatArray
 
 Tone = Callable[..., FloatArray]
 WriteWav = Callable[..., Path]
@@ -90,9 +90,9 @@ def make_tiny_bundle(path: Path, variants: Mapping[str, str] | None = None) -> P
     """Write the tiny bundle to ``path``; further variants, name -> device, hold the same graph."""
     import onnx
 
-    from emotions.bundle import Window, contract, hash_files, write_bundle, write_manifest
-    from emotions.probe import Probe, write_probe
-    from emotions.runtime import onnx_session
+    from emotions.bundle.manifest import Window, contract, hash_files, write_bundle, write_manifest
+    from emotions.bundle.probe import Probe, write_probe
+    from emotions.runtime.session import onnx_session
 
     devices = {"fp32": "any", **(variants or {})}
     with write_bundle(path) as folder:
@@ -113,7 +113,7 @@ def _file(variant: str) -> str:
 
 
 def _tiny_manifest(folder: Path, window: Any, devices: Mapping[str, str], files: dict[str, str]) -> Any:
-    from emotions.bundle import Manifest, Tensor, Variant
+    from emotions.bundle.manifest import Manifest, Tensor, Variant
 
     def variant(name: str, device: Any) -> Variant:
         file = _file(name)

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from serving.metrics import Metrics
 from serving.settings import PREFIX, Settings
+from serving.telemetry.metrics import Metrics
 from tests.dockerfiles import ROOT
 
 DOCKER = ROOT / "docker"

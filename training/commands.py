@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from emotions.errors import ConfigError
-from emotions.options import ConfigFile, Overrides, Root
-from emotions.pipeline import Context, Step, load_pipeline, run_pipeline
-from training.config import TrainStep, joined, train_faults
-from training.evaluate_command import EVALUATE, evaluate
-from training.tune_config import PrintTuneResStep, TuneStep, tune_faults
+from emotions.pipeline.options import ConfigFile, Overrides, Root
+from emotions.pipeline.runner import Context, Step, load_pipeline, run_pipeline
+from training.config.train import TrainStep, joined, train_faults
+from training.config.tune import PrintTuneResStep, TuneStep, tune_faults
+from training.evaluation.commands import EVALUATE, evaluate
 
 
 def register(app: typer.Typer) -> None:
@@ -57,14 +57,14 @@ def demo(
 
 def cache_ls() -> None:
     """Say where the cache lies and how much it holds."""
-    from training.data.cache import describe
+    from training.data.waveform_cache import describe
 
     typer.echo(describe())
 
 
 def cache_clear() -> None:
     """Delete the cache."""
-    from training.data.cache import clear
+    from training.data.waveform_cache import clear
 
     typer.echo(f"{clear() / 1e6:.1f} MB freed")
 

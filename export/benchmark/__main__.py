@@ -42,7 +42,7 @@ def int8(
     seconds: Annotated[float, typer.Option(min=0.1, max=30, help="Seconds of the longest clip.")] = 4.0,
 ) -> None:
     """Build a base-size wav2vec2 classifier with random weights and race int8 against fp32."""
-    from export.benchmark.eight_bits import benchmark
+    from export.benchmark.int8 import benchmark
 
     for line in benchmark(threads, rounds, seconds):
         typer.echo(line)

@@ -17,12 +17,12 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from emotions.bundle import LENGTH, WAVEFORM, Bundle, read_bundle
-from emotions.runtime import Probabilities, Run, open_session
-from emotions.windows import FloatArray, IntArray
-from export.benchmark.racing import rounds_of
-from export.programs import open_pt2, open_torchscript
-from export.signals import padded, synthetic_voices
+from emotions.audio.windows import FloatArray, IntArray
+from emotions.bundle.manifest import LENGTH, WAVEFORM, Bundle, read_bundle
+from emotions.runtime.session import Probabilities, Run, open_session
+from export.benchmark.interleaved import rounds_of
+from export.graph.torch_programs import open_pt2, open_torchscript
+from export.proof.signals import padded, synthetic_voices
 
 BATCHES = (1, 8)
 """Windows in a batch of the races."""

@@ -14,11 +14,11 @@ import torch
 from transformers import AudioClassificationPipeline, Wav2Vec2Config
 
 from emotions.errors import DataError
-from emotions.folder import InputFile, find_files, open_lanes, predict_files
+from emotions.folder.predict_files import InputFile, find_files, open_lanes, predict_files
 from export.benchmark.huggingface import make_classifier, pipeline_of
-from export.benchmark.racing import race
-from export.bundler import export_source
-from export.forms import Wanted
+from export.benchmark.interleaved import race
+from export.bundle.export import export_source
+from export.bundle.variants import Wanted
 from export.huggingface.source import load_huggingface
 
 TARGETS = {"fp32": 1.15, "int8": 1.8}

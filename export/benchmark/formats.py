@@ -14,18 +14,18 @@ import numpy as np
 import torch
 from transformers import Wav2Vec2Config
 
-from emotions.bundle import Bundle, read_bundle
+from emotions.bundle.manifest import Bundle, read_bundle
 from emotions.errors import ConfigError
 from emotions.files import read_json, write_json
-from emotions.pipeline import Context
-from emotions.runtime import Run
+from emotions.pipeline.runner import Context
+from emotions.runtime.session import Run
 from export.benchmark.backends import opened
-from export.benchmark.racing import race
-from export.bundler import export_run
-from export.forms import Wanted
-from export.report import REPORT
-from export.signals import padded, synthetic_voices
-from training.config import TrainStep
+from export.benchmark.interleaved import race
+from export.bundle.export import export_run
+from export.bundle.report import REPORT
+from export.bundle.variants import Wanted
+from export.proof.signals import padded, synthetic_voices
+from training.config.train import TrainStep
 from training.data.demo import make_demo_corpus
 from training.loop.fit import fit
 

@@ -19,15 +19,15 @@ from transformers import (
     Wav2Vec2ForSequenceClassification,
 )
 
-from emotions.bundle import LENGTH, WAVEFORM
-from emotions.runtime import onnx_session
-from emotions.windows import FloatArray
-from export.deployable import Deployable
+from emotions.audio.windows import FloatArray
+from emotions.bundle.manifest import LENGTH, WAVEFORM
+from emotions.runtime.session import onnx_session
+from export.graph.deployable import Deployable
+from export.graph.onnx_files import write_onnx
+from export.graph.to_onnx import to_onnx
 from export.huggingface.original import Original
 from export.huggingface.source import load_huggingface
-from export.onnx_files import write_onnx
-from export.onnx_graph import to_onnx
-from export.signals import voice
+from export.proof.signals import voice
 from training.models.hub import quiet_transformers
 
 _LABELS = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness")

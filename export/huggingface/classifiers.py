@@ -26,7 +26,7 @@ from transformers import (
     WhisperForAudioClassification,
 )
 
-from emotions.audio import SAMPLE_RATE
+from emotions.audio.decode import SAMPLE_RATE
 from training.models.hub import CARD, CONFIG, PREPROCESSOR, Checkpoint, find_checkpoint
 
 KEY = "--hf"

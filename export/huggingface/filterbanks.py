@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchaudio.compliance import kaldi
 
-from emotions.audio import SAMPLE_RATE
+from emotions.audio.decode import SAMPLE_RATE
 
 _FRAME, _HOP = 400, 160  # 25 and 10 ms
 _FFT = 512

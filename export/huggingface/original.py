@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from emotions.audio import SAMPLE_RATE
-from emotions.windows import FloatArray
+from emotions.audio.decode import SAMPLE_RATE
+from emotions.audio.windows import FloatArray
 
 
 class Original(nn.Module):

@@ -6,15 +6,15 @@ from typing import Any
 
 from torch import nn
 
-from emotions.audio import SAMPLE_RATE
-from emotions.bundle import RESERVED_NAMES, Window
+from emotions.audio.decode import SAMPLE_RATE
+from emotions.bundle.manifest import RESERVED_NAMES, Window
 from emotions.errors import ConfigError
 from export.huggingface.classifiers import KEY, Loaded, load_classifier
 from export.huggingface.filterbanks import KaldiFilterbank, WhisperFilterbank
 from export.huggingface.original import Original
 from export.huggingface.spectral import SpectralClassifier
 from export.huggingface.speech import SpeechClassifier
-from export.proof import MAX_DIFFERENCE
+from export.proof.proof import MAX_DIFFERENCE
 from export.sources import HUGGINGFACE, ProofPlan, Source
 from training.models.base import weights_hash
 from training.models.encoders import described

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from emotions.audio import MIN_SAMPLES
+from emotions.audio.decode import MIN_SAMPLES
 from emotions.errors import ConfigError
 from training.models.base import Logits
 from training.models.encoders import Encoder

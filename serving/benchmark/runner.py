@@ -14,12 +14,11 @@ from pathlib import Path
 
 from emotions.errors import OutputExists
 from emotions.files import write_bytes, write_json
-from emotions.pipeline import console
+from emotions.pipeline.runner import console
 from emotions.predictor import Predictor, load
-from emotions.runtime import DeviceChoice
-from serving.benchmark.clips import MIX, Clip, make_clips, read_clips
-from serving.benchmark.extent import QUICK, WHOLE, Clock, Extent
-from serving.benchmark.layers import (
+from emotions.runtime.session import DeviceChoice
+from serving.benchmark.driver.clips import MIX, Clip, make_clips, read_clips
+from serving.benchmark.layers.layers import (
     Layer,
     Pass,
     batcher_layers,
@@ -27,11 +26,12 @@ from serving.benchmark.layers import (
     predictor_layer,
     session_layers,
 )
-from serving.benchmark.page import PAGE, page
-from serving.benchmark.report import FORMAT, REPORT, Report, figures, machine
-from serving.benchmark.runtimes import runtimes
-from serving.benchmark.served import SERVED, need_bentoml, served, service_settings
-from serving.benchmark.tables import text
+from serving.benchmark.layers.service_layers import SERVED, need_bentoml, served, service_settings
+from serving.benchmark.report.html import PAGE, page
+from serving.benchmark.report.report import FORMAT, REPORT, Report, figures, machine
+from serving.benchmark.report.tables import text
+from serving.benchmark.scenarios.profile import QUICK, WHOLE, Clock, Extent
+from serving.benchmark.scenarios.runtimes import runtimes
 from serving.config import OF_SERVICE, Scenario, resolved
 
 
@@ -50,7 +50,7 @@ class Plan:
         seed: of the synthetic recordings.
         quiet: no progress on stderr.
         seconds: of each run of a scenario; None for what suits the whole or a quick run.
-        durations: of synthetic recordings: a mix of ``serving.benchmark.clips.durations``.
+        durations: of synthetic recordings: a mix of ``serving.benchmark.driver.clips.durations``.
         p99_limit_ms: latency that the search holds the service to.
         install_peers: make the environments of peers that lack one, from the package index.
     """
@@ -190,7 +190,7 @@ def _course(
     plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path, wanted: Sequence[Scenario], clock: Clock
 ) -> Report:
     """The scenarios of a running service."""
-    from serving.benchmark.course import Course
+    from serving.benchmark.scenarios.run_scenarios import Course
 
     settings = service_settings(predictor, clips)
     course = Course(clips, settings, plan.extent, scratch, clock, limit_ms=plan.p99_limit_ms)
@@ -207,7 +207,7 @@ def _peers(plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Pat
 
 
 def _own_cost(extent: Extent) -> Report:
-    from serving.benchmark.harness import own_cost
+    from serving.benchmark.driver.self_check import own_cost
 
     return own_cost(extent.harness_sec)
 

@@ -14,8 +14,8 @@ import pytest
 import typer
 
 from emotions import cli
-from emotions.bundle import Bundle, Manifest, Tensor, Variant, Window
-from emotions.describe import describe, plain, warnings
+from emotions.bundle.manifest import Bundle, Manifest, Tensor, Variant, Window
+from emotions.bundle.summary import describe, plain, warnings
 from emotions.errors import DataError
 
 ROOT = Path(__file__).parents[2]

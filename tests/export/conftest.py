@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from emotions.pipeline import Context
-from export.bundler import export_run
-from export.forms import Wanted
-from training.config import TrainStep
+from emotions.pipeline.runner import Context
+from export.bundle.export import export_run
+from export.bundle.variants import Wanted
+from training.config.train import TrainStep
 from training.loop.fit import fit
 
 WINDOW = 8_000

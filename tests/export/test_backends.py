@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from emotions.bundle import read_bundle
+from emotions.bundle.manifest import read_bundle
 from export.benchmark.__main__ import app
 from export.benchmark.backends import REFERENCE, lines, measure, openers
 

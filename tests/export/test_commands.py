@@ -9,21 +9,21 @@ import onnx
 import pytest
 from pydantic import ValidationError
 
-from emotions.bundle import read_bundle
+from emotions.bundle.manifest import read_bundle
 from emotions.cli import run
 from emotions.errors import ConfigError, OutputExists
-from emotions.pipeline import Context
-from export import bundler
+from emotions.pipeline.runner import Context
+from export.bundle import export
 from export.commands import EXPORT
 from export.config import ExportStep
 
-_TO_ONNX = bundler.to_onnx
+_TO_ONNX = export.to_onnx
 
 
 @pytest.fixture(autouse=True)
 def exported_before(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The seconds of an export saved: the model's graph is there already."""
-    monkeypatch.setattr(bundler, "to_onnx", lambda *_: onnx.load(bundle / "model.onnx"))
+    monkeypatch.setattr(export, "to_onnx", lambda *_: onnx.load(bundle / "model.onnx"))
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_command_exports_a_checkpoint(
     trained_run: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bundler, "to_onnx", _TO_ONNX)  # a checkpoint alone knows no temperature
+    monkeypatch.setattr(export, "to_onnx", _TO_ONNX)  # a checkpoint alone knows no temperature
     assert run(["export", "--checkpoint", str(trained_run / "best.ckpt"), "--data", str(corpus)]) == 0
     assert "recordings that the user named" in capsys.readouterr().out
     assert (tmp_path / "bundles" / "spectrogramcnnclassifier-эмоция" / "manifest.json").is_file()

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 import emotions
-from emotions.bundle import read_bundle
-from emotions.pipeline import Context
-from export.bundler import export_run
+from emotions.bundle.manifest import read_bundle
+from emotions.pipeline.runner import Context
+from export.bundle.export import export_run
 from export.description import describe_encoder, describe_model
 from tests.export.conftest import TARGETS, WINDOW, build_step
 from tests.training.models.encoders import make_encoder
-from training.config import ModelSpec
+from training.config.train import ModelSpec
 from training.loop.fit import fit
-from training.loop.runs import load_run
+from training.run_folder.read import load_run
 
 FN = {"conv_h_count": 1, "conv_w_count": 1, "layer_1_size": 8, "layer_2_size": 8}
 VIT = {"patch_transformer_size": 4, "layer_1_size": 16, "layer_2_size": 16, "transformer_depth": 1}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emotions.bundle import read_bundle
+from emotions.bundle.manifest import read_bundle
 from emotions.cli import run
 from export.triton import config
 

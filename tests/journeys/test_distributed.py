@@ -17,10 +17,10 @@ import torch
 
 from emotions.errors import ConfigError
 from emotions.files import read_json, write_json
-from emotions.pipeline import Context
-from tests.training.loop.conftest import build_step, make_corpus
+from emotions.pipeline.runner import Context
+from tests.training.conftest import build_step, make_corpus
 from training.loop.fit import fit
-from training.loop.runs import load_run
+from training.run_folder.read import load_run
 
 # A network without batch norm, its dropout off: it sees the batch in its loss alone.
 NO_BATCH_NORM = {"backbone": "test_convnext", "dropout": 0.0}

@@ -12,15 +12,15 @@ import numpy as np
 import soundfile
 
 import emotions
-from emotions.folder import predict_files
-from serving.benchmark.folder import make_broken, repeated, with_broken
+from emotions.folder.predict_files import predict_files
+from serving.benchmark.scenarios.folder_scale import make_broken, repeated, with_broken
 from tests.conftest import Tone, WriteWav
 
 REPOSITORY = Path(__file__).parents[2]
 PREDICT = """
 import sys
 from pathlib import Path
-from serving.predict import Options, predict_to_table
+from serving.batch.predict import Options, predict_to_table
 source, bundle, output = sys.argv[1:]
 predict_to_table([source], Path(bundle), Path(output), Options(windows=True, quiet=True, device="cpu", threads=2))
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -62,7 +62,7 @@ def test_the_benchmark_of_folders_prints_its_figures(
     for index in range(5):
         write_wav(tmp_path / "clips" / f"{index}.wav", tone(0.3 + 0.1 * index))
     arguments = ("--bundle", tiny_bundle, "--data", tmp_path / "clips", "--files", "500", "--threads", "1")
-    report = json.loads(run("-m", "serving.benchmark.folder", *arguments))
+    report = json.loads(run("-m", "serving.benchmark.scenarios.folder_scale", *arguments))
     assert [part["files"] for part in report["by_size"]] == [50, 500]
     assert report["bare_clips_per_sec"] > report["folder_files_per_sec"] > 0
     assert report["of_bare_lowest"] <= report["of_bare"] <= report["of_bare_highest"]

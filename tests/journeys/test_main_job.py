@@ -129,9 +129,9 @@ def test_folder_service_and_torch_give_one_answer(job: Job, server: Server, emod
 def torch_probabilities(run: Path, file: Path) -> dict[str, Any]:
     import torch
 
-    from emotions.audio import decode
-    from emotions.windows import WindowSpec, pool, split
-    from training.loop.runs import load_run
+    from emotions.audio.decode import decode
+    from emotions.audio.windows import WindowSpec, pool, split
+    from training.run_folder.read import load_run
 
     loaded = load_run(run)
     trained = loaded.trained

@@ -21,7 +21,7 @@ import pytest
 import soundfile
 from bentoml.serving import ensure_prometheus_dir  # what another server does when it starts
 
-from serving.keys import add_key
+from serving.http.api_keys import add_key
 from tests.conftest import Tone
 from tests.servers import REPOSITORY, Server, bentoml_serve, free_port, running, serving, wait_until_ready
 

@@ -28,8 +28,8 @@ import pytest
 import soundfile
 
 import emotions
-from emotions.folder import find_files, predict_files
-from emotions.windows import FloatArray
+from emotions.audio.windows import FloatArray
+from emotions.folder.predict_files import find_files, predict_files
 from tests.servers import Server, running
 
 FULL = os.environ.get("EMOTIONS_FULL") == "1"

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from emotions.errors import DeviceError, EmotionsError
-from emotions.folder import InputFile
-from serving import ray_folder
-from serving.journal import partial_folder
-from serving.predict import Options, predict_to_table
-from serving.ray_folder import agreed, heaviest_first
-from serving.ray_worker import Task
+from emotions.folder.predict_files import InputFile
+from serving.batch import ray_pool
+from serving.batch.checkpoint import partial_folder
+from serving.batch.predict import Options, predict_to_table
+from serving.batch.ray_pool import agreed, heaviest_first
+from serving.batch.ray_worker import Task
 from tests.conftest import Tone, WriteWav
 
 REPOSITORY = Path(__file__).parents[2]
@@ -86,8 +86,8 @@ def test_a_node_that_dies_midway_costs_no_row(
             cluster.remove_node(doomed, allow_graceful=False)
 
         failures = []
-        failed = ray_folder._Pool._failed
-        monkeypatch.setattr(ray_folder._Pool, "_failed", lambda *given: failures.append(given) or failed(*given))
+        failed = ray_pool._Pool._failed
+        monkeypatch.setattr(ray_pool._Pool, "_failed", lambda *given: failures.append(given) or failed(*given))
         killer = threading.Thread(target=kill)
         killer.start()
         totals = predict_to_table([clips], tiny_bundle, tmp_path / "t.csv", options(ray_address="auto"))
@@ -163,7 +163,7 @@ def test_the_heaviest_chunks_go_first(tmp_path: Path) -> None:
 
 
 def test_ray_is_an_extra(tiny_bundle: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from serving import predict
+    from serving.batch import predict
 
     monkeypatch.setattr(predict, "find_spec", lambda _: None)
     with pytest.raises(EmotionsError, match="'ray'"):

@@ -23,7 +23,7 @@ import pytest
 import soundfile
 
 import emotions
-from emotions.windows import FloatArray
+from emotions.audio.windows import FloatArray
 from tests.conftest import Tone, WriteWav
 from tests.servers import Server, bentoml_serve, free_port, running
 

@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 
 from emotions.files import read_json, write_json
-from tests.training.loop.conftest import make_corpus
+from tests.training.conftest import make_corpus
 from tests.training.tuning.conftest import build_tune
-from training.loop.runs import read_checkpoint
+from training.run_folder.read import read_checkpoint
 from training.tuning.records import Results
 
 SEED_CONFIG = Path(__file__).parents[1] / "training" / "seed_configs" / "tune.TransformerClassifier.config.json"

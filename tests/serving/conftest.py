@@ -15,17 +15,17 @@ import soundfile
 from prometheus_client import CollectorRegistry
 
 import emotions
+from emotions.audio.windows import FloatArray
 from emotions.predictor import Predictor
-from emotions.runtime import Run
-from emotions.windows import FloatArray
-from serving.app import application
-from serving.drain import Drain
-from serving.engine import Engine
-from serving.keys import read_guard
-from serving.metrics import Metrics
-from serving.middleware import Envelope
-from serving.routes import Routes
+from emotions.runtime.session import Run
+from serving.http.api_keys import read_guard
+from serving.http.app import application
+from serving.http.middleware import Envelope
+from serving.http.routes_v1 import Routes
 from serving.settings import Settings
+from serving.telemetry.metrics import Metrics
+from serving.worker.engine import Engine
+from serving.worker.shutdown import Drain
 from tests.conftest import Tone
 
 

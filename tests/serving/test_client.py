@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import emotions
-from emotions.client import AsyncClient, Client
+from emotions.client.client import AsyncClient, Client
 from emotions.errors import AudioError, ServiceError
 from emotions.predictor import Predictor
-from serving.keys import add_key
+from serving.http.api_keys import add_key
 from tests.conftest import Tone
 from tests.serving.conftest import Service, StartService
 
@@ -34,7 +34,7 @@ def run(service: Service, use: Callable[[AsyncClient], Any], **options: Any) -> 
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that a client made, none of which are waited for."""
     made: list[float] = []
-    monkeypatch.setattr("emotions.client.time.sleep", made.append)
+    monkeypatch.setattr("emotions.client.client.time.sleep", made.append)
     return made
 
 

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from emotions.errors import BundleError, ConfigError
-from serving.keys import add_key
+from serving.http.api_keys import add_key
 from serving.serve_command import register_serve
 
 ACCESS = ("EMOTIONS_API_KEYS_FILE", "EMOTIONS_ALLOW_ANONYMOUS")

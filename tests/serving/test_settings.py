@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from emotions.devices import cpu_lanes
 from emotions.errors import ConfigError
+from emotions.runtime.devices import cpu_lanes
 from serving.settings import Settings, read_settings
-from serving.startup import open_predictor
+from serving.worker.startup import open_predictor
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -123,7 +123,7 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_gpu_has_a_worker_of_its_own(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.settings.gpu_count", lambda: 3)
     asked: list[int] = []
-    monkeypatch.setattr("serving.startup.open_session", lambda _, **options: asked.append(options["device_id"]))
+    monkeypatch.setattr("serving.worker.startup.open_session", lambda _, **options: asked.append(options["device_id"]))
     for worker in range(5):
         open_predictor(Settings(bundle=tiny_bundle), worker)
     assert asked == [0, 1, 2, 0, 1]

@@ -11,9 +11,9 @@ from typing import Any
 import pydantic
 import pytest
 
-from training.config import ARCHITECTURES, TrainStep
-from training.evaluate_config import Candidate, Choice, EvaluateStep
-from training.tune_config import TuneParams
+from training.config.evaluate import Candidate, Choice, EvaluateStep
+from training.config.train import ARCHITECTURES, TrainStep
+from training.config.tune import TuneParams
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = json.loads((ROOT / "configs" / "example.config.json").read_text(encoding="utf-8"))

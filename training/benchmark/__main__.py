@@ -38,8 +38,8 @@ def main(
     from training.benchmark.encoding import compare_encoding
     from training.benchmark.loop import compare_loops
     from training.benchmark.memory import compare_memory
-    from training.benchmark.rival import compare_trainer
-    from training.benchmark.searching import compare_searches
+    from training.benchmark.transformers_trainer import compare_trainer
+    from training.benchmark.tuning import compare_searches
 
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:

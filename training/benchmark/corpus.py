@@ -13,14 +13,14 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
-from emotions.audio import SAMPLE_RATE
-from emotions.windows import WindowSpec
-from training.config import DatasetConfig, LearnParams, ModelSpec
-from training.data.cache import WaveformCache, usable
+from emotions.audio.decode import SAMPLE_RATE
+from emotions.audio.windows import WindowSpec
+from training.config.train import DatasetConfig, LearnParams, ModelSpec
 from training.data.clips import read_clips
 from training.data.dataset import WindowDataset
-from training.data.feature_dataset import ClipDataset, FeatureDataset
-from training.data.features import FeatureCache
+from training.data.waveform_cache import WaveformCache, usable
+from training.features.feature_cache import FeatureCache
+from training.features.feature_dataset import ClipDataset, FeatureDataset
 from training.loop.module import ClassifierModule
 from training.models.base import Classifier
 from training.models.cnn_classifier import CnnHead

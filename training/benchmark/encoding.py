@@ -10,8 +10,8 @@ import torch
 from training.benchmark.corpus import batches, classes, read_windows, untrained
 from training.benchmark.timing import medians, trained
 from training.data.dataset import WindowDataset
-from training.data.feature_dataset import FeatureDataset
-from training.data.features import FeatureCache
+from training.features.feature_cache import FeatureCache
+from training.features.feature_dataset import FeatureDataset
 from training.models.base import Classifier
 from training.models.encoders import blank_encoder
 from training.models.fn_classifier import FnHead

@@ -19,7 +19,7 @@ from torch.optim import AdamW
 from training.benchmark.corpus import IMAGE_SIZE, batches, read_images, untrained
 from training.benchmark.timing import medians, trained
 from training.data.dataset import NO_LABEL, WindowDataset
-from training.data.feature_dataset import FeatureDataset
+from training.features.feature_dataset import FeatureDataset
 from training.loop.callbacks import Bar, History
 from training.models.base import Classifier, Head
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from emotions.runtime import available_cores
-from training.config import DatasetConfig
-from training.data.cache import Facts, WaveformCache
+from emotions.runtime.session import available_cores
+from training.config.train import DatasetConfig
 from training.data.clips import Clip, ClipTable, gather_clips
-from training.data.faults import Faults, printable, some
+from training.data.data_faults import Faults, printable, some
+from training.data.waveform_cache import Facts, WaveformCache
 
 T = TypeVar("T", int, str)
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from emotions.bundle import RESERVED_NAMES
+from emotions.bundle.manifest import RESERVED_NAMES
 from emotions.errors import DataError
-from training.config import DatasetConfig
-from training.data.faults import Faults, printable, some
+from training.config.train import DatasetConfig
+from training.data.data_faults import Faults, printable, some
 from training.data.fields import recordings, speakers
 from training.data.readers import Entry, read_entries
 from training.data.sources import Source, locate

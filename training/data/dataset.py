@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from emotions.windows import IntArray, WindowSpec, window_starts
-from training.data.cache import Facts, WaveformCache
+from emotions.audio.windows import IntArray, WindowSpec, window_starts
 from training.data.clips import Clip
+from training.data.waveform_cache import Facts, WaveformCache
 
 NO_LABEL = -100
 """Class index of a target that a clip has no label for: what torch's cross-entropy passes over."""

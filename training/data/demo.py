@@ -17,7 +17,7 @@ import numpy.typing as npt
 import soundfile
 from scipy.signal import lfilter, sosfilt
 
-from emotions.audio import SAMPLE_RATE
+from emotions.audio.decode import SAMPLE_RATE
 from emotions.files import atomic_folder
 
 Array = npt.NDArray[np.float64]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emotions.audio import SAMPLE_RATE, Recording, checked
+from emotions.audio.decode import SAMPLE_RATE, Recording, checked
+from emotions.audio.windows import FloatArray
 from emotions.errors import AudioError, TooShort
-from emotions.windows import FloatArray
 from training.data.clips import Clip
 
 CLIPPED_PEAK = 0.999

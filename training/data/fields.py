@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from emotions.errors import DataError
-from training.config import Column, Pattern
-from training.data.faults import Faults
+from training.config.train import Column, Pattern
+from training.data.data_faults import Faults
 from training.data.readers import Entry
 
 SPEAKER = "speaker"

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from emotions.audio import SAMPLE_RATE
-from emotions.windows import FloatArray, IntArray
+from emotions.audio.decode import SAMPLE_RATE
+from emotions.audio.windows import FloatArray, IntArray
 
 Bits = npt.NDArray[np.uint32]
 

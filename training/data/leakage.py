@@ -15,15 +15,15 @@ import numpy as np
 
 from emotions.errors import DataError
 from emotions.files import atomic_file, cache_root
-from emotions.runtime import available_cores
-from training.config import Column, DatasetConfig
-from training.data.cache import Facts, WaveformCache
+from emotions.runtime.session import available_cores
+from training.config.train import Column, DatasetConfig
+from training.data.array_store import ArrayStore, writing
 from training.data.clips import Clip, ClipTable
-from training.data.faults import printable
+from training.data.data_faults import printable
 from training.data.fingerprints import VERSION, Bits, Match, find_matches, fingerprint
 from training.data.progress import watched
 from training.data.splits import PARTS, Split
-from training.data.store import ArrayStore, writing
+from training.data.waveform_cache import Facts, WaveformCache
 
 KINDS = ("speaker", "recording", "audio", "sentence")
 """What the audit looks for; a sentence on both sides is reported, and stops nothing."""

@@ -15,7 +15,7 @@ def watched(results: Iterable[T], total: int, title: str) -> Iterator[T]:
     """Pass results on; a progress bar appears once it has taken two seconds."""
     from rich.progress import Progress
 
-    from emotions.pipeline import console
+    from emotions.pipeline.runner import console
 
     began = time.monotonic()
     bar = Progress(console=console(), transient=True)

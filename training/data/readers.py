@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from emotions.containers import EXTENSIONS
+from emotions.audio.containers import EXTENSIONS
 from emotions.errors import ConfigError, DataError
 from emotions.files import read_json
-from emotions.tables import Row, clean, read_table
-from training.data.faults import Faults
+from emotions.inputs.tables import Row, clean, read_table
+from training.data.data_faults import Faults
 from training.data.sources import Source
 
 SPLIT_NAMES = {

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from emotions.errors import DataError
-from emotions.tables import TABLE_SUFFIXES, table_header
-from training.config import DatasetConfig
-from training.data.faults import some
+from emotions.inputs.tables import TABLE_SUFFIXES, table_header
+from training.config.train import DatasetConfig
+from training.data.data_faults import some
 
 ANNOTATIONS = "annotations.json"
 """Name of the file that holds the labels of the first layout, beside the clips."""

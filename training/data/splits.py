@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from emotions.audio.windows import IntArray
 from emotions.errors import DataError
-from emotions.windows import IntArray
-from training.config import SplitConfig
-from training.data.assign import assign_groups
+from training.config.train import SplitConfig
 from training.data.clips import Clip, ClipTable
-from training.data.faults import some
+from training.data.data_faults import some
+from training.data.group_assignment import assign_groups
 from training.data.readers import SPLIT_NAMES
 
 PARTS = ("train", "val", "test")

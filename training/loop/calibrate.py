@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from emotions.windows import FloatArray, IntArray
+from emotions.audio.windows import FloatArray, IntArray
 from training.data.dataset import NO_LABEL
-from training.evaluation.answers import PartAnswers
-from training.evaluation.calibration import calibration_of, fit_temperature, risk_coverage, thinned
 from training.loop.score import ClipAnswers
+from training.metrics.calibration import calibration_of, fit_temperature, risk_coverage, thinned
+from training.metrics.predictions import PartAnswers
 
 
 def calibrated(

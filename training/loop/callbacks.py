@@ -8,7 +8,7 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from emotions.pipeline import console
+from emotions.pipeline.runner import console
 
 
 class Bar(Callback):

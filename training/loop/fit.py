@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import CheckpointError, ConfigError, OutputExists
-from emotions.pipeline import Context
-from training.config import LearnParams, ModelSpec, TrainStep, joined
-from training.data.feature_dataset import ClipDataset
-from training.evaluation.metrics import Scores
-from training.layout import RUN_FILE
+from emotions.pipeline.runner import Context
+from training.config.train import LearnParams, ModelSpec, TrainStep, joined
+from training.corpus import Corpus, read_corpus
+from training.features.feature_dataset import ClipDataset
 from training.loop.calibrate import calibrated
-from training.loop.checkpoints import LAST, remove_left_over
-from training.loop.corpus import Corpus, read_corpus
-from training.loop.frozen_encoder import encoder_hash, write_encoder
+from training.loop.ddp import train_in_processes
 from training.loop.job import EVALUATION_BATCH, Job, seeded_model, train
 from training.loop.loaders import check_shares
 from training.loop.precompute import device_of, precomputed
-from training.loop.processes import train_in_processes
-from training.loop.record import Result, print_summary, write_run
-from training.loop.runs import Trained, load_checkpoint, read_checkpoint
 from training.loop.score import ClipAnswers, evaluate, score_answers
+from training.metrics.classification import Scores
 from training.models.base import Classifier
 from training.models.registry import pinned
+from training.run_folder.checkpoints import LAST, remove_left_over
+from training.run_folder.frozen_encoder import encoder_hash, write_encoder
+from training.run_folder.layout import RUN_FILE
+from training.run_folder.read import Trained, load_checkpoint, read_checkpoint
+from training.run_folder.write import Result, print_summary, write_run
 
 
 def fit(step: TrainStep, context: Context) -> Path:
@@ -108,7 +108,7 @@ def _check_start(path: Path, spec: ModelSpec, model: Classifier, max_epoch: int)
 def _train(job: Job, model: Classifier) -> None:
     """Train on this machine or on Ray, in one process or in several."""
     if job.step.engine == "ray":
-        from training.loop.ray_engine import train_on_ray
+        from training.loop.ray_train import train_on_ray
 
         train_on_ray(job)
     elif processes_of(job.step) > 1:

@@ -13,18 +13,18 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMon
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from emotions.errors import DeviceError
-from emotions.pipeline import Context
-from training.config import SavingDataParams, TrainStep, concatenated, joined
-from training.loop.board import Board
+from emotions.pipeline.runner import Context
+from training.config.train import SavingDataParams, TrainStep, concatenated, joined
+from training.corpus import Corpus, class_weights
 from training.loop.callbacks import Bar, History
-from training.loop.checkpoints import AtomicCheckpoints, checkpoint_callbacks, mode_of
-from training.loop.corpus import Corpus, class_weights
+from training.loop.lightning_output import interruptible, quiet
 from training.loop.loaders import sampling_weights, training_batches, validation_batches
 from training.loop.module import ClassifierModule
-from training.loop.quiet import interruptible, quiet
-from training.loop.waveforms import WaveformAugmenter
+from training.loop.tensorboard import Board
+from training.loop.waveform_augmentation import WaveformAugmenter
 from training.models.base import Classifier
 from training.models.registry import build_model, pinned
+from training.run_folder.checkpoints import AtomicCheckpoints, checkpoint_callbacks, mode_of
 
 EVALUATION_BATCH = 32
 

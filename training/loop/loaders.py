@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from emotions.audio.windows import IntArray
 from emotions.errors import ConfigError, DataError
-from emotions.windows import IntArray
+from training.corpus import Corpus, EpochSampler
 from training.data.dataset import NO_LABEL, WindowDataset
-from training.data.feature_dataset import ClipDataset
-from training.loop.corpus import Corpus, EpochSampler
+from training.features.feature_dataset import ClipDataset
 from training.loop.module import derived_seed
 
 

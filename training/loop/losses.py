@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, distributed
 from torch.nn.functional import cross_entropy
 
-from emotions.windows import IntArray
+from emotions.audio.windows import IntArray
 from training.data.dataset import NO_LABEL
 
 

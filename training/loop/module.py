@@ -11,18 +11,18 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, distributed
 
 from emotions.errors import ConfigError
-from training.config import SPECTROGRAM_MODELS, LearnParams, ModelSpec
-from training.data.extract import is_frozen
-from training.data.feature_dataset import FeatureItem
-from training.evaluation.metrics import Scores
-from training.learn_config import FeatureAugmentation
-from training.loop.augment import augment, mixed
-from training.loop.frozen_encoder import encoder_hash, without_encoder
+from training.config.learning import FeatureAugmentation
+from training.config.train import SPECTROGRAM_MODELS, LearnParams, ModelSpec
+from training.features.extract import is_frozen
+from training.features.feature_dataset import FeatureItem
+from training.loop.feature_augmentation import augment, mixed
 from training.loop.losses import Objective, loss_sums, mean_loss, total_loss
 from training.loop.optimisers import build_optimiser
 from training.loop.score import Batch, ClipPooler, features_of, score_answers
-from training.loop.waveforms import WaveformAugmenter
+from training.loop.waveform_augmentation import WaveformAugmenter
+from training.metrics.classification import Scores
 from training.models.base import Classifier, Logits
+from training.run_folder.frozen_encoder import encoder_hash, without_encoder
 
 CHECKPOINT_KEY = "emotions"
 CHECKPOINT_FORMAT = 1

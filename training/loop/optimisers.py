@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from training.learn_config import LearningRates, LearnParams
+from training.config.learning import LearningRates, LearnParams
 
 WARM_UP = 0.05
 

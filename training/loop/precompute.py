@@ -9,11 +9,11 @@ from functools import partial
 
 import torch
 
-from training.config import ModelSpec, TrainStep
-from training.data.extract import is_frozen
-from training.data.feature_dataset import ClipDataset, FeatureDataset
-from training.data.features import FeatureCache
-from training.loop.corpus import Corpus
+from training.config.train import ModelSpec, TrainStep
+from training.corpus import Corpus
+from training.features.extract import is_frozen
+from training.features.feature_cache import FeatureCache
+from training.features.feature_dataset import ClipDataset, FeatureDataset
 from training.models.base import Classifier, Frontend
 from training.models.registry import build_model
 

@@ -12,11 +12,11 @@ from lightning.fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from emotions.windows import FloatArray, IntArray, pool
+from emotions.audio.windows import FloatArray, IntArray, pool
 from training.data.dataset import NO_LABEL
-from training.data.extract import is_frozen, rounded
-from training.data.feature_dataset import ClipDataset, FeatureItem
-from training.evaluation.metrics import Scores, score
+from training.features.extract import is_frozen, rounded
+from training.features.feature_dataset import ClipDataset, FeatureItem
+from training.metrics.classification import Scores, score
 from training.models.base import Classifier
 
 Batch = tuple[Tensor, Tensor, dict[str, Tensor], Tensor] | FeatureItem

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from emotions.errors import ConfigError
-from training.architectures import SpectrogramCnnArchitecture
-from training.config import ModelSpec
+from training.config.architectures import SpectrogramCnnArchitecture
+from training.config.train import ModelSpec
 from training.models.base import Classifier, Head, Logits
 from training.models.spectrogram import Spectrogram
 

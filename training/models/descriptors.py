@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from emotions.audio import SAMPLE_RATE
+from emotions.audio.decode import SAMPLE_RATE
 from training.models.fourier import band_edges, bin_hz, filterbank, folded_basis, framed_power
 
 HOP = 160

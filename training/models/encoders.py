@@ -22,7 +22,7 @@ from transformers import (
     WavLMModel,
 )
 
-from emotions.audio import SAMPLE_RATE
+from emotions.audio.decode import SAMPLE_RATE
 from emotions.errors import ConfigError
 from training.models.hub import CONFIG, Checkpoint, check_family, find_checkpoint, read_object
 

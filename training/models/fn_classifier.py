@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from training.architectures import Wav2Vec2FnArchitecture
-from training.config import ModelSpec
+from training.config.architectures import Wav2Vec2FnArchitecture
+from training.config.train import ModelSpec
 from training.models.base import Classifier, Head, Logits
 from training.models.layer_weights import weighed
 from training.models.wav2vec2 import build_frontend

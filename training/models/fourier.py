@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from emotions.audio import SAMPLE_RATE
+from emotions.audio.decode import SAMPLE_RATE
 
 Scale = Literal["mel", "linear"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from emotions.audio import SAMPLE_RATE
+from emotions.audio.decode import SAMPLE_RATE
 from training.models.base import Frontend
 from training.models.descriptors import LEVEL, LINKED, Descriptors, Frames
 from training.models.statistics import deltas, links, moments, quantiles, slope, travel

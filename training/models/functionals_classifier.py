@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.architectures import FunctionalsArchitecture
-from training.config import ModelSpec
+from training.config.architectures import FunctionalsArchitecture
+from training.config.train import ModelSpec
 from training.models.base import Classifier, Head, Logits
 from training.models.functionals import Functionals
 

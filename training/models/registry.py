@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from emotions.errors import ConfigError
-from training.architectures import ARCHITECTURES
-from training.config import ModelSpec
+from training.config.architectures import ARCHITECTURES
+from training.config.train import ModelSpec
 from training.models.base import Classifier
 from training.models.cnn_classifier import build_spectrogram_cnn
 from training.models.functionals_classifier import build_functionals

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from emotions.audio import SAMPLE_RATE
+from emotions.audio.decode import SAMPLE_RATE
 from training.models.base import Frontend
 from training.models.fourier import Scale, band_edges, filterbank, folded_basis, framed_power
 

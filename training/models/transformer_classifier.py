@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from vit_pytorch import ViT
 
 from emotions.errors import ConfigError
-from training.architectures import TransformerArchitecture
-from training.config import ModelSpec, patch_fault
+from training.config.architectures import TransformerArchitecture
+from training.config.train import ModelSpec, patch_fault
 from training.models.base import Classifier, Head, Logits
 from training.models.spectrogram import Spectrogram
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from emotions.errors import ConfigError
-from training.architectures import EncoderArchitecture
-from training.config import ModelSpec
+from training.config.architectures import EncoderArchitecture
+from training.config.train import ModelSpec
 from training.models.base import Frontend, weights_hash
 from training.models.encoders import Encoder, blank_encoder, load_encoder
 from training.models.wav2vec2_context import Context

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from training.architectures import Wav2Vec2CnnArchitecture
-from training.config import ModelSpec
+from training.config.architectures import Wav2Vec2CnnArchitecture
+from training.config.train import ModelSpec
 from training.models.base import Classifier
 from training.models.cnn_classifier import CnnHead
 from training.models.layer_weights import weighed

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.loop.cluster import run_packed
+from training.cluster.connection import run_packed
 from training.tuning.experiment import run_experiment
-from training.tuning.screen import Screen
+from training.tuning.live_table import Screen
 from training.tuning.trial import Shared
 
 _HEAD = {"node:__internal_head__": 0.001}  # the node whose end is the cluster's

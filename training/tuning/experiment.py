@@ -14,11 +14,11 @@ from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search import Searcher
 
-from training.loop.frozen_encoder import FILE as ENCODER
+from training.cluster.storage import StorageLost
+from training.run_folder.frozen_encoder import FILE as ENCODER
+from training.tuning.live_table import Screen
 from training.tuning.records import Results, TrialRecord
 from training.tuning.samplers import Sampler, make_sampler
-from training.tuning.screen import Screen
-from training.tuning.storage import StorageLost
 from training.tuning.trial import Shared, run_trial
 
 # A trial whose process or machine was lost begins again from its last checkpoint.

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emotions.errors import CheckpointError, ConfigError, OutputExists
 from emotions.files import read_json, write_json
-from training.layout import RUN_FILE
-from training.tuning.storage import Storage
+from training.cluster.storage import Storage
+from training.run_folder.layout import RUN_FILE
 
 SEARCH_FILE, TRIAL_FILE, TRIALS = "search.json", "trial.json", "trials"
 _MOST_BYTES = 64 << 20

@@ -11,16 +11,16 @@ from pydantic import ValidationError
 
 from emotions.errors import CheckpointError
 from emotions.files import read_json
-from emotions.pipeline import Context
-from training.config import TrainStep
-from training.layout import RUN_FILE
-from training.loop.corpus import read_corpus
+from emotions.pipeline.runner import Context
+from training.config.train import TrainStep
+from training.config.tune import TuneStep
+from training.corpus import read_corpus
 from training.loop.fit import conclude
-from training.loop.frozen_encoder import write_encoder
 from training.loop.job import Job, seeded_model, train
 from training.loop.precompute import precomputed
 from training.models.registry import build_model
-from training.tune_config import TuneStep
+from training.run_folder.frozen_encoder import write_encoder
+from training.run_folder.layout import RUN_FILE
 from training.tuning.records import Results
 from training.tuning.spaces import train_step
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from training.tuning.pictures import draw_pictures
+from training.tuning.plots import draw_pictures
 from training.tuning.records import Results, SearchRecord, TrialRecord, flattened
 
 Format = Literal["table", "json", "csv"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from emotions.errors import ConfigError
-from training.tune_config import SearchSpace, TuneStep
+from training.config.tune import SearchSpace, TuneStep
 from training.tuning.records import SearchRecord, TrialRecord
 from training.tuning.spaces import Values, draw, is_possible, search_spaces
 

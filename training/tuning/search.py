@@ -17,22 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import CheckpointError, ConfigError, OutputExists
-from emotions.pipeline import Context
-from emotions.runtime import available_cores
-from training.config import concatenated, joined
-from training.loop.checkpoints import mode_of
-from training.loop.cluster import check_room, connected
-from training.loop.corpus import Corpus
+from emotions.pipeline.runner import Context
+from emotions.runtime.session import available_cores
+from training.cluster.connection import check_room, connected
+from training.cluster.storage import Storage, StorageLost
+from training.config.train import concatenated, joined
+from training.config.tune import TuneStep
+from training.corpus import Corpus
 from training.loop.fit import conclude
 from training.loop.precompute import device_of
-from training.tune_config import TuneStep
+from training.run_folder.checkpoints import mode_of
 from training.tuning.driver import drive
 from training.tuning.experiment import ENVIRONMENT
 from training.tuning.records import Results, SearchRecord, TrialRecord
 from training.tuning.report import print_results
+from training.tuning.runtime_env import packed
 from training.tuning.spaces import check_searched, draw, search_spaces, train_step
-from training.tuning.storage import Storage, StorageLost
-from training.tuning.travel import packed
 from training.tuning.trial import Shared, prepared, trial_job
 
 _ADDRESS = "tune.ray_address"

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from emotions.errors import ConfigError
-from training.config import TrainStep, train_faults
-from training.tune_config import SearchSpace, TuneStep
+from training.config.train import TrainStep, train_faults
+from training.config.tune import SearchSpace, TuneStep
 
 Values = dict[str, Any]
 """Dotted path in the step, such as ``learn_params.lr.base_lr``, -> value."""

@@ -16,20 +16,20 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from emotions.errors import EmotionsError
 from emotions.files import cache_root
-from emotions.pipeline import Context
-from training.config import TrainStep, model_spec
+from emotions.pipeline.runner import Context
+from training.cluster.storage import Storage, StorageLost
+from training.config.train import TrainStep, model_spec
+from training.config.tune import TuneStep
+from training.corpus import Corpus, read_corpus
 from training.loop.callbacks import History
-from training.loop.checkpoints import LAST, BestCheckpoint, remove_left_over
-from training.loop.corpus import Corpus, read_corpus
-from training.loop.frozen_encoder import write_encoder
 from training.loop.job import Job, seeded_model, train
 from training.loop.precompute import precomputed
-from training.loop.runs import read_checkpoint
 from training.models.registry import build_model
-from training.tune_config import TuneStep
+from training.run_folder.checkpoints import LAST, BestCheckpoint, remove_left_over
+from training.run_folder.frozen_encoder import write_encoder
+from training.run_folder.read import read_checkpoint
 from training.tuning.records import Results, SearchRecord, TrialRecord
 from training.tuning.spaces import train_step
-from training.tuning.storage import Storage, StorageLost
 
 Report = Callable[[dict[str, Any]], None]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from emotions import audio
+from emotions.audio import decode
 from emotions.predictor import load
-from serving.benchmark.stack import stacked
+from serving.benchmark.layers.stack import stacked
 
 MAX_BATCH = 16
 """Recordings in one batch, where a peer forms batches."""
@@ -30,7 +30,7 @@ class Model:
 
     def answer(self, contents: Sequence[bytes | Path]) -> list[dict[str, Any]]:
         """Classify recordings in one run of the model; an answer each, in their order."""
-        clips = [self._predictor.split(audio.decode(content)) for content in contents]
+        clips = [self._predictor.split(decode.decode(content)) for content in contents]
         samples, lengths = stacked(clips)
         answers = self._predictor.session.run(samples, lengths)
         ends = np.cumsum([len(clip) for clip in clips])

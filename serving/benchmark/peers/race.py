@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from emotions.errors import EmotionsError
-from serving.benchmark.api import OURS
-from serving.benchmark.clips import Clip
-from serving.benchmark.extent import Clock
-from serving.benchmark.layers import CONNECTIONS, Layer, Pass
-from serving.benchmark.load import driven, layer
+from serving.benchmark.driver.api import OURS
+from serving.benchmark.driver.clips import Clip
+from serving.benchmark.driver.server_process import Server, running, started
+from serving.benchmark.driver.statistics import spread
+from serving.benchmark.driver.target import driven, layer
+from serving.benchmark.layers.layers import CONNECTIONS, Layer, Pass
 from serving.benchmark.peers.registry import PEERS, Peer
-from serving.benchmark.server import Server, running, started
-from serving.benchmark.statistics import spread
+from serving.benchmark.scenarios.profile import Clock
 
 _PIPELINE = "transformers pipeline"
 _PIPELINE_WHY = "it runs checkpoints, not ONNX files; python -m export.benchmark hf races it against the bundle of one"

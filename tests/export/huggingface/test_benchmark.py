@@ -6,7 +6,7 @@ import re
 
 from transformers import Wav2Vec2Config
 
-from export.benchmark import eight_bits
+from export.benchmark import int8 as eight_bits
 from export.benchmark.huggingface import benchmark
 from tests.training.models.encoders import TINY
 

@@ -21,24 +21,24 @@ import torch
 from prometheus_client import CollectorRegistry
 
 import emotions
-from emotions.bundle import read_bundle
+from emotions.audio.windows import FloatArray, pool, split
+from emotions.bundle.manifest import read_bundle
+from emotions.bundle.probe import read_probe
 from emotions.cli import run
 from emotions.errors import ConfigError, ExportError, OutputExists
-from emotions.folder import find_files, predict_files
-from emotions.pipeline import Context
-from emotions.probe import read_probe
-from emotions.windows import FloatArray, pool, split
-from export import bundler, forms
-from export.bundler import export_source
+from emotions.folder.predict_files import find_files, predict_files
+from emotions.pipeline.runner import Context
+from export.bundle import export, variants
+from export.bundle.export import export_source
+from export.bundle.variants import Wanted
 from export.commands import EXPORT
 from export.config import ExportStep
-from export.forms import Wanted
+from export.graph.onnx_files import write_onnx
 from export.huggingface.original import Original
 from export.huggingface.source import load_huggingface
-from export.onnx_files import write_onnx
-from serving.engine import Engine
-from serving.metrics import Metrics
 from serving.settings import Settings
+from serving.telemetry.metrics import Metrics
+from serving.worker.engine import Engine
 from tests.export.huggingface.checkpoints import LABELS, make_clips
 from tests.export.huggingface.conftest import Checkpoint
 
@@ -159,14 +159,14 @@ def test_two_conversions_are_the_same_bytes(hf_bundle: Path, classifier: Checkpo
     script = """
 import sys
 from pathlib import Path
-from export.deployable import Deployable
+from export.graph.deployable import Deployable
 from export.huggingface.source import load_huggingface
-from export.onnx_files import write_onnx
-from export.onnx_graph import to_onnx
+from export.graph.onnx_files import write_onnx
+from export.graph.to_onnx import to_onnx
 source = load_huggingface(sys.argv[1])
 write_onnx(Path("again.onnx"), to_onnx(Deployable(source.classifier, ["emotion"]), source.window.samples, True))
 """
-    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(bundler.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(export.__file__).parents[2])}
     command = [sys.executable, "-c", script, str(classifier("wav2vec2-group"))]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
     assert (tmp_path / "again.onnx").read_bytes() == (hf_bundle / "model.onnx").read_bytes()
@@ -191,8 +191,8 @@ def test_the_step_exports_models_of_a_fixed_length(
 def test_weights_beyond_the_limit_lie_beside_the_graph(
     hf_bundle: Path, classifier: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundler, "to_onnx", lambda *_: onnx.load(hf_bundle / "model.onnx"))
-    for module in (bundler, forms):
+    monkeypatch.setattr(export, "to_onnx", lambda *_: onnx.load(hf_bundle / "model.onnx"))
+    for module in (export, variants):
         monkeypatch.setattr(module, "write_onnx", lambda path, graph: write_onnx(path, graph, limit=1_000))
     folder, wanted = str(classifier("wav2vec2-group")), Wanted(variants=("fp16",), allow_loss=True)
     bundle = export_source(lambda: load_huggingface(folder), tmp_path / "b", wanted=wanted)
@@ -210,7 +210,7 @@ def test_weights_beyond_the_limit_lie_beside_the_graph(
 def test_a_forward_that_is_not_that_of_transformers_is_refused(
     hf_bundle: Path, classifier: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundler, "to_onnx", lambda *_: onnx.load(hf_bundle / "model.onnx"))
+    monkeypatch.setattr(export, "to_onnx", lambda *_: onnx.load(hf_bundle / "model.onnx"))
     source = load_huggingface(str(classifier("wav2vec2-group")))
     assert isinstance(source.original, Original)
     source.original.extractor.do_normalize = False

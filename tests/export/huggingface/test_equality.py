@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from emotions.runtime import onnx_session
-from export.deployable import Deployable
+from emotions.runtime.session import onnx_session
+from export.graph.deployable import Deployable
+from export.graph.to_onnx import to_onnx
 from export.huggingface.source import load_huggingface
-from export.onnx_graph import to_onnx
 from export.sources import Source
 from tests.export.huggingface.checkpoints import SPEECH, make_clips
 from tests.export.huggingface.conftest import Checkpoint

@@ -14,18 +14,18 @@ import psutil
 import pytest
 
 import emotions
+from emotions.audio.windows import FloatArray, IntArray
 from emotions.cli import run
 from emotions.errors import ConfigError, DataError, EmotionsError, OutputExists
-from emotions.pipeline import Context
-from emotions.runtime import Probabilities
-from emotions.windows import FloatArray, IntArray
-from serving.benchmark import server
-from serving.benchmark.clips import durations, make_clips, read_clips
-from serving.benchmark.layers import Pass, largest_difference, session_layers
-from serving.benchmark.report import best_session, figures
+from emotions.pipeline.runner import Context
+from emotions.runtime.session import Probabilities
+from serving.benchmark.driver import server_process
+from serving.benchmark.driver.clips import durations, make_clips, read_clips
+from serving.benchmark.layers.layers import Pass, largest_difference, session_layers
+from serving.benchmark.report.report import best_session, figures
+from serving.benchmark.report.tables import runs, text
 from serving.benchmark.runner import Plan, benchmark_to_report
-from serving.benchmark.scenarios import batches, growth, histogram_quantile
-from serving.benchmark.tables import runs, text
+from serving.benchmark.scenarios.scenarios import batches, growth, histogram_quantile
 from serving.commands import BENCHMARK
 from serving.config import OF_SERVICE, SCENARIOS, BenchmarkStep, resolved
 from tests.conftest import Tone, WriteWav
@@ -283,6 +283,6 @@ def test_an_answer_that_lacks_a_label_is_not_equal(predictor: emotions.Predictor
 
 
 def test_a_service_that_does_not_start_is_told_in_its_own_words(tmp_path: Path) -> None:
-    started = server.running({"EMOTIONS_BUNDLE": str(tmp_path / "none")}, tmp_path / "log")
+    started = server_process.running({"EMOTIONS_BUNDLE": str(tmp_path / "none")}, tmp_path / "log")
     with pytest.raises(EmotionsError, match=r"did not get ready: .*no such folder"), started:
         pass

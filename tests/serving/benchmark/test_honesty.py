@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from serving.benchmark.api import OURS
-from serving.benchmark.client import Client, Job
-from serving.benchmark.fake import fake_service
-from serving.benchmark.harness import DELAY_SEC, MOST_CORES, RATE, own_cost
-from serving.benchmark.trace import MOST_SLIP_MS, Trace, bursts, poisson, to_trace
+from serving.benchmark.driver.api import OURS
+from serving.benchmark.driver.fake_server import fake_service
+from serving.benchmark.driver.load_generator import Client, Job
+from serving.benchmark.driver.self_check import DELAY_SEC, MOST_CORES, RATE, own_cost
+from serving.benchmark.driver.trace import MOST_SLIP_MS, Trace, bursts, poisson, to_trace
 
 pytestmark = pytest.mark.alone
 

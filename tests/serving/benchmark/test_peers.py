@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from emotions.errors import EmotionsError
-from serving.benchmark import runtimes as module
 from serving.benchmark.peers import environments
 from serving.benchmark.peers.environments import environment, pinned, sources
 from serving.benchmark.peers.model import Model
 from serving.benchmark.peers.registry import PEERS
-from serving.benchmark.runtimes import runtimes
+from serving.benchmark.scenarios import runtimes as module
+from serving.benchmark.scenarios.runtimes import runtimes
 from tests.conftest import Tone, WriteWav
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.loop.conftest import make_corpus
+from tests.training.conftest import make_corpus
 from training.benchmark import encoding
 from training.benchmark.corpus import read_windows, synthesise
 from training.benchmark.loop import compare_loops
 from training.benchmark.memory import peak
-from training.benchmark.rival import compare_trainer
-from training.benchmark.searching import compare_searches
 from training.benchmark.timing import medians
+from training.benchmark.transformers_trainer import compare_trainer
+from training.benchmark.tuning import compare_searches
 
 
 def figure(line: str) -> float:

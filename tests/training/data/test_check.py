@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from emotions.errors import DataError
-from training.config import DatasetConfig
-from training.data.cache import WaveformCache
+from training.config.train import DatasetConfig
 from training.data.check import CheckReport, check_dataset, check_path
 from training.data.clips import gather_clips
-from training.data.faults import Faults
+from training.data.data_faults import Faults
+from training.data.waveform_cache import WaveformCache
 
 Make = Callable[..., Any]
 

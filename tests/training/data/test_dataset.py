@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from emotions.audio import decode
-from emotions.windows import WindowSpec, split
-from training.data.cache import Facts, WaveformCache
+from emotions.audio.decode import decode
+from emotions.audio.windows import WindowSpec, split
 from training.data.clips import Clip
 from training.data.dataset import NO_LABEL, WindowDataset
+from training.data.waveform_cache import Facts, WaveformCache
 
 SPEC = WindowSpec(8_000, 8_000)
 LABELS = {"emotion": ["happy", "sad"], "state": ["good"]}

@@ -11,16 +11,16 @@ import pytest
 import soundfile
 import soxr
 
-from emotions.audio import decode
+from emotions.audio.decode import decode
+from emotions.audio.windows import FloatArray
 from emotions.errors import DataError
-from emotions.windows import FloatArray
 from tests.conftest import WriteWav
-from training.config import Column, DatasetConfig, Pattern, SplitConfig
-from training.data.cache import WaveformCache
+from training.config.train import Column, DatasetConfig, Pattern, SplitConfig
 from training.data.clips import Clip, ClipTable, read_clips
 from training.data.fingerprints import find_matches, fingerprint
 from training.data.leakage import Leaks, audit, fingerprints
 from training.data.splits import make_split
+from training.data.waveform_cache import WaveformCache
 
 
 def encoded(waveform: FloatArray, form: str) -> FloatArray:

@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from emotions.errors import CheckpointError, ConfigError
-from emotions.pipeline import Context
-from tests.training.loop.conftest import build_step
+from emotions.pipeline.runner import Context
+from tests.training.conftest import build_step
 from tests.training.models.encoders import make_encoder, save_extractor
 from training.loop.fit import fit
-from training.loop.frozen_encoder import FILE
-from training.loop.runs import load_run, read_checkpoint
+from training.run_folder.frozen_encoder import FILE
+from training.run_folder.read import load_run, read_checkpoint
 
 FN = {"conv_h_count": 1, "conv_w_count": 1, "layer_1_size": 8, "layer_2_size": 8}
 CNN = {"backbone": "test_efficientnet"}

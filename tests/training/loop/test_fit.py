@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from emotions.errors import CheckpointError, ConfigError, DataError, OutputExists
-from emotions.pipeline import Context
-from tests.training.loop.conftest import SPEAKERS, MakeStep, build_step
+from emotions.pipeline.runner import Context
+from tests.training.conftest import SPEAKERS, MakeStep, build_step
 from training.data.dataset import NO_LABEL
 from training.loop.fit import fit
 from training.loop.module import ClassifierModule
-from training.loop.runs import load_run
+from training.run_folder.read import load_run
 
 
 def read(path: Path) -> Any:

@@ -13,12 +13,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from emotions.errors import ConfigError, DataError
-from emotions.pipeline import Context
-from tests.training.loop.conftest import MakeStep, build_step
+from emotions.pipeline.runner import Context
+from tests.training.conftest import MakeStep, build_step
 from training.data.dataset import WindowDataset
 from training.loop.fit import fit
 from training.loop.module import ClassifierModule
-from training.loop.runs import load_checkpoint, read_checkpoint
+from training.run_folder.read import load_checkpoint, read_checkpoint
 
 Edit = Callable[[dict[str, Any]], None]
 EVERYTHING: dict[str, Any] = {

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from emotions.errors import ConfigError, DataError
-from emotions.pipeline import Context
-from tests.training.loop.conftest import MakeStep
+from emotions.pipeline.runner import Context
+from tests.training.conftest import MakeStep
+from training.corpus import EpochSampler, read_corpus
 from training.data.dataset import NO_LABEL
-from training.loop.corpus import EpochSampler, read_corpus
 from training.loop.loaders import (
     BalancedSampler,
     EvenBatches,

@@ -11,17 +11,17 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from emotions.errors import ConfigError
-from emotions.pipeline import Context
-from tests.training.loop.conftest import MakeStep
+from emotions.pipeline.runner import Context
+from tests.training.conftest import MakeStep
+from training.corpus import EpochSampler, class_weights, read_corpus
 from training.data.dataset import NO_LABEL
-from training.loop.augment import augment, shift_bins
-from training.loop.corpus import EpochSampler, class_weights, read_corpus
+from training.loop.feature_augmentation import augment, shift_bins
 from training.loop.fit import fit
 from training.loop.loaders import training_batches
 from training.loop.losses import balanced_weights, total_loss
 from training.loop.optimisers import learning_rate_factor, parameter_groups
-from training.loop.runs import load_checkpoint
 from training.loop.score import ClipPooler, evaluate, score_answers
+from training.run_folder.read import load_checkpoint
 
 
 def test_balanced_weights_are_even_over_the_classes() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from emotions.pipeline import Context
-from tests.training.loop.conftest import MakeStep
+from emotions.pipeline.runner import Context
+from tests.training.conftest import MakeStep
 from training.benchmark.timing import trained
-from training.data.feature_dataset import FeatureDataset
-from training.data.features import FeatureCache
-from training.loop.corpus import Corpus, class_weights, read_corpus
+from training.corpus import Corpus, class_weights, read_corpus
+from training.features.feature_cache import FeatureCache
+from training.features.feature_dataset import FeatureDataset
 from training.loop.fit import fit
 from training.loop.loaders import training_batches, validation_batches
 from training.loop.module import ClassifierModule

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from emotions.errors import ConfigError
-from training.config import ModelSpec
+from training.config.train import ModelSpec
 from training.models.registry import build_model, pinned
 
 TARGETS = {"emotion": ["a", "b", "c"], "state.of.mind": ["x", "y"]}

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emotions.errors import ConfigError
-from emotions.runtime import onnx_session
+from emotions.runtime.session import onnx_session
 from tests.training.models.conftest import Checkpoint
 from tests.training.models.exporting import to_onnx, traced
-from training.config import ModelName, ModelSpec
-from training.learn_config import LearningRates
+from training.config.learning import LearningRates
+from training.config.train import ModelName, ModelSpec
 from training.loop.optimisers import parameter_groups
 from training.models.base import Classifier
 from training.models.fn_classifier import FnHead

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from emotions.audio import decode
-from emotions.runtime import onnx_session
-from export.operators import check_operators
+from emotions.audio.decode import decode
+from emotions.runtime.session import onnx_session
+from export.graph.operators import check_operators
 from tests.training.models.exporting import to_onnx
 from training.models.descriptors import DESCRIPTORS, LEVEL, LINKED, Descriptors
 from training.models.functionals import Functionals

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from emotions.errors import ConfigError
-from training.architectures import FunctionalsArchitecture
-from training.config import ModelSpec
+from training.config.architectures import FunctionalsArchitecture
+from training.config.train import ModelSpec
 from training.models.functionals_classifier import FunctionalsHead, Standardised
 from training.models.registry import build_model
 

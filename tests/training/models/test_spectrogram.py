@@ -10,7 +10,7 @@ import torch
 import torchaudio
 from torch import Tensor
 
-from emotions.runtime import onnx_session
+from emotions.runtime.session import onnx_session
 from tests.training.models.exporting import to_onnx, traced
 from training.models.fourier import Scale, band_edges, filterbank
 from training.models.spectrogram import Spectrogram, choose_n_fft

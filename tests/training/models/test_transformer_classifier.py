@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from emotions.runtime import onnx_session
+from emotions.runtime.session import onnx_session
 from tests.training.models.exporting import to_onnx, traced
-from training.config import ModelSpec
+from training.config.train import ModelSpec
 from training.models.base import Classifier
 from training.models.registry import build_model
 from training.models.transformer_classifier import Geometry, TransformerHead

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from emotions.errors import ConfigError
-from emotions.runtime import onnx_session
+from emotions.runtime.session import onnx_session
 from tests.training.models.conftest import Checkpoint
 from tests.training.models.encoders import CONV, HIDDEN, KINDS, LAYERS, reference
 from tests.training.models.exporting import to_onnx, traced

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from emotions.pipeline import Context
-from tests.training.loop.conftest import make_corpus
-from training.tune_config import TuneStep
+from emotions.pipeline.runner import Context
+from tests.training.conftest import make_corpus
+from training.config.tune import TuneStep
 from training.tuning.records import Results, SearchRecord
 from training.tuning.trial import Shared
 

@@ -13,7 +13,7 @@ from PIL import Image
 from emotions.errors import CheckpointError
 from tests.training.tuning.conftest import make_search
 from tests.training.tuning.test_records import make_trial
-from training.tuning.pictures import importance
+from training.tuning.plots import importance
 from training.tuning.records import Results
 from training.tuning.report import print_results
 

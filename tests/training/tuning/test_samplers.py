@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.training.tuning.conftest import MakeTune, make_search
-from training.tune_config import TuneStep
+from training.config.tune import TuneStep
 from training.tuning.records import TrialRecord
 from training.tuning.samplers import OptunaSampler, RandomSampler
 from training.tuning.spaces import draw

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from emotions.errors import CheckpointError, ConfigError, DataError, OutputExists
-from emotions.pipeline import Context
+from emotions.pipeline.runner import Context
 from tests.training.tuning.conftest import MakeTune
-from training.loop.runs import load_run
+from training.run_folder.read import load_run
 from training.tuning.records import Results
 from training.tuning.refit import refit
 from training.tuning.search import search

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from emotions.errors import ConfigError
 from tests.training.tuning.conftest import MakeTune
-from training.tune_config import TuneStep
+from training.config.tune import TuneStep
 from training.tuning.spaces import check_searched, draw, is_possible, search_spaces, train_step
 
 

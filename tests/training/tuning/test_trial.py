@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tests.training.tuning.conftest import MakeTune
-from training.loop.runs import read_checkpoint
+from training.cluster.storage import StorageLost
+from training.run_folder.read import read_checkpoint
 from training.tuning.records import Results
-from training.tuning.storage import StorageLost
 from training.tuning.trial import Shared, prepared, run_trial, trial_job
 
 VALUES = {"learn_params.lr.base_lr": 3e-3, "learn_params.batch_size": 4}
@@ -172,7 +172,7 @@ def test_a_storage_that_goes_ends_the_process_and_not_the_trial(
     def gone(*_: Any, **__: Any) -> None:
         raise StorageLost("gone")
 
-    monkeypatch.setattr("training.tuning.storage.Storage.upload", gone)
+    monkeypatch.setattr("training.cluster.storage.Storage.upload", gone)
     with pytest.raises(StorageLost):
         run_trial(stored, 0, VALUES, Told())
     assert stored.results().read_trial(0) is None

@@ -1,0 +1,121 @@
+"""Audio: any recording in, mono float32 at the model's rate out: ``bytes | path -> waveform (samples,)``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+
+from emotions.audio.containers import Blocks, Source, Stream, open_stream
+from emotions.audio.windows import FloatArray
+from emotions.errors import NotFinite, Silent, TooLong, TooShort
+
+SAMPLE_RATE = 16_000
+"""Samples per second that every model hears."""
+MIN_SAMPLES = 400
+"""Fewer samples than this at 16 kHz are too short: a Wav2Vec2 encoder's first frame needs as many."""
+SILENCE_PEAK = 1e-4
+"""A recording whose largest magnitude is below this is silent."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A decoded recording.
+
+    Attributes:
+        waveform: (samples,) float32, mono, at ``SAMPLE_RATE``.
+        rate: samples per second as recorded.
+        channels: channels as recorded.
+    """
+
+    waveform: FloatArray
+    rate: int
+    channels: int
+
+
+def decode(source: Source, *, max_sec: float | None = None) -> FloatArray:
+    """Decode a recording that is fit to be classified.
+
+    Args:
+        source: path of a file, or the file's bytes.
+        max_sec: longest recording to accept, in seconds; decoding stops there.
+
+    Returns:
+        (samples,) float32, mono, 16 kHz.
+
+    Raises:
+        NotAudio: not a container or codec that we read, truncated, or without a sample.
+        TooLong: longer than ``max_sec``.
+        TooShort, Silent, NotFinite: nothing in it to classify.
+        OSError: the file cannot be read.
+    """
+    return checked(read(source, max_sec=max_sec).waveform)
+
+
+def checked(waveform: FloatArray) -> FloatArray:
+    """The waveform itself, (samples,) float32 at 16 kHz, if there is something in it to classify.
+
+    Raises:
+        TooShort, Silent, NotFinite: there is not.
+    """
+    if len(waveform) < MIN_SAMPLES:
+        raise TooShort(f"holds {len(waveform)} samples at 16 kHz, at least {MIN_SAMPLES} are needed")
+    check_heard(peak_of(waveform))
+    return waveform
+
+
+def peak_of(waveform: FloatArray) -> float:
+    """The largest magnitude of a waveform (samples,).
+
+    Raises:
+        NotFinite: it holds a sample that is no number.
+    """
+    peak = float(max(waveform.max(initial=0), -waveform.min(initial=0)))
+    if not np.isfinite(peak):
+        raise NotFinite("holds a NaN or infinite sample")
+    return peak
+
+
+def check_heard(peak: float) -> None:
+    """Refuse a recording by its peak.
+
+    Raises:
+        Silent: there is nothing to hear.
+    """
+    if peak < SILENCE_PEAK:
+        raise Silent(f"nothing to hear: in mono its peak is {peak:.1e}, at least {SILENCE_PEAK:.0e} is needed")
+
+
+def read(source: Source, *, max_sec: float | None = None) -> Recording:
+    """Decode a recording, whatever it holds. Arguments and errors as ``decode``, less the last three."""
+    with open_stream(source) as stream:
+        blocks = [*resampled(_limited(stream, max_sec), stream.rate)] or [np.zeros(0, np.float32)]
+    waveform = np.concatenate(blocks) if len(blocks) != 1 else blocks[0]
+    return Recording(waveform, stream.rate, stream.channels)
+
+
+def to_model_rate(waveform: FloatArray, rate: int) -> FloatArray:
+    """Resample a mono waveform (samples,) from ``rate`` to 16 kHz with soxr."""
+    return np.concatenate([*resampled(iter([waveform]), rate), np.zeros(0, np.float32)])
+
+
+def resampled(blocks: Blocks, rate: int) -> Blocks:
+    """Blocks at ``rate`` to blocks at 16 kHz, by soxr's high quality setting, as one continuous stream."""
+    if rate == SAMPLE_RATE:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _limited(stream: Stream, max_sec: float | None) -> Blocks:
+    budget = None if max_sec is None else int(max_sec * stream.rate)
+    for block in stream.blocks:
+        if budget is not None:
+            budget -= len(block)
+            if budget < 0:
+                raise TooLong(f"longer than {max_sec:g} s")
+        yield block

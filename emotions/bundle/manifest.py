@@ -1,0 +1,295 @@
+"""The bundle: one folder that holds a classifier and all that is needed to run and to trust it.
+
+    manifest.json   what the model hears and answers, how it was measured, the hash of every other file
+    model.onnx      waveform (batch, samples) float32 and length (batch,) int64 in; one (batch, classes) a target out
+    probe.npz       seeded synthetic signals with the probabilities that the model gave them
+    report.json     the proof of the export
+    README.md       the model card
+
+The specification of format version 1 is the ``Manifest`` below. Nothing in a bundle is code and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from emotions.audio.windows import WindowSpec
+from emotions.errors import BundleError, ConfigError
+from emotions.files import atomic_folder, read_json, sha256, write_json
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+PROBE = "probe.npz"
+WAVEFORM, LENGTH = "waveform", "length"
+"""Names of the graph's two inputs."""
+EMBEDDING = "embedding"
+"""Name of the graph's optional last output, and the key of ``extra`` that describes it."""
+
+UNKNOWN = "unknown"
+"""What is answered below a target's threshold; no label of a bundle with thresholds is called so."""
+
+_MAX_MANIFEST_BYTES = 4 << 20
+_MAX_OVERLAP = 100
+# Columns of a prediction table; a target with such a name would overwrite one.
+RESERVED_NAMES = frozenset({"file", "start", "end", "confidence", "duration", "error", "label", WAVEFORM, LENGTH})
+
+Device = Literal["cpu", "cuda", "any"]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Window(_Strict):
+    """Window and hop in samples; ``dynamic`` where shorter input needs no padding."""
+
+    samples: int = Field(gt=0)
+    hop_samples: int = Field(gt=0)
+    dynamic: bool = False
+
+
+class Tensor(_Strict):
+    """One input or output of the graph: its element type and shape, a name standing for a free axis."""
+
+    name: Name
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+class Variant(_Strict):
+    """One form of the model.
+
+    Attributes:
+        file: its name in the bundle.
+        bytes: its size.
+        sha256: its hash.
+        device: what it is made for.
+        max_abs_diff: largest difference of a probability to the torch model, over the proof's clips.
+        agreement: share of the proof's clips with the torch model's label, 0 to 1.
+    """
+
+    file: Name
+    bytes: int = Field(ge=0)
+    sha256: Sha256
+    device: Device
+    max_abs_diff: float = Field(ge=0)
+    agreement: float = Field(ge=0, le=1)
+
+
+class Dataset(_Strict):
+    """What the model was trained on: a fingerprint of the clip table (never names), its size and licence."""
+
+    fingerprint: str
+    clips: int = Field(ge=0)
+    hours: float = Field(ge=0)
+    license: str | None = None
+    split: dict[str, Any] = {}
+
+
+class Manifest(_Strict):
+    """``manifest.json``, format version 1. Unknown keys are refused outside ``extra``."""
+
+    format_version: Literal[1] = 1
+    name: Name
+    created: AwareDatetime
+    toolkit_version: str
+    targets: dict[Name, Annotated[list[Name], Field(min_length=2)]] = Field(min_length=1)
+    sample_rate: Literal[16000] = 16_000
+    window: Window
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    model: dict[str, Any]
+    metrics: dict[str, Any] = {}
+    calibration: dict[str, Any] = {}
+    dataset: Dataset | None = None
+    encoder: dict[str, Any] | None = None
+    variants: dict[str, Variant]
+    files: dict[Name, Sha256]
+    extra: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _targets_are_the_outputs(self) -> Self:
+        for target, labels in self.targets.items():
+            if len(set(labels)) != len(labels):
+                raise ValueError(f"target {target!r} names a label twice")
+            if target in RESERVED_NAMES or "." in target:
+                raise ValueError(f"{target!r} cannot name a target: it is a column of prediction tables, or has a dot")
+        if [tensor.name for tensor in self.outputs] != list(self.targets):
+            raise ValueError("the outputs are not the targets, in their order")
+        for tensor in self.outputs:
+            labels = self.targets[tensor.name]
+            if tensor.shape[-1:] != (len(labels),):
+                raise ValueError(f"output {tensor.name!r} has the shape {tensor.shape}, and {len(labels)} labels")
+        return self
+
+    @model_validator(mode="after")
+    def _embedding_is_an_output_of_its_own(self) -> Self:
+        described = self.embedding
+        if described is None:
+            return self
+        if EMBEDDING in self.targets:
+            raise ValueError(f"{EMBEDDING!r} names a target and the embedding")
+        if described.name != EMBEDDING or len(described.shape) != 2 or not isinstance(described.shape[1], int):
+            raise ValueError(f"extra.{EMBEDDING} is not an output {EMBEDDING!r} of the shape (batch, dims)")
+        return self
+
+    @property
+    def embedding(self) -> Tensor | None:
+        """The output with what the last layers hear, float32 [batch, dims], where the export added it.
+
+        It stands in ``extra``, which readers that know nothing of it pass over: they ask the graph for the targets
+        alone, and it answers as ever.
+        """
+        described = self.extra.get(EMBEDDING)
+        return None if described is None else Tensor.model_validate(described)
+
+    @model_validator(mode="after")
+    def _window_is_the_input(self) -> Self:
+        widths = [tensor.shape[-1:] for tensor in self.inputs if tensor.name == WAVEFORM]
+        if not self.window.dynamic and widths != [(self.window.samples,)]:
+            raise ValueError(f"the window has {self.window.samples} samples, the input {WAVEFORM!r} has not")
+        if not self.window.samples <= _MAX_OVERLAP * self.window.hop_samples:
+            raise ValueError(f"windows overlap more than {_MAX_OVERLAP} times")
+        return self
+
+    @model_validator(mode="after")
+    def _files_are_plain_and_hashed(self) -> Self:
+        if "fp32" not in self.variants:
+            raise ValueError("variants lacks fp32")
+        if PROBE not in self.files:
+            raise ValueError(f"files lacks {PROBE}")
+        for name in (*self.files, *(variant.file for variant in self.variants.values())):
+            if PurePosixPath(name).name != name or name in {MANIFEST, "..", "."} or "\\" in name:
+                raise ValueError(f"{name!r} is not a plain file name")
+        for name, variant in self.variants.items():
+            if self.files.get(variant.file) != variant.sha256:
+                raise ValueError(f"variant {name} and files disagree on {variant.file}")
+        return self
+
+    @model_validator(mode="after")
+    def _thresholds_are_confidences(self) -> Self:
+        for target, threshold in self.thresholds.items():
+            if target not in self.targets or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
+                raise ValueError(f"calibration has no confidence of a target as the threshold of {target!r}")
+        return self
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Confidence below which a target's answer is unknown, of the targets that have one."""
+        known = {name: about for name, about in self.calibration.items() if isinstance(about, dict)}
+        return {target: about["threshold"] for target, about in known.items() if "threshold" in about}
+
+    @property
+    def contract(self) -> str:
+        """What a user of the graph relies on, as JSON: labels in order and the window. The probe holds it too."""
+        return contract(self.targets, self.window)
+
+    @property
+    def window_spec(self) -> WindowSpec:
+        """The window as ``emotions.audio.windows`` takes it."""
+        return WindowSpec(self.window.samples, self.window.hop_samples, self.window.dynamic)
+
+
+def contract(targets: Mapping[str, list[str]], window: Window) -> str:
+    """``Manifest.contract`` of these targets and this window."""
+    promised = {"targets": targets, "window": window.model_dump()}
+    return json.dumps(promised, ensure_ascii=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files were checked against its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def id(self) -> str:
+        """Name and the first digits of the fp32 model's hash: tells two bundles of one name apart."""
+        return f"{self.manifest.name}@{self.manifest.variants['fp32'].sha256[:12]}"
+
+    def file(self, variant: str) -> Path:
+        """Path of a variant's file."""
+        return self.path / self.manifest.variants[variant].file
+
+
+def read_bundle(path: Path | str) -> Bundle:
+    """Open a bundle and check every file of it against the manifest.
+
+    Raises:
+        BundleError: no bundle there, half-written, altered, or of a format version that this release does not know.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: is not a bundle (no such folder)")
+    manifest = _read_manifest(folder / MANIFEST)
+    for name, expected in manifest.files.items():
+        file = folder / name
+        if not file.is_file():
+            raise BundleError(f"{folder}: lacks {name}, which its manifest lists")
+        if sha256(file) != expected:
+            raise BundleError(f"{folder}: {name} is not the file that was exported (its SHA-256 differs)")
+    return Bundle(folder, manifest)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    if not path.is_file():
+        raise BundleError(f"{path.parent}: is not a bundle (no {MANIFEST})")
+    if path.stat().st_size > _MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path}: is too large for a manifest")
+    try:
+        content = read_json(path)
+    except ConfigError as error:
+        raise BundleError(str(error)) from error
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if version != FORMAT_VERSION or type(version) is not int:
+        raise BundleError(f"{path}: format version {version!r} is unknown to this release (it reads {FORMAT_VERSION})")
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise BundleError(f"{path}: {faults}") from error
+
+
+@contextlib.contextmanager
+def write_bundle(path: Path) -> Iterator[Path]:
+    """Give a temporary folder to fill, the manifest last; once checked it becomes ``path``, or there is nothing.
+
+    Raises:
+        OutputExists: ``path`` is there already.
+        BundleError: what was written is not a bundle.
+    """
+    with atomic_folder(path) as folder:
+        yield folder
+        read_bundle(folder)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``manifest.json`` into a bundle's folder."""
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in a bundle's folder but the manifest, by name."""
+    return {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.name != MANIFEST}
+
+
+def newest_bundle(folder: Path) -> Path:
+    """The bundle made last below ``folder``.
+
+    Raises:
+        BundleError: there is none.
+    """
+    found = [manifest.parent for manifest in folder.glob(f"*/{MANIFEST}") if not manifest.parent.name.startswith(".")]
+    if not found:
+        raise BundleError(f"{folder}: holds no bundle; export one, or name one with --bundle or EMOTIONS_BUNDLE")
+    return max(found, key=lambda path: (path / MANIFEST).stat().st_mtime_ns)

@@ -1,0 +1,58 @@
+"""The probe: signals with known answers, replayed by every process that loads a bundle before it answers."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emotions.audio.windows import FloatArray, IntArray
+from emotions.bundle.manifest import LENGTH, PROBE, WAVEFORM, Bundle
+from emotions.errors import BundleError
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Signals with known answers.
+
+    Attributes:
+        waveform: (clips, samples) float32, zero-padded.
+        length: (clips,) int64, real samples of each.
+        probabilities: target -> (clips, classes) float32, as the fp32 variant gave them at export.
+    """
+
+    waveform: FloatArray
+    length: IntArray
+    probabilities: dict[str, FloatArray]
+
+
+def write_probe(folder: Path, probe: Probe, contract: str) -> None:
+    """Write ``probe.npz``; ``contract`` is the manifest's, so that neither is changed without the other."""
+    answers: Mapping[str, Any] = {f"probabilities/{name}": value for name, value in probe.probabilities.items()}
+    signals: Mapping[str, Any] = {WAVEFORM: probe.waveform, LENGTH: probe.length}
+    np.savez_compressed(folder / PROBE, allow_pickle=False, contract=np.array(contract), **signals, **answers)
+
+
+def read_probe(bundle: Bundle) -> Probe:
+    """Read ``probe.npz``.
+
+    Raises:
+        BundleError: it is missing, empty, or not the probe of this bundle's labels and window.
+    """
+    try:
+        with np.load(bundle.path / PROBE, allow_pickle=False) as arrays:
+            contract = str(arrays["contract"])
+            answers = {target: arrays[f"probabilities/{target}"] for target in bundle.manifest.targets}
+            probe = Probe(arrays[WAVEFORM], arrays[LENGTH], answers)
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise BundleError(f"{bundle.path}: {PROBE} cannot be read ({error})") from error
+    if contract != bundle.manifest.contract:
+        raise BundleError(f"{bundle.path}: the manifest's labels or window are not those of the export")
+    if not len(probe.length):
+        raise BundleError(f"{bundle.path}: {PROBE} holds no signal")
+    return probe

@@ -1,0 +1,117 @@
+"""A bundle in words, for ``emotions info``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from emotions.bundle.manifest import Bundle, Manifest, Tensor
+from emotions.bundle.variants import choose_variant, lossy
+
+_DISJOINT = "speaker-disjoint"
+_SKIPPED = frozenset({"confusion", "per_class"})
+
+
+def describe(bundle: Bundle, device: str) -> str:
+    """What a bundle hears, answers, was measured to be worth, and holds, as aligned text.
+
+    Args:
+        bundle: an opened bundle.
+        device: ``cpu`` or ``cuda``: which variant runs there unless another is asked for.
+    """
+    manifest = bundle.manifest
+    rows = [
+        ("bundle", bundle.id),
+        ("created", f"{manifest.created:%Y-%m-%d %H:%M} by toolkit {manifest.toolkit_version}"),
+        *_signature(manifest),
+        *_measured(manifest),
+        *_origin(manifest),
+        *_variants(manifest),
+        ("runs here", f"{choose_variant(bundle, device)} on {device}, unless another variant is asked for"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{plain(name):<{width}}  {plain(value)}" for name, value in rows)
+
+
+def warnings(manifest: Manifest) -> list[str]:
+    """What keeps a bundle's figures from being trusted."""
+    if not [*_scalars(manifest.metrics)]:
+        return ["the bundle holds no metrics: nobody measured what its answers are worth"]
+    protocol, found = protocol_of(manifest), []
+    if _DISJOINT not in protocol:
+        found.append(f"the protocol is not speaker-disjoint ({plain(protocol)}): new speakers may be recognised worse")
+    leaked = leaks_of(manifest.dataset.split if manifest.dataset else {})
+    if leaked:
+        found.append(f"training and test share {leaked}, which was allowed: the figures are optimistic")
+    return found
+
+
+def leaks_of(split: Mapping[str, Any]) -> str:
+    """What the parts of a split share that was allowed, such as ``speaker (3)``; empty where it is nothing."""
+    leaks = split.get("leaks")
+    found = leaks.get("found") if isinstance(leaks, Mapping) else None
+    allowed = leaks.get("allowed") if isinstance(leaks, Mapping) else None
+    if not isinstance(found, Mapping) or not isinstance(allowed, list):
+        return ""
+    return ", ".join(f"{plain(str(kind))} ({found[kind]})" for kind in allowed if found.get(kind))
+
+
+def protocol_of(manifest: Manifest) -> str:
+    """How the bundle's metrics were measured, or ``unknown``."""
+    return str(manifest.metrics.get("protocol", "unknown"))
+
+
+def plain(text: str) -> str:
+    """A text with its control characters spelt out: a bundle from elsewhere must not steer the terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def _signature(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    for tensor in manifest.inputs:
+        yield "input", _tensor(tensor)
+    for tensor in manifest.outputs:
+        yield "output", _tensor(tensor)
+    if manifest.embedding is not None:
+        yield "output", f"{_tensor(manifest.embedding)} (what the last layers hear)"
+    for target, labels in manifest.targets.items():
+        yield f"labels of {target}", ", ".join(labels)
+    window = manifest.window
+    rate = manifest.sample_rate
+    most = "at most " if window.dynamic else ""
+    yield "window", f"{most}{window.samples / rate:g} s, hop {window.hop_samples / rate:g} s, at {rate} Hz"
+
+
+def _tensor(tensor: Tensor) -> str:
+    return f"{tensor.name} {tensor.dtype} [{', '.join(map(str, tensor.shape))}]"
+
+
+def _measured(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    yield "protocol", protocol_of(manifest)
+    for name, value in _scalars(manifest.metrics):
+        yield name, f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _scalars(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | int]]:
+    """The figures among nested metrics, named by their path."""
+    for name, value in metrics.items():
+        if isinstance(value, Mapping) and name not in _SKIPPED:
+            yield from _scalars(value, f"{prefix}{name}.")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield f"{prefix}{name}", value
+
+
+def _origin(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    data = manifest.dataset
+    if data is not None:
+        yield "trained on", f"{data.clips} clips, {data.hours:.2f} h ({data.fingerprint[:12]})"
+    yield "licence of data", (data.license if data else None) or "unknown"
+    if manifest.encoder is not None:
+        yield "encoder", ", ".join(f"{key}: {value}" for key, value in manifest.encoder.items())
+
+
+def _variants(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    for name, variant in manifest.variants.items():
+        size = f"{variant.bytes / 1e6:.2f} MB"
+        proof = f"differs by at most {variant.max_abs_diff:.1e}, same label for {variant.agreement:.1%}"
+        loss = "; loses more than it may, runs only when named" if name in lossy(manifest) else ""
+        yield f"variant {name}", f"{variant.file}, {size}, for {variant.device}; {proof}{loss}"

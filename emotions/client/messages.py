@@ -1,0 +1,109 @@
+"""What the client sends and gets: clips to a file's bytes, JSON to answers and errors."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import soundfile
+
+from emotions.audio.decode import SAMPLE_RATE
+from emotions.errors import AudioError, ServiceError
+from emotions.predictor import Clip, Prediction, WindowPrediction
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer(Prediction):
+    """A prediction by the service. ``windows`` is empty unless they were asked for.
+
+    Attributes:
+        bundle: what answered.
+        request_id: the request's id in the service's log.
+        timing_ms: milliseconds of each stage in the service.
+        unknowns: whether the model was too unsure of each target that has a threshold.
+    """
+
+    bundle: str
+    request_id: str
+    timing_ms: dict[str, float]
+    unknowns: dict[str, bool] = field(default_factory=dict, kw_only=True)
+
+    @property
+    def unknown(self) -> dict[str, bool]:
+        """As the service told it."""
+        return self.unknowns
+
+
+Results = list[Answer | ServiceError]
+
+
+def content(clip: Clip) -> bytes:
+    """Any form of a clip to a file's bytes; an array becomes a WAV file. Its name, if it has one, stays here."""
+    if isinstance(clip, bytes):
+        return clip
+    if isinstance(clip, (str, Path)):
+        return Path(clip).read_bytes()
+    samples, rate = clip if isinstance(clip, tuple) else (clip, SAMPLE_RATE)
+    if not isinstance(samples, np.ndarray) or samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
+        raise AudioError("a clip is a path, bytes, an array (samples,) of floats or (array, rate)")
+    file = io.BytesIO()
+    soundfile.write(file, samples.astype(np.float32), rate, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+def read_body(response: httpx.Response) -> Json:
+    """The answer's JSON.
+
+    Raises:
+        ServiceError: it is an error, or not ours.
+    """
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if response.is_success and isinstance(body, dict):
+        return body
+    told = body.get("error") if isinstance(body, dict) else None
+    name = response.headers.get("x-request-id", "")
+    if isinstance(told, dict):
+        raise _error(told, response.status_code, name)
+    message = f"{response.url}: answered with {response.status_code}, and not as the service does"
+    raise ServiceError(message, status=response.status_code, code="not_the_service", request_id=name)
+
+
+def _error(told: Mapping[str, Any], status: int, name: str) -> ServiceError:
+    return ServiceError(str(told.get("message")), status=status, code=str(told.get("code")), request_id=name)
+
+
+def results(body: Json) -> Results:
+    """The answer to a batch: for each recording its answer or its error."""
+    shared = {"bundle": body["bundle"], "request_id": body["request_id"]}
+    return [
+        _error(item["error"], item["error"]["status"], body["request_id"])
+        if "error" in item
+        else answer({**item, **shared})
+        for item in body["results"]
+    ]
+
+
+def answer(body: Json) -> Answer:
+    """The answer to one recording."""
+    windows = tuple(
+        WindowPrediction(part["start"], part["end"], part["probabilities"]) for part in body.get("windows", ())
+    )
+    known = (
+        body["probabilities"],
+        windows,
+        body["duration_sec"],
+        body["bundle"],
+        body["request_id"],
+        body["timing_ms"],
+    )
+    return Answer(*known, unknowns=body.get("unknowns", {}))

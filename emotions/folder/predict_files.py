@@ -1,0 +1,103 @@
+"""Folders: many recordings through one predictor, as fast as the model runs.
+
+Decoding runs ahead in a pool of threads, windows of different files share full batches, and the results come in the
+order of the files, with never more than a few batches of audio in memory. Batches form inside chunks of the list, so
+that a chunk's answers are the same to the last digit whatever is classified before or after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from emotions.bundle.manifest import read_bundle
+from emotions.folder.scheduler import BATCHES_AHEAD, FileResult, Flow, ahead_of
+from emotions.inputs.discovery import FileList, InputFile, find_files
+from emotions.predictor import Predictor
+from emotions.runtime.devices import LANES_OF_GPU, cpu_lanes, gpu_count
+from emotions.runtime.session import DeviceChoice, Run, available_cores, open_session
+
+__all__ = ["CHUNK_FILES", "FileList", "FileResult", "InputFile", "chunked", "find_files", "predict_files"]
+
+CHUNK_FILES = 512
+"""Files of a chunk. Its last batch is not full, which costs the less the larger it is; a killed run loses as many."""
+DEFAULT_MAX_BATCH = {"cpu": 8, "cuda": 64}
+"""Windows in a batch by device: on a CPU more gain nothing, a GPU wants many."""
+Lanes = Sequence[Run]
+"""What the batches that run at once go to: several times one session on a CPU, some times that of each GPU."""
+
+
+def open_lanes(
+    bundle: Path,
+    *,
+    device: DeviceChoice = "auto",
+    variant: str | None = None,
+    threads: int | None = None,
+    embedding: bool = False,
+) -> tuple[Predictor, Lanes]:
+    """Load a bundle for folders: the predictor, and the lanes for its ``threads`` or for every GPU.
+
+    Raises as ``emotions.load``.
+    """
+    opened = read_bundle(bundle)
+    lanes, share = cpu_lanes(threads or available_cores(), dynamic=opened.manifest.window.dynamic)
+    session = open_session(opened, device=device, variant=variant, threads=share, embedding=embedding)
+    runs = [session.run] * lanes
+    if session.device == "cuda":
+        name = session.variant
+        others = (
+            open_session(opened, device="cuda", variant=name, threads=share, device_id=number, embedding=embedding)
+            for number in range(1, gpu_count())
+        )
+        runs = [session.run, *(other.run for other in others)] * LANES_OF_GPU
+    return Predictor(opened, session), runs
+
+
+def chunked(files: Sequence[InputFile], chunk_files: int = CHUNK_FILES) -> Iterator[Sequence[InputFile]]:
+    """The files in chunks of ``chunk_files``, the last one shorter."""
+    return (files[at : at + chunk_files] for at in range(0, len(files), chunk_files))
+
+
+def predict_files(
+    predictor: Predictor,
+    files: Sequence[InputFile],
+    *,
+    max_batch: int | None = None,
+    decode_threads: int | None = None,
+    chunk_files: int = CHUNK_FILES,
+    lanes: Lanes | int = 1,
+) -> Iterator[FileResult]:
+    """Classify files, in their order; a file that cannot be used is a result with an error.
+
+    Args:
+        predictor: a loaded classifier.
+        files: what to classify.
+        max_batch: windows in a batch; by default what suits the device.
+        decode_threads: threads that decode; by default one a core.
+        chunk_files: files whose windows share batches with each other, and with no others.
+        lanes: what each of the batches that run at once goes to, or how many of them the predictor's model takes.
+    """
+    chunks = chunked(files, chunk_files)
+    return predict_chunks(predictor, chunks, max_batch=max_batch, decode_threads=decode_threads, lanes=lanes)
+
+
+def predict_chunks(
+    predictor: Predictor,
+    chunks: Iterable[Sequence[InputFile]],
+    *,
+    max_batch: int | None = None,
+    decode_threads: int | None = None,
+    lanes: Lanes | int = 1,
+) -> Iterator[FileResult]:
+    """Classify chunks of files one after the other. Arguments and results as ``predict_files``."""
+    size = max_batch or DEFAULT_MAX_BATCH[predictor.session.device]
+    pool = ThreadPoolExecutor(decode_threads or available_cores(), thread_name_prefix="decode")
+    runs = [predictor.session.run] * lanes if isinstance(lanes, int) else lanes
+    flow = Flow(predictor, pool, size, runs)
+    try:
+        for decoded in ahead_of(pool, predictor, chunks, len(runs) * size * BATCHES_AHEAD):
+            yield from flow.take(decoded)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        flow.close()

@@ -1,0 +1,200 @@
+"""The way of recordings through a model: decoded ahead, batched with others, answered in their order."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import numpy as np
+
+from emotions.audio.windows import FloatArray, Windows
+from emotions.bundle.manifest import EMBEDDING
+from emotions.errors import EmotionsError, ModelError
+from emotions.folder.windows_of_file import window_parts
+from emotions.inputs.discovery import InputFile
+from emotions.predictor import Prediction, Predictor
+from emotions.runtime.batcher import Answer, Batcher
+from emotions.runtime.session import Run
+
+BATCHES_AHEAD = 3
+"""Batches of clips that are decoded while one runs."""
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of one file: a prediction, or an error's text and code; of a segment, with its start and end.
+
+    Where embeddings were asked for, ``embedding`` is (windows, dims) float32.
+    """
+
+    name: str
+    prediction: Prediction | None
+    error: str | None = None
+    code: str | None = None
+    start: float | None = None
+    end: float | None = None
+    embedding: FloatArray | None = field(default=None, compare=False)
+
+
+_Part = Windows | EmotionsError | OSError
+_Parts = Iterator[_Part]
+
+
+@dataclass
+class Decoded:
+    """A file with what is known of its parts: the first two, and where the rest comes from."""
+
+    file: InputFile
+    ends_chunk: bool
+    parts: Future[tuple[list[_Part], _Parts]]
+
+
+def ahead_of(
+    pool: ThreadPoolExecutor, predictor: Predictor, chunks: Iterable[Sequence[InputFile]], ahead: int
+) -> Iterator[Decoded]:
+    """Decode in the pool, at most ``ahead`` files before the one that is wanted next."""
+
+    def load(file: InputFile) -> tuple[list[_Part], _Parts]:
+        parts = _safe(window_parts(file, predictor.manifest.window_spec))
+        return [*islice(parts, 2)], parts
+
+    files = ((file, at == len(chunk)) for chunk in chunks for at, file in enumerate(chunk, 1))
+    waiting: deque[Decoded] = deque()
+    for file, ends_chunk in files:
+        waiting.append(Decoded(file, ends_chunk, pool.submit(load, file)))
+        if len(waiting) > ahead:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _safe(parts: Iterator[Windows]) -> _Parts:
+    """The parts of a file; what goes wrong is the last one."""
+    try:
+        yield from parts
+    except (EmotionsError, OSError) as error:
+        yield error
+
+
+@dataclass
+class _Pending:
+    """A part of a file on its way through a lane of the model; the last part of a file has the file."""
+
+    windows: Windows | None
+    outcome: Future[Answer] | EmotionsError | OSError
+    file: InputFile | None
+    lane: int = 0
+
+
+class Flow:
+    """Keeps each lane fed with at least a full batch beyond the one that runs, and gives results in order.
+
+    A lane is a batcher; the parts of a chunk go to the lanes in turn, so that the batches do not depend on timing.
+    """
+
+    def __init__(self, predictor: Predictor, pool: ThreadPoolExecutor, max_batch: int, lanes: Sequence[Run]) -> None:
+        self._predictor, self._pool, self._max_batch = predictor, pool, max_batch
+        self._lanes = lanes
+        self._batchers: list[Batcher] = []
+        self._pending: deque[_Pending] = deque()
+        self._queued = [0] * len(lanes)
+        self._submitted = 0
+        self._answered: list[_Pending] = []
+
+    def take(self, decoded: Decoded) -> Iterator[FileResult]:
+        """Submit a file's windows, and yield what is done; at the end of a chunk all of it."""
+        head, rest = decoded.parts.result()
+        parts = self._following(head, rest)
+        part = next(parts)
+        while part is not None:
+            following = next(parts, None)
+            self._submit(part, decoded.file if following is None else None)
+            yield from self._done(self._max_batch * BATCHES_AHEAD)
+            part = following
+        if decoded.ends_chunk:
+            self.close()
+            yield from self._done(0)
+
+    def close(self) -> None:
+        """Run what is queued, in last batches that need not be full."""
+        for batcher in self._batchers:
+            batcher.close()
+        self._batchers, self._submitted = [], 0
+
+    def _following(self, head: list[_Part], rest: _Parts) -> Iterator[_Part | None]:
+        """All parts of a file; while one is used, the next is decoded in the pool."""
+        yield from head[:1]
+        if len(head) < 2:
+            return
+        upcoming = self._pool.submit(next, rest, None)
+        yield head[1]
+        while (part := upcoming.result()) is not None:
+            upcoming = self._pool.submit(next, rest, None)
+            yield part
+
+    def _submit(self, part: _Part, file: InputFile | None) -> None:
+        if not isinstance(part, Windows):
+            self._pending.append(_Pending(None, part, file))
+            return
+        self._batchers = self._batchers or [self._batcher(run) for run in self._lanes]
+        lane = self._submitted % len(self._lanes)
+        self._submitted += 1
+        self._pending.append(_Pending(part, self._batchers[lane].submit(part), file, lane))
+        self._queued[lane] += len(part)
+
+    def _batcher(self, run: Run) -> Batcher:
+        window = self._predictor.manifest.window
+        least = 0 if window.dynamic else window.samples
+        return Batcher(run, max_batch=self._max_batch, fill=True, least_samples=least)
+
+    def _done(self, ahead: int) -> Iterator[FileResult]:
+        """Wait for the oldest part only when enough windows stand behind it to fill the batch that it ends in."""
+        pending = self._pending
+        while pending and self._behind(pending[0]) >= ahead:
+            done = pending.popleft()
+            if done.windows is not None:
+                self._queued[done.lane] -= len(done.windows)
+                done.windows = replace(done.windows, samples=_NO_SAMPLES)
+            self._answered.append(done)
+            if done.file is not None:
+                yield _result(self._predictor, done.file, self._answered)
+                self._answered = []
+
+    def _behind(self, part: _Pending) -> float:
+        """Windows that stand behind a part in its lane; one that failed waits for none."""
+        return math.inf if part.windows is None else self._queued[part.lane] - len(part.windows)
+
+
+_NO_SAMPLES = np.zeros((0, 0), np.float32)
+
+
+def _result(predictor: Predictor, file: InputFile, parts: Sequence[_Pending]) -> FileResult:
+    """The result of a file from the answers to all its parts."""
+    try:
+        windows, probabilities = [], []
+        for part in parts:
+            if part.windows is None or not isinstance(part.outcome, Future):
+                return _failed(file, part.outcome)
+            windows.append(part.windows)
+            probabilities.append(part.outcome.result().probabilities)
+        joined = {target: np.concatenate([each[target] for each in probabilities]) for target in probabilities[0]}
+        prediction = predictor.prediction(_joined(windows), joined)
+        embedding = joined.get(EMBEDDING)
+    except ModelError as error:
+        return _failed(file, error)
+    return FileResult(file.name, prediction, start=file.start, end=file.end, embedding=embedding)
+
+
+def _joined(parts: list[Windows]) -> Windows:
+    lengths, starts = ([getattr(part, name) for part in parts] for name in ("lengths", "starts"))
+    return Windows(_NO_SAMPLES, np.concatenate(lengths), np.concatenate(starts))
+
+
+def _failed(file: InputFile, error: object) -> FileResult:
+    if isinstance(error, EmotionsError):
+        return FileResult(file.name, None, str(error), error.code, file.start, file.end)
+    reason = error.strerror if isinstance(error, OSError) else None
+    return FileResult(file.name, None, f"cannot be read ({reason or error})", "unreadable", file.start, file.end)

@@ -1,0 +1,1 @@
+"""Which files to classify: folders, lists, tables, URLs."""

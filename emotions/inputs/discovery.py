@@ -1,0 +1,188 @@
+"""Inputs: folders, patterns, files, tables of segments, lists and URLs to the files that are to be classified."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from emotions.audio.containers import EXTENSIONS
+from emotions.errors import DataError
+from emotions.inputs.tables import TABLE_SUFFIXES
+
+STANDARD_INPUT = "-"
+"""An input that stands for a list of paths on standard input."""
+_FILE_URL = "file://"
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A recording to classify, or a segment of one.
+
+    Attributes:
+        source: where it lies, a path or a URL.
+        name: its name in the table: relative to the input folder (POSIX), or as a list writes it.
+        start: first second of the segment; None for the beginning.
+        end: last second of the segment; None for the end.
+        stamp: what tells whether a URL's content has changed, as far as its storage says.
+    """
+
+    source: Path | str
+    name: str
+    start: float | None = None
+    end: float | None = None
+    stamp: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where a file that is not remote lies."""
+        return Path(self.source)
+
+
+@dataclass(frozen=True)
+class FileList:
+    """Files found, sorted by name, lists after them as they stand, and how many others their extension excluded."""
+
+    files: tuple[InputFile, ...]
+    skipped: int
+
+
+def find_files(inputs: Sequence[Path | str], lists: Sequence[Path | str] = ()) -> FileList:
+    """Find recordings.
+
+    A file stands for itself; a folder for every recording below it, hidden ones passed over and symbolic links to
+    folders not followed; a pattern (``*``, ``?``, ``[...]``, ``**``) for what it matches; a table for its rows; ``-``
+    for the paths on standard input; a URL for what its storage holds.
+
+    Args:
+        inputs: any of these.
+        lists: files with one path or URL a line (or separated by NUL); ``-`` is standard input.
+
+    Raises:
+        DataError: an input does not exist or cannot be read.
+        MissingExtra: a URL needs a package that is not installed.
+    """
+    finder = _Finder()
+    for given in inputs:
+        finder.look(str(given).removeprefix(_FILE_URL))
+    for name in lists:
+        finder.rows += _listed(str(name))
+    return FileList((*(finder.found[name] for name in sorted(finder.found)), *finder.rows), finder.skipped)
+
+
+def is_url(source: Path | str) -> bool:
+    """Whether a source is a URL, as ``s3://bucket/clips``."""
+    return isinstance(source, str) and _URL.match(source) is not None
+
+
+@dataclass
+class _Finder:
+    """What was found so far: files by name, rows of lists, and how many files are no recordings."""
+
+    found: dict[str, InputFile] = field(default_factory=dict)
+    rows: list[InputFile] = field(default_factory=list)
+    skipped: int = 0
+
+    def look(self, text: str) -> None:
+        """Take what one input stands for."""
+        if text == STANDARD_INPUT:
+            self.rows += _listed(text)
+        elif is_url(text):
+            self._remote(text)
+        elif Path(text).is_dir():
+            self._folder(text, [])
+        elif os.path.lexists(text):
+            self._file(text)
+        elif glob.has_magic(text):
+            self._folder(*_pattern(text))
+        else:
+            raise DataError(f"{text}: no such file or folder")
+
+    def _file(self, path: str) -> None:
+        if path.lower().endswith(TABLE_SUFFIXES):
+            from emotions.inputs.lists import tabled
+
+            self.rows += tabled(Path(path))
+        else:
+            self._add(InputFile(path, Path(path).name))
+
+    def _remote(self, url: str) -> None:
+        from emotions.inputs.remote import find_remote
+
+        for file in find_remote(url):
+            self._add_recording(file)
+
+    def _folder(self, folder: str, pattern: list[str]) -> None:
+        for name in _walk(folder):
+            if _matches(name.split("/"), pattern):
+                self._add_recording(InputFile(f"{folder.rstrip('/')}/{name}", name))
+
+    def _add_recording(self, file: InputFile) -> None:
+        """Add a file if it is a recording by its ending, or a folder that cannot be read."""
+        if file.name.endswith("/") or PurePosixPath(file.name).suffix.lower() in EXTENSIONS:
+            self._add(file)
+        else:
+            self.skipped += 1
+
+    def _add(self, file: InputFile) -> None:
+        """Add a file; one whose name another input has already is told from it by its whole path."""
+        there = self.found.setdefault(file.name, file)
+        if there is not file and not _same(there.source, file.source):
+            whole = str(file.source)
+            self.found[whole] = InputFile(file.source, whole, stamp=file.stamp)
+
+
+def _same(one: Path | str, other: Path | str) -> bool:
+    return one == other if is_url(one) or is_url(other) else Path(one).resolve() == Path(other).resolve()
+
+
+def _listed(name: str) -> list[InputFile]:
+    from emotions.inputs.lists import listed
+
+    return listed(name)
+
+
+def _pattern(text: str) -> tuple[str, list[str]]:
+    """A pattern as the folder that it starts from, and the rest in parts."""
+    parts = text.split("/")
+    plain = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+    folder = "/".join(parts[:plain]) or ("/" if text.startswith("/") else ".")
+    if not Path(folder).is_dir():
+        raise DataError(f"{text}: no such folder as {folder}")
+    return folder, parts[plain:]
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a file lies at what a pattern matches, or below it; ``**`` stands for any folders."""
+    if not pattern:
+        return True
+    if pattern[0] == "**":
+        return _matches(parts, pattern[1:]) or (len(parts) > 0 and _matches(parts[1:], pattern))
+    return len(parts) > 0 and fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """The name of every file below a folder, hidden ones passed over; that of a folder that cannot be read ends in /.
+
+    Symbolic links to folders are not followed, so that no loop of them is walked.
+    """
+    unreadable: list[OSError] = []
+    for root, folders, names in os.walk(folder, onerror=unreadable.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = _below(root, folder)
+        yield from (f"{below}{name}" for name in names if not name.startswith("."))
+    for error in unreadable:
+        if error.filename == folder:
+            raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
+        yield _below(error.filename, folder)
+
+
+def _below(path: str, folder: str) -> str:
+    """The way from a folder to one below it, POSIX, with a slash at its end; empty for the folder itself."""
+    way = Path(path).relative_to(folder).as_posix()
+    return "" if way == "." else f"{way}/"

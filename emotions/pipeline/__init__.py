@@ -1,0 +1,1 @@
+"""The JSON file: read, override, validate, run."""

@@ -1,0 +1,1 @@
+"""Inference: ONNX Runtime session, batcher, prediction, devices."""

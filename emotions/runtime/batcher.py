@@ -1,0 +1,230 @@
+"""One batcher, for the service and for folders: windows of different clips share a batch.
+
+The service is greedy: a free lane takes its share of what is waiting, up to ``max_batch`` windows, and never waits for
+more. Under light load a clip runs at once, under heavy load batches fill by themselves. A folder fills: every batch but
+the last is full, so that which clips share a batch, and with it the last digit of an answer, does not depend on timing.
+The queue is bounded in seconds of audio.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from emotions.audio.decode import SAMPLE_RATE
+from emotions.audio.windows import FloatArray, IntArray, Windows
+from emotions.errors import EmotionsError, ModelError, Overloaded
+from emotions.runtime.session import Probabilities, Run
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said of one clip.
+
+    Attributes:
+        probabilities: target -> (windows, classes) float32.
+        queue_sec: seconds from submission until the first window ran.
+        inference_sec: seconds from then until the last window was done.
+        batch_size: windows in the largest batch that this clip rode in.
+    """
+
+    probabilities: Probabilities
+    queue_sec: float
+    inference_sec: float
+    batch_size: int
+
+
+@dataclass
+class _Job:
+    windows: Windows
+    future: Future[Answer]
+    submitted: float = field(default_factory=time.perf_counter)
+    started: float = 0.0
+    taken: int = 0
+    batch_size: int = 0
+    parts: dict[int, Probabilities] = field(default_factory=dict)  # by the first of their windows
+    answered: int = 0
+
+
+@dataclass(frozen=True)
+class _Slice:
+    job: _Job
+    start: int
+    stop: int
+
+
+class Batcher:
+    """Runs clips through a model in shared batches.
+
+    Args:
+        run: the model.
+        max_batch: most windows in one batch.
+        max_queue_sec: most seconds of audio waiting; None for no limit.
+        fill: wait until a batch is full, or the batcher is closed.
+        least_samples: samples that windows are zero-padded to, where all of a batch are shorter.
+        lanes: batches that run at once, each on a thread of its own; what is waiting is shared out among them.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        max_batch: int,
+        max_queue_sec: float | None = None,
+        fill: bool = False,
+        least_samples: int = 0,
+        lanes: int = 1,
+    ) -> None:
+        if max_batch < 1 or lanes < 1:
+            raise ValueError(f"max_batch and lanes must be at least 1, got {max_batch} and {lanes}")
+        self._run = run
+        self._max_batch = max_batch
+        self._max_samples = None if max_queue_sec is None else int(max_queue_sec * SAMPLE_RATE)
+        self._fill = fill
+        self._least_samples = least_samples
+        self._jobs: deque[_Job] = deque()
+        self._waiting_windows = 0
+        self._waiting_samples = 0
+        self._closed = False
+        self._changed = threading.Condition()
+        self._lanes = [
+            threading.Thread(target=self._work, name=f"batcher-{lane}", daemon=True) for lane in range(lanes)
+        ]
+        for lane in self._lanes:
+            lane.start()
+
+    def submit(self, windows: Windows) -> Future[Answer]:
+        """Queue a clip's windows.
+
+        Returns:
+            A future of the answer; cancelling it drops the clip's windows that have not run.
+
+        Raises:
+            Overloaded: the queue is full, or the batcher is closed.
+        """
+        job = _Job(windows, Future())
+        samples = int(windows.lengths.sum())
+        with self._changed:
+            if self._closed:
+                raise Overloaded("shutting down")
+            full = self._max_samples is not None and self._waiting_samples + samples > self._max_samples
+            if full and self._jobs:
+                raise Overloaded(f"{self._waiting_samples / SAMPLE_RATE:.0f} s of audio are waiting already")
+            self._jobs.append(job)
+            self._waiting_samples += samples
+            self._waiting_windows += len(windows)
+            self._changed.notify()
+        return job.future
+
+    @property
+    def waiting_sec(self) -> float:
+        """Seconds of audio in the queue."""
+        return self._waiting_samples / SAMPLE_RATE
+
+    def close(self) -> None:
+        """Refuse new clips, finish those in the queue, stop the lanes."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for lane in self._lanes:
+            lane.join()
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            self._run_batch(batch)
+
+    def _next_batch(self) -> list[_Slice]:
+        """Wait for windows and take up to ``max_batch`` of them, oldest clips first; empty once closed and drained."""
+        with self._changed:
+            while True:
+                batch = self._take()
+                if batch or self._closed:
+                    return batch
+                self._changed.wait()
+
+    def _take(self) -> list[_Slice]:
+        batch: list[_Slice] = []
+        room = self._max_batch
+        if self._fill and self._waiting_windows < room and not self._closed:
+            return batch
+        if not self._fill:
+            room = min(room, -(-self._waiting_windows // len(self._lanes)))
+        while self._jobs and room:
+            job = self._jobs[0]
+            dropped = job.future.done()
+            stop = len(job.windows) if dropped else min(job.taken + room, len(job.windows))
+            if not dropped:
+                batch.append(_Slice(job, job.taken, stop))
+                room -= stop - job.taken
+            self._leave(job, stop)
+        return batch
+
+    def _leave(self, job: _Job, stop: int) -> None:
+        """Take the oldest clip's windows up to ``stop`` out of the queue."""
+        self._waiting_samples -= int(job.windows.lengths[job.taken : stop].sum())
+        self._waiting_windows -= stop - job.taken
+        job.taken = stop
+        if stop == len(job.windows):
+            self._jobs.popleft()
+
+    def _run_batch(self, batch: list[_Slice]) -> None:
+        started = time.perf_counter()
+        try:
+            answers = self._run(*_collate(batch, self._least_samples))
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+            for part in batch:
+                _fail(part.job, error)
+            return
+        offset = 0
+        size = sum(part.stop - part.start for part in batch)
+        for part in batch:
+            count = part.stop - part.start
+            job = part.job
+            job.started = job.started or started
+            job.batch_size = max(job.batch_size, size)
+            job.parts[part.start] = {target: values[offset : offset + count] for target, values in answers.items()}
+            offset += count
+            with self._changed:  # another lane may have the clip's other windows
+                job.answered += count
+                whole = job.answered == len(job.windows)
+            if whole:
+                _finish(job)
+
+
+def _collate(batch: list[_Slice], least_samples: int) -> tuple[FloatArray, IntArray]:
+    """Slices of clips to (windows, samples) and (windows,), zero-padded to the longest, or to ``least_samples``."""
+    rows = [part.job.windows.samples[part.start : part.stop] for part in batch]
+    lengths = np.concatenate([part.job.windows.lengths[part.start : part.stop] for part in batch])
+    width = max(least_samples, *(row.shape[1] for row in rows))
+    if len(rows) == 1 and rows[0].shape[1] == width:
+        return np.ascontiguousarray(rows[0]), lengths
+    waveform = np.zeros((len(lengths), width), np.float32)
+    offset = 0
+    for row in rows:
+        waveform[offset : offset + len(row), : row.shape[1]] = row
+        offset += len(row)
+    return waveform, lengths
+
+
+def _finish(job: _Job) -> None:
+    parts = [job.parts[start] for start in sorted(job.parts)]
+    probabilities = {target: np.concatenate([part[target] for part in parts]) for target in parts[0]}
+    done = time.perf_counter()
+    answer = Answer(probabilities, job.started - job.submitted, done - job.started, job.batch_size)
+    try:
+        job.future.set_result(answer)
+    except InvalidStateError:
+        return  # cancelled while it ran: nobody waits for it
+
+
+def _fail(job: _Job, error: Exception) -> None:
+    wrapped = error if isinstance(error, EmotionsError) else ModelError(f"the model failed: {error}")
+    try:
+        job.future.set_exception(wrapped)
+    except InvalidStateError:
+        return

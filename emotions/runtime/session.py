@@ -1,0 +1,224 @@
+"""ONNX Runtime sessions: which variant, on which device, with how many threads."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from emotions.audio.windows import FloatArray, IntArray
+from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Bundle
+from emotions.bundle.probe import read_probe
+from emotions.bundle.variants import choose_variant
+from emotions.errors import BundleError, DeviceError
+from emotions.runtime.devices import CUDA, cuda_usable
+from emotions.runtime.io_binding import Bound
+
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+Probabilities = dict[str, FloatArray]
+"""target -> (batch, classes) float32."""
+Run = Callable[[FloatArray, IntArray], Probabilities]
+"""(batch, samples) float32 and (batch,) int64 -> probabilities."""
+
+_PROBE_TOLERANCE = 1e-4
+# Of dynamic windows in one run, padding included: a base-size encoder takes about 20 MB for each second.
+_MOST_SAMPLES = {"cpu": 60 * 16_000, "cuda": 600 * 16_000}
+# Least share of the longest window that others of the same run have: a CPU computes padding like anything else, and
+# gains next to nothing from batches; a GPU gains more from them than padding costs.
+_LEAST_SHARE = {"cpu": 0.9, "cuda": 0.0}
+_NEWER = re.compile(r"\b(Opset|IR version):? (\d+)")
+# ONNX Runtime's exceptions have no common base but Exception.
+_ORT_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(e for e in vars(ort_errors).values() if isinstance(e, type) and issubclass(e, Exception)),
+)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A loaded model.
+
+    Attributes:
+        run: (batch, samples) and (batch,) in, probabilities out; safe to call from several threads.
+        device: ``cpu`` or ``cuda``.
+        variant: which of the bundle's variants was loaded.
+        threads: CPU threads of one run.
+    """
+
+    run: Run
+    device: Literal["cpu", "cuda"]
+    variant: str
+    threads: int
+
+
+def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """CPU cores that this process may use: those it may run on, or fewer where its container has a quota.
+
+    Args:
+        quota: file of the control group (cgroup v2): ``max 100000``, or microseconds of CPU in each period.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        allowed, period = quota.read_text().split()
+        return min(cores, max(1, math.ceil(int(allowed) / int(period))))
+    except (OSError, ValueError, ZeroDivisionError):
+        return cores
+
+
+def open_session(
+    bundle: Bundle,
+    *,
+    device: DeviceChoice = "auto",
+    variant: str | None = None,
+    threads: int | None = None,
+    device_id: int = 0,
+    embedding: bool = False,
+) -> Session:
+    """Load a bundle's model and replay its probe.
+
+    Args:
+        bundle: an opened bundle.
+        device: ``auto`` takes a usable GPU, else the CPU.
+        variant: one of the bundle's ONNX variants; by default, or for ``auto``, the one that suits the device.
+        threads: CPU threads of one run; by default the cores of this process.
+        device_id: which GPU.
+        embedding: answer the bundle's embedding, too, as ``EMBEDDING``: (batch, dims) float32.
+
+    Raises:
+        DeviceError: the device asked for cannot be used; the CPU never stands in for a GPU that was asked for.
+        BundleError: the model cannot be loaded, does not answer as it did at export, or has no embedding.
+    """
+    if embedding and EMBEDDING not in bundle.manifest.extra:
+        raise BundleError(f"{bundle.path}: answers no embedding; export it anew with one")
+    if device == "auto":
+        try:
+            return open_session(
+                bundle, device="cuda", variant=variant, threads=threads, device_id=device_id, embedding=embedding
+            )
+        except DeviceError:
+            device = "cpu"
+    name = choose_variant(bundle, device, variant)
+    threads = threads or available_cores()
+    session = _load(bundle.file(name), device, threads, device_id)
+    widths, window = _widths(bundle, embedding=embedding), bundle.manifest.window
+    run = _runner(session, [*widths])
+    if window.dynamic:
+        run = bounded(run, _MOST_SAMPLES[device], _LEAST_SHARE[device])
+    elif device == "cuda":  # between buffers on a CPU, copies are all that there is to save, and they cost more
+        run = Bound(session, window.samples, widths, device, device_id)
+    loaded = Session(run, device, name, threads)
+    _replay_probe(bundle, loaded)
+    return loaded
+
+
+def onnx_session(path: Path, threads: int) -> ort.InferenceSession:
+    """A bare CPU session on an ONNX file: what the harness measures everything else against.
+
+    Raises:
+        BundleError: ONNX Runtime cannot load the file.
+    """
+    return _load(path, "cpu", threads, 0)
+
+
+def _load(path: Path, device: str, threads: int, device_id: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # A plan of memory for each size of batch is kept for good, and gains no speed: folders grow with every new size.
+    options.enable_mem_pattern = False
+    # Spinning threads of several sessions or decoders that share the cores take them from each other.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = ort.InferenceSession(str(path), options, providers=_providers(device, device_id))
+    except _ORT_ERRORS as error:
+        raise BundleError(f"{path}: ONNX Runtime cannot load it ({_reason(error)})") from error
+    if device == "cuda" and session.get_providers()[0] != CUDA:
+        raise DeviceError("a GPU was asked for, but ONNX Runtime fell back to the CPU: is the extra 'serve-gpu' there?")
+    return session
+
+
+def _reason(error: Exception) -> str:
+    """Why a model does not load, in a line: an opset or format from the future is the reader's to mend."""
+    newer = _NEWER.search(str(error))
+    if newer is None:
+        return str(error).splitlines()[0]
+    return f"{newer[1]} {newer[2]} is newer than ONNX Runtime {ort.__version__} reads; update onnxruntime"
+
+
+def _providers(device: str, device_id: int) -> list[str | tuple[str, dict[str, str]]]:
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    if not cuda_usable():
+        raise DeviceError("a GPU was asked for, but no NVIDIA GPU is usable here (device 'cpu' needs none)")
+    ort.preload_dlls()
+    # HEURISTIC: the default search costs half a second per new shape. No TF32: answers equal the CPU's.
+    cuda = {"device_id": str(device_id), "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+    return [(CUDA, cuda), "CPUExecutionProvider"]
+
+
+def _widths(bundle: Bundle, *, embedding: bool) -> dict[str, int]:
+    """Output -> classes, or dims of the embedding."""
+    widths = {target: len(labels) for target, labels in bundle.manifest.targets.items()}
+    described = bundle.manifest.embedding
+    return {**widths, EMBEDDING: int(described.shape[1])} if embedding and described else widths
+
+
+def _runner(session: ort.InferenceSession, targets: list[str]) -> Run:
+    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
+        return dict(zip(targets, session.run(targets, {WAVEFORM: waveform, LENGTH: length}), strict=True))
+
+    return run
+
+
+def bounded(run: Run, most: int, share: float = 0.0) -> Run:
+    """A model of dynamic windows that is given at most ``most`` samples at once, padding included, or one window.
+
+    Windows of like length go together and are cut to the longest of them: a window of 30 s in a batch makes no other
+    one slow, and a long recording does not take all memory. None is shorter than ``share`` of the longest.
+    """
+
+    def run_parts(waveform: FloatArray, length: IntArray) -> Probabilities:
+        order = np.argsort(-length, kind="stable")
+        parts: list[Probabilities] = []
+        start = 0
+        while start < len(order):
+            longest = max(1, int(length[order[start]]))
+            rows = order[start : start + max(1, most // longest)]
+            rows = rows[: max(1, int((length[rows] >= share * longest).sum()))]
+            parts.append(run(np.ascontiguousarray(waveform[rows, :longest]), length[rows]))
+            start += len(rows)
+        back = np.argsort(order)
+        return {target: np.concatenate([part[target] for part in parts])[back] for target in parts[0]}
+
+    return run_parts
+
+
+def _replay_probe(bundle: Bundle, session: Session) -> None:
+    """Refuse a session that does not answer as the exported model did."""
+    probe = read_probe(bundle)
+    try:
+        answers = session.run(probe.waveform, probe.length)
+    except _ORT_ERRORS as error:
+        raise BundleError(f"{bundle.path}: the model fails on its probe ({str(error).splitlines()[0]})") from error
+    tolerance = _PROBE_TOLERANCE + 2 * bundle.manifest.variants[session.variant].max_abs_diff
+    for target, expected in probe.probabilities.items():
+        difference = (
+            float(np.abs(answers[target] - expected).max(initial=0))
+            if answers[target].shape == expected.shape
+            else np.inf
+        )
+        if not difference <= tolerance:
+            raise BundleError(
+                f"{bundle.path}: on {session.device} the {session.variant} model answers its probe otherwise than "
+                f"at export ({target}: differs by {difference:.1e}, at most {tolerance:.1e} is allowed)"
+            )

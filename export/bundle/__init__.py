@@ -1,0 +1,1 @@
+"""Assembling a bundle: export, variants, model card, report."""

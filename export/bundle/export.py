@@ -1,0 +1,202 @@
+"""A trained model to a bundle: ``source -> deployable -> graph -> proof -> files -> manifest``, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from typing import Any
+
+from rich.progress import Progress
+
+import emotions
+from emotions.bundle.manifest import (
+    EMBEDDING,
+    LENGTH,
+    WAVEFORM,
+    Manifest,
+    Tensor,
+    contract,
+    hash_files,
+    write_bundle,
+    write_manifest,
+)
+from emotions.bundle.probe import Probe, write_probe
+from emotions.bundle.variants import LOSSY
+from emotions.errors import ConfigError
+from emotions.files import refuse_existing, write_bytes, write_json
+from emotions.pipeline.runner import console
+from emotions.runtime.session import Run
+from export.bundle.calibration import calibration_of, check_risk, evaluation_of, temperatures
+from export.bundle.model_card import PICTURES, model_card
+from export.bundle.report import REPORT, report
+from export.bundle.variants import MODEL, Bench, Form, Forms, Wanted, make_forms, onnx_runner
+from export.graph.deployable import Deployable
+from export.graph.onnx_files import write_onnx
+from export.graph.to_onnx import BATCH, OPSET, SAMPLES, to_onnx
+from export.proof.embedding import prove_embedding
+from export.proof.proof import prove
+from export.proof.signals import padded, synthetic_voices
+from export.sources import Source, load_source, proof_signals, whole_signals
+
+CARD = "README.md"
+_STAGES = 4
+_MAX_NAME = 200
+_PROBES = 6
+_PROBE_SEED = 0
+_ONNX = Wanted()
+
+
+def export_run(
+    source: Path,
+    output: Path | None = None,
+    name: str | None = None,
+    *,
+    data: Path | None = None,
+    seed: int = 0,
+    bundles: Path = Path("bundles"),
+    wanted: Wanted = _ONNX,
+) -> Path:
+    """Export a trained model as a bundle, once its graph is proven to answer as the model does.
+
+    Args:
+        source: run folder or checkpoint.
+        output: the bundle's folder; by default the bundle's name below ``bundles``.
+        name: name of the bundle; by default the run's, else the model and its first target.
+        data: recordings to prove the export on; by default the run's validation and test clips.
+        seed: which clips prove it, and in which batches.
+        bundles: where bundles go by default.
+        wanted: what the bundle is to hold besides its ONNX graph; what loses too much is left out and reported.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        OutputExists: ``output`` is there already; nothing was computed.
+        CheckpointError: the source cannot be used, or was never trained.
+        DataError: there are no recordings to prove the export on.
+        ExportError: the model cannot be exported, or the graph does not answer as the model does.
+    """
+    return export_source(
+        lambda: load_source(source), output, name, data=data, seed=seed, bundles=bundles, wanted=wanted
+    )
+
+
+def export_source(
+    load: Callable[[], Source],
+    output: Path | None = None,
+    name: str | None = None,
+    *,
+    data: Path | None = None,
+    seed: int = 0,
+    bundles: Path = Path("bundles"),
+    wanted: Wanted = _ONNX,
+) -> Path:
+    """Export what ``load`` gives; all else is as for ``export_run``."""
+    if output is not None:
+        refuse_existing(output)
+    loaded = load()
+    name = _checked_name(name or loaded.name)
+    output = output or bundles / _folder_name(name)
+    refuse_existing(output)
+    with _progress() as stage:
+        _write(loaded, output, name, data, seed, wanted, stage)
+    return output
+
+
+def _write(
+    source: Source, output: Path, name: str, data: Path | None, seed: int, wanted: Wanted, stage: Callable[[str], None]
+) -> None:
+    check_risk(source, wanted.max_risk)
+    source.extra.update(evaluation_of(wanted.evaluation, source))
+    model = Deployable(source.classifier, list(source.targets), temperatures(source), embedding=wanted.embedding)
+    signals = proof_signals(source, data, seed)
+    stage("converting to ONNX")
+    graph = to_onnx(model, source.window.samples, source.window.dynamic)
+    with write_bundle(output) as folder:
+        write_onnx(folder / MODEL, graph)
+        run = onnx_runner(folder / MODEL, source)
+        stage(f"proving on {len(signals)} windows")
+        whole = whole_signals(source, seed) if source.plan.whole else None
+        expected = source.original or model
+        proof = prove(expected, run, signals, seed, tolerance=source.plan.tolerance, whole=whole)
+        probe = _probe(run, source)
+        stage("making other forms")
+        bench = Bench(folder, source, model, graph, signals, probe, seed)
+        forms = make_forms(bench, Form(MODEL, "any", proof), run, wanted, data)
+        heard = {EMBEDDING: prove_embedding(model, folder / MODEL, signals)} if model.dims else {}
+        write_json(folder / REPORT, {**report(forms, signals, seed), **heard})
+        write_probe(folder, probe, contract(source.targets, source.window))
+        _copy_pictures(source, folder)
+        # The card quotes the manifest, and the manifest hashes the card.
+        draft = _manifest(folder, source, name, forms, model.dims)
+        draft = draft.model_copy(update={"calibration": calibration_of(source, wanted.max_risk)})
+        write_bytes(folder / CARD, model_card(draft, forms, signals).encode())
+        write_manifest(folder, draft.model_copy(update={"files": hash_files(folder)}))
+
+
+def _copy_pictures(source: Source, folder: Path) -> None:
+    """The run's pictures, for the card; they show labels and figures, no recording."""
+    if source.run is None:
+        return
+    for name in PICTURES:
+        if (source.run.folder / name).is_file():
+            write_bytes(folder / name, (source.run.folder / name).read_bytes())
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A bar on stderr, and a function that starts its next stage."""
+    with Progress(console=console(), transient=True) as bar:
+        task = bar.add_task("reading recordings", total=_STAGES)
+        yield lambda title: bar.update(task, advance=1, description=title)
+
+
+def _checked_name(name: str) -> str:
+    if len(name) > _MAX_NAME:
+        raise ConfigError(f"the name {name[:20]!r}... has {len(name)} characters, at most {_MAX_NAME} are allowed")
+    return name
+
+
+def _folder_name(name: str) -> str:
+    if PurePath(name).name != name or name.startswith(".") or "\\" in name:
+        raise ConfigError(f"the name {name!r} is no folder name: name an output folder too")
+    return name
+
+
+def _probe(run: Run, source: Source) -> Probe:
+    voices = synthetic_voices(source.plan.probes, source.plan.window, _PROBE_SEED)
+    waveform, length = padded(voices, source.plan.window)
+    return Probe(waveform, length, run(waveform, length))
+
+
+def _manifest(folder: Path, source: Source, name: str, forms: Forms, dims: int) -> Manifest:
+    files = hash_files(folder)
+    samples = SAMPLES if source.window.dynamic else source.window.samples
+    embedding = Tensor(name=EMBEDDING, dtype="float32", shape=(BATCH, dims))
+    known: dict[str, Any] = {EMBEDDING: embedding.model_dump(mode="json")} if dims else {}
+    if forms.lossy:
+        known[LOSSY] = list(forms.lossy)
+    return Manifest(
+        name=name,
+        created=datetime.now(UTC).replace(microsecond=0),
+        toolkit_version=emotions.__version__,
+        targets=source.targets,
+        window=source.window,
+        inputs=[
+            Tensor(name=WAVEFORM, dtype="float32", shape=(BATCH, samples)),
+            Tensor(name=LENGTH, dtype="int64", shape=(BATCH,)),
+        ],
+        outputs=[
+            Tensor(name=target, dtype="float32", shape=(BATCH, len(labels)))
+            for target, labels in source.targets.items()
+        ],
+        model=source.description,
+        metrics=source.metrics,
+        dataset=source.dataset,
+        encoder=source.encoder,
+        variants=forms.variants(folder, files),
+        files=files,
+        extra={"opset": OPSET, **known, **source.extra},
+    )

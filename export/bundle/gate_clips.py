@@ -1,0 +1,75 @@
+"""The clips that variants are judged on: validation clips of the run, the recordings that the user named, or voices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from emotions.audio.windows import FloatArray, split
+from emotions.errors import DataError
+from export.proof.gate import GateClips
+from export.proof.signals import MAX_WINDOWS, synthetic_voices
+from export.sources import Source, recordings
+from training.config.train import DatasetConfig
+from training.data.clips import Clip, read_clips
+from training.data.waveform_cache import WaveformCache
+from training.run_folder.read import Run
+
+MAX_CLIPS = 1000
+_SEED = 2
+
+
+def gate_clips(source: Source, data: Path | None, seed: int) -> GateClips:
+    """Clips that the model did not learn from, at most 1000, drawn by a seed.
+
+    Args:
+        source: what is exported.
+        data: a dataset with labels, or recordings without; by default the run's validation clips.
+        seed: which clips are taken, where there are more.
+
+    Raises:
+        DataError: the recordings are gone, or none can be used.
+    """
+    if data is not None:
+        return _of_user(source, data, seed)
+    if source.run is not None:
+        return _labelled(source, _validation(source.run), seed, "validation clips of the run")
+    spec = source.window.samples if not source.window.dynamic else source.plan.window
+    return _unlabelled(source, synthetic_voices(MAX_WINDOWS, spec, _SEED), "synthetic signals, no recordings")
+
+
+def _of_user(source: Source, data: Path, seed: int) -> GateClips:
+    words = "recordings that the user named"
+    try:
+        table = read_clips(DatasetConfig(path=str(data.absolute()), targets=list(source.targets)), data.parent)
+    except DataError:
+        return _unlabelled(source, islice(recordings(data, seed), MAX_CLIPS), words)
+    return _labelled(source, table.clips, seed, words)
+
+
+def _validation(run: Run) -> list[Clip]:
+    try:
+        return [run.table.clips[index] for index in run.split.val]
+    except DataError as error:
+        raise DataError(
+            f"variants are judged on the run's validation clips, but {error}; name others with --data"
+        ) from error
+
+
+def _labelled(source: Source, clips: Sequence[Clip], seed: int, words: str) -> GateClips:
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(clips))[:MAX_CLIPS])
+    chosen = [clips[index] for index in drawn]
+    cache = WaveformCache()
+    truth = {
+        target: [labels.index(label) if (label := clip.labels.get(target)) in labels else -1 for clip in chosen]
+        for target, labels in source.targets.items()
+    }
+    known = {target: found for target, found in truth.items() if max(found, default=-1) >= 0}
+    return GateClips([split(cache.waveform(clip), source.window_spec) for clip in chosen], known, words)
+
+
+def _unlabelled(source: Source, waveforms: Iterable[FloatArray], words: str) -> GateClips:
+    return GateClips([split(waveform, source.window_spec) for waveform in waveforms], {}, words)

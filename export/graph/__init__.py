@@ -1,0 +1,1 @@
+"""ONNX and TorchScript graphs: export, inspection, fusion, fp16, int8."""

@@ -1,0 +1,153 @@
+"""A deployable as one ONNX graph: deterministic bytes, nothing of this machine in them, and only what a GPU can run."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+
+import onnx
+import torch
+from onnx import GraphProto, ModelProto, TensorProto
+
+import emotions
+from emotions.audio.decode import MIN_SAMPLES
+from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM
+from emotions.errors import ExportError
+from export.graph.deployable import Deployable
+from export.graph.fuse_attention import fuse_attention
+from export.graph.inspect import graphs_of, skeleton
+from export.graph.operators import check_operators
+
+OPSET = 20
+BATCH = "batch"
+"""Name of the free axis of every input and output."""
+SAMPLES = "samples"
+"""Name of the second free axis of the waveform, where a window is dynamic."""
+
+EXAMPLE = 16_000
+"""Samples of the window that a dynamic model is traced on."""
+_COMPLEX = frozenset({TensorProto.COMPLEX64, TensorProto.COMPLEX128})
+_NOISY_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+
+
+def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto:
+    """Export a model for windows of ``window`` samples, or where ``dynamic`` for 400 up to that many.
+
+    Returns:
+        A graph with the inputs ``waveform`` float32 [batch, window], or [batch, samples], and ``length`` int64 [batch],
+        and one output float32 [batch, classes] a target, named after it; then ``embedding`` [batch, dims] where the
+        model answers it.
+
+    Raises:
+        ExportError: the model cannot be exported, or needs an operator that ONNX Runtime does not run on a GPU.
+    """
+    # Two rows: torch takes an axis of one for a constant. A dynamic window is tried on a part of itself, to save time.
+    samples = min(window, EXAMPLE) if dynamic else window
+    example = (torch.zeros(2, samples), torch.full((2,), samples, dtype=torch.int64))
+    axis = {0: torch.export.Dim(BATCH)}
+    free = {1: torch.export.Dim(SAMPLES, min=MIN_SAMPLES, max=window)} if dynamic else {}
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                model,
+                example,
+                dynamo=True,
+                verbose=False,
+                opset_version=OPSET,
+                input_names=[WAVEFORM, LENGTH],
+                dynamic_shapes=(axis | free, axis),
+            )
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+        raise ExportError(f"the model cannot be exported to ONNX ({reason(error)})") from error
+    if program is None:
+        raise ExportError("the model cannot be exported to ONNX (the exporter gave nothing)")
+    proto = program.model_proto
+    outputs = [*model.targets, *([EMBEDDING] if model.dims else [])]
+    _name_outputs(proto.graph, outputs)
+    anonymise(proto)
+    fuse_attention(proto)
+    check_graph(proto, outputs)
+    return proto
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what the exporter says of its own insides: prints, warnings and logs."""
+    loggers = [logging.getLogger(name) for name in _NOISY_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def reason(error: BaseException) -> str:
+    """The first line of the innermost error: the outer ones are a page of advice on the exporter."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _name_outputs(graph: GraphProto, targets: Sequence[str]) -> None:
+    """Name the outputs after the targets, and anything else that has such a name already otherwise.
+
+    The exporter would name one value ``view`` and a target ``view`` alike.
+    """
+    answers = {value.name: target for value, target in zip(graph.output, targets, strict=True)}
+    taken = {target: f"{target}.inner" for target in targets} | answers
+    for inner in graphs_of(graph):
+        for node in inner.node:
+            node.input[:] = [taken.get(name, name) for name in node.input]
+            node.output[:] = [taken.get(name, name) for name in node.output]
+        for value in (*inner.initializer, *inner.value_info, *inner.output):
+            value.name = taken.get(value.name, value.name)
+
+
+def anonymise(model: ModelProto) -> None:
+    """Clear what the exporter notes of source files, lines and modules; name this toolkit as the maker."""
+    model.producer_name, model.producer_version = "emotions-toolkit", emotions.__version__
+    model.doc_string = model.domain = ""
+    graph = model.graph
+    graph.name, graph.doc_string = "classifier", ""
+    for inner in graphs_of(graph):
+        parts = (inner.node, inner.input, inner.output, inner.value_info, inner.initializer)
+        for message in (inner, *(message for part in parts for message in part)):
+            del message.metadata_props[:]
+            message.doc_string = ""
+    del model.metadata_props[:]
+
+
+def check_graph(model: ModelProto, targets: Sequence[str]) -> None:
+    """Make sure that a graph is valid, has the bundle's inputs and outputs, and runs on a GPU as a whole.
+
+    Args:
+        model: the graph.
+        targets: names of its outputs, in order.
+
+    Raises:
+        ExportError: it is not or does not; the node at fault is named.
+    """
+    try:
+        # The checker makes three copies of what it is given, and takes no more than 2 GiB.
+        onnx.checker.check_model(skeleton(model), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"the exported graph is not valid ONNX ({str(error).splitlines()[0]})") from error
+    check_operators(model)
+    graph = model.graph
+    inputs, outputs = ([value.name for value in values] for values in (graph.input, graph.output))
+    if inputs != [WAVEFORM, LENGTH] or outputs != list(targets):
+        raise ExportError(
+            f"the exported graph takes {inputs} and gives {outputs}, not {[WAVEFORM, LENGTH]} and {list(targets)}"
+        )
+    for inner in graphs_of(graph):
+        for value in (*inner.input, *inner.output, *inner.value_info):
+            if value.type.tensor_type.elem_type in _COMPLEX:
+                raise ExportError(f"the exported graph holds the complex tensor {value.name}, which no GPU runs")

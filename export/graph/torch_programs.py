@@ -1,0 +1,110 @@
+"""A deployable as a program of torch: TorchScript for those who embed libtorch, and ``torch.export``, its successor."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from emotions.audio.decode import MIN_SAMPLES
+from emotions.audio.windows import FloatArray, IntArray
+from emotions.errors import ExportError
+from emotions.runtime.session import Probabilities, Run
+from export.graph.deployable import Deployable
+from export.graph.to_onnx import BATCH, EXAMPLE, SAMPLES, reason
+
+# Where each piece of code came from: paths of the machine that exported it.
+_ORIGINS = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
+_DEBUG = ".debug_pkl"
+_ERRORS = (RuntimeError, ValueError, TypeError, NotImplementedError)
+
+
+def write_torchscript(path: Path, model: Deployable, window: int, dynamic: bool = False) -> None:
+    """Write ``path`` as ``torch.jit.load`` takes it, without code of this project.
+
+    Args:
+        path: the file.
+        model: answers ``(waveform, length)`` with a tuple of tensors.
+        window: samples of a window, or the most where ``dynamic``.
+        dynamic: windows may be shorter.
+
+    Raises:
+        ExportError: the model cannot be traced.
+    """
+    try:
+        with _quiet(), torch.inference_mode():
+            trace: Any = torch.jit.trace
+            traced = trace(model, example(window, dynamic), check_trace=False)
+            torch.jit.save(torch.jit.freeze(traced), path)
+    except _ERRORS as error:
+        raise ExportError(f"the model cannot be exported to TorchScript ({reason(error)})") from error
+    _drop_origins(path)
+
+
+def write_pt2(path: Path, model: Deployable, window: int, dynamic: bool = False) -> None:
+    """Write ``path`` as ``torch.export.load`` takes it; arguments and errors as for ``write_torchscript``."""
+    axis = {0: torch.export.Dim(BATCH)}
+    free = {1: torch.export.Dim(SAMPLES, min=MIN_SAMPLES, max=window)} if dynamic else {}
+    try:
+        with _quiet():
+            program = torch.export.export(model, example(window, dynamic), dynamic_shapes=(axis | free, axis))
+            for node in program.graph.nodes:
+                for origin in _ORIGINS:
+                    node.meta.pop(origin, None)
+            torch.export.save(program, path)
+    except _ERRORS as error:
+        raise ExportError(f"the model cannot be exported by torch.export ({reason(error)})") from error
+
+
+def open_torchscript(path: Path, targets: list[str]) -> Run:
+    """Load a TorchScript file as its users do."""
+    with _quiet():
+        load: Any = torch.jit.load
+        return _runner(load(str(path), map_location="cpu"), targets)
+
+
+def open_pt2(path: Path, targets: list[str]) -> Run:
+    """Load a ``torch.export`` file as its users do."""
+    with _quiet():
+        return _runner(torch.export.load(path).module(), targets)
+
+
+def example(window: int, dynamic: bool) -> tuple[Tensor, Tensor]:
+    """Silence to trace a model on. Two rows: an axis of one is taken for a constant."""
+    samples = min(window, EXAMPLE) if dynamic else window
+    return torch.zeros(2, samples), torch.full((2,), samples, dtype=torch.int64)
+
+
+def _runner(program: Any, targets: list[str]) -> Run:
+    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
+        with torch.inference_mode():
+            answers = program(torch.from_numpy(waveform.copy()), torch.from_numpy(length.copy()))
+        return {target: answer.numpy() for target, answer in zip(targets, answers, strict=False)}
+
+    return run
+
+
+def _drop_origins(path: Path) -> None:
+    """Write a TorchScript archive anew without the records of source files; each entry's data aligned as torch's."""
+    with zipfile.ZipFile(path) as archive:
+        kept = [(entry.filename, archive.read(entry)) for entry in archive.infolist() if _DEBUG not in entry.filename]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in kept:
+            entry = zipfile.ZipInfo(name)
+            offset = archive.fp.tell() + 30 + len(name.encode()) + 4  # type: ignore[union-attr]  # it is open
+            entry.extra = b"FB" + (-offset % 64).to_bytes(2, "little") + b"Z" * (-offset % 64)
+            archive.writestr(entry, content)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings: that TorchScript is old, that a trace holds constants. The proof is what decides."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

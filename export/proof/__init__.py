@@ -1,0 +1,1 @@
+"""Is the exported model the trained one? Test signals, comparison, gate."""

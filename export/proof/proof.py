@@ -1,0 +1,194 @@
+"""The proof: a graph answers as its model does, whatever rides in its batch and whatever lies past a clip's end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from emotions.audio.windows import FloatArray, IntArray
+from emotions.errors import ExportError
+from emotions.runtime.session import Probabilities, Run
+from export.proof.signals import Signals
+
+MAX_DIFFERENCE = 1e-4
+"""Between a probability of the model and of the graph."""
+MAX_BATCH_DIFFERENCE = 1e-5
+"""Between a window alone and the same in a batch."""
+MAX_PADDING_DIFFERENCE = 1e-6
+"""Between zeros and noise past a window's end."""
+MIN_SPREAD = 10 * MAX_DIFFERENCE
+"""How far a target's probabilities must reach over the recordings: a model that never moves proves nothing."""
+BATCH_SIZES = (2, 7, 32)
+
+
+class Answering(Protocol):
+    """What a graph is compared with: a ``Deployable``, or anything else that answers one window at a time."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """In the order of its answers."""
+
+    def __call__(self, waveform: torch.Tensor, length: torch.Tensor, /) -> tuple[torch.Tensor, ...]:
+        """(1, W) float32 and (1,) int64 in; (1, classes) probabilities of each target out."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was measured.
+
+    Attributes:
+        max_abs_diff: largest difference of a probability between model and graph, alone and in every batch.
+        agreement: share of windows where every target's label is the model's, alone and in every batch.
+        batch_difference: largest difference of a probability between a window alone and in a batch.
+        padding_difference: the same between zeros and noise past the window's end.
+        spread: target -> how far apart the probabilities of the recordings' windows are.
+        tolerance: most that ``max_abs_diff`` may be.
+        batch_tolerance: most that ``batch_difference`` may be.
+    """
+
+    max_abs_diff: float
+    agreement: float
+    batch_difference: float
+    padding_difference: float
+    spread: dict[str, float]
+    tolerance: float = MAX_DIFFERENCE
+    batch_tolerance: float = MAX_BATCH_DIFFERENCE
+
+    def figures(self) -> dict[str, Any]:
+        """The figures and their limits, as JSON."""
+        limits = {
+            "max_abs_diff": self.tolerance,
+            "batch_difference": self.batch_tolerance,
+            "padding_difference": MAX_PADDING_DIFFERENCE,
+        }
+        measured = {name: value for name, value in asdict(self).items() if "tolerance" not in name}
+        return {**measured, "limits": limits, "batch_sizes": [1, *BATCH_SIZES]}
+
+
+def prove(
+    model: Answering,
+    run: Run,
+    signals: Signals,
+    seed: int,
+    *,
+    tolerance: float = MAX_DIFFERENCE,
+    batch_tolerance: float = MAX_BATCH_DIFFERENCE,
+    whole: Signals | None = None,
+) -> Proof:
+    """Compare a graph with its model.
+
+    Args:
+        model: the torch model.
+        run: runs the graph.
+        signals: what both hear.
+        seed: order of the windows in batches, and the noise past their ends.
+        tolerance: most that a probability may differ by from the model's.
+        batch_tolerance: most that it may differ by between a window alone and in a batch.
+        whole: a pair of longer windows that both hear too, alone and together.
+
+    Raises:
+        ExportError: they differ, an answer is no number or depends on its batch, or the signals show nothing.
+    """
+    proof = _measured(model, run, signals, seed, BATCH_SIZES)
+    if whole is not None:
+        proof = _worst(proof, _measured(model, run, whole, seed, (2,)))
+    proof = replace(proof, tolerance=tolerance, batch_tolerance=batch_tolerance)
+    _check(proof)
+    return proof
+
+
+def _measured(model: Answering, run: Run, signals: Signals, seed: int, sizes: Sequence[int]) -> Proof:
+    expected = _torch(model, signals)
+    alone = in_batches(run, signals.waveform, signals.length, np.arange(len(signals)), 1)
+    _check_finite(expected, alone)
+    random = np.random.default_rng(seed)
+    orders = {size: random.permutation(len(signals)) for size in sizes}
+    batched = [in_batches(run, signals.waveform, signals.length, order, size) for size, order in orders.items()]
+    noisy = in_batches(run, signals.with_garbage(seed), signals.length, orders[sizes[0]], sizes[0])
+    return Proof(
+        max_abs_diff=max(_difference(expected, answers) for answers in (alone, *batched)),
+        agreement=min(_agreement(expected, answers) for answers in (alone, *batched)),
+        batch_difference=max(_difference(alone, answers) for answers in batched),
+        padding_difference=_difference(batched[0], noisy),
+        spread=_spread(expected, len(signals) - signals.special),
+    )
+
+
+def _worst(proof: Proof, other: Proof) -> Proof:
+    """The first proof with the worse of both in every figure but the spread."""
+    return replace(
+        proof,
+        max_abs_diff=max(proof.max_abs_diff, other.max_abs_diff),
+        agreement=min(proof.agreement, other.agreement),
+        batch_difference=max(proof.batch_difference, other.batch_difference),
+        padding_difference=max(proof.padding_difference, other.padding_difference),
+    )
+
+
+def _torch(model: Answering, signals: Signals) -> Probabilities:
+    """The model's answers, each window alone."""
+    rows = zip(torch.from_numpy(signals.waveform), torch.from_numpy(signals.length), strict=True)
+    with torch.inference_mode():
+        answers = [model(waveform[None], length[None]) for waveform, length in rows]
+    columns = zip(*answers, strict=True)
+    return {target: torch.cat(column).numpy() for target, column in zip(model.targets, columns, strict=False)}
+
+
+def in_batches(run: Run, waveform: FloatArray, length: IntArray, order: IntArray, size: int) -> Probabilities:
+    """Run windows in batches of ``size``, taken in ``order``; target -> (windows, classes), in their own order."""
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    answers = [run(waveform[rows], length[rows]) for rows in batches]
+    back = np.argsort(order)
+    return {target: np.concatenate([answer[target] for answer in answers])[back] for target in answers[0]}
+
+
+def _check_finite(*answers: Probabilities) -> None:
+    for who, probabilities in zip(("the model", "the exported graph"), answers, strict=True):
+        for target, values in probabilities.items():
+            bad = int((~np.isfinite(values)).any(axis=1).sum())
+            if bad:
+                raise ExportError(f"{who} answers NaN or infinity for {target} on {bad} of {len(values)} windows")
+
+
+def _difference(one: Probabilities, other: Probabilities) -> float:
+    """Largest difference; infinite where shapes or numbers do not compare."""
+    if any(one[target].shape != other[target].shape for target in one):
+        return float("inf")
+    largest = max(float(np.abs(one[target] - other[target]).max(initial=0)) for target in one)
+    return largest if np.isfinite(largest) else float("inf")
+
+
+def _agreement(one: Probabilities, other: Probabilities) -> float:
+    same = [one[target].argmax(axis=1) == other[target].argmax(axis=1) for target in one]
+    return float(np.all(same, axis=0).mean())
+
+
+def _spread(probabilities: Mapping[str, FloatArray], count: int) -> dict[str, float]:
+    """How far the first ``count`` windows' probabilities reach, by target."""
+    return {target: float(np.ptp(values[:count], axis=0).max()) for target, values in probabilities.items()}
+
+
+def _check(proof: Proof) -> None:
+    faults = [*_excesses(proof)]
+    if faults:
+        raise ExportError(f"the exported graph does not answer as the model does: {'; '.join(faults)}")
+    still = [f"{target} ({spread:.1e})" for target, spread in proof.spread.items() if spread < MIN_SPREAD]
+    if still:
+        raise ExportError(
+            f"the proof says nothing: the model gives every recording the same probabilities of {', '.join(still)}; "
+            "train it longer, or name other recordings with --data"
+        )
+
+
+def _excesses(proof: Proof) -> Sequence[str]:
+    measured = (
+        ("probabilities differ by", proof.max_abs_diff, proof.tolerance),
+        ("a batch changes them by", proof.batch_difference, proof.batch_tolerance),
+        ("what lies past a clip's end changes them by", proof.padding_difference, MAX_PADDING_DIFFERENCE),
+    )
+    labels = f"labels agree on {proof.agreement:.1%}"
+    return [f"{what} {value:.1e} (at most {most:.0e}; {labels})" for what, value, most in measured if value > most]

@@ -1,0 +1,123 @@
+"""Signals that a model is proven on: windows of recordings, synthetic voices, and what breaks a graph most often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from emotions.audio.decode import MIN_SAMPLES, SAMPLE_RATE
+from emotions.audio.windows import FloatArray, IntArray, WindowSpec, split
+
+MAX_WINDOWS = 48
+"""Windows of recordings that a proof runs."""
+_WINDOWS_OF_ONE = 3
+_SPECIALS = 4
+_SHORTENED = 4
+"""Every how-manieth window that is full is cut short, so that lengths are mixed whatever the recordings are."""
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Windows to prove a model on; the recordings' come first, the special ones last.
+
+    Attributes:
+        waveform: (windows, W) float32, zero past the length.
+        length: (windows,) int64.
+        clips: how many recordings the first windows are of.
+        special: how many of the last windows are silence, noise and the like.
+        source: what the recordings are, in words, without a name.
+    """
+
+    waveform: FloatArray
+    length: IntArray
+    clips: int
+    special: int
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.length)
+
+    def with_garbage(self, seed: int) -> FloatArray:
+        """The waveforms with loud noise past each length: what no answer may depend on."""
+        noise = np.random.default_rng(seed).normal(0, 0.5, self.waveform.shape).astype(np.float32)
+        past = np.arange(self.waveform.shape[1]) >= self.length[:, None]
+        return np.where(past, noise, self.waveform)
+
+
+def signals_of(
+    waveforms: Iterable[FloatArray], window: int, seed: int, source: str, most: int = MAX_WINDOWS
+) -> Signals:
+    """Cut recordings into windows of W samples, at most ``most``, and add the special ones.
+
+    Args:
+        waveforms: (samples,) float32 at 16 kHz each; taken one by one until there are windows enough.
+        window: W.
+        seed: which windows of a long recording are taken, and where some are cut short.
+        source: what the recordings are, in words.
+        most: how many windows of recordings.
+    """
+    random = np.random.default_rng(seed)
+    rows: list[FloatArray] = []
+    clips = 0
+    for waveform in waveforms:
+        cut = split(waveform, WindowSpec(window, window))
+        chosen = np.sort(random.permutation(len(cut))[:_WINDOWS_OF_ONE])
+        rows += [cut.samples[index, : cut.lengths[index]] for index in chosen]
+        clips += 1
+        if len(rows) >= most:
+            break
+    rows = [_shortened(row, index, window, random) for index, row in enumerate(rows[:most])]
+    waveform, length = padded([*rows, *_special(window, random)], window)
+    return Signals(waveform, length, clips, _SPECIALS, source)
+
+
+def _shortened(row: FloatArray, index: int, window: int, random: np.random.Generator) -> FloatArray:
+    if len(row) < window or (index + 1) % _SHORTENED:
+        return row
+    return row[: random.integers(window // 4, window)]
+
+
+def _special(window: int, random: np.random.Generator) -> list[FloatArray]:
+    """Digital silence, white noise, the shortest clip that is accepted, and a loud tone that fills the window."""
+    noise = random.normal(0, 0.1, window).astype(np.float32)
+    return [np.zeros(window // 2, np.float32), noise, noise[:MIN_SAMPLES], voice(window, random) * np.float32(3)]
+
+
+def padded(rows: Sequence[FloatArray], window: int) -> tuple[FloatArray, IntArray]:
+    """Signals of mixed length as (signals, W) float32, zero past the end, and (signals,) int64 lengths."""
+    waveform = np.zeros((len(rows), window), np.float32)
+    for row, samples in zip(waveform, rows, strict=True):
+        row[: len(samples)] = samples
+    return waveform, np.array([len(samples) for samples in rows], np.int64)
+
+
+def synthetic_voices(count: int, window: int, seed: int) -> list[FloatArray]:
+    """Seeded voice-like signals of mixed length, 400 to W samples, each (samples,) float32 on the 16 bit grid."""
+    random = np.random.default_rng(seed)
+    shortest = min(max(window // 4, MIN_SAMPLES), window)
+    lengths = random.integers(shortest, window, count, endpoint=True)
+    lengths[:1] = window
+    return [voice(int(samples), random) for samples in lengths]
+
+
+def voice(samples: int, random: np.random.Generator) -> FloatArray:
+    """A voice-like signal, (samples,) float32: harmonics of a gliding pitch, louder and softer by the syllable."""
+    time = np.arange(samples) / SAMPLE_RATE
+    pitch = random.uniform(90, 300) * np.exp2(
+        random.uniform(-0.4, 0.4) * np.sin(2 * np.pi * random.uniform(0.3, 2) * time)
+    )
+    phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
+    tilt, formant = random.uniform(0.6, 1.6), random.uniform(4, 14)
+    strength = [number**-tilt * (1 + 2 * np.exp(-((number - formant) ** 2) / 8)) for number in range(1, 25)]
+    tones = sum(gain * np.sin(number * phase) for number, gain in enumerate(strength, start=1))
+    syllables = 0.55 + 0.45 * np.sin(2 * np.pi * random.uniform(2.5, 6) * time + random.uniform(0, 6))
+    signal = tones * syllables + random.normal(0, random.uniform(0.02, 0.3), samples)
+    return _on_grid(0.1 * random.uniform(0.5, 2) * signal / np.sqrt(np.square(signal).mean()))
+
+
+def _on_grid(signal: npt.NDArray[np.float64]) -> FloatArray:
+    """Rounded to 16 bits, which compresses well and is what most recordings hold."""
+    return (np.round(np.clip(signal, -1, 1) * 32_767) / 32_768).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Batch inference over folders: ``emotions predict``."""

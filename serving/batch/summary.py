@@ -1,0 +1,85 @@
+"""The closing words of a prediction run: totals, labels, errors, and the first rows as a small table."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emotions.bundle.summary import plain
+
+if TYPE_CHECKING:
+    from serving.batch.statistics import Totals
+
+WIDTH = 100
+"""Columns of a terminal that the table fits."""
+
+
+def summary(output: Path, totals: Totals, targets: Sequence[str], where: Mapping[str, str]) -> str:
+    """A few aligned lines, then the first rows; ``where`` names the variant and device that ran.
+
+    Control characters in names are spelt out.
+    """
+    audio_sec = totals.audio_sec - totals.resumed_sec
+    speed = audio_sec / max(totals.wall_sec, 1e-9)
+    files = f"{totals.files} files, {totals.errors} errors, {totals.skipped} of other kinds passed over"
+    lines = [
+        ("table", f"{output} ({files})"),
+        ("audio", f"{audio_sec:.1f} s in {totals.wall_sec:.1f} s, {speed:.1f} times real time"),
+        ("model", f"{where['variant']} on {where['device']}"),
+        *((target, _counts(totals.labels.get(target, Counter()))) for target in targets),
+    ]
+    if totals.resumed_files:
+        lines.insert(1, ("resumed", f"{totals.resumed_files} of the files were done by an earlier run"))
+    if totals.errors:
+        lines.append(("errors", _counts(totals.codes)))
+    width = max(len(name) for name, _ in lines)
+    text = "\n".join(f"{plain(name):<{width}}  {plain(value)}" for name, value in lines)
+    return f"{text}\n\n{_rows(totals, targets)}"
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counter.most_common()) or "none"
+
+
+def _rows(totals: Totals, targets: Sequence[str]) -> str:
+    """The first results as a table at most ``WIDTH`` columns wide."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("file", *targets, "confidence", "duration", "error"):
+        right = name in {"confidence", "duration"}
+        table.add_column(Text(plain(name)), no_wrap=True, overflow="ellipsis", justify="right" if right else "left")
+    for cells in totals.head:
+        blank = [""] * (len(table.columns) - len(cells))
+        table.add_row(*(Text(plain(cell)) for cell in (cells[0], *blank, *cells[1:])))
+    text = Console(file=io.StringIO(), width=WIDTH, color_system=None)
+    with text.capture() as captured:
+        text.print(table)
+    more = totals.files - len(totals.head)
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    return "\n".join([*lines, *([f"... and {more} more"] if more else [])])
+
+
+def document(output: Path, totals: Totals, where: Mapping[str, str]) -> str:
+    """The same for machines: one line of JSON, without names of files."""
+    content = {
+        "event": "done",
+        "table": str(output),
+        "files": totals.files,
+        "errors": totals.errors,
+        "skipped": totals.skipped,
+        "resumed": totals.resumed_files,
+        "audio_sec": round(totals.audio_sec, 3),
+        "wall_sec": round(totals.wall_sec, 3),
+        "variant": where["variant"],
+        "device": where["device"],
+        "labels": totals.labels,
+        "codes": totals.codes,
+    }
+    return json.dumps(content, ensure_ascii=False)

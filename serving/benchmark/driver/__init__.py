@@ -1,0 +1,1 @@
+"""What generates load and measures it."""

@@ -1,0 +1,114 @@
+"""Recordings to measure on: the user's own, or synthetic ones of mixed length."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from emotions.audio import decode
+from emotions.audio.windows import FloatArray, Windows
+from emotions.errors import AudioError, ConfigError, DataError
+from emotions.folder.predict_files import InputFile, find_files
+from emotions.predictor import Prediction, Predictor
+
+MAX_SEC = 60.0
+"""Longer recordings are left out: a few of them would outweigh all others."""
+MIX, SPEECH = "1-5", "speech"
+"""Durations of synthetic recordings unless told, and the mix that is like speech."""
+_LEAST_SEC = 0.1
+_RANGE = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recording with what every layer needs of it.
+
+    Attributes:
+        file: where it lies.
+        content: the file's bytes, as they are uploaded.
+        windows: what the model is fed.
+        expected: what the model says of it alone.
+    """
+
+    file: InputFile
+    content: bytes
+    windows: Windows
+    expected: Prediction
+
+
+def durations(mix: str, count: int, random: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Seconds of ``count`` recordings, (count,).
+
+    Args:
+        mix: ``LOW-HIGH``, even between two seconds, or ``speech``: log-normal as utterances are, 0.5 to 20 s.
+        count: how many.
+        random: what they are drawn with.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if mix == SPEECH:
+        return np.clip(random.lognormal(np.log(3.0), 0.6, count), 0.5, 20.0)
+    found = _RANGE.fullmatch(mix)
+    low, high = map(float, found.groups()) if found else (0.0, 0.0)
+    if not _LEAST_SEC <= low <= high <= MAX_SEC:
+        raise ConfigError(f"durations {mix!r}: write {SPEECH}, or LOW-HIGH in seconds, of {_LEAST_SEC} to {MAX_SEC:g}")
+    return random.uniform(low, high, count)
+
+
+def make_clips(folder: Path, count: int, seed: int, mix: str = MIX) -> None:
+    """Write ``count`` synthetic recordings (WAV, 16 kHz, 16 bits) to a folder; the same for a seed and a mix.
+
+    Raises:
+        ConfigError: there is no such mix of durations.
+    """
+    random = np.random.default_rng(seed)
+    for index, seconds in enumerate(durations(mix, count, random)):
+        soundfile.write(folder / f"{index:05}.wav", _voice(random, seconds), decode.SAMPLE_RATE, subtype="PCM_16")
+
+
+def _voice(random: np.random.Generator, seconds: float) -> FloatArray:
+    """Harmonics of a gliding pitch under a syllables' envelope, with a little noise: (samples,) float32."""
+    time = np.arange(int(seconds * decode.SAMPLE_RATE)) / decode.SAMPLE_RATE
+    pitch = random.uniform(90, 250) * (1 + 0.1 * np.sin(2 * np.pi * random.uniform(0.3, 1) * time))
+    phase = 2 * np.pi * np.cumsum(pitch) / decode.SAMPLE_RATE
+    voice = sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 16))
+    envelope = 0.55 + 0.45 * np.sin(2 * np.pi * random.uniform(3, 5) * time)
+    return np.asarray(0.2 * voice * envelope + random.normal(0, 0.003, len(time)), np.float32)
+
+
+def read_clips(predictor: Predictor, folder: Path, limit: int) -> tuple[list[Clip], int]:
+    """Read at most ``limit`` recordings, spread evenly over a folder.
+
+    Returns:
+        The clips, and how many of those looked at were left out as unusable or longer than ``MAX_SEC``.
+
+    Raises:
+        DataError: there is none to measure on.
+    """
+    files = _spread(find_files([folder]).files, limit)
+    clips = [clip for file in files if (clip := _clip(predictor, file)) is not None]
+    if not clips:
+        raise DataError(f"{folder}: holds no recording of at most {MAX_SEC:g} s to measure on")
+    return clips, len(files) - len(clips)
+
+
+def _spread(files: Sequence[InputFile], limit: int) -> list[InputFile]:
+    chosen = np.linspace(0, len(files) - 1, min(limit, len(files))).round().astype(int)
+    return [files[index] for index in chosen]
+
+
+def _clip(predictor: Predictor, file: InputFile) -> Clip | None:
+    try:
+        content = file.path.read_bytes()
+        windows = predictor.split(decode.decode(content, max_sec=MAX_SEC))
+    except (AudioError, OSError):
+        return None
+    answer = predictor.session.run(windows.samples, windows.lengths)
+    return Clip(file, content, windows, predictor.prediction(windows, answer))

@@ -1,0 +1,65 @@
+"""A service under load: how a recording is sent to it, the process that sends, and what one run of it gave."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from emotions.errors import EmotionsError
+from emotions.predictor import Prediction
+from serving.benchmark.driver.api import Api
+from serving.benchmark.driver.clips import Clip
+from serving.benchmark.driver.load_generator import Client, Job
+from serving.benchmark.driver.server_process import Server
+from serving.benchmark.driver.trace import OK, Trace, to_trace
+from serving.benchmark.layers.layers import Layer, Pass, layer_name
+
+
+@dataclass(frozen=True)
+class Target:
+    """A running service and the process that sends recordings to it.
+
+    Attributes:
+        server: the service.
+        client: the process.
+        api: how it takes recordings.
+        expected: what the model says of each request's clip alone; none to leave answers unread.
+    """
+
+    server: Server
+    client: Client
+    api: Api
+    expected: Sequence[Prediction]
+
+    def run(self, job: Job) -> tuple[Trace, float]:
+        """Do a job: what it gave, and the CPU seconds that the service took."""
+        before = self.server.cpu_sec()
+        record = self.client.run(job)
+        used = self.server.cpu_sec() - before
+        return to_trace(record, self.expected, self.api.probabilities), used
+
+
+@contextlib.contextmanager
+def driven(server: Server, api: Api, clips: Sequence[Clip], *, read: bool = True) -> Iterator[Target]:
+    """A service with a process that sends ``clips`` to it; ``read`` compares its answers with what is expected."""
+    with Client(server.port, [api.request(clip.content) for clip in clips]) as client:
+        yield Target(server, client, api, [clip.expected for clip in clips] if read else ())
+
+
+def layer(target: Target, name: str, connections: int, clips: int) -> Layer:
+    """A service over loopback HTTP, every clip uploaded once a pass: a closed loop of ``connections``."""
+    return Layer(layer_name(name, connections), lambda: _pass(target, connections, clips))
+
+
+def _pass(target: Target, connections: int, clips: int) -> Pass:
+    """Upload every clip once.
+
+    Raises:
+        EmotionsError: the service refused one, or is gone.
+    """
+    trace, server_cpu = target.run(Job(streams=connections, count=clips))
+    if trace.statuses[OK] < clips:
+        refused = {status: count for status, count in trace.statuses.items() if status != OK}
+        raise EmotionsError(f"the service did not answer every clip (status: requests, 0 for no answer): {refused}")
+    return Pass(trace.seconds, trace.client_cpu_sec, server_cpu, tuple(trace.latency.tolist()), trace.max_abs_diff)

@@ -1,0 +1,1 @@
+"""Cost of each layer between the bare session and the HTTP client."""

@@ -1,0 +1,196 @@
+"""Layers in this process: the bare session, the predictor, the batcher, and a folder from disk to table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from emotions.audio import decode
+from emotions.folder.predict_files import FileResult, open_lanes, predict_files
+from emotions.predictor import Prediction, Predictor
+from emotions.runtime.batcher import Batcher
+from serving.benchmark.driver.clips import Clip
+from serving.benchmark.layers.stack import stacked
+from serving.tables.writer import open_table, row
+
+BATCH_SIZES = (1, 2, 4, 8, 16, 32)
+"""Windows in a batch that the bare session is tried with; the fastest is what the other layers compare with."""
+
+PREDICTOR = "predictor"
+"""Name of the layer that classifies one recording after the other."""
+STAGES = ("decode", "windows", "model", "pool")
+"""What the predictor spends its time on, in this order."""
+CALLERS = (1, 16)
+"""Threads that the batcher is called from: as many as the service is given connections."""
+
+_MOST_WINDOWS = 16
+
+CONNECTIONS = (1, 16)
+"""Connections that a service is driven with: one for its latency, many for its throughput."""
+SERVICE, HOLLOW = "service", "http, fake model"
+"""Names of the service in layers: as it is, and without its model."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass of a layer over all clips.
+
+    Attributes:
+        wall_sec: seconds that it took.
+        cpu_sec: CPU seconds of this process: the layer's own, or the client's.
+        server_cpu_sec: CPU seconds of the service.
+        latencies_sec: seconds of each request.
+        max_abs_diff: largest difference of a clip's probability to what the model says of it alone.
+        stages_sec: seconds of each stage, where the layer knows them.
+    """
+
+    wall_sec: float
+    cpu_sec: float
+    server_cpu_sec: float = 0.0
+    latencies_sec: tuple[float, ...] = ()
+    max_abs_diff: float = 0.0
+    stages_sec: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Something that classifies all clips, once a call of ``run``."""
+
+    name: str
+    run: Callable[[], Pass]
+
+
+def layer_name(name: str, connections: int) -> str:
+    """Name of a service's layer at a number of connections."""
+    return f"{name} {connections} connection{'s' if connections > 1 else ''}"
+
+
+def session_layers(predictor: Predictor, clips: Sequence[Clip]) -> list[Layer]:
+    """The model alone, at each batch size: the same windows from memory, nothing decoded, nothing pooled."""
+    samples, lengths = stacked([clip.windows for clip in clips])
+
+    def layer(size: int) -> Layer:
+        batches = [(samples[at : at + size], lengths[at : at + size]) for at in range(0, len(lengths), size)]
+
+        def run() -> Pass:
+            started, cpu = time.perf_counter(), time.process_time()
+            for waveform, length in batches:
+                predictor.session.run(waveform, length)
+            return Pass(time.perf_counter() - started, time.process_time() - cpu)
+
+        return Layer(session_name(size), run)
+
+    return [layer(size) for size in BATCH_SIZES]
+
+
+def session_name(size: int) -> str:
+    """Name of the bare session's layer at a batch size."""
+    return f"session batch {size}"
+
+
+def predictor_layer(predictor: Predictor, clips: Sequence[Clip]) -> Layer:
+    """One recording after the other, from its bytes to its prediction, each stage timed."""
+
+    def run() -> Pass:
+        spent = dict.fromkeys(STAGES, 0.0)
+        started, cpu = time.perf_counter(), time.process_time()
+        answers = [_staged(predictor, clip.content, spent) for clip in clips]
+        wall_sec, cpu_sec = time.perf_counter() - started, time.process_time() - cpu
+        difference = largest_difference(answers, [clip.expected for clip in clips])
+        return Pass(wall_sec, cpu_sec, max_abs_diff=difference, stages_sec=spent)
+
+    return Layer(PREDICTOR, run)
+
+
+def _staged(predictor: Predictor, content: bytes, spent: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Classify a recording as ``Predictor.predict`` does, and add the seconds of each stage to ``spent``."""
+    times = [time.perf_counter()]
+    waveform = decode.decode(content)
+    times.append(time.perf_counter())
+    windows = predictor.split(waveform)
+    times.append(time.perf_counter())
+    answer = predictor.session.run(windows.samples, windows.lengths)
+    times.append(time.perf_counter())
+    prediction = predictor.prediction(windows, answer)
+    times.append(time.perf_counter())
+    for stage, begin, end in zip(STAGES, times, times[1:], strict=False):
+        spent[stage] += end - begin
+    return prediction.probabilities
+
+
+def batcher_layers(predictor: Predictor, clips: Sequence[Clip]) -> list[Layer]:
+    """The service's batcher without HTTP: windows from memory, from one caller and from many."""
+
+    def layer(callers: int) -> Layer:
+        return Layer(batcher_name(callers), lambda: _batched(predictor, clips, callers))
+
+    return [layer(callers) for callers in CALLERS]
+
+
+def batcher_name(callers: int) -> str:
+    """Name of the batcher's layer at a number of callers."""
+    return f"batcher {callers} caller{'s' if callers > 1 else ''}"
+
+
+def _batched(predictor: Predictor, clips: Sequence[Clip], callers: int) -> Pass:
+    batcher = Batcher(predictor.session.run, max_batch=_MOST_WINDOWS)
+    with ThreadPoolExecutor(callers, thread_name_prefix="caller") as pool:
+        started, cpu = time.perf_counter(), time.process_time()
+        answers = [*pool.map(lambda clip: batcher.submit(clip.windows).result(), clips)]
+        wall_sec, cpu_sec = time.perf_counter() - started, time.process_time() - cpu
+    batcher.close()
+    named = (
+        predictor.prediction(clip.windows, answer.probabilities) for clip, answer in zip(clips, answers, strict=True)
+    )
+    difference = largest_difference((each.probabilities for each in named), [clip.expected for clip in clips])
+    return Pass(wall_sec, cpu_sec, max_abs_diff=difference)
+
+
+def folder_layers(predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> list[Layer]:
+    """A folder from disk as it is done by default, decoding included: to predictions, and to a table in ``scratch``."""
+    session = predictor.session
+    opened, lanes = open_lanes(
+        predictor.bundle.path,
+        device=session.device,
+        variant=session.variant,
+        threads=session.threads,
+    )
+    files = [clip.file for clip in clips]
+    targets = predictor.manifest.targets
+
+    def to_table() -> list[FileResult]:
+        results = []
+        with open_table(scratch / "table.csv", targets) as write:
+            for result in predict_files(opened, files, lanes=lanes):
+                write(row(result, targets))
+                results.append(result)
+        return results
+
+    runs = {"folder": lambda: [*predict_files(opened, files, lanes=lanes)], "folder to table": to_table}
+    return [Layer(name, _timed(run, clips)) for name, run in runs.items()]
+
+
+def _timed(run: Callable[[], list[FileResult]], clips: Sequence[Clip]) -> Callable[[], Pass]:
+    def timed() -> Pass:
+        started, cpu = time.perf_counter(), time.process_time()
+        results = run()
+        wall_sec, cpu_sec = time.perf_counter() - started, time.process_time() - cpu
+        answers = (result.prediction.probabilities if result.prediction else {} for result in results)
+        return Pass(wall_sec, cpu_sec, max_abs_diff=largest_difference(answers, [clip.expected for clip in clips]))
+
+    return timed
+
+
+def largest_difference(answers: Iterable[dict[str, dict[str, float]]], expected: Sequence[Prediction]) -> float:
+    """Largest difference between probabilities[target][label] of clips and what is expected; infinite if one lacks."""
+    return max(
+        abs(answer.get(target, {}).get(label, np.inf) - probability)
+        for answer, prediction in zip(answers, expected, strict=True)
+        for target, scores in prediction.probabilities.items()
+        for label, probability in scores.items()
+    )

@@ -1,0 +1,57 @@
+"""Layers that are services: started with the same model, device and threads as the bare session."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from emotions.errors import MissingExtra
+from emotions.predictor import Predictor
+from serving.benchmark.driver.clips import Clip
+from serving.benchmark.layers.layers import CONNECTIONS, HOLLOW, SERVICE, Layer
+from serving.config import Scenario
+from serving.serve_command import TARGET
+
+SERVED: tuple[tuple[Scenario, str, str], ...] = (
+    ("waterfall", HOLLOW, "serving.benchmark.layers.null_model_service:EmotionService"),
+    ("service", SERVICE, TARGET),
+)
+"""Scenario, name of the layer, what ``bentoml serve`` is told to serve."""
+
+
+@contextlib.contextmanager
+def served(name: str, target: str, predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Iterator[list[Layer]]:
+    """The layers of a service, with the same model, device and threads."""
+    need_bentoml()
+    from serving.benchmark.driver.api import OURS
+    from serving.benchmark.driver.server_process import running
+    from serving.benchmark.driver.target import driven, layer
+
+    log = scratch / f"{name.replace(' ', '-')}.log"
+    started = running(service_settings(predictor, clips), log, target)
+    with started as server, driven(server, OURS, clips, read=name != HOLLOW) as driver:
+        yield [layer(driver, name, connections, len(clips)) for connections in CONNECTIONS]
+
+
+def need_bentoml() -> None:
+    """Check that what serves is installed.
+
+    Raises:
+        MissingExtra: it is not.
+    """
+    for name in ("bentoml", "psutil"):
+        if find_spec(name) is None:
+            raise MissingExtra("serve", name)
+
+
+def service_settings(predictor: Predictor, clips: Sequence[Clip]) -> dict[str, str]:
+    """Settings of a service, by variable, with the same model, variant, device and threads as the predictor."""
+    return {
+        "EMOTIONS_BUNDLE": str(predictor.bundle.path.absolute()),
+        "EMOTIONS_VARIANT": predictor.session.variant,
+        "EMOTIONS_DEVICE": predictor.session.device,
+        "EMOTIONS_THREADS": str(predictor.session.threads),
+        "EMOTIONS_MAX_BYTES": str(max(len(clip.content) for clip in clips) + (1 << 20)),
+    }

@@ -1,0 +1,1 @@
+"""What a benchmark runs: scenarios, profiles, rate search, MLPerf LoadGen."""

@@ -1,0 +1,169 @@
+"""The scenarios of a plan, one after the other on one running service; those that need their own get their own."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from serving.benchmark.driver.api import OURS
+from serving.benchmark.driver.clips import Clip
+from serving.benchmark.driver.load_generator import Client, Job
+from serving.benchmark.driver.server_process import Server, running
+from serving.benchmark.driver.statistics import spread
+from serving.benchmark.driver.target import Target, driven
+from serving.benchmark.driver.trace import Trace, poisson, to_trace
+from serving.benchmark.scenarios.folder_scale import make_broken
+from serving.benchmark.scenarios.mlperf import agreement
+from serving.benchmark.scenarios.profile import Clock, Extent
+from serving.benchmark.scenarios.rate_search import search
+from serving.benchmark.scenarios.scenarios import (
+    IN_FLIGHT,
+    MOST_IN_FLIGHT,
+    SHARES,
+    SIMPLE,
+    Figures,
+    at_rate,
+    bad_input,
+    overload,
+    soak,
+)
+
+SHARED = frozenset({*SIMPLE, "server", "soak", "search", "bad_input", "loadgen"})
+"""Scenarios that share a service."""
+OWN = frozenset({"overload", "cold_start"})
+"""Scenarios for which a service is started, or started again and again."""
+_GOOD_TO_BAD = 3
+_TOO_FAST = 1.25
+"""Times the offline throughput: the search begins below it."""
+_FIRST_REQUESTS = 20
+
+
+class Course:
+    """What is needed to run scenarios.
+
+    Args:
+        clips: recordings to send.
+        settings: of the service, by variable.
+        extent: how long and how often.
+        scratch: folder for logs and broken files.
+        clock: times each scenario.
+        limit_ms: p99 that the search holds the service to.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        settings: Mapping[str, str],
+        extent: Extent,
+        scratch: Path,
+        clock: Clock,
+        *,
+        limit_ms: float,
+    ) -> None:
+        self.clips, self.settings, self.extent, self.scratch = clips, settings, extent, scratch
+        self._limit_ms, self._clock = limit_ms, clock
+        self._peak = 0.0
+        self._colds: list[tuple[float, float, float]] = []
+
+    def run(self, wanted: Sequence[str]) -> dict[str, Figures]:
+        """Run what is wanted and known here, and return its figures by its name."""
+        measured: dict[str, Figures] = {}
+        if SHARED & {*wanted}:
+            with contextlib.ExitStack() as running_:
+                with self._clock.part("start of the service"):
+                    target = running_.enter_context(self._started("scenarios"))
+                    target.run(Job(count=len(self.clips), streams=IN_FLIGHT))
+                for name in filter(SHARED.__contains__, wanted):
+                    with self._clock.part(name):
+                        measured[name] = self._shared(name, target)
+        for name, run in (("overload", self._overload), ("cold_start", self._cold_start)):
+            if name in wanted:
+                with self._clock.part(name):
+                    measured[name] = run()
+        return measured
+
+    @contextlib.contextmanager
+    def _service(self, name: str, **settings: str) -> Iterator[Server]:
+        with running({**self.settings, **settings}, self.scratch / f"{name}.log") as server:
+            yield server
+
+    @contextlib.contextmanager
+    def _started(self, name: str) -> Iterator[Target]:
+        """A service started cold, and timed: seconds until it is ready, ms of its first answer, and of the next."""
+        began = time.perf_counter()
+        with self._service(name) as server, driven(server, OURS, self.clips) as target:
+            first = 1000 * float(target.run(Job(count=1))[0].latency[0])
+            then = target.run(Job(count=_FIRST_REQUESTS))[0].latency_ms()["p50"]
+            self._colds.append((server.ready - began, first, then))
+            yield target
+
+    def _shared(self, name: str, target: Target) -> Figures:
+        if name in SIMPLE:
+            measured = SIMPLE[name](target, self.extent)
+            if name == "offline":
+                self._peak = measured["clips_per_sec"]["median"]
+            return measured
+        own: dict[str, Callable[[Target], Figures]] = {
+            "server": self._server,
+            "soak": lambda target: soak(target, self.extent, self.peak(target)),
+            "search": self._search,
+            "bad_input": self._bad_input,
+            "loadgen": self._loadgen,
+        }
+        return own[name](target)
+
+    def peak(self, target: Target) -> float:
+        """Offline throughput in clips/s; measured now if it was not before."""
+        if not self._peak:
+            self._peak = target.run(Job(seconds=self.extent.seconds, streams=IN_FLIGHT))[0].goodput
+        return self._peak
+
+    def _server(self, target: Target) -> Figures:
+        rates = [share * self.peak(target) for share in SHARES]
+        seeds = self.extent.seeds(8)
+        return {
+            "rates": [
+                at_rate(target, self.extent, rate, [seed + at for seed in seeds])[0] for at, rate in enumerate(rates)
+            ]
+        }
+
+    def _search(self, target: Target) -> Figures:
+        def run(rate: float, seed: int) -> Trace:
+            arrivals = poisson(rate, self.extent.seconds, 1000 * self.extent.seed + seed)
+            return to_trace(target.client.run(Job(schedule=arrivals, first=seed)))
+
+        highest = _TOO_FAST * self.peak(target)
+        return search(run, self._limit_ms, highest, max(3, self.extent.repeats), self.extent.search_steps)
+
+    def _bad_input(self, target: Target) -> Figures:
+        rate = SHARES[0] * self.peak(target)
+        kinds = [file.path.read_bytes() for file in make_broken(self.scratch / "broken") if file.path.exists()]
+        contents, bad = list[bytes](), list[bool]()
+        for at, broken in enumerate(kinds):
+            good = [
+                self.clips[(at * _GOOD_TO_BAD + offset) % len(self.clips)].content for offset in range(_GOOD_TO_BAD)
+            ]
+            contents += [*good, broken]
+            bad += [False] * _GOOD_TO_BAD + [True]
+        with Client(target.server.port, [OURS.request(content) for content in contents]) as client:
+            return bad_input(replace(target, client=client), self.extent, rate, bad)
+
+    def _loadgen(self, target: Target) -> Figures:
+        requests = [OURS.request(clip.content) for clip in self.clips]
+        return agreement(target, self.extent, self.peak(target), requests)
+
+    def _overload(self) -> Figures:
+        started = self._service("overload", EMOTIONS_MAX_IN_FLIGHT=str(MOST_IN_FLIGHT))
+        with started as server, driven(server, OURS, self.clips) as target:
+            return overload(target, self.extent)
+
+    def _cold_start(self) -> Figures:
+        """Start the service as often as is wanted; that of the other scenarios was started cold, too."""
+        while len(self._colds) < self.extent.cold_starts:
+            with self._started("cold"):
+                pass
+        ready, first, then = map(spread, zip(*self._colds, strict=True))
+        return {"ready_sec": ready, "first_ms": first, "then_p50_ms": then}

@@ -1,0 +1,1 @@
+"""HTTP interface: routes, uploads, responses, API keys, errors, OpenAPI."""

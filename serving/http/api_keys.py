@@ -1,0 +1,164 @@
+"""API keys. A file holds a line for each, ``name sha256``; a key itself is shown once, when it is made."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from emotions.errors import ConfigError, Fault
+from serving.http.errors import RequestError, of_status
+from serving.settings import ALLOW_ANONYMOUS, API_KEYS_FILE, Settings
+from serving.telemetry.request_record import Exchange
+
+OPEN = frozenset(
+    [
+        *("/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"),
+        *("/", "/docs.json", "/schema.json", "/v1/openapi.json"),
+    ]
+)
+"""Paths that want no key: for probes and scrapes, and the description of the rest."""
+_OPEN_FOLDER = "/static_content/"
+
+_LINE = re.compile(r"([A-Za-z0-9._-]{1,64})\s+([0-9a-f]{64})")
+_PREFIX = "emo_"
+_MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Who may come in.
+
+    Attributes:
+        keys: name -> SHA-256 of each key; None where no key is needed.
+        anonymous: whether requests from beyond this machine need no key where there is none.
+    """
+
+    keys: Mapping[str, bytes] | None = None
+    anonymous: bool = False
+
+    def check(self, scope: Scope, asked: Exchange) -> None:
+        """Let a request in, and note the name of its key.
+
+        Raises:
+            RequestError: 401, it may not come in.
+        """
+        if scope["path"] in OPEN or scope["path"].startswith(_OPEN_FOLDER):
+            return
+        if self.keys is not None:
+            asked.key = _named(self.keys, _presented(Headers(scope=scope)))
+        elif not self.anonymous and not _came_by_loopback(scope):
+            message = "the service knows no API keys, and answers this machine alone"
+            raise RequestError(401, "unauthorized", message)
+
+
+def read_guard(settings: Settings) -> Guard:
+    """Who may come in, by the settings.
+
+    Raises:
+        ConfigError: the file of keys cannot be read or holds none.
+    """
+    keys = None if settings.api_keys_file is None else read_keys(settings.api_keys_file)
+    return Guard(keys, settings.allow_anonymous)
+
+
+def check_exposure(host: str, settings: Settings) -> None:
+    """Refuse to listen beyond this machine without keys.
+
+    Raises:
+        ConfigError: ``host`` is no loopback address, there is no file of keys, and nobody said that this is meant.
+    """
+    if settings.api_keys_file is None and not settings.allow_anonymous and not is_loopback(host):
+        raise ConfigError(
+            f"{host} can be reached from other machines: name a file of API keys in {API_KEYS_FILE} "
+            f"('emotions serve-key' makes one), or set {ALLOW_ANONYMOUS}=1 to answer whoever asks"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def read_keys(path: Path) -> dict[str, bytes]:
+    """Name -> SHA-256 of each key in a file; empty lines and those that start with ``#`` are skipped.
+
+    Raises:
+        ConfigError: it cannot be read, a line is not ``name sha256``, a name is there twice, or there is no key.
+    """
+    try:
+        with path.open("rb") as file:
+            lines = file.read(_MAX_BYTES).decode("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{API_KEYS_FILE}: {path}: cannot be read ({error})") from error
+    keys: dict[str, bytes] = {}
+    faults = []
+    for number, line in enumerate(lines, 1):
+        found = _LINE.fullmatch(line.strip())
+        if found and found[1] not in keys:
+            keys[found[1]] = bytes.fromhex(found[2])
+        elif found or (line.strip() and not line.startswith("#")):
+            remedy = "the name is there already" if found else "a line is: name, a space, SHA-256 in hexadecimal"
+            faults.append(Fault(f"line {number}", "", remedy))
+    if faults or not keys:
+        raise ConfigError(f"{path}: " + ("is no file of API keys:" if faults else "holds no API key"), faults)
+    return keys
+
+
+def add_key(path: Path, name: str) -> str:
+    """Draw a key and add its hash to a file, which is made where there is none, for its owner's eyes.
+
+    Returns:
+        The key.
+
+    Raises:
+        ConfigError: the name is not allowed or is there already, or the file cannot be read or written.
+    """
+    key = _PREFIX + secrets.token_urlsafe(32)
+    line = f"{name} {hashlib.sha256(key.encode()).hexdigest()}"
+    if not _LINE.fullmatch(line):
+        raise ConfigError(f"{name!r} cannot name a key: letters, digits, '.', '_' and '-', at most 64")
+    if path.exists() and name in read_keys(path):
+        raise ConfigError(f"{path}: has a key of the name {name!r} already; name another, or delete its line")
+    try:
+        begun = path.exists() and not path.read_bytes().endswith(b"\n")
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8") as file:
+            file.write(f"{chr(10) if begun else ''}{line}\n")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
+    return key
+
+
+def _presented(headers: Headers) -> str:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+
+
+def _named(keys: Mapping[str, bytes], presented: str) -> str:
+    """Name of the key that was presented; it is compared with every one, whichever fits, in constant time."""
+    digest = hashlib.sha256(presented.encode("utf-8", "surrogateescape")).digest()
+    fitting = [name for name, known in keys.items() if hmac.compare_digest(digest, known)]
+    if not fitting:
+        raise of_status(401)
+    return fitting[0]
+
+
+def _came_by_loopback(scope: Scope) -> bool:
+    """Whether a request came to an address of this machine alone, or by no address: a socket file, a test."""
+    address = str((scope.get("server") or ("",))[0])
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return True

@@ -1,0 +1,1 @@
+"""Writers of result tables: CSV, JSONL, Parquet, audformat."""

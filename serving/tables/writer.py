@@ -1,0 +1,204 @@
+"""Tables of predictions: CSV (RFC 4180), JSON lines or Parquet, one row a file or a window, written as the rows come.
+
+file, start, end            name relative to the input folder (POSIX), and seconds
+<target>                    the most probable label, one column a target
+<target>.<label>            its probability, to six significant digits
+<target>.unknown            yes or no, where the bundle has a threshold: yes where the confidence is below it
+confidence, duration        probability of the first target's label, and seconds of the recording or segment
+embedding                   if asked for: what the model's last layers hear, the mean over the windows of a file's row
+error                       "code: message" where the file failed; then all but ``file`` and a segment's times is empty
+
+An output without an ending is a folder of Parquet files, ``part-00000.parquet`` and so on; one that ends with
+.audformat is a database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from emotions.bundle.manifest import EMBEDDING, UNKNOWN
+from emotions.errors import ConfigError, MissingExtra, OutputExists
+from emotions.files import atomic_file
+from emotions.folder.predict_files import FileResult
+from serving.tables.audformat import AUDFORMAT, check_database
+from serving.tables.parquet import check_folder, join_folder, join_parquet, open_parquet
+
+Targets = Mapping[str, Sequence[str]]
+"""Labels of each target, in output order."""
+Row = dict[str, str | float | list[float] | None]
+"""Column -> value; None for an empty one. The columns are in the table's order."""
+Write = Callable[[Row], object]
+Columns = dict[str, type[str] | type[float] | type[list[float]]]
+"""Column -> its type, in the order of the table."""
+Writer = Callable[[Path, Columns], contextlib.AbstractContextManager[Write]]
+
+
+def columns(targets: Targets, *, embeddings: bool = False, doubts: Iterable[str] = ()) -> Columns:
+    """Columns of a table, in order, with their types; ``doubts`` are the targets that may be unknown."""
+    probabilities = [f"{target}.{label}" for target, labels in targets.items() for label in labels]
+    return {
+        "file": str,
+        **dict.fromkeys(("start", "end"), float),
+        **dict.fromkeys(targets, str),
+        **dict.fromkeys(probabilities, float),
+        **dict.fromkeys(("confidence", "duration"), float),
+        **dict.fromkeys((f"{target}.{UNKNOWN}" for target in doubts), str),
+        **({EMBEDDING: list} if embeddings else {}),
+        "error": str,
+    }
+
+
+def row(result: FileResult, targets: Targets) -> Row:
+    """What became of one file as a row with every column; seconds, and probabilities to six significant digits."""
+    return next(rows(result, dict.fromkeys(columns(targets))))
+
+
+def rows(result: FileResult, blank: Row, *, windows: bool = False) -> Iterator[Row]:
+    """What became of one file as rows.
+
+    Args:
+        result: a prediction or an error.
+        blank: every column of the table, without a value.
+        windows: one row a window, with its start and end in the recording, rather than one for the whole.
+    """
+    # A name that is not UTF-8 on disk keeps its odd bytes as \udcXX.
+    name = result.name if result.name.isascii() else result.name.encode("utf-8", "backslashreplace").decode()
+    prediction = result.prediction
+    if prediction is None:
+        error = f"{result.code}: {result.error}"
+        yield {**blank, "file": name, "start": result.start, "end": result.end, "error": error}
+        return
+    first = result.start or 0.0
+    # A segment's own end, so that rows are found by what the user's table says; the duration is what there was.
+    last = first + prediction.duration_sec if result.end is None else result.end
+    spans = [(first, last, prediction.probabilities)]
+    if windows:
+        spans = [(first + each.start, first + each.end, each.probabilities) for each in prediction.windows]
+    for index, (start, end, probabilities) in enumerate(spans):
+        cells = {**blank, "file": name, "start": start, "end": end, "duration": prediction.duration_sec}
+        _fill(cells, probabilities, prediction.thresholds)
+        if EMBEDDING in blank and result.embedding is not None:
+            heard = result.embedding[index] if windows else result.embedding.mean(axis=0)
+            cells[EMBEDDING] = [_rounded(value) for value in heard.tolist()]
+        yield cells
+
+
+def _fill(cells: Row, probabilities: Mapping[str, Mapping[str, float]], thresholds: Mapping[str, float]) -> None:
+    """Add the labels and their probabilities, and whether they are too low to be an answer."""
+    for target, scores in probabilities.items():
+        label = max(scores, key=scores.__getitem__)
+        cells[target] = label
+        if cells["confidence"] is None:
+            cells["confidence"] = _rounded(scores[label])
+        for each, score in scores.items():
+            cells[f"{target}.{each}"] = _rounded(score)
+        if f"{target}.{UNKNOWN}" in cells:
+            cells[f"{target}.{UNKNOWN}"] = "yes" if scores[label] < thresholds.get(target, 0.0) else "no"
+
+
+def _rounded(probability: float) -> float:
+    return float(f"{probability:.6g}")
+
+
+def part_ending(path: Path) -> str:
+    """The ending of the parts of a table: its own, or Parquet's where the table is a folder."""
+    ending = path.suffix.lower()
+    return _PARQUET if ending in _FOLDERS else ending
+
+
+def check_ending(path: Path) -> None:
+    """Refuse a table that could not be written, before anything is computed.
+
+    Raises:
+        ConfigError: its ending is none of the known ones.
+        OutputExists: it is a folder where a file is to be, the other way round, or a folder with other things.
+        MissingExtra: the package that writes it is not installed.
+    """
+    ending = path.suffix.lower()
+    if part_ending(path) not in _WRITERS:
+        known = ", ".join((*_WRITERS, AUDFORMAT))
+        raise ConfigError(f"{path}: a table ends with {known}, or is a folder of Parquet files")
+    if part_ending(path) == _PARQUET and find_spec("pyarrow") is None:
+        raise MissingExtra("serve", "pyarrow")
+    if ending not in _FOLDERS and path.is_dir():
+        raise OutputExists(f"{path}: is a folder; name another output")
+    if ending in _FOLDERS and path.is_file():
+        raise OutputExists(f"{path}: is a file where a folder is to be written; name another output")
+    if ending == AUDFORMAT:
+        check_database(path)
+    elif not ending:
+        check_folder(path)
+
+
+@contextlib.contextmanager
+def open_table(path: Path, targets: Targets) -> Iterator[Write]:
+    """Give a function that writes one row; the table takes its place at ``path`` when the block succeeds.
+
+    Args:
+        path: ends with ``.csv``, ``.jsonl`` or ``.parquet``; what is there is replaced.
+        targets: labels of each target.
+    """
+    names = columns(targets)
+    with atomic_file(path) as temporary, _WRITERS[path.suffix.lower()](temporary, names) as write:
+        if path.suffix.lower() == _CSV:
+            write({name: name for name in names})
+        yield write
+
+
+@contextlib.contextmanager
+def open_part(path: Path, names: Columns) -> Iterator[Write]:
+    """As ``open_table``, for a part of a table: a CSV part has no header."""
+    with atomic_file(path) as temporary, _WRITERS[path.suffix](temporary, names) as write:
+        yield write
+
+
+def join_parts(parts: Sequence[Path], path: Path, names: Columns) -> None:
+    """Join parts to a table at ``path``; what is there is replaced when the table is whole."""
+    if not path.suffix:
+        join_folder(parts, path, names)
+        return
+    with atomic_file(path) as temporary:
+        _JOINERS[path.suffix.lower()](parts, temporary, names)
+
+
+@contextlib.contextmanager
+def _csv(path: Path, _: Columns) -> Iterator[Write]:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        yield lambda cells: writer.writerow(cells.values())
+
+
+@contextlib.contextmanager
+def _jsonl(path: Path, _: Columns) -> Iterator[Write]:
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        yield lambda cells: stream.write(json.dumps(cells, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _join_csv(parts: Sequence[Path], path: Path, names: Columns) -> None:
+    with _csv(path, names) as write:
+        write({name: name for name in names})
+    _append(parts, path)
+
+
+def _join_jsonl(parts: Sequence[Path], path: Path, _: Columns) -> None:
+    _append(parts, path)
+
+
+def _append(parts: Sequence[Path], path: Path) -> None:
+    with path.open("ab") as stream:
+        for part in parts:
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, stream)
+
+
+_CSV, _PARQUET = ".csv", ".parquet"
+_FOLDERS = ("", AUDFORMAT)
+"""Endings of tables that are folders."""
+_WRITERS: dict[str, Writer] = {_CSV: _csv, ".jsonl": _jsonl, _PARQUET: open_parquet}
+_JOINERS = {_CSV: _join_csv, ".jsonl": _join_jsonl, _PARQUET: join_parquet}

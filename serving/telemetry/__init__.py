@@ -1,0 +1,1 @@
+"""Access log, metrics, traces and the context of a request."""

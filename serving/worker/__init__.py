@@ -1,0 +1,1 @@
+"""The worker process: engine, start-up, shutdown, model store."""

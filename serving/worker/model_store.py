@@ -1,0 +1,75 @@
+"""Bundles in BentoML's model store: put in with their files as they are, and taken out checked."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import bentoml
+from bentoml.exceptions import BentoMLException, NotFound
+
+from emotions.bundle.manifest import MANIFEST, Bundle, read_bundle, write_bundle
+from emotions.errors import BundleError, OutputExists
+
+_FORBIDDEN = re.compile(r"[^a-z0-9._-]+")
+_VERSION_DIGITS = 12
+
+
+def to_store(bundle: Bundle, tag: str | None = None) -> str:
+    """Copy a bundle into the model store.
+
+    Args:
+        bundle: an opened bundle.
+        tag: ``name`` or ``name:version``; by default the bundle's name and the first digits of its model's hash.
+
+    Returns:
+        The tag that it has there.
+
+    Raises:
+        OutputExists: the store holds that tag already.
+        BundleError: the tag is none that BentoML takes.
+    """
+    tag = tag or default_name(bundle)
+    if ":" not in tag:
+        tag = f"{tag}:{bundle.manifest.variants['fp32'].sha256[:_VERSION_DIGITS]}"
+    labels = {"framework": "emotions-toolkit", "format_version": str(bundle.manifest.format_version)}
+    try:
+        with bentoml.models.create(tag, labels=labels, metadata={"bundle": bundle.id}) as model:
+            for name in (MANIFEST, *bundle.manifest.files):
+                shutil.copyfile(bundle.path / name, model.path_of(name))
+            read_bundle(model.path)
+    except BentoMLException as error:
+        if "already exists" not in str(error):
+            raise BundleError(f"--tag: {_line(error)}") from error
+        raise OutputExists(f"{tag}: {_line(error)}; give another --tag, or bentoml models delete it") from error
+    except ValueError as error:
+        raise BundleError(f"--tag: {_line(error)}") from error
+    return tag
+
+
+def from_store(tag: str, output: Path) -> Path:
+    """Copy a bundle out of the model store to ``output``.
+
+    Raises:
+        BundleError: the store has no such model, or it is no bundle, or was altered.
+        OutputExists: ``output`` is there already.
+    """
+    try:
+        stored = read_bundle(bentoml.models.get(tag).path)
+    except (NotFound, ValueError) as error:
+        raise BundleError(f"{tag}: {_line(error)}") from error
+    with write_bundle(output) as folder:
+        for name in (MANIFEST, *stored.manifest.files):
+            shutil.copyfile(stored.path / name, folder / name)
+    return output
+
+
+def default_name(bundle: Bundle) -> str:
+    """The bundle's name as BentoML takes it: lower case, of ASCII; ``emotions`` where nothing is left."""
+    name = _FORBIDDEN.sub("-", bundle.manifest.name.lower()).strip("-._")
+    return name[:63].rstrip("-._") or "emotions"
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0]

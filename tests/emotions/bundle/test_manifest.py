@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emotions.bundle.manifest import newest_bundle, read_bundle, write_bundle
+from emotions.bundle.probe import read_probe
+from emotions.errors import BundleError, OutputExists
+from tests.conftest import TINY_TARGETS
+
+
+@pytest.fixture
+def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+
+
+def edit(bundle: Path, **changes: Any) -> None:
+    path = bundle / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest.update(changes)
+    path.write_text(json.dumps(manifest))
+
+
+def test_a_whole_bundle_is_read(tiny_bundle: Path) -> None:
+    bundle = read_bundle(tiny_bundle)
+    assert bundle.manifest.targets == TINY_TARGETS
+    assert bundle.file("fp32") == tiny_bundle / "model.onnx"
+    assert bundle.id.startswith("tiny@")
+    assert bundle.manifest.window_spec.samples == 8_000
+
+
+@pytest.mark.parametrize("version", [0, 2, 99, "1", None, True])
+def test_an_unknown_format_version_is_refused(copy: Path, version: object) -> None:
+    edit(copy, format_version=version)
+    with pytest.raises(BundleError, match=r"format version .* is unknown to this release \(it reads 1\)"):
+        read_bundle(copy)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "probe.npz"])
+def test_a_missing_or_altered_file_is_refused(copy: Path, name: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    with pytest.raises(BundleError, match="is not the file that was exported"):
+        read_bundle(copy)
+    (copy / name).unlink()
+    with pytest.raises(BundleError, match=f"lacks {name}"):
+        read_bundle(copy)
+
+
+def test_unknown_keys_are_refused_outside_extra(copy: Path) -> None:
+    edit(copy, extra={"owner": "me"})
+    assert read_bundle(copy).manifest.extra == {"owner": "me"}
+    edit(copy, owner="me")
+    with pytest.raises(BundleError, match="owner"):
+        read_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"targets": {"emotion": ["angry"]}},
+        {"targets": {"emotion": ["angry", "angry"], "state": ["a", "b"]}},
+        {"targets": {"state": ["a", "b"], "emotion": ["c", "d"]}},
+        {"targets": {"confidence": ["a", "b"]}},
+        {"targets": {"emotion.x": ["a", "b"]}},
+        {"targets": {}},
+        {"sample_rate": 8000},
+        {"window": {"samples": 0, "hop_samples": 1, "dynamic": False}},
+        {"variants": {}},
+        {"files": {"../model.onnx": "0" * 64}},
+        {"files": {}},
+        {"targets": {"emotion": ["angry", "happy"], "state": ["a", "b"]}},
+        {"window": {"samples": 4000, "hop_samples": 4000, "dynamic": False}},
+        {"window": {"samples": 8000, "hop_samples": 1, "dynamic": False}},
+        {"format_version": 1.0},
+        {"created": "yesterday"},
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(copy: Path, change: dict[str, Any]) -> None:
+    edit(copy, **change)
+    with pytest.raises(BundleError):
+        read_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"targets": {"emotion": ["sad", "happy", "angry"], "state": ["negative", "positive"]}},
+        {"targets": {"emotion": ["angry", "happy", "neutral"], "state": ["negative", "positive"]}},
+        {"window": {"samples": 8000, "hop_samples": 800, "dynamic": False}},
+    ],
+)
+def test_labels_and_window_cannot_be_edited(copy: Path, change: dict[str, Any]) -> None:
+    edit(copy, **change)
+    with pytest.raises(BundleError, match="labels or window are not those of the export"):
+        read_probe(read_bundle(copy))
+
+
+def test_what_is_no_bundle_is_named_so(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no such folder"):
+        read_bundle(tmp_path / "none")
+    with pytest.raises(BundleError, match=r"no manifest\.json"):
+        read_bundle(tmp_path)
+    for text in ("", "[]", "{", "null", '"x"'):
+        (tmp_path / "manifest.json").write_text(text)
+        with pytest.raises(BundleError):
+            read_bundle(tmp_path)
+
+
+def test_a_half_written_bundle_is_never_seen(tiny_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError), write_bundle(tmp_path / "half") as folder:
+        shutil.copy(tiny_bundle / "manifest.json", folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_is_never_overwritten(tiny_bundle: Path) -> None:
+    with pytest.raises(OutputExists), write_bundle(tiny_bundle):
+        pytest.fail("the output is there already")
+
+
+def test_a_probe_is_never_unpickled(copy: Path) -> None:
+    class Boom:
+        def __reduce__(self) -> tuple[Any, tuple[str]]:
+            return (os.mkdir, (str(copy / "executed"),))
+
+    np.savez(copy / "probe.npz", waveform=np.array([Boom()], object), allow_pickle=True)
+    with pytest.raises(BundleError, match=r"probe\.npz cannot be read"):
+        read_probe(read_bundle_unchecked(copy))
+    (copy / "probe.npz").write_bytes(pickle.dumps(Boom()))
+    with pytest.raises(BundleError, match=r"probe\.npz cannot be read"):
+        read_probe(read_bundle_unchecked(copy))
+    assert not (copy / "executed").exists()
+
+
+def read_bundle_unchecked(copy: Path) -> Any:
+    from emotions.bundle.manifest import Bundle, Manifest
+
+    return Bundle(copy, Manifest.model_validate_json((copy / "manifest.json").read_text()))
+
+
+def test_the_newest_bundle_is_the_one_whose_manifest_was_written_last(tiny_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="holds no bundle"):
+        newest_bundle(tmp_path)
+    for age, name in ((20, "b"), (10, "a"), (30, "c"), (0, ".hidden")):
+        bundle = Path(shutil.copytree(tiny_bundle, tmp_path / name))
+        os.utime(bundle / "manifest.json", (1_000_000 - age, 1_000_000 - age))
+    assert newest_bundle(tmp_path).name == "a"

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotions.audio.windows import FloatArray, IntArray
+from emotions.bundle.manifest import read_bundle
+from emotions.bundle.probe import Probe, read_probe, write_probe
+from emotions.errors import BundleError, DeviceError
+from emotions.files import sha256
+from emotions.runtime.session import Probabilities, available_cores, bounded, open_session
+
+
+def rehash(bundle: Path, name: str) -> None:
+    path = bundle / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"][name] = sha256(bundle / name)
+    for variant in manifest["variants"].values():
+        variant["sha256"] = manifest["files"][variant["file"]]
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.fixture
+def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+
+
+def test_a_session_answers_as_the_probe_says(tiny_bundle: Path) -> None:
+    bundle = read_bundle(tiny_bundle)
+    session = open_session(bundle, device="cpu", threads=1)
+    probe = read_probe(bundle)
+    answers = session.run(probe.waveform, probe.length)
+    for target, expected in probe.probabilities.items():
+        assert np.abs(answers[target] - expected).max() < 1e-6
+    assert (session.device, session.variant, session.threads) == ("cpu", "fp32", 1)
+
+
+def test_a_model_that_answers_otherwise_than_at_export_is_refused(copy: Path) -> None:
+    probe = read_probe(read_bundle(copy))
+    wrong = {target: np.roll(values, 1, axis=1) for target, values in probe.probabilities.items()}
+    write_probe(copy, Probe(probe.waveform, probe.length, wrong), read_bundle(copy).manifest.contract)
+    rehash(copy, "probe.npz")
+    with pytest.raises(BundleError, match="answers its probe otherwise than at export"):
+        open_session(read_bundle(copy), device="cpu")
+
+
+def test_a_probe_of_nan_is_no_proof(copy: Path) -> None:
+    probe = read_probe(read_bundle(copy))
+    wrong = {target: np.full_like(values, np.nan) for target, values in probe.probabilities.items()}
+    write_probe(copy, Probe(probe.waveform, probe.length, wrong), read_bundle(copy).manifest.contract)
+    rehash(copy, "probe.npz")
+    with pytest.raises(BundleError, match="otherwise than at export"):
+        open_session(read_bundle(copy), device="cpu")
+
+
+def test_a_file_that_is_no_model_is_refused(copy: Path) -> None:
+    (copy / "model.onnx").write_bytes(b"not a graph")
+    rehash(copy, "model.onnx")
+    with pytest.raises(BundleError, match="ONNX Runtime cannot load it"):
+        open_session(read_bundle(copy), device="cpu")
+
+
+def test_the_cpu_never_stands_in_for_a_gpu_that_was_asked_for(tiny_bundle: Path) -> None:
+    if Path("/dev/nvidiactl").exists():
+        pytest.skip("this machine has an NVIDIA GPU")
+    bundle = read_bundle(tiny_bundle)
+    with pytest.raises(DeviceError, match="no NVIDIA GPU"):
+        open_session(bundle, device="cuda")
+    assert open_session(bundle, device="auto").device == "cpu"
+
+
+def test_an_opset_that_the_runtime_cannot_read_is_said(copy: Path) -> None:
+    content = (copy / "model.onnx").read_bytes()
+    assert content.endswith(b"\x10\x14")  # opset_import's version: 20
+    (copy / "model.onnx").write_bytes(content[:-1] + bytes([99]))
+    rehash(copy, "model.onnx")
+    with pytest.raises(
+        BundleError, match=r"cannot load it \(Opset 99 is newer than ONNX Runtime \S+ reads; update onnxr"
+    ):
+        open_session(read_bundle(copy), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("max 100000", 4), ("150000 100000", 2), ("50000 100000", 1), ("900000 100000", 4), ("", 4)]
+)
+def test_a_containers_quota_bounds_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
+    assert available_cores(tmp_path / "none") == 4
+    (tmp_path / "cpu.max").write_text(quota)
+    assert available_cores(tmp_path / "cpu.max") == cores
+
+
+def test_dynamic_windows_are_run_in_parts_of_like_length() -> None:
+    shapes = []
+
+    def model(waveform: FloatArray, length: IntArray) -> Probabilities:
+        shapes.append(waveform.shape)
+        assert waveform.flags["C_CONTIGUOUS"]
+        return {"x": np.stack([waveform.sum(axis=1), length.astype(np.float32)], axis=1)}
+
+    length = np.array([3, 10, 4, 30, 2], np.int64)
+    waveform = np.zeros((5, 40), np.float32)
+    for row, samples in enumerate(length):
+        waveform[row, :samples] = row + 1
+    answers = bounded(model, 20)(waveform, length)
+    assert shapes == [(1, 30), (2, 10), (2, 3)]
+    np.testing.assert_array_equal(answers["x"][:, 1], length)
+    np.testing.assert_array_equal(answers["x"][:, 0], length * np.arange(1, 6))
+
+
+def test_windows_of_unlike_length_run_apart_where_padding_costs() -> None:
+    shapes = []
+
+    def model(waveform: FloatArray, length: IntArray) -> Probabilities:
+        shapes.append(waveform.shape)
+        return {"x": length[:, None].astype(np.float32)}
+
+    length = np.array([100, 20, 95, 90, 89, 21], np.int64)
+    answers = bounded(model, 1000, 0.9)(np.zeros((6, 100), np.float32), length)
+    assert shapes == [(3, 100), (1, 89), (2, 21)]
+    np.testing.assert_array_equal(answers["x"][:, 0], length)

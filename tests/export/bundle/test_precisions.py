@@ -1,0 +1,179 @@
+"""Smaller variants: batches do not change them, the frontend stays, and the gate keeps out what loses too much."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from emotions.audio.windows import FloatArray, IntArray, Windows
+from emotions.bundle.manifest import read_bundle
+from emotions.bundle.probe import read_probe
+from emotions.bundle.variants import choose_variant
+from emotions.cli import run
+from emotions.errors import ConfigError, ExportError
+from emotions.runtime.session import Probabilities, onnx_session, open_session
+from export.bundle import variants
+from export.bundle.export import export_run
+from export.bundle.variants import Wanted
+from export.commands import wanted_forms
+from export.graph.fp16 import to_half
+from export.graph.int8 import to_int8
+from export.proof.gate import GateClips, Verdict, judge
+
+LABELS = {"emotion": ["a", "b"]}
+
+
+def nodes(path: Path) -> list[onnx.NodeProto]:
+    return list(onnx.load(path).graph.node)
+
+
+@pytest.mark.parametrize("variant", ["fp16", "int8"])
+def test_a_variant_answers_alone_as_in_a_batch(full: Path, variant: str) -> None:
+    bundle = read_bundle(full)
+    session, probe = open_session(bundle, device="cpu", variant=variant), read_probe(bundle)
+    together = session.run(probe.waveform * np.float32(3), probe.length)
+    for row in range(len(probe.length)):
+        alone = session.run(probe.waveform[row : row + 1] * np.float32(3), probe.length[row : row + 1])
+        for target, values in together.items():
+            np.testing.assert_allclose(alone[target][0], values[row], atol=1e-5)
+
+
+def test_int8_leaves_the_frontend_alone(full: Path) -> None:
+    found = nodes(full / "model.int8.onnx")
+    frontend = [node for node in found if any("classifier.frontend" in name for name in node.input)]
+    assert {node.op_type for node in frontend} >= {"MatMul"}
+    assert not any(node.op_type in ("MatMulInteger", "QuantizeLinear") for node in frontend)
+    assert sum(node.op_type == "MatMulInteger" for node in found) == 2
+    assert sum(node.op_type == "DequantizeLinear" for node in found) > 20
+    weights = onnx.load(full / "model.int8.onnx").graph.initializer
+    assert (
+        max(int(np.abs(onnx.numpy_helper.to_array(w)).max()) for w in weights if w.data_type == TensorProto.INT8) < 65
+    )
+
+
+def test_fp16_keeps_the_frontend_and_the_answers_in_fp32(full: Path) -> None:
+    graph = onnx.load(full / "model.fp16.onnx").graph
+    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    assert all(kind != TensorProto.FLOAT16 for name, kind in kinds.items() if "frontend" in name)
+    assert sum(kind == TensorProto.FLOAT16 for kind in kinds.values()) > 20
+    assert {value.type.tensor_type.elem_type for value in graph.output} == {TensorProto.FLOAT}
+    assert all(not name.endswith(".half") for node in graph.node if node.op_type == "Softmax" for name in node.input)
+
+
+def test_the_same_bytes_come_out_twice(full: Path) -> None:
+    graph, probe = onnx.load(full / "model.onnx"), read_probe(read_bundle(full))
+    fixed = {"classifier.frontend.cosines", "classifier.frontend.sines", "classifier.frontend.bands"}
+    heard = {"waveform": probe.waveform, "length": probe.length}
+    for make in (lambda: to_half(graph, fixed), lambda: to_int8(graph, heard, fixed)):
+        one, other = (make().SerializeToString(deterministic=True) for _ in range(2))
+        assert one == other
+
+
+def test_a_graph_with_branches_has_no_half() -> None:
+    branch = onnx.helper.make_graph([], "b", [], [])
+    node = onnx.helper.make_node("If", ["c"], ["y"], "n1", then_branch=branch, else_branch=branch)
+    graph = onnx.helper.make_graph([node], "g", [], [])
+    with pytest.raises(ExportError, match="node n1: fp16 graphs cannot hold branches"):
+        to_half(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)]))
+
+
+def test_every_variant_is_verified_and_shown(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bundle", "verify", str(full)]) == 0
+    assert "fp32 on cpu, fp16 on cpu, int8 on cpu answer its probe" in capsys.readouterr().out
+    assert run(["info", str(full)]) == 0
+    shown = capsys.readouterr().out
+    assert "model.int8.onnx" in shown
+    assert "embedding float32 [batch, 256]" in shown
+    assert "int8 on cpu, unless another variant is asked for" in shown
+
+
+def test_a_damaged_variant_is_found(full: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in full.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "model.ts").write_bytes(b"another")
+    assert run(["bundle", "verify", str(tmp_path)]) == 2
+    assert "model.ts is not the file that was exported" in capsys.readouterr().err
+
+
+def clips(count: int, truth: list[int] | None = None) -> GateClips:
+    one = Windows(np.zeros((1, 4), np.float32), np.array([4]), np.array([0]))
+    return GateClips([one] * count, {} if truth is None else {"emotion": truth}, "test")
+
+
+def answering(labels: list[int]) -> object:
+    rest = iter(labels)
+
+    def run(_: FloatArray, __: IntArray) -> Probabilities:
+        return {"emotion": np.eye(2, dtype=np.float32)[[next(rest)]]}
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("count", "differing", "kept"), [(10, 1, True), (10, 2, False), (300, 3, True), (300, 4, False), (99, 1, True)]
+)
+def test_one_clip_or_one_in_a_hundred_may_differ(count: int, differing: int, kept: bool) -> None:
+    before, after = [0] * count, [1] * differing + [0] * (count - differing)
+    verdict = judge(answering(before), answering(after), clips(count), LABELS)  # type: ignore[arg-type]
+    assert (verdict.clips, verdict.differing) == (count, differing)
+    assert (not verdict.faults) == kept
+    assert verdict.figures()["passed"] == kept
+
+
+def test_uar_may_fall_by_half_a_point() -> None:
+    truth = [0] * 100 + [1] * 100
+    one, two = [1, *truth[1:]], [1, 1, *truth[2:]]
+    assert judge(answering(truth), answering(one), clips(200, truth), LABELS).faults == []  # type: ignore[arg-type]
+    verdict = judge(answering(truth), answering(two), clips(200, truth), LABELS)  # type: ignore[arg-type]
+    assert verdict.faults == ["UAR of emotion falls from 1.000 to 0.990 (at most 0.005 lower)"]
+
+
+def test_what_loses_too_much_is_left_out_with_its_figures(
+    trained_run: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from export.bundle import export
+
+    lossy = Verdict("test", 50, 9, {"эмоция": (0.9, 0.7)})
+    monkeypatch.setattr(export, "to_onnx", lambda *_: onnx.load(bundle / "model.onnx"))
+    monkeypatch.setattr(variants, "judge", lambda *_: lossy)
+    command = ["export", "--run", str(trained_run), "--variant", "int8", "--output"]
+    assert run([*command, str(tmp_path / "strict")]) == 0
+    said = capsys.readouterr().out
+    assert "int8: REFUSED; labels differ on 9 of 50 clips (at most 1), UAR of эмоция 0.900 to 0.700" in said
+    assert list(read_bundle(tmp_path / "strict").manifest.variants) == ["fp32"]
+    assert not (tmp_path / "strict" / "model.int8.onnx").exists()
+    assert json.loads((tmp_path / "strict" / "report.json").read_text())["refused"]["int8"]["differing"] == 9
+    assert run([*command, str(tmp_path / "lax"), "--allow-loss"]) == 0
+    kept = read_bundle(tmp_path / "lax")
+    assert list(kept.manifest.variants) == ["fp32", "int8"]
+    assert choose_variant(kept, "cpu") == "fp32"
+    assert "**int8 loses more than it may (labels differ" in (tmp_path / "lax" / "README.md").read_text()
+    capsys.readouterr()
+    assert run(["info", str(tmp_path / "lax")]) == 0
+    assert "loses more than it may, runs only when named" in capsys.readouterr().out
+
+
+def test_recordings_that_are_named_judge_variants(trained_run: Path, corpus: Path, tmp_path: Path) -> None:
+    path = export_run(
+        trained_run / "best.ckpt", tmp_path / "b", data=corpus, wanted=Wanted(variants=("int8",), allow_loss=True)
+    )
+    gate = json.loads((path / "report.json").read_text())["variants"]["int8"]["gate"]
+    assert (gate["source"], gate["clips"]) == ("recordings that the user named", 20)
+    assert set(gate["uar"]) == {"эмоция", "state"}
+
+
+def test_an_unknown_form_is_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"--variant: 'int4' is none; did you mean 'int8'\? allowed: fp16, int8"):
+        wanted_forms(["onnx"], ["int4"], allow_loss=False, embedding=False)
+    with pytest.raises(ConfigError, match="--format: 'torchscrip' is none; did you mean 'torchscript'"):
+        wanted_forms(["torchscrip"], [], allow_loss=False, embedding=False)
+
+
+def test_a_variant_needs_nothing_but_onnxruntime(full: Path) -> None:
+    session = onnx_session(full / "model.int8.onnx", threads=1)
+    assert [value.name for value in session.get_outputs()] == ["эмоция", "state", "embedding"]

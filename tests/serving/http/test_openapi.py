@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from starlette.routing import Route
+
+from serving.http.app import application
+from serving.http.openapi import document, merged
+from serving.telemetry.request_record import OTHER, route
+from tests.serving.conftest import Service
+
+METHODS = {"get", "post"}
+
+
+def references(node: Any) -> set[str]:
+    """Every ``$ref`` below a node."""
+    if isinstance(node, dict):
+        own = {node["$ref"]} if "$ref" in node else set()
+        return own.union(*map(references, node.values()))
+    return set().union(*map(references, node)) if isinstance(node, list) else set()
+
+
+def test_the_document_is_served_before_the_model_is_loaded(service: Service) -> None:
+    service.routes.engine = None
+    assert service.request("GET", "/v1/openapi.json").json() == document()
+
+
+def test_every_route_is_described_with_its_methods(service: Service) -> None:
+    routes = [each for each in application(service.routes).routes if isinstance(each, Route)]
+    described = {(path, method) for path, item in document()["paths"].items() for method in item}
+    served = {(each.path, method.lower()) for each in routes for method in each.methods or ()}
+    unlisted = {"/", "/v1/openapi.json", "/metrics", "/docs.json"}
+    versions = {pair for pair in served if "/versions/" in pair[0]}
+    wanted = {(path, method) for path, method in served - versions if method in METHODS and path not in unlisted}
+    assert wanted == described
+
+
+def test_the_page_asks_nobody_but_the_service(service: Service) -> None:
+    page = service.request("GET", "/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-security-policy"].startswith("default-src 'self';")
+    assert "swagger-ui-bundle.js" in page.text
+    assert "//" not in page.text
+
+
+def test_every_reference_is_there() -> None:
+    found = document()
+    for reference in references(found):
+        node = found
+        for key in reference.removeprefix("#/").split("/"):
+            node = node[key]
+
+
+def test_an_answer_has_what_is_described(service: Service, clip: bytes) -> None:
+    schemas = document()["components"]["schemas"]
+    answers = {
+        "Prediction": service.post(clip, "/v1/predict?windows=1"),
+        "Batch": service.request("POST", "/v1/predict/batch", files={"file": ("a.wav", clip)}),
+        "Model": service.request("GET", "/v1/model"),
+        "Error": service.post(b"text"),
+    }
+    of_thresholds = {"unknown", "unknowns"}  # this bundle has none
+    for name, response in answers.items():
+        assert set(response.json()) == set(schemas[name]["properties"]) - of_thresholds, name
+    assert of_thresholds <= set(schemas["Prediction"]["properties"])
+
+
+def test_the_document_goes_into_bentomls() -> None:
+    other = {
+        "openapi": "3.0.2",
+        "info": {"contact": {"name": "BentoML Team"}},
+        "paths": {"/predict": {}},
+        "components": {"schemas": {"Task": {}}},
+    }
+    both = merged(other)
+    assert {"/predict", "/v1/predict"} <= set(both["paths"])
+    assert {"Task", "Prediction"} <= set(both["components"]["schemas"])
+    assert both["info"] == document()["info"]
+    assert other["components"] == {"schemas": {"Task": {}}}
+
+
+@pytest.mark.parametrize(
+    ("path", "template"),
+    [
+        ("/v1/predict", "/v1/predict"),
+        ("/v2/models/mine/infer", "/v2/models/{name}/infer"),
+        ("/v2/models/mine/versions/3/ready", "/v2/models/{name}/versions/{version}/ready"),
+        ("/v2/models/mine/else", "/v2/other"),
+        ("/alice.wav", OTHER),
+    ],
+)
+def test_a_path_becomes_a_template(path: str, template: str) -> None:
+    assert route(path) == template

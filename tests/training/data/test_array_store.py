@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import gc
+import os
+import stat
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotions.audio.windows import FloatArray
+from emotions.errors import DataError
+from training.data.array_store import ArrayStore, clear, describe, limit_bytes, stores
+
+
+def array(value: float, count: int = 1000) -> FloatArray:
+    return np.full(count, value, np.float32)
+
+
+@pytest.fixture
+def store(private_cache: Path) -> ArrayStore:
+    return ArrayStore(private_cache / "things")
+
+
+def test_what_is_put_can_be_got_read_only_and_only_by_the_user(store: ArrayStore) -> None:
+    store.put("abcd", array(1))
+    found = store.get("abcd")
+    assert isinstance(found, np.memmap)
+    assert np.array_equal(found, array(1))
+    assert not found.flags.writeable
+    assert store.path("abcd") == store.root / "ab" / "abcd.npy"
+    assert stat.S_IMODE(store.root.stat().st_mode) == 0o700
+    assert store.get("none") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"text", None])
+def test_a_damaged_array_counts_as_absent_and_is_made_again(store: ArrayStore, content: bytes | None) -> None:
+    store.put("abcd", array(1))
+    path = store.path("abcd")
+    path.write_bytes(path.read_bytes()[:-100] if content is None else content)
+    assert store.get("abcd") is None
+    assert not path.exists()
+    store.put("abcd", array(2))
+    assert np.array_equal(store.get("abcd", (1000,)), array(2))  # type: ignore[arg-type]
+
+
+def test_an_array_of_another_shape_or_kind_counts_as_absent(store: ArrayStore) -> None:
+    store.put("abcd", array(1))
+    assert store.get("abcd", (999,)) is None
+    store.put("abce", array(1))
+    np.save(store.path("abce"), np.zeros(1000))
+    assert store.get("abce") is None
+
+
+def test_an_array_with_pickled_objects_is_not_loaded(store: ArrayStore) -> None:
+    store.put("abcd", array(1))
+    np.save(store.path("abcd"), np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    assert store.get("abcd") is None
+
+
+def test_threads_that_read_at_once_with_the_garbage_collector_at_work(
+    store: ArrayStore,
+) -> None:
+    store.put("ab1", np.zeros(6400, np.float32))
+    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
+    gc.freeze()
+    gc.set_threshold(50)
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(_read_and_leave_cycles, [store] * 4))
+    finally:
+        gc.set_threshold(*threshold)
+        gc.unfreeze()
+        sys.setswitchinterval(interval)
+    assert all(found)
+
+
+def _read_and_leave_cycles(store: ArrayStore, times: int = 1000) -> bool:
+    found = True
+    for _ in range(times):
+        cycle = _Finalised()
+        cycle.itself = cycle
+        found &= store.get("ab1", (6400,)) is not None
+    return found
+
+
+class _Finalised:
+    itself: _Finalised
+
+    def __del__(self) -> None:
+        for _ in range(50):
+            pass
+
+
+def test_the_least_recently_used_go_first_and_what_is_in_use_stays(
+    store: ArrayStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for age, key in enumerate(("aa3", "bb2", "cc1", "dd0")):
+        store.put(key, array(age))
+        os.utime(store.path(key), (1000 + age, 1000 + age))
+    store.touch("aa3")
+    store.touch("never")
+    monkeypatch.setenv("EMOTIONS_CACHE_GB", str(2.5 * store.path("aa3").stat().st_size / 2**30))
+    assert store.evict(keep={"bb2"}) == 2
+    assert [key for key in ("aa3", "bb2", "cc1", "dd0") if store.get(key) is not None] == ["aa3", "bb2"]
+    monkeypatch.setenv("EMOTIONS_CACHE_GB", "1e-9")
+    assert store.evict(keep={"aa3", "bb2"}) == 0
+    assert "EMOTIONS_CACHE_GB" in caplog.text
+
+
+def test_what_a_killed_writer_left_is_ignored_and_removed_after_a_day(store: ArrayStore) -> None:
+    store.put("abcd", array(1))
+    half = store.root / "ab" / ".abcd.npy.x1.npy"
+    half.write_bytes(b"half")
+    store.evict()
+    assert half.exists()
+    os.utime(half, (time.time() - 2 * 86400,) * 2)
+    store.evict()
+    assert not half.exists()
+    assert store.get("abcd") is not None
+
+
+@pytest.mark.parametrize("value", ["many", "0", "-1", "nan", "inf"])
+def test_a_limit_that_is_no_size(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("EMOTIONS_CACHE_GB", value)
+    with pytest.raises(DataError, match="EMOTIONS_CACHE_GB"):
+        limit_bytes()
+
+
+def test_a_full_disk_is_told_with_the_remedy(store: ArrayStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("training.data.array_store.np.save", full)
+    with pytest.raises(DataError, match="the disk is full; make room"):
+        store.put("abcd", array(1))
+    assert [path.name for path in store.root.glob("ab/*")] == []
+
+
+def test_a_cache_that_cannot_be_made(private_cache: Path) -> None:
+    (private_cache / "file").write_text("in the way")
+    with pytest.raises(DataError, match="cannot be written"):
+        ArrayStore(private_cache / "file" / "things")
+
+
+def test_listing_and_clearing_spare_what_is_not_a_cache(store: ArrayStore, private_cache: Path) -> None:
+    (private_cache / "mine").mkdir()
+    (private_cache / "mine" / "thesis.txt").write_text("precious")
+    store.put("abcd", array(1))
+    assert "things" in describe()
+    assert "mine" not in describe()
+    assert clear() == 4_000 + 128
+    assert stores() == []
+    assert "empty" in describe()
+    assert (private_cache / "mine" / "thesis.txt").exists()

@@ -1,0 +1,1 @@
+"""Models of the pipeline steps in a JSON config."""

@@ -1,0 +1,85 @@
+"""The ``dataset`` block of ``train`` and ``tune`` steps: where the recordings lie, and what is known of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from emotions.pipeline.schema import Block
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Column(Block):
+    """A property of clips that stands in a column of the dataset."""
+
+    column: Text
+
+
+class Pattern(Block):
+    """A property of clips that stands in their path, relative to the dataset: the first group of a regex."""
+
+    pattern: Text
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_group(cls, pattern: str) -> str:
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"must be a regular expression ({error})") from error
+        if not groups:
+            raise ValueError("must have a group: put the part that counts in round brackets")
+        return pattern
+
+
+def _origin(value: Any) -> str:
+    return "<column>" if isinstance(value, Column) or (isinstance(value, dict) and "column" in value) else "<pattern>"
+
+
+Origin = Annotated[Annotated[Column, Tag("<column>")] | Annotated[Pattern, Tag("<pattern>")], Discriminator(_origin)]
+
+
+Leak = Literal["speaker", "recording", "audio"]
+"""What stops a run when it is on both sides of a split."""
+
+
+class SplitConfig(Block):
+    """How clips are split: whole groups go to training, validation or test."""
+
+    by: Text | None = Field(
+        default=None, description="speaker, recording or a column; by default speaker where known, else recording."
+    )
+    val: float = Field(default=0.15, gt=0, lt=1, description="Share of the clips for validation.")
+    test: float = Field(default=0.15, ge=0, lt=1, description="Share of the clips for the test.")
+    allow_leaks: list[Leak] = Field(
+        default=[], description="What may be on both sides of a split; every report and bundle then says so."
+    )
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> Self:
+        if self.val + self.test >= 1:
+            raise ValueError(f"val + test is {self.val + self.test:g}, must be less than 1")
+        return self
+
+
+class DatasetConfig(Block):
+    """Where the recordings lie, and what is known of them."""
+
+    path: Text | Annotated[list[Text], Field(min_length=1)] | None = Field(
+        default=None, description="Folder or file; by default data/ or data/dataset/ below the root."
+    )
+    format: Literal["auto", "annotations", "folders", "table"] = "auto"
+    target: Text = Field(default="emotion", description="Name of the target where folders are its classes.")
+    targets: Annotated[list[Text], Field(min_length=1)] | None = Field(
+        default=None, description="Columns to learn; by default all that look like targets."
+    )
+    speaker: Origin | None = Field(default=None, description="Where the speaker of a clip stands.")
+    recording: Origin | None = Field(default=None, description="Where the recording that a clip was cut from stands.")
+    sentence: Origin | None = Field(
+        default=None, description="Where the sentence that is spoken stands; by default in a column sentence or text."
+    )
+    split: SplitConfig = SplitConfig()
+    license: Text | None = Field(default=None, description="Licence of the recordings, for the bundle.")

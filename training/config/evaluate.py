@@ -1,0 +1,145 @@
+"""The ``evaluate`` step of a pipeline file (no torch)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from emotions.errors import Fault
+from emotions.pipeline.schema import MAX_SEED, Block, step_schema
+from emotions.pipeline.validation import faults_of
+from training.config.train import FixedStep, Parts, TrainStep, train_faults
+
+Protocol = Literal["holdout", "group_kfold", "loso"]
+Suite = Literal["accuracy", "robustness", "fairness"]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+
+
+class Candidate(Block):
+    """A model that a fold may choose: the step's, but for what is named here."""
+
+    model_architecture: dict[str, Any] = Field(default={}, description="Keys of model_architecture that differ.")
+    learn_params: dict[str, Any] = Field(default={}, description="Keys of learn_params that differ.")
+
+    def applied(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """The raw object of a step with the differences in it."""
+        return _merged(raw, self.model_dump(exclude_unset=True))
+
+
+class Choice(Block):
+    """How each fold chooses its model, by its training groups alone."""
+
+    candidates: list[Candidate] = Field(description="What to choose from; of equals the first is taken.")
+    folds: Annotated[int, Field(ge=2)] = Field(
+        default=3, description="Inner folds, of the training groups of a fold, that candidates are compared by."
+    )
+
+    @field_validator("candidates")
+    @classmethod
+    def _leave_a_choice(cls, candidates: list[Candidate]) -> list[Candidate]:
+        if len(candidates) < 2:
+            raise ValueError(f"needs at least 2 candidates to choose from, there are {len(candidates)}")
+        return candidates
+
+
+class EvaluateStep(FixedStep):
+    """Train a model on parts of the data and measure it on the rest, fold by fold."""
+
+    type: Literal["evaluate"] = "evaluate"
+    protocol: Protocol = Field(
+        default="group_kfold",
+        description="holdout: one split; group_kfold: folds of whole groups; loso: leave one speaker out.",
+    )
+    folds: Annotated[int, Field(ge=2)] = Field(default=5, description="Folds of group_kfold.")
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = Field(
+        default=None, description="Seeds that every fold is trained with; figures are means over them. By default one."
+    )
+    jobs: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        default="auto", description="Folds that are trained at once; auto: one a GPU, or one a CPU core."
+    )
+    groups: list[Annotated[str, Field(min_length=1)]] = Field(
+        default=[], description="Columns to measure by, such as sex or device; by default all with few values."
+    )
+    max_risk: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="Answer unknown where it takes that to keep the share of errors at this; null: never."
+    )
+    choose: Choice | None = Field(
+        default=None,
+        description="Models to choose from inside every fold, by the mean UAR of the first target over inner folds of "
+        "its training groups; null: the step's own model.",
+    )
+    output: Parts | None = Field(
+        default=None, description="Folder of the report; by default below runs/, one for each evaluation."
+    )
+
+    @field_validator("seeds")
+    @classmethod
+    def _are_different(cls, seeds: list[int] | None) -> list[int] | None:
+        if seeds and len(set(seeds)) < len(seeds):
+            raise ValueError("names a seed twice: it would count twice")
+        return seeds
+
+    def training(self) -> TrainStep:
+        """The step that trains one fold, where there is nothing to choose."""
+        return TrainStep.model_validate(self._raw())
+
+    def candidates(self) -> tuple[TrainStep, ...]:
+        """The steps that may train a fold: one, or those that it chooses from.
+
+        Raises:
+            pydantic.ValidationError: a candidate is not valid; ``evaluate_faults`` says so of a file.
+        """
+        if self.choose is None:
+            return (self.training(),)
+        raw = self._raw()
+        return tuple(TrainStep.model_validate(each.applied(raw)) for each in self.choose.candidates)
+
+    def _raw(self) -> dict[str, Any]:
+        own = {*EvaluateStep.model_fields} - {*TrainStep.model_fields} | {"type"}
+        return self.model_dump(exclude=own, exclude_unset=True)
+
+
+def decisive(step: TrainStep) -> dict[str, Any]:
+    """What decides on a fold's model, but for the data and the seed."""
+    return step.model_dump(mode="json", include={"model", "model_architecture", "learn_params"})
+
+
+def evaluate_faults(raw: Mapping[str, Any]) -> list[Fault]:
+    """Faults between fields of an ``evaluate`` step's raw object: those of training, with each candidate too."""
+    faults = train_faults(raw)
+    return faults or [*_candidate_faults(raw)]
+
+
+def _candidate_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
+    try:
+        step = EvaluateStep.model_validate(raw)
+    except ValidationError:  # told by its model; candidates are looked at once the rest is right
+        return
+    seen: dict[str, int] = {}
+    own = {key: raw[key] for key in ("model", "model_architecture", "learn_params") if key in raw}
+    for place, candidate in enumerate(step.choose.candidates if step.choose else ()):
+        where, changed = f"choose.candidates[{place}]", candidate.applied(own)
+        try:
+            resolved = TrainStep.model_validate(changed)
+        except ValidationError as error:
+            yield from faults_of(error, changed, where, step_schema(TrainStep))
+            continue
+        yield from (Fault(f"{where}.{fault.where}", fault.found, fault.remedy) for fault in train_faults(changed))
+        first = seen.setdefault(json.dumps(decisive(resolved), sort_keys=True), place)
+        if first != place:
+            yield Fault(where, "the same model twice", f"must differ from candidates[{first}]")
+
+
+def _merged(known: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes within a raw object, objects within it changed key by key."""
+    merged = dict(known)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        if isinstance(inner, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merged(inner, value)
+        else:
+            merged[key] = value
+    return merged

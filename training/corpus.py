@@ -1,0 +1,168 @@
+"""The data of one run: clips read, decoded, split, and cut into windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from emotions.audio.windows import WindowSpec
+from emotions.errors import DataError
+from emotions.pipeline.runner import Context
+from training.config.train import DatasetConfig, FixedStep, ModelSpec, TrainStep, model_spec
+from training.data.clips import ClipTable, read_clips
+from training.data.dataset import NO_LABEL, WindowDataset
+from training.data.leakage import Leaks, audit
+from training.data.splits import Split, split_clips
+from training.data.waveform_cache import Facts, WaveformCache, usable
+from training.features.feature_dataset import ClipDataset
+from training.loop.losses import balanced_weights
+from training.loop.module import derived_seed
+
+_SHOWN = {"train": "training", "val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The data of one run.
+
+    Attributes:
+        table: every clip that can be used.
+        facts: what is known of each clip once decoded.
+        split: which clips train, validate and test.
+        spec: the model that fits the data.
+        train, val: windows of these parts, or their features.
+        test: the same of the test part, or None where it is empty.
+        leaks: what the parts share, where that was looked for.
+    """
+
+    table: ClipTable
+    facts: tuple[Facts, ...]
+    split: Split
+    spec: ModelSpec
+    train: ClipDataset
+    val: ClipDataset
+    test: ClipDataset | None
+    leaks: Leaks | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """Facts about the data as JSON, without a name of a file or a speaker."""
+        parts = {part: getattr(self.split, part) for part in _SHOWN}
+        return {
+            "fingerprint": self.table.fingerprint,
+            "clips": len(self.table.clips),
+            "hours": self._hours(range(len(self.facts))),
+            "license": self.table.license,
+            "split": {
+                "by": self.split.by,
+                "sha256": self.split.sha256,
+                **{part: self._part_summary(clips) for part, clips in parts.items()},
+                **({"leaks": self.leaks.summary()} if self.leaks else {}),
+            },
+        }
+
+    def _part_summary(self, clips: Sequence[int]) -> dict[str, Any]:
+        chosen = self.table.select(clips)
+        counts = {target: chosen.counts(target) for target in self.spec.targets}
+        return {"clips": len(clips), "hours": self._hours(clips), "labels": counts}
+
+    def _hours(self, clips: Sequence[int]) -> float:
+        return round(sum(self.facts[clip].duration_sec for clip in clips) / 3600, 4)
+
+
+def read_corpus(step: TrainStep, context: Context, *, whole: bool = False) -> Corpus:
+    """Read the dataset of a step, decode what is not in the cache yet, split it.
+
+    Args:
+        step: names the dataset.
+        context: root, seed and workers.
+        whole: train on the validation part as well.
+
+    Raises:
+        DataError: the dataset cannot be used as it is, or something leaks between the parts.
+    """
+    table, facts = read_usable(step.dataset, context)
+    split = split_clips(table, step.dataset.split, context.seed)
+    leaks = audit(table, facts, [split], step.dataset, WaveformCache())
+    leaks.raise_for(str(table.root))
+    return replace(cut_corpus(step, table, facts, split, whole=whole), leaks=leaks)
+
+
+def read_usable(dataset: DatasetConfig, context: Context) -> tuple[ClipTable, list[Facts]]:
+    """Read a dataset and decode what is not in the cache yet: the clips that can be used, with their facts.
+
+    Raises as ``read_corpus``.
+    """
+    every = read_clips(dataset, context.root)
+    return usable(every, WaveformCache().prepare(every.clips, context.workers))
+
+
+def cut_corpus(
+    step: FixedStep, table: ClipTable, facts: Sequence[Facts], split: Split, *, whole: bool = False
+) -> Corpus:
+    """The data of a run whose clips are read and split already.
+
+    Args:
+        step: names the model.
+        table: clips that can be used.
+        facts: what is known of each.
+        split: which of them train, validate and test; those in no part are left out.
+        whole: train on the validation part as well.
+
+    Raises:
+        DataError: the training or the validation part has no clip that is labelled for a target.
+    """
+    cache = WaveformCache()
+    spec = model_spec(step, {target: list(table.labels(target)) for target in table.targets})
+    window = WindowSpec(spec.window_samples, spec.window_samples)
+
+    def windows(clips: Sequence[int]) -> WindowDataset:
+        chosen, known = [table.clips[clip] for clip in clips], [facts[clip] for clip in clips]
+        return WindowDataset(chosen, known, cache, window, spec.targets)
+
+    train, val = windows((*split.train, *split.val) if whole else split.train), windows(split.val)
+    for part, dataset in (("train", train), ("val", val)):
+        _check_labelled(dataset, spec, part)
+    return Corpus(table, tuple(facts), split, spec, train, val, windows(split.test) if split.test else None)
+
+
+def _check_labelled(dataset: WindowDataset, spec: ModelSpec, part: str) -> None:
+    for target in spec.targets:
+        if (dataset.classes(target) == NO_LABEL).all():
+            raise DataError(f"the {_SHOWN[part]} part has no clip that is labelled for {target!r}; label more clips")
+
+
+def class_weights(step: TrainStep, corpus: Corpus) -> dict[str, Tensor]:
+    """How much an error in each class counts: target -> (classes,) float32."""
+    balanced = step.learn_params.class_weights == "balanced"
+    return {
+        target: balanced_weights(corpus.train.classes(target), len(labels)) if balanced else torch.ones(len(labels))
+        for target, labels in corpus.spec.targets.items()
+    }
+
+
+class EpochSampler(Sampler[int]):
+    """Every item once an epoch, in an order that only the seed and the epoch decide.
+
+    Args:
+        size: items.
+        seed: seed of the run.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size, self.seed, self.epoch = size, seed, 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, self.epoch))
+        yield from torch.randperm(self.size, generator=generator).tolist()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch

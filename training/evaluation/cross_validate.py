@@ -1,0 +1,75 @@
+"""The ``evaluate`` step: ``clips -> folds -> audit -> choice -> one training a fold and seed -> answers -> report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emotions.errors import ConfigError
+from emotions.pipeline.runner import Context
+from training.config.evaluate import EvaluateStep, decisive
+from training.config.train import TrainStep, joined
+from training.corpus import read_usable
+from training.data.clips import ClipTable
+from training.data.leakage import audit
+from training.data.waveform_cache import WaveformCache
+from training.evaluation.protocols.fold_job import Shared
+from training.evaluation.protocols.folds import Folds, make_folds
+from training.evaluation.protocols.nested_selection import choose, inner_splits
+from training.evaluation.protocols.tasks import answered, hash_of, task_of
+from training.evaluation.report.report import Evidence, write_report
+
+FOLDS = "folds"
+
+
+def cross_validate(step: EvaluateStep, context: Context) -> Path:
+    """Measure a model by a protocol, or go on with a measurement that was interrupted.
+
+    Args:
+        step: what to train, on what, by which protocol.
+        context: root, seed and workers.
+
+    Returns:
+        The report's folder.
+
+    Raises:
+        DataError: the dataset cannot be used, or not cut into such folds; or something leaks between the parts.
+        ConfigError: the model cannot be built or trained so.
+        DeviceError: the accelerator asked for cannot be used, or a process was killed.
+    """
+    steps = step.candidates()
+    _check(steps[0])
+    table, facts = read_usable(step.dataset, context)
+    seeds = step.seeds or [context.seed]
+    folds = make_folds(table, step.protocol, step.folds, step.dataset.split, seeds)
+    leaks = audit(table, facts, folds.splits, step.dataset, WaveformCache())
+    leaks.raise_for(str(table.root))
+    splits, inner = folds.splits, step.choose.folds if step.choose else 0
+    if inner:
+        splits += tuple(inner_splits(table, splits, step.dataset.split, inner, seeds[0]))
+    output = _output(step, context, table, folds)
+    shared = Shared(steps, context, table, tuple(facts), splits, output / FOLDS)
+    chosen = choose(shared, len(folds), inner, seeds[0], step.jobs) if inner else None
+    models = chosen.candidates if chosen else [0] * len(folds)
+    tasks = [task_of(shared, fold, model, seed) for seed in seeds for fold, model in enumerate(models)]
+    answers = answered(shared, tasks, step.jobs, "Folds")
+    return write_report(output, step, Evidence(table, folds, leaks, answers, chosen))
+
+
+def _check(step: TrainStep) -> None:
+    if step.devices not in ("auto", 1):
+        raise ConfigError("devices: an evaluate step trains each fold on one device; set jobs for more folds at once")
+    if step.saving_data_params.start_from_saved_checkpoint_path is not None:
+        raise ConfigError(
+            "saving_data_params.start_from_saved_checkpoint_path: an evaluate step trains every fold anew, because a "
+            "checkpoint may have seen its test speakers"
+        )
+
+
+def _output(step: EvaluateStep, context: Context, table: ClipTable, folds: Folds) -> Path:
+    """The folder that the step names, else one below ``runs`` that the same evaluation always gets."""
+    if step.output is not None:
+        return context.root / joined(step.output)
+    models = [decisive(each) for each in step.candidates()]
+    inner = [models, step.choose.folds] if step.choose else models[0]
+    content = [inner, step.seeds or [context.seed], table.fingerprint, folds.protocol]
+    return context.root / "runs" / f"evaluate-{step.model}-{step.protocol}-{hash_of(content)[:8]}"

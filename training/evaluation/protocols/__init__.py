@@ -1,0 +1,1 @@
+"""Evaluation protocols: folds, nested selection, processes."""

@@ -1,0 +1,83 @@
+"""Figures of a report in words, for the page, the terminal and the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from emotions.bundle.summary import plain as shown
+
+__all__ = ["calibration_line", "choice_lines", "choice_table", "interval", "leak_lines", "shown", "with_interval"]
+
+
+def interval(bounds: Any) -> str:
+    """``0.78-0.91``; empty where there is none."""
+    return "" if bounds is None else f"{bounds[0]:.3f}-{bounds[1]:.3f}"
+
+
+def with_interval(found: Mapping[str, Any], name: str) -> str:
+    """``0.851 (0.781-0.912)``; a dash where nobody knows."""
+    value, bounds = found.get(name), found.get(f"{name}_ci")
+    if value is None:
+        return "–"
+    return f"{value:.3f}" + (f" ({interval(bounds)})" if bounds is not None else "")
+
+
+def leak_lines(leaks: Mapping[str, Any]) -> list[str]:
+    """One line on what the parts share."""
+    found, allowed = leaks["found"], leaks["allowed"]
+    named = [f"{kind}: {'not known' if count is None else count}" for kind, count in found.items()]
+    lines = [f"on both sides of the split: {', '.join(named)}"]
+    if any(found.get(kind) for kind in allowed):
+        lines.append(f"leaks were allowed ({', '.join(allowed)}): the figures are optimistic")
+    return lines
+
+
+def choice_lines(report: Mapping[str, Any]) -> list[str]:
+    """What the folds chose from, and by what; nothing where there was no choice."""
+    choice = report.get("choose")
+    if choice is None:
+        return []
+    chosen = [fold["chosen"]["candidate"] for fold in report["folds"]]
+    head = (
+        f"each fold chose its model by the mean UAR of {choice['target']} over {choice['folds']} inner folds of the "
+        f"groups that it trains on, with seed {choice['seed']}; all seeds are trained with it"
+    )
+    candidates = enumerate(choice["candidates"], 1)
+    return [head, *(f"candidate {n}, chosen by {chosen.count(n)}: {_candidate(each)}" for n, each in candidates)]
+
+
+def _candidate(candidate: Mapping[str, Any]) -> str:
+    return ", ".join(_changes(candidate)) or "the step as it is"
+
+
+def _changes(changes: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            yield from _changes(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key} {value}"
+
+
+def choice_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of what each fold chose: its number, the candidate's, and the inner UAR of all."""
+    head = ["fold", "chosen", *(f"inner UAR of {n}" for n, _ in enumerate(report["choose"]["candidates"], 1))]
+    chosen = [fold["chosen"] for fold in report["folds"]]
+    rows = [
+        [str(number), str(each["candidate"]), *(f"{uar:.3f}" for uar in each["inner_uar"])]
+        for number, each in enumerate(chosen, 1)
+    ]
+    return head, rows
+
+
+def calibration_line(calibration: Mapping[str, Any]) -> str:
+    """What the temperature did to the calibration error, also where it did no good."""
+    before, after = calibration["ece_before"], calibration["ece_after"]
+    verb = "lowered" if calibration["lowered_ece"] else "did NOT lower"
+    briers = f"Brier {calibration['brier_before']:.3f} to {calibration['brier_after']:.3f}"
+    line = f"calibration {verb} ECE on held-out speakers: {before:.3f} to {after:.3f}, {briers}"
+    unknown = calibration.get("unknown")
+    if unknown is None:
+        return line
+    risk = "no answer" if unknown["risk"] is None else f"{unknown['risk']:.1%} of them wrong"
+    return f"{line}; threshold for a risk of {unknown['max_risk']:.0%}: {unknown['coverage']:.1%} answered, {risk}"

@@ -1,0 +1,1 @@
+"""Test suites: accuracy, robustness, fairness."""

@@ -1,0 +1,49 @@
+"""Labels of a bundle and of a dataset, matched where it is certain that they mean the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from emotions.errors import DataError
+from training.data.data_faults import some
+
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "anger": ("angry", "ang", "anger", "гнев", "злость", "ärger", "wut", "colère", "ira"),
+    "happiness": ("happy", "hap", "happiness", "joy", "joyful", "радость", "счастье", "freude", "joie", "alegría"),
+    "sadness": ("sad", "sadness", "грусть", "печаль", "trauer", "tristesse", "tristeza"),
+    "neutral": ("neutral", "neu", "neutrality", "calm neutral", "нейтраль", "нейтральное", "нейтральный", "neutre"),
+    "fear": ("fear", "fearful", "fea", "afraid", "страх", "angst", "peur", "miedo"),
+    "disgust": ("disgust", "disgusted", "dis", "отвращение", "ekel", "dégoût", "asco"),
+    "surprise": ("surprise", "surprised", "sur", "удивление", "überraschung", "sorpresa"),
+    "boredom": ("boredom", "bored", "bor", "скука", "langeweile", "ennui"),
+    "positive": ("positive", "pos", "положительное", "позитивное"),
+    "negative": ("negative", "neg", "отрицательное", "негативное"),
+}
+"""Noun -> other names of the same. Excitement is not happiness, nor is calm neutral: opinions differ."""
+
+_NOUN = {alias: noun for noun, aliases in ALIASES.items() for alias in (noun, *aliases)}
+
+
+def noun(label: str) -> str:
+    """What a label is called here: the noun that it is an alias of, else itself in lower case."""
+    plain = label.strip().lower()
+    return _NOUN.get(plain, plain)
+
+
+def match_labels(bundle: Sequence[str], data: Sequence[str]) -> dict[str, str]:
+    """Each label of a dataset as the label of a bundle that means the same.
+
+    Raises:
+        DataError: a label has no certain counterpart in the bundle.
+    """
+    by_noun: dict[str, list[str]] = {}
+    for label in bundle:
+        by_noun.setdefault(noun(label), []).append(label)
+    matched = {label: [label] if label in bundle else by_noun.get(noun(label), []) for label in data}
+    unclear = [label for label, found in matched.items() if len(found) != 1]
+    if unclear:
+        raise DataError(
+            f"the dataset's labels {some(map(repr, unclear))} have no certain counterpart among the bundle's "
+            f"({', '.join(bundle)}): rename them in the dataset, or leave their clips out"
+        )
+    return {label: found[0] for label, found in matched.items()}

@@ -1,0 +1,207 @@
+"""Suites: how a bundle does on a dataset, how steady it is, and whether it serves everybody alike. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import emotions
+from emotions.audio.windows import FloatArray, IntArray
+from emotions.errors import DataError
+from emotions.files import write_bytes, write_json
+from emotions.folder.predict_files import DEFAULT_MAX_BATCH
+from emotions.predictor import Predictor
+from emotions.runtime.batcher import Batcher
+from emotions.runtime.session import available_cores
+from training.config.evaluate import Suite
+from training.config.train import DatasetConfig
+from training.data.clips import ClipTable, read_clips
+from training.data.progress import watched
+from training.data.waveform_cache import WaveformCache, usable
+from training.evaluation.protocols.groups import group_columns, units_of
+from training.evaluation.report.summary import Measured, summarise
+from training.evaluation.suites.label_matching import match_labels
+from training.evaluation.suites.perturbations import Disturbance, disturbances
+from training.evaluation.suites.suite_report import print_suite, suite_page
+from training.metrics.calibration import brier, ece
+from training.metrics.classification import score
+
+MIN_UNCHANGED = 0.95
+MAX_UAR_LOSS = 0.05
+MAX_UAR_GAP = 0.075
+MIN_GROUP_CLIPS = 10
+"""Groups of fewer clips are shown, and left out of the gap."""
+_TRAINED_ON = "a bundle on the dataset that it comes from, its training clips among them: the figures are too good"
+_OTHER = "a bundle on a dataset that is not, as a whole, the one that it comes from"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A bundle with the clips of a dataset that are labelled for one of its targets.
+
+    Attributes:
+        predictor: the bundle.
+        target: of the bundle.
+        table: the clips.
+        waveforms: theirs, (samples,) float32.
+        truth: (clips,) class indices of the bundle's labels.
+    """
+
+    predictor: Predictor
+    target: str
+    table: ClipTable
+    waveforms: Sequence[FloatArray]
+    truth: IntArray
+
+    @property
+    def labels(self) -> list[str]:
+        """The bundle's, in output order."""
+        return self.predictor.manifest.targets[self.target]
+
+    def ask(self, waveforms: Iterable[FloatArray]) -> FloatArray:
+        """(clips, classes) float32: windows, batches and pooling as the service has them."""
+        predictor, window = self.predictor, self.predictor.manifest.window
+        size = DEFAULT_MAX_BATCH[predictor.session.device]
+        least = 0 if window.dynamic else window.samples
+        batcher = Batcher(predictor.session.run, max_batch=size, fill=True, least_samples=least)
+        asked = [(cut, batcher.submit(cut)) for cut in map(predictor.split, waveforms)]
+        batcher.close()
+        said = [predictor.prediction(cut, future.result().probabilities) for cut, future in asked]
+        return np.array([[*each.probabilities[self.target].values()] for each in said], np.float32)
+
+
+def run_suite(
+    predictor: Predictor, dataset: DatasetConfig, root: Path, suite: Suite, output: Path, seed: int = 0
+) -> bool:
+    """Measure a bundle on a dataset, and write ``report.json`` and ``report.html``.
+
+    Args:
+        predictor: the bundle.
+        dataset: where the recordings lie.
+        root: what a relative path starts from.
+        suite: which tests.
+        output: the report's folder.
+        seed: of the disturbances.
+
+    Returns:
+        Whether every test was passed.
+
+    Raises:
+        DataError: the dataset cannot be used, its labels are others than the bundle's, or it has no column to group by.
+    """
+    subject = _subject(predictor, dataset, root)
+    before = subject.ask(subject.waveforms)
+    tests = {"accuracy": _no_tests, "robustness": _robustness, "fairness": _fairness}[suite](subject, before, seed)
+    report = {**_head(subject, suite), "overall": _overall(subject, before), "tests": tests}
+    report["passed"] = all(test["passed"] for test in tests)
+    write_json(output / "report.json", report)
+    write_bytes(output / "report.html", suite_page(report).encode())
+    print_suite(report, output / "report.html")
+    return bool(report["passed"])
+
+
+def _subject(predictor: Predictor, dataset: DatasetConfig, root: Path) -> Subject:
+    cache = WaveformCache()
+    every = read_clips(dataset, root)
+    table, facts = usable(every, cache.prepare(every.clips, available_cores()))
+    shared = [target for target in predictor.manifest.targets if target in table.targets]
+    if not shared:
+        raise DataError(
+            f"{table.root}: is labelled for {', '.join(table.targets)}, the bundle answers "
+            f"{', '.join(predictor.manifest.targets)}: name the column in dataset.targets, or rename it"
+        )
+    target, clips = shared[0], [index for index, clip in enumerate(table.clips) if shared[0] in clip.labels]
+    known = table.select(clips)
+    labels = predictor.manifest.targets[target]
+    meaning = match_labels(labels, known.labels(target))
+    truth = np.array([labels.index(meaning[clip.labels[target]]) for clip in known.clips], np.int64)
+    waveforms = [np.array(cache.load(facts[index], table.clips[index])) for index in clips]
+    return Subject(predictor, target, known, waveforms, truth)
+
+
+def _head(subject: Subject, suite: Suite) -> dict[str, Any]:
+    manifest, table = subject.predictor.manifest, subject.table
+    return {
+        "format": 1,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "toolkit_version": emotions.__version__,
+        "suite": suite,
+        "bundle": subject.predictor.bundle.id,
+        "variant": subject.predictor.session.variant,
+        "model": str(manifest.model.get("model", manifest.name)),
+        "target": subject.target,
+        "protocol": _TRAINED_ON if _trained_on(subject) else _OTHER,
+        "dataset": {"fingerprint": table.fingerprint, "clips": len(table), "license": table.license},
+        "limits": {"min_unchanged": MIN_UNCHANGED, "max_uar_loss": MAX_UAR_LOSS, "max_uar_gap": MAX_UAR_GAP},
+    }
+
+
+def _trained_on(subject: Subject) -> bool:
+    """Whether the dataset is that of the bundle's training, which may have left out some of its targets."""
+    manifest, table = subject.predictor.manifest, subject.table
+    tables = (table, table.labelled_for(manifest.targets))
+    return manifest.dataset is not None and manifest.dataset.fingerprint in {each.fingerprint for each in tables}
+
+
+def _overall(subject: Subject, said: FloatArray) -> dict[str, Any]:
+    units, unit = units_of(subject.table)
+    measured = Measured(subject.labels, subject.truth, said[None], units, unit)
+    found = summarise(measured, group_columns(subject.table, []))
+    return {**found, "ece": ece(said, subject.truth), "brier": brier(said, subject.truth)}
+
+
+def _no_tests(_: Subject, __: FloatArray, ___: int) -> list[dict[str, Any]]:
+    return []
+
+
+def _robustness(subject: Subject, before: FloatArray, seed: int) -> list[dict[str, Any]]:
+    every = disturbances(subject.waveforms)
+    return [*watched((_disturbed(subject, before, each, seed) for each in every), len(every), "Disturbing")]
+
+
+def _disturbed(subject: Subject, before: FloatArray, test: Disturbance, seed: int) -> dict[str, Any]:
+    random = np.random.default_rng(seed)
+    after = subject.ask(np.ascontiguousarray(test.change(wave, random), np.float32) for wave in subject.waveforms)
+    unchanged = float((after.argmax(axis=1) == before.argmax(axis=1)).mean())
+    uar = {name: _uar(subject, said) for name, said in (("before", before), ("after", after))}
+    loss = uar["before"] - uar["after"]
+    passed = unchanged >= MIN_UNCHANGED if test.kind == "small change" else loss <= MAX_UAR_LOSS
+    return {
+        "name": test.name,
+        "kind": test.kind,
+        "unchanged": unchanged,
+        "uar": uar["after"],
+        "uar_loss": loss,
+        "passed": passed,
+    }
+
+
+def _uar(subject: Subject, said: FloatArray) -> float:
+    found = score(subject.truth.tolist(), said.argmax(axis=1).tolist(), subject.labels)
+    return float(found["uar"])
+
+
+def _fairness(subject: Subject, before: FloatArray, _: int) -> list[dict[str, Any]]:
+    columns = group_columns(subject.table, [])
+    if not columns:
+        raise DataError(f"{subject.table.root}: has no column to compare groups by, such as sex, age or device")
+    rows = _overall(subject, before)["per_group"]
+    return [_gap(name, rows[name]) for name in columns]
+
+
+def _gap(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The distance between the best and the worst served group of a column."""
+    counted = [row for row in rows if row["clips"] >= MIN_GROUP_CLIPS]
+    uars = [row["uar"] for row in counted]
+    gap = max(uars) - min(uars) if uars else 0.0
+    few = [str(row["name"]) for row in rows if row["clips"] < MIN_GROUP_CLIPS]
+    note = f"left out, fewer than {MIN_GROUP_CLIPS} clips: {', '.join(few)}" if few else ""
+    if len(counted) < 2:
+        note = f"not told: fewer than two groups of {MIN_GROUP_CLIPS} clips"
+    passed = gap <= MAX_UAR_GAP and len(counted) > 1
+    return {"name": name, "kind": "group gap", "uar_gap": gap, "groups": len(counted), "note": note, "passed": passed}

@@ -1,0 +1,1 @@
+"""Precomputed features of frozen frontends."""

@@ -1,0 +1,191 @@
+"""Feature cache: what a frozen frontend makes of every clip, computed once and kept as memory-mapped arrays.
+
+One file a clip, ``(windows, ..., frames)`` and a checksum behind it, filed under a hash of the clip's decoded samples,
+the window and the frontend's settings, which name its weights: every epoch, trial and fold with the same frontend
+shares it. A file appears whole or not at all, so work that was interrupted goes on where it stopped, and processes
+that want the same features at once take the clips that no other has made yet.
+
+Small features are kept as float32. Those that are larger than the samples they come from, as an encoder's are, would
+dwarf the decoded recordings, and are kept as float16. Training without the cache rounds them in the same way, so that
+it gives the same figures. Measured on 357 windows of acted speech: rounding moves a spectrogram's features by at most
+2e-3, the probabilities that a trained network makes of them by at most 2e-4, and no decision. That costs nothing, but
+saves only 32 KB a window of 5 s there; of the features of a base-size wav2vec2 encoder it saves 382 KB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from emotions.audio.windows import WindowSpec
+from emotions.errors import DataError
+from emotions.files import atomic_file, cache_root
+from training.data.array_store import ArrayStore, limit_bytes, writing
+from training.data.dataset import WindowDataset
+from training.data.progress import watched
+from training.features.extract import Array, compute, device_of, grouped, kept_features
+from training.models.base import Frontend
+
+_FORMAT = 1
+_KINDS = ("float16", "float32")
+_SEAL_BYTES = 4
+# The store is brought back to its limit whenever this share of it was written.
+_EVICT_SHARE = 0.05
+
+
+class _Place(NamedTuple):
+    """Where an array lies in its file."""
+
+    path: str
+    kind: np.dtype[Any]
+    offset: int
+    shape: tuple[int, ...]
+
+
+class FeatureCache:
+    """Features on disk of one frontend and one window. Picklable; any number of processes may share one folder.
+
+    Args:
+        frontend: what makes the features; it is frozen.
+        spec: the window.
+        make: makes the frontend again, on the CPU, for features that another process has removed meanwhile.
+        root: the cache's folder, by default ``features`` below the toolkit's cache folder; made with mode 0700.
+
+    Attributes:
+        shape: of a full window's features: (..., frames).
+    """
+
+    def __init__(
+        self, frontend: Frontend, spec: WindowSpec, make: Callable[[], Frontend], root: Path | None = None
+    ) -> None:
+        self.store = ArrayStore(root or cache_root() / "features")
+        self.spec = spec
+        self._make = make
+        self._in_use: set[str] = set()
+        self._places: dict[str, _Place] = {}
+        self._settings = _settings(frontend)
+        window = torch.zeros(1, self.spec.samples)
+        self.shape = tuple(compute(frontend, window, torch.tensor([self.spec.samples]))[0].shape[1:])
+
+    def key(self, sha256: str) -> str:
+        """What the features of a clip with such samples are filed under."""
+        window = [self.spec.samples, self.spec.hop_samples, self.spec.dynamic]
+        return hashlib.sha256(json.dumps([_FORMAT, sha256, window, self._settings]).encode()).hexdigest()
+
+    def prepare(self, windows: WindowDataset, frontend: Frontend, device: torch.device | str = "cpu") -> int:
+        """Compute the features of every clip that the cache lacks; what it has is checked.
+
+        Args:
+            windows: the clips.
+            frontend: the one that the cache was made for.
+            device: where it computes; it comes back to where it was.
+
+        Returns:
+            Clips whose features this process has computed.
+
+        Raises:
+            DataError: the disk is full or cannot be written.
+        """
+        keys = [self.key(facts.sha256) for facts in windows.facts]
+        first = {key: clip for clip, key in reversed(list(enumerate(keys)))}
+        checked = watched(map(self._whole, first), len(first), "Checking features")
+        pending = [clip for clip, whole in zip(first.values(), checked, strict=True) if not whole]
+        # Each process has an order of its own, so that several share the work instead of repeating it in step.
+        random.SystemRandom().shuffle(pending)
+        self._in_use.update(first)
+        made = self._build(windows, frontend, device, pending)
+        return sum(watched(made, len(pending), "Features"))
+
+    def load(self, windows: WindowDataset, clip: int) -> Array:
+        """The features of a clip: (windows, ..., frames) float32 or float16, memory-mapped, read-only.
+
+        Raises:
+            DataError: they are gone and cannot be made again.
+        """
+        sha256 = windows.facts[clip].sha256
+        place = self._places.get(sha256)
+        if place is not None:
+            # The header is parsed once: 20 us a look instead of 80, which shows beside a small head on a GPU.
+            with contextlib.suppress(OSError, ValueError):
+                return np.memmap(place.path, place.kind, "r", place.offset, place.shape)
+        key = self.key(sha256)
+        found = self.store.open(key, None, _KINDS)
+        found = self._remake(windows, clip, key) if found is None else found
+        if isinstance(found, np.memmap):
+            self._places[sha256] = _Place(str(self.store.path(key)), found.dtype, int(found.offset), found.shape)
+        return found
+
+    def _remake(self, windows: WindowDataset, clip: int, key: str) -> Array:
+        with torch.random.fork_rng(devices=[]):
+            frontend = self._make().eval()
+        if _settings(frontend) == self._settings:
+            list(self._build(windows, frontend, "cpu", [clip]))
+        found = self.store.open(key, None, _KINDS)
+        if found is None:
+            raise DataError(
+                f"{self.store.root}: features in use were removed and cannot be made again; "
+                "raise EMOTIONS_CACHE_GB and start the run again"
+            )
+        return found
+
+    def _whole(self, key: str) -> bool:
+        """Whether the features of a key are there and undamaged."""
+        array = self.store.open(key, None, _KINDS)
+        if array is None:
+            return False
+        with self.store.path(key).open("rb") as stream:
+            stream.seek(-_SEAL_BYTES, os.SEEK_END)
+            sealed = stream.read() == _seal(array)
+        if not sealed or array.ndim != len(self.shape) + 1 or not array.flags.c_contiguous:
+            self.store.discard(key, "its checksum is wrong")
+            return False
+        self.store.touch(key)
+        return True
+
+    def _build(
+        self, windows: WindowDataset, frontend: Frontend, device: torch.device | str, pending: Sequence[int]
+    ) -> Iterator[int]:
+        """Compute and keep the features of clips: 1 for each, or 0 where another process was faster."""
+        if not pending:
+            return
+        home, written = device_of(frontend), 0
+        frontend.to(device)
+        try:
+            for chunk in grouped(windows, pending, torch.device(device)):
+                keys = {clip: self.key(windows.facts[clip].sha256) for clip in chunk}
+                wanted = [clip for clip in chunk if not self.store.path(keys[clip]).exists()]
+                for clip, array in zip(wanted, kept_features(windows, wanted, frontend), strict=True):
+                    written += self._put(keys[clip], array)
+                if written > _EVICT_SHARE * limit_bytes():
+                    self.store.evict(self._in_use)
+                    written = 0
+                yield from (int(clip in wanted) for clip in chunk)
+        finally:
+            frontend.to(home)
+        self.store.evict(self._in_use)
+
+    def _put(self, key: str, array: Array) -> int:
+        path = self.store.path(key)
+        with writing(self.store.root), atomic_file(path) as temporary, temporary.open("wb") as stream:
+            np.save(stream, array, allow_pickle=False)
+            stream.write(_seal(array))
+        return int(array.nbytes)
+
+
+def _settings(frontend: Frontend) -> str:
+    return json.dumps(frontend.settings(), sort_keys=True)
+
+
+def _seal(array: Array) -> bytes:
+    """Checksum of an array's bytes."""
+    return zlib.crc32(np.ascontiguousarray(array).data).to_bytes(_SEAL_BYTES, "little")

@@ -1,0 +1,62 @@
+"""Dataset: precomputed features to what a head trains on."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from emotions.audio.windows import IntArray
+from training.data.dataset import WindowDataset
+from training.features.feature_cache import FeatureCache
+
+
+class FeatureItem(NamedTuple):
+    """One window's features, or a batch of them: the type tells them from samples, in batches too.
+
+    Attributes:
+        features: ([batch,] ..., frames) float32, zero past the valid frames, as wide as a full window's.
+        frames: ([batch]) int64, how many frames are valid.
+        classes: class index of each target, ([batch]) int64, ``NO_LABEL`` where there is none.
+        clip: ([batch]) int64, the clip's index.
+    """
+
+    features: Tensor
+    frames: Any
+    classes: Any
+    clip: Any
+
+
+class FeatureDataset(Dataset[FeatureItem]):
+    """The features of every window of every clip, in the order of a ``WindowDataset``.
+
+    Features stay on disk, memory-mapped; picklable for the workers of a DataLoader.
+
+    Args:
+        windows: the windows; their samples are not read again.
+        cache: has their features, as ``FeatureCache.prepare`` made them.
+    """
+
+    def __init__(self, windows: WindowDataset, cache: FeatureCache) -> None:
+        self.windows, self.cache = windows, cache
+        self.clips, self.spec, self.targets, self.facts = windows.clips, windows.spec, windows.targets, windows.facts
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: int) -> FeatureItem:
+        clip, window = self.windows.place(index)
+        kept = self.cache.load(self.windows, clip)[window]
+        features = torch.zeros(self.cache.shape)
+        features.numpy()[..., : kept.shape[-1]] = kept
+        return FeatureItem(features, kept.shape[-1], self.windows.truth(clip), clip)
+
+    def classes(self, target: str) -> IntArray:
+        """Class index of every clip for a target, (clips,), ``NO_LABEL`` where it has none."""
+        return self.windows.classes(target)
+
+
+ClipDataset = WindowDataset | FeatureDataset
+"""What a model trains on: windows of samples, or their features."""

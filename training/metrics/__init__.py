@@ -1,0 +1,1 @@
+"""Metrics of classification: UAR, intervals, calibration, plots."""

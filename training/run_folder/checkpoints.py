@@ -1,0 +1,121 @@
+"""Checkpoints of a run: written whole or not at all, and never the last good one lost."""
+
+from __future__ import annotations
+
+import errno
+import io
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from emotions.errors import CheckpointError
+from emotions.files import atomic_file
+from training.config.train import SavingDataParams, concatenated
+
+LAST = "last"
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def mode_of(metric: str) -> Literal["max", "min"]:
+    """Whether more of a metric is better, or less: less of a loss."""
+    return "min" if metric.endswith("loss") else "max"
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it; Lightning's own crosses over from the system's /tmp."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:  # noqa: ARG002 - for remote files
+        """Write a checkpoint.
+
+        Raises:
+            CheckpointError: it cannot be written; what stood there before stands there still.
+        """
+        # Through memory: torch's own writer turns a full disk into errors that do not say so.
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        try:
+            with atomic_file(Path(path)) as temporary, temporary.open("wb") as stream:
+                stream.write(content.getbuffer())
+        except OSError as error:
+            why = "the disk is full" if error.errno in _NO_SPACE else error.strerror or str(error)
+            raise CheckpointError(
+                f"{path}: the checkpoint cannot be written ({why}); earlier checkpoints are kept: make room and go on "
+                "from last.ckpt with saving_data_params.start_from_saved_checkpoint_path"
+            ) from error
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the best epoch's checkpoint; the one before it goes only when the last checkpoint names the new one.
+
+    A run that is killed in between goes on from a last checkpoint that still names the earlier one.
+
+    Args:
+        saving: gives the file's name.
+        folder: the run folder.
+        metric: the validation metric; None for the last epoch.
+    """
+
+    def __init__(self, saving: SavingDataParams, folder: Path, metric: str | None) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename=concatenated(saving.saved_checkpoints_filename),
+            monitor=metric,
+            mode="max" if metric is None else mode_of(metric),
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        self._outdone: list[str] = []
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on; the folder may have come from elsewhere, with the best checkpoint in it."""
+        folder = Path(str(self.dirpath))
+        best = folder / Path(state_dict["best_model_path"]).name
+        if state_dict["dirpath"] != self.dirpath and best.is_file():
+            kept = {str(folder / Path(path).name): score for path, score in state_dict["best_k_models"].items()}
+            worst = folder / Path(state_dict["kth_best_model_path"]).name
+            moved = {"dirpath": self.dirpath, "best_model_path": str(best), "kth_best_model_path": str(worst)}
+            state_dict = {**state_dict, **moved, "best_k_models": kept}
+        super().load_state_dict(state_dict)
+
+    def _remove_checkpoint(self, trainer: lightning.Trainer, filepath: str) -> None:  # noqa: ARG002 - Lightning's
+        self._outdone.append(filepath)
+
+    def remove_outdone(self, trainer: lightning.Trainer) -> None:
+        """Remove the checkpoints that are the best no more."""
+        while self._outdone:
+            super()._remove_checkpoint(trainer, self._outdone.pop())
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keeps the last epoch's checkpoint. Of its own: ``save_last`` writes only when the best one was written too.
+
+    Args:
+        folder: the run folder.
+        best: its outdone checkpoints are removed afterwards.
+    """
+
+    def __init__(self, folder: Path, best: BestCheckpoint) -> None:
+        super().__init__(dirpath=folder, filename=LAST, enable_version_counter=False, save_on_train_epoch_end=True)
+        self._best = best
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write the checkpoint, then tidy up."""
+        super().on_train_epoch_end(trainer, pl_module)
+        self._best.remove_outdone(trainer)
+
+
+def checkpoint_callbacks(saving: SavingDataParams, folder: Path, metric: str | None) -> list[Callback]:
+    """What writes a run's checkpoints, the best one first, so that the last one's state names it."""
+    best = BestCheckpoint(saving, folder, metric)
+    return [best, LastCheckpoint(folder, best)]
+
+
+def remove_left_over(folder: Path) -> None:
+    """Remove what a killed run had not finished writing."""
+    for path in folder.glob(f".{'?' * 16}.ckpt"):
+        path.unlink(missing_ok=True)

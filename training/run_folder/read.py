@@ -1,0 +1,210 @@
+"""Run folders and checkpoints, read back: untrusted files, so no pickle runs and every mismatch has its own line."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from emotions.errors import CheckpointError, ConfigError, DataError
+from emotions.files import read_json
+from training.config.train import DatasetConfig, ModelSpec
+from training.data.clips import ClipTable, read_clips
+from training.data.splits import Split
+from training.loop.module import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ENCODER_KEY
+from training.models.base import Classifier
+from training.models.registry import build_model
+from training.run_folder.frozen_encoder import FILE, encoder_hash, read_encoder
+from training.run_folder.layout import RUN_FILE, SPLIT_FILE
+
+RUN_FORMAT = 1
+
+_PREFIX = "model."
+_UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, IndexError)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model.
+
+    Attributes:
+        model: in evaluation mode, on the CPU.
+        spec: how it is built.
+        steps: optimiser steps behind its weights, at least 1.
+    """
+
+    model: Classifier
+    spec: ModelSpec
+    steps: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder.
+
+    Attributes:
+        folder: where it is.
+        trained: the best checkpoint.
+        metrics: part (``validation``, ``test``) -> target -> scores.
+        protocol: how the parts were made: what every figure is quoted with.
+        dataset: facts about the data, without names: fingerprint, clips, hours, license, split.
+        config: the dataset's config, as the run was given it.
+        root: what a relative dataset path starts from.
+        search: the search that the run is a trial of: spaces, trials, metric, seed; None for a training by itself.
+        calibration: target -> temperature and what it is worth; empty where nothing was left to find it on.
+    """
+
+    folder: Path
+    trained: Trained
+    metrics: dict[str, Any]
+    protocol: str
+    dataset: dict[str, Any]
+    config: DatasetConfig
+    root: Path
+    search: dict[str, Any] | None = None
+    calibration: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def table(self) -> ClipTable:
+        """The dataset, read again from where it was.
+
+        Raises:
+            DataError: it is gone, or is not what the run was trained on any more.
+        """
+        table = read_clips(self.config, self.root)
+        if table.fingerprint != self.dataset["fingerprint"]:
+            raise DataError(f"{table.root}: is not the dataset that {self.folder} was trained on any more")
+        return table
+
+    @cached_property
+    def split(self) -> Split:
+        """The parts, as indices into ``table``. Raises as ``table`` does, or CheckpointError."""
+        index = {clip.identity: number for number, clip in enumerate(self.table.clips)}
+        path = self.folder / SPLIT_FILE
+        stored = _read_object(path)
+        try:
+            parts = {part: tuple(index[name] for name in stored[part]) for part in ("train", "val", "test")}
+            return Split(**parts, by=stored["by"], protocol=stored["protocol"], sha256=stored["sha256"])
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(f"{path}: does not fit the dataset or is damaged ({error})") from error
+
+
+def load_run(path: Path) -> Run:
+    """Read a run folder and load its best checkpoint.
+
+    Raises:
+        CheckpointError: not a run folder, of another format, damaged, or its checkpoint cannot be used.
+    """
+    index = _read_object(path / RUN_FILE)
+    if index.get("format") != RUN_FORMAT:
+        raise CheckpointError(f"{path / RUN_FILE}: has format {index.get('format')}, this release reads {RUN_FORMAT}")
+    try:
+        best, config = index["checkpoints"]["best"], DatasetConfig.model_validate(index["dataset_config"])
+        facts = {name: index[name] for name in ("metrics", "protocol", "dataset")}
+        root = Path(index["root"])
+    except (KeyError, TypeError, ValidationError) as error:
+        raise CheckpointError(f"{path / RUN_FILE}: is damaged ({_first_line(error)})") from error
+    if Path(best).name != best:
+        raise CheckpointError(f"{path / RUN_FILE}: names a checkpoint outside the run folder ({best})")
+    about = {name: index[name] for name in ("search", "calibration") if name in index}
+    return Run(path, load_checkpoint(path / best), **facts, config=config, root=root, **about)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{path.parent}: is not a run folder (it has no {path.name})")
+    try:
+        value = read_json(path)
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: is damaged (not a JSON object)")
+    return value
+
+
+def load_checkpoint(path: Path) -> Trained:
+    """Load the model of a checkpoint. Nothing in the file is run as code.
+
+    Raises:
+        CheckpointError: the file is missing, broken, from elsewhere, of another format, has weights that do not fit or
+            are not numbers, or records no training.
+    """
+    checkpoint = read_checkpoint(path)
+    spec = _spec(path, checkpoint)
+    steps = checkpoint.get("global_step")
+    if not isinstance(steps, int) or steps < 1:
+        raise CheckpointError(f"{path}: records no optimiser step, so its model was never trained")
+    try:
+        model = build_model(spec)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: its model cannot be built ({error})") from error
+    encoder = checkpoint[CHECKPOINT_KEY].get(ENCODER_KEY)
+    _load_weights(path, model, checkpoint.get("state_dict"), {} if encoder is None else read_encoder(path))
+    if encoder is not None and encoder_hash(model) != encoder:
+        raise CheckpointError(f"{path}: was trained with another encoder than the one in {FILE} beside it")
+    return Trained(model.eval(), spec, steps)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint's dictionary on the CPU, tensors and plain values alone. Raises CheckpointError."""
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such checkpoint") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except _UNREADABLE as error:
+        raise CheckpointError(
+            f"{path}: is not a checkpoint of plain tensors, or is cut off ({type(error).__name__}); "
+            "nothing in it was run"
+        ) from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(CHECKPOINT_KEY), dict):
+        raise CheckpointError(f"{path}: was not written by this toolkit (it has no {CHECKPOINT_KEY!r} entry)")
+    return checkpoint
+
+
+def _spec(path: Path, checkpoint: Mapping[str, Any]) -> ModelSpec:
+    entry = checkpoint[CHECKPOINT_KEY]
+    if entry.get("format") != CHECKPOINT_FORMAT:
+        raise CheckpointError(
+            f"{path}: has checkpoint format {entry.get('format')}, this release reads {CHECKPOINT_FORMAT}"
+        )
+    try:
+        return ModelSpec.model_validate_json(entry.get("spec") or "")
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: its model description is damaged ({_first_line(error)})") from error
+
+
+def _load_weights(path: Path, model: Classifier, state: object, encoder: Mapping[str, Tensor]) -> None:
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: holds no weights")
+    own = {name.removeprefix(_PREFIX): value for name, value in state.items() if name.startswith(_PREFIX)}
+    weights = {**own, **encoder}
+    wanted = model.state_dict()
+    strange = [name for name in (*state, *encoder) if name.removeprefix(_PREFIX) not in wanted]
+    misfits = [name for name, value in wanted.items() if not _fits(weights.get(name), value)]
+    if strange or misfits:
+        raise CheckpointError(f"{path}: its weights do not fit its model ({_some([*misfits, *strange])})")
+    unfit = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if unfit:
+        raise CheckpointError(f"{path}: holds weights that are NaN or infinite ({_some(unfit)}); train again")
+    model.load_state_dict(weights, strict=True)
+
+
+def _fits(value: object, wanted: Tensor) -> bool:
+    return isinstance(value, Tensor) and value.shape == wanted.shape and value.dtype == wanted.dtype
+
+
+def _some(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

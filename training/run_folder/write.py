@@ -1,0 +1,113 @@
+"""The record of a run: its folder's files, and the summary that is printed at its end.
+
+config.json   the pipeline as it was run        run.json       index: checkpoints, metrics, protocol, dataset facts
+model.json    how the model is built            metrics.json   scores per part and target, and the history
+split.json    which clip was in which part      confusion_matrix.png, curves.png
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import emotions
+from emotions.files import write_json
+from emotions.pipeline.runner import Context
+from training.config.train import TrainStep, joined
+from training.corpus import Corpus
+from training.metrics.classification import Scores
+from training.metrics.plots import draw_confusion, draw_curves
+from training.run_folder.layout import CONFUSION_PICTURE, CURVES_PICTURE, RUN_FILE, SPLIT_FILE
+from training.run_folder.read import RUN_FORMAT
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run.
+
+    Attributes:
+        best, last: file names of the checkpoints.
+        best_epoch: the epoch, counted from 0, that the best one was written after.
+        steps: optimiser steps behind the best one.
+        history: metric name -> value after each epoch.
+        metrics: part (``validation``, ``test``) -> target -> scores of the best checkpoint.
+    """
+
+    best: str
+    last: str
+    best_epoch: int
+    steps: int
+    history: Mapping[str, list[float | None]]
+    metrics: dict[str, dict[str, Scores]]
+
+    @property
+    def part(self) -> str:
+        """The part that the run is judged by: the test part where there is one."""
+        return "test" if self.metrics.get("test") else "validation"
+
+
+def write_run(
+    folder: Path, step: TrainStep, context: Context, corpus: Corpus, result: Result, extra: Mapping[str, Any]
+) -> None:
+    """Write everything but the checkpoints and logs; the index last, so that a folder that has one is complete."""
+    protocol = corpus.split.protocol
+    write_json(folder / "config.json", context.config)
+    write_json(folder / "model.json", corpus.spec.model_dump(mode="json"))
+    write_json(folder / SPLIT_FILE, _split(corpus))
+    figures = {"protocol": protocol, "best_epoch": result.best_epoch, **result.metrics}
+    write_json(folder / "metrics.json", {**figures, "history": dict(result.history)})
+    title = f"{result.part} set, {protocol}"
+    draw_confusion(folder / CONFUSION_PICTURE, result.metrics[result.part], title)
+    draw_curves(folder / CURVES_PICTURE, result.history, result.best_epoch)
+    write_json(folder / RUN_FILE, {**_index(step, context, corpus, result), **extra})
+
+
+def _split(corpus: Corpus) -> dict[str, Any]:
+    split, clips = corpus.split, corpus.table.clips
+    parts = {part: [clips[clip].identity for clip in getattr(split, part)] for part in ("train", "val", "test")}
+    return {"by": split.by, "protocol": split.protocol, "sha256": split.sha256, **parts}
+
+
+def _index(step: TrainStep, context: Context, corpus: Corpus, result: Result) -> dict[str, Any]:
+    return {
+        "format": RUN_FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "toolkit_version": emotions.__version__,
+        "name": step.name,
+        "model": corpus.spec.model,
+        "seed": context.seed,
+        "checkpoints": {"best": result.best, "last": result.last},
+        "best_epoch": result.best_epoch,
+        "steps": result.steps,
+        "protocol": corpus.split.protocol,
+        "metrics": result.metrics,
+        "dataset": corpus.summary(),
+        "dataset_config": step.dataset.model_dump(mode="json"),
+        "root": str(context.root),
+    }
+
+
+def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpus, result: Result) -> None:
+    """Print the scores per part and target, the protocol and where everything lies to stdout."""
+    table = Table(title=f"{corpus.spec.model}, best epoch {result.best_epoch}", title_justify="left")
+    for heading in ("part", "target"):
+        table.add_column(heading)
+    for heading in ("UAR", "WA", "macro-F1", "clips"):
+        table.add_column(heading, justify="right")
+    for part, targets in result.metrics.items():
+        for target, scores in targets.items():
+            figures = [f"{scores[name]:.3f}" for name in ("uar", "wa", "macro_f1")]
+            table.add_row(part, target, *figures, str(scores["clips"]))
+    console = Console()
+    console.print(table)
+    console.print(f"protocol: {corpus.split.protocol}", markup=False, highlight=False)
+    board = step.saving_data_params.tensorboard_lr_monitors_logs_path
+    logs = folder / "logs" if board is None else context.root / joined(board)
+    for name, path in (("run folder", folder), ("best checkpoint", folder / result.best), ("TensorBoard logs", logs)):
+        console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
