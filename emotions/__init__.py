@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from emotions.client.client import AsyncClient, Client
     from emotions.errors import EmotionsError, ServiceError
-    from emotions.predictor import Prediction, Predictor, load
+    from emotions.predictor import Predictor, load
+    from emotions.runtime.prediction import Prediction
 
 __all__ = [
     "AsyncClient",

@@ -16,6 +16,7 @@
     ├── DeviceError               the device asked for cannot be used
     ├── ModelError                the model failed on a batch, or its answer is not a number
     ├── Overloaded                a queue is full; try again later
+    │   └── TooManyRequests       as many requests as allowed are in flight
     ├── ServiceError              a service refused a request, or does not answer (the client's)
     ├── OutputExists              the output is there already
     └── MissingExtra              a package of an extra that is not installed
@@ -126,6 +127,10 @@ class ModelError(EmotionsError):
 
 class Overloaded(EmotionsError):
     """A queue is full: nothing was computed, and the same call may be made again later."""
+
+
+class TooManyRequests(Overloaded):
+    """As many requests as allowed are in flight."""
 
 
 class ServiceError(EmotionsError):

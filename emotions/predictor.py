@@ -2,94 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from emotions.audio import decode
-from emotions.audio.windows import FloatArray, Windows, pool, split
-from emotions.bundle.manifest import Bundle, Manifest, read_bundle
-from emotions.errors import AudioError, ModelError
-from emotions.runtime.session import DeviceChoice, Probabilities, Session, open_session
-
-if TYPE_CHECKING:
-    from emotions.folder.predict_files import FileResult
-
-Clip = Path | str | bytes | npt.NDArray[Any] | tuple[npt.NDArray[Any], int]
-"""A path, a file's bytes, a mono waveform (samples,) at 16 kHz, or (waveform, samples per second)."""
+from emotions.audio.windows import FloatArray
+from emotions.bundle.manifest import read_bundle
+from emotions.errors import AudioError
+from emotions.folder.predict_files import predict_files
+from emotions.folder.result import FileResult
+from emotions.inputs.discovery import find_files
+from emotions.runtime.prediction import Clip, Model, Prediction
+from emotions.runtime.session import DeviceChoice, open_session
 
 
-@dataclass(frozen=True)
-class WindowPrediction:
-    """What the model says of one window: ``start`` and ``end`` in seconds, ``probabilities[target][label]``."""
-
-    start: float
-    end: float
-    probabilities: dict[str, dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the model says of one clip.
-
-    Attributes:
-        probabilities: ``probabilities[target][label]``, the mean over the clip's windows.
-        windows: the same for each window, in order.
-        duration_sec: seconds of audio.
-        thresholds: confidence below which a target's answer is unknown, of the targets that the bundle has one for.
-    """
-
-    probabilities: dict[str, dict[str, float]]
-    windows: tuple[WindowPrediction, ...]
-    duration_sec: float
-    thresholds: Mapping[str, float] = field(default_factory=dict, compare=False, kw_only=True)
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """The most probable label of each target."""
-        return {target: max(scores, key=scores.__getitem__) for target, scores in self.probabilities.items()}
-
-    @property
-    def label(self) -> str:
-        """The most probable label of the first target."""
-        return next(iter(self.labels.values()))
-
-    @property
-    def unknown(self) -> dict[str, bool]:
-        """Whether the model is too unsure of each target that has a threshold; ``labels`` are there all the same."""
-        return {target: max(self.probabilities[target].values()) < least for target, least in self.thresholds.items()}
-
-    @property
-    def confidence(self) -> float:
-        """The probability of ``label``."""
-        return max(next(iter(self.probabilities.values())).values())
-
-
-class Predictor:
+class Predictor(Model):
     """A loaded classifier. Made by ``load``; safe to use from several threads."""
-
-    def __init__(self, bundle: Bundle, session: Session) -> None:
-        self.bundle = bundle
-        self.session = session
 
     def __repr__(self) -> str:
         targets = ", ".join(f"{name}: {'|'.join(labels)}" for name, labels in self.manifest.targets.items())
         where = f"{self.session.variant} on {self.session.device}"
         return f"<Predictor {self.bundle.id} ({where}; window {self.window_sec:g} s; {targets})>"
-
-    @property
-    def manifest(self) -> Manifest:
-        """The bundle's manifest."""
-        return self.bundle.manifest
-
-    @property
-    def window_sec(self) -> float:
-        """Seconds of one window."""
-        return self.manifest.window.samples / decode.SAMPLE_RATE
 
     def predict(self, clip: Clip) -> Prediction:
         """Classify one clip.
@@ -104,30 +39,6 @@ class Predictor:
         windows = self.split(to_waveform(clip))
         return self.prediction(windows, self.session.run(windows.samples, windows.lengths))
 
-    def split(self, waveform: FloatArray) -> Windows:
-        """Cut a waveform (samples,) at 16 kHz into this model's windows."""
-        return split(waveform, self.manifest.window_spec)
-
-    def prediction(self, windows: Windows, probabilities: Probabilities) -> Prediction:
-        """Pool what the model said of a clip's windows, target -> (windows, classes), into its prediction.
-
-        Raises:
-            ModelError: it said something that is not a number.
-        """
-        if not all(np.isfinite(values).all() for values in probabilities.values()):
-            raise ModelError("the model's answer is not a number")
-        targets = self.manifest.targets
-        clip = {name: _named(labels, pool(probabilities[name])) for name, labels in targets.items()}
-        parts = tuple(
-            WindowPrediction(
-                start / decode.SAMPLE_RATE,
-                (start + length) / decode.SAMPLE_RATE,
-                {name: _named(labels, probabilities[name][index]) for name, labels in targets.items()},
-            )
-            for index, (start, length) in enumerate(zip(windows.starts.tolist(), windows.lengths.tolist(), strict=True))
-        )
-        return Prediction(clip, parts, parts[-1].end, thresholds=self.manifest.thresholds)
-
     def predict_folder(self, *inputs: Path | str) -> Iterator[FileResult]:
         """Classify every recording below a folder, in the order of their names; one result a file, errors included.
 
@@ -137,8 +48,6 @@ class Predictor:
         Raises:
             DataError: an input does not exist.
         """
-        from emotions.folder.predict_files import find_files, predict_files
-
         return predict_files(self, find_files(inputs).files)
 
 
@@ -191,7 +100,3 @@ def to_waveform(clip: Clip) -> FloatArray:
         raise AudioError(f"samples per second must be positive, got {rate}")
     waveform = np.ascontiguousarray(samples, np.float32)
     return decode.checked(decode.to_model_rate(waveform, rate))
-
-
-def _named(labels: list[str], values: FloatArray) -> dict[str, float]:
-    return dict(zip(labels, values.tolist(), strict=True))

@@ -15,11 +15,12 @@ from emotions.audio.windows import FloatArray, WindowSpec
 from emotions.bundle.manifest import Dataset, Window
 from emotions.errors import AudioError, CheckpointError, DataError
 from emotions.files import read_json
-from emotions.folder.predict_files import find_files
-from export.description import describe_encoder, describe_model
+from emotions.inputs.discovery import find_files
 from export.proof.proof import MAX_DIFFERENCE, Answering
 from export.proof.signals import MAX_WINDOWS, Signals, padded, signals_of, synthetic_voices, voice
+from training.config.train import ModelSpec
 from training.data.waveform_cache import WaveformCache
+from training.models.encoders import RANDOM
 from training.run_folder.layout import RUN_FILE
 from training.run_folder.read import Run, Trained, load_checkpoint, load_run
 
@@ -179,3 +180,26 @@ def _held_out(run: Run, seed: int) -> Iterable[FloatArray]:
         raise DataError(f"the export is proven on the run's own clips, but {error}; name others with --data") from error
     cache = WaveformCache()
     return (cache.waveform(clips[index]) for index in np.random.default_rng(seed).permutation(len(clips)))
+
+
+def describe_model(spec: ModelSpec) -> dict[str, Any]:
+    """The resolved model, its encoder by name."""
+    described = spec.model_dump(mode="json", exclude={"encoder"})
+    if spec.encoder is not None:
+        described["architecture"]["encoder"] = _public_name(spec.architecture["encoder"])
+    return described
+
+
+def describe_encoder(spec: ModelSpec) -> dict[str, Any] | None:
+    """The encoder's name, whether it was kept frozen, and its settings; nothing for a model without one."""
+    if spec.encoder is None:
+        return None
+    architecture = spec.architecture
+    return {"name": _public_name(architecture["encoder"]), "frozen": architecture["freeze"], **spec.encoder}
+
+
+def _public_name(encoder: str) -> str:
+    """A hub's name as it is; of a folder, the last part."""
+    random, name = encoder.startswith(RANDOM), encoder.removeprefix(RANDOM)
+    on_hub = not random and name.count("/") == 1 and not name.startswith((".", "~", "/")) and not Path(name).exists()
+    return (RANDOM if random else "") + (name if on_hub else Path(name).name)

@@ -147,7 +147,7 @@ def _predict(step: PredictStep, context: Context) -> None:
 
 def _placed(name: str, root: Path) -> str:
     """An input of a step: a path starts from the root, a URL and standard input stay as they are."""
-    from emotions.inputs.discovery import STANDARD_INPUT, is_url
+    from emotions.inputs.input_file import STANDARD_INPUT, is_url
 
     return name if name == STANDARD_INPUT or is_url(name) else str(root / name)
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import torch
-from torch import Tensor
-from torch.utils.data import Sampler
 
 from emotions.audio.windows import WindowSpec
 from emotions.errors import DataError
@@ -20,8 +16,6 @@ from training.data.leakage import Leaks, audit
 from training.data.splits import Split, split_clips
 from training.data.waveform_cache import Facts, WaveformCache, usable
 from training.features.feature_dataset import ClipDataset
-from training.loop.losses import balanced_weights
-from training.loop.module import derived_seed
 
 _SHOWN = {"train": "training", "val": "validation", "test": "test"}
 
@@ -134,35 +128,3 @@ def _check_labelled(dataset: WindowDataset, spec: ModelSpec, part: str) -> None:
     for target in spec.targets:
         if (dataset.classes(target) == NO_LABEL).all():
             raise DataError(f"the {_SHOWN[part]} part has no clip that is labelled for {target!r}; label more clips")
-
-
-def class_weights(step: TrainStep, corpus: Corpus) -> dict[str, Tensor]:
-    """How much an error in each class counts: target -> (classes,) float32."""
-    balanced = step.learn_params.class_weights == "balanced"
-    return {
-        target: balanced_weights(corpus.train.classes(target), len(labels)) if balanced else torch.ones(len(labels))
-        for target, labels in corpus.spec.targets.items()
-    }
-
-
-class EpochSampler(Sampler[int]):
-    """Every item once an epoch, in an order that only the seed and the epoch decide.
-
-    Args:
-        size: items.
-        seed: seed of the run.
-    """
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size, self.seed, self.epoch = size, seed, 0
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(derived_seed(self.seed, self.epoch))
-        yield from torch.randperm(self.size, generator=generator).tolist()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch

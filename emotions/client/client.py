@@ -16,7 +16,7 @@ import httpx
 
 from emotions.client.messages import Answer, Json, Results, answer, content, read_body, results
 from emotions.errors import ServiceError
-from emotions.predictor import Clip
+from emotions.runtime.prediction import Clip
 
 _FIRST_PAUSE_SEC, _LONGEST_PAUSE_SEC = 0.25, 8.0
 _LONGEST_RETRY_AFTER_SEC = 60.0

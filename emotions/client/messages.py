@@ -14,7 +14,7 @@ import soundfile
 
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.errors import AudioError, ServiceError
-from emotions.predictor import Clip, Prediction, WindowPrediction
+from emotions.runtime.prediction import Clip, Prediction, WindowPrediction
 
 Json = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""Folders: many recordings through one predictor, as fast as the model runs.
+"""Folders: many recordings through one model, as fast as the model runs.
 
 Decoding runs ahead in a pool of threads, windows of different files share full batches, and the results come in the
 order of the files, with never more than a few batches of audio in memory. Batches form inside chunks of the list, so
@@ -12,13 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from emotions.bundle.manifest import read_bundle
-from emotions.folder.scheduler import BATCHES_AHEAD, FileResult, Flow, ahead_of
-from emotions.inputs.discovery import FileList, InputFile, find_files
-from emotions.predictor import Predictor
+from emotions.folder.result import FileResult
+from emotions.folder.scheduler import BATCHES_AHEAD, Flow, ahead_of
+from emotions.inputs.input_file import InputFile
 from emotions.runtime.devices import LANES_OF_GPU, cpu_lanes, gpu_count
+from emotions.runtime.prediction import Model
 from emotions.runtime.session import DeviceChoice, Run, available_cores, open_session
-
-__all__ = ["CHUNK_FILES", "FileList", "FileResult", "InputFile", "chunked", "find_files", "predict_files"]
 
 CHUNK_FILES = 512
 """Files of a chunk. Its last batch is not full, which costs the less the larger it is; a killed run loses as many."""
@@ -35,8 +34,8 @@ def open_lanes(
     variant: str | None = None,
     threads: int | None = None,
     embedding: bool = False,
-) -> tuple[Predictor, Lanes]:
-    """Load a bundle for folders: the predictor, and the lanes for its ``threads`` or for every GPU.
+) -> tuple[Model, Lanes]:
+    """Load a bundle for folders: the model, and the lanes for its ``threads`` or for every GPU.
 
     Raises as ``emotions.load``.
     """
@@ -51,7 +50,7 @@ def open_lanes(
             for number in range(1, gpu_count())
         )
         runs = [session.run, *(other.run for other in others)] * LANES_OF_GPU
-    return Predictor(opened, session), runs
+    return Model(opened, session), runs
 
 
 def chunked(files: Sequence[InputFile], chunk_files: int = CHUNK_FILES) -> Iterator[Sequence[InputFile]]:
@@ -60,7 +59,7 @@ def chunked(files: Sequence[InputFile], chunk_files: int = CHUNK_FILES) -> Itera
 
 
 def predict_files(
-    predictor: Predictor,
+    model: Model,
     files: Sequence[InputFile],
     *,
     max_batch: int | None = None,
@@ -71,19 +70,19 @@ def predict_files(
     """Classify files, in their order; a file that cannot be used is a result with an error.
 
     Args:
-        predictor: a loaded classifier.
+        model: a loaded bundle.
         files: what to classify.
         max_batch: windows in a batch; by default what suits the device.
         decode_threads: threads that decode; by default one a core.
         chunk_files: files whose windows share batches with each other, and with no others.
-        lanes: what each of the batches that run at once goes to, or how many of them the predictor's model takes.
+        lanes: what each of the batches that run at once goes to, or how many of them the model takes.
     """
     chunks = chunked(files, chunk_files)
-    return predict_chunks(predictor, chunks, max_batch=max_batch, decode_threads=decode_threads, lanes=lanes)
+    return predict_chunks(model, chunks, max_batch=max_batch, decode_threads=decode_threads, lanes=lanes)
 
 
 def predict_chunks(
-    predictor: Predictor,
+    model: Model,
     chunks: Iterable[Sequence[InputFile]],
     *,
     max_batch: int | None = None,
@@ -91,12 +90,12 @@ def predict_chunks(
     lanes: Lanes | int = 1,
 ) -> Iterator[FileResult]:
     """Classify chunks of files one after the other. Arguments and results as ``predict_files``."""
-    size = max_batch or DEFAULT_MAX_BATCH[predictor.session.device]
+    size = max_batch or DEFAULT_MAX_BATCH[model.session.device]
     pool = ThreadPoolExecutor(decode_threads or available_cores(), thread_name_prefix="decode")
-    runs = [predictor.session.run] * lanes if isinstance(lanes, int) else lanes
-    flow = Flow(predictor, pool, size, runs)
+    runs = [model.session.run] * lanes if isinstance(lanes, int) else lanes
+    flow = Flow(model, pool, size, runs)
     try:
-        for decoded in ahead_of(pool, predictor, chunks, len(runs) * size * BATCHES_AHEAD):
+        for decoded in ahead_of(pool, model, chunks, len(runs) * size * BATCHES_AHEAD):
             yield from flow.take(decoded)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

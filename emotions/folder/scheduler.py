@@ -6,38 +6,23 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 
-from emotions.audio.windows import FloatArray, Windows
+from emotions.audio.windows import Windows
 from emotions.bundle.manifest import EMBEDDING
 from emotions.errors import EmotionsError, ModelError
+from emotions.folder.result import FileResult
 from emotions.folder.windows_of_file import window_parts
-from emotions.inputs.discovery import InputFile
-from emotions.predictor import Prediction, Predictor
+from emotions.inputs.input_file import InputFile
 from emotions.runtime.batcher import Answer, Batcher
+from emotions.runtime.prediction import Model
 from emotions.runtime.session import Run
 
 BATCHES_AHEAD = 3
 """Batches of clips that are decoded while one runs."""
-
-
-@dataclass(frozen=True)
-class FileResult:
-    """What became of one file: a prediction, or an error's text and code; of a segment, with its start and end.
-
-    Where embeddings were asked for, ``embedding`` is (windows, dims) float32.
-    """
-
-    name: str
-    prediction: Prediction | None
-    error: str | None = None
-    code: str | None = None
-    start: float | None = None
-    end: float | None = None
-    embedding: FloatArray | None = field(default=None, compare=False)
 
 
 _Part = Windows | EmotionsError | OSError
@@ -54,12 +39,12 @@ class Decoded:
 
 
 def ahead_of(
-    pool: ThreadPoolExecutor, predictor: Predictor, chunks: Iterable[Sequence[InputFile]], ahead: int
+    pool: ThreadPoolExecutor, model: Model, chunks: Iterable[Sequence[InputFile]], ahead: int
 ) -> Iterator[Decoded]:
     """Decode in the pool, at most ``ahead`` files before the one that is wanted next."""
 
     def load(file: InputFile) -> tuple[list[_Part], _Parts]:
-        parts = _safe(window_parts(file, predictor.manifest.window_spec))
+        parts = _safe(window_parts(file, model.manifest.window_spec))
         return [*islice(parts, 2)], parts
 
     files = ((file, at == len(chunk)) for chunk in chunks for at, file in enumerate(chunk, 1))
@@ -95,8 +80,8 @@ class Flow:
     A lane is a batcher; the parts of a chunk go to the lanes in turn, so that the batches do not depend on timing.
     """
 
-    def __init__(self, predictor: Predictor, pool: ThreadPoolExecutor, max_batch: int, lanes: Sequence[Run]) -> None:
-        self._predictor, self._pool, self._max_batch = predictor, pool, max_batch
+    def __init__(self, model: Model, pool: ThreadPoolExecutor, max_batch: int, lanes: Sequence[Run]) -> None:
+        self._model, self._pool, self._max_batch = model, pool, max_batch
         self._lanes = lanes
         self._batchers: list[Batcher] = []
         self._pending: deque[_Pending] = deque()
@@ -146,7 +131,7 @@ class Flow:
         self._queued[lane] += len(part)
 
     def _batcher(self, run: Run) -> Batcher:
-        window = self._predictor.manifest.window
+        window = self._model.manifest.window
         least = 0 if window.dynamic else window.samples
         return Batcher(run, max_batch=self._max_batch, fill=True, least_samples=least)
 
@@ -160,7 +145,7 @@ class Flow:
                 done.windows = replace(done.windows, samples=_NO_SAMPLES)
             self._answered.append(done)
             if done.file is not None:
-                yield _result(self._predictor, done.file, self._answered)
+                yield _result(self._model, done.file, self._answered)
                 self._answered = []
 
     def _behind(self, part: _Pending) -> float:
@@ -171,7 +156,7 @@ class Flow:
 _NO_SAMPLES = np.zeros((0, 0), np.float32)
 
 
-def _result(predictor: Predictor, file: InputFile, parts: Sequence[_Pending]) -> FileResult:
+def _result(model: Model, file: InputFile, parts: Sequence[_Pending]) -> FileResult:
     """The result of a file from the answers to all its parts."""
     try:
         windows, probabilities = [], []
@@ -181,7 +166,7 @@ def _result(predictor: Predictor, file: InputFile, parts: Sequence[_Pending]) ->
             windows.append(part.windows)
             probabilities.append(part.outcome.result().probabilities)
         joined = {target: np.concatenate([each[target] for each in probabilities]) for target in probabilities[0]}
-        prediction = predictor.prediction(_joined(windows), joined)
+        prediction = model.prediction(_joined(windows), joined)
         embedding = joined.get(EMBEDDING)
     except ModelError as error:
         return _failed(file, error)

@@ -12,7 +12,7 @@ from emotions.audio import decode
 from emotions.audio.containers import Blocks, Source, open_stream
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, split, window_starts
 from emotions.errors import TooShort
-from emotions.inputs.discovery import InputFile, is_url
+from emotions.inputs.input_file import InputFile, is_url
 
 _PART_SEC = 30
 _PART_WINDOWS = 4

@@ -5,43 +5,18 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from emotions.audio.containers import EXTENSIONS
 from emotions.errors import DataError
+from emotions.inputs.input_file import STANDARD_INPUT, InputFile, is_url
+from emotions.inputs.lists import listed, tabled
+from emotions.inputs.remote import find_remote
 from emotions.inputs.tables import TABLE_SUFFIXES
 
-STANDARD_INPUT = "-"
-"""An input that stands for a list of paths on standard input."""
 _FILE_URL = "file://"
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class InputFile:
-    """A recording to classify, or a segment of one.
-
-    Attributes:
-        source: where it lies, a path or a URL.
-        name: its name in the table: relative to the input folder (POSIX), or as a list writes it.
-        start: first second of the segment; None for the beginning.
-        end: last second of the segment; None for the end.
-        stamp: what tells whether a URL's content has changed, as far as its storage says.
-    """
-
-    source: Path | str
-    name: str
-    start: float | None = None
-    end: float | None = None
-    stamp: str = ""
-
-    @property
-    def path(self) -> Path:
-        """Where a file that is not remote lies."""
-        return Path(self.source)
 
 
 @dataclass(frozen=True)
@@ -71,13 +46,8 @@ def find_files(inputs: Sequence[Path | str], lists: Sequence[Path | str] = ()) -
     for given in inputs:
         finder.look(str(given).removeprefix(_FILE_URL))
     for name in lists:
-        finder.rows += _listed(str(name))
+        finder.rows += listed(str(name))
     return FileList((*(finder.found[name] for name in sorted(finder.found)), *finder.rows), finder.skipped)
-
-
-def is_url(source: Path | str) -> bool:
-    """Whether a source is a URL, as ``s3://bucket/clips``."""
-    return isinstance(source, str) and _URL.match(source) is not None
 
 
 @dataclass
@@ -91,7 +61,7 @@ class _Finder:
     def look(self, text: str) -> None:
         """Take what one input stands for."""
         if text == STANDARD_INPUT:
-            self.rows += _listed(text)
+            self.rows += listed(text)
         elif is_url(text):
             self._remote(text)
         elif Path(text).is_dir():
@@ -105,15 +75,11 @@ class _Finder:
 
     def _file(self, path: str) -> None:
         if path.lower().endswith(TABLE_SUFFIXES):
-            from emotions.inputs.lists import tabled
-
             self.rows += tabled(Path(path))
         else:
             self._add(InputFile(path, Path(path).name))
 
     def _remote(self, url: str) -> None:
-        from emotions.inputs.remote import find_remote
-
         for file in find_remote(url):
             self._add_recording(file)
 
@@ -139,12 +105,6 @@ class _Finder:
 
 def _same(one: Path | str, other: Path | str) -> bool:
     return one == other if is_url(one) or is_url(other) else Path(one).resolve() == Path(other).resolve()
-
-
-def _listed(name: str) -> list[InputFile]:
-    from emotions.inputs.lists import listed
-
-    return listed(name)
 
 
 def _pattern(text: str) -> tuple[str, list[str]]:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from emotions.errors import DataError
-from emotions.inputs.discovery import STANDARD_INPUT, InputFile, is_url
+from emotions.inputs.input_file import STANDARD_INPUT, InputFile, is_url
 from emotions.inputs.tables import Row, iter_table
 
 _CLOCK = re.compile(r"(?:(\d+) days?,? )?(\d+):(\d\d):(\d\d(?:\.\d+)?)")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from emotions.errors import DataError, MissingExtra, TooLong
-from emotions.inputs.discovery import InputFile
+from emotions.inputs.input_file import InputFile
 
 MAX_BYTES = 1 << 30
 """Largest recording that is fetched."""

@@ -14,7 +14,9 @@ import torch
 from transformers import AudioClassificationPipeline, Wav2Vec2Config
 
 from emotions.errors import DataError
-from emotions.folder.predict_files import InputFile, find_files, open_lanes, predict_files
+from emotions.folder.predict_files import open_lanes, predict_files
+from emotions.inputs.discovery import find_files
+from emotions.inputs.input_file import InputFile
 from export.benchmark.huggingface import make_classifier, pipeline_of
 from export.benchmark.interleaved import race
 from export.bundle.export import export_source

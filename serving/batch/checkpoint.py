@@ -25,8 +25,9 @@ from typing import Any
 
 from emotions.errors import ConfigError, OutputExists
 from emotions.files import parse_json, write_bytes
-from emotions.inputs.discovery import InputFile, is_url
-from serving.tables.writer import Columns, join_parts, part_ending
+from emotions.inputs.input_file import InputFile, is_url
+from serving.tables.columns import Columns
+from serving.tables.writer import join_parts, part_ending
 
 Join = Callable[[Sequence[Path], Path, Columns], None]
 """Makes the table at a path of its parts."""

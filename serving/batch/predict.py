@@ -14,26 +14,20 @@ from emotions.audio.containers import EXTENSIONS
 from emotions.bundle.manifest import Bundle, read_bundle
 from emotions.bundle.variants import AUTO, choose_variant
 from emotions.errors import DataError, MissingExtra
-from emotions.folder.predict_files import (
-    CHUNK_FILES,
-    FileList,
-    FileResult,
-    InputFile,
-    Lanes,
-    chunked,
-    find_files,
-    open_lanes,
-    predict_chunks,
-)
-from emotions.predictor import Predictor
+from emotions.folder.predict_files import CHUNK_FILES, Lanes, chunked, open_lanes, predict_chunks
+from emotions.folder.result import FileResult
+from emotions.inputs.discovery import FileList, find_files
+from emotions.inputs.input_file import InputFile
+from emotions.runtime.prediction import Model
 from emotions.runtime.session import DeviceChoice
 from serving.batch.checkpoint import Join, Journal, check_output, is_begun, open_journal, signature
 from serving.batch.plot import check_plot, plot_summary
 from serving.batch.progress import LogFormat, watched
 from serving.batch.statistics import Totals
 from serving.batch.summary import document, summary
-from serving.tables.audformat import AUDFORMAT, database_of
-from serving.tables.writer import Columns, Row, check_ending, columns, join_parts, open_part, rows
+from serving.tables.audformat import database_of
+from serving.tables.columns import AUDFORMAT, Columns, Row, columns
+from serving.tables.writer import check_ending, join_parts, open_part, rows
 
 Chunk = Sequence[InputFile]
 Execute = Callable[[Iterable[tuple[int, Chunk]]], Iterator[tuple[int, Iterator[FileResult]]]]
@@ -151,7 +145,7 @@ def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str
         )
         where = {"variant": variant, "device": options.device}
         return opened, lambda chunks: classify_on_ray(cluster, chunks), where
-    predictor, lanes = open_lanes(
+    model, lanes = open_lanes(
         bundle,
         device=options.device,
         variant=options.variant,
@@ -159,15 +153,15 @@ def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str
         embedding=options.embeddings,
     )
     where = {
-        "variant": predictor.session.variant,
-        "device": predictor.session.device,
+        "variant": model.session.variant,
+        "device": model.session.device,
         "batches_at_once": str(len(lanes)),
     }
-    return predictor.bundle, lambda chunks: _locally(predictor, chunks, options.threads, lanes), where
+    return model.bundle, lambda chunks: _locally(model, chunks, options.threads, lanes), where
 
 
 def _locally(
-    predictor: Predictor, chunks: Iterable[tuple[int, Chunk]], threads: int | None, lanes: Lanes
+    model: Model, chunks: Iterable[tuple[int, Chunk]], threads: int | None, lanes: Lanes
 ) -> Iterator[tuple[int, Iterator[FileResult]]]:
     """Classify chunks one after the other in this process."""
     begun: list[tuple[int, int]] = []
@@ -177,7 +171,7 @@ def _locally(
             begun.append((index, len(chunk)))
             yield chunk
 
-    results = predict_chunks(predictor, feed(), decode_threads=threads, lanes=lanes)
+    results = predict_chunks(model, feed(), decode_threads=threads, lanes=lanes)
     while (first := next(results, None)) is not None:
         index, count = begun.pop(0)
         yield index, _with_first(first, islice(results, count - 1))

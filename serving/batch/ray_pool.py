@@ -19,8 +19,8 @@ from dataclasses import replace
 from typing import Any
 
 from emotions.errors import DeviceError, EmotionsError, ModelError
-from emotions.folder.predict_files import FileResult, InputFile
-from emotions.inputs.discovery import is_url
+from emotions.folder.result import FileResult
+from emotions.inputs.input_file import InputFile, is_url
 from serving.batch.ray_worker import CORES, Cluster, Task, Worker
 
 _MOST_FAILURES = 50

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emotions.folder.predict_files import FileResult, InputFile, open_lanes, predict_files
+from emotions.folder.predict_files import open_lanes, predict_files
+from emotions.folder.result import FileResult
+from emotions.inputs.input_file import InputFile
 from emotions.runtime.session import DeviceChoice
 
 CORES = 2
@@ -68,19 +70,19 @@ class Worker:
         A call of its own, so that what is wrong with the bundle is told apart from a dead node.
         """
         asked = self._cluster
-        self._predictor, self._lanes = open_lanes(
+        self._model, self._lanes = open_lanes(
             asked.bundle,
             device=asked.device,
             variant=asked.variant,
             threads=asked.cores or CORES,
             embedding=asked.embeddings,
         )
-        return f"{self._predictor.session.variant} on {self._predictor.session.device}"
+        return f"{self._model.session.variant} on {self._model.session.device}"
 
     def classify(self, files: Sequence[InputFile]) -> list[FileResult]:
         """Classify files as one chunk."""
         results = predict_files(
-            self._predictor, files, chunk_files=len(files), decode_threads=self._cluster.cores, lanes=self._lanes
+            self._model, files, chunk_files=len(files), decode_threads=self._cluster.cores, lanes=self._lanes
         )
         return [*results] if self._cluster.windows else [_light(result) for result in results]
 

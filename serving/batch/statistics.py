@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from emotions.folder.predict_files import FileResult
+from emotions.folder.result import FileResult
 
 HEAD = 8
 """Results that the summary shows."""

@@ -18,14 +18,8 @@ from emotions.pipeline.runner import console
 from emotions.predictor import Predictor, load
 from emotions.runtime.session import DeviceChoice
 from serving.benchmark.driver.clips import MIX, Clip, make_clips, read_clips
-from serving.benchmark.layers.layers import (
-    Layer,
-    Pass,
-    batcher_layers,
-    folder_layers,
-    predictor_layer,
-    session_layers,
-)
+from serving.benchmark.driver.passes import Layer, Pass
+from serving.benchmark.layers.layers import batcher_layers, folder_layers, predictor_layer, session_layers
 from serving.benchmark.layers.service_layers import SERVED, need_bentoml, served, service_settings
 from serving.benchmark.report.html import PAGE, page
 from serving.benchmark.report.report import FORMAT, REPORT, Report, figures, machine

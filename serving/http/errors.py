@@ -21,7 +21,7 @@ from http import HTTPStatus
 
 from starlette.responses import JSONResponse, Response
 
-from emotions.errors import AudioError, EmotionsError, NotAudio, Overloaded, TooLong
+from emotions.errors import AudioError, EmotionsError, NotAudio, Overloaded, TooLong, TooManyRequests
 from serving.telemetry.request_record import HEADER, Exchange
 
 RETRY_AFTER_SEC = 1
@@ -68,7 +68,8 @@ def as_request_error(error: EmotionsError) -> RequestError:
     if isinstance(error, RequestError):
         return error
     if isinstance(error, Overloaded):
-        return RequestError(503, error.code, str(error), retry=True)
+        status = 429 if isinstance(error, TooManyRequests) else 503
+        return RequestError(status, error.code, str(error), retry=True)
     for kind, status in _AUDIO_STATUS:
         if isinstance(error, kind):
             return RequestError(status, error.code, f"recording: {error}")

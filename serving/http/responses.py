@@ -7,7 +7,7 @@ from typing import Any
 import onnxruntime
 
 import emotions
-from emotions.predictor import Prediction
+from emotions.runtime.prediction import Prediction
 from serving.http.errors import RequestError, error_body
 from serving.worker.engine import Classified, Engine
 

@@ -15,8 +15,7 @@ from starlette.routing import Route
 
 from emotions.errors import EmotionsError
 from serving.http.errors import CLIENT_GONE, RequestError, as_request_error, error_response, of_status
-from serving.http.openapi import document
-from serving.http.page import HEADERS, PAGE
+from serving.http.openapi import PAGE, PAGE_HEADERS, document
 from serving.http.responses import Body, batch_body, facts, model_body, prediction_body
 from serving.http.uploads import check_size, read_upload, read_uploads
 from serving.telemetry.metrics import Metrics
@@ -90,7 +89,7 @@ class Routes:
 
     async def index(self, _: Request) -> Response:
         """Show the Swagger page."""
-        return HTMLResponse(PAGE, headers=HEADERS)
+        return HTMLResponse(PAGE, headers=PAGE_HEADERS)
 
     async def docs(self, _: Request) -> Response:
         """Describe the routes and BentoML's own, for its Swagger page."""

@@ -15,7 +15,7 @@ from starlette.routing import Route
 import emotions
 from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.errors import AudioError
-from emotions.predictor import Prediction
+from emotions.runtime.prediction import Prediction
 from serving.http.errors import RequestError, as_request_error, error_response, of_status
 from serving.http.responses import Body
 from serving.http.routes_v1 import Routes, while_connected

@@ -13,18 +13,14 @@ from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from emotions.bundle.manifest import EMBEDDING, UNKNOWN, Bundle
 from emotions.errors import DataError, MissingExtra
-from emotions.inputs.discovery import InputFile
+from emotions.inputs.input_file import InputFile
+from serving.tables.columns import Columns
 from serving.tables.parquet import check_folder, join_parquet, replaced_folder
 
-if TYPE_CHECKING:
-    from serving.tables.writer import Columns
-
-AUDFORMAT = ".audformat"
-"""Ending of an output that is a database."""
 _TABLE = "predictions"
 _HEADER, _ROWS = "db.yaml", f"db.{_TABLE}.parquet"
 _INDEX = ("file", "start", "end")

@@ -6,13 +6,11 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from emotions.errors import OutputExists
 from emotions.files import atomic_folder
-
-if TYPE_CHECKING:
-    from serving.tables.writer import Columns, Row, Write
+from serving.tables.columns import Columns, Row, Write
 
 _ROWS_IN_GROUP = 10_000
 """Rows of one Parquet row group: what is held in memory."""

@@ -18,40 +18,17 @@ import contextlib
 import csv
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from emotions.bundle.manifest import EMBEDDING, UNKNOWN
 from emotions.errors import ConfigError, MissingExtra, OutputExists
 from emotions.files import atomic_file
-from emotions.folder.predict_files import FileResult
-from serving.tables.audformat import AUDFORMAT, check_database
+from emotions.folder.result import FileResult
+from serving.tables.audformat import check_database
+from serving.tables.columns import AUDFORMAT, Columns, Row, Targets, Write, Writer, columns
 from serving.tables.parquet import check_folder, join_folder, join_parquet, open_parquet
-
-Targets = Mapping[str, Sequence[str]]
-"""Labels of each target, in output order."""
-Row = dict[str, str | float | list[float] | None]
-"""Column -> value; None for an empty one. The columns are in the table's order."""
-Write = Callable[[Row], object]
-Columns = dict[str, type[str] | type[float] | type[list[float]]]
-"""Column -> its type, in the order of the table."""
-Writer = Callable[[Path, Columns], contextlib.AbstractContextManager[Write]]
-
-
-def columns(targets: Targets, *, embeddings: bool = False, doubts: Iterable[str] = ()) -> Columns:
-    """Columns of a table, in order, with their types; ``doubts`` are the targets that may be unknown."""
-    probabilities = [f"{target}.{label}" for target, labels in targets.items() for label in labels]
-    return {
-        "file": str,
-        **dict.fromkeys(("start", "end"), float),
-        **dict.fromkeys(targets, str),
-        **dict.fromkeys(probabilities, float),
-        **dict.fromkeys(("confidence", "duration"), float),
-        **dict.fromkeys((f"{target}.{UNKNOWN}" for target in doubts), str),
-        **({EMBEDDING: list} if embeddings else {}),
-        "error": str,
-    }
 
 
 def row(result: FileResult, targets: Targets) -> Row:

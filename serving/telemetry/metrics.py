@@ -1,7 +1,7 @@
 """What Prometheus is told, on ``/metrics``: figures of requests, audio and answers. Never a name, never a raw path.
 
 Several workers share the counters through files, as ``prometheus_client`` does where ``PROMETHEUS_MULTIPROC_DIR`` is
-set; ``bentoml serve`` sets it, and ``serving.telemetry.own_folder`` gives each server one of its own. BentoML's
+set; ``bentoml serve`` sets it, and ``serving.telemetry.metrics_dir`` gives each server one of its own. BentoML's
 own metrics are off: they make a series of every path that a client invents.
 """
 
@@ -20,8 +20,9 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 import emotions
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.predictor import Prediction, Predictor
-from serving.telemetry.own_folder import DIRECTORY, use_own_folder
+from emotions.predictor import Predictor
+from emotions.runtime.prediction import Prediction
+from serving.telemetry.metrics_dir import DIRECTORY, use_metrics_dir
 from serving.telemetry.request_record import Exchange
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -38,7 +39,7 @@ class Metrics:
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        use_own_folder()
+        use_metrics_dir()
         self._registry = registry
         self._requests(registry)
         self._audio(registry)

@@ -18,12 +18,12 @@ import soundfile
 
 from emotions.audio import decode
 from emotions.audio.windows import FloatArray, IntArray, Windows
-from emotions.errors import Overloaded, TooLong
-from emotions.predictor import Prediction, Predictor
+from emotions.errors import Overloaded, TooLong, TooManyRequests
+from emotions.predictor import Predictor
 from emotions.runtime.batcher import Answer, Batcher
 from emotions.runtime.devices import LANES_OF_GPU, cpu_lanes
+from emotions.runtime.prediction import Prediction
 from emotions.runtime.session import Probabilities, Run, open_session
-from serving.http.errors import RequestError
 from serving.settings import Settings
 from serving.telemetry import tracing
 from serving.telemetry.metrics import Metrics
@@ -114,12 +114,12 @@ class Engine:
         """Refuse a request that there is no room for.
 
         Raises:
-            RequestError: as many as allowed are in flight already.
+            TooManyRequests: as many as allowed are in flight already.
             Overloaded: it would be over time before its turn came.
         """
         if self._in_flight >= self.settings.max_in_flight:
             message = f"{self._in_flight} requests are in flight already; try again later"
-            raise RequestError(429, "too_many_requests", message, retry=True)
+            raise TooManyRequests(message)
         self._check_wait(self.settings.timeout_sec)
 
     @contextlib.contextmanager

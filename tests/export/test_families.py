@@ -14,7 +14,7 @@ import emotions
 from emotions.bundle.manifest import read_bundle
 from emotions.pipeline.runner import Context
 from export.bundle.export import export_run
-from export.description import describe_encoder, describe_model
+from export.sources import describe_encoder, describe_model
 from tests.export.conftest import TARGETS, WINDOW, build_step
 from tests.training.models.encoders import make_encoder
 from training.config.train import ModelSpec

@@ -29,7 +29,8 @@ import soundfile
 
 import emotions
 from emotions.audio.windows import FloatArray
-from emotions.folder.predict_files import find_files, predict_files
+from emotions.folder.predict_files import predict_files
+from emotions.inputs.discovery import find_files
 from tests.servers import Server, running
 
 FULL = os.environ.get("EMOTIONS_FULL") == "1"

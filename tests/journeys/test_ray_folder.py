@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from emotions.errors import DeviceError, EmotionsError
-from emotions.folder.predict_files import InputFile
+from emotions.inputs.input_file import InputFile
 from serving.batch import ray_pool
 from serving.batch.checkpoint import partial_folder
 from serving.batch.predict import Options, predict_to_table

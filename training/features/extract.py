@@ -21,11 +21,6 @@ _CPU_SAMPLES = 320_000
 _DEVICE_SAMPLES = 1_280_000
 
 
-def is_frozen(frontend: Frontend) -> bool:
-    """Whether no weight of a frontend trains: then its features stay the same from epoch to epoch."""
-    return not any(parameter.requires_grad for parameter in frontend.parameters())
-
-
 def rounded(features: Tensor, samples: int) -> Tensor:
     """Features with the precision that the cache keeps them in.
 

@@ -15,10 +15,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from emotions.errors import DeviceError
 from emotions.pipeline.runner import Context
 from training.config.train import SavingDataParams, TrainStep, concatenated, joined
-from training.corpus import Corpus, class_weights
+from training.corpus import Corpus
 from training.loop.callbacks import Bar, History
 from training.loop.lightning_output import interruptible, quiet
 from training.loop.loaders import sampling_weights, training_batches, validation_batches
+from training.loop.losses import class_weights
 from training.loop.module import ClassifierModule
 from training.loop.tensorboard import Board
 from training.loop.waveform_augmentation import WaveformAugmenter

@@ -12,10 +12,33 @@ from torch.utils.data import DataLoader, Sampler
 
 from emotions.audio.windows import IntArray
 from emotions.errors import ConfigError, DataError
-from training.corpus import Corpus, EpochSampler
+from training.corpus import Corpus
 from training.data.dataset import NO_LABEL, WindowDataset
 from training.features.feature_dataset import ClipDataset
-from training.loop.module import derived_seed
+from training.loop.seeds import derived_seed
+
+
+class EpochSampler(Sampler[int]):
+    """Every item once an epoch, in an order that only the seed and the epoch decide.
+
+    Args:
+        size: items.
+        seed: seed of the run.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size, self.seed, self.epoch = size, seed, 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, self.epoch))
+        yield from torch.randperm(self.size, generator=generator).tolist()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
 
 
 class BalancedSampler(EpochSampler):

@@ -10,6 +10,8 @@ from torch import Tensor, distributed
 from torch.nn.functional import cross_entropy
 
 from emotions.audio.windows import IntArray
+from training.config.train import TrainStep
+from training.corpus import Corpus
 from training.data.dataset import NO_LABEL
 
 
@@ -110,3 +112,12 @@ def total_loss(
         () float32.
     """
     return mean_loss(shared(loss_sums(logits, truth, weights, objective)), logits, objective)
+
+
+def class_weights(step: TrainStep, corpus: Corpus) -> dict[str, Tensor]:
+    """How much an error in each class counts: target -> (classes,) float32."""
+    balanced = step.learn_params.class_weights == "balanced"
+    return {
+        target: balanced_weights(corpus.train.classes(target), len(labels)) if balanced else torch.ones(len(labels))
+        for target, labels in corpus.spec.targets.items()
+    }

@@ -13,23 +13,17 @@ from torch import Tensor, distributed
 from emotions.errors import ConfigError
 from training.config.learning import FeatureAugmentation
 from training.config.train import SPECTROGRAM_MODELS, LearnParams, ModelSpec
-from training.features.extract import is_frozen
 from training.features.feature_dataset import FeatureItem
 from training.loop.feature_augmentation import augment, mixed
 from training.loop.losses import Objective, loss_sums, mean_loss, total_loss
 from training.loop.optimisers import build_optimiser
 from training.loop.score import Batch, ClipPooler, features_of, score_answers
+from training.loop.seeds import derived_seed
 from training.loop.waveform_augmentation import WaveformAugmenter
 from training.metrics.classification import Scores
-from training.models.base import Classifier, Logits
+from training.models.base import Classifier, Logits, is_frozen
 from training.run_folder.frozen_encoder import encoder_hash, without_encoder
-
-CHECKPOINT_KEY = "emotions"
-CHECKPOINT_FORMAT = 1
-ENCODER_KEY = "encoder_sha256"
-"""What a checkpoint names the frozen encoder by, whose weights lie beside it."""
-
-_GOLDEN = 0x9E3779B9
+from training.run_folder.layout import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ENCODER_KEY
 
 
 class ClassifierModule(lightning.LightningModule):
@@ -168,11 +162,6 @@ class ClassifierModule(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Fill in the frozen encoder that the model has already."""
         checkpoint["state_dict"] = {**self.state_dict(), **checkpoint["state_dict"]}
-
-
-def derived_seed(seed: int, number: int) -> int:
-    """Seed of the random numbers of a run's epoch or step ``number``: no two of neighbouring seeds are the same."""
-    return (seed * _GOLDEN + number) % (1 << 63)
 
 
 def objective(learn: LearnParams) -> Objective:

@@ -11,10 +11,9 @@ import torch
 
 from training.config.train import ModelSpec, TrainStep
 from training.corpus import Corpus
-from training.features.extract import is_frozen
 from training.features.feature_cache import FeatureCache
 from training.features.feature_dataset import ClipDataset, FeatureDataset
-from training.models.base import Classifier, Frontend
+from training.models.base import Classifier, Frontend, is_frozen
 from training.models.registry import build_model
 
 _LOG = logging.getLogger(__name__)

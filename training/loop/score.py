@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 
 from emotions.audio.windows import FloatArray, IntArray, pool
 from training.data.dataset import NO_LABEL
-from training.features.extract import is_frozen, rounded
+from training.features.extract import rounded
 from training.features.feature_dataset import ClipDataset, FeatureItem
 from training.metrics.classification import Scores, score
-from training.models.base import Classifier
+from training.models.base import Classifier, is_frozen
 
 Batch = tuple[Tensor, Tensor, dict[str, Tensor], Tensor] | FeatureItem
 """(batch, W) float32, (batch,) lengths, target -> (batch,) class indices, (batch,) clip indices; or a ``FeatureItem``

@@ -70,3 +70,8 @@ def weights_hash(module: nn.Module) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def is_frozen(frontend: Frontend) -> bool:
+    """Whether no weight of a frontend trains: then its features stay the same from epoch to epoch."""
+    return not any(parameter.requires_grad for parameter in frontend.parameters())

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from emotions.errors import CheckpointError
 from emotions.files import atomic_file
-from training.features.extract import is_frozen
-from training.models.base import Classifier, weights_hash
+from training.models.base import Classifier, is_frozen, weights_hash
 
 FILE = "encoder.safetensors"
 

@@ -18,11 +18,10 @@ from emotions.files import read_json
 from training.config.train import DatasetConfig, ModelSpec
 from training.data.clips import ClipTable, read_clips
 from training.data.splits import Split
-from training.loop.module import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ENCODER_KEY
 from training.models.base import Classifier
 from training.models.registry import build_model
 from training.run_folder.frozen_encoder import FILE, encoder_hash, read_encoder
-from training.run_folder.layout import RUN_FILE, SPLIT_FILE
+from training.run_folder.layout import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ENCODER_KEY, RUN_FILE, SPLIT_FILE
 
 RUN_FORMAT = 1
 

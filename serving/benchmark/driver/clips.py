@@ -14,8 +14,10 @@ import soundfile
 from emotions.audio import decode
 from emotions.audio.windows import FloatArray, Windows
 from emotions.errors import AudioError, ConfigError, DataError
-from emotions.folder.predict_files import InputFile, find_files
-from emotions.predictor import Prediction, Predictor
+from emotions.inputs.discovery import find_files
+from emotions.inputs.input_file import InputFile
+from emotions.predictor import Predictor
+from emotions.runtime.prediction import Prediction
 
 MAX_SEC = 60.0
 """Longer recordings are left out: a few of them would outweigh all others."""

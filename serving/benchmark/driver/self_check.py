@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from serving.benchmark.driver.api import OURS
 from serving.benchmark.driver.fake_server import fake_service
 from serving.benchmark.driver.load_generator import Client, Job
+from serving.benchmark.driver.target import OURS
 from serving.benchmark.driver.trace import Trace, poisson, to_trace
 
 RATE = 200.0

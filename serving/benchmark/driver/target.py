@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from emotions.errors import EmotionsError
-from emotions.predictor import Prediction
-from serving.benchmark.driver.api import Api
+from emotions.runtime.prediction import Prediction
 from serving.benchmark.driver.clips import Clip
 from serving.benchmark.driver.load_generator import Client, Job
+from serving.benchmark.driver.passes import Layer, Pass, layer_name
 from serving.benchmark.driver.server_process import Server
 from serving.benchmark.driver.trace import OK, Trace, to_trace
-from serving.benchmark.layers.layers import Layer, Pass, layer_name
 
 
 @dataclass(frozen=True)
@@ -63,3 +63,50 @@ def _pass(target: Target, connections: int, clips: int) -> Pass:
         refused = {status: count for status, count in trace.statuses.items() if status != OK}
         raise EmotionsError(f"the service did not answer every clip (status: requests, 0 for no answer): {refused}")
     return Pass(trace.seconds, trace.client_cpu_sec, server_cpu, tuple(trace.latency.tolist()), trace.max_abs_diff)
+
+
+_BOUNDARY = "3f1c7c0e9a"
+
+
+@dataclass(frozen=True)
+class Api:
+    """How a server takes a recording, and where its answer holds the probabilities.
+
+    Attributes:
+        path: of the request.
+        content_type: of its body.
+        body: the body of a recording's bytes.
+        probabilities: of the answer's JSON.
+    """
+
+    path: str
+    content_type: str
+    body: Callable[[bytes], bytes]
+    probabilities: Callable[[Any], dict[str, dict[str, float]]]
+
+    def request(self, content: bytes) -> bytes:
+        """The whole HTTP request that uploads a recording's bytes."""
+        body = self.body(content)
+        head = f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {self.content_type}\r\n"
+        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _form(content: bytes) -> bytes:
+    head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+    return head.encode() + content + f"\r\n--{_BOUNDARY}--\r\n".encode()
+
+
+OURS = Api("/v1/predict", "application/octet-stream", lambda content: content, lambda answer: answer["probabilities"])
+"""The service's."""
+
+
+RAW = replace(OURS, path="/predict")
+"""A peer's that takes a body as it is."""
+
+
+FORM = replace(RAW, content_type=f"multipart/form-data; boundary={_BOUNDARY}", body=_form)
+"""A peer's that takes a form's field ``files``."""
+
+
+LISTED = replace(FORM, probabilities=lambda answer: answer[0]["probabilities"])
+"""BentoML's batchable endpoints: a list for a list."""

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from emotions.predictor import Prediction
+from emotions.runtime.prediction import Prediction
 from serving.benchmark.driver.load_generator import Record
+from serving.benchmark.driver.passes import largest_difference
 from serving.benchmark.driver.statistics import Numbers
-from serving.benchmark.layers.layers import largest_difference
 
 MOST_SLIP_MS = 5.0
 """A run whose client missed its schedule by more (p99) is void: it did not offer the load that it says."""

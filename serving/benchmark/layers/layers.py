@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from emotions.audio import decode
-from emotions.folder.predict_files import FileResult, open_lanes, predict_files
-from emotions.predictor import Prediction, Predictor
+from emotions.audio.windows import FloatArray, IntArray, Windows
+from emotions.folder.predict_files import open_lanes, predict_files
+from emotions.folder.result import FileResult
+from emotions.predictor import Predictor
 from emotions.runtime.batcher import Batcher
 from serving.benchmark.driver.clips import Clip
-from serving.benchmark.layers.stack import stacked
+from serving.benchmark.driver.passes import Layer, Pass, largest_difference
 from serving.tables.writer import open_table, row
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
@@ -34,40 +35,6 @@ CONNECTIONS = (1, 16)
 """Connections that a service is driven with: one for its latency, many for its throughput."""
 SERVICE, HOLLOW = "service", "http, fake model"
 """Names of the service in layers: as it is, and without its model."""
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One pass of a layer over all clips.
-
-    Attributes:
-        wall_sec: seconds that it took.
-        cpu_sec: CPU seconds of this process: the layer's own, or the client's.
-        server_cpu_sec: CPU seconds of the service.
-        latencies_sec: seconds of each request.
-        max_abs_diff: largest difference of a clip's probability to what the model says of it alone.
-        stages_sec: seconds of each stage, where the layer knows them.
-    """
-
-    wall_sec: float
-    cpu_sec: float
-    server_cpu_sec: float = 0.0
-    latencies_sec: tuple[float, ...] = ()
-    max_abs_diff: float = 0.0
-    stages_sec: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Something that classifies all clips, once a call of ``run``."""
-
-    name: str
-    run: Callable[[], Pass]
-
-
-def layer_name(name: str, connections: int) -> str:
-    """Name of a service's layer at a number of connections."""
-    return f"{name} {connections} connection{'s' if connections > 1 else ''}"
 
 
 def session_layers(predictor: Predictor, clips: Sequence[Clip]) -> list[Layer]:
@@ -186,11 +153,13 @@ def _timed(run: Callable[[], list[FileResult]], clips: Sequence[Clip]) -> Callab
     return timed
 
 
-def largest_difference(answers: Iterable[dict[str, dict[str, float]]], expected: Sequence[Prediction]) -> float:
-    """Largest difference between probabilities[target][label] of clips and what is expected; infinite if one lacks."""
-    return max(
-        abs(answer.get(target, {}).get(label, np.inf) - probability)
-        for answer, prediction in zip(answers, expected, strict=True)
-        for target, scores in prediction.probabilities.items()
-        for label, probability in scores.items()
-    )
+def stacked(clips: Sequence[Windows]) -> tuple[FloatArray, IntArray]:
+    """All windows of all clips: (windows, samples) float32, zero-padded to the longest, and (windows,) int64."""
+    lengths = np.concatenate([clip.lengths for clip in clips])
+    samples = np.zeros((len(lengths), max(clip.samples.shape[1] for clip in clips)), np.float32)
+    at = 0
+    for clip in clips:
+        count, width = clip.samples.shape
+        samples[at : at + count, :width] = clip.samples
+        at += count
+    return samples, lengths

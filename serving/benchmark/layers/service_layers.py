@@ -10,7 +10,8 @@ from pathlib import Path
 from emotions.errors import MissingExtra
 from emotions.predictor import Predictor
 from serving.benchmark.driver.clips import Clip
-from serving.benchmark.layers.layers import CONNECTIONS, HOLLOW, SERVICE, Layer
+from serving.benchmark.driver.passes import Layer
+from serving.benchmark.layers.layers import CONNECTIONS, HOLLOW, SERVICE
 from serving.config import Scenario
 from serving.serve_command import TARGET
 
@@ -25,9 +26,8 @@ SERVED: tuple[tuple[Scenario, str, str], ...] = (
 def served(name: str, target: str, predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Iterator[list[Layer]]:
     """The layers of a service, with the same model, device and threads."""
     need_bentoml()
-    from serving.benchmark.driver.api import OURS
     from serving.benchmark.driver.server_process import running
-    from serving.benchmark.driver.target import driven, layer
+    from serving.benchmark.driver.target import OURS, driven, layer
 
     log = scratch / f"{name.replace(' ', '-')}.log"
     started = running(service_settings(predictor, clips), log, target)

@@ -6,17 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from serving.benchmark.layers.layers import (
-    CALLERS,
-    CONNECTIONS,
-    HOLLOW,
-    PREDICTOR,
-    SERVICE,
-    STAGES,
-    Pass,
-    batcher_name,
-    layer_name,
-)
+from serving.benchmark.driver.passes import Pass, layer_name
+from serving.benchmark.layers.layers import CALLERS, CONNECTIONS, HOLLOW, PREDICTOR, SERVICE, STAGES, batcher_name
 
 Parts = dict[str, float]
 _HTTP, _REST = "HTTP and JSON", "side by side"

@@ -11,7 +11,7 @@ import numpy as np
 
 from emotions.audio import decode
 from emotions.predictor import load
-from serving.benchmark.layers.stack import stacked
+from serving.benchmark.layers.layers import stacked
 
 MAX_BATCH = 16
 """Recordings in one batch, where a peer forms batches."""

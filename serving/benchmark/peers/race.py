@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from emotions.errors import EmotionsError
-from serving.benchmark.driver.api import OURS
 from serving.benchmark.driver.clips import Clip
+from serving.benchmark.driver.passes import Layer, Pass
 from serving.benchmark.driver.server_process import Server, running, started
 from serving.benchmark.driver.statistics import spread
-from serving.benchmark.driver.target import driven, layer
-from serving.benchmark.layers.layers import CONNECTIONS, Layer, Pass
+from serving.benchmark.driver.target import OURS, driven, layer
+from serving.benchmark.layers.layers import CONNECTIONS
 from serving.benchmark.peers.registry import PEERS, Peer
 from serving.benchmark.scenarios.profile import Clock
 

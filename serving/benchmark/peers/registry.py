@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.benchmark.driver.api import FORM, LISTED, RAW, Api
+from serving.benchmark.driver.target import FORM, LISTED, RAW, Api
 from serving.benchmark.peers.environments import environment, sources
 
 _HERE = "serving.benchmark.peers"

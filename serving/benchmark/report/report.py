@@ -14,8 +14,9 @@ import onnxruntime
 
 import emotions
 from emotions.runtime.session import available_cores
+from serving.benchmark.driver.passes import Pass
 from serving.benchmark.driver.statistics import spread
-from serving.benchmark.layers.layers import BATCH_SIZES, HOLLOW, Pass, session_name
+from serving.benchmark.layers.layers import BATCH_SIZES, HOLLOW, session_name
 from serving.benchmark.layers.waterfall import waterfalls
 
 FORMAT = 2

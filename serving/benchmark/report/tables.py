@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emotions.bundle.summary import plain
-from serving.benchmark.report.besides import lines
+from serving.benchmark.report.scenario_notes import lines
 
 Report = Mapping[str, Any]
 Row = tuple[str, ...]

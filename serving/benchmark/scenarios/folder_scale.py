@@ -23,11 +23,14 @@ import numpy as np
 import soundfile
 import typer
 
-from emotions.folder.predict_files import InputFile, Lanes, find_files, open_lanes, predict_files
+from emotions.folder.predict_files import Lanes, open_lanes, predict_files
+from emotions.inputs.discovery import find_files
+from emotions.inputs.input_file import InputFile
 from emotions.predictor import Predictor, load
 from serving.benchmark.driver.clips import read_clips
 from serving.benchmark.layers.layers import session_layers
-from serving.tables.writer import columns, open_part, rows
+from serving.tables.columns import columns
+from serving.tables.writer import open_part, rows
 
 _CLIPS = 400
 _LEAST_ROUNDS = 3

@@ -8,19 +8,17 @@ drifts drifts for both, and are compared round by round.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from statistics import median
-from typing import Literal
-
-import numpy as np
 
 from emotions.errors import EmotionsError
-from serving.benchmark.driver.load_generator import Client, Job
+from serving.benchmark.driver.load_generator import Client
 from serving.benchmark.driver.target import Target
 from serving.benchmark.driver.trace import OK
+from serving.benchmark.scenarios.mlperf_process import Kind, Latencies, Load
 from serving.benchmark.scenarios.profile import Extent
-from serving.benchmark.scenarios.scenarios import IN_FLIGHT, Figures
+from serving.benchmark.scenarios.scenarios import Figures
 
 MODULE = "mlperf_loadgen"
 SHARE = 0.25
@@ -28,57 +26,10 @@ SHARE = 0.25
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 _FEWEST_TURNS = 2
 
-Kind = Literal["single_stream", "server", "offline"]
 TURN_SEC: dict[Kind, float] = {"single_stream": 1.0, "server": 2.0, "offline": 1.0}
 """Seconds of one turn of a driver."""
 
-Latencies = list[float]
-"""Of one turn, in seconds, by request: from when it was due; offline, where all are due at once, from the start."""
 Measured = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Load:
-    """What both drivers are to offer.
-
-    Attributes:
-        kind: of MLPerf's scenarios: one request at a time, Poisson arrivals, or ``IN_FLIGHT`` at any time.
-        seconds: how long; offline for as many requests as ``rate`` makes of it.
-        rate: requests a second of the server scenario; what offline is expected to reach.
-        seed: of the arrivals, from 0.
-    """
-
-    kind: Kind
-    seconds: float
-    rate: float
-    seed: int = 0
-
-    @property
-    def requests(self) -> int:
-        """How many requests the offline scenario sends."""
-        return max(1, round(self.rate * self.seconds))
-
-    def job(self) -> Job:
-        """The same for our driver."""
-        if self.kind == "single_stream":
-            return Job(seconds=self.seconds)
-        if self.kind == "offline":
-            return Job(count=self.requests, streams=IN_FLIGHT)
-        return Job(schedule=arrivals(self.rate, self.seconds, self.seed))
-
-
-def arrivals(rate: float, seconds: float, seed: int) -> tuple[float, ...]:
-    """When LoadGen issues the queries of its server scenario: seconds, sorted, the first at 0.
-
-    It draws gaps with ``std::exponential_distribution`` from ``std::mt19937``, two words for each, in nanoseconds, and
-    stops with the first arrival at or after ``seconds``.
-    """
-    source, times = np.random.RandomState(seed), [0.0]
-    while times[-1] < seconds:
-        low, high = source.randint(0, 1 << 32, 2, np.uint32).tolist()
-        gap = -np.log1p(-(low + high * 2.0**32) / 2.0**64) / rate
-        times.append(times[-1] + int(1e9 * gap) / 1e9)
-    return tuple(times)
 
 
 def agreement(target: Target, extent: Extent, peak: float, requests: Sequence[bytes]) -> Figures:

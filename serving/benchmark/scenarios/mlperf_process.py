@@ -10,15 +10,17 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from emotions.errors import EmotionsError
 from serving.benchmark.driver.http_connection import Pool
-from serving.benchmark.driver.load_generator import MOST_CONNECTIONS, be_punctual, loop_factory
+from serving.benchmark.driver.load_generator import MOST_CONNECTIONS, Job, be_punctual, loop_factory
 from serving.benchmark.driver.trace import OK
-from serving.benchmark.scenarios.mlperf import Latencies, Load
 from serving.benchmark.scenarios.scenarios import IN_FLIGHT
 
 _SCENARIOS = {"single_stream": "SingleStream", "server": "Server", "offline": "Offline"}
@@ -196,3 +198,54 @@ def _test(sender: Any, settings: Any, logs: str) -> None:
     mlperf_loadgen.StartTestWithLogSettings(system, library, settings, written)
     mlperf_loadgen.DestroyQSL(library)
     mlperf_loadgen.DestroySUT(system)
+
+
+Kind = Literal["single_stream", "server", "offline"]
+
+
+Latencies = list[float]
+"""Of one turn, in seconds, by request: from when it was due; offline, where all are due at once, from the start."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What both drivers are to offer.
+
+    Attributes:
+        kind: of MLPerf's scenarios: one request at a time, Poisson arrivals, or ``IN_FLIGHT`` at any time.
+        seconds: how long; offline for as many requests as ``rate`` makes of it.
+        rate: requests a second of the server scenario; what offline is expected to reach.
+        seed: of the arrivals, from 0.
+    """
+
+    kind: Kind
+    seconds: float
+    rate: float
+    seed: int = 0
+
+    @property
+    def requests(self) -> int:
+        """How many requests the offline scenario sends."""
+        return max(1, round(self.rate * self.seconds))
+
+    def job(self) -> Job:
+        """The same for our driver."""
+        if self.kind == "single_stream":
+            return Job(seconds=self.seconds)
+        if self.kind == "offline":
+            return Job(count=self.requests, streams=IN_FLIGHT)
+        return Job(schedule=arrivals(self.rate, self.seconds, self.seed))
+
+
+def arrivals(rate: float, seconds: float, seed: int) -> tuple[float, ...]:
+    """When LoadGen issues the queries of its server scenario: seconds, sorted, the first at 0.
+
+    It draws gaps with ``std::exponential_distribution`` from ``std::mt19937``, two words for each, in nanoseconds, and
+    stops with the first arrival at or after ``seconds``.
+    """
+    source, times = np.random.RandomState(seed), [0.0]
+    while times[-1] < seconds:
+        low, high = source.randint(0, 1 << 32, 2, np.uint32).tolist()
+        gap = -np.log1p(-(low + high * 2.0**32) / 2.0**64) / rate
+        times.append(times[-1] + int(1e9 * gap) / 1e9)
+    return tuple(times)

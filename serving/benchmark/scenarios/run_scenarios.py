@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from serving.benchmark.driver.api import OURS
 from serving.benchmark.driver.clips import Clip
 from serving.benchmark.driver.load_generator import Client, Job
 from serving.benchmark.driver.server_process import Server, running
 from serving.benchmark.driver.statistics import spread
-from serving.benchmark.driver.target import Target, driven
+from serving.benchmark.driver.target import OURS, Target, driven
 from serving.benchmark.driver.trace import Trace, poisson, to_trace
 from serving.benchmark.scenarios.folder_scale import make_broken
 from serving.benchmark.scenarios.mlperf import agreement

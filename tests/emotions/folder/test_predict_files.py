@@ -12,7 +12,9 @@ import emotions
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.errors import BundleError, DataError
 from emotions.folder import predict_files as folders
-from emotions.folder.predict_files import InputFile, find_files, open_lanes, predict_files
+from emotions.folder.predict_files import open_lanes, predict_files
+from emotions.inputs.discovery import find_files
+from emotions.inputs.input_file import InputFile
 from emotions.runtime.session import Probabilities, Session, open_session
 from tests.conftest import Tone, WriteWav
 

@@ -16,8 +16,10 @@ from emotions.audio import decode
 from emotions.audio.windows import WindowSpec, split
 from emotions.errors import NotAudio, NotFinite, Silent
 from emotions.folder import windows_of_file
-from emotions.folder.predict_files import InputFile, find_files, predict_files
+from emotions.folder.predict_files import predict_files
 from emotions.folder.windows_of_file import window_parts
+from emotions.inputs.discovery import find_files
+from emotions.inputs.input_file import InputFile
 from tests.conftest import Tone, WriteWav
 
 

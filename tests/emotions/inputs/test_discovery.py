@@ -16,8 +16,11 @@ import pytest
 
 import emotions
 from emotions.errors import DataError, MissingExtra
-from emotions.folder.predict_files import FileResult, InputFile, find_files, predict_files
+from emotions.folder.predict_files import predict_files
+from emotions.folder.result import FileResult
 from emotions.inputs import remote
+from emotions.inputs.discovery import find_files
+from emotions.inputs.input_file import InputFile
 from tests.conftest import Tone, WriteWav
 
 

@@ -14,12 +14,13 @@ from emotions.bundle.manifest import read_bundle
 from emotions.bundle.summary import warnings
 from emotions.errors import ConfigError
 from emotions.files import write_json
-from emotions.folder.predict_files import FileResult
+from emotions.folder.result import FileResult
 from export.bundle.calibration import check_risk
 from export.bundle.export import export_run
 from export.bundle.variants import Wanted
 from export.sources import load_source
-from serving.tables.writer import columns, rows
+from serving.tables.columns import columns
+from serving.tables.writer import rows
 from training.run_folder.layout import RUN_FILE
 
 

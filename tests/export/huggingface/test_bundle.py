@@ -26,7 +26,8 @@ from emotions.bundle.manifest import read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.cli import run
 from emotions.errors import ConfigError, ExportError, OutputExists
-from emotions.folder.predict_files import find_files, predict_files
+from emotions.folder.predict_files import predict_files
+from emotions.inputs.discovery import find_files
 from emotions.pipeline.runner import Context
 from export.bundle import export, variants
 from export.bundle.export import export_source

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from emotions.errors import ConfigError, EmotionsError, OutputExists
-from emotions.folder.predict_files import InputFile
+from emotions.inputs.input_file import InputFile
 from serving.batch import predict
 from serving.batch.checkpoint import check_output, open_journal, partial_folder, signature
 from serving.batch.predict import Options, predict_to_table

@@ -18,9 +18,9 @@ import pytest
 import emotions
 from emotions.bundle.manifest import hash_files, read_bundle, write_bundle, write_manifest
 from emotions.errors import MissingExtra
-from emotions.folder.predict_files import FileResult
+from emotions.folder.result import FileResult
 from emotions.pipeline.runner import Context, load_pipeline, run_pipeline
-from emotions.predictor import Prediction
+from emotions.runtime.prediction import Prediction
 from serving.batch import plot
 from serving.batch.predict import Options, predict_to_table
 from serving.batch.progress import figures, status

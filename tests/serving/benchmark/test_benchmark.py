@@ -21,7 +21,8 @@ from emotions.pipeline.runner import Context
 from emotions.runtime.session import Probabilities
 from serving.benchmark.driver import server_process
 from serving.benchmark.driver.clips import durations, make_clips, read_clips
-from serving.benchmark.layers.layers import Pass, largest_difference, session_layers
+from serving.benchmark.driver.passes import Pass, largest_difference
+from serving.benchmark.layers.layers import session_layers
 from serving.benchmark.report.report import best_session, figures
 from serving.benchmark.report.tables import runs, text
 from serving.benchmark.runner import Plan, benchmark_to_report

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from serving.benchmark.driver.api import OURS
 from serving.benchmark.driver.fake_server import fake_service
 from serving.benchmark.driver.load_generator import Client, Job
 from serving.benchmark.driver.self_check import DELAY_SEC, MOST_CORES, RATE, own_cost
+from serving.benchmark.driver.target import OURS
 from serving.benchmark.driver.trace import MOST_SLIP_MS, Trace, bursts, poisson, to_trace
 
 pytestmark = pytest.mark.alone

@@ -15,11 +15,12 @@ from pyarrow import parquet
 
 from emotions.bundle.manifest import read_bundle
 from emotions.errors import DataError, MissingExtra, OutputExists
-from emotions.inputs.discovery import InputFile
+from emotions.inputs.input_file import InputFile
 from serving.batch.predict import Options, predict_to_table
 from serving.tables import audformat as database
-from serving.tables.audformat import AUDFORMAT, check_database, database_of, header
-from serving.tables.writer import columns, part_ending
+from serving.tables.audformat import check_database, database_of, header
+from serving.tables.columns import AUDFORMAT, columns
+from serving.tables.writer import part_ending
 from tests.conftest import TINY_TARGETS, Tone, WriteWav
 
 SEGMENTS = "file,start,end\nб 😀.wav,0.5,1.25\nб 😀.wav,,\nnone.wav,,2\n"

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from emotions.errors import ConfigError, MissingExtra, OutputExists
-from emotions.folder.predict_files import FileResult
-from emotions.predictor import Prediction, WindowPrediction
+from emotions.folder.result import FileResult
+from emotions.runtime.prediction import Prediction, WindowPrediction
 from serving.tables import parquet as parquet_tables
 from serving.tables import writer
-from serving.tables.writer import check_ending, columns, join_parts, open_part, open_table, row, rows
+from serving.tables.columns import columns
+from serving.tables.writer import check_ending, join_parts, open_part, open_table, row, rows
 
 TARGETS = {"emotion": ["angry", "emotion.гнев", "a,b\n\"c'"], "state": ["negative", "positive"]}
 FORMATS = ["csv", "jsonl", "parquet"]

@@ -24,10 +24,10 @@ from training.data.array_store import ArrayStore
 from training.data.clips import Clip
 from training.data.dataset import NO_LABEL, WindowDataset
 from training.data.waveform_cache import WaveformCache, clear, describe
-from training.features.extract import is_frozen, rounded
+from training.features.extract import rounded
 from training.features.feature_cache import FeatureCache
 from training.features.feature_dataset import FeatureDataset, FeatureItem
-from training.models.base import Frontend
+from training.models.base import Frontend, is_frozen
 from training.models.spectrogram import Spectrogram
 
 SPEC = WindowSpec(8_000, 8_000)

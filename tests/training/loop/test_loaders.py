@@ -9,10 +9,11 @@ import torch
 from emotions.errors import ConfigError, DataError
 from emotions.pipeline.runner import Context
 from tests.training.conftest import MakeStep
-from training.corpus import EpochSampler, read_corpus
+from training.corpus import read_corpus
 from training.data.dataset import NO_LABEL
 from training.loop.loaders import (
     BalancedSampler,
+    EpochSampler,
     EvenBatches,
     SharedBatches,
     check_shares,

@@ -13,12 +13,12 @@ from torch.nn.functional import cross_entropy
 from emotions.errors import ConfigError
 from emotions.pipeline.runner import Context
 from tests.training.conftest import MakeStep
-from training.corpus import EpochSampler, class_weights, read_corpus
+from training.corpus import read_corpus
 from training.data.dataset import NO_LABEL
 from training.loop.feature_augmentation import augment, shift_bins
 from training.loop.fit import fit
-from training.loop.loaders import training_batches
-from training.loop.losses import balanced_weights, total_loss
+from training.loop.loaders import EpochSampler, training_batches
+from training.loop.losses import balanced_weights, class_weights, total_loss
 from training.loop.optimisers import learning_rate_factor, parameter_groups
 from training.loop.score import ClipPooler, evaluate, score_answers
 from training.run_folder.read import load_checkpoint

@@ -11,11 +11,12 @@ import torch
 from emotions.pipeline.runner import Context
 from tests.training.conftest import MakeStep
 from training.benchmark.timing import trained
-from training.corpus import Corpus, class_weights, read_corpus
+from training.corpus import Corpus, read_corpus
 from training.features.feature_cache import FeatureCache
 from training.features.feature_dataset import FeatureDataset
 from training.loop.fit import fit
 from training.loop.loaders import training_batches, validation_batches
+from training.loop.losses import class_weights
 from training.loop.module import ClassifierModule
 from training.loop.precompute import precomputed
 from training.loop.score import evaluate

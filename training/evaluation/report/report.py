@@ -20,8 +20,8 @@ from training.evaluation.protocols.folds import Folds
 from training.evaluation.protocols.groups import group_columns, units_of
 from training.evaluation.protocols.nested_selection import Chosen, summary_of
 from training.evaluation.report.html import page
-from training.evaluation.report.printing import print_report
 from training.evaluation.report.summary import Measured, summarise
+from training.evaluation.report.wording import print_report
 from training.metrics.calibration import (
     calibration_of,
     fit_temperature,

@@ -13,25 +13,13 @@ import numpy as np
 import pytest
 
 from emotions.errors import EmotionsError
-from serving.benchmark.driver.api import OURS
 from serving.benchmark.driver.fake_server import fake_service
 from serving.benchmark.driver.load_generator import Client, Job
 from serving.benchmark.driver.self_check import DELAY_SEC
-from serving.benchmark.driver.target import Target
+from serving.benchmark.driver.target import OURS, Target
 from serving.benchmark.report.tables import tables
-from serving.benchmark.scenarios.mlperf import (
-    MODULE,
-    TURN_SEC,
-    Kind,
-    Load,
-    agreement,
-    arrivals,
-    compare,
-    figures,
-    ours,
-    ratios,
-)
-from serving.benchmark.scenarios.mlperf_process import LoadGen, drive
+from serving.benchmark.scenarios.mlperf import MODULE, TURN_SEC, agreement, compare, figures, ours, ratios
+from serving.benchmark.scenarios.mlperf_process import Kind, Load, LoadGen, arrivals, drive
 from serving.benchmark.scenarios.profile import Extent
 from serving.benchmark.scenarios.scenarios import Figures
 

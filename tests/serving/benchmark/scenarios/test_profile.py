@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from serving.benchmark.report.besides import lines
+from serving.benchmark.report.scenario_notes import lines
 from serving.benchmark.scenarios.profile import FULL_SOAK_SEC, QUICK, WHOLE, Clock, Extent
 
 

@@ -18,7 +18,7 @@ DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _SHARED, _OWN = "prometheus_multiproc_dir", "emotions_metrics"
 
 
-def use_own_folder() -> None:
+def use_metrics_dir() -> None:
     """Move the counters of this worker beside BentoML's folder, to one of its server; forget servers that ended."""
     given = Path(os.environ.get(DIRECTORY, ""))
     if given.name != _SHARED:

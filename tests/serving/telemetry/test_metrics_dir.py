@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.telemetry.own_folder import DIRECTORY, use_own_folder
+from serving.telemetry.metrics_dir import DIRECTORY, use_metrics_dir
 
 
 def test_workers_of_a_server_share_a_folder_that_no_other_server_empties(
@@ -14,15 +14,15 @@ def test_workers_of_a_server_share_a_folder_that_no_other_server_empties(
 ) -> None:
     shared = tmp_path / "prometheus_multiproc_dir"
     monkeypatch.setenv(DIRECTORY, str(shared))
-    use_own_folder()
+    use_metrics_dir()
     ours = Path(os.environ[DIRECTORY])
     assert ours.is_dir()
     assert not ours.is_relative_to(shared)
-    use_own_folder()
+    use_metrics_dir()
     assert Path(os.environ[DIRECTORY]) == ours
     monkeypatch.setenv(DIRECTORY, str(shared))
     monkeypatch.setattr("os.getppid", os.getpid)
-    use_own_folder()
+    use_metrics_dir()
     assert Path(os.environ[DIRECTORY]) != ours
     assert ours.is_dir(), "of a server that runs"
 
@@ -35,7 +35,7 @@ def test_the_folder_of_a_server_that_ended_is_forgotten(tmp_path: Path, monkeypa
     for folder in (ended, elsewhere, foreign):
         folder.mkdir(parents=True)
         (folder / "counter_3.db").touch()
-    use_own_folder()
+    use_metrics_dir()
     assert not ended.exists()
     assert elsewhere.is_dir()
     assert foreign.is_dir()
@@ -47,5 +47,5 @@ def test_another_folder_is_left_alone(monkeypatch: pytest.MonkeyPatch, given: st
         monkeypatch.delenv(DIRECTORY, raising=False)
     else:
         monkeypatch.setenv(DIRECTORY, given)
-    use_own_folder()
+    use_metrics_dir()
     assert os.environ.get(DIRECTORY) == given

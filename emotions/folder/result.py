@@ -1,0 +1,24 @@
+"""What became of one file of a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from emotions.audio.windows import FloatArray
+from emotions.runtime.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of one file: a prediction, or an error's text and code; of a segment, with its start and end.
+
+    Where embeddings were asked for, ``embedding`` is (windows, dims) float32.
+    """
+
+    name: str
+    prediction: Prediction | None
+    error: str | None = None
+    code: str | None = None
+    start: float | None = None
+    end: float | None = None
+    embedding: FloatArray | None = field(default=None, compare=False)

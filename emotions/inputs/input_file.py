@@ -1,0 +1,42 @@
+"""A recording to classify: where it lies, and its name in the table."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+STANDARD_INPUT = "-"
+"""An input that stands for a list of paths on standard input."""
+
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A recording to classify, or a segment of one.
+
+    Attributes:
+        source: where it lies, a path or a URL.
+        name: its name in the table: relative to the input folder (POSIX), or as a list writes it.
+        start: first second of the segment; None for the beginning.
+        end: last second of the segment; None for the end.
+        stamp: what tells whether a URL's content has changed, as far as its storage says.
+    """
+
+    source: Path | str
+    name: str
+    start: float | None = None
+    end: float | None = None
+    stamp: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where a file that is not remote lies."""
+        return Path(self.source)
+
+
+def is_url(source: Path | str) -> bool:
+    """Whether a source is a URL, as ``s3://bucket/clips``."""
+    return isinstance(source, str) and _URL.match(source) is not None

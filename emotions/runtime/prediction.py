@@ -1,0 +1,117 @@
+"""A loaded model, and what it says of a clip and of its windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from emotions.audio import decode
+from emotions.audio.windows import FloatArray, Windows, pool, split
+from emotions.bundle.manifest import Bundle, Manifest
+from emotions.errors import ModelError
+from emotions.runtime.session import Probabilities, Session
+
+Clip = Path | str | bytes | npt.NDArray[Any] | tuple[npt.NDArray[Any], int]
+"""A path, a file's bytes, a mono waveform (samples,) at 16 kHz, or (waveform, samples per second)."""
+
+
+@dataclass(frozen=True)
+class WindowPrediction:
+    """What the model says of one window: ``start`` and ``end`` in seconds, ``probabilities[target][label]``."""
+
+    start: float
+    end: float
+    probabilities: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one clip.
+
+    Attributes:
+        probabilities: ``probabilities[target][label]``, the mean over the clip's windows.
+        windows: the same for each window, in order.
+        duration_sec: seconds of audio.
+        thresholds: confidence below which a target's answer is unknown, of the targets that the bundle has one for.
+    """
+
+    probabilities: dict[str, dict[str, float]]
+    windows: tuple[WindowPrediction, ...]
+    duration_sec: float
+    thresholds: Mapping[str, float] = field(default_factory=dict, compare=False, kw_only=True)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The most probable label of each target."""
+        return {target: max(scores, key=scores.__getitem__) for target, scores in self.probabilities.items()}
+
+    @property
+    def label(self) -> str:
+        """The most probable label of the first target."""
+        return next(iter(self.labels.values()))
+
+    @property
+    def unknown(self) -> dict[str, bool]:
+        """Whether the model is too unsure of each target that has a threshold; ``labels`` are there all the same."""
+        return {target: max(self.probabilities[target].values()) < least for target, least in self.thresholds.items()}
+
+    @property
+    def confidence(self) -> float:
+        """The probability of ``label``."""
+        return max(next(iter(self.probabilities.values())).values())
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A bundle and the session that runs it: cuts a waveform into windows, and pools the answers to them.
+
+    Attributes:
+        bundle: the bundle, its files checked.
+        session: one of its variants on a device.
+    """
+
+    bundle: Bundle
+    session: Session
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's manifest."""
+        return self.bundle.manifest
+
+    @property
+    def window_sec(self) -> float:
+        """Seconds of one window."""
+        return self.manifest.window.samples / decode.SAMPLE_RATE
+
+    def split(self, waveform: FloatArray) -> Windows:
+        """Cut a waveform (samples,) at 16 kHz into this model's windows."""
+        return split(waveform, self.manifest.window_spec)
+
+    def prediction(self, windows: Windows, probabilities: Probabilities) -> Prediction:
+        """Pool what the model said of a clip's windows, target -> (windows, classes), into its prediction.
+
+        Raises:
+            ModelError: it said something that is not a number.
+        """
+        if not all(np.isfinite(values).all() for values in probabilities.values()):
+            raise ModelError("the model's answer is not a number")
+        targets = self.manifest.targets
+        clip = {name: _named(labels, pool(probabilities[name])) for name, labels in targets.items()}
+        parts = tuple(
+            WindowPrediction(
+                start / decode.SAMPLE_RATE,
+                (start + length) / decode.SAMPLE_RATE,
+                {name: _named(labels, probabilities[name][index]) for name, labels in targets.items()},
+            )
+            for index, (start, length) in enumerate(zip(windows.starts.tolist(), windows.lengths.tolist(), strict=True))
+        )
+        return Prediction(clip, parts, parts[-1].end, thresholds=self.manifest.thresholds)
+
+
+def _named(labels: list[str], values: FloatArray) -> dict[str, float]:
+    return dict(zip(labels, values.tolist(), strict=True))

@@ -1,0 +1,54 @@
+"""One pass of a layer over all clips, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from emotions.runtime.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass of a layer over all clips.
+
+    Attributes:
+        wall_sec: seconds that it took.
+        cpu_sec: CPU seconds of this process: the layer's own, or the client's.
+        server_cpu_sec: CPU seconds of the service.
+        latencies_sec: seconds of each request.
+        max_abs_diff: largest difference of a clip's probability to what the model says of it alone.
+        stages_sec: seconds of each stage, where the layer knows them.
+    """
+
+    wall_sec: float
+    cpu_sec: float
+    server_cpu_sec: float = 0.0
+    latencies_sec: tuple[float, ...] = ()
+    max_abs_diff: float = 0.0
+    stages_sec: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Something that classifies all clips, once a call of ``run``."""
+
+    name: str
+    run: Callable[[], Pass]
+
+
+def layer_name(name: str, connections: int) -> str:
+    """Name of a service's layer at a number of connections."""
+    return f"{name} {connections} connection{'s' if connections > 1 else ''}"
+
+
+def largest_difference(answers: Iterable[dict[str, dict[str, float]]], expected: Sequence[Prediction]) -> float:
+    """Largest difference between probabilities[target][label] of clips and what is expected; infinite if one lacks."""
+    return max(
+        abs(answer.get(target, {}).get(label, np.inf) - probability)
+        for answer, prediction in zip(answers, expected, strict=True)
+        for target, scores in prediction.probabilities.items()
+        for label, probability in scores.items()
+    )
