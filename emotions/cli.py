@@ -133,7 +133,7 @@ def schema() -> None:
 
 
 def info(bundle: BundlePath) -> None:
-    """Say what a bundle hears, answers and was measured to be worth."""
+    """Say a bundle's inputs, outputs and measured metrics."""
     from emotions.bundle.manifest import read_bundle
     from emotions.bundle.summary import describe, warnings
     from emotions.runtime.devices import cuda_usable

@@ -17,7 +17,7 @@ from emotions.pipeline.validation import unknown
 from export.config import HUGGINGFACE, ExportStep, Format, VariantName
 
 if TYPE_CHECKING:
-    from export.bundle.variants import Wanted
+    from export.bundle.variants import ExportOptions
 
 BUNDLES = "bundles"
 """Folder that bundles go to unless another is named."""
@@ -76,7 +76,7 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
     target: TargetOption = None,
     formats: FormatOption = None,
     variants: VariantOption = None,
-    embedding: Annotated[bool, typer.Option("--embedding", help="Answer what the last layers hear, too.")] = False,
+    embedding: Annotated[bool, typer.Option("--embedding", help="Answer the input of the output layers, too.")] = False,
     allow_loss: Annotated[bool, typer.Option("--allow-loss", help="Keep variants that lose too much.")] = False,
     max_risk: RiskOption = None,
     evaluation: EvaluationOption = None,
@@ -98,13 +98,15 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
     _report(_exported(sources[0], target, output, name, **options))
 
 
-def wanted_forms(formats: Sequence[str], variants: Sequence[str], *, allow_loss: bool, embedding: bool) -> Wanted:
+def wanted_forms(
+    formats: Sequence[str], variants: Sequence[str], *, allow_loss: bool, embedding: bool
+) -> ExportOptions:
     """What a command asks for.
 
     Raises:
         ConfigError: there is no such format or variant.
     """
-    from export.bundle.variants import Wanted
+    from export.bundle.variants import ExportOptions
 
     for option, names, known in (
         ("--format", formats, get_args(Format)),
@@ -113,7 +115,7 @@ def wanted_forms(formats: Sequence[str], variants: Sequence[str], *, allow_loss:
         for name in names:
             if name not in known:
                 raise ConfigError(f"{option}: {name!r} is none; {unknown(name, known)}")
-    return Wanted(tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(variants)), allow_loss, embedding)
+    return ExportOptions(tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(variants)), allow_loss, embedding)
 
 
 def to_triton(

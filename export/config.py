@@ -55,7 +55,7 @@ class ExportStep(StepConfig):
     )
     formats: Annotated[list[Format], Field(min_length=1), AfterValidator(_each_once)] = Field(
         default=["onnx"],
-        description="Forms of the model: onnx, which is always there, torchscript (model.ts), pt2 (model.pt2, of "
+        description="Artifacts of the model: onnx, which is always there, torchscript (model.ts), pt2 (model.pt2, of "
         "torch.export).",
     )
     variants: Annotated[list[VariantName], AfterValidator(_each_once)] = Field(
@@ -65,7 +65,8 @@ class ExportStep(StepConfig):
     )
     allow_loss: bool = Field(default=False, description="Keep variants that lose more than they may.")
     embedding: bool = Field(
-        default=False, description="Answer what the model's last layers hear, too: an output embedding [batch, dims]."
+        default=False,
+        description="Answer the input of the model's output layers, too: an output embedding [batch, dims].",
     )
 
     max_risk: Annotated[float, Field(gt=0, lt=1)] | None = Field(

@@ -35,9 +35,9 @@ class ProofPlan:
     """How a model is proven.
 
     Attributes:
-        window: samples of the windows that it hears.
+        window: samples of the windows that it receives.
         windows: how many windows of recordings, at most.
-        whole: a window of full length and a shorter one are heard as well, alone and together.
+        whole: a window of full length and a shorter one are given as well, alone and together.
         tolerance: most that a probability may differ by from the model's.
         probes: how many signals the probe holds.
     """
@@ -56,7 +56,7 @@ class Source:
     Attributes:
         classifier: ``waveform (batch, samples), length (batch,) -> {target: logits}``, in evaluation mode.
         targets: the labels of each target, in the order of its logits.
-        window: what it hears at once.
+        window: its input.
         description: how it is built, as JSON for the manifest; ``model`` is its name.
         name: what its bundle is called unless the user names it.
         plan: how its export is proven.

@@ -39,7 +39,7 @@ Inputs = Annotated[
 Lists = Annotated[
     list[str] | None, typer.Option("--list", metavar="FILE", help="File with a path or URL a line; repeatable.")
 ]
-Embeddings = Annotated[bool, typer.Option("--embeddings", help="A column with what the model's last layers hear.")]
+Embeddings = Annotated[bool, typer.Option("--embeddings", help="A column with the input of the model's output layers.")]
 Plot = Annotated[Path | None, typer.Option(metavar="PNG", help="Draw label shares, confidence and duration.")]
 RayAddress = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Classify on a Ray cluster: auto, local or host:port.")

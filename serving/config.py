@@ -71,7 +71,7 @@ class PredictStep(StepConfig):
     overwrite: bool = Field(default=False, description="Replace a table that is there already.")
     resume: bool = Field(default=False, description="Go on with a table that a killed run did not finish.")
     windows: bool = Field(default=False, description="One row a window rather than one a file.")
-    embeddings: bool = Field(default=False, description="A column with what the model's last layers hear.")
+    embeddings: bool = Field(default=False, description="A column with the input of the model's output layers.")
     plot: Texts | None = Field(default=None, description="Picture (.png) of label shares, confidence and duration.")
     variant: Text | None = Field(
         default=None,

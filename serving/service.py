@@ -24,9 +24,9 @@ from bentoml.exceptions import BentoMLException
 from starlette.requests import Request
 
 from emotions.errors import EmotionsError
-from serving.http.api_keys import Guard, check_exposure, read_guard
+from serving.http.api_keys import ApiKeyAuth, check_exposure, read_guard
 from serving.http.app import application
-from serving.http.middleware import Envelope
+from serving.http.middleware import RequestMiddleware
 from serving.http.openapi import merged
 from serving.http.responses import Body, prediction_body
 from serving.http.routes_v1 import Routes
@@ -44,7 +44,7 @@ os.environ.setdefault(usage_stats.BENTOML_DO_NOT_TRACK, "True")
 usage_stats.do_not_track.cache_clear()
 
 
-def _read() -> tuple[Settings, Guard]:
+def _read() -> tuple[Settings, ApiKeyAuth]:
     try:
         settings = read_settings(os.environ)
         return settings, read_guard(settings)
@@ -154,4 +154,4 @@ def _host() -> str:
     return str(named or BentoMLContainer.http.host.get())
 
 
-EmotionService.add_asgi_middleware(Envelope, metrics=METRICS, guard=GUARD, admit=ROUTES.admit)  # type: ignore[attr-defined]
+EmotionService.add_asgi_middleware(RequestMiddleware, metrics=METRICS, guard=GUARD, admit=ROUTES.admit)  # type: ignore[attr-defined]

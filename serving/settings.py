@@ -35,8 +35,8 @@ class Settings(BaseModel):
         device: where the model runs; ``auto`` takes a usable GPU, else the CPU.
         variant: which form of the model; None or ``auto`` for the one that suits the device.
         threads: CPU threads of the model in one worker; None shares the cores among the workers.
-        lanes: batches that one worker runs at once, which share its threads; None for one a thread on a CPU, at most 4,
-            and for two on a GPU.
+        parallel_batches: batches that one worker runs at once, which share its threads; None for one a thread on a CPU,
+            at most 4, and for two on a GPU.
         max_batch: most windows in one batch; None for 64 on a GPU and 16 on a CPU.
         max_bytes: largest recording, in bytes.
         max_items: most recordings in one request to ``/v1/predict/batch``.
@@ -61,7 +61,7 @@ class Settings(BaseModel):
     device: DeviceChoice = "auto"
     variant: Annotated[str, Field(min_length=1)] | None = None
     threads: Count | None = None
-    lanes: Count | None = None
+    parallel_batches: Count | None = None
     max_batch: Count | None = None
     max_bytes: Annotated[int, Field(ge=1)] = 32 << 20
     max_items: Count = 64

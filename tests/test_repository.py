@@ -52,7 +52,8 @@ def test_a_machine_that_serves_gets_no_torch() -> None:
 def test_tests_mirror_the_packages() -> None:
     for test in (ROOT / "tests").rglob("test_*.py"):
         folder = test.relative_to(ROOT / "tests").parent
-        assert folder.parts[:1] == () or folder.parts[0] in {"emotions", "training", "export", "serving", "journeys"}
+        places = {"emotions", "training", "export", "serving", "benchmarks", "journeys"}
+        assert folder.parts[:1] == () or folder.parts[0] in places
 
 
 def test_the_repository_holds_no_path_of_a_machine_and_no_recording() -> None:
@@ -60,7 +61,9 @@ def test_the_repository_holds_no_path_of_a_machine_and_no_recording() -> None:
     if listed.returncode:
         pytest.skip("not a git checkout")
     for name in listed.stdout.splitlines():
-        assert not re.search(r"\.(wav|flac|mp3|onnx|ckpt|npz)$", name), name
+        # What release 0.1 wrote, of synthetic recordings alone, shows that it is still read.
+        allowed = name.startswith("tests/written_before/")
+        assert allowed or not re.search(r"\.(wav|flac|mp3|onnx|ckpt|npz)$", name), name
         path = ROOT / name
         if path.suffix in {".py", ".md", ".json", ".toml", ".lock", ".yaml", ""} and path.is_file():
             assert not re.search(r"/(root|home/[a-z]+|work)/[a-z]", path.read_text(errors="replace")), name

@@ -14,7 +14,7 @@ from training.data.clips import ClipTable, read_clips
 from training.data.dataset import NO_LABEL, WindowDataset
 from training.data.leakage import Leaks, audit
 from training.data.splits import Split, split_clips
-from training.data.waveform_cache import Facts, WaveformCache, usable
+from training.data.waveform_cache import ClipInfo, WaveformCache, usable
 from training.features.feature_dataset import ClipDataset
 
 _SHOWN = {"train": "training", "val": "validation", "test": "test"}
@@ -35,7 +35,7 @@ class Corpus:
     """
 
     table: ClipTable
-    facts: tuple[Facts, ...]
+    facts: tuple[ClipInfo, ...]
     split: Split
     spec: ModelSpec
     train: ClipDataset
@@ -44,7 +44,7 @@ class Corpus:
     leaks: Leaks | None = None
 
     def summary(self) -> dict[str, Any]:
-        """Facts about the data as JSON, without a name of a file or a speaker."""
+        """ClipInfo about the data as JSON, without a name of a file or a speaker."""
         parts = {part: getattr(self.split, part) for part in _SHOWN}
         return {
             "fingerprint": self.table.fingerprint,
@@ -86,7 +86,7 @@ def read_corpus(step: TrainStep, context: Context, *, whole: bool = False) -> Co
     return replace(cut_corpus(step, table, facts, split, whole=whole), leaks=leaks)
 
 
-def read_usable(dataset: DatasetConfig, context: Context) -> tuple[ClipTable, list[Facts]]:
+def read_usable(dataset: DatasetConfig, context: Context) -> tuple[ClipTable, list[ClipInfo]]:
     """Read a dataset and decode what is not in the cache yet: the clips that can be used, with their facts.
 
     Raises as ``read_corpus``.
@@ -96,7 +96,7 @@ def read_usable(dataset: DatasetConfig, context: Context) -> tuple[ClipTable, li
 
 
 def cut_corpus(
-    step: FixedStep, table: ClipTable, facts: Sequence[Facts], split: Split, *, whole: bool = False
+    step: FixedStep, table: ClipTable, facts: Sequence[ClipInfo], split: Split, *, whole: bool = False
 ) -> Corpus:
     """The data of a run whose clips are read and split already.
 

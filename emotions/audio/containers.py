@@ -90,7 +90,7 @@ def _first_line(error: Exception) -> str:
 
 
 class _Bytes(io.BytesIO):
-    """Bytes to read. A damaged header can send libsndfile before the first byte; it must hear where it is instead."""
+    """Bytes to read. A damaged header can send libsndfile before the first byte; tell it where it is instead."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_CUR: self.tell(), io.SEEK_END: self.getbuffer().nbytes}.get(whence, 0)

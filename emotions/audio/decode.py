@@ -12,7 +12,7 @@ from emotions.audio.windows import FloatArray
 from emotions.errors import NotFinite, Silent, TooLong, TooShort
 
 SAMPLE_RATE = 16_000
-"""Samples per second that every model hears."""
+"""Sampling rate of every model, in Hz."""
 MIN_SAMPLES = 400
 """Fewer samples than this at 16 kHz are too short: a Wav2Vec2 encoder's first frame needs as many."""
 SILENCE_PEAK = 1e-4
@@ -81,7 +81,7 @@ def check_heard(peak: float) -> None:
     """Refuse a recording by its peak.
 
     Raises:
-        Silent: there is nothing to hear.
+        Silent: the recording is silent.
     """
     if peak < SILENCE_PEAK:
         raise Silent(f"nothing to hear: in mono its peak is {peak:.1e}, at least {SILENCE_PEAK:.0e} is needed")

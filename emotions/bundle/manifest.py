@@ -1,6 +1,6 @@
 """The bundle: one folder that holds a classifier and all that is needed to run and to trust it.
 
-    manifest.json   what the model hears and answers, how it was measured, the hash of every other file
+    manifest.json   the model's inputs and outputs, how it was measured, the hash of every other file
     model.onnx      waveform (batch, samples) float32 and length (batch,) int64 in; one (batch, classes) a target out
     probe.npz       seeded synthetic signals with the probabilities that the model gave them
     report.json     the proof of the export
@@ -144,7 +144,7 @@ class Manifest(_Strict):
 
     @property
     def embedding(self) -> Tensor | None:
-        """The output with what the last layers hear, float32 [batch, dims], where the export added it.
+        """The output with the input of the output layers, float32 [batch, dims], where the export added it.
 
         It stands in ``extra``, which readers that know nothing of it pass over: they ask the graph for the targets
         alone, and it answers as ever.

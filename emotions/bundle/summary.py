@@ -13,7 +13,7 @@ _SKIPPED = frozenset({"confusion", "per_class"})
 
 
 def describe(bundle: Bundle, device: str) -> str:
-    """What a bundle hears, answers, was measured to be worth, and holds, as aligned text.
+    """A bundle's inputs, outputs, measured metrics and files, as aligned text.
 
     Args:
         bundle: an opened bundle.
@@ -72,7 +72,7 @@ def _signature(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for tensor in manifest.outputs:
         yield "output", _tensor(tensor)
     if manifest.embedding is not None:
-        yield "output", f"{_tensor(manifest.embedding)} (what the last layers hear)"
+        yield "output", f"{_tensor(manifest.embedding)} (the input of the output layers)"
     for target, labels in manifest.targets.items():
         yield f"labels of {target}", ", ".join(labels)
     window = manifest.window

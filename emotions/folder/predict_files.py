@@ -13,9 +13,9 @@ from pathlib import Path
 
 from emotions.bundle.manifest import read_bundle
 from emotions.folder.result import FileResult
-from emotions.folder.scheduler import BATCHES_AHEAD, Flow, ahead_of
+from emotions.folder.scheduler import BATCHES_AHEAD, FolderScheduler, prefetch
 from emotions.inputs.input_file import InputFile
-from emotions.runtime.devices import LANES_OF_GPU, cpu_lanes, gpu_count
+from emotions.runtime.devices import GPU_PARALLEL_BATCHES, cpu_parallel_batches, gpu_count
 from emotions.runtime.prediction import Model
 from emotions.runtime.session import DeviceChoice, Run, available_cores, open_session
 
@@ -23,33 +23,33 @@ CHUNK_FILES = 512
 """Files of a chunk. Its last batch is not full, which costs the less the larger it is; a killed run loses as many."""
 DEFAULT_MAX_BATCH = {"cpu": 8, "cuda": 64}
 """Windows in a batch by device: on a CPU more gain nothing, a GPU wants many."""
-Lanes = Sequence[Run]
+ParallelRuns = Sequence[Run]
 """What the batches that run at once go to: several times one session on a CPU, some times that of each GPU."""
 
 
-def open_lanes(
+def open_parallel(
     bundle: Path,
     *,
     device: DeviceChoice = "auto",
     variant: str | None = None,
     threads: int | None = None,
     embedding: bool = False,
-) -> tuple[Model, Lanes]:
-    """Load a bundle for folders: the model, and the lanes for its ``threads`` or for every GPU.
+) -> tuple[Model, ParallelRuns]:
+    """Load a bundle for folders: the model, and the runs for its ``threads`` or for every GPU.
 
     Raises as ``emotions.load``.
     """
     opened = read_bundle(bundle)
-    lanes, share = cpu_lanes(threads or available_cores(), dynamic=opened.manifest.window.dynamic)
+    parallel_batches, share = cpu_parallel_batches(threads or available_cores(), dynamic=opened.manifest.window.dynamic)
     session = open_session(opened, device=device, variant=variant, threads=share, embedding=embedding)
-    runs = [session.run] * lanes
+    runs = [session.run] * parallel_batches
     if session.device == "cuda":
         name = session.variant
         others = (
             open_session(opened, device="cuda", variant=name, threads=share, device_id=number, embedding=embedding)
             for number in range(1, gpu_count())
         )
-        runs = [session.run, *(other.run for other in others)] * LANES_OF_GPU
+        runs = [session.run, *(other.run for other in others)] * GPU_PARALLEL_BATCHES
     return Model(opened, session), runs
 
 
@@ -65,7 +65,7 @@ def predict_files(
     max_batch: int | None = None,
     decode_threads: int | None = None,
     chunk_files: int = CHUNK_FILES,
-    lanes: Lanes | int = 1,
+    parallel_batches: ParallelRuns | int = 1,
 ) -> Iterator[FileResult]:
     """Classify files, in their order; a file that cannot be used is a result with an error.
 
@@ -75,10 +75,12 @@ def predict_files(
         max_batch: windows in a batch; by default what suits the device.
         decode_threads: threads that decode; by default one a core.
         chunk_files: files whose windows share batches with each other, and with no others.
-        lanes: what each of the batches that run at once goes to, or how many of them the model takes.
+        parallel_batches: what each of the batches that run at once goes to, or how many of them the model takes.
     """
     chunks = chunked(files, chunk_files)
-    return predict_chunks(model, chunks, max_batch=max_batch, decode_threads=decode_threads, lanes=lanes)
+    return predict_chunks(
+        model, chunks, max_batch=max_batch, decode_threads=decode_threads, parallel_batches=parallel_batches
+    )
 
 
 def predict_chunks(
@@ -87,15 +89,15 @@ def predict_chunks(
     *,
     max_batch: int | None = None,
     decode_threads: int | None = None,
-    lanes: Lanes | int = 1,
+    parallel_batches: ParallelRuns | int = 1,
 ) -> Iterator[FileResult]:
     """Classify chunks of files one after the other. Arguments and results as ``predict_files``."""
     size = max_batch or DEFAULT_MAX_BATCH[model.session.device]
     pool = ThreadPoolExecutor(decode_threads or available_cores(), thread_name_prefix="decode")
-    runs = [model.session.run] * lanes if isinstance(lanes, int) else lanes
-    flow = Flow(model, pool, size, runs)
+    runs = [model.session.run] * parallel_batches if isinstance(parallel_batches, int) else parallel_batches
+    flow = FolderScheduler(model, pool, size, runs)
     try:
-        for decoded in ahead_of(pool, model, chunks, len(runs) * size * BATCHES_AHEAD):
+        for decoded in prefetch(pool, model, chunks, len(runs) * size * BATCHES_AHEAD):
             yield from flow.take(decoded)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

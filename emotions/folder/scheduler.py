@@ -17,7 +17,7 @@ from emotions.errors import EmotionsError, ModelError
 from emotions.folder.result import FileResult
 from emotions.folder.windows_of_file import window_parts
 from emotions.inputs.input_file import InputFile
-from emotions.runtime.batcher import Answer, Batcher
+from emotions.runtime.batcher import Batcher, BatchResult
 from emotions.runtime.prediction import Model
 from emotions.runtime.session import Run
 
@@ -38,7 +38,7 @@ class Decoded:
     parts: Future[tuple[list[_Part], _Parts]]
 
 
-def ahead_of(
+def prefetch(
     pool: ThreadPoolExecutor, model: Model, chunks: Iterable[Sequence[InputFile]], ahead: int
 ) -> Iterator[Decoded]:
     """Decode in the pool, at most ``ahead`` files before the one that is wanted next."""
@@ -66,26 +66,27 @@ def _safe(parts: Iterator[Windows]) -> _Parts:
 
 @dataclass
 class _Pending:
-    """A part of a file on its way through a lane of the model; the last part of a file has the file."""
+    """A part of a file on its way through a slot of the model; the last part of a file has the file."""
 
     windows: Windows | None
-    outcome: Future[Answer] | EmotionsError | OSError
+    outcome: Future[BatchResult] | EmotionsError | OSError
     file: InputFile | None
-    lane: int = 0
+    slot: int = 0
 
 
-class Flow:
-    """Keeps each lane fed with at least a full batch beyond the one that runs, and gives results in order.
+class FolderScheduler:
+    """Keeps each slot fed with at least a full batch beyond the one that runs, and gives results in order.
 
-    A lane is a batcher; the parts of a chunk go to the lanes in turn, so that the batches do not depend on timing.
+    A slot is a batcher of its own; the parts of a chunk go to the slots in turn, so that the batches do not depend on
+    timing.
     """
 
-    def __init__(self, model: Model, pool: ThreadPoolExecutor, max_batch: int, lanes: Sequence[Run]) -> None:
+    def __init__(self, model: Model, pool: ThreadPoolExecutor, max_batch: int, parallel_batches: Sequence[Run]) -> None:
         self._model, self._pool, self._max_batch = model, pool, max_batch
-        self._lanes = lanes
+        self._parallel_batches = parallel_batches
         self._batchers: list[Batcher] = []
         self._pending: deque[_Pending] = deque()
-        self._queued = [0] * len(lanes)
+        self._queued = [0] * len(parallel_batches)
         self._submitted = 0
         self._answered: list[_Pending] = []
 
@@ -124,11 +125,11 @@ class Flow:
         if not isinstance(part, Windows):
             self._pending.append(_Pending(None, part, file))
             return
-        self._batchers = self._batchers or [self._batcher(run) for run in self._lanes]
-        lane = self._submitted % len(self._lanes)
+        self._batchers = self._batchers or [self._batcher(run) for run in self._parallel_batches]
+        slot = self._submitted % len(self._parallel_batches)
         self._submitted += 1
-        self._pending.append(_Pending(part, self._batchers[lane].submit(part), file, lane))
-        self._queued[lane] += len(part)
+        self._pending.append(_Pending(part, self._batchers[slot].submit(part), file, slot))
+        self._queued[slot] += len(part)
 
     def _batcher(self, run: Run) -> Batcher:
         window = self._model.manifest.window
@@ -141,7 +142,7 @@ class Flow:
         while pending and self._behind(pending[0]) >= ahead:
             done = pending.popleft()
             if done.windows is not None:
-                self._queued[done.lane] -= len(done.windows)
+                self._queued[done.slot] -= len(done.windows)
                 done.windows = replace(done.windows, samples=_NO_SAMPLES)
             self._answered.append(done)
             if done.file is not None:
@@ -149,8 +150,8 @@ class Flow:
                 self._answered = []
 
     def _behind(self, part: _Pending) -> float:
-        """Windows that stand behind a part in its lane; one that failed waits for none."""
-        return math.inf if part.windows is None else self._queued[part.lane] - len(part.windows)
+        """Windows that stand behind a part in its slot; one that failed waits for none."""
+        return math.inf if part.windows is None else self._queued[part.slot] - len(part.windows)
 
 
 _NO_SAMPLES = np.zeros((0, 0), np.float32)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from emotions.audio.containers import EXTENSIONS
 from emotions.errors import DataError
 from emotions.inputs.input_file import STANDARD_INPUT, InputFile, is_url
-from emotions.inputs.lists import listed, tabled
+from emotions.inputs.lists import read_list, read_segments
 from emotions.inputs.remote import find_remote
 from emotions.inputs.tables import TABLE_SUFFIXES
 
@@ -46,7 +46,7 @@ def find_files(inputs: Sequence[Path | str], lists: Sequence[Path | str] = ()) -
     for given in inputs:
         finder.look(str(given).removeprefix(_FILE_URL))
     for name in lists:
-        finder.rows += listed(str(name))
+        finder.rows += read_list(str(name))
     return FileList((*(finder.found[name] for name in sorted(finder.found)), *finder.rows), finder.skipped)
 
 
@@ -61,7 +61,7 @@ class _Finder:
     def look(self, text: str) -> None:
         """Take what one input stands for."""
         if text == STANDARD_INPUT:
-            self.rows += listed(text)
+            self.rows += read_list(text)
         elif is_url(text):
             self._remote(text)
         elif Path(text).is_dir():
@@ -75,7 +75,7 @@ class _Finder:
 
     def _file(self, path: str) -> None:
         if path.lower().endswith(TABLE_SUFFIXES):
-            self.rows += tabled(Path(path))
+            self.rows += read_segments(Path(path))
         else:
             self._add(InputFile(path, Path(path).name))
 

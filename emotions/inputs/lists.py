@@ -17,7 +17,7 @@ _SHOWN = 3
 """Faults of a table that an error names."""
 
 
-def listed(name: str) -> list[InputFile]:
+def read_list(name: str) -> list[InputFile]:
     """The files of a list, in its order, doubles kept; ``-`` is standard input.
 
     Names end with a new line, or with NUL where the list holds one (``find -print0``), so that a name may hold a new
@@ -35,7 +35,7 @@ def listed(name: str) -> list[InputFile]:
     return [InputFile(text, text) for text in texts]
 
 
-def tabled(path: Path) -> list[InputFile]:
+def read_segments(path: Path) -> list[InputFile]:
     """The recordings or segments of a table with ``file`` and optionally ``start`` and ``end``, in its order.
 
     Times are seconds, or durations as the tables of audformat have them. Relative paths start from the table's folder.

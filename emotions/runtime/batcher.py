@@ -1,6 +1,6 @@
 """One batcher, for the service and for folders: windows of different clips share a batch.
 
-The service is greedy: a free lane takes its share of what is waiting, up to ``max_batch`` windows, and never waits for
+The service is greedy: a free slot takes its share of what is waiting, up to ``max_batch`` windows, and never waits for
 more. Under light load a clip runs at once, under heavy load batches fill by themselves. A folder fills: every batch but
 the last is full, so that which clips share a batch, and with it the last digit of an answer, does not depend on timing.
 The queue is bounded in seconds of audio.
@@ -23,7 +23,7 @@ from emotions.runtime.session import Probabilities, Run
 
 
 @dataclass(frozen=True)
-class Answer:
+class BatchResult:
     """What the model said of one clip.
 
     Attributes:
@@ -42,7 +42,7 @@ class Answer:
 @dataclass
 class _Job:
     windows: Windows
-    future: Future[Answer]
+    future: Future[BatchResult]
     submitted: float = field(default_factory=time.perf_counter)
     started: float = 0.0
     taken: int = 0
@@ -67,7 +67,8 @@ class Batcher:
         max_queue_sec: most seconds of audio waiting; None for no limit.
         fill: wait until a batch is full, or the batcher is closed.
         least_samples: samples that windows are zero-padded to, where all of a batch are shorter.
-        lanes: batches that run at once, each on a thread of its own; what is waiting is shared out among them.
+        parallel_batches: batches that run at once, each on a thread of its own; what is waiting is shared out among
+            them.
     """
 
     def __init__(
@@ -78,10 +79,12 @@ class Batcher:
         max_queue_sec: float | None = None,
         fill: bool = False,
         least_samples: int = 0,
-        lanes: int = 1,
+        parallel_batches: int = 1,
     ) -> None:
-        if max_batch < 1 or lanes < 1:
-            raise ValueError(f"max_batch and lanes must be at least 1, got {max_batch} and {lanes}")
+        if max_batch < 1 or parallel_batches < 1:
+            raise ValueError(
+                f"max_batch and parallel_batches must be at least 1, got {max_batch} and {parallel_batches}"
+            )
         self._run = run
         self._max_batch = max_batch
         self._max_samples = None if max_queue_sec is None else int(max_queue_sec * SAMPLE_RATE)
@@ -92,13 +95,13 @@ class Batcher:
         self._waiting_samples = 0
         self._closed = False
         self._changed = threading.Condition()
-        self._lanes = [
-            threading.Thread(target=self._work, name=f"batcher-{lane}", daemon=True) for lane in range(lanes)
+        self._parallel_batches = [
+            threading.Thread(target=self._work, name=f"batcher-{slot}", daemon=True) for slot in range(parallel_batches)
         ]
-        for lane in self._lanes:
-            lane.start()
+        for slot in self._parallel_batches:
+            slot.start()
 
-    def submit(self, windows: Windows) -> Future[Answer]:
+    def submit(self, windows: Windows) -> Future[BatchResult]:
         """Queue a clip's windows.
 
         Returns:
@@ -127,12 +130,12 @@ class Batcher:
         return self._waiting_samples / SAMPLE_RATE
 
     def close(self) -> None:
-        """Refuse new clips, finish those in the queue, stop the lanes."""
+        """Refuse new clips, finish those in the queue, stop the threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        for lane in self._lanes:
-            lane.join()
+        for slot in self._parallel_batches:
+            slot.join()
 
     def _work(self) -> None:
         while batch := self._next_batch():
@@ -153,7 +156,7 @@ class Batcher:
         if self._fill and self._waiting_windows < room and not self._closed:
             return batch
         if not self._fill:
-            room = min(room, -(-self._waiting_windows // len(self._lanes)))
+            room = min(room, -(-self._waiting_windows // len(self._parallel_batches)))
         while self._jobs and room:
             job = self._jobs[0]
             dropped = job.future.done()
@@ -176,7 +179,7 @@ class Batcher:
         started = time.perf_counter()
         try:
             answers = self._run(*_collate(batch, self._least_samples))
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
             for part in batch:
                 _fail(part.job, error)
             return
@@ -189,7 +192,7 @@ class Batcher:
             job.batch_size = max(job.batch_size, size)
             job.parts[part.start] = {target: values[offset : offset + count] for target, values in answers.items()}
             offset += count
-            with self._changed:  # another lane may have the clip's other windows
+            with self._changed:  # another slot may have the clip's other windows
                 job.answered += count
                 whole = job.answered == len(job.windows)
             if whole:
@@ -215,7 +218,7 @@ def _finish(job: _Job) -> None:
     parts = [job.parts[start] for start in sorted(job.parts)]
     probabilities = {target: np.concatenate([part[target] for part in parts]) for target in parts[0]}
     done = time.perf_counter()
-    answer = Answer(probabilities, job.started - job.submitted, done - job.started, job.batch_size)
+    answer = BatchResult(probabilities, job.started - job.submitted, done - job.started, job.batch_size)
     try:
         job.future.set_result(answer)
     except InvalidStateError:

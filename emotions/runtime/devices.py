@@ -10,22 +10,22 @@ import onnxruntime as ort
 
 CUDA = "CUDAExecutionProvider"
 
-LANES_OF_GPU = 2
+GPU_PARALLEL_BATCHES = 2
 """Batches of a GPU at once: while it runs one, the next is collated and copied."""
-MOST_LANES = 4
+MAX_PARALLEL_BATCHES = 4
 """Batches at once on a CPU: the threads of one run wait for each other, those of several do not; each takes memory."""
 
 
-def cpu_lanes(threads: int, *, dynamic: bool, asked: int | None = None) -> tuple[int, int]:
-    """Batches that run at once on a CPU, and the threads of each: one a thread, at most ``MOST_LANES``.
+def cpu_parallel_batches(threads: int, *, dynamic: bool, asked: int | None = None) -> tuple[int, int]:
+    """Batches that run at once on a CPU, and the threads of each: one a thread, at most ``MAX_PARALLEL_BATCHES``.
 
     Args:
         threads: of all of them.
         dynamic: windows are of any length, so that the memory of a run is bounded by there being one at a time.
         asked: how many batches; None for what suits.
     """
-    lanes = asked or (1 if dynamic else min(threads, MOST_LANES))
-    return lanes, max(1, threads // lanes)
+    parallel_batches = asked or (1 if dynamic else min(threads, MAX_PARALLEL_BATCHES))
+    return parallel_batches, max(1, threads // parallel_batches)
 
 
 def cuda_usable() -> bool:

@@ -60,7 +60,7 @@ class Binding:
         return {name: np.array(output.numpy()) for name, output in self._outputs.items()}
 
 
-class Bound:
+class IOBindingPool:
     """Runs a model by bindings, as many of a batch size as callers run it at once. Arguments as ``Binding``."""
 
     def __init__(

@@ -20,7 +20,7 @@ from emotions.bundle.probe import read_probe
 from emotions.bundle.variants import choose_variant
 from emotions.errors import BundleError, DeviceError
 from emotions.runtime.devices import CUDA, cuda_usable
-from emotions.runtime.io_binding import Bound
+from emotions.runtime.io_binding import IOBindingPool
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 Probabilities = dict[str, FloatArray]
@@ -112,9 +112,9 @@ def open_session(
     widths, window = _widths(bundle, embedding=embedding), bundle.manifest.window
     run = _runner(session, [*widths])
     if window.dynamic:
-        run = bounded(run, _MOST_SAMPLES[device], _LEAST_SHARE[device])
+        run = length_bucketed(run, _MOST_SAMPLES[device], _LEAST_SHARE[device])
     elif device == "cuda":  # between buffers on a CPU, copies are all that there is to save, and they cost more
-        run = Bound(session, window.samples, widths, device, device_id)
+        run = IOBindingPool(session, window.samples, widths, device, device_id)
     loaded = Session(run, device, name, threads)
     _replay_probe(bundle, loaded)
     return loaded
@@ -180,11 +180,11 @@ def _runner(session: ort.InferenceSession, targets: list[str]) -> Run:
     return run
 
 
-def bounded(run: Run, most: int, share: float = 0.0) -> Run:
-    """A model of dynamic windows that is given at most ``most`` samples at once, padding included, or one window.
+def length_bucketed(run: Run, max_samples: int, min_fill: float = 0.0) -> Run:
+    """A model of dynamic windows that is given at most ``max_samples`` at once, padding included, or one window.
 
     Windows of like length go together and are cut to the longest of them: a window of 30 s in a batch makes no other
-    one slow, and a long recording does not take all memory. None is shorter than ``share`` of the longest.
+    one slow, and a long recording does not take all memory. None is shorter than ``min_fill`` of the longest.
     """
 
     def run_parts(waveform: FloatArray, length: IntArray) -> Probabilities:
@@ -193,8 +193,8 @@ def bounded(run: Run, most: int, share: float = 0.0) -> Run:
         start = 0
         while start < len(order):
             longest = max(1, int(length[order[start]]))
-            rows = order[start : start + max(1, most // longest)]
-            rows = rows[: max(1, int((length[rows] >= share * longest).sum()))]
+            rows = order[start : start + max(1, max_samples // longest)]
+            rows = rows[: max(1, int((length[rows] >= min_fill * longest).sum()))]
             parts.append(run(np.ascontiguousarray(waveform[rows, :longest]), length[rows]))
             start += len(rows)
         back = np.argsort(order)

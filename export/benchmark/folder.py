@@ -14,13 +14,13 @@ import torch
 from transformers import AudioClassificationPipeline, Wav2Vec2Config
 
 from emotions.errors import DataError
-from emotions.folder.predict_files import open_lanes, predict_files
+from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.inputs.discovery import find_files
 from emotions.inputs.input_file import InputFile
 from export.benchmark.huggingface import make_classifier, pipeline_of
 from export.benchmark.interleaved import race
 from export.bundle.export import export_source
-from export.bundle.variants import Wanted
+from export.bundle.variants import ExportOptions
 from export.huggingface.source import load_huggingface
 
 TARGETS = {"fp32": 1.15, "int8": 1.8}
@@ -65,8 +65,8 @@ def _converted(folder: Path, config: Any, clips: Path) -> tuple[Path, Path]:
     checkpoint, bundle = folder / "checkpoint", folder / "bundle"
     if not bundle.exists():
         make_classifier(checkpoint, config)
-        # Random weights hear little, so that eight bits change more of it than the gate lets through.
-        wanted = Wanted(variants=("int8",), allow_loss=True)
+        # Random weights respond little, so that eight bits change more of it than the gate lets through.
+        wanted = ExportOptions(variants=("int8",), allow_loss=True)
         export_source(lambda: load_huggingface(str(checkpoint)), bundle, "raced", data=clips, wanted=wanted)
     return checkpoint, bundle
 
@@ -86,10 +86,10 @@ def _copied(files: Sequence[InputFile], folder: Path) -> tuple[InputFile, ...]:
 
 
 def _folder(bundle: Path, variant: str, threads: int, files: Sequence[InputFile]) -> Callable[[], object]:
-    predictor, lanes = open_lanes(bundle, device="cpu", variant=variant, threads=threads)
+    predictor, parallel_batches = open_parallel(bundle, device="cpu", variant=variant, threads=threads)
 
     def run() -> None:
-        for result in predict_files(predictor, files, decode_threads=threads, lanes=lanes):
+        for result in predict_files(predictor, files, decode_threads=threads, parallel_batches=parallel_batches):
             if result.error is not None:
                 raise DataError(f"{result.name}: {result.error}")
 

@@ -23,7 +23,7 @@ from export.benchmark.backends import opened
 from export.benchmark.interleaved import race
 from export.bundle.export import export_run
 from export.bundle.report import REPORT
-from export.bundle.variants import Wanted
+from export.bundle.variants import ExportOptions
 from export.proof.signals import padded, synthetic_voices
 from training.config.train import TrainStep
 from training.data.demo import make_demo_corpus
@@ -31,7 +31,7 @@ from training.loop.fit import fit
 
 BATCHES = (1, 8)
 REPORT_FILE = "report.json"
-_WANTED = Wanted(("onnx", "torchscript", "pt2"), ("fp16", "int8"), allow_loss=True)
+_WANTED = ExportOptions(("onnx", "torchscript", "pt2"), ("fp16", "int8"), allow_loss=True)
 _SECONDS = 3.0
 _ENCODER: dict[str, Any] = {
     "hidden_size": 128,

@@ -44,10 +44,10 @@ def benchmark(threads: int, rounds: int, seconds: float, config: Any = None) -> 
         model = Deployable(source.classifier, list(source.targets))
         graph = to_onnx(model, source.window.samples, source.window.dynamic)
         fixed = {constant for constant, _ in model.named_buffers()}
-        heard: dict[str, Any] = {WAVEFORM: waveform, LENGTH: length}
+        inputs: dict[str, Any] = {WAVEFORM: waveform, LENGTH: length}
         paths = {"fp32": folder / "model.onnx", "int8": folder / "model.int8.onnx"}
         write_onnx(paths["fp32"], graph)
-        write_onnx(paths["int8"], to_int8(graph, heard, fixed, source.window.dynamic))
+        write_onnx(paths["int8"], to_int8(graph, inputs, fixed, source.window.dynamic))
         yield ", ".join(f"{side} {path.stat().st_size / _MIB:.0f} MiB" for side, path in paths.items())
         taken = race({side: _side(path, clips, threads) for side, path in paths.items()}, rounds)
     for side, spent in taken.items():

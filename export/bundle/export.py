@@ -31,7 +31,7 @@ from emotions.runtime.session import Run
 from export.bundle.calibration import calibration_of, check_risk, evaluation_of, temperatures
 from export.bundle.model_card import PICTURES, model_card
 from export.bundle.report import REPORT, report
-from export.bundle.variants import MODEL, Bench, Form, Forms, Wanted, make_forms, onnx_runner
+from export.bundle.variants import MODEL, Artifact, Artifacts, ExportContext, ExportOptions, make_forms, onnx_runner
 from export.graph.deployable import Deployable
 from export.graph.onnx_files import write_onnx
 from export.graph.to_onnx import BATCH, OPSET, SAMPLES, to_onnx
@@ -45,7 +45,7 @@ _STAGES = 4
 _MAX_NAME = 200
 _PROBES = 6
 _PROBE_SEED = 0
-_ONNX = Wanted()
+_ONNX = ExportOptions()
 
 
 def export_run(
@@ -56,7 +56,7 @@ def export_run(
     data: Path | None = None,
     seed: int = 0,
     bundles: Path = Path("bundles"),
-    wanted: Wanted = _ONNX,
+    wanted: ExportOptions = _ONNX,
 ) -> Path:
     """Export a trained model as a bundle, once its graph is proven to answer as the model does.
 
@@ -91,7 +91,7 @@ def export_source(
     data: Path | None = None,
     seed: int = 0,
     bundles: Path = Path("bundles"),
-    wanted: Wanted = _ONNX,
+    wanted: ExportOptions = _ONNX,
 ) -> Path:
     """Export what ``load`` gives; all else is as for ``export_run``."""
     if output is not None:
@@ -106,7 +106,13 @@ def export_source(
 
 
 def _write(
-    source: Source, output: Path, name: str, data: Path | None, seed: int, wanted: Wanted, stage: Callable[[str], None]
+    source: Source,
+    output: Path,
+    name: str,
+    data: Path | None,
+    seed: int,
+    wanted: ExportOptions,
+    stage: Callable[[str], None],
 ) -> None:
     check_risk(source, wanted.max_risk)
     source.extra.update(evaluation_of(wanted.evaluation, source))
@@ -123,10 +129,10 @@ def _write(
         proof = prove(expected, run, signals, seed, tolerance=source.plan.tolerance, whole=whole)
         probe = _probe(run, source)
         stage("making other forms")
-        bench = Bench(folder, source, model, graph, signals, probe, seed)
-        forms = make_forms(bench, Form(MODEL, "any", proof), run, wanted, data)
-        heard = {EMBEDDING: prove_embedding(model, folder / MODEL, signals)} if model.dims else {}
-        write_json(folder / REPORT, {**report(forms, signals, seed), **heard})
+        bench = ExportContext(folder, source, model, graph, signals, probe, seed)
+        forms = make_forms(bench, Artifact(MODEL, "any", proof), run, wanted, data)
+        inputs = {EMBEDDING: prove_embedding(model, folder / MODEL, signals)} if model.dims else {}
+        write_json(folder / REPORT, {**report(forms, signals, seed), **inputs})
         write_probe(folder, probe, contract(source.targets, source.window))
         _copy_pictures(source, folder)
         # The card quotes the manifest, and the manifest hashes the card.
@@ -171,7 +177,7 @@ def _probe(run: Run, source: Source) -> Probe:
     return Probe(waveform, length, run(waveform, length))
 
 
-def _manifest(folder: Path, source: Source, name: str, forms: Forms, dims: int) -> Manifest:
+def _manifest(folder: Path, source: Source, name: str, forms: Artifacts, dims: int) -> Manifest:
     files = hash_files(folder)
     samples = SAMPLES if source.window.dynamic else source.window.samples
     embedding = Tensor(name=EMBEDDING, dtype="float32", shape=(BATCH, dims))

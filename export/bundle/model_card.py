@@ -8,7 +8,7 @@ from typing import Any
 from emotions.bundle.manifest import EMBEDDING, Manifest
 from emotions.bundle.summary import plain, protocol_of, warnings
 from export.bundle.report import facts
-from export.bundle.variants import FP32, Form, Forms
+from export.bundle.variants import FP32, Artifact, Artifacts
 from export.proof.signals import Signals
 from export.sources import HUGGINGFACE
 from training.run_folder.layout import CONFUSION_PICTURE, CURVES_PICTURE
@@ -17,14 +17,14 @@ PICTURES = {CONFUSION_PICTURE: "Confusion matrix", CURVES_PICTURE: "Loss and UAR
 """Pictures of a run that a card shows where the bundle holds them, and what they are."""
 
 _LIMITS = """\
-- It names how speech sounds, as the people who labelled its data heard it; not what a person feels.
+- It names how speech sounds, as the people who labelled its data perceived it; not what a person feels.
 - Languages, recording conditions and ways of speaking that its data lack are likely recognised worse. Measure it on
   recordings of your own before you rely on it.
 - It is meant to sum up many recordings and to support people who decide. It is not meant to decide about a person: on
   work, school, credit, health or guilt. Law may forbid that where you are."""
 
 
-def model_card(manifest: Manifest, forms: Forms, signals: Signals) -> str:
+def model_card(manifest: Manifest, forms: Artifacts, signals: Signals) -> str:
     """The card of a bundle as Markdown, without a name of a recording or a speaker."""
     sections = {
         "Answers": _answers(manifest),
@@ -56,7 +56,7 @@ def text(value: str) -> str:
 def _answers(manifest: Manifest) -> Iterator[str]:
     rows = [[text(target), ", ".join(map(text, labels))] for target, labels in manifest.targets.items()]
     if manifest.embedding is not None:
-        rows.append([EMBEDDING, f"what the last layers hear, {manifest.embedding.shape[1]} values"])
+        rows.append([EMBEDDING, f"the input of the output layers, {manifest.embedding.shape[1]} values"])
     yield table(["output", "labels, in the order of the probabilities"], rows)
 
 
@@ -203,7 +203,7 @@ def _cautions(manifest: Manifest) -> Iterator[str]:
         )
 
 
-def _proof(manifest: Manifest, forms: Forms, signals: Signals) -> Iterator[str]:
+def _proof(manifest: Manifest, forms: Artifacts, signals: Signals) -> Iterator[str]:
     about, proof = facts(signals), forms.kept[FP32].proof
     model = "the transformers library" if _foreign(manifest) else "the torch model"
     yield (
@@ -218,7 +218,7 @@ def _proof(manifest: Manifest, forms: Forms, signals: Signals) -> Iterator[str]:
         yield f"**{name} loses more than it may ({'; '.join(verdict.faults)}): it runs only where it is named.**"
 
 
-def _form(manifest: Manifest, name: str, form: Form) -> list[str]:
+def _form(manifest: Manifest, name: str, form: Artifact) -> list[str]:
     proof, size = form.proof, manifest.variants[name].bytes / 1e6
     figures = [f"{proof.max_abs_diff:.1e}", f"{proof.batch_difference:.1e}", f"{proof.agreement:.1%}"]
     return [name, form.file, f"{size:.1f}", _MADE_FOR[form.device], *figures]

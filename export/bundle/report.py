@@ -14,14 +14,14 @@ import torch
 
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.files import read_json
-from export.bundle.variants import FP32, Forms
+from export.bundle.variants import FP32, Artifacts
 from export.proof.signals import Signals
 
 REPORT = "report.json"
 _PACKAGES = (torch, onnx, onnxscript, onnxruntime, np)
 
 
-def report(forms: Forms, signals: Signals, seed: int) -> dict[str, Any]:
+def report(forms: Artifacts, signals: Signals, seed: int) -> dict[str, Any]:
     """All figures of the proofs as JSON, without a name of a recording."""
     return {
         "variants": {name: form.figures() for name, form in forms.kept.items()},

@@ -38,14 +38,14 @@ _DEVICES: dict[str, Device] = {"fp16": "cuda", "int8": "cpu"}
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExportOptions:
     """What a bundle is to hold besides its ONNX graph.
 
     Attributes:
         formats: ``torchscript``, ``pt2``; ``onnx`` is there whether it is named or not.
         variants: ``fp16``, ``int8``.
         allow_loss: keep variants that lose more than they may, to run where they are named.
-        embedding: the graphs answer what their last layers hear, too.
+        embedding: the graphs answer the input of their output layers, too.
         max_risk: answer unknown where it takes that to keep the share of errors at this.
         evaluation: folder of a report on the same model and data by folds, to be quoted.
     """
@@ -59,7 +59,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Form:
+class Artifact:
     """One form of the model in a bundle's folder: its file, what it is made for, and what was measured."""
 
     file: str
@@ -73,10 +73,10 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Forms:
+class Artifacts:
     """The forms that a bundle holds, ``fp32`` first, and the variants that lost too much to be kept."""
 
-    kept: dict[str, Form]
+    kept: dict[str, Artifact]
     refused: dict[str, Verdict] = field(default_factory=dict)
 
     @property
@@ -101,7 +101,7 @@ class Forms:
 
 
 @dataclass(frozen=True)
-class Bench:
+class ExportContext:
     """What forms are made from and measured on."""
 
     folder: Path
@@ -130,7 +130,7 @@ def trimmed(run: Run, source: Source) -> Run:
     return lambda waveform, length: run(waveform[:, : length.max()], length)
 
 
-def make_forms(bench: Bench, fp32: Form, run: Run, wanted: Wanted, data: Path | None) -> Forms:
+def make_forms(bench: ExportContext, fp32: Artifact, run: Run, wanted: ExportOptions, data: Path | None) -> Artifacts:
     """Make what else is wanted.
 
     Args:
@@ -143,11 +143,11 @@ def make_forms(bench: Bench, fp32: Form, run: Run, wanted: Wanted, data: Path | 
     Raises:
         ExportError: a form cannot be made, or does not answer as the model does.
     """
-    kept: dict[str, Form] = {FP32: fp32}
+    kept: dict[str, Artifact] = {FP32: fp32}
     refused: dict[str, Verdict] = {}
     kept.update((name, _program(bench, name)) for name in wanted.formats if name in _PROGRAMS)
     if not wanted.variants:
-        return Forms(kept)
+        return Artifacts(kept)
     clips = gate_clips(bench.source, data, bench.seed)
     for name in wanted.variants:
         form = _variant(bench, name)
@@ -157,30 +157,30 @@ def make_forms(bench: Bench, fp32: Form, run: Run, wanted: Wanted, data: Path | 
             _remove(bench.folder / form.file)
         else:
             kept[name] = replace(form, verdict=verdict)
-    return Forms(kept, refused)
+    return Artifacts(kept, refused)
 
 
-def _program(bench: Bench, name: str) -> Form:
+def _program(bench: ExportContext, name: str) -> Artifact:
     file, write, load = _PROGRAMS[name]
     window = bench.source.window
     write(bench.folder / file, bench.model, window.samples, window.dynamic)
     run = trimmed(load(bench.folder / file, list(bench.source.targets)), bench.source)
-    return Form(file, "any", _proven(bench, run, bench.source.plan.tolerance))
+    return Artifact(file, "any", _proven(bench, run, bench.source.plan.tolerance))
 
 
-def _variant(bench: Bench, name: str) -> Form:
+def _variant(bench: ExportContext, name: str) -> Artifact:
     file = f"model.{name}.onnx"
     recordings = slice(len(bench.signals) - bench.signals.special)
-    heard: dict[str, Any] = {WAVEFORM: bench.signals.waveform[recordings], LENGTH: bench.signals.length[recordings]}
+    inputs: dict[str, Any] = {WAVEFORM: bench.signals.waveform[recordings], LENGTH: bench.signals.length[recordings]}
     fixed = {constant for constant, _ in bench.model.named_buffers()}
     dynamic = bench.source.window.dynamic
-    smaller = to_half(bench.graph, fixed) if name == "fp16" else to_int8(bench.graph, heard, fixed, dynamic)
+    smaller = to_half(bench.graph, fixed) if name == "fp16" else to_int8(bench.graph, inputs, fixed, dynamic)
     write_onnx(bench.folder / file, smaller)
     run = onnx_runner(bench.folder / file, bench.source)
-    return Form(file, _DEVICES[name], _proven(bench, run, _ANY, VARIANT_BATCH_DIFFERENCE))
+    return Artifact(file, _DEVICES[name], _proven(bench, run, _ANY, VARIANT_BATCH_DIFFERENCE))
 
 
-def _proven(bench: Bench, run: Run, tolerance: float, batch_tolerance: float = MAX_BATCH_DIFFERENCE) -> Proof:
+def _proven(bench: ExportContext, run: Run, tolerance: float, batch_tolerance: float = MAX_BATCH_DIFFERENCE) -> Proof:
     """The proof of a form; what it differs by on the probe counts too, as every start replays it."""
     expected = bench.source.original or bench.model
     proof = prove(expected, run, bench.signals, bench.seed, tolerance=tolerance, batch_tolerance=batch_tolerance)

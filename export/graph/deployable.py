@@ -18,7 +18,7 @@ class Deployable(nn.Module):
         classifier: ``waveform (batch, W), length (batch,) -> {target: logits (batch, classes)}``.
         targets: in the order of the answers.
         temperature: what logits are divided by, of all targets or of each by name; 1 leaves them as they were trained.
-        embedding: answer what the last layers hear, too.
+        embedding: answer the input of the output layers, too.
 
     Attributes:
         dims: of the embedding; 0 where none is answered.
@@ -67,7 +67,7 @@ class Deployable(nn.Module):
 
 
 def _last_layer(classifier: nn.Module) -> nn.Linear:
-    """The first of the layers that give logits; all hear the same."""
+    """The first of the layers that give logits; all have the same input."""
     layers = dict(classifier.named_modules())
     found = [layer for name, layer in layers.items() if name.endswith(("outputs.0", "classifier"))]
     if not found or not isinstance(found[-1], nn.Linear):

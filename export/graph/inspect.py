@@ -11,7 +11,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 _FEW = 64
 MIN_INPUTS = 8
-"""A layer that hears fewer values than this each time is no learnt layer worth making smaller."""
+"""A layer with fewer input values than this is not worth quantising."""
 
 
 def inferred(model: ModelProto) -> ModelProto:

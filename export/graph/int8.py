@@ -1,4 +1,4 @@
-"""Eight bits for CPUs: learnt convolutions by scales found on clips, linear layers by the scale of each row they hear.
+"""Eight bits for CPUs: learnt convolutions by scales found on clips, linear layers by the scale of each input row.
 
 ONNX Runtime's own dynamic quantisation takes one scale for a whole batch, so that a clip's answer would depend on the
 batch it rides in; a scale a row does not. Weights have seven bits: with eight, CPUs without VNNI overflow, and answer
@@ -109,10 +109,10 @@ def _quantise_linear(model: ModelProto, fixed: Collection[str]) -> None:
     shared = {name: numpy_helper.from_array(value, name) for name, value in _SHARED.items()}
     made: dict[str, TensorProto] = dict(shared) if chosen else {}
     nodes: list[NodeProto] = []
-    heard: set[str] = set()
+    done: set[str] = set()
     for node in graph.node:
         if node.output[0] in chosen:
-            nodes += _rows(node.input[0], heard)
+            nodes += _rows(node.input[0], done)
             nodes += _integer(node, known[node.input[1]], made)
         else:
             nodes.append(node)
@@ -133,11 +133,11 @@ _SHARED: dict[str, npt.NDArray[Any]] = {
 }
 
 
-def _rows(name: str, heard: set[str]) -> Iterator[NodeProto]:
+def _rows(name: str, done: set[str]) -> Iterator[NodeProto]:
     """Nodes that give a value's rows as ``<name>.u8``, each by its own scale, ``<name>.scale``."""
-    if name in heard:
+    if name in done:
         return
-    heard.add(name)
+    done.add(name)
     size, most, raw, scale = (f"{name}.{part}" for part in ("abs", "most", "step", "scale"))
     steps, whole, moved, small = (f"{name}.{part}" for part in ("steps", "whole", "moved", "u8"))
     for kind, inputs, output, settings in (
@@ -155,7 +155,7 @@ def _rows(name: str, heard: set[str]) -> Iterator[NodeProto]:
 
 def _integer(node: NodeProto, weight: TensorProto, made: dict[str, TensorProto]) -> Iterator[NodeProto]:
     """A linear layer on rows of bytes."""
-    heard, output = node.input[0], node.output[0]
+    source, output = node.input[0], node.output[0]
     values = numpy_helper.to_array(weight)
     if node.op_type == "Gemm":
         values = values.T if attribute(node, "transB", 0) else values
@@ -167,10 +167,10 @@ def _integer(node: NodeProto, weight: TensorProto, made: dict[str, TensorProto])
     biased = len(node.input) > 2 and node.input[2]
     last = f"{output}.unbiased" if biased else output
     product, number, scaled = (f"{output}.{part}" for part in ("product", "number", "scaled"))
-    yield helper.make_node("MatMulInteger", [f"{heard}.u8", small, "int8.zero"], [product], f"int8_{product}")
+    yield helper.make_node("MatMulInteger", [f"{source}.u8", small, "int8.zero"], [product], f"int8_{product}")
     yield helper.make_node("Cast", [product], [number], f"int8_{number}", to=TensorProto.FLOAT)
     yield helper.make_node("Mul", [number, scale], [scaled], f"int8_{scaled}")
-    yield helper.make_node("Mul", [scaled, f"{heard}.scale"], [last], f"int8_{last}")
+    yield helper.make_node("Mul", [scaled, f"{source}.scale"], [last], f"int8_{last}")
     if biased:
         yield helper.make_node("Add", [last, node.input[2]], [output], node.name)
 

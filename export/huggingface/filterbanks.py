@@ -89,9 +89,9 @@ class WhisperFilterbank(nn.Module):
 
     def forward(self, waveform: Tensor, length: Tensor) -> Tensor:
         """(batch, samples) and (batch,) in; (batch, bins, frames) out."""
-        heard = fitted(waveform, length, self.samples)
-        before, after = heard[:, 1 : self.reach + 1].flip(1), heard[:, -self.reach - 1 : -1].flip(1)
-        power = _power(torch.cat([before, heard, after], dim=1), self.basis, self.hop)[:, :, :-1]
+        inputs = fitted(waveform, length, self.samples)
+        before, after = inputs[:, 1 : self.reach + 1].flip(1), inputs[:, -self.reach - 1 : -1].flip(1)
+        power = _power(torch.cat([before, inputs, after], dim=1), self.basis, self.hop)[:, :, :-1]
         decades = torch.matmul(self.bands, power).clamp_min(_FLOOR).log() * (1 / math.log(10))
         floor = decades.amax(dim=(1, 2), keepdim=True) - _DECADES
         return (torch.maximum(decades, floor) + 4.0) / 4.0

@@ -1,6 +1,6 @@
 """Classifiers on spectrograms of a fixed length: ``ASTForAudioClassification`` and ``WhisperForAudioClassification``.
 
-They hear zeros after a clip, as they did in training, so what the longest clip costs every clip costs.
+They receive zeros after a clip, as they did in training, so what the longest clip costs every clip costs.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Verdict:
 
     Attributes:
         source: what the clips are.
-        clips: how many clips both heard.
+        clips: how many clips both classified.
         differing: how many have another label, of any target.
         uar: target -> fp32's and the variant's UAR, where labels are known.
     """

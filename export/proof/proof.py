@@ -84,11 +84,11 @@ def prove(
     Args:
         model: the torch model.
         run: runs the graph.
-        signals: what both hear.
+        signals: the input of both.
         seed: order of the windows in batches, and the noise past their ends.
         tolerance: most that a probability may differ by from the model's.
         batch_tolerance: most that it may differ by between a window alone and in a batch.
-        whole: a pair of longer windows that both hear too, alone and together.
+        whole: a pair of longer windows that both receive too, alone and together.
 
     Raises:
         ExportError: they differ, an answer is no number or depends on its batch, or the signals show nothing.

@@ -16,7 +16,7 @@ MAX_WINDOWS = 48
 _WINDOWS_OF_ONE = 3
 _SPECIALS = 4
 _SHORTENED = 4
-"""Every how-manieth window that is full is cut short, so that lengths are mixed whatever the recordings are."""
+"""Truncate every n-th full window, so that lengths are mixed whatever the recordings are."""
 
 
 @dataclass(frozen=True)

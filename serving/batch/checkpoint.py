@@ -1,4 +1,4 @@
-"""The journal of a prediction run: what is done of a table that is not finished, so that a killed run goes on.
+"""The checkpoint of a prediction run: what is done of a table that is not finished, so that a killed run goes on.
 
 Beside ``table.csv`` lies, until it is finished, the folder ``.table.csv.partial``:
 
@@ -7,7 +7,7 @@ Beside ``table.csv`` lies, until it is finished, the folder ``.table.csv.partial
     000000.csv ...    the rows of each chunk, written whole
 
 A chunk is done again when its signature (names, segments, sizes and times of change of its files) is another one, or
-its rows are not those that the journal names. The table is joined from the chunks in their order, so it has the same
+its rows are not those that the checkpoint names. The table is joined from the chunks in their order, so it has the same
 bytes however often a run was killed.
 """
 
@@ -86,8 +86,8 @@ def _state(file: InputFile) -> list[int | str]:
     return [stat.st_size, stat.st_mtime_ns]
 
 
-class Journal:
-    """The chunks of one table that are done. Made by ``open_journal``."""
+class RunCheckpoint:
+    """The chunks of one table that are done. Made by ``open_checkpoint``."""
 
     def __init__(self, output: Path, columns: Columns, settings: Mapping[str, Any], *, resume: bool) -> None:
         self._output, self._columns = output, columns
@@ -142,10 +142,10 @@ class Journal:
 
 
 @contextlib.contextmanager
-def open_journal(
+def open_checkpoint(
     output: Path, columns: Columns, settings: Mapping[str, Any], *, resume: bool = False
-) -> Iterator[Journal]:
-    """The journal of a table, for this process alone; what is done stays unless the table is finished.
+) -> Iterator[RunCheckpoint]:
+    """The checkpoint of a table, for this process alone; what is done stays unless the table is finished.
 
     Args:
         output: the table.
@@ -158,7 +158,7 @@ def open_journal(
     """
     with _locked(output):
         try:
-            yield Journal(output, columns, settings, resume=resume)
+            yield RunCheckpoint(output, columns, settings, resume=resume)
         finally:
             if not is_begun(output):
                 shutil.rmtree(partial_folder(output), ignore_errors=True)
@@ -203,7 +203,7 @@ def _line(entry: Mapping[str, Any]) -> bytes:
 
 
 def _entry(line: str) -> dict[str, Any] | None:
-    """A line of the journal, or None for one that a kill cut off."""
+    """A line of the checkpoint, or None for one that a kill cut off."""
     try:
         entry = parse_json(line, _JOURNAL)
     except ConfigError:

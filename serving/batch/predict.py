@@ -14,13 +14,13 @@ from emotions.audio.containers import EXTENSIONS
 from emotions.bundle.manifest import Bundle, read_bundle
 from emotions.bundle.variants import AUTO, choose_variant
 from emotions.errors import DataError, MissingExtra
-from emotions.folder.predict_files import CHUNK_FILES, Lanes, chunked, open_lanes, predict_chunks
+from emotions.folder.predict_files import CHUNK_FILES, ParallelRuns, chunked, open_parallel, predict_chunks
 from emotions.folder.result import FileResult
 from emotions.inputs.discovery import FileList, find_files
 from emotions.inputs.input_file import InputFile
 from emotions.runtime.prediction import Model
 from emotions.runtime.session import DeviceChoice
-from serving.batch.checkpoint import Join, Journal, check_output, is_begun, open_journal, signature
+from serving.batch.checkpoint import Join, RunCheckpoint, check_output, is_begun, open_checkpoint, signature
 from serving.batch.plot import check_plot, plot_summary
 from serving.batch.progress import LogFormat, watched
 from serving.batch.statistics import Totals
@@ -145,7 +145,7 @@ def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str
         )
         where = {"variant": variant, "device": options.device}
         return opened, lambda chunks: classify_on_ray(cluster, chunks), where
-    model, lanes = open_lanes(
+    model, parallel_batches = open_parallel(
         bundle,
         device=options.device,
         variant=options.variant,
@@ -155,13 +155,13 @@ def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str
     where = {
         "variant": model.session.variant,
         "device": model.session.device,
-        "batches_at_once": str(len(lanes)),
+        "batches_at_once": str(len(parallel_batches)),
     }
-    return model.bundle, lambda chunks: _locally(model, chunks, options.threads, lanes), where
+    return model.bundle, lambda chunks: _locally(model, chunks, options.threads, parallel_batches), where
 
 
 def _locally(
-    model: Model, chunks: Iterable[tuple[int, Chunk]], threads: int | None, lanes: Lanes
+    model: Model, chunks: Iterable[tuple[int, Chunk]], threads: int | None, parallel_batches: ParallelRuns
 ) -> Iterator[tuple[int, Iterator[FileResult]]]:
     """Classify chunks one after the other in this process."""
     begun: list[tuple[int, int]] = []
@@ -171,7 +171,7 @@ def _locally(
             begun.append((index, len(chunk)))
             yield chunk
 
-    results = predict_chunks(model, feed(), decode_threads=threads, lanes=lanes)
+    results = predict_chunks(model, feed(), decode_threads=threads, parallel_batches=parallel_batches)
     while (first := next(results, None)) is not None:
         index, count = begun.pop(0)
         yield index, _with_first(first, islice(results, count - 1))
@@ -193,7 +193,7 @@ class _Run:
         if output.suffix.lower() == AUDFORMAT:
             self._join = database_of(bundle, found.files, windows=options.windows)
         self._columns: Columns = columns(
-            bundle.manifest.targets, embeddings=options.embeddings, doubts=bundle.manifest.thresholds
+            bundle.manifest.targets, embeddings=options.embeddings, unknown_targets=bundle.manifest.thresholds
         )
         self._chunks = [*chunked(found.files, options.chunk_files)]
         self._settings: dict[str, Any] = {
@@ -206,36 +206,41 @@ class _Run:
     def classify(self, execute: Execute) -> Totals:
         """Do what is to do, and join the table."""
         options = self._options
-        with open_journal(self._output, self._columns, self._settings, resume=options.resume) as journal:
-            pending = journal.pending(self._chunks)
+        with open_checkpoint(self._output, self._columns, self._settings, resume=options.resume) as checkpoint:
+            pending = checkpoint.pending(self._chunks)
             if options.ray_address is not None:
                 from serving.batch.ray_pool import heaviest_first
 
                 pending = heaviest_first(pending, self._chunks)
-            totals = self._counted(journal)
+            totals = self._counted(checkpoint)
             totals.resumed_files, totals.resumed_sec = totals.files, totals.audio_sec
             total = len(self._found.files)
             with watched(totals, total, quiet=options.quiet, log_format=options.log_format) as update:
                 started = time.perf_counter()
-                self._write(journal, execute, pending, totals, update)
+                self._write(checkpoint, execute, pending, totals, update)
                 wall_sec = time.perf_counter() - started
-            done = self._counted(journal)
+            done = self._counted(checkpoint)
             done.resumed_files, done.resumed_sec, done.wall_sec = totals.resumed_files, totals.resumed_sec, wall_sec
-            journal.finish(self._join)
+            checkpoint.finish(self._join)
         return done
 
-    def _counted(self, journal: Journal) -> Totals:
+    def _counted(self, checkpoint: RunCheckpoint) -> Totals:
         totals = Totals(self._found.skipped)
-        for state in journal.totals():
+        for state in checkpoint.totals():
             totals.merge(state)
         return totals
 
     def _write(
-        self, journal: Journal, execute: Execute, pending: Sequence[int], totals: Totals, update: Callable[[], None]
+        self,
+        checkpoint: RunCheckpoint,
+        execute: Execute,
+        pending: Sequence[int],
+        totals: Totals,
+        update: Callable[[], None],
     ) -> None:
         """Write the rows of each chunk as they come, and note it when all of them are there."""
         signed: dict[int, str] = {}
-        blank: Row = dict.fromkeys(self._columns)
+        template: Row = dict.fromkeys(self._columns)
 
         def begin() -> Iterator[tuple[int, Chunk]]:
             for index in pending:
@@ -244,11 +249,11 @@ class _Run:
 
         for index, results in execute(begin()):
             chunk = Totals()
-            with open_part(journal.part(index), self._columns) as write:
+            with open_part(checkpoint.part(index), self._columns) as write:
                 for result in results:
-                    for cells in rows(result, blank, windows=self._options.windows):
+                    for cells in rows(result, template, windows=self._options.windows):
                         write(cells)
                     chunk.add(result)
                     totals.add(result)
                     update()
-            journal.record(index, signed.pop(index), chunk.state())
+            checkpoint.record(index, signed.pop(index), chunk.state())

@@ -1,7 +1,7 @@
 """Folders on a Ray cluster: chunks of paths go out to actors, rows come back; no waveform travels.
 
 Plain actors rather than Ray Data: a chunk of the list is classified in the very batches of a local run, so that the
-table is the same; the journal notes each chunk as it comes, so that a killed run goes on; and a chunk that kills its
+table is the same; the checkpoint notes each chunk as it comes, so that a killed run goes on; and a chunk that kills its
 process twice is halved until the file that does it stands alone. A node that dies costs the chunks it was at.
 """
 

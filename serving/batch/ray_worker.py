@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emotions.folder.predict_files import open_lanes, predict_files
+from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.folder.result import FileResult
 from emotions.inputs.input_file import InputFile
 from emotions.runtime.session import DeviceChoice
@@ -70,7 +70,7 @@ class Worker:
         A call of its own, so that what is wrong with the bundle is told apart from a dead node.
         """
         asked = self._cluster
-        self._model, self._lanes = open_lanes(
+        self._model, self._parallel_batches = open_parallel(
             asked.bundle,
             device=asked.device,
             variant=asked.variant,
@@ -82,7 +82,11 @@ class Worker:
     def classify(self, files: Sequence[InputFile]) -> list[FileResult]:
         """Classify files as one chunk."""
         results = predict_files(
-            self._model, files, chunk_files=len(files), decode_threads=self._cluster.cores, lanes=self._lanes
+            self._model,
+            files,
+            chunk_files=len(files),
+            decode_threads=self._cluster.cores,
+            parallel_batches=self._parallel_batches,
         )
         return [*results] if self._cluster.windows else [_light(result) for result in results]
 

@@ -1,4 +1,4 @@
-"""Totals of a prediction run: counted as results come, kept in the journal chunk by chunk, shown at the end."""
+"""Totals of a prediction run: counted as results come, kept in the checkpoint chunk by chunk, shown at the end."""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ def _rows(totals: Totals, targets: Sequence[str]) -> str:
         right = name in {"confidence", "duration"}
         table.add_column(Text(plain(name)), no_wrap=True, overflow="ellipsis", justify="right" if right else "left")
     for cells in totals.head:
-        blank = [""] * (len(table.columns) - len(cells))
-        table.add_row(*(Text(plain(cell)) for cell in (cells[0], *blank, *cells[1:])))
+        template = [""] * (len(table.columns) - len(cells))
+        table.add_row(*(Text(plain(cell)) for cell in (cells[0], *template, *cells[1:])))
     text = Console(file=io.StringIO(), width=WIDTH, color_system=None)
     with text.capture() as captured:
         text.print(table)

@@ -24,7 +24,7 @@ from serving.benchmark.layers.service_layers import SERVED, need_bentoml, served
 from serving.benchmark.report.html import PAGE, page
 from serving.benchmark.report.report import FORMAT, REPORT, Report, figures, machine
 from serving.benchmark.report.tables import text
-from serving.benchmark.scenarios.profile import QUICK, WHOLE, Clock, Extent
+from serving.benchmark.scenarios.profile import FULL, QUICK, BenchmarkProfile, Clock
 from serving.benchmark.scenarios.runtimes import runtimes
 from serving.config import OF_SERVICE, Scenario, resolved
 
@@ -64,10 +64,10 @@ class Plan:
     install_peers: bool = False
 
     @property
-    def extent(self) -> Extent:
+    def profile(self) -> BenchmarkProfile:
         """How much of everything is measured."""
-        extent = QUICK if self.quick else WHOLE
-        return replace(extent, seconds=self.seconds or extent.seconds, seed=self.seed)
+        profile = QUICK if self.quick else FULL
+        return replace(profile, seconds=self.seconds or profile.seconds, seed=self.seed)
 
     def say(self, what: str) -> None:
         """Tell the user what is being done."""
@@ -108,11 +108,11 @@ def _measured(plan: Plan, predictor: Predictor, scratch: Path) -> Report:
     if {*wanted} - {"session", "folder", "backends"}:
         need_bentoml()
         with clock.part("the harness itself"):
-            told["harness"] = _own_cost(plan.extent)
+            told["harness"] = _own_cost(plan.profile)
     with clock.part("layers"), _layers(wanted, predictor, clips, scratch) as layers:
         told |= figures(_interleaved(plan, layers), len(clips), audio_sec)
     if OF_SERVICE & {*wanted}:
-        told["scenarios"] = _course(plan, predictor, clips, scratch, wanted, clock)
+        told["scenarios"] = _scenario_runner(plan, predictor, clips, scratch, wanted, clock)
     if "backends" in wanted:
         with clock.part("backends"):
             told["backends"] = runtimes(plan.bundle, predictor.session.threads, quick=plan.quick)
@@ -136,9 +136,9 @@ def _facts(plan: Plan, predictor: Predictor) -> Report:
             "device": session.device,
             "variant": session.variant,
             "threads": session.threads,
-            "repeats": plan.extent.passes,
+            "repeats": plan.profile.passes,
             "quick": plan.quick,
-            "seconds": plan.extent.seconds,
+            "seconds": plan.profile.seconds,
         },
     }
 
@@ -154,7 +154,7 @@ def _described(plan: Plan, clips: Sequence[Clip], left_out: int, audio_sec: floa
 
 
 def _clips(plan: Plan, predictor: Predictor, scratch: Path) -> tuple[list[Clip], int]:
-    count = plan.extent.clips
+    count = plan.profile.clips
     if plan.data is not None:
         return read_clips(predictor, plan.data, count)
     folder = scratch / "clips"
@@ -180,14 +180,14 @@ def _layers(
         yield layers
 
 
-def _course(
+def _scenario_runner(
     plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path, wanted: Sequence[Scenario], clock: Clock
 ) -> Report:
     """The scenarios of a running service."""
-    from serving.benchmark.scenarios.run_scenarios import Course
+    from serving.benchmark.scenarios.run_scenarios import ScenarioRunner
 
     settings = service_settings(predictor, clips)
-    course = Course(clips, settings, plan.extent, scratch, clock, limit_ms=plan.p99_limit_ms)
+    course = ScenarioRunner(clips, settings, plan.profile, scratch, clock, limit_ms=plan.p99_limit_ms)
     return dict(course.run(wanted))
 
 
@@ -195,22 +195,22 @@ def _peers(plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Pat
     """Other servers of the same model, each beside ours."""
     from serving.benchmark.peers.race import race
 
-    settings, extent = service_settings(predictor, clips), plan.extent
-    sent, repeats = clips[: extent.peer_clips], extent.peer_passes
+    settings, profile = service_settings(predictor, clips), plan.profile
+    sent, repeats = clips[: profile.peer_clips], profile.peer_passes
     return race(settings, sent, scratch, repeats=repeats, install=plan.install_peers, clock=clock)
 
 
-def _own_cost(extent: Extent) -> Report:
+def _own_cost(profile: BenchmarkProfile) -> Report:
     from serving.benchmark.driver.self_check import own_cost
 
-    return own_cost(extent.harness_sec)
+    return own_cost(profile.harness_sec)
 
 
 def _interleaved(plan: Plan, layers: Sequence[Layer]) -> dict[str, list[Pass]]:
     """Warm every layer up, then take turns, each other repeat backwards: a machine that drifts drifts for all."""
     passes: dict[str, list[Pass]] = {layer.name: [] for layer in layers}
-    for repeat in range(plan.extent.passes + 1):
-        told = f"repeat {repeat} of {plan.extent.passes}" if repeat else "warming up"
+    for repeat in range(plan.profile.passes + 1):
+        told = f"repeat {repeat} of {plan.profile.passes}" if repeat else "warming up"
         plan.say(f"{told}, {len(layers)} layers")
         for layer in layers if repeat % 2 else reversed(layers):
             measured = layer.run()

@@ -18,9 +18,9 @@ from starlette.types import Scope
 from emotions.errors import ConfigError, Fault
 from serving.http.errors import RequestError, of_status
 from serving.settings import ALLOW_ANONYMOUS, API_KEYS_FILE, Settings
-from serving.telemetry.request_record import Exchange
+from serving.telemetry.request_record import RequestContext
 
-OPEN = frozenset(
+PUBLIC_PATHS = frozenset(
     [
         *("/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"),
         *("/", "/docs.json", "/schema.json", "/v1/openapi.json"),
@@ -35,7 +35,7 @@ _MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Guard:
+class ApiKeyAuth:
     """Who may come in.
 
     Attributes:
@@ -46,13 +46,13 @@ class Guard:
     keys: Mapping[str, bytes] | None = None
     anonymous: bool = False
 
-    def check(self, scope: Scope, asked: Exchange) -> None:
+    def check(self, scope: Scope, asked: RequestContext) -> None:
         """Let a request in, and note the name of its key.
 
         Raises:
             RequestError: 401, it may not come in.
         """
-        if scope["path"] in OPEN or scope["path"].startswith(_OPEN_FOLDER):
+        if scope["path"] in PUBLIC_PATHS or scope["path"].startswith(_OPEN_FOLDER):
             return
         if self.keys is not None:
             asked.key = _named(self.keys, _presented(Headers(scope=scope)))
@@ -61,14 +61,14 @@ class Guard:
             raise RequestError(401, "unauthorized", message)
 
 
-def read_guard(settings: Settings) -> Guard:
+def read_guard(settings: Settings) -> ApiKeyAuth:
     """Who may come in, by the settings.
 
     Raises:
         ConfigError: the file of keys cannot be read or holds none.
     """
     keys = None if settings.api_keys_file is None else read_keys(settings.api_keys_file)
-    return Guard(keys, settings.allow_anonymous)
+    return ApiKeyAuth(keys, settings.allow_anonymous)
 
 
 def check_exposure(host: str, settings: Settings) -> None:

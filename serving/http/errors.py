@@ -22,7 +22,7 @@ from http import HTTPStatus
 from starlette.responses import JSONResponse, Response
 
 from emotions.errors import AudioError, EmotionsError, NotAudio, Overloaded, TooLong, TooManyRequests
-from serving.telemetry.request_record import HEADER, Exchange
+from serving.telemetry.request_record import HEADER, RequestContext
 
 RETRY_AFTER_SEC = 1
 CLIENT_GONE = 499
@@ -83,7 +83,7 @@ def of_status(status: int) -> RequestError:
     return RequestError(status, code or phrase.lower().replace(" ", "_"), message or phrase)
 
 
-def error_response(error: RequestError, asked: Exchange, headers: Mapping[str, str] | None = None) -> Response:
+def error_response(error: RequestError, asked: RequestContext, headers: Mapping[str, str] | None = None) -> Response:
     """An error as an HTTP response, with ``X-Request-Id`` and, where it helps, ``Retry-After``."""
     asked.code = error.code
     told = {"error": error_body(error), "request_id": asked.id}

@@ -9,11 +9,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emotions.errors import Overloaded
-from serving.http.api_keys import Guard
+from serving.http.api_keys import ApiKeyAuth
 from serving.http.errors import RequestError, as_request_error, error_response, of_status
 from serving.telemetry import access_log
 from serving.telemetry.metrics import Metrics
-from serving.telemetry.request_record import HEADER, Exchange, exchange
+from serving.telemetry.request_record import HEADER, RequestContext, exchange
 
 logger = logging.getLogger("bentoml.emotions")
 
@@ -21,7 +21,7 @@ logger = logging.getLogger("bentoml.emotions")
 _PICKLE = "application/vnd.bentoml+pickle"
 
 
-class Envelope:
+class RequestMiddleware:
     """ASGI middleware that adds ``X-Request-Id`` and puts foreign errors (404, 405, BentoML's own) in our form.
 
     An answer that carries the header already is ours and passes untouched.
@@ -33,7 +33,9 @@ class Envelope:
         admit: refuses a request that there is no room for: here for six tenths of the CPU that it takes further in.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, guard: Guard, admit: Callable[[Exchange], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, guard: ApiKeyAuth, admit: Callable[[RequestContext], None]
+    ) -> None:
         self.app, self.metrics, self.guard, self.admit = app, metrics, guard, admit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +71,7 @@ class Envelope:
 class _Reply:
     """The ``send`` of one request."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, asked: Exchange) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, asked: RequestContext) -> None:
         self.scope, self.receive, self.send, self.asked = scope, receive, send, asked
         self.replaced = False
 

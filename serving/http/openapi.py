@@ -101,13 +101,21 @@ def schemas() -> Json:
     scored = {"label": text, "confidence": number, "probabilities": scores, "duration_sec": number}
     windows = {"type": "array", "items": window}
     doubt = {"type": "boolean", "description": "Too unsure to be an answer; where the bundle has thresholds."}
-    doubts = {"unknown": doubt, "unknowns": {"type": "object", "additionalProperties": {"type": "boolean"}}}
+    unknown_targets = {"unknown": doubt, "unknowns": {"type": "object", "additionalProperties": {"type": "boolean"}}}
     item = _object(
-        {"index": {"type": "integer"}, **scored, "timing_ms": timing, "windows": windows, "error": error, **doubts}, []
+        {
+            "index": {"type": "integer"},
+            **scored,
+            "timing_ms": timing,
+            "windows": windows,
+            "error": error,
+            **unknown_targets,
+        },
+        [],
     )
     told = {"timing_ms": timing, "bundle": text, "request_id": text}
     return {
-        "Prediction": _object({**scored, **told, "windows": windows, **doubts}, [*scored, *told]),
+        "Prediction": _object({**scored, **told, "windows": windows, **unknown_targets}, [*scored, *told]),
         "Batch": _object({"results": {"type": "array", "items": item}, "errors": {"type": "integer"}, **told}),
         "Model": _object({name: {} for name in _MODEL_KEYS}),
         "Error": _object({"error": error, "request_id": text}),

@@ -9,14 +9,14 @@ import onnxruntime
 import emotions
 from emotions.runtime.prediction import Prediction
 from serving.http.errors import RequestError, error_body
-from serving.worker.engine import Classified, Engine
+from serving.worker.engine import Engine, TimedPrediction
 
 Body = dict[str, Any]
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
-def prediction_body(classified: Classified, engine: Engine, name: str, total_sec: float, *, windows: bool) -> Body:
+def prediction_body(classified: TimedPrediction, engine: Engine, name: str, total_sec: float, *, windows: bool) -> Body:
     """The JSON answer to one recording; ``name`` is the request's id."""
     return {
         **_scores(classified),
@@ -28,7 +28,7 @@ def prediction_body(classified: Classified, engine: Engine, name: str, total_sec
 
 
 def batch_body(
-    items: list[Classified | RequestError], engine: Engine, name: str, total_sec: float, *, windows: bool
+    items: list[TimedPrediction | RequestError], engine: Engine, name: str, total_sec: float, *, windows: bool
 ) -> Body:
     """The JSON answer to several recordings, in their order: a result or an error for each."""
     return {
@@ -40,7 +40,7 @@ def batch_body(
     }
 
 
-def facts(classified: Classified) -> dict[str, float]:
+def facts(classified: TimedPrediction) -> dict[str, float]:
     """The figures of a recording for the log."""
     stages = {f"{stage}_ms": value for stage, value in _stages(classified).items()}
     return {"audio_sec": round(classified.prediction.duration_sec, 3), **stages}
@@ -75,13 +75,13 @@ def model_body(engine: Engine) -> Body:
     }
 
 
-def _item(item: Classified | RequestError, *, windows: bool) -> Body:
+def _item(item: TimedPrediction | RequestError, *, windows: bool) -> Body:
     if isinstance(item, RequestError):
         return {"error": {"status": item.status, **error_body(item)}}
     return {**_scores(item), "timing_ms": _stages(item), **(_windows(item) if windows else {})}
 
 
-def _scores(classified: Classified) -> Body:
+def _scores(classified: TimedPrediction) -> Body:
     prediction = classified.prediction
     return {
         "label": prediction.label,
@@ -94,11 +94,15 @@ def _scores(classified: Classified) -> Body:
 
 def _unknown(prediction: Prediction) -> Body:
     """Whether the model is too little sure: of the first target, and of each; nothing where it has no thresholds."""
-    doubts = prediction.unknown
-    return {"unknown": doubts.get(next(iter(prediction.probabilities)), False), "unknowns": doubts} if doubts else {}
+    unknown_targets = prediction.unknown
+    return (
+        {"unknown": unknown_targets.get(next(iter(prediction.probabilities)), False), "unknowns": unknown_targets}
+        if unknown_targets
+        else {}
+    )
 
 
-def _stages(classified: Classified) -> Body:
+def _stages(classified: TimedPrediction) -> Body:
     return {
         "decode": _ms(classified.decode_sec),
         "queue": _ms(classified.queue_sec),
@@ -106,7 +110,7 @@ def _stages(classified: Classified) -> Body:
     }
 
 
-def _windows(classified: Classified) -> Body:
+def _windows(classified: TimedPrediction) -> Body:
     parts = classified.prediction.windows
     return {"windows": [{"start": part.start, "end": part.end, "probabilities": part.probabilities} for part in parts]}
 

@@ -19,8 +19,8 @@ from serving.http.openapi import PAGE, PAGE_HEADERS, document
 from serving.http.responses import Body, batch_body, facts, model_body, prediction_body
 from serving.http.uploads import check_size, read_upload, read_uploads
 from serving.telemetry.metrics import Metrics
-from serving.telemetry.request_record import CLASSIFYING, HEADER, Exchange, exchange
-from serving.worker.engine import Classified, Engine
+from serving.telemetry.request_record import CLASSIFYING, HEADER, RequestContext, exchange
+from serving.worker.engine import Engine, TimedPrediction
 from serving.worker.shutdown import Drain
 
 T = TypeVar("T")
@@ -61,9 +61,9 @@ class Routes:
     @property
     def ready(self) -> bool:
         """Whether the model is loaded and the worker is not about to end."""
-        return self.engine is not None and not self.drain.begun
+        return self.engine is not None and not self.drain.draining
 
-    def admit(self, asked: Exchange) -> None:
+    def admit(self, asked: RequestContext) -> None:
         """Refuse a request to classify that there is no room for, before anything is spent on it.
 
         Raises as ``Engine.check_room``.
@@ -109,9 +109,9 @@ class Routes:
         except ClientDisconnect:
             return error_response(RequestError(CLIENT_GONE, "client_gone", "the client left"), asked)
         except TimeoutError:
-            return error_response(_SHUTTING_DOWN if self.drain.begun else of_status(504), asked)
+            return error_response(_SHUTTING_DOWN if self.drain.draining else of_status(504), asked)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            return error_response(told(error, asked.id), asked)
+            return error_response(to_request_error(error, asked.id), asked)
         return JSONResponse(body, headers={HEADER: asked.id})
 
     async def _predict(self, request: Request, engine: Engine) -> Body:
@@ -153,7 +153,7 @@ def _wants_windows(request: Request) -> bool:
 
 async def _classify_all(
     uploads: list[UploadFile], engine: Engine, name: str, deadline: float | None
-) -> list[Classified | RequestError]:
+) -> list[TimedPrediction | RequestError]:
     """Classify the recordings of one request, a batch of the model at a time: others get their turn in between.
 
     Raises:
@@ -161,13 +161,13 @@ async def _classify_all(
     """
     turns = asyncio.Semaphore(engine.max_batch)
 
-    async def classify(upload: UploadFile) -> Classified | RequestError:
+    async def classify(upload: UploadFile) -> TimedPrediction | RequestError:
         async with turns:
             try:
                 check_size(upload, engine.settings.max_bytes)
                 return await engine.classify(upload.file, deadline)
             except Exception as error:  # noqa: BLE001 - one bad item fails alone
-                return told(error, name)
+                return to_request_error(error, name)
 
     items = await asyncio.gather(*map(classify, uploads))
     refused = [item for item in items if isinstance(item, RequestError) and item.retry]
@@ -176,7 +176,7 @@ async def _classify_all(
     return items
 
 
-def told(error: Exception, name: str) -> RequestError:
+def to_request_error(error: Exception, name: str) -> RequestError:
     """What a client is told of ``error``; one of our own making is logged, with the request's id ``name``."""
     answer = as_request_error(error) if isinstance(error, EmotionsError) else of_status(500)
     if answer.status == 500:

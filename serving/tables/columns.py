@@ -26,8 +26,8 @@ Columns = dict[str, type[str] | type[float] | type[list[float]]]
 Writer = Callable[[Path, Columns], contextlib.AbstractContextManager[Write]]
 
 
-def columns(targets: Targets, *, embeddings: bool = False, doubts: Iterable[str] = ()) -> Columns:
-    """Columns of a table, in order, with their types; ``doubts`` are the targets that may be unknown."""
+def columns(targets: Targets, *, embeddings: bool = False, unknown_targets: Iterable[str] = ()) -> Columns:
+    """Columns of a table, in order, with their types; ``unknown_targets`` are the targets that may be unknown."""
     probabilities = [f"{target}.{label}" for target, labels in targets.items() for label in labels]
     return {
         "file": str,
@@ -35,7 +35,7 @@ def columns(targets: Targets, *, embeddings: bool = False, doubts: Iterable[str]
         **dict.fromkeys(targets, str),
         **dict.fromkeys(probabilities, float),
         **dict.fromkeys(("confidence", "duration"), float),
-        **dict.fromkeys((f"{target}.{UNKNOWN}" for target in doubts), str),
+        **dict.fromkeys((f"{target}.{UNKNOWN}" for target in unknown_targets), str),
         **({EMBEDDING: list} if embeddings else {}),
         "error": str,
     }

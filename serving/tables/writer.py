@@ -5,7 +5,7 @@ file, start, end            name relative to the input folder (POSIX), and secon
 <target>.<label>            its probability, to six significant digits
 <target>.unknown            yes or no, where the bundle has a threshold: yes where the confidence is below it
 confidence, duration        probability of the first target's label, and seconds of the recording or segment
-embedding                   if asked for: what the model's last layers hear, the mean over the windows of a file's row
+embedding                   if asked for: the input of the model's output layers, the mean over windows in a file's row
 error                       "code: message" where the file failed; then all but ``file`` and a segment's times is empty
 
 An output without an ending is a folder of Parquet files, ``part-00000.parquet`` and so on; one that ends with
@@ -36,12 +36,12 @@ def row(result: FileResult, targets: Targets) -> Row:
     return next(rows(result, dict.fromkeys(columns(targets))))
 
 
-def rows(result: FileResult, blank: Row, *, windows: bool = False) -> Iterator[Row]:
+def rows(result: FileResult, template: Row, *, windows: bool = False) -> Iterator[Row]:
     """What became of one file as rows.
 
     Args:
         result: a prediction or an error.
-        blank: every column of the table, without a value.
+        template: every column of the table, without a value.
         windows: one row a window, with its start and end in the recording, rather than one for the whole.
     """
     # A name that is not UTF-8 on disk keeps its odd bytes as \udcXX.
@@ -49,7 +49,7 @@ def rows(result: FileResult, blank: Row, *, windows: bool = False) -> Iterator[R
     prediction = result.prediction
     if prediction is None:
         error = f"{result.code}: {result.error}"
-        yield {**blank, "file": name, "start": result.start, "end": result.end, "error": error}
+        yield {**template, "file": name, "start": result.start, "end": result.end, "error": error}
         return
     first = result.start or 0.0
     # A segment's own end, so that rows are found by what the user's table says; the duration is what there was.
@@ -58,11 +58,11 @@ def rows(result: FileResult, blank: Row, *, windows: bool = False) -> Iterator[R
     if windows:
         spans = [(first + each.start, first + each.end, each.probabilities) for each in prediction.windows]
     for index, (start, end, probabilities) in enumerate(spans):
-        cells = {**blank, "file": name, "start": start, "end": end, "duration": prediction.duration_sec}
+        cells = {**template, "file": name, "start": start, "end": end, "duration": prediction.duration_sec}
         _fill(cells, probabilities, prediction.thresholds)
-        if EMBEDDING in blank and result.embedding is not None:
-            heard = result.embedding[index] if windows else result.embedding.mean(axis=0)
-            cells[EMBEDDING] = [_rounded(value) for value in heard.tolist()]
+        if EMBEDDING in template and result.embedding is not None:
+            values = result.embedding[index] if windows else result.embedding.mean(axis=0)
+            cells[EMBEDDING] = [_rounded(value) for value in values.tolist()]
         yield cells
 
 

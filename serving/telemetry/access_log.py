@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from serving.settings import LogFormat
-from serving.telemetry.request_record import Exchange
+from serving.telemetry.request_record import RequestContext
 
 _LOGGERS = ("", "bentoml", "uvicorn.error", "circus")
 _QUIET = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"})
@@ -41,7 +41,7 @@ def install(chosen: LogFormat) -> None:
             handler.setFormatter(JsonFormatter())
 
 
-def answered(asked: Exchange) -> None:
+def answered(asked: RequestContext) -> None:
     """Write the line of a request that was answered. Probes and scrapes that went well have none."""
     if asked.route in _QUIET and asked.status < 400:
         return

@@ -35,7 +35,7 @@ _MODEL = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?(/ready|/infer)?")
 
 
 @dataclass
-class Exchange:
+class RequestContext:
     """One request and what became of it.
 
     Attributes:
@@ -69,14 +69,14 @@ class Exchange:
         return time.perf_counter() - self.started
 
 
-def exchange(scope: Scope) -> Exchange:
+def exchange(scope: Scope) -> RequestContext:
     """The exchange of a request, the same one for all who ask."""
     if _KEY not in scope:
         given = Headers(scope=scope).get(HEADER, "")
         name = given if _SANE.fullmatch(given) else uuid.uuid4().hex
         method = str(scope["method"])
-        scope[_KEY] = Exchange(name, method, route(str(scope["path"])))
-    found: Exchange = scope[_KEY]
+        scope[_KEY] = RequestContext(name, method, route(str(scope["path"])))
+    found: RequestContext = scope[_KEY]
     return found
 
 

@@ -20,8 +20,8 @@ from emotions.audio import decode
 from emotions.audio.windows import FloatArray, IntArray, Windows
 from emotions.errors import Overloaded, TooLong, TooManyRequests
 from emotions.predictor import Predictor
-from emotions.runtime.batcher import Answer, Batcher
-from emotions.runtime.devices import LANES_OF_GPU, cpu_lanes
+from emotions.runtime.batcher import Batcher, BatchResult
+from emotions.runtime.devices import GPU_PARALLEL_BATCHES, cpu_parallel_batches
 from emotions.runtime.prediction import Prediction
 from emotions.runtime.session import Probabilities, Run, open_session
 from serving.settings import Settings
@@ -37,12 +37,12 @@ T = TypeVar("T")
 Clip = IO[bytes] | Path | FloatArray
 """A recording: a file, the path of one, or its samples (samples,) at 16 kHz."""
 
-# Weight of the last run in the moving average of how many seconds of audio a lane does in a second.
+# Weight of the last run in the moving average of how many seconds of audio a slot does in a second.
 _NEWEST = 0.1
 
 
 @dataclass(frozen=True)
-class Classified:
+class TimedPrediction:
     """A prediction and where its time went, in seconds.
 
     Attributes:
@@ -79,9 +79,12 @@ class Engine:
         self._running = 0
         self._counting = threading.Lock()
         self._decoders = ThreadPoolExecutor(settings.decode_threads or settings.cores, thread_name_prefix="decode")
-        self._lanes = _lanes(predictor, settings)
+        self._parallel_batches = _parallel_batches(predictor, settings)
         self._batcher = Batcher(
-            self._run, max_batch=self.max_batch, max_queue_sec=settings.max_queue_sec, lanes=self._lanes
+            self._run,
+            max_batch=self.max_batch,
+            max_queue_sec=settings.max_queue_sec,
+            parallel_batches=self._parallel_batches,
         )
 
     def warm_up(self) -> None:
@@ -100,7 +103,7 @@ class Engine:
         self._alone = self._with_all_threads(samples)
 
     def _with_all_threads(self, samples: int) -> Run | None:
-        """The model on the threads of all lanes, for a window that runs alone and takes long; else None."""
+        """The model on the threads of all parallel batches, for a window that runs alone and takes long; else None."""
         session, threads = self.predictor.session, self.settings.model_threads
         if session.device != "cpu" or session.threads >= threads:
             return None
@@ -138,7 +141,7 @@ class Engine:
 
     def _check_wait(self, seconds: float) -> None:
         """Refuse at once what would wait for longer than ``seconds``: work on it would be in vain."""
-        wait = self._batcher.waiting_sec / (self._speed * self._lanes) if self._speed else 0.0
+        wait = self._batcher.waiting_sec / (self._speed * self._parallel_batches) if self._speed else 0.0
         if wait > seconds:
             raise Overloaded(f"the audio that is waiting takes about {wait:.1f} s; try again later")
 
@@ -146,7 +149,7 @@ class Engine:
         """Run what takes the CPU for a while in the pool that decodes, off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work, *arguments)
 
-    async def classify(self, source: Clip, deadline: float | None = None) -> Classified:
+    async def classify(self, source: Clip, deadline: float | None = None) -> TimedPrediction:
         """Classify one recording; cancelling takes it out of the queue.
 
         Args:
@@ -164,11 +167,11 @@ class Engine:
         answer = await asyncio.wrap_future(self._submit(prepared.windows))
         prediction = self.predictor.prediction(prepared.windows, answer.probabilities)
         queue_sec = prepared.waited_sec + answer.queue_sec
-        classified = Classified(prediction, prepared.decode_sec, queue_sec, answer.inference_sec)
+        classified = TimedPrediction(prediction, prepared.decode_sec, queue_sec, answer.inference_sec)
         self._note(classified)
         return classified
 
-    def _submit(self, windows: Windows) -> Future[Answer]:
+    def _submit(self, windows: Windows) -> Future[BatchResult]:
         submitted = self._batcher.submit(windows)
         self.metrics.queued_audio.set(self._batcher.waiting_sec)
         return submitted
@@ -196,7 +199,7 @@ class Engine:
             with self._counting:
                 self._running -= 1
 
-    def _note(self, classified: Classified) -> None:
+    def _note(self, classified: TimedPrediction) -> None:
         stages = {
             "decode": classified.decode_sec,
             "queue": classified.queue_sec,
@@ -226,9 +229,9 @@ class Engine:
         self._batcher.close()
 
 
-def _lanes(predictor: Predictor, settings: Settings) -> int:
+def _parallel_batches(predictor: Predictor, settings: Settings) -> int:
     """Batches that run at once: a GPU copies one while it computes another, on a CPU they share out the threads."""
     dynamic = predictor.manifest.window.dynamic
     if predictor.session.device == "cuda":
-        return settings.lanes or (1 if dynamic else LANES_OF_GPU)
-    return cpu_lanes(settings.model_threads, dynamic=dynamic, asked=settings.lanes)[0]
+        return settings.parallel_batches or (1 if dynamic else GPU_PARALLEL_BATCHES)
+    return cpu_parallel_batches(settings.model_threads, dynamic=dynamic, asked=settings.parallel_batches)[0]

@@ -27,7 +27,7 @@ class Drain:
         self._limits: set[asyncio.Timeout] = set()
 
     @property
-    def begun(self) -> bool:
+    def draining(self) -> bool:
         """Whether this worker is about to end."""
         return self._ends is not None
 
@@ -65,7 +65,7 @@ class Drain:
                 before(signal.SIGTERM, None)
 
         def begin() -> None:
-            if not self.begun:
+            if not self.draining:
                 self.begin()
                 loop.call_later(self._delay_sec, end)
 

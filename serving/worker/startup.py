@@ -13,7 +13,7 @@ from pathlib import Path
 from emotions.bundle.manifest import newest_bundle, read_bundle
 from emotions.errors import BundleError, EmotionsError
 from emotions.predictor import Predictor
-from emotions.runtime.devices import cpu_lanes
+from emotions.runtime.devices import cpu_parallel_batches
 from emotions.runtime.session import open_session
 from serving.settings import PREFIX, Settings
 
@@ -38,7 +38,9 @@ def find_bundle(settings: Settings) -> Path:
 def open_predictor(settings: Settings, worker: int = 0) -> Predictor:
     """Load the bundle as a worker does: the first one on the first GPU, and so on. Raises as ``emotions.load`` does."""
     bundle = read_bundle(find_bundle(settings))
-    _, threads = cpu_lanes(settings.model_threads, dynamic=bundle.manifest.window.dynamic, asked=settings.lanes)
+    _, threads = cpu_parallel_batches(
+        settings.model_threads, dynamic=bundle.manifest.window.dynamic, asked=settings.parallel_batches
+    )
     session = open_session(
         bundle,
         device=settings.device,

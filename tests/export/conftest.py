@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from emotions.pipeline.runner import Context
 from export.bundle.export import export_run
-from export.bundle.variants import Wanted
+from export.bundle.variants import ExportOptions
 from training.config.train import TrainStep
 from training.loop.fit import fit
 
 WINDOW = 8_000
-ALL = Wanted(formats=("onnx", "torchscript", "pt2"), variants=("fp16", "int8"), embedding=True, allow_loss=True)
+ALL = ExportOptions(formats=("onnx", "torchscript", "pt2"), variants=("fp16", "int8"), embedding=True, allow_loss=True)
 TARGETS = {"эмоция": ["гнев", "покой"], "state": ["negative", "neutral"]}
 SPEAKERS = ("anna", "bert", "cora", "dirk", "emma")
 MakeStep = Callable[..., TrainStep]
@@ -37,8 +37,8 @@ class Standin(nn.Module):
 
     def features(self, waveform: Tensor, length: Tensor) -> Tensor:
         """(batch, 8): level of eight parts of the window."""
-        heard = torch.where(self.position < length.unsqueeze(1), waveform, 0.0)
-        return heard.view(-1, 8, WINDOW // 8).abs().mean(dim=2) * 10
+        inputs = torch.where(self.position < length.unsqueeze(1), waveform, 0.0)
+        return inputs.view(-1, 8, WINDOW // 8).abs().mean(dim=2) * 10
 
     def forward(self, waveform: Tensor, length: Tensor) -> dict[str, Tensor]:
         """Logits by target."""

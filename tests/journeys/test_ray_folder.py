@@ -78,10 +78,10 @@ def test_a_node_that_dies_midway_costs_no_row(
         doomed = cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()
         ray.init(address=cluster.address, configure_logging=False, log_to_driver=False)
-        journal = partial_folder(tmp_path / "t.csv") / "journal.jsonl"
+        checkpoint = partial_folder(tmp_path / "t.csv") / "journal.jsonl"
 
         def kill() -> None:
-            while not journal.exists() or journal.read_bytes().count(b"\n") < 5:
+            while not checkpoint.exists() or checkpoint.read_bytes().count(b"\n") < 5:
                 time.sleep(0.01)
             cluster.remove_node(doomed, allow_graceful=False)
 

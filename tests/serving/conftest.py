@@ -20,7 +20,7 @@ from emotions.predictor import Predictor
 from emotions.runtime.session import Run
 from serving.http.api_keys import read_guard
 from serving.http.app import application
-from serving.http.middleware import Envelope
+from serving.http.middleware import RequestMiddleware
 from serving.http.routes_v1 import Routes
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
@@ -38,7 +38,7 @@ class Service:
         metrics.serving(predictor)
         self.routes = Routes(metrics, Drain(settings.drain_sec, settings.drain_delay_sec))
         self.routes.engine = self.engine = Engine(predictor, settings, metrics)
-        self.app = Envelope(application(self.routes), metrics, read_guard(settings), self.routes.admit)
+        self.app = RequestMiddleware(application(self.routes), metrics, read_guard(settings), self.routes.admit)
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample's value; 0 for one that is not there."""

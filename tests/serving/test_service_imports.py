@@ -15,7 +15,8 @@ import httpx
 from serving import service
 
 service.EmotionService.inner()
-app = service.Envelope(service.application(service.ROUTES), service.METRICS, service.GUARD, service.ROUTES.admit)
+inner = service.application(service.ROUTES)
+app = service.RequestMiddleware(inner, service.METRICS, service.GUARD, service.ROUTES.admit)
 
 async def post():
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:

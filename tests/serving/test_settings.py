@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from emotions.errors import ConfigError
-from emotions.runtime.devices import cpu_lanes
+from emotions.runtime.devices import cpu_parallel_batches
 from serving.settings import Settings, read_settings
 from serving.worker.startup import open_predictor
 
@@ -45,7 +45,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         bundle=Path("bundles/mine"),
         device="cpu",
         threads=2,
-        lanes=3,
+        parallel_batches=3,
         max_batch=8,
         max_bytes=1000,
         max_seconds=12.5,
@@ -133,18 +133,20 @@ def test_each_gpu_has_a_worker_of_its_own(tiny_bundle: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("threads", "dynamic", "asked", "lanes", "each"),
+    ("threads", "dynamic", "asked", "parallel_batches", "each"),
     [
         *((1, False, None, 1, 1), (2, False, None, 2, 1), (9, False, None, 4, 2), (9, True, None, 1, 9)),
         *((4, False, 1, 1, 4), (2, False, 3, 3, 1), (8, True, 2, 2, 4)),
     ],
 )
-def test_lanes_share_out_the_threads(threads: int, dynamic: bool, asked: int | None, lanes: int, each: int) -> None:
-    assert cpu_lanes(threads, dynamic=dynamic, asked=asked) == (lanes, each)
+def test_lanes_share_out_the_threads(
+    threads: int, dynamic: bool, asked: int | None, parallel_batches: int, each: int
+) -> None:
+    assert cpu_parallel_batches(threads, dynamic=dynamic, asked=asked) == (parallel_batches, each)
 
 
 def test_a_worker_opens_its_model_for_its_lanes(tiny_bundle: Path) -> None:
-    settings = Settings(bundle=tiny_bundle, device="cpu", threads=6, lanes=2)
+    settings = Settings(bundle=tiny_bundle, device="cpu", threads=6, parallel_batches=2)
     assert open_predictor(settings).session.threads == 3
 
 

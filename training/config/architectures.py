@@ -127,7 +127,7 @@ class FunctionalsArchitecture(Tunable):
     members: Annotated[Size, Field(le=64, description="Networks whose answers are averaged.")] = 8
     layer_1_size: Annotated[Size, Field(description="Neurons of each network's hidden layer.")] = 64
     input_dropout: Annotated[
-        float, Field(ge=0, lt=1, description="Share of the statistics that each network does not hear in a step.")
+        float, Field(ge=0, lt=1, description="Share of the statistics that each network leaves out in a step.")
     ] = 0.7
     dropout: Dropout = 0.3
 

@@ -13,7 +13,7 @@ from emotions.runtime.session import available_cores
 from training.config.train import DatasetConfig
 from training.data.clips import Clip, ClipTable, gather_clips
 from training.data.data_faults import Faults, printable, some
-from training.data.waveform_cache import Facts, WaveformCache
+from training.data.waveform_cache import ClipInfo, WaveformCache
 
 T = TypeVar("T", int, str)
 
@@ -117,8 +117,8 @@ def check_dataset(table: ClipTable, cache: WaveformCache, faults: Faults | None 
         DataError: the cache cannot be written.
     """
     facts = cache.prepare(table.clips, available_cores())
-    heard = [fact for fact in facts if fact.rate]
-    seconds = sorted(fact.duration_sec for fact in heard) or [0.0]
+    decoded = [fact for fact in facts if fact.rate]
+    seconds = sorted(fact.duration_sec for fact in decoded) or [0.0]
     pairs = list(zip(table.clips, facts, strict=True))
     return CheckReport(
         where=str(table.root),
@@ -126,8 +126,8 @@ def check_dataset(table: ClipTable, cache: WaveformCache, faults: Faults | None 
         hours=sum(seconds) / 3600,
         labels={target: table.counts(target) for target in table.targets},
         speakers=_count(clip.speaker for clip in table.clips if clip.speaker),
-        rates=_count(fact.rate for fact in heard),
-        channels=_count(fact.channels for fact in heard),
+        rates=_count(fact.rate for fact in decoded),
+        channels=_count(fact.channels for fact in decoded),
         durations=(seconds[0], median(seconds), seconds[-1]),
         bad=_bad(pairs),
         clipped=[_called(clip) for clip, fact in pairs if fact.clipped > CLIPPED_SHARE],
@@ -150,7 +150,7 @@ def _count(values: Iterable[T]) -> dict[T, int]:
     return dict(sorted(Counter(values).items()))
 
 
-def _bad(pairs: Sequence[tuple[Clip, Facts]]) -> dict[str, list[str]]:
+def _bad(pairs: Sequence[tuple[Clip, ClipInfo]]) -> dict[str, list[str]]:
     bad: defaultdict[str, list[str]] = defaultdict(list)
     for clip, fact in pairs:
         if fact.error:
@@ -159,7 +159,7 @@ def _bad(pairs: Sequence[tuple[Clip, Facts]]) -> dict[str, list[str]]:
     return dict(bad)
 
 
-def _duplicates(pairs: Sequence[tuple[Clip, Facts]]) -> list[list[str]]:
+def _duplicates(pairs: Sequence[tuple[Clip, ClipInfo]]) -> list[list[str]]:
     alike: defaultdict[str, list[str]] = defaultdict(list)
     for clip, fact in pairs:
         if fact.sha256:
@@ -167,7 +167,7 @@ def _duplicates(pairs: Sequence[tuple[Clip, Facts]]) -> list[list[str]]:
     return [names for names in alike.values() if len(names) > 1]
 
 
-def _warnings(table: ClipTable, pairs: Sequence[tuple[Clip, Facts]]) -> Iterator[str]:
+def _warnings(table: ClipTable, pairs: Sequence[tuple[Clip, ClipInfo]]) -> Iterator[str]:
     without = sum(not clip.speaker for clip in table.clips)
     if 0 < without < len(table.clips):
         yield f"{without} clips have no speaker: fill them in, or set dataset.split.by to 'recording'"

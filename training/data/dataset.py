@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from emotions.audio.windows import IntArray, WindowSpec, window_starts
 from training.data.clips import Clip
-from training.data.waveform_cache import Facts, WaveformCache
+from training.data.waveform_cache import ClipInfo, WaveformCache
 
 NO_LABEL = -100
 """Class index of a target that a clip has no label for: what torch's cross-entropy passes over."""
@@ -41,7 +41,7 @@ class WindowDataset(Dataset[Item]):
     def __init__(
         self,
         clips: Sequence[Clip],
-        facts: Sequence[Facts],
+        facts: Sequence[ClipInfo],
         cache: WaveformCache,
         spec: WindowSpec,
         labels: Mapping[str, Sequence[str]],

@@ -1,4 +1,4 @@
-"""Facts: what is known of a clip once it was decoded."""
+"""ClipInfo: what is known of a clip once it was decoded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLIPPED_PEAK = 0.999
 
 
 @dataclass(frozen=True)
-class Facts:
+class ClipInfo:
     """What is known of a clip once it was decoded.
 
     Attributes:
@@ -44,7 +44,7 @@ class Facts:
     error_code: str | None = None
 
 
-def examine(clip: Clip, recording: Recording) -> tuple[FloatArray, Facts]:
+def measure(clip: Clip, recording: Recording) -> tuple[FloatArray, ClipInfo]:
     """Cut a clip out of its recording, (samples,) float32 at 16 kHz, and say what there is in it."""
     first = round((clip.start or 0.0) * SAMPLE_RATE)
     last = None if clip.end is None else round(clip.end * SAMPLE_RATE)
@@ -58,10 +58,10 @@ def examine(clip: Clip, recording: Recording) -> tuple[FloatArray, Facts]:
     return waveform, _measure(waveform, recording, None)
 
 
-def _measure(waveform: FloatArray, recording: Recording, error: AudioError | None) -> Facts:
+def _measure(waveform: FloatArray, recording: Recording, error: AudioError | None) -> ClipInfo:
     magnitude = np.abs(waveform)
     peak = float(magnitude.max(initial=0.0))
-    return Facts(
+    return ClipInfo(
         sha256="" if error else hashlib.sha256(waveform.tobytes()).hexdigest(),
         samples=len(waveform),
         duration_sec=len(waveform) / SAMPLE_RATE,

@@ -144,8 +144,8 @@ def _verified(fingerprints: Sequence[Bits], first: int, second: int, shift: int)
     one, other = fingerprints[first], fingerprints[second]
     start, stop = max(0, -shift), min(len(one), len(other) - shift)
     a, b = one[start:stop], other[start + shift : stop + shift]
-    heard = (a != 0) & (b != 0)
-    if heard.sum() < MIN_FRAMES:
+    voiced = (a != 0) & (b != 0)
+    if voiced.sum() < MIN_FRAMES:
         return None
-    errors = float(np.bitwise_count(a[heard] ^ b[heard]).mean()) / 32
+    errors = float(np.bitwise_count(a[voiced] ^ b[voiced]).mean()) / 32
     return Match(first, second, shift * _HOP / _RATE, errors) if errors <= MAX_ERRORS else None

@@ -23,7 +23,7 @@ from training.data.data_faults import printable
 from training.data.fingerprints import VERSION, Bits, Match, find_matches, fingerprint
 from training.data.progress import watched
 from training.data.splits import PARTS, Split
-from training.data.waveform_cache import Facts, WaveformCache
+from training.data.waveform_cache import ClipInfo, WaveformCache
 
 KINDS = ("speaker", "recording", "audio", "sentence")
 """What the audit looks for; a sentence on both sides is reported, and stops nothing."""
@@ -78,7 +78,7 @@ def _shown(lines: Sequence[str]) -> list[str]:
 
 
 def audit(
-    table: ClipTable, facts: Sequence[Facts], splits: Sequence[Split], config: DatasetConfig, cache: WaveformCache
+    table: ClipTable, facts: Sequence[ClipInfo], splits: Sequence[Split], config: DatasetConfig, cache: WaveformCache
 ) -> Leaks:
     """Look for what is on both sides of any of the splits.
 
@@ -159,7 +159,7 @@ def _named(parts: Sequence[int]) -> str:
 
 
 def _copies(
-    table: ClipTable, matches: Sequence[Match], facts: Sequence[Facts], sides: np.ndarray[Any, Any]
+    table: ClipTable, matches: Sequence[Match], facts: Sequence[ClipInfo], sides: np.ndarray[Any, Any]
 ) -> Iterator[str]:
     """One line for each two clips on different sides that hold the same audio."""
     exact: defaultdict[str, list[int]] = defaultdict(list)
@@ -183,7 +183,7 @@ def _called(clip: Clip) -> str:
     return printable(clip.name) + times
 
 
-def fingerprints(clips: Sequence[Clip], facts: Sequence[Facts], cache: WaveformCache) -> list[Bits]:
+def fingerprints(clips: Sequence[Clip], facts: Sequence[ClipInfo], cache: WaveformCache) -> list[Bits]:
     """The fingerprint of each clip; computed once, and kept."""
     store = ArrayStore(cache_root() / "fingerprints")
 

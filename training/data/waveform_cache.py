@@ -26,10 +26,10 @@ from emotions.files import atomic_file, cache_root
 from training.data.array_store import ArrayStore, clear, describe, writing
 from training.data.clips import Clip, ClipTable
 from training.data.data_faults import printable, some
-from training.data.facts import Facts, examine
+from training.data.facts import ClipInfo, measure
 from training.data.progress import watched
 
-__all__ = ["Facts", "WaveformCache", "clear", "describe", "usable"]
+__all__ = ["ClipInfo", "WaveformCache", "clear", "describe", "usable"]
 
 MAX_SEC = 4 * 3600
 """Longest recording that is decoded for training, in seconds."""
@@ -49,7 +49,7 @@ class WaveformCache:
     def __init__(self, root: Path | None = None) -> None:
         self.store = ArrayStore(root or cache_root() / "waveforms")
 
-    def prepare(self, clips: Sequence[Clip], workers: int = 0) -> list[Facts]:
+    def prepare(self, clips: Sequence[Clip], workers: int = 0) -> list[ClipInfo]:
         """Decode every clip that is not in the cache yet.
 
         Work that was interrupted goes on where it stopped.
@@ -90,7 +90,7 @@ class WaveformCache:
             raise DataError(f"{printable(clip.name)}: {facts.error}")
         return self.load(facts, clip)
 
-    def load(self, facts: Facts, clip: Clip) -> FloatArray:
+    def load(self, facts: ClipInfo, clip: Clip) -> FloatArray:
         """The samples as ``waveform`` gives them, for a clip whose facts are known: no look at the recording.
 
         Raises:
@@ -104,14 +104,14 @@ class WaveformCache:
             raise DataError(f"{printable(clip.name)}: the recording has changed or is gone; start again")
         return samples
 
-    def _known(self, clip: Clip) -> Facts | None:
+    def _known(self, clip: Clip) -> ClipInfo | None:
         """The facts on disk, if they are whole and the samples that they speak of are there."""
         key = _key(clip)
         path = self._facts_path(key) if key else None
         if path is None or not path.is_file():
             return None
         try:
-            facts = Facts(**json.loads(path.read_bytes()))
+            facts = ClipInfo(**json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError):
             _LOG.warning("a cached fact is damaged and will be made again (%s)", path.name)
             return None
@@ -123,34 +123,34 @@ class WaveformCache:
     def _facts_path(self, key: str) -> Path:
         return self.store.root / "facts" / key[:2] / f"{key}.json"
 
-    def _decode(self, clips: Sequence[Clip]) -> list[Facts]:
+    def _decode(self, clips: Sequence[Clip]) -> list[ClipInfo]:
         """Decode clips of one recording and keep what came of it."""
         keys = [_key(clip) for clip in clips]
         try:
             recording = read(clips[0].file, max_sec=MAX_SEC)
         except AudioError as error:
-            results = [Facts(error=str(error), error_code=error.code)] * len(clips)
+            results = [ClipInfo(error=str(error), error_code=error.code)] * len(clips)
         except OSError as error:
-            return [Facts(error=f"cannot be read ({error.strerror or error})", error_code=_UNREADABLE)] * len(clips)
+            return [ClipInfo(error=f"cannot be read ({error.strerror or error})", error_code=_UNREADABLE)] * len(clips)
         else:
             results = [self._keep(clip, recording) for clip in clips]
         for key, facts in zip(keys, results, strict=True):
             self._note(key, facts)
         return results
 
-    def _keep(self, clip: Clip, recording: Recording) -> Facts:
-        waveform, facts = examine(clip, recording)
+    def _keep(self, clip: Clip, recording: Recording) -> ClipInfo:
+        waveform, facts = measure(clip, recording)
         if facts.error is None:
             self.store.put(facts.sha256, waveform)
         return facts
 
-    def _note(self, key: str, facts: Facts) -> None:
+    def _note(self, key: str, facts: ClipInfo) -> None:
         if key:
             with writing(self.store.root), atomic_file(self._facts_path(key)) as temporary:
                 temporary.write_text(json.dumps(asdict(facts)), encoding="ascii")
 
 
-def usable(table: ClipTable, facts: Sequence[Facts]) -> tuple[ClipTable, list[Facts]]:
+def usable(table: ClipTable, facts: Sequence[ClipInfo]) -> tuple[ClipTable, list[ClipInfo]]:
     """The clips that can be used, with their facts; the log says how many others there were and why.
 
     Raises:
@@ -172,8 +172,8 @@ def usable(table: ClipTable, facts: Sequence[Facts]) -> tuple[ClipTable, list[Fa
 
 
 def _in_threads(
-    decode: Callable[[list[int]], list[Facts]], jobs: list[list[int]], workers: int
-) -> Iterator[list[Facts]]:
+    decode: Callable[[list[int]], list[ClipInfo]], jobs: list[list[int]], workers: int
+) -> Iterator[list[ClipInfo]]:
     """Results of the jobs in their order; decoding lets other threads run, so threads are enough."""
     if workers < 1:
         yield from map(decode, jobs)

@@ -13,7 +13,7 @@ from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from emotions.errors import DeviceError, EmotionsError
-from training.loop.job import Job, Place, seeded_model, train
+from training.loop.job import Job, ProcessContext, seeded_model, train
 
 
 def train_in_processes(job: Job, processes: int) -> None:
@@ -58,7 +58,7 @@ def _work(rank: int, job: Job, processes: int, port: int, errors: Any) -> None:
         "plugins": [LightningEnvironment()],
     }
     try:
-        train(job, seeded_model(job), Place(rank, processes, options))
+        train(job, seeded_model(job), ProcessContext(rank, processes, options))
     except EmotionsError as error:
         errors.put(error)
         raise

@@ -146,14 +146,14 @@ def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[
     """
     trained, result = outcome(job)
     targets, corpus = trained.spec.targets, job.corpus
-    heard = {"test": _answers(trained, corpus.test)} if corpus.test is not None else {}
+    predictions = {"test": _answers(trained, corpus.test)} if corpus.test is not None else {}
     calibration: dict[str, Any] = {}
     if validation is None:
         val = _answers(trained, corpus.val)
         validation = score_answers(val, targets)
-        calibration = calibrated(val, heard.get("test"), targets)
+        calibration = calibrated(val, predictions.get("test"), targets)
     result.metrics["validation"] = validation
-    result.metrics.update({part: score_answers(answers, targets) for part, answers in heard.items()})
+    result.metrics.update({part: score_answers(answers, targets) for part, answers in predictions.items()})
     about = {"calibration": calibration, **(extra or {})}
     write_run(job.folder, job.step, job.context, replace(corpus, spec=trained.spec), result, about)
     return result

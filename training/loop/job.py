@@ -21,7 +21,7 @@ from training.loop.lightning_output import interruptible, quiet
 from training.loop.loaders import sampling_weights, training_batches, validation_batches
 from training.loop.losses import class_weights
 from training.loop.module import ClassifierModule
-from training.loop.tensorboard import Board
+from training.loop.tensorboard import TensorBoardImages
 from training.loop.waveform_augmentation import WaveformAugmenter
 from training.models.base import Classifier
 from training.models.registry import build_model, pinned
@@ -59,7 +59,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessContext:
     """One process among those that train together.
 
     Attributes:
@@ -72,12 +72,12 @@ class Place:
     options: Mapping[str, Any]
 
     @property
-    def leads(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Whether this is the one process that writes and shows anything."""
         return self.rank == 0
 
 
-ALONE = Place(0, 1, {"devices": 1})
+SINGLE = ProcessContext(0, 1, {"devices": 1})
 
 
 def seeded_model(job: Job) -> Classifier:
@@ -86,7 +86,7 @@ def seeded_model(job: Job) -> Classifier:
     return build_model(job.corpus.spec)
 
 
-def train(job: Job, model: Classifier, place: Place = ALONE, watchers: Sequence[Callback] = ()) -> None:
+def train(job: Job, model: Classifier, place: ProcessContext = SINGLE, watchers: Sequence[Callback] = ()) -> None:
     """Train to the end; what comes of it are the checkpoints and logs in the run folder.
 
     Args:
@@ -118,11 +118,11 @@ def metric_of(corpus: Corpus) -> str:
     return f"val/{next(iter(corpus.spec.targets))}_uar"
 
 
-def _callbacks(job: Job, place: Place) -> list[Callback]:
+def _callbacks(job: Job, place: ProcessContext) -> list[Callback]:
     learn, metric = job.step.learn_params, job.judged_by
-    watchers: list[Callback] = [History(), Bar(metric, job.context.quiet or not place.leads)]
-    if place.leads:
-        watchers.append(Board())
+    watchers: list[Callback] = [History(), Bar(metric, job.context.quiet or not place.is_rank_zero)]
+    if place.is_rank_zero:
+        watchers.append(TensorBoardImages())
     watchers.append(LearningRateMonitor("step"))
     if learn.early_stopping_epochs is not None:
         patience = learn.early_stopping_epochs
@@ -131,7 +131,7 @@ def _callbacks(job: Job, place: Place) -> list[Callback]:
     return [*watchers, *checkpoint_callbacks(job.step.saving_data_params, job.folder, None if newest else metric)]
 
 
-def _trainer(job: Job, place: Place, batches: int, watchers: Sequence[Callback]) -> lightning.Trainer:
+def _trainer(job: Job, place: ProcessContext, batches: int, watchers: Sequence[Callback]) -> lightning.Trainer:
     step, learn = job.step, job.step.learn_params
     try:
         return lightning.Trainer(

@@ -9,7 +9,7 @@ from typing import Any
 
 from emotions.errors import DeviceError, EmotionsError
 from training.cluster.connection import check_room, connected
-from training.loop.job import Job, Place, seeded_model, train
+from training.loop.job import Job, ProcessContext, seeded_model, train
 
 
 def train_on_ray(job: Job) -> None:
@@ -70,7 +70,7 @@ def _work(config: dict[str, Any]) -> None:
     here = ray.train.get_context()
     lit: Any = lightning
     options = {"devices": "auto", "strategy": lit.RayDDPStrategy(), "plugins": [lit.RayLightningEnvironment()]}
-    train(job, seeded_model(job), Place(here.get_world_rank(), here.get_world_size(), options))
+    train(job, seeded_model(job), ProcessContext(here.get_world_rank(), here.get_world_size(), options))
 
 
 def _wants_gpu(job: Job) -> bool:

@@ -18,7 +18,7 @@ from training.metrics.plots import confusion_image
 _SHOWN = 4
 
 
-class Board(Callback):
+class TensorBoardImages(Callback):
     """Writes features of a few training windows once, and each target's confusion matrix after each validation."""
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -57,7 +57,7 @@ class Standardised(nn.Module):
 class FunctionalsHead(Head):
     """Small networks side by side, each with a hidden layer and dropout of its own; their logits are averaged.
 
-    Most of what each member hears is dropped, so that it has to make do with any part of the functionals. Their layers
+    Most of each member's inputs are dropped, so that it has to make do with any part of the functionals. Their layers
     lie in one: after training, the ensemble is a single network, as fast as one.
 
     Args:
@@ -81,22 +81,22 @@ class FunctionalsHead(Head):
 
     def forward(self, features: Tensor, frames: Tensor) -> Logits:  # noqa: ARG002 - a window is one frame
         """(batch, dims, 1) functionals in; target -> (batch, classes) logits out."""
-        heard = self.standardised(features.squeeze(2))
-        said = functional.dropout(torch.relu(self._hidden(heard)), self.dropout, self.training) / self.members
+        standardised = self.standardised(features.squeeze(2))
+        said = functional.dropout(torch.relu(self._hidden(standardised)), self.dropout, self.training) / self.members
         return {target: layer(said) for target, layer in zip(self.targets, self.outputs, strict=True)}
 
-    def _hidden(self, heard: Tensor) -> Tensor:
-        """(batch, dims) to (batch, members * size); while training, each member hears a part of its own."""
+    def _hidden(self, standardised: Tensor) -> Tensor:
+        """(batch, dims) to (batch, members * size); while training, each member receives a part of its own."""
         if not self.training:
-            hidden: Tensor = self.hidden(heard)
+            hidden: Tensor = self.hidden(standardised)
             return hidden
-        parts = functional.dropout(heard.expand(self.members, -1, -1), self.input_dropout)
-        weight = self.hidden.weight.view(self.members, -1, heard.shape[1])
+        parts = functional.dropout(standardised.expand(self.members, -1, -1), self.input_dropout)
+        weight = self.hidden.weight.view(self.members, -1, standardised.shape[1])
         return torch.matmul(parts, weight.transpose(1, 2)).transpose(0, 1).flatten(1) + self.hidden.bias
 
 
 def _start_anew(layer: nn.Module, inputs: int) -> None:
-    """Weights that keep the size of what one member hears, and no bias."""
+    """Weights that keep the size of one member's input, and no bias."""
     for parameter in layer.parameters():
         nn.init.normal_(parameter, std=inputs**-0.5) if parameter.ndim > 1 else nn.init.zeros_(parameter)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from training.cluster.connection import run_packed
 from training.tuning.experiment import run_experiment
-from training.tuning.live_table import Screen
+from training.tuning.live_table import LiveTable
 from training.tuning.trial import Shared
 
 _HEAD = {"node:__internal_head__": 0.001}  # the node whose end is the cluster's
@@ -42,7 +42,7 @@ def _drive(shared: Shared, pending: Sequence[int], needed: dict[str, float], *, 
     results.fetch()
     with (
         tempfile.TemporaryDirectory() as scratch,
-        Screen(results, shared.search, quiet=shared.context.quiet or not here) as screen,
+        LiveTable(results, shared.search, quiet=shared.context.quiet or not here) as screen,
     ):
         run_experiment(shared, results, screen, pending, needed, Path(scratch))
 
@@ -50,7 +50,7 @@ def _drive(shared: Shared, pending: Sequence[int], needed: dict[str, float], *, 
 def _watch(ray: Any, shared: Shared, driving: Any) -> None:
     """Show what is on record until the experiment in the cluster has ended."""
     results = shared.results()
-    with Screen(results, shared.search, quiet=shared.context.quiet) as screen:
+    with LiveTable(results, shared.search, quiet=shared.context.quiet) as screen:
         try:
             while not ray.wait([driving], timeout=_LOOK_SEC)[0]:
                 results.fetch(record_only=True)

@@ -16,7 +16,7 @@ from ray.tune.search import Searcher
 
 from training.cluster.storage import StorageLost
 from training.run_folder.frozen_encoder import FILE as ENCODER
-from training.tuning.live_table import Screen
+from training.tuning.live_table import LiveTable
 from training.tuning.records import Results, TrialRecord
 from training.tuning.samplers import Sampler, make_sampler
 from training.tuning.trial import Shared, run_trial
@@ -45,7 +45,7 @@ class _Here:
         return {}
 
 
-class Suggestions(_Here, Searcher):
+class ResumableSearcher(_Here, Searcher):
     """Hands Ray the trials that have not ended, in their order: those with values on record keep them.
 
     Args:
@@ -93,7 +93,7 @@ class Suggestions(_Here, Searcher):
         """Nothing to restore."""
 
 
-class Tidying(_Here, Callback):
+class CheckpointPruner(_Here, Callback):
     """Deletes the checkpoints of trials that were beaten as the search goes, and keeps the screen up to date.
 
     Args:
@@ -102,7 +102,7 @@ class Tidying(_Here, Callback):
         screen: shows them.
     """
 
-    def __init__(self, shared: Shared, results: Results, screen: Screen) -> None:
+    def __init__(self, shared: Shared, results: Results, screen: LiveTable) -> None:
         self._search, self._results, self._screen = shared.search, results, screen
 
     def on_trial_start(self, *_: Any, **__: Any) -> None:
@@ -146,7 +146,7 @@ def remove_beaten(results: Results, search: Any) -> None:
 
 
 def run_experiment(
-    shared: Shared, results: Results, screen: Screen, pending: Sequence[int], needed: dict[str, float], scratch: Path
+    shared: Shared, results: Results, screen: LiveTable, pending: Sequence[int], needed: dict[str, float], scratch: Path
 ) -> None:
     """Run trials until all have ended or Ctrl-C stops them.
 
@@ -166,7 +166,7 @@ def run_experiment(
     tuner = Tuner(
         trainable,
         tune_config=TuneConfig(
-            search_alg=Suggestions(sampler, results, pending, search.metric, search.mode),
+            search_alg=ResumableSearcher(sampler, results, pending, search.metric, search.mode),
             scheduler=_scheduler(shared),
             num_samples=len(pending),
             reuse_actors=True,
@@ -175,7 +175,7 @@ def run_experiment(
         run_config=RunConfig(
             name="search",
             storage_path=str(scratch),
-            callbacks=[Tidying(shared, results, screen)],
+            callbacks=[CheckpointPruner(shared, results, screen)],
             failure_config=FailureConfig(max_failures=_MOST_LOSSES),
             verbose=0,
         ),

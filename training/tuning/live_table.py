@@ -15,7 +15,7 @@ _ROWS = 12
 _PAUSE_SEC = 0.5
 
 
-class Screen:
+class LiveTable:
     """A live table on stderr: the trials that run, and the best of those that have ended.
 
     Args:

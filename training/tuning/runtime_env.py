@@ -23,7 +23,7 @@ MAX_BYTES = 500 << 20
 
 
 @contextmanager
-def packed(step: TuneStep, context: Context) -> Iterator[dict[str, Any]]:
+def runtime_environment(step: TuneStep, context: Context) -> Iterator[dict[str, Any]]:
     """Ray's runtime environment in which the folder that relative paths start from lies on every node.
 
     In it are the dataset and the encoders that are named by a relative path; an absolute path has to lead to the same
@@ -34,7 +34,7 @@ def packed(step: TuneStep, context: Context) -> Iterator[dict[str, Any]]:
     """
     with tempfile.TemporaryDirectory(prefix="emotions-travel-") as name:
         there = Path(name)
-        for source, place in _luggage(step, context):
+        for source, place in _files_to_ship(step, context):
             _pack(source, there / place)
         _check_size(there)
         # A .gitignore says what is not code, never what is not data.
@@ -43,7 +43,7 @@ def packed(step: TuneStep, context: Context) -> Iterator[dict[str, Any]]:
         yield {"working_dir": name, "py_modules": modules, "excludes": ["__pycache__"]}
 
 
-def _luggage(step: TuneStep, context: Context) -> Iterator[tuple[Path, Path]]:
+def _files_to_ship(step: TuneStep, context: Context) -> Iterator[tuple[Path, Path]]:
     """What travels, and where it lies in the working directory there."""
     source = locate(step.dataset, context.root)
     named = step.dataset.path

@@ -31,7 +31,7 @@ from training.tuning.driver import drive
 from training.tuning.experiment import ENVIRONMENT
 from training.tuning.records import Results, SearchRecord, TrialRecord
 from training.tuning.report import print_results
-from training.tuning.runtime_env import packed
+from training.tuning.runtime_env import runtime_environment
 from training.tuning.spaces import check_searched, draw, search_spaces, train_step
 from training.tuning.trial import Shared, prepared, trial_job
 
@@ -183,8 +183,8 @@ def _environment(shared: Shared) -> Iterator[dict[str, Any]]:
     if shared.step.tune.storage_path is None:
         yield ENVIRONMENT
         return
-    with packed(shared.step, shared.context) as luggage:
-        yield {**ENVIRONMENT, **luggage}
+    with runtime_environment(shared.step, shared.context) as environment:
+        yield {**ENVIRONMENT, **environment}
 
 
 def _needed(step: TuneStep) -> dict[str, float]:

@@ -76,7 +76,7 @@ class Fake:
         self.port: int = pipe.recv()
 
     def stall(self, after_sec: float, seconds: float) -> None:
-        """Answer nothing for ``seconds``, beginning ``after_sec`` from now."""
+        """BatchResult nothing for ``seconds``, beginning ``after_sec`` from now."""
         begin = time.perf_counter() + after_sec
         self._pipe.send((begin, begin + seconds))
         self._pipe.recv()

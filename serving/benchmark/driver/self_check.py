@@ -62,15 +62,15 @@ def own_cost(seconds: float, rate: float = RATE) -> dict[str, Any]:
 def busy(processes: int) -> Iterator[None]:
     """As many processes that never wait, at the usual priority, until the block ends."""
     context = multiprocessing.get_context("spawn")
-    rivals = [context.Process(target=_spin, daemon=True) for _ in range(processes)]
-    for rival in rivals:
-        rival.start()
+    busy_processes = [context.Process(target=_spin, daemon=True) for _ in range(processes)]
+    for process in busy_processes:
+        process.start()
     try:
         yield
     finally:
-        for rival in rivals:
-            rival.kill()
-            rival.join()
+        for process in busy_processes:
+            process.kill()
+            process.join()
 
 
 def _spin() -> None:

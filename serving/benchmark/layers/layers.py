@@ -11,7 +11,7 @@ import numpy as np
 
 from emotions.audio import decode
 from emotions.audio.windows import FloatArray, IntArray, Windows
-from emotions.folder.predict_files import open_lanes, predict_files
+from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.folder.result import FileResult
 from emotions.predictor import Predictor
 from emotions.runtime.batcher import Batcher
@@ -33,7 +33,7 @@ _MOST_WINDOWS = 16
 
 CONNECTIONS = (1, 16)
 """Connections that a service is driven with: one for its latency, many for its throughput."""
-SERVICE, HOLLOW = "service", "http, fake model"
+SERVICE, NULL_MODEL = "service", "http, fake model"
 """Names of the service in layers: as it is, and without its model."""
 
 
@@ -121,7 +121,7 @@ def _batched(predictor: Predictor, clips: Sequence[Clip], callers: int) -> Pass:
 def folder_layers(predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> list[Layer]:
     """A folder from disk as it is done by default, decoding included: to predictions, and to a table in ``scratch``."""
     session = predictor.session
-    opened, lanes = open_lanes(
+    opened, parallel_batches = open_parallel(
         predictor.bundle.path,
         device=session.device,
         variant=session.variant,
@@ -133,12 +133,15 @@ def folder_layers(predictor: Predictor, clips: Sequence[Clip], scratch: Path) ->
     def to_table() -> list[FileResult]:
         results = []
         with open_table(scratch / "table.csv", targets) as write:
-            for result in predict_files(opened, files, lanes=lanes):
+            for result in predict_files(opened, files, parallel_batches=parallel_batches):
                 write(row(result, targets))
                 results.append(result)
         return results
 
-    runs = {"folder": lambda: [*predict_files(opened, files, lanes=lanes)], "folder to table": to_table}
+    runs = {
+        "folder": lambda: [*predict_files(opened, files, parallel_batches=parallel_batches)],
+        "folder to table": to_table,
+    }
     return [Layer(name, _timed(run, clips)) for name, run in runs.items()]
 
 

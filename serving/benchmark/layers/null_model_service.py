@@ -19,7 +19,7 @@ from serving.worker import startup
 _open = startup.open_predictor
 
 
-def _hollow(settings: Settings, worker: int = 0) -> Predictor:
+def _null_model(settings: Settings, worker: int = 0) -> Predictor:
     """The bundle's predictor, its model replaced by one that knows nothing and takes no time."""
     predictor = _open(settings, worker)
     classes = {target: len(labels) for target, labels in predictor.manifest.targets.items()}
@@ -30,7 +30,7 @@ def _hollow(settings: Settings, worker: int = 0) -> Predictor:
     return Predictor(predictor.bundle, replace(predictor.session, run=run))
 
 
-startup.open_predictor = _hollow
+startup.open_predictor = _null_model
 
 from serving.service import EmotionService  # noqa: E402  # it takes what opens the bundle from there
 

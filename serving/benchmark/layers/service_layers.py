@@ -11,12 +11,12 @@ from emotions.errors import MissingExtra
 from emotions.predictor import Predictor
 from serving.benchmark.driver.clips import Clip
 from serving.benchmark.driver.passes import Layer
-from serving.benchmark.layers.layers import CONNECTIONS, HOLLOW, SERVICE
+from serving.benchmark.layers.layers import CONNECTIONS, NULL_MODEL, SERVICE
 from serving.config import Scenario
 from serving.serve_command import TARGET
 
 SERVED: tuple[tuple[Scenario, str, str], ...] = (
-    ("waterfall", HOLLOW, "serving.benchmark.layers.null_model_service:EmotionService"),
+    ("waterfall", NULL_MODEL, "serving.benchmark.layers.null_model_service:EmotionService"),
     ("service", SERVICE, TARGET),
 )
 """Scenario, name of the layer, what ``bentoml serve`` is told to serve."""
@@ -31,7 +31,7 @@ def served(name: str, target: str, predictor: Predictor, clips: Sequence[Clip], 
 
     log = scratch / f"{name.replace(' ', '-')}.log"
     started = running(service_settings(predictor, clips), log, target)
-    with started as server, driven(server, OURS, clips, read=name != HOLLOW) as driver:
+    with started as server, driven(server, OURS, clips, read=name != NULL_MODEL) as driver:
         yield [layer(driver, name, connections, len(clips)) for connections in CONNECTIONS]
 
 

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from serving.benchmark.driver.passes import Pass, layer_name
-from serving.benchmark.layers.layers import CALLERS, CONNECTIONS, HOLLOW, PREDICTOR, SERVICE, STAGES, batcher_name
+from serving.benchmark.layers.layers import CALLERS, CONNECTIONS, NULL_MODEL, PREDICTOR, SERVICE, STAGES, batcher_name
 
 Parts = dict[str, float]
 _HTTP, _REST = "HTTP and JSON", "side by side"
@@ -25,7 +25,7 @@ def waterfalls(passes: Mapping[str, Sequence[Pass]], best: str, clips: int) -> d
         ``alone_ms`` and ``cpu_ms``: owner -> milliseconds a clip. What runs side by side on the same cores may cost
         more, or less, than each part by itself; that difference is the last part.
     """
-    if not {PREDICTOR, layer_name(HOLLOW, 1), layer_name(SERVICE, 1)} <= passes.keys():
+    if not {PREDICTOR, layer_name(NULL_MODEL, 1), layer_name(SERVICE, 1)} <= passes.keys():
         return {}
     return {"waterfall": {"alone_ms": _alone(passes, clips), "cpu_ms": _cpu(passes, best, clips)}}
 
@@ -37,9 +37,9 @@ def _alone(passes: Mapping[str, Sequence[Pass]], clips: int) -> Parts:
         return _middle(passes[name], lambda each: each.wall_sec, clips)
 
     batcher = wall(batcher_name(CALLERS[0])) - parts["model"]
-    hollow, service = wall(layer_name(HOLLOW, 1)), wall(layer_name(SERVICE, 1))
-    outside = hollow - batcher - sum(value for stage, value in parts.items() if stage != "model")
-    return {**parts, "batcher": batcher, _HTTP: outside, _REST: service - hollow - parts["model"]}
+    null_model, service = wall(layer_name(NULL_MODEL, 1)), wall(layer_name(SERVICE, 1))
+    outside = null_model - batcher - sum(value for stage, value in parts.items() if stage != "model")
+    return {**parts, "batcher": batcher, _HTTP: outside, _REST: service - null_model - parts["model"]}
 
 
 def _cpu(passes: Mapping[str, Sequence[Pass]], best: str, clips: int) -> Parts:
@@ -49,8 +49,8 @@ def _cpu(passes: Mapping[str, Sequence[Pass]], best: str, clips: int) -> Parts:
     stages = _stages(passes, clips)
     small = stages["decode"] + stages["windows"] + stages["pool"]
     model = _middle(passes[best], lambda each: each.cpu_sec, clips)
-    rest = server(SERVICE) - server(HOLLOW) - model
-    return {"model": model, "decode, windows, pool": small, _HTTP: server(HOLLOW) - small, _REST: rest}
+    rest = server(SERVICE) - server(NULL_MODEL) - model
+    return {"model": model, "decode, windows, pool": small, _HTTP: server(NULL_MODEL) - small, _REST: rest}
 
 
 def _stages(passes: Mapping[str, Sequence[Pass]], clips: int) -> Parts:

@@ -28,7 +28,7 @@ class Api:
         return self.model.answer(contents)
 
     async def __call__(self, request: Request) -> Any:
-        """Answer one request; one without a recording asks whether it is ready."""
+        """BatchResult one request; one without a recording asks whether it is ready."""
         if request.method == "GET":
             return PlainTextResponse("ready")
         return await self.classify(await request.body())

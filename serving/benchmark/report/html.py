@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from serving.benchmark.layers.layers import HOLLOW
+from serving.benchmark.layers.layers import NULL_MODEL
 from serving.benchmark.report.svg_plots import Axes, Line, bars, columns, lines, waterfall
 from serving.benchmark.report.tables import Row, Table, head, runs, tables
 
@@ -78,7 +78,7 @@ def _throughput(report: Report) -> str:
 
 def _told(report: Report, name: str) -> bool:
     """Whether a layer classifies, and is none of the batch sizes that are slower than the best."""
-    return name == report["best_session"] or not name.startswith(("session", HOLLOW))
+    return name == report["best_session"] or not name.startswith(("session", NULL_MODEL))
 
 
 def _by_rate(scenarios: Report) -> str:

@@ -16,7 +16,7 @@ import emotions
 from emotions.runtime.session import available_cores
 from serving.benchmark.driver.passes import Pass
 from serving.benchmark.driver.statistics import spread
-from serving.benchmark.layers.layers import BATCH_SIZES, HOLLOW, session_name
+from serving.benchmark.layers.layers import BATCH_SIZES, NULL_MODEL, session_name
 from serving.benchmark.layers.waterfall import waterfalls
 
 FORMAT = 2
@@ -58,7 +58,7 @@ def _extra_cpu(layers: Mapping[str, Report], best: str) -> Report:
         "cpu_ms_over_session": {
             name: each[key]["median"] - bare
             for name, each in layers.items()
-            if key in each and not name.startswith(HOLLOW)
+            if key in each and not name.startswith(NULL_MODEL)
         }
     }
 

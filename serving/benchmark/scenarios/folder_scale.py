@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 import typer
 
-from emotions.folder.predict_files import Lanes, open_lanes, predict_files
+from emotions.folder.predict_files import ParallelRuns, open_parallel, predict_files
 from emotions.inputs.discovery import find_files
 from emotions.inputs.input_file import InputFile
 from emotions.predictor import Predictor, load
@@ -81,19 +81,19 @@ def _timed(run: Callable[..., object], *arguments: object) -> float:
     return time.perf_counter() - started
 
 
-def _to_table(predictor: Predictor, lanes: Lanes, files: Sequence[InputFile], path: Path) -> None:
+def _to_table(predictor: Predictor, parallel_batches: ParallelRuns, files: Sequence[InputFile], path: Path) -> None:
     names = columns(predictor.manifest.targets)
-    blank = dict.fromkeys(names)
+    template = dict.fromkeys(names)
     with open_part(path, names) as write:
-        for result in predict_files(predictor, files, lanes=lanes):
-            for cells in rows(result, blank):
+        for result in predict_files(predictor, files, parallel_batches=parallel_batches):
+            for cells in rows(result, template):
                 write(cells)
 
 
 def speeds(bundle: Path, data: Path, count: int, threads: int | None, scratch: Path) -> dict[str, float]:
     """Clips/s of the bare session at its best batch and files/s of a folder, whole and with broken files."""
     predictor = load(bundle, device="cpu", threads=threads)
-    folder = open_lanes(bundle, device="cpu", threads=threads)
+    folder = open_parallel(bundle, device="cpu", threads=threads)
     clips, _ = read_clips(predictor, data, _CLIPS)
     layers = session_layers(predictor, clips)
     bare = min(layers, key=lambda layer: (layer.run(), layer.run().wall_sec)[1])

@@ -17,7 +17,7 @@ from serving.benchmark.driver.load_generator import Client
 from serving.benchmark.driver.target import Target
 from serving.benchmark.driver.trace import OK
 from serving.benchmark.scenarios.mlperf_process import Kind, Latencies, Load
-from serving.benchmark.scenarios.profile import Extent
+from serving.benchmark.scenarios.profile import BenchmarkProfile
 from serving.benchmark.scenarios.scenarios import Figures
 
 MODULE = "mlperf_loadgen"
@@ -32,12 +32,12 @@ TURN_SEC: dict[Kind, float] = {"single_stream": 1.0, "server": 2.0, "offline": 1
 Measured = dict[str, float]
 
 
-def agreement(target: Target, extent: Extent, peak: float, requests: Sequence[bytes]) -> Figures:
+def agreement(target: Target, profile: BenchmarkProfile, peak: float, requests: Sequence[bytes]) -> Figures:
     """What both drivers measure of a service in three scenarios, and the ratios; ``not_run`` with the reason if none.
 
     Args:
         target: the service.
-        extent: a second of it is four turns of each scenario.
+        profile: a second of it is four turns of each scenario.
         peak: offline throughput of the service in requests a second.
         requests: what LoadGen sends: those of the target's client.
     """
@@ -45,7 +45,7 @@ def agreement(target: Target, extent: Extent, peak: float, requests: Sequence[by
         return {"not_run": "mlcommons-loadgen is not installed; pip install 'emotions-toolkit[loadgen]'"}
     from serving.benchmark.scenarios.mlperf_process import LoadGen
 
-    turns = range(extent.seeds(9)[0], extent.seeds(9)[0] + max(_FEWEST_TURNS, round(extent.seconds)))
+    turns = range(profile.seeds(9)[0], profile.seeds(9)[0] + max(_FEWEST_TURNS, round(profile.seconds)))
     rates: dict[Kind, float] = {"single_stream": peak, "server": SHARE * peak, "offline": peak}
     try:
         with LoadGen(target.server.port, requests) as theirs:

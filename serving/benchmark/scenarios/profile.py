@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Extent:
+class BenchmarkProfile:
     """How much of everything a run measures.
 
     Attributes:
@@ -47,8 +47,8 @@ class Extent:
         return [1000 * self.seed + 100 * scenario + repeat for repeat in range(self.repeats)]
 
 
-WHOLE = Extent(seconds=5.0)
-QUICK = Extent(
+FULL = BenchmarkProfile(seconds=5.0)
+QUICK = BenchmarkProfile(
     seconds=1.0,
     soak_times=4,
     search_steps=4,

@@ -16,7 +16,7 @@ from serving.benchmark.driver.target import OURS, Target, driven
 from serving.benchmark.driver.trace import Trace, poisson, to_trace
 from serving.benchmark.scenarios.folder_scale import make_broken
 from serving.benchmark.scenarios.mlperf import agreement
-from serving.benchmark.scenarios.profile import Clock, Extent
+from serving.benchmark.scenarios.profile import BenchmarkProfile, Clock
 from serving.benchmark.scenarios.rate_search import search
 from serving.benchmark.scenarios.scenarios import (
     IN_FLIGHT,
@@ -40,13 +40,13 @@ _TOO_FAST = 1.25
 _FIRST_REQUESTS = 20
 
 
-class Course:
+class ScenarioRunner:
     """What is needed to run scenarios.
 
     Args:
         clips: recordings to send.
         settings: of the service, by variable.
-        extent: how long and how often.
+        profile: how long and how often.
         scratch: folder for logs and broken files.
         clock: times each scenario.
         limit_ms: p99 that the search holds the service to.
@@ -56,13 +56,13 @@ class Course:
         self,
         clips: Sequence[Clip],
         settings: Mapping[str, str],
-        extent: Extent,
+        profile: BenchmarkProfile,
         scratch: Path,
         clock: Clock,
         *,
         limit_ms: float,
     ) -> None:
-        self.clips, self.settings, self.extent, self.scratch = clips, settings, extent, scratch
+        self.clips, self.settings, self.profile, self.scratch = clips, settings, profile, scratch
         self._limit_ms, self._clock = limit_ms, clock
         self._peak = 0.0
         self._colds: list[tuple[float, float, float]] = []
@@ -101,13 +101,13 @@ class Course:
 
     def _shared(self, name: str, target: Target) -> Figures:
         if name in SIMPLE:
-            measured = SIMPLE[name](target, self.extent)
+            measured = SIMPLE[name](target, self.profile)
             if name == "offline":
                 self._peak = measured["clips_per_sec"]["median"]
             return measured
         own: dict[str, Callable[[Target], Figures]] = {
             "server": self._server,
-            "soak": lambda target: soak(target, self.extent, self.peak(target)),
+            "soak": lambda target: soak(target, self.profile, self.peak(target)),
             "search": self._search,
             "bad_input": self._bad_input,
             "loadgen": self._loadgen,
@@ -117,25 +117,25 @@ class Course:
     def peak(self, target: Target) -> float:
         """Offline throughput in clips/s; measured now if it was not before."""
         if not self._peak:
-            self._peak = target.run(Job(seconds=self.extent.seconds, streams=IN_FLIGHT))[0].goodput
+            self._peak = target.run(Job(seconds=self.profile.seconds, streams=IN_FLIGHT))[0].goodput
         return self._peak
 
     def _server(self, target: Target) -> Figures:
         rates = [share * self.peak(target) for share in SHARES]
-        seeds = self.extent.seeds(8)
+        seeds = self.profile.seeds(8)
         return {
             "rates": [
-                at_rate(target, self.extent, rate, [seed + at for seed in seeds])[0] for at, rate in enumerate(rates)
+                at_rate(target, self.profile, rate, [seed + at for seed in seeds])[0] for at, rate in enumerate(rates)
             ]
         }
 
     def _search(self, target: Target) -> Figures:
         def run(rate: float, seed: int) -> Trace:
-            arrivals = poisson(rate, self.extent.seconds, 1000 * self.extent.seed + seed)
+            arrivals = poisson(rate, self.profile.seconds, 1000 * self.profile.seed + seed)
             return to_trace(target.client.run(Job(schedule=arrivals, first=seed)))
 
         highest = _TOO_FAST * self.peak(target)
-        return search(run, self._limit_ms, highest, max(3, self.extent.repeats), self.extent.search_steps)
+        return search(run, self._limit_ms, highest, max(3, self.profile.repeats), self.profile.search_steps)
 
     def _bad_input(self, target: Target) -> Figures:
         rate = SHARES[0] * self.peak(target)
@@ -148,20 +148,20 @@ class Course:
             contents += [*good, broken]
             bad += [False] * _GOOD_TO_BAD + [True]
         with Client(target.server.port, [OURS.request(content) for content in contents]) as client:
-            return bad_input(replace(target, client=client), self.extent, rate, bad)
+            return bad_input(replace(target, client=client), self.profile, rate, bad)
 
     def _loadgen(self, target: Target) -> Figures:
         requests = [OURS.request(clip.content) for clip in self.clips]
-        return agreement(target, self.extent, self.peak(target), requests)
+        return agreement(target, self.profile, self.peak(target), requests)
 
     def _overload(self) -> Figures:
         started = self._service("overload", EMOTIONS_MAX_IN_FLIGHT=str(MOST_IN_FLIGHT))
         with started as server, driven(server, OURS, self.clips) as target:
-            return overload(target, self.extent)
+            return overload(target, self.profile)
 
     def _cold_start(self) -> Figures:
         """Start the service as often as is wanted; that of the other scenarios was started cold, too."""
-        while len(self._colds) < self.extent.cold_starts:
+        while len(self._colds) < self.profile.cold_starts:
             with self._started("cold"):
                 pass
         ready, first, then = map(spread, zip(*self._colds, strict=True))

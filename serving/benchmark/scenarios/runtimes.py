@@ -21,8 +21,8 @@ def runtimes(bundle: Path, threads: int, *, quick: bool) -> dict[str, Any]:
     if lacking:
         why = f"{lacking[0]} is not installed; pip install 'emotions-toolkit[export]'"
         return {"rows": [], "not_run": {"all runtimes": why}}
-    extent = ["--rounds", str(_QUICK_ROUNDS), "--no-compiled"] if quick else ["--rounds", str(_ROUNDS)]
-    command = [sys.executable, "-m", _MODULE, "backends", str(bundle), "--json", "--threads", str(threads), *extent]
+    profile = ["--rounds", str(_QUICK_ROUNDS), "--no-compiled"] if quick else ["--rounds", str(_ROUNDS)]
+    command = [sys.executable, "-m", _MODULE, "backends", str(bundle), "--json", "--threads", str(threads), *profile]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_MOST_SEC)
     except subprocess.TimeoutExpired:

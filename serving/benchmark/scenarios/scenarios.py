@@ -20,7 +20,7 @@ from serving.benchmark.driver.server_process import memory_watched
 from serving.benchmark.driver.statistics import spread
 from serving.benchmark.driver.target import Target
 from serving.benchmark.driver.trace import OK, Trace, bursts, poisson
-from serving.benchmark.scenarios.profile import Extent
+from serving.benchmark.scenarios.profile import BenchmarkProfile
 
 SHARES = (0.25, 0.5, 0.75, 0.9)
 """Of the offline throughput: rates at which the server scenario is measured."""
@@ -97,20 +97,20 @@ def repeated(target: Target, jobs: Sequence[Job], rate: float | None = None) -> 
     return summary(runs, traces)
 
 
-def single_stream(target: Target, extent: Extent) -> Figures:
+def single_stream(target: Target, profile: BenchmarkProfile) -> Figures:
     """One request at a time."""
-    return repeated(target, [Job(seconds=extent.seconds, first=seed) for seed in extent.seeds(1)])
+    return repeated(target, [Job(seconds=profile.seconds, first=seed) for seed in profile.seeds(1)])
 
 
-def multi_stream(target: Target, extent: Extent) -> Figures:
+def multi_stream(target: Target, profile: BenchmarkProfile) -> Figures:
     """Eight recordings at once; a query has its answer with the last of them."""
-    return repeated(target, [Job(seconds=extent.seconds, together=TOGETHER, first=seed) for seed in extent.seeds(2)])
+    return repeated(target, [Job(seconds=profile.seconds, together=TOGETHER, first=seed) for seed in profile.seeds(2)])
 
 
-def offline(target: Target, extent: Extent) -> Figures:
+def offline(target: Target, profile: BenchmarkProfile) -> Figures:
     """Always another recording: as many as the service can, with the sizes of the batches that it formed."""
     before = target.server.histogram("emotions_batch_size")
-    jobs = [Job(seconds=extent.seconds, streams=IN_FLIGHT, first=seed) for seed in extent.seeds(3)]
+    jobs = [Job(seconds=profile.seconds, streams=IN_FLIGHT, first=seed) for seed in profile.seeds(3)]
     measured = repeated(target, jobs)
     after = target.server.histogram("emotions_batch_size")
     return {**measured, "batch_sizes": batches(before, after)}
@@ -125,37 +125,39 @@ def batches(before: dict[float, float], after: dict[float, float]) -> dict[str, 
     return counts
 
 
-def at_rate(target: Target, extent: Extent, rate: float, seeds: Sequence[int]) -> tuple[Figures, list[Trace]]:
+def at_rate(
+    target: Target, profile: BenchmarkProfile, rate: float, seeds: Sequence[int]
+) -> tuple[Figures, list[Trace]]:
     """Poisson arrivals at a rate, a schedule of its own for each repeat."""
     traces, runs = [], []
     for seed in seeds:
-        trace, cpu = target.run(Job(schedule=poisson(rate, extent.seconds, seed), first=seed))
+        trace, cpu = target.run(Job(schedule=poisson(rate, profile.seconds, seed), first=seed))
         traces.append(trace)
         runs.append(figures(trace, cpu, rate))
     return summary(runs, traces), traces
 
 
-def burst(target: Target, extent: Extent) -> Figures:
+def burst(target: Target, profile: BenchmarkProfile) -> Figures:
     """Thirty-two recordings at the same instant, every two seconds."""
-    count = max(1, round(extent.seconds / _BURST_EVERY_SEC))
-    jobs = [Job(schedule=bursts(_BURST, _BURST_EVERY_SEC, count), first=seed) for seed in extent.seeds(4)]
+    count = max(1, round(profile.seconds / _BURST_EVERY_SEC))
+    jobs = [Job(schedule=bursts(_BURST, _BURST_EVERY_SEC, count), first=seed) for seed in profile.seeds(4)]
     return repeated(target, jobs)
 
 
-def overload(target: Target, extent: Extent) -> Figures:
+def overload(target: Target, profile: BenchmarkProfile) -> Figures:
     """One and a half times what the service can: what it still answers, how fast it sheds, and its memory.
 
     The service is told to take ``MOST_IN_FLIGHT`` requests; its peak is that of a closed loop of as many, measured anew
     before each repeat: a machine that slows down does so for both.
     """
-    target.run(Job(seconds=min(extent.seconds, 3), streams=MOST_IN_FLIGHT))
+    target.run(Job(seconds=min(profile.seconds, 3), streams=MOST_IN_FLIGHT))
     before = target.server.histogram("emotions_reject_seconds")
     peaks, runs, traces = [], [], []
     with memory_watched(target.server) as memory:
-        for seed in extent.seeds(5):
-            peaks.append(target.run(Job(seconds=extent.seconds, streams=MOST_IN_FLIGHT))[0].goodput)
+        for seed in profile.seeds(5):
+            peaks.append(target.run(Job(seconds=profile.seconds, streams=MOST_IN_FLIGHT))[0].goodput)
             rate = OVERLOAD * peaks[-1]
-            trace, cpu = target.run(Job(schedule=poisson(rate, extent.seconds, seed), first=seed))
+            trace, cpu = target.run(Job(schedule=poisson(rate, profile.seconds, seed), first=seed))
             traces.append(trace)
             runs.append(figures(trace, cpu, rate))
     after = target.server.histogram("emotions_reject_seconds")
@@ -168,9 +170,9 @@ def overload(target: Target, extent: Extent) -> Figures:
     }
 
 
-def soak(target: Target, extent: Extent, peak: float) -> Figures:
+def soak(target: Target, profile: BenchmarkProfile, peak: float) -> Figures:
     """Half of what the service can, for long: whether it slows down, grows or loses anything."""
-    long = replace(extent, seconds=extent.soak_times * extent.seconds, repeats=1)
+    long = replace(profile, seconds=profile.soak_times * profile.seconds, repeats=1)
     with memory_watched(target.server) as memory:
         measured, traces = at_rate(target, long, SOAK * peak, long.seeds(6))
     quarters = np.array_split(1000 * traces[0].latency, 4)
@@ -182,16 +184,16 @@ def soak(target: Target, extent: Extent, peak: float) -> Figures:
     }
 
 
-def bad_input(target: Target, extent: Extent, rate: float, bad: Sequence[bool]) -> Figures:
+def bad_input(target: Target, profile: BenchmarkProfile, rate: float, bad: Sequence[bool]) -> Figures:
     """One request in four is no recording, at a quarter of what the service can.
 
     Args:
         target: sends good and bad requests in order.
-        extent: of the run.
+        profile: of the run.
         rate: requests a second.
         bad: whether each request is a bad one, in the order in which they are sent.
     """
-    record = target.client.run(Job(schedule=poisson(rate, extent.seconds, extent.seeds(7)[0])))
+    record = target.client.run(Job(schedule=poisson(rate, profile.seconds, profile.seeds(7)[0])))
     queries = [(query, *query.replies[0]) for query in record.queries]
     good = [query.done - query.due for query, index, _ in queries if not bad[index]]
     answers = [reply.status for _, index, reply in queries if bad[index]]
@@ -219,7 +221,7 @@ def histogram_quantile(before: dict[float, float], after: dict[float, float], sh
     return next((edge for edge, count in counts.items() if total and count >= share * total), 0.0)
 
 
-SIMPLE: dict[str, Callable[[Target, Extent], Figures]] = {
+SIMPLE: dict[str, Callable[[Target, BenchmarkProfile], Figures]] = {
     "single_stream": single_stream,
     "multi_stream": multi_stream,
     "offline": offline,

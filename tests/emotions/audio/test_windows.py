@@ -30,11 +30,11 @@ def test_windows_hold_the_clip_and_nothing_else(samples: int, spec: WindowSpec) 
 @given(samples=st.integers(1, 400), window=st.integers(1, 50), data=st.data())
 def test_every_sample_is_heard_where_windows_meet(samples: int, window: int, data: st.DataObject) -> None:
     spec = WindowSpec(window, data.draw(st.integers(1, window)))
-    heard = np.zeros(samples, bool)
+    inputs = np.zeros(samples, bool)
     windows = split(np.ones(samples, np.float32), spec)
     for start, length in zip(windows.starts, windows.lengths, strict=True):
-        heard[start : start + length] = True
-    assert heard.all()
+        inputs[start : start + length] = True
+    assert inputs.all()
 
 
 def test_only_the_window_of_a_short_clip_is_padded_and_not_where_the_window_is_dynamic() -> None:

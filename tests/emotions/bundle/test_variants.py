@@ -9,7 +9,7 @@ from emotions.bundle.manifest import read_bundle
 from emotions.bundle.variants import choose_variant
 from emotions.cli import run
 from emotions.errors import BundleError, DeviceError
-from emotions.folder.predict_files import open_lanes
+from emotions.folder.predict_files import open_parallel
 from emotions.runtime.session import open_session
 
 
@@ -50,7 +50,7 @@ def test_a_variant_that_is_not_there_or_not_onnx_is_refused(tiny_bundle: Path) -
 
 
 def test_everything_that_loads_a_bundle_chooses_alike(small_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    python, folder = emotions.load(small_bundle, device="cpu"), open_lanes(small_bundle, device="cpu")[0]
+    python, folder = emotions.load(small_bundle, device="cpu"), open_parallel(small_bundle, device="cpu")[0]
     assert python.session.variant == folder.session.variant == "int8"
     assert emotions.load(small_bundle, device="cpu", variant="fp32").session.variant == "fp32"
     assert run(["info", str(small_bundle)]) == 0

@@ -12,7 +12,7 @@ import emotions
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.errors import BundleError, DataError
 from emotions.folder import predict_files as folders
-from emotions.folder.predict_files import open_lanes, predict_files
+from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.inputs.discovery import find_files
 from emotions.inputs.input_file import InputFile
 from emotions.runtime.session import Probabilities, Session, open_session
@@ -70,13 +70,20 @@ def test_a_missing_input_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("max_batch", [1, 4, 64])
-@pytest.mark.parametrize(("decode_threads", "lanes"), [(1, 1), (3, 1), (2, 3)])
+@pytest.mark.parametrize(("decode_threads", "parallel_batches"), [(1, 1), (3, 1), (2, 3)])
 def test_a_folder_answers_as_one_clip_after_the_other(
-    predictor: emotions.Predictor, folder: Path, max_batch: int, decode_threads: int, lanes: int
+    predictor: emotions.Predictor, folder: Path, max_batch: int, decode_threads: int, parallel_batches: int
 ) -> None:
     files = find_files([folder]).files
     results = list(
-        predict_files(predictor, files, max_batch=max_batch, decode_threads=decode_threads, lanes=lanes, chunk_files=11)
+        predict_files(
+            predictor,
+            files,
+            max_batch=max_batch,
+            decode_threads=decode_threads,
+            parallel_batches=parallel_batches,
+            chunk_files=11,
+        )
     )
     assert [result.name for result in results] == [file.name for file in files]
     codes = {result.name: result.code for result in results if result.code}
@@ -89,13 +96,15 @@ def test_a_folder_answers_as_one_clip_after_the_other(
                 assert result.prediction.probabilities["emotion"][label] == pytest.approx(probability, abs=1e-5)
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("parallel_batches", [1, 3])
 def test_a_clip_of_many_batches_between_short_ones_does_not_block(
-    predictor: emotions.Predictor, tmp_path: Path, tone: Tone, write_wav: WriteWav, lanes: int
+    predictor: emotions.Predictor, tmp_path: Path, tone: Tone, write_wav: WriteWav, parallel_batches: int
 ) -> None:
     for name, sec in (("a", 0.3), ("b", 60.3), ("c", 0.3), ("d", 33.3)):
         write_wav(tmp_path / f"{name}.wav", tone(sec))
-    results = list(predict_files(predictor, find_files([tmp_path]).files, max_batch=7, lanes=lanes))
+    results = list(
+        predict_files(predictor, find_files([tmp_path]).files, max_batch=7, parallel_batches=parallel_batches)
+    )
     assert [len(result.prediction.windows) for result in results if result.prediction] == [1, 121, 1, 67]
 
 
@@ -160,16 +169,16 @@ def test_every_gpu_takes_its_share(
 
     monkeypatch.setattr(folders, "open_session", opened)
     monkeypatch.setattr(folders, "gpu_count", lambda: 3)
-    several, lanes = open_lanes(tiny_bundle, device="auto", threads=2)
+    several, parallel_batches = open_parallel(tiny_bundle, device="auto", threads=2)
     batches[:] = [0, 0, 0]
     files = find_files([folder]).files
-    results = [*predict_files(several, files, max_batch=4, lanes=lanes)]
-    assert results == [*predict_files(predictor, files, max_batch=4, lanes=6)]
+    results = [*predict_files(several, files, max_batch=4, parallel_batches=parallel_batches)]
+    assert results == [*predict_files(predictor, files, max_batch=4, parallel_batches=6)]
     assert min(batches) >= 2
 
 
 def test_a_variant_is_asked_for(tiny_bundle: Path, small_bundle: Path) -> None:
-    assert open_lanes(tiny_bundle, device="cpu")[0].session.variant == "fp32"
-    assert open_lanes(small_bundle, device="cpu", variant="fp32")[0].session.variant == "fp32"
+    assert open_parallel(tiny_bundle, device="cpu")[0].session.variant == "fp32"
+    assert open_parallel(small_bundle, device="cpu", variant="fp32")[0].session.variant == "fp32"
     with pytest.raises(BundleError, match="has no variant 'int8'"):
-        open_lanes(tiny_bundle, device="cpu", variant="int8")
+        open_parallel(tiny_bundle, device="cpu", variant="int8")

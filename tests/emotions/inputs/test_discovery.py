@@ -108,11 +108,11 @@ def test_a_tables_rows_are_segments(
         "parquet": lambda: frame.to_parquet(path),
     }[ending]()
     whole, later, inner, beyond, missing = predict_files(predictor, find_files([path]).files)
-    heard = np.round(signal * 32767) / 32768
+    inputs = np.round(signal * 32767) / 32768
     for result, first, last in ((whole, 0, 32_000), (later, 16_000, 32_000), (inner, 4_000, 16_000)):
         assert result.prediction is not None
         assert result.prediction.duration_sec == (last - first) / 16_000
-        expected = predictor.predict(heard[first:last].astype(np.float32)).probabilities["emotion"]
+        expected = predictor.predict(inputs[first:last].astype(np.float32)).probabilities["emotion"]
         assert result.prediction.probabilities["emotion"] == pytest.approx(expected, abs=1e-3)
     assert (later.start, later.end, inner.start, inner.end) == (1.0, None, 0.25, 1.0)
     assert (beyond.code, beyond.error) == ("too_short", "starts at 5 s, where the recording has ended")

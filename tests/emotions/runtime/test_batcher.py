@@ -156,7 +156,7 @@ def test_a_batch_needs_room() -> None:
     with pytest.raises(ValueError, match="max_batch"):
         Batcher(Recorder(), max_batch=0)
     with pytest.raises(ValueError, match="got 1 and 0"):
-        Batcher(Recorder(), max_batch=1, lanes=0)
+        Batcher(Recorder(), max_batch=1, parallel_batches=0)
 
 
 @settings(max_examples=40, deadline=None)
@@ -164,12 +164,12 @@ def test_a_batch_needs_room() -> None:
     sizes=st.lists(st.integers(1, 95), min_size=1, max_size=40),
     max_batch=st.integers(1, 12),
     fill=st.booleans(),
-    lanes=st.integers(2, 4),
+    parallel_batches=st.integers(2, 4),
 )
 def test_lanes_put_the_windows_of_a_clip_together_in_order(
-    sizes: list[int], max_batch: int, fill: bool, lanes: int
+    sizes: list[int], max_batch: int, fill: bool, parallel_batches: int
 ) -> None:
-    batcher = Batcher(Recorder(), max_batch=max_batch, fill=fill, lanes=lanes)
+    batcher = Batcher(Recorder(), max_batch=max_batch, fill=fill, parallel_batches=parallel_batches)
     ramps = [np.arange(samples, dtype=np.float32) + 1000 * index for index, samples in enumerate(sizes)]
     clips = [split(ramp, WindowSpec(10, 10, dynamic=True)) for ramp in ramps]
     futures = [batcher.submit(windows) for windows in clips]
@@ -182,7 +182,7 @@ def test_lanes_put_the_windows_of_a_clip_together_in_order(
 def test_lanes_share_what_is_waiting() -> None:
     gate = threading.Event()
     model = Recorder(gate)
-    batcher = Batcher(model, max_batch=8, lanes=2)
+    batcher = Batcher(model, max_batch=8, parallel_batches=2)
     first = [batcher.submit(clip(0.5, 10)) for _ in range(2)]
     while len(model.sizes) < 2:
         model.entered.wait(1)

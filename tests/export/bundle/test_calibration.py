@@ -17,7 +17,7 @@ from emotions.files import write_json
 from emotions.folder.result import FileResult
 from export.bundle.calibration import check_risk
 from export.bundle.export import export_run
-from export.bundle.variants import Wanted
+from export.bundle.variants import ExportOptions
 from export.sources import load_source
 from serving.tables.columns import columns
 from serving.tables.writer import rows
@@ -70,7 +70,7 @@ def report(told: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def careful(told: Path, report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    wanted = Wanted(max_risk=0.1, evaluation=report)
+    wanted = ExportOptions(max_risk=0.1, evaluation=report)
     return export_run(told, tmp_path_factory.mktemp("careful") / "bundle", wanted=wanted)
 
 
@@ -93,8 +93,8 @@ def test_what_is_below_the_threshold_is_unknown_and_keeps_its_label(careful: Pat
     sure = replace(doubted, thresholds={"эмоция": 0.0})
     assert doubted.unknown["эмоция"]
     assert sure.unknown == {"эмоция": False}
-    blank = dict.fromkeys(columns(predictor.manifest.targets, doubts=predictor.manifest.thresholds))
-    (row,) = rows(FileResult("a.wav", doubted), blank)
+    template = dict.fromkeys(columns(predictor.manifest.targets, unknown_targets=predictor.manifest.thresholds))
+    (row,) = rows(FileResult("a.wav", doubted), template)
     assert row["эмоция.unknown"] == "yes"
     assert row["эмоция"] == doubted.label
 
@@ -123,6 +123,6 @@ def test_an_evaluation_of_something_else_is_refused(told: Path, report: Path, tm
     other["model"] = "TransformerClassifier"
     write_json(tmp_path / "report.json", other)
     with pytest.raises(ConfigError, match="is no evaluation of this model on the data"):
-        export_run(told, tmp_path / "bundle", wanted=Wanted(evaluation=tmp_path))
+        export_run(told, tmp_path / "bundle", wanted=ExportOptions(evaluation=tmp_path))
     with pytest.raises(ConfigError, match="cannot be read"):
-        export_run(told, tmp_path / "bundle", wanted=Wanted(evaluation=tmp_path / "none"))
+        export_run(told, tmp_path / "bundle", wanted=ExportOptions(evaluation=tmp_path / "none"))

@@ -15,12 +15,12 @@ import pytest
 import emotions
 from emotions.bundle.manifest import Manifest, read_bundle
 from export.bundle.model_card import model_card, text
-from export.bundle.variants import Form, Forms
+from export.bundle.variants import Artifact, Artifacts
 from export.proof.proof import Proof
 from export.proof.signals import signals_of
 from tests.export.conftest import WINDOW
 
-FORMS = Forms({"fp32": Form("model.onnx", "any", Proof(1e-7, 1.0, 0.0, 0.0, {"emotion": 0.5}))})
+FORMS = Artifacts({"fp32": Artifact("model.onnx", "any", Proof(1e-7, 1.0, 0.0, 0.0, {"emotion": 0.5}))})
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from emotions.errors import ConfigError, ExportError
 from emotions.runtime.session import Probabilities, onnx_session, open_session
 from export.bundle import variants
 from export.bundle.export import export_run
-from export.bundle.variants import Wanted
+from export.bundle.variants import ExportOptions
 from export.commands import wanted_forms
 from export.graph.fp16 import to_half
 from export.graph.int8 import to_int8
@@ -68,8 +68,8 @@ def test_fp16_keeps_the_frontend_and_the_answers_in_fp32(full: Path) -> None:
 def test_the_same_bytes_come_out_twice(full: Path) -> None:
     graph, probe = onnx.load(full / "model.onnx"), read_probe(read_bundle(full))
     fixed = {"classifier.frontend.cosines", "classifier.frontend.sines", "classifier.frontend.bands"}
-    heard = {"waveform": probe.waveform, "length": probe.length}
-    for make in (lambda: to_half(graph, fixed), lambda: to_int8(graph, heard, fixed)):
+    inputs = {"waveform": probe.waveform, "length": probe.length}
+    for make in (lambda: to_half(graph, fixed), lambda: to_int8(graph, inputs, fixed)):
         one, other = (make().SerializeToString(deterministic=True) for _ in range(2))
         assert one == other
 
@@ -160,7 +160,10 @@ def test_what_loses_too_much_is_left_out_with_its_figures(
 
 def test_recordings_that_are_named_judge_variants(trained_run: Path, corpus: Path, tmp_path: Path) -> None:
     path = export_run(
-        trained_run / "best.ckpt", tmp_path / "b", data=corpus, wanted=Wanted(variants=("int8",), allow_loss=True)
+        trained_run / "best.ckpt",
+        tmp_path / "b",
+        data=corpus,
+        wanted=ExportOptions(variants=("int8",), allow_loss=True),
     )
     gate = json.loads((path / "report.json").read_text())["variants"]["int8"]["gate"]
     assert (gate["source"], gate["clips"]) == ("recordings that the user named", 20)

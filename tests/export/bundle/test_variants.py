@@ -21,7 +21,7 @@ from emotions.bundle.manifest import read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.errors import ExportError
 from export.bundle import export
-from export.bundle.variants import Wanted
+from export.bundle.variants import ExportOptions
 from export.graph.deployable import Deployable
 from export.graph.torch_programs import write_pt2, write_torchscript
 from export.proof.embedding import prove_embedding
@@ -55,7 +55,7 @@ def test_every_form_is_listed_measured_and_described(full: Path) -> None:
         assert manifest.variants[name].bytes < manifest.variants["fp32"].bytes
     card = (full / "README.md").read_text()
     assert "| int8 | model.int8.onnx |" in card
-    assert "what the last layers hear, 256 values" in card
+    assert "the input of the output layers, 256 values" in card
 
 
 def test_programs_answer_in_a_process_without_this_project(full: Path, tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_the_embedding_is_one_more_output(full: Path) -> None:
     session = onnxruntime.InferenceSession(full / "model.onnx", providers=["CPUExecutionProvider"])
     assert [output.name for output in session.get_outputs()] == [*TARGETS, "embedding"]
     probe = read_probe(bundle)
-    heard = {"waveform": probe.waveform, "length": probe.length}
-    (whole,) = session.run(["embedding"], heard)
-    alone = [session.run(["embedding"], {name: rows[i : i + 1] for name, rows in heard.items()})[0] for i in range(6)]
+    inputs = {"waveform": probe.waveform, "length": probe.length}
+    (whole,) = session.run(["embedding"], inputs)
+    alone = [session.run(["embedding"], {name: rows[i : i + 1] for name, rows in inputs.items()})[0] for i in range(6)]
     assert whole.shape == (6, 256)
     assert np.ptp(whole, axis=0).max() > 1e-2
     np.testing.assert_allclose(whole, np.concatenate(alone), atol=1e-4)
@@ -153,7 +153,7 @@ def test_a_disk_that_is_full_at_the_last_form_leaves_nothing(
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(export, "to_onnx", lambda *_: onnx.load(bundle / "model.onnx"))
     with pytest.raises(OSError, match="No space left"):
-        export.export_run(trained_run, tmp_path / "b", wanted=Wanted(("torchscript",)))
+        export.export_run(trained_run, tmp_path / "b", wanted=ExportOptions(("torchscript",)))
     assert list(tmp_path.iterdir()) == []
 
 

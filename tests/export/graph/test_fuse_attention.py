@@ -57,10 +57,13 @@ def spelt(
 
 def answer(model: ModelProto) -> np.ndarray:
     random = np.random.default_rng(0)
-    heard = {"x": random.normal(0, 2, (BATCH, STEPS, WIDTH)), "bias": random.normal(0, 2, (BATCH, HEADS, STEPS, STEPS))}
-    heard["mask"] = np.where(np.arange(STEPS) < np.array([[5], [2], [1]]), 0.0, -1e30)[:, None, None]
+    inputs = {
+        "x": random.normal(0, 2, (BATCH, STEPS, WIDTH)),
+        "bias": random.normal(0, 2, (BATCH, HEADS, STEPS, STEPS)),
+    }
+    inputs["mask"] = np.where(np.arange(STEPS) < np.array([[5], [2], [1]]), 0.0, -1e30)[:, None, None]
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    wanted = {value.name: heard[value.name].astype(np.float32) for value in session.get_inputs()}
+    wanted = {value.name: inputs[value.name].astype(np.float32) for value in session.get_inputs()}
     return session.run(["y"], wanted)[0]  # type: ignore[no-any-return]
 
 

@@ -31,7 +31,7 @@ from emotions.inputs.discovery import find_files
 from emotions.pipeline.runner import Context
 from export.bundle import export, variants
 from export.bundle.export import export_source
-from export.bundle.variants import Wanted
+from export.bundle.variants import ExportOptions
 from export.commands import EXPORT
 from export.config import ExportStep
 from export.graph.onnx_files import write_onnx
@@ -195,7 +195,7 @@ def test_weights_beyond_the_limit_lie_beside_the_graph(
     monkeypatch.setattr(export, "to_onnx", lambda *_: onnx.load(hf_bundle / "model.onnx"))
     for module in (export, variants):
         monkeypatch.setattr(module, "write_onnx", lambda path, graph: write_onnx(path, graph, limit=1_000))
-    folder, wanted = str(classifier("wav2vec2-group")), Wanted(variants=("fp16",), allow_loss=True)
+    folder, wanted = str(classifier("wav2vec2-group")), ExportOptions(variants=("fp16",), allow_loss=True)
     bundle = export_source(lambda: load_huggingface(folder), tmp_path / "b", wanted=wanted)
     manifest = read_bundle(bundle).manifest
     assert (bundle / "model.onnx").stat().st_size < (bundle / "model.onnx.data").stat().st_size

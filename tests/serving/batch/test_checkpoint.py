@@ -17,7 +17,7 @@ import pytest
 from emotions.errors import ConfigError, EmotionsError, OutputExists
 from emotions.inputs.input_file import InputFile
 from serving.batch import predict
-from serving.batch.checkpoint import check_output, open_journal, partial_folder, signature
+from serving.batch.checkpoint import check_output, open_checkpoint, partial_folder, signature
 from serving.batch.predict import Options, predict_to_table
 from tests.conftest import Tone, WriteWav
 
@@ -148,12 +148,12 @@ def test_what_is_there_is_kept_unless_the_user_says_what_to_do(
 def test_two_runs_on_one_output_are_told_apart(tmp_path: Path) -> None:
     output = tmp_path / "t.csv"
     for overwrite, resume in ((False, False), (True, False), (False, True)):
-        with open_journal(output, {"file": str}, {}), pytest.raises(OutputExists, match="another run is writing it"):
+        with open_checkpoint(output, {"file": str}, {}), pytest.raises(OutputExists, match="another run is writing it"):
             check_output(output, overwrite=overwrite, resume=resume)
     with (
-        open_journal(output, {"file": str}, {}),
+        open_checkpoint(output, {"file": str}, {}),
         pytest.raises(OutputExists, match="another run is writing it"),
-        open_journal(output, {"file": str}, {}, resume=True),
+        open_checkpoint(output, {"file": str}, {}, resume=True),
     ):
         pass
 
@@ -163,21 +163,21 @@ def test_a_journal_that_a_kill_cut_off_keeps_its_whole_lines(tmp_path: Path) -> 
     clip = tmp_path / "a.wav"
     clip.touch()
     files = [InputFile(clip, "a.wav")]
-    with open_journal(output, {"file": str}, {"bundle": "a"}) as journal:
+    with open_checkpoint(output, {"file": str}, {"bundle": "a"}) as checkpoint:
         for index in range(2):
-            journal.part(index).write_text(f"{index}\r\n")
-            journal.record(index, signature(files), {})
+            checkpoint.part(index).write_text(f"{index}\r\n")
+            checkpoint.record(index, signature(files), {})
     file = partial_folder(output) / "journal.jsonl"
     file.write_bytes(file.read_bytes()[:-20])
-    with open_journal(output, {"file": str}, {"bundle": "a"}, resume=True) as journal:
-        assert journal.pending([files, files]) == [1]
-        journal.record(1, signature(files), {})
-        journal.part(0).write_text("cut off")
-    with open_journal(output, {"file": str}, {"bundle": "a"}, resume=True) as journal:
-        assert journal.pending([files, files]) == [0]
+    with open_checkpoint(output, {"file": str}, {"bundle": "a"}, resume=True) as checkpoint:
+        assert checkpoint.pending([files, files]) == [1]
+        checkpoint.record(1, signature(files), {})
+        checkpoint.part(0).write_text("cut off")
+    with open_checkpoint(output, {"file": str}, {"bundle": "a"}, resume=True) as checkpoint:
+        assert checkpoint.pending([files, files]) == [0]
     with (
         pytest.raises(EmotionsError, match="begun with another bundle; give --overwrite"),
-        open_journal(output, {"file": str}, {"bundle": "b"}, resume=True),
+        open_checkpoint(output, {"file": str}, {"bundle": "b"}, resume=True),
     ):
         pass
 
@@ -256,12 +256,12 @@ def test_killed_at_random_moments_the_table_is_the_same_to_the_byte(
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     subprocess.run([*arguments, f"whole{name}"], cwd=tmp_path, env=environment, check=False, capture_output=True)
     moments = random.Random(7)
-    journal = partial_folder(tmp_path / name) / "journal.jsonl"
+    checkpoint = partial_folder(tmp_path / name) / "journal.jsonl"
     killed = 0
     for _ in range(5):
-        done = journal.read_bytes().count(b"\n") if journal.exists() else 0
+        done = checkpoint.read_bytes().count(b"\n") if checkpoint.exists() else 0
         run = subprocess.Popen([*arguments, name, "--resume"], cwd=tmp_path, env=environment)
-        while run.poll() is None and (not journal.exists() or journal.read_bytes().count(b"\n") < done + 2):
+        while run.poll() is None and (not checkpoint.exists() or checkpoint.read_bytes().count(b"\n") < done + 2):
             time.sleep(0.001)
         time.sleep(moments.uniform(0, 0.005))
         run.send_signal(signal.SIGKILL)

@@ -266,7 +266,7 @@ def test_a_list_on_standard_input_and_a_table_of_segments(tiny_bundle: Path, goo
 
 @pytest.fixture
 def hearing_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
-    """The tiny bundle with an embedding: what its bands hear."""
+    """The tiny bundle with an embedding: the energy in its bands."""
     import onnx
 
     opened = read_bundle(tiny_bundle)
@@ -292,13 +292,13 @@ def test_embeddings_are_a_column(hearing_bundle: Path, good: Path, tmp_path: Pat
         predict_to_table([good / "speaker 2" / "11.wav"], hearing_bundle, output, options)
         frame = {"csv": pandas.read_csv, "jsonl": partial(pandas.read_json, lines=True), "parquet": pandas.read_parquet}
         cells = frame[ending](output)["embedding"]
-        heard = np.stack([np.asarray(json.loads(each) if ending == "csv" else each) for each in cells])
+        inputs = np.stack([np.asarray(json.loads(each) if ending == "csv" else each) for each in cells])
         (result,) = emotions.load(hearing_bundle, device="cpu", threads=1, embedding=True).predict_folder(
             good / "speaker 2" / "11.wav"
         )
         expected = result.embedding if windows else result.embedding.mean(axis=0)[None]
-        np.testing.assert_allclose(heard, expected, rtol=1e-4, atol=1e-9)
-    assert len(heard) == 7
+        np.testing.assert_allclose(inputs, expected, rtol=1e-4, atol=1e-9)
+    assert len(inputs) == 7
 
 
 def test_a_bundle_without_an_embedding_says_so(tiny_bundle: Path, good: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def infer(service: Service, *inputs: Any, path: str = INFER, **rest: Any) -> htt
     return service.request("POST", path, json={"inputs": [*inputs], **rest})
 
 
-def told(response: httpx.Response) -> tuple[int, str]:
+def to_request_error(response: httpx.Response) -> tuple[int, str]:
     body = response.json()
     assert set(body) == {"error"}
     assert "x-request-id" in response.headers
@@ -87,7 +87,7 @@ def test_the_server_and_the_model_describe_themselves(service: Service, predicto
     assert [tensor["name"] for tensor in body["outputs"]] == [*TINY_TARGETS]
     assert service.request("GET", f"/v2/models/tiny/versions/{version}").json() == body
     for path in ("/v2/models/other", "/v2/models/tiny/versions/1", "/v2/models/other/ready"):
-        status, message = told(service.request("GET", path))
+        status, message = to_request_error(service.request("GET", path))
         assert (status, "this is 'tiny'" in message) == (404, True)
 
 
@@ -95,9 +95,9 @@ def test_it_is_ready_when_the_model_is_and_no_longer_at_the_end(service: Service
     paths = ("/v2/health/ready", "/v2/models/tiny/ready")
     assert [service.request("GET", path).status_code for path in paths] == [200, 200]
     service.routes.drain._ends = 0.0
-    assert [told(service.request("GET", path))[0] for path in paths] == [503, 503]
+    assert [to_request_error(service.request("GET", path))[0] for path in paths] == [503, 503]
     service.routes.engine = None
-    assert [told(service.request("GET", path))[0] for path in paths] == [503, 503]
+    assert [to_request_error(service.request("GET", path))[0] for path in paths] == [503, 503]
     assert service.request("GET", "/v2/health/live").status_code == 200
 
 
@@ -129,29 +129,29 @@ def test_it_is_ready_when_the_model_is_and_no_longer_at_the_end(service: Service
 )
 def test_what_the_protocol_does_not_allow_is_refused(service: Service, body: Any, reason: str) -> None:
     content = {"content": body} if isinstance(body, bytes) else {"json": body}
-    status, message = told(service.request("POST", INFER, **content))
+    status, message = to_request_error(service.request("POST", INFER, **content))
     assert status == 400
     assert reason in message
 
 
 def test_a_row_that_cannot_be_used_fails_the_request_and_is_named(start: StartService, clip: bytes, tone: Tone) -> None:
     service = start(max_seconds=1, max_items=2, max_bytes=400_000)
-    assert told(infer(service, audio(clip[:-100], b"text")))[0] == 415
+    assert to_request_error(infer(service, audio(clip[:-100], b"text")))[0] == 415
     silent = np.zeros(16_000)
-    assert told(infer(service, waveform(tone(1.0), silent))) == (
+    assert to_request_error(infer(service, waveform(tone(1.0), silent))) == (
         422,
-        told(infer(service, waveform(tone(1.0), silent)))[1],
+        to_request_error(infer(service, waveform(tone(1.0), silent)))[1],
     )
-    assert "row 1" in told(infer(service, waveform(tone(1.0), silent)))[1]
-    assert told(infer(service, waveform(tone(1.1))))[0] == 413
-    assert told(infer(service, audio(clip, clip, clip)))[0] == 413
-    assert told(service.post(b"x" * 400_001, INFER))[0] == 413
+    assert "row 1" in to_request_error(infer(service, waveform(tone(1.0), silent)))[1]
+    assert to_request_error(infer(service, waveform(tone(1.1))))[0] == 413
+    assert to_request_error(infer(service, audio(clip, clip, clip)))[0] == 413
+    assert to_request_error(service.post(b"x" * 400_001, INFER))[0] == 413
     nan = {"name": "waveform", "datatype": "FP32", "shape": [1, 500], "data": [0.1] * 499 + [None]}
-    assert told(infer(service, nan))[0] in {400, 422}
+    assert to_request_error(infer(service, nan))[0] in {400, 422}
 
 
 def test_errors_of_its_paths_have_its_form(service: Service) -> None:
-    assert told(service.request("GET", "/v2/nothing"))[0] == 404
-    assert told(service.request("GET", INFER))[0] == 405
+    assert to_request_error(service.request("GET", "/v2/nothing"))[0] == 404
+    assert to_request_error(service.request("GET", INFER))[0] == 405
     service.routes.engine = None
-    assert told(infer(service, waveform([0.1] * 500)))[0] == 503
+    assert to_request_error(infer(service, waveform([0.1] * 500)))[0] == 503

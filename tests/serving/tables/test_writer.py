@@ -150,13 +150,13 @@ def test_rows_of_windows_lie_in_the_recording_where_their_segment_does() -> None
     scores = [{"emotion": {"angry": share, "sad": 1 - share}} for share in (0.75, 0.25)]
     windows = tuple(WindowPrediction(at, at + 1, each) for at, each in zip((0.0, 0.5), scores, strict=True))
     result = FileResult("a.wav", Prediction(scores[0], windows, 1.5), start=10.0, end=12.0)
-    blank = dict.fromkeys(columns({"emotion": ["angry", "sad"]}))
-    first, second = rows(result, blank, windows=True)
+    template = dict.fromkeys(columns({"emotion": ["angry", "sad"]}))
+    first, second = rows(result, template, windows=True)
     assert (first["start"], first["end"], first["emotion"], first["confidence"]) == (10.0, 11.0, "angry", 0.75)
     assert (second["start"], second["end"], second["emotion"], second["duration"]) == (10.5, 11.5, "sad", 1.5)
-    (whole,) = rows(result, blank)
+    (whole,) = rows(result, template)
     assert (whole["start"], whole["end"], whole["duration"]) == (10.0, 12.0, 1.5)
-    (failed,) = rows(FileResult("a.wav", None, "x", "y", 3.0, 4.0), blank, windows=True)
+    (failed,) = rows(FileResult("a.wav", None, "x", "y", 3.0, 4.0), template, windows=True)
     assert (failed["start"], failed["end"], failed["error"]) == (3.0, 4.0, "y: x")
 
 

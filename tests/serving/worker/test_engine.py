@@ -26,7 +26,7 @@ def slowed(predictor: Predictor, seconds: float, seen: list[int]) -> Run:
     return run
 
 
-@pytest.mark.parametrize(("seconds", "threads", "in_a_lane"), [(0.02, 2, 0), (0.02, 1, 1), (0.0, 2, 1)])
+@pytest.mark.parametrize(("seconds", "threads", "in_a_slot"), [(0.02, 2, 0), (0.02, 1, 1), (0.0, 2, 1)])
 def test_a_long_run_that_is_alone_has_all_threads(
     start: StartService,
     predictor: Predictor,
@@ -34,7 +34,7 @@ def test_a_long_run_that_is_alone_has_all_threads(
     wav_bytes: Callable[..., bytes],
     seconds: float,
     threads: int,
-    in_a_lane: int,
+    in_a_slot: int,
 ) -> None:
     seen: list[int] = []
     service = start(slowed(predictor, seconds, seen), threads=threads)
@@ -43,7 +43,7 @@ def test_a_long_run_that_is_alone_has_all_threads(
     clip = tone(0.5)
     answer = service.post(wav_bytes(clip))
     assert answer.status_code == 200
-    assert len(seen) == in_a_lane
+    assert len(seen) == in_a_slot
     expected = predictor.predict(clip).probabilities["emotion"]
     assert answer.json()["probabilities"]["emotion"] == pytest.approx(expected, abs=1e-6)
 

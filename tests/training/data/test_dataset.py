@@ -14,7 +14,7 @@ from emotions.audio.decode import decode
 from emotions.audio.windows import WindowSpec, split
 from training.data.clips import Clip
 from training.data.dataset import NO_LABEL, WindowDataset
-from training.data.waveform_cache import Facts, WaveformCache
+from training.data.waveform_cache import ClipInfo, WaveformCache
 
 SPEC = WindowSpec(8_000, 8_000)
 LABELS = {"emotion": ["happy", "sad"], "state": ["good"]}
@@ -77,7 +77,7 @@ def test_clips_that_cannot_be_used_and_unknown_labels_are_refused(clips: list[Cl
     cache = WaveformCache()
     facts = cache.prepare(clips)
     with pytest.raises(ValueError, match="usable"):
-        WindowDataset(clips, [*facts[:2], Facts(error="silent")], cache, SPEC, LABELS)
+        WindowDataset(clips, [*facts[:2], ClipInfo(error="silent")], cache, SPEC, LABELS)
     with pytest.raises(ValueError, match="'sad' is not one of happy"):
         WindowDataset(clips, facts, cache, SPEC, {"emotion": ["happy"]})
 

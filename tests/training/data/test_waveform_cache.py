@@ -19,7 +19,7 @@ from emotions.errors import DataError
 from tests.training.data.helpers import read
 from training.data.array_store import ArrayStore
 from training.data.clips import Clip, ClipTable
-from training.data.waveform_cache import Facts, WaveformCache, usable
+from training.data.waveform_cache import ClipInfo, WaveformCache, usable
 
 Tone = Callable[..., Any]
 WriteWav = Callable[..., Path]
@@ -204,7 +204,7 @@ def test_two_processes_prepare_the_same_clips_at_once(tmp_path: Path, tone: Tone
 def test_usable_leaves_out_bad_clips_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     names = [clip(Path(f"/x/{n}.wav"), label=label) for n, label in enumerate("aabbc")]
     table = ClipTable(Path("/x"), tuple(names), ("emotion",))
-    good, bad = Facts("00", 400), Facts(error="silent: really", error_code="silent")
+    good, bad = ClipInfo("00", 400), ClipInfo(error="silent: really", error_code="silent")
     assert usable(table, [good] * 5) == (table, [good] * 5)
     left, facts = usable(table, [good, bad, good, good, good])
     assert [each.name for each in left.clips] == ["0.wav", "2.wav", "3.wav", "4.wav"]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.training.timing import trained
 from emotions.pipeline.runner import Context
 from tests.training.conftest import MakeStep
-from training.benchmark.timing import trained
 from training.corpus import Corpus, read_corpus
 from training.features.feature_cache import FeatureCache
 from training.features.feature_dataset import FeatureDataset

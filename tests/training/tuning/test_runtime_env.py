@@ -13,7 +13,7 @@ from emotions.pipeline.runner import Context
 from tests.training.tuning.conftest import MakeTune
 from training.data.clips import read_clips
 from training.tuning import runtime_env
-from training.tuning.runtime_env import packed
+from training.tuning.runtime_env import runtime_environment
 
 
 def test_relative_data_travels_and_reads_the_same(
@@ -22,7 +22,7 @@ def test_relative_data_travels_and_reads_the_same(
     shutil.copytree(corpus_folder, tmp_path / "recordings" / "all")
     (tmp_path / "recordings" / ".gitignore").write_text("*\n", encoding="utf-8")
     step = make_tune(dataset__path="recordings/all")
-    with packed(step, context) as environment:
+    with runtime_environment(step, context) as environment:
         there = Path(environment["working_dir"])
         assert there != tmp_path
         assert (
@@ -33,7 +33,7 @@ def test_relative_data_travels_and_reads_the_same(
 
 
 def test_absolute_data_stays(make_tune: MakeTune, context: Context) -> None:
-    with packed(make_tune(), context) as environment:
+    with runtime_environment(make_tune(), context) as environment:
         assert list(Path(environment["working_dir"]).iterdir()) == []
 
 
@@ -45,6 +45,6 @@ def test_more_than_ray_carries_is_refused(
     step = make_tune().model_copy(update={"dataset": make_tune().dataset.model_copy(update={"path": None})})
     with (
         pytest.raises(ConfigError, match=r"tune\.storage_path: the recordings .* absolute path"),
-        packed(step, replace(context, root=tmp_path)),
+        runtime_environment(step, replace(context, root=tmp_path)),
     ):
         pass

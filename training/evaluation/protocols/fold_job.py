@@ -13,7 +13,7 @@ from training.config.train import TrainStep
 from training.corpus import cut_corpus
 from training.data.clips import ClipTable
 from training.data.splits import Split
-from training.data.waveform_cache import Facts
+from training.data.waveform_cache import ClipInfo
 from training.features.feature_dataset import ClipDataset
 from training.loop.fit import outcome
 from training.loop.job import EVALUATION_BATCH, Job, seeded_model, train
@@ -39,7 +39,7 @@ class Shared:
     steps: tuple[TrainStep, ...]
     context: Context
     table: ClipTable
-    facts: tuple[Facts, ...]
+    facts: tuple[ClipInfo, ...]
     splits: tuple[Split, ...]
     folder: Path
 

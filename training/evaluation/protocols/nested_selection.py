@@ -21,7 +21,7 @@ from training.metrics.predictions import PartAnswers, truth_of
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Selection:
     """What the folds have chosen, and by which figures.
 
     Attributes:
@@ -72,7 +72,7 @@ def inner_splits(
             yield replace(each, train=train, val=val, test=test)
 
 
-def choose(shared: Shared, folds: int, inner: int, seed: int, jobs: int | Literal["auto"]) -> Chosen:
+def choose(shared: Shared, folds: int, inner: int, seed: int, jobs: int | Literal["auto"]) -> Selection:
     """Train every candidate on every inner fold, and compare.
 
     Args:
@@ -91,7 +91,7 @@ def choose(shared: Shared, folds: int, inner: int, seed: int, jobs: int | Litera
     ]
     answers = answered(shared, tasks, jobs, "Inner folds")
     figures = np.array([_uar(each.test, shared.table) for each in answers]).reshape(shape)
-    return Chosen(figures, sum(each.seconds for each in answers))
+    return Selection(figures, sum(each.seconds for each in answers))
 
 
 def _uar(answers: PartAnswers, table: ClipTable) -> float:
@@ -105,7 +105,7 @@ def _uar(answers: PartAnswers, table: ClipTable) -> float:
     return uar
 
 
-def summary_of(fold: int, chosen: Chosen) -> dict[str, Any]:
+def summary_of(fold: int, chosen: Selection) -> dict[str, Any]:
     """What a fold has chosen, as JSON: the candidate's place, from 1, and inner figures in the candidates' order."""
     inner = [[None if np.isnan(value) else value for value in row] for row in chosen.figures[fold].tolist()]
     return {

@@ -18,7 +18,7 @@ from training.data.clips import ClipTable
 from training.data.leakage import Leaks
 from training.evaluation.protocols.folds import Folds
 from training.evaluation.protocols.groups import group_columns, units_of
-from training.evaluation.protocols.nested_selection import Chosen, summary_of
+from training.evaluation.protocols.nested_selection import Selection, summary_of
 from training.evaluation.report.html import page
 from training.evaluation.report.summary import Measured, summarise
 from training.evaluation.report.wording import print_report
@@ -51,7 +51,7 @@ class Evidence:
     folds: Folds
     leaks: Leaks
     answers: Sequence[FoldAnswers]
-    chosen: Chosen | None = None
+    chosen: Selection | None = None
 
 
 def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:

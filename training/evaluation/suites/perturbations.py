@@ -24,7 +24,7 @@ Kind = Literal["small change", "noise", "channel"]
 
 
 @dataclass(frozen=True)
-class Disturbance:
+class Corruption:
     """One test.
 
     Attributes:
@@ -38,7 +38,7 @@ class Disturbance:
     change: Change
 
 
-def disturbances(voices: Sequence[FloatArray]) -> list[Disturbance]:
+def corruptions(voices: Sequence[FloatArray]) -> list[Corruption]:
     """All tests; ``voices`` are the waveforms that babble is mixed of."""
     small: dict[str, Change] = {
         "append zeros": lambda wave, random: np.pad(wave, (0, _some(random))),
@@ -72,7 +72,7 @@ def disturbances(voices: Sequence[FloatArray]) -> list[Disturbance]:
         "AAC, 32 kbit/s": lambda wave, _: recoded(wave, "adts", "aac", 16_000, 32_000),
     }
     kinds: dict[Kind, dict[str, Change]] = {"small change": small, "noise": noise, "channel": channel}
-    return [Disturbance(name, kind, change) for kind, each in kinds.items() for name, change in each.items()]
+    return [Corruption(name, kind, change) for kind, each in kinds.items() for name, change in each.items()]
 
 
 def recoded(waveform: FloatArray, container: str, codec: str, rate: int, bit_rate: int | None = None) -> FloatArray:

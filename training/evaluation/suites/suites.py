@@ -26,7 +26,7 @@ from training.data.waveform_cache import WaveformCache, usable
 from training.evaluation.protocols.groups import group_columns, units_of
 from training.evaluation.report.summary import Measured, summarise
 from training.evaluation.suites.label_matching import match_labels
-from training.evaluation.suites.perturbations import Disturbance, disturbances
+from training.evaluation.suites.perturbations import Corruption, corruptions
 from training.evaluation.suites.suite_report import print_suite, suite_page
 from training.metrics.calibration import brier, ece
 from training.metrics.classification import score
@@ -86,7 +86,7 @@ def run_suite(
         root: what a relative path starts from.
         suite: which tests.
         output: the report's folder.
-        seed: of the disturbances.
+        seed: of the corruptions.
 
     Returns:
         Whether every test was passed.
@@ -160,11 +160,11 @@ def _no_tests(_: Subject, __: FloatArray, ___: int) -> list[dict[str, Any]]:
 
 
 def _robustness(subject: Subject, before: FloatArray, seed: int) -> list[dict[str, Any]]:
-    every = disturbances(subject.waveforms)
+    every = corruptions(subject.waveforms)
     return [*watched((_disturbed(subject, before, each, seed) for each in every), len(every), "Disturbing")]
 
 
-def _disturbed(subject: Subject, before: FloatArray, test: Disturbance, seed: int) -> dict[str, Any]:
+def _disturbed(subject: Subject, before: FloatArray, test: Corruption, seed: int) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     after = subject.ask(np.ascontiguousarray(test.change(wave, random), np.float32) for wave in subject.waveforms)
     unchanged = float((after.argmax(axis=1) == before.argmax(axis=1)).mean())

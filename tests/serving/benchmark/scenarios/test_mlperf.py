@@ -20,7 +20,7 @@ from serving.benchmark.driver.target import OURS, Target
 from serving.benchmark.report.tables import tables
 from serving.benchmark.scenarios.mlperf import MODULE, TURN_SEC, agreement, compare, figures, ours, ratios
 from serving.benchmark.scenarios.mlperf_process import Kind, Load, LoadGen, arrivals, drive
-from serving.benchmark.scenarios.profile import Extent
+from serving.benchmark.scenarios.profile import BenchmarkProfile
 from serving.benchmark.scenarios.scenarios import Figures
 
 REQUESTS = [OURS.request(bytes(9_000))] * 4
@@ -137,7 +137,7 @@ def test_requests_of_loadgen_without_an_answer_are_told(nobody: int) -> None:
 def test_without_loadgen_the_report_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.benchmark.scenarios.mlperf.MODULE", "no_such_driver")
     nothing: Any = None
-    told = agreement(nothing, Extent(1, 1, 0), 10, REQUESTS)
+    told = agreement(nothing, BenchmarkProfile(1, 1, 0), 10, REQUESTS)
     assert told == {"not_run": "mlcommons-loadgen is not installed; pip install 'emotions-toolkit[loadgen]'"}
 
 
@@ -148,7 +148,7 @@ def test_a_whole_comparison_has_three_scenarios_and_a_line_of_the_report(
         monkeypatch.setitem(TURN_SEC, kind, 0.1)
     with fake_service(0.001) as fake, Client(fake.port, REQUESTS) as client:
         server: Any = fake
-        told = agreement(Target(server, client, OURS, ()), Extent(0.1, 1, 0), 200, REQUESTS)
+        told = agreement(Target(server, client, OURS, ()), BenchmarkProfile(0.1, 1, 0), 200, REQUESTS)
     assert list(told["scenarios"]) == ["single_stream", "server", "offline"]
     nothing: dict[str, Any] = {"layers": {}, "ratios": {}, "cpu_ms_over_session": {}}
     report = {"best_session": "none", **nothing, "scenarios": {"loadgen": told}}

@@ -7,19 +7,19 @@ import dataclasses
 import pytest
 
 from serving.benchmark.report.scenario_notes import lines
-from serving.benchmark.scenarios.profile import FULL_SOAK_SEC, QUICK, WHOLE, Clock, Extent
+from serving.benchmark.scenarios.profile import FULL, FULL_SOAK_SEC, QUICK, BenchmarkProfile, Clock
 
 
-@pytest.mark.parametrize("extent", [QUICK, WHOLE])
-def test_nothing_is_measured_less_than_three_times(extent: Extent) -> None:
-    assert min(extent.repeats, extent.passes, extent.peer_passes) >= 3
-    assert len({*extent.seeds(1), *extent.seeds(2)}) == 2 * extent.repeats
+@pytest.mark.parametrize("extent", [QUICK, FULL])
+def test_nothing_is_measured_less_than_three_times(profile: BenchmarkProfile) -> None:
+    assert min(profile.repeats, profile.passes, profile.peer_passes) >= 3
+    assert len({*profile.seeds(1), *profile.seeds(2)}) == 2 * profile.repeats
 
 
 def test_a_quick_run_measures_less_of_everything() -> None:
     assert all(
-        getattr(QUICK, field.name) <= getattr(WHOLE, field.name)
-        for field in dataclasses.fields(Extent)
+        getattr(QUICK, field.name) <= getattr(FULL, field.name)
+        for field in dataclasses.fields(BenchmarkProfile)
         if field.name != "seed"
     )
 

@@ -20,7 +20,7 @@ from training.config.train import SplitConfig
 from training.evaluation.cross_validate import cross_validate
 from training.evaluation.protocols import fold_job
 from training.evaluation.protocols.folds import make_folds
-from training.evaluation.protocols.nested_selection import Chosen, inner_splits
+from training.evaluation.protocols.nested_selection import Selection, inner_splits
 
 HOPELESS = {"learn_params": {"max_epoch": 1, "lr": {"base_lr": 1e-9}}}
 HOPEFUL = {"learn_params": {"max_epoch": 6}}
@@ -135,7 +135,7 @@ def test_inner_folds_hold_no_test_clip_and_share_no_speaker() -> None:
 
 def test_of_equals_the_first_is_chosen_and_unlabelled_folds_do_not_count() -> None:
     figures = np.array([[[0.5, 0.5], [0.5, 0.5], [0.4, 0.4]], [[0.5, np.nan], [0.6, np.nan], [0.6, np.nan]]])
-    assert Chosen(figures, 0.0).candidates == [0, 1]
+    assert Selection(figures, 0.0).candidates == [0, 1]
 
 
 def test_fewer_training_speakers_than_inner_folds_are_refused(data: Path, tmp_path: Path) -> None:

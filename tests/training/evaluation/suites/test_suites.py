@@ -18,7 +18,7 @@ from tests.conftest import WriteWav
 from training.config.train import DatasetConfig
 from training.data.clips import read_clips
 from training.evaluation.suites.label_matching import match_labels
-from training.evaluation.suites.perturbations import disturbances, recoded
+from training.evaluation.suites.perturbations import corruptions, recoded
 from training.evaluation.suites.suites import MIN_GROUP_CLIPS, run_suite
 
 
@@ -33,7 +33,7 @@ def voices() -> list[FloatArray]:
 
 
 def test_disturbances_keep_form_and_do_something(voices: list[FloatArray]) -> None:
-    every = disturbances(voices)
+    every = corruptions(voices)
     assert len(every) == len({each.name for each in every}) == 25
     assert {each.kind for each in every} == {"small change", "noise", "channel"}
     for each in every:
@@ -47,7 +47,7 @@ def test_disturbances_keep_form_and_do_something(voices: list[FloatArray]) -> No
 
 
 def test_noise_lies_so_far_below_the_voice(voices: list[FloatArray]) -> None:
-    (white,) = [each for each in disturbances(voices) if each.name == "white noise, 20 dB below"]
+    (white,) = [each for each in corruptions(voices) if each.name == "white noise, 20 dB below"]
     noise = white.change(voices[0], np.random.default_rng(0)) - voices[0]
     ratio = 10 * np.log10(np.mean(voices[0] ** 2) / np.mean(noise**2))
     assert ratio == pytest.approx(20, abs=0.1)

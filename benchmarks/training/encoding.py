@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from training.benchmark.corpus import batches, classes, read_windows, untrained
-from training.benchmark.timing import medians, trained
+from benchmarks.training.corpus import batches, classes, read_windows, untrained
+from benchmarks.training.timing import medians, trained
 from training.data.dataset import WindowDataset
 from training.features.feature_cache import FeatureCache
 from training.features.feature_dataset import FeatureDataset

@@ -1,4 +1,4 @@
-"""``python -m training.benchmark``: print how fast training is, as ratios that other machines can be held to."""
+"""``python -m benchmarks.training``: print how fast training is, as ratios that other machines can be held to."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def main(
     """Measure the feature cache, the training loop, memory, searches, and transformers' Trainer beside ours."""
     import torch
 
-    from training.benchmark.corpus import synthesise
-    from training.benchmark.encoding import compare_encoding
-    from training.benchmark.loop import compare_loops
-    from training.benchmark.memory import compare_memory
-    from training.benchmark.transformers_trainer import compare_trainer
-    from training.benchmark.tuning import compare_searches
+    from benchmarks.training.corpus import synthesise
+    from benchmarks.training.encoding import compare_encoding
+    from benchmarks.training.loop import compare_loops
+    from benchmarks.training.memory import compare_memory
+    from benchmarks.training.transformers_trainer import compare_trainer
+    from benchmarks.training.tuning import compare_searches
 
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.training import encoding
+from benchmarks.training.corpus import read_windows, synthesise
+from benchmarks.training.loop import compare_loops
+from benchmarks.training.memory import peak
+from benchmarks.training.timing import medians
+from benchmarks.training.transformers_trainer import compare_trainer
+from benchmarks.training.tuning import compare_searches
 from tests.training.conftest import make_corpus
-from training.benchmark import encoding
-from training.benchmark.corpus import read_windows, synthesise
-from training.benchmark.loop import compare_loops
-from training.benchmark.memory import peak
-from training.benchmark.timing import medians
-from training.benchmark.transformers_trainer import compare_trainer
-from training.benchmark.tuning import compare_searches
 
 
 def figure(line: str) -> float:
@@ -29,14 +29,14 @@ def figure(line: str) -> float:
 def test_rivals_take_turns_and_medians_are_taken() -> None:
     order: list[str] = []
 
-    def rival(name: str, seconds: list[float]) -> Callable[[], list[float]]:
+    def candidate(name: str, seconds: list[float]) -> Callable[[], list[float]]:
         def run() -> list[float]:
             order.append(name)
             return [seconds.pop(0)]
 
         return run
 
-    assert medians({"a": rival("a", [3, 1, 2]), "b": rival("b", [5, 9, 7])}, 3) == {"a": 2, "b": 7}
+    assert medians({"a": candidate("a", [3, 1, 2]), "b": candidate("b", [5, 9, 7])}, 3) == {"a": 2, "b": 7}
     assert order == ["a", "b"] * 3
 
 
@@ -74,7 +74,7 @@ def test_transformers_trainer_is_measured_or_its_lack_told(tmp_path: Path) -> No
 
 
 def test_memory_is_measured_from_the_command_line() -> None:
-    command = [sys.executable, "-m", "training.benchmark", "memory", "--clips", "12"]
+    command = [sys.executable, "-m", "benchmarks.training", "memory", "--clips", "12"]
     done = subprocess.run(command, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, text=True, check=True)
     assert "     12 clips " in done.stdout
     assert "     48 clips " in done.stdout

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from training.benchmark.corpus import IMAGE_SIZE, batches, read_images, synthesise, untrained
-from training.benchmark.timing import trained
+from benchmarks.training.corpus import IMAGE_SIZE, batches, read_images, synthesise, untrained
+from benchmarks.training.timing import trained
 
 FACTOR = 4
 SHARE = 0.1
@@ -35,7 +35,7 @@ def compare_memory(clips: int) -> list[str]:
 def peak(clips: int) -> float:
     """Peak resident memory in MB of a process of its own that trains an epoch on so many clips."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "training.benchmark.memory", folder, str(clips)]
+        command = [sys.executable, "-m", "benchmarks.training.memory", folder, str(clips)]
         settings = {**os.environ, "EMOTIONS_CACHE": str(Path(folder) / "cache")}
         done = subprocess.run(command, env=settings, check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout.splitlines()[-1])

@@ -16,8 +16,8 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 
-from training.benchmark.corpus import IMAGE_SIZE, batches, read_images, untrained
-from training.benchmark.timing import medians, trained
+from benchmarks.training.corpus import IMAGE_SIZE, batches, read_images, untrained
+from benchmarks.training.timing import medians, trained
 from training.data.dataset import NO_LABEL, WindowDataset
 from training.features.feature_dataset import FeatureDataset
 from training.loop.callbacks import Bar, History

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import default_collate
 
-from training.benchmark.corpus import batches, read_images, untrained
-from training.benchmark.loop import WINDOW_SEC
-from training.benchmark.timing import medians, trained
+from benchmarks.training.corpus import batches, read_images, untrained
+from benchmarks.training.loop import WINDOW_SEC
+from benchmarks.training.timing import medians, trained
 from training.data.dataset import NO_LABEL, WindowDataset
 from training.models.base import Classifier
 

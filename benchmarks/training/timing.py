@@ -1,4 +1,4 @@
-"""Timing: rivals take turns, so that whatever else the machine does slows all of them alike."""
+"""Timing: candidates take turns, so that whatever else the machine does slows all of them alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
-Rival = Callable[[], list[float]]
+Candidate = Callable[[], list[float]]
 """Runs something a few times; the seconds that each time took."""
 
 
@@ -57,10 +57,10 @@ def trained(
     return [end - begin for begin, end in itertools.pairwise(clock.stamps)]
 
 
-def medians(rivals: Mapping[str, Rival], rounds: int) -> dict[str, float]:
-    """Median seconds of each rival, each run once a round, in turn."""
-    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+def medians(candidates: Mapping[str, Candidate], rounds: int) -> dict[str, float]:
+    """Median seconds of each candidate, each run once a round, in turn."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
-        for name, run in rivals.items():
+        for name, run in candidates.items():
             seconds[name] += run()
     return {name: median(each) for name, each in seconds.items()}

@@ -1,0 +1,1 @@
+"""Benchmarks of training: ``python -m benchmarks.training``."""

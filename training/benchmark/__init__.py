@@ -1,1 +1,0 @@
-"""Benchmarks of training: ``python -m training.benchmark``."""
