@@ -20,7 +20,14 @@ import typer
 import emotions
 from emotions.errors import EmotionsError
 from emotions.pipeline.options import BUNDLE_COMMANDS, BundlePath, ConfigFile, Overrides, Root
-from emotions.pipeline.runner import COMMANDS, installed, load_pipeline, missing_extras, pipeline_schema
+from emotions.pipeline.runner import (
+    COMMANDS,
+    check_not_shadowed,
+    installed,
+    load_pipeline,
+    missing_extras,
+    pipeline_schema,
+)
 
 _NO_TELEMETRY = {
     "BENTOML_DO_NOT_TRACK": "True",
@@ -72,6 +79,7 @@ def no_telemetry() -> None:
 
 def build_app() -> typer.Typer:
     """The command line with the commands of every package that is installed."""
+    check_not_shadowed()
     app = typer.Typer(
         name="emotions",
         help="Speech emotion recognition, from a folder of recordings to a served classifier.",

@@ -61,7 +61,7 @@ def checked(waveform: FloatArray) -> FloatArray:
     """
     if len(waveform) < MIN_SAMPLES:
         raise TooShort(f"holds {len(waveform)} samples at 16 kHz, at least {MIN_SAMPLES} are needed")
-    check_heard(peak_of(waveform))
+    check_not_silent(peak_of(waveform))
     return waveform
 
 
@@ -77,7 +77,7 @@ def peak_of(waveform: FloatArray) -> float:
     return peak
 
 
-def check_heard(peak: float) -> None:
+def check_not_silent(peak: float) -> None:
     """Refuse a recording by its peak.
 
     Raises:

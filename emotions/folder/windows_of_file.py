@@ -74,7 +74,7 @@ def _parts(blocks: Blocks, spec: WindowSpec) -> Iterator[Windows]:
             return
         peak = max(peak, decode.peak_of(part))
         if last:
-            decode.check_heard(peak)
+            decode.check_not_silent(peak)
         buffer = np.concatenate([buffer, part])
         starts = _starts(base + len(buffer), spec, last)[emitted:]
         emitted += len(starts)

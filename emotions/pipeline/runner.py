@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from emotions.errors import ConfigError, Fault, MissingExtra
+from emotions.errors import ConfigError, EmotionsError, Fault, MissingExtra
 from emotions.files import read_json
 from emotions.pipeline.overrides import left_over, override, replace
 from emotions.pipeline.schema import Document, Schema, StepConfig, document_schema, step_schema
@@ -33,6 +33,7 @@ __all__ = [
     "PlannedStep",
     "Step",
     "StepConfig",
+    "check_not_shadowed",
     "console",
     "load_pipeline",
     "missing_extras",
@@ -42,6 +43,9 @@ __all__ = [
 
 STEPS, COMMANDS = "emotions.steps", "emotions.commands"
 """Entry point groups: name -> ``Step``, and name -> ``register(app)``."""
+_PACKAGES = ("training", "export", "serving")
+_HOME = Path(__file__).resolve().parents[2]
+"""The folder that all packages of the toolkit lie in."""
 
 _EXTRAS = {
     "train": (
@@ -221,6 +225,27 @@ def installed(group: str) -> Mapping[str, EntryPoint]:
     """The entry points of a group, by name; a slim image may leave out the package that one lies in."""
     found = entry_points(group=group)
     return {entry.name: entry for entry in found if module_exists(entry.module)}
+
+
+def check_not_shadowed() -> None:
+    """Refuse to run where a package of another project is imported in place of one of the toolkit's.
+
+    Their names, ``training`` and the like, are common, and a module of that name may be found first.
+
+    Raises:
+        EmotionsError: names the package, where it lies, and what to do.
+    """
+    for package in _PACKAGES:
+        spec = importlib.util.find_spec(package)
+        if spec is None or not (_HOME / package).is_dir():
+            continue
+        places = [Path(each).resolve() for each in spec.submodule_search_locations or ()]
+        if _HOME / package not in places:
+            found = spec.origin or ", ".join(map(str, places))
+            raise EmotionsError(
+                f"the package '{package}' is imported from {found}, which shadows that of emotions-toolkit in {_HOME}: "
+                "rename it, or take its folder off PYTHONPATH"
+            )
 
 
 def module_exists(name: str) -> bool:

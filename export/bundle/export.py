@@ -67,7 +67,7 @@ def export_run(
         data: recordings to prove the export on; by default the run's validation and test clips.
         seed: which clips prove it, and in which batches.
         bundles: where bundles go by default.
-        wanted: what the bundle is to hold besides its ONNX graph; what loses too much is left out and reported.
+        wanted: what the bundle is to hold in addition to its ONNX graph; what loses too much is left out and reported.
 
     Returns:
         The bundle's folder.

@@ -1,4 +1,4 @@
-"""Every form of a model besides its ONNX graph: written, opened as its users do, proven, and variants gated."""
+"""Every form of a model beyond its ONNX graph: written, opened as its users do, proven, and variants gated."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _DEVICES: dict[str, Device] = {"fp16": "cuda", "int8": "cpu"}
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What a bundle is to hold besides its ONNX graph.
+    """What a bundle is to hold in addition to its ONNX graph.
 
     Attributes:
         formats: ``torchscript``, ``pt2``; ``onnx`` is there whether it is named or not.

@@ -29,7 +29,7 @@ them before their last layer norm.
 """
 
 _NORMALIZE_EPS = 1e-7  # Wav2Vec2FeatureExtractor's
-# What the features depend on besides the weights.
+# What the features depend on apart from the weights.
 _CONFIG = (
     "model_type", "conv_stride", "feat_extract_norm", "feat_extract_activation", "layer_norm_eps", "hidden_act",
     "num_attention_heads", "do_stable_layer_norm", "num_buckets", "max_bucket_distance",

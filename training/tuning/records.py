@@ -42,7 +42,7 @@ class SearchRecord(_Record):
         num_samples, max_epochs: trials, and the most epochs of each.
         sampler: ``random``, or ``optuna`` with early stopping.
         seed: seed of the draws, the split and the trainings.
-        threshold: trials that reach it keep their checkpoints besides the best.
+        threshold: trials that reach it keep their checkpoints, as the best does.
         protocol: how the data was split: what every figure is quoted with.
         step: the ``tune`` step as it was given; ``root`` is what its relative paths start from.
         state: ``finished`` once every trial has ended.

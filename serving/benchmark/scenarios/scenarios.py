@@ -1,4 +1,4 @@
-"""Scenarios after MLPerf Inference, and those that users meet besides: each drives a running service its own way.
+"""Scenarios after MLPerf Inference, and those that users also meet: each drives a running service its own way.
 
 single_stream, multi_stream and offline are closed loops: they measure how fast one caller is answered, how fast eight
 recordings at once, and how many a second when there is always another. server is an open loop: requests come when a

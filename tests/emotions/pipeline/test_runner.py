@@ -3,7 +3,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -298,6 +301,24 @@ def test_a_defect_of_ours_is_no_missing_extra(name: str) -> None:
 )
 def test_a_slim_image_may_lack_a_package(name: str, there: bool) -> None:
     assert module_exists(name) == there
+
+
+def test_a_package_that_shadows_ours_is_named(tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "__init__.py").touch()
+    command = [sys.executable, "-m", "emotions.cli", "--help"]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: the package 'training' is imported from {tmp_path / 'training' / '__init__.py'}")
+    assert "rename it" in line
 
 
 def test_schema_file_is_the_one_generated() -> None:
