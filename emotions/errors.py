@@ -171,3 +171,9 @@ class MissingExtra(EmotionsError):
         super().__init__(
             f"{package} is not installed: it comes with the extra '{extra}' (pip install 'emotions-toolkit[{extra}]')"
         )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's text, without a full stop; the name of its class where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

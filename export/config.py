@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from emotions.pipeline.schema import StepConfig
+from emotions.pipeline.schema import StepConfig, Text, Texts
 
-Text = Annotated[str, Field(min_length=1)]
 Format = Literal["onnx", "torchscript", "pt2"]
 VariantName = Literal["fp16", "int8"]
 
@@ -24,13 +23,6 @@ HUGGINGFACE = "hf:"
 """Prefix of a source that is a classifier of Hugging Face: a folder, or a name on the hub."""
 
 
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Parts = Annotated[list[Text], Field(min_length=1), BeforeValidator(_as_list, json_schema_input_type=Text | list[Text])]
-
-
 class ExportStep(StepConfig):
     """Export a trained model as a bundle."""
 
@@ -44,7 +36,7 @@ class ExportStep(StepConfig):
         default=False,
         description="With best_trial: first train its values again, max_epoch epochs, on training and validation part.",
     )
-    output: Parts | None = Field(
+    output: Texts | None = Field(
         default=None, description="The bundle's folder; a list of folder names is joined. By default bundles/<name>."
     )
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(

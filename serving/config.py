@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from emotions.pipeline.schema import StepConfig
+from emotions.pipeline.schema import StepConfig, Text, Texts
 
 Scenario = Literal[
     "session",
@@ -45,16 +45,6 @@ _OLDER: dict[Scenario, tuple[Scenario, ...]] = {"pressure": ("overload", "soak")
 def resolved(named: Sequence[Scenario]) -> tuple[Scenario, ...]:
     """Scenarios without doubles, older names replaced by what they stand for."""
     return tuple(dict.fromkeys(each for name in named for each in _OLDER.get(name, (name,))))
-
-
-Text = Annotated[str, Field(min_length=1)]
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Texts = Annotated[list[Text], Field(min_length=1), BeforeValidator(_as_list, json_schema_input_type=Text | list[Text])]
 
 
 class PredictStep(StepConfig):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from serving.benchmark.driver.server_process import free_port
+
+__all__ = ["REPOSITORY", "Server", "bentoml_serve", "free_port", "running", "serving", "wait_until_ready"]
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -27,12 +30,6 @@ class Server:
 
     def post(self, content: bytes, **options: object) -> httpx.Response:
         return httpx.post(f"{self.url}/v1/predict", content=content, timeout=20, **options)  # type: ignore[arg-type]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def start(command: Sequence[str], cwd: Path, log: Path, **environment: str) -> subprocess.Popen[bytes]:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import soundfile
 
 from emotions.audio.windows import FloatArray
-from emotions.errors import AudioError, NotAudio
+from emotions.errors import AudioError, NotAudio, first_line
 
 EXTENSIONS = frozenset(
     f".{name}"
@@ -82,11 +82,7 @@ def open_stream(source: Source) -> Iterator[Stream]:
         except (AudioError, OSError):
             raise
         except (RuntimeError, ValueError, EOFError) as error:
-            raise NotAudio(f"cannot be decoded ({_first_line(error)})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+            raise NotAudio(f"cannot be decoded ({first_line(error)})") from error
 
 
 class _Bytes(io.BytesIO):
@@ -174,7 +170,7 @@ def _av(container_format: str) -> Reader:
                 _check_shape(context.sample_rate, context.channels)
                 yield Stream(context.sample_rate, context.channels, _av_blocks(container))
         except av.FFmpegError as error:
-            raise NotAudio(f"cannot be decoded ({error.strerror or _first_line(error)})") from error
+            raise NotAudio(f"cannot be decoded ({error.strerror or first_line(error)})") from error
 
     return reader
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from emotions.errors import DataError, MissingExtra, TooLong
+from emotions.errors import DataError, MissingExtra, TooLong, first_line
 from emotions.inputs.input_file import InputFile
 
 MAX_BYTES = 1 << 30
@@ -25,7 +25,7 @@ def find_remote(url: str) -> Iterator[InputFile]:
     try:
         found: dict[str, dict[str, Any]] = _files(system, path)
     except Exception as error:  # storages raise whatever their clients do
-        raise DataError(f"{url}: cannot be reached ({_reason(error)})") from error
+        raise DataError(f"{url}: cannot be reached ({first_line(error)})") from error
     if not found:
         raise DataError(f"{url}: no such file or folder, or it cannot be reached")
     folder = _folder(path)
@@ -50,7 +50,7 @@ def fetch(url: str) -> bytes:
             while len(content) <= MAX_BYTES and (block := stream.read(_BLOCK)):
                 content += block
     except Exception as error:
-        raise OSError(_reason(error)) from error
+        raise OSError(first_line(error)) from error
     if len(content) > MAX_BYTES:
         raise TooLong(f"holds more than {MAX_BYTES >> 20} MiB, which is the most that is fetched")
     return bytes(content)
@@ -68,7 +68,7 @@ def _opened(url: str) -> tuple[Any, str]:
     except ImportError as error:
         raise MissingExtra("remote", f"the package that reads {scheme}://") from error
     except ValueError as error:
-        raise DataError(f"{url}: {scheme}:// is not known ({_reason(error)})") from error
+        raise DataError(f"{url}: {scheme}:// is not known ({first_line(error)})") from error
     return system, path
 
 
@@ -86,7 +86,3 @@ def _folder(path: str) -> str:
 
 def _stamp(info: dict[str, Any]) -> str:
     return " ".join(str(info[key]) for key in ("size", *_STAMPS) if key in info)
-
-
-def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from emotions.errors import ConfigError, DataError
+from emotions.errors import ConfigError, DataError, first_line
 from emotions.files import parse_json
 
 Row = Mapping[str, str]
@@ -118,7 +118,7 @@ def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
             for batch in file.iter_batches():
                 yield from batch.to_pylist()
     except pyarrow.ArrowException as error:
-        raise DataError(f"{path}: is not a Parquet table ({str(error).splitlines()[0]})") from error
+        raise DataError(f"{path}: is not a Parquet table ({first_line(error)})") from error
 
 
 _READERS: dict[str, Callable[[Path], Iterator[Mapping[str, Any]]]] = {

@@ -7,12 +7,21 @@ import operator
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 MAX_SEED = 2**32 - 1
 """The largest seed that every generator takes."""
 
 Schema = dict[str, Any]
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[list[Text], Field(min_length=1), BeforeValidator(_as_list, json_schema_input_type=Text | list[Text])]
+"""Parts of a path or of a name, or several of them; a plain string is a list of one."""
 
 
 class Block(BaseModel):

@@ -18,7 +18,7 @@ from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Bundle
 from emotions.bundle.probe import read_probe
 from emotions.bundle.variants import choose_variant
-from emotions.errors import BundleError, DeviceError
+from emotions.errors import BundleError, DeviceError, first_line
 from emotions.runtime.devices import CUDA, cuda_usable
 from emotions.runtime.io_binding import IOBindingPool
 
@@ -151,7 +151,7 @@ def _reason(error: Exception) -> str:
     """Why a model does not load, in a line: an opset or format from the future is the reader's to mend."""
     newer = _NEWER.search(str(error))
     if newer is None:
-        return str(error).splitlines()[0]
+        return first_line(error)
     return f"{newer[1]} {newer[2]} is newer than ONNX Runtime {ort.__version__} reads; update onnxruntime"
 
 
@@ -209,7 +209,7 @@ def _replay_probe(bundle: Bundle, session: Session) -> None:
     try:
         answers = session.run(probe.waveform, probe.length)
     except _ORT_ERRORS as error:
-        raise BundleError(f"{bundle.path}: the model fails on its probe ({str(error).splitlines()[0]})") from error
+        raise BundleError(f"{bundle.path}: the model fails on its probe ({first_line(error)})") from error
     tolerance = _PROBE_TOLERANCE + 2 * bundle.manifest.variants[session.variant].max_abs_diff
     for target, expected in probe.probabilities.items():
         difference = (

@@ -15,7 +15,7 @@ from onnx import GraphProto, ModelProto, TensorProto
 import emotions
 from emotions.audio.decode import MIN_SAMPLES
 from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM
-from emotions.errors import ExportError
+from emotions.errors import ExportError, first_line
 from export.graph.deployable import Deployable
 from export.graph.fuse_attention import fuse_attention
 from export.graph.inspect import graphs_of, skeleton
@@ -93,7 +93,7 @@ def reason(error: BaseException) -> str:
     """The first line of the innermost error: the outer ones are a page of advice on the exporter."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return first_line(error)
 
 
 def _name_outputs(graph: GraphProto, targets: Sequence[str]) -> None:
@@ -139,7 +139,7 @@ def check_graph(model: ModelProto, targets: Sequence[str]) -> None:
         # The checker makes three copies of what it is given, and takes no more than 2 GiB.
         onnx.checker.check_model(skeleton(model), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"the exported graph is not valid ONNX ({str(error).splitlines()[0]})") from error
+        raise ExportError(f"the exported graph is not valid ONNX ({first_line(error)})") from error
     check_operators(model)
     graph = model.graph
     inputs, outputs = ([value.name for value in values] for values in (graph.input, graph.output))

@@ -10,7 +10,7 @@ import bentoml
 from bentoml.exceptions import BentoMLException, NotFound
 
 from emotions.bundle.manifest import MANIFEST, Bundle, read_bundle, write_bundle
-from emotions.errors import BundleError, OutputExists
+from emotions.errors import BundleError, OutputExists, first_line
 
 _FORBIDDEN = re.compile(r"[^a-z0-9._-]+")
 _VERSION_DIGITS = 12
@@ -41,10 +41,10 @@ def to_store(bundle: Bundle, tag: str | None = None) -> str:
             read_bundle(model.path)
     except BentoMLException as error:
         if "already exists" not in str(error):
-            raise BundleError(f"--tag: {_line(error)}") from error
-        raise OutputExists(f"{tag}: {_line(error)}; give another --tag, or bentoml models delete it") from error
+            raise BundleError(f"--tag: {first_line(error)}") from error
+        raise OutputExists(f"{tag}: {first_line(error)}; give another --tag, or bentoml models delete it") from error
     except ValueError as error:
-        raise BundleError(f"--tag: {_line(error)}") from error
+        raise BundleError(f"--tag: {first_line(error)}") from error
     return tag
 
 
@@ -58,7 +58,7 @@ def from_store(tag: str, output: Path) -> Path:
     try:
         stored = read_bundle(bentoml.models.get(tag).path)
     except (NotFound, ValueError) as error:
-        raise BundleError(f"{tag}: {_line(error)}") from error
+        raise BundleError(f"{tag}: {first_line(error)}") from error
     with write_bundle(output) as folder:
         for name in (MANIFEST, *stored.manifest.files):
             shutil.copyfile(stored.path / name, folder / name)
@@ -69,7 +69,3 @@ def default_name(bundle: Bundle) -> str:
     """The bundle's name as BentoML takes it: lower case, of ASCII; ``emotions`` where nothing is left."""
     name = _FORBIDDEN.sub("-", bundle.manifest.name.lower()).strip("-._")
     return name[:63].rstrip("-._") or "emotions"
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0]

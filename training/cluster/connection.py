@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from emotions.errors import ConfigError
+from emotions.errors import ConfigError, first_line
 
 _TELEMETRY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_ENABLE_STATE_TRACKING": "0"}
 _KNOCK_SEC = 5.0
@@ -85,7 +85,7 @@ def _check_answer(address: str, key: str) -> None:
 
 
 def _no_answer(address: str | None, key: str, error: Exception) -> ConfigError:
-    reason = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+    reason = first_line(error)
     return ConfigError(
         f"{key}: no Ray cluster answers at {address!r} ({reason}); start one with `ray start --head`, "
         f"or leave {key} out to use this machine"

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from emotions.errors import ConfigError, EmotionsError, MissingExtra
+from emotions.errors import ConfigError, EmotionsError, MissingExtra, first_line
 
 _KEY = "tune.storage_path"
 
@@ -169,5 +169,5 @@ def _by_fsspec(url: str) -> tuple[Any, str]:
 
 
 def _not_usable(url: str, error: Exception) -> EmotionsError:
-    reason = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+    reason = first_line(error)
     return ConfigError(f"{_KEY}: found {url!r}, which cannot be used ({reason})")

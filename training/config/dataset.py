@@ -7,9 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from emotions.pipeline.schema import Block
-
-Text = Annotated[str, Field(min_length=1)]
+from emotions.pipeline.schema import Block, Text
 
 
 class Column(Block):

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from emotions.errors import Fault
-from emotions.pipeline.schema import MAX_SEED, Block, step_schema
+from emotions.pipeline.schema import MAX_SEED, Block, Texts, step_schema
 from emotions.pipeline.validation import faults_of
-from training.config.train import FixedStep, Parts, TrainStep, train_faults
+from training.config.train import FixedStep, TrainStep, train_faults
 
 Protocol = Literal["holdout", "group_kfold", "loso"]
 Suite = Literal["accuracy", "robustness", "fairness"]
@@ -71,7 +71,7 @@ class EvaluateStep(FixedStep):
         description="Models to choose from inside every fold, by the mean UAR of the first target over inner folds of "
         "its training groups; null: the step's own model.",
     )
-    output: Parts | None = Field(
+    output: Texts | None = Field(
         default=None, description="Folder of the report; by default below runs/, one for each evaluation."
     )
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo, field_validator
+from pydantic import Field, GetJsonSchemaHandler, ValidationInfo, field_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from emotions.errors import Fault
-from emotions.pipeline.schema import Block, StepConfig
+from emotions.pipeline.schema import Block, StepConfig, Text, Texts
 from training.config.architectures import (
     ARCHITECTURES,
     ENCODER_MODELS,
@@ -24,7 +24,7 @@ from training.config.architectures import (
     Wav2Vec2CnnArchitecture,
     Wav2Vec2FnArchitecture,
 )
-from training.config.dataset import Column, DatasetConfig, Pattern, SplitConfig, Text
+from training.config.dataset import Column, DatasetConfig, Pattern, SplitConfig
 from training.config.learning import LearningRates, LearnParams, RayConfig
 
 __all__ = [
@@ -58,14 +58,6 @@ MIN_PATCHES = 17
 """Fewest patches of a transformer's spectrogram."""
 
 
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Parts = Annotated[list[Text], Field(min_length=1), BeforeValidator(_as_list, json_schema_input_type=Text | list[Text])]
-"""Parts of a path or of a name; a plain string is a list of one."""
-
-
 def joined(parts: list[str]) -> Path:
     """A list of folder names as one path."""
     return Path(*parts)
@@ -79,24 +71,24 @@ def concatenated(parts: list[str]) -> str:
 class SavingDataParams(Block):
     """Where results go. Paths are lists of folder names, names are lists of parts."""
 
-    saved_checkpoints_path: Parts = Field(
+    saved_checkpoints_path: Texts = Field(
         default=["$$ROOT_DIR$$", "runs", "$$MODEL_NAME$$", "$$DATETIME$$"], description="The run folder."
     )
-    saved_checkpoints_filename: Parts = Field(
+    saved_checkpoints_filename: Texts = Field(
         default=["classifier_", "$$DATETIME$$", "_{epoch:02d}"], description="Name of the best checkpoint."
     )
-    tensorboard_lr_monitors_logs_path: Parts | None = Field(
+    tensorboard_lr_monitors_logs_path: Texts | None = Field(
         default=None, description="Folder of the TensorBoard logs; by default logs in the run folder."
     )
-    tensorboard_lr_monitors_logs_name: Parts | None = Field(default=None, description="Folder of one experiment.")
-    tensorboard_lr_monitors_logs_version: Parts | None = Field(default=None, description="Folder of one version.")
-    tensorboard_lr_monitors_logs_sub_dir: Parts | None = Field(default=None, description="Folder below the version.")
-    start_from_saved_checkpoint_path: Parts | None = Field(
+    tensorboard_lr_monitors_logs_name: Texts | None = Field(default=None, description="Folder of one experiment.")
+    tensorboard_lr_monitors_logs_version: Texts | None = Field(default=None, description="Folder of one version.")
+    tensorboard_lr_monitors_logs_sub_dir: Texts | None = Field(default=None, description="Folder below the version.")
+    start_from_saved_checkpoint_path: Texts | None = Field(
         default=None, description="Checkpoint to go on from; null starts anew."
     )
-    tune_results_path: Parts = Field(default=["$$ROOT_DIR$$", "tmp", "tune"], description="Folder of tuning results.")
-    tune_results_dir: Parts = Field(default=["tune_", "$$DATETIME$$"], description="Name of one tuning's folder.")
-    tune_session_path: Parts = Field(
+    tune_results_path: Texts = Field(default=["$$ROOT_DIR$$", "tmp", "tune"], description="Folder of tuning results.")
+    tune_results_dir: Texts = Field(default=["tune_", "$$DATETIME$$"], description="Name of one tuning's folder.")
+    tune_session_path: Texts = Field(
         default=["$$ROOT_DIR$$", "tmp", "ray", "session"], description="Folder of Ray's session files."
     )
 

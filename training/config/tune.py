@@ -29,10 +29,10 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from emotions.errors import Fault
-from emotions.pipeline.schema import Block, StepConfig
+from emotions.pipeline.schema import Block, StepConfig, Texts
 from training.config.architectures import ARCHITECTURES, SPACE_KINDS
 from training.config.learning import LearnParams
-from training.config.train import ModelStep, Parts, by_model, mask_faults, patch_fault, raw_value, schema_by_model
+from training.config.train import ModelStep, by_model, mask_faults, patch_fault, raw_value, schema_by_model
 
 METRIC_ALIASES = {"val/em_acc": "val/emotion_wa", "val/st_acc": "val/state_wa"}
 """Names that older pipeline files have for metrics."""
@@ -222,7 +222,7 @@ class PrintTuneResStep(StepConfig):
     """Print the results of a search."""
 
     type: Literal["print_tune_res"] = "print_tune_res"
-    res_path: Parts | None = Field(
+    res_path: Texts | None = Field(
         default=None,
         description="Folder of one tuning's results, as a list of folder names; by default of the tune step before.",
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
 from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
@@ -28,7 +27,9 @@ def train_in_processes(job: Job, processes: int) -> None:
     errors = context.SimpleQueue()
     # Not torch's own choice of the start method: a forked process would share this one's threads and CUDA state.
     start: Any = start_processes
-    spawned = start(_work, (job, processes, _free_port(), errors), processes, join=False, start_method="spawn")
+    spawned = start(
+        _work, (job, processes, find_free_network_port(), errors), processes, join=False, start_method="spawn"
+    )
     try:
         while not spawned.join():
             pass
@@ -70,9 +71,3 @@ def _check_devices(accelerator: str, processes: int) -> None:
         raise DeviceError(f"devices: found {processes}; this machine has {found} CUDA devices")
     if accelerator == "mps":
         raise DeviceError(f"devices: found {processes}; mps has one device")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -12,7 +12,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from emotions.errors import DeviceError
+from emotions.errors import DeviceError, first_line
 from emotions.pipeline.runner import Context
 from training.config.train import SavingDataParams, TrainStep, concatenated, joined
 from training.corpus import Corpus
@@ -151,9 +151,7 @@ def _trainer(job: Job, place: ProcessContext, batches: int, watchers: Sequence[C
             **{**place.options, "plugins": [*place.options.get("plugins", ()), AtomicCheckpoints()]},
         )
     except (MisconfigurationException, RuntimeError, ValueError) as error:
-        raise DeviceError(
-            f"accelerator {step.accelerator!r} cannot be used here ({str(error).splitlines()[0]})"
-        ) from error
+        raise DeviceError(f"accelerator {step.accelerator!r} cannot be used here ({first_line(error)})") from error
 
 
 def _logger(saving: SavingDataParams, folder: Path, root: Path) -> TensorBoardLogger:

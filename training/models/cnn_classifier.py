@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from emotions.errors import ConfigError
+from emotions.errors import ConfigError, first_line
 from training.config.architectures import SpectrogramCnnArchitecture
 from training.config.train import ModelSpec
 from training.models.base import Classifier, Head, Logits
@@ -74,7 +74,7 @@ def _width(model: nn.Module, name: str, shape: tuple[int, int]) -> int:
         with torch.no_grad():
             output = model(torch.zeros(1, 1, *shape))
     except (RuntimeError, AssertionError, ValueError, IndexError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ConfigError(
             f"model_architecture.backbone: {name} does not take images of {shape[0]} x {shape[1]} ({reason}); "
             "choose another backbone or size of the features"

@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from emotions.errors import CheckpointError, ConfigError, DataError
+from emotions.errors import CheckpointError, ConfigError, DataError, first_line
 from emotions.files import read_json
 from training.config.train import DatasetConfig, ModelSpec
 from training.data.clips import ClipTable, read_clips
@@ -109,7 +109,7 @@ def load_run(path: Path) -> Run:
         facts = {name: index[name] for name in ("metrics", "protocol", "dataset")}
         root = Path(index["root"])
     except (KeyError, TypeError, ValidationError) as error:
-        raise CheckpointError(f"{path / RUN_FILE}: is damaged ({_first_line(error)})") from error
+        raise CheckpointError(f"{path / RUN_FILE}: is damaged ({first_line(error)})") from error
     if Path(best).name != best:
         raise CheckpointError(f"{path / RUN_FILE}: names a checkpoint outside the run folder ({best})")
     about = {name: index[name] for name in ("search", "calibration") if name in index}
@@ -178,7 +178,7 @@ def _spec(path: Path, checkpoint: Mapping[str, Any]) -> ModelSpec:
     try:
         return ModelSpec.model_validate_json(entry.get("spec") or "")
     except ValidationError as error:
-        raise CheckpointError(f"{path}: its model description is damaged ({_first_line(error)})") from error
+        raise CheckpointError(f"{path}: its model description is damaged ({first_line(error)})") from error
 
 
 def _load_weights(path: Path, model: Classifier, state: object, encoder: Mapping[str, Tensor]) -> None:
@@ -203,7 +203,3 @@ def _fits(value: object, wanted: Tensor) -> bool:
 
 def _some(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

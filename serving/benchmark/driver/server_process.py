@@ -116,7 +116,7 @@ def started(command: Sequence[str], settings: Mapping[str, str], log: Path, read
         EmotionsError: it did not get ready.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EMOTIONS_", "BENTOML_"))}
-    port = _free_port()
+    port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, str(port)],
@@ -132,7 +132,8 @@ def started(command: Sequence[str], settings: Mapping[str, str], log: Path, read
         _stop(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from emotions.errors import EmotionsError
+from emotions.errors import EmotionsError, first_line
 from serving.benchmark.driver.clips import Clip
 from serving.benchmark.driver.passes import Layer, Pass
 from serving.benchmark.driver.server_process import Server, running, started
@@ -58,7 +58,7 @@ def race(
                 with clock.part(peer.name):
                     rows[peer.name] = _raced(peer, ours, server, settings, clips, scratch, repeats, install)
             except EmotionsError as error:
-                not_run[peer.name] = str(error).splitlines()[0]
+                not_run[peer.name] = first_line(error)
     return {"rows": rows, "not_run": {**not_run, _PIPELINE: _PIPELINE_WHY}}
 
 
