@@ -5,12 +5,13 @@ BIN := .venv/bin
 DEMO := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean
+.PHONY: help setup demo test test-slow test-all check format lock clean
 
 help:
 	@echo "make setup   install the pinned packages into .venv"
 	@echo "make demo    set up, then synthesise recordings, train, export, predict"
-	@echo "make test    set up, then run every check"
+	@echo "make test    set up, then check format, lint, types, import rules, and run the tests"
+	@echo "make test-all  the same, then the tests that are slow by nature"
 	@echo "make check   what make test runs, without the set-up"
 	@echo "make format  format the code"
 	@echo "make lock    pin the packages anew"
@@ -38,12 +39,17 @@ demo: setup
 
 test: setup check
 
+test-slow: setup
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "slow and not alone"
+
+test-all: test test-slow
+
 check:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 -m "not alone"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not alone and not slow"
 	$(BIN)/python -m pytest -m alone tests/serving/benchmark
 
 format:

@@ -21,7 +21,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "EMOTIONS_BUNDLE": "bundles/mine",
         "EMOTIONS_DEVICE": "cpu",
         "EMOTIONS_THREADS": "2",
-        "EMOTIONS_LANES": "3",
+        "EMOTIONS_PARALLEL_BATCHES": "3",
         "EMOTIONS_MAX_BATCH": "8",
         "EMOTIONS_MAX_BYTES": "1000",
         "EMOTIONS_MAX_SECONDS": "12.5",
@@ -139,13 +139,13 @@ def test_each_gpu_has_a_worker_of_its_own(tiny_bundle: Path, monkeypatch: pytest
         *((4, False, 1, 1, 4), (2, False, 3, 3, 1), (8, True, 2, 2, 4)),
     ],
 )
-def test_lanes_share_out_the_threads(
+def test_parallel_batches_share_out_the_threads(
     threads: int, dynamic: bool, asked: int | None, parallel_batches: int, each: int
 ) -> None:
     assert cpu_parallel_batches(threads, dynamic=dynamic, asked=asked) == (parallel_batches, each)
 
 
-def test_a_worker_opens_its_model_for_its_lanes(tiny_bundle: Path) -> None:
+def test_a_worker_opens_its_model_for_its_parallel_batches(tiny_bundle: Path) -> None:
     settings = Settings(bundle=tiny_bundle, device="cpu", threads=6, parallel_batches=2)
     assert open_predictor(settings).session.threads == 3
 

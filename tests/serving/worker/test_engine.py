@@ -48,7 +48,7 @@ def test_a_long_run_that_is_alone_has_all_threads(
     assert answer.json()["probabilities"]["emotion"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_several_windows_share_the_lanes(start: StartService, predictor: Predictor, clip: bytes) -> None:
+def test_several_windows_share_the_threads(start: StartService, predictor: Predictor, clip: bytes) -> None:
     seen: list[int] = []
     service = start(slowed(predictor, 0.02, seen), threads=2)
     service.engine.warm_up()
