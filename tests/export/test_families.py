@@ -21,6 +21,8 @@ from training.config.train import ModelSpec
 from training.loop.fit import fit
 from training.run_folder.read import load_run
 
+pytestmark = pytest.mark.slow
+
 FN = {"conv_h_count": 1, "conv_w_count": 1, "layer_1_size": 8, "layer_2_size": 8}
 VIT = {"patch_transformer_size": 4, "layer_1_size": 16, "layer_2_size": 16, "transformer_depth": 1}
 FAMILIES: dict[str, tuple[str, str | None, dict[str, Any]]] = {

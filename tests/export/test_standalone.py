@@ -16,6 +16,8 @@ import soundfile
 
 import emotions
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NODE = ROOT / "docs" / "node"
 

@@ -14,6 +14,8 @@ import pytest
 import emotions
 from tests.servers import REPOSITORY, free_port, serving
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Path:

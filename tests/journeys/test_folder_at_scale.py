@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
 import emotions
 from emotions.folder.predict_files import predict_files
 from serving.benchmark.scenarios.folder_scale import make_broken, repeated, with_broken
 from tests.conftest import Tone, WriteWav
+
+pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[2]
 PREDICT = """

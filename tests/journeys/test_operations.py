@@ -25,6 +25,8 @@ from serving.http.api_keys import add_key
 from tests.conftest import Tone
 from tests.servers import REPOSITORY, Server, bentoml_serve, free_port, running, serving, wait_until_ready
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clip(tone: Tone) -> bytes:

@@ -33,6 +33,8 @@ from emotions.folder.predict_files import predict_files
 from emotions.inputs.discovery import find_files
 from tests.servers import Server, running
 
+pytestmark = pytest.mark.slow
+
 FULL = os.environ.get("EMOTIONS_FULL") == "1"
 REQUESTS, BODIES = (2_000, 500) if FULL else (100, 40)
 CONNECTIONS = (1, 16, 64)

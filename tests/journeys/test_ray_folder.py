@@ -22,6 +22,8 @@ from serving.batch.ray_pool import agreed, heaviest_first
 from serving.batch.ray_worker import Task
 from tests.conftest import Tone, WriteWav
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 HOOK = """
 import os, signal, sys, time

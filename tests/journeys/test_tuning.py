@@ -28,7 +28,7 @@ from training.tuning.records import Results
 
 SEED_CONFIG = Path(__file__).parents[1] / "training" / "seed_configs" / "tune.TransformerClassifier.config.json"
 REPOSITORY = Path(__file__).parents[2]
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

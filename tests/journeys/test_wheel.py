@@ -13,6 +13,8 @@ import pytest
 from emotions.files import write_json
 from tests.servers import REPOSITORY, free_port, serving
 
+pytestmark = pytest.mark.slow
+
 UV = str(Path(sys.executable).with_name("uv"))
 
 

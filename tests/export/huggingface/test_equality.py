@@ -21,6 +21,8 @@ from tests.export.huggingface.checkpoints import SPEECH, make_clips
 from tests.export.huggingface.conftest import Checkpoint
 from tests.training.models.encoders import TINY
 
+pytestmark = pytest.mark.slow
+
 EXPORTED = ["wav2vec2-group", "wav2vec2-layer-weighted", "hubert-group", "wavlm-layer", "ast", "whisper"]
 SHORT = [400, 719, 1_600, 5_432, 16_000]
 
