@@ -18,8 +18,6 @@ from typing import Any
 
 import bentoml
 import click
-from bentoml._internal.configuration.containers import BentoMLContainer
-from bentoml._internal.utils.analytics import usage_stats
 from bentoml.exceptions import BentoMLException
 from starlette.requests import Request
 
@@ -33,15 +31,14 @@ from serving.http.routes_v1 import Routes
 from serving.settings import API_KEYS_FILE, Settings, read_settings
 from serving.telemetry import access_log, tracing
 from serving.telemetry.metrics import Metrics
+from serving.worker.bentoml_internals import configured_host, disable_usage_tracking, tracer_provider
 from serving.worker.engine import Engine
 from serving.worker.shutdown import Drain
 from serving.worker.startup import BUNDLE_VARIABLE, check, open_predictor
 
 logger = logging.getLogger("bentoml.emotions")
 
-# BentoML reads the variable once, before it imports us: the answer that it remembers is dropped.
-os.environ.setdefault(usage_stats.BENTOML_DO_NOT_TRACK, "True")
-usage_stats.do_not_track.cache_clear()
+disable_usage_tracking()
 
 
 def _read() -> tuple[Settings, ApiKeyAuth]:
@@ -100,7 +97,7 @@ class EmotionService:
         engine = Engine(predictor, SETTINGS, METRICS)
         engine.warm_up()
         METRICS.serving(predictor)
-        tracing.use(BentoMLContainer.tracer_provider.get())
+        tracing.use(tracer_provider())
         ROUTES.engine = engine
         logger.info("serving %r", predictor)
 
@@ -151,7 +148,7 @@ def _host() -> str:
     """The address that ``bentoml serve`` was told to listen on."""
     context = click.get_current_context(silent=True)
     named = context.params.get("host") if context else None
-    return str(named or BentoMLContainer.http.host.get())
+    return str(named or configured_host())
 
 
 EmotionService.add_asgi_middleware(RequestMiddleware, metrics=METRICS, guard=GUARD, admit=ROUTES.admit)  # type: ignore[attr-defined]
