@@ -22,7 +22,7 @@ from tests.training.conftest import build_step, make_corpus
 from training.loop.fit import fit
 from training.run_folder.read import load_run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # Ray starts many processes
 
 # A network without batch norm, its dropout off: it sees the batch in its loss alone.
 NO_BATCH_NORM = {"backbone": "test_convnext", "dropout": 0.0}

@@ -67,7 +67,7 @@ def test_nodes_that_would_run_different_variants_are_refused() -> None:
 
 
 @pytest.mark.usefixtures("slow_workers")
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 def test_a_node_that_dies_midway_costs_no_row(
     tiny_bundle: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +103,7 @@ def test_a_node_that_dies_midway_costs_no_row(
 
 
 @pytest.mark.usefixtures("slow_workers")
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 def test_a_poisoned_file_is_a_row_of_its_own(tiny_bundle: Path, clips: Path, tmp_path: Path) -> None:
     for file in sorted(clips.iterdir())[12:]:
         file.unlink()
