@@ -10,7 +10,7 @@ from serving.benchmark.report.scenario_notes import lines
 from serving.benchmark.scenarios.profile import FULL, FULL_SOAK_SEC, QUICK, BenchmarkProfile, Clock
 
 
-@pytest.mark.parametrize("extent", [QUICK, FULL])
+@pytest.mark.parametrize("profile", [QUICK, FULL])
 def test_nothing_is_measured_less_than_three_times(profile: BenchmarkProfile) -> None:
     assert min(profile.repeats, profile.passes, profile.peer_passes) >= 3
     assert len({*profile.seeds(1), *profile.seeds(2)}) == 2 * profile.repeats
