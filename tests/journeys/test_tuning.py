@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any
 import pytest
 
 from emotions.files import read_json, write_json
+from tests.servers import free_port
 from tests.training.conftest import make_corpus
 from tests.training.tuning.conftest import build_tune
 from training.run_folder.read import read_checkpoint
@@ -173,13 +173,13 @@ def test_ctrl_c_stops_and_reports_and_the_search_goes_on(data: Path, tmp_path: P
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Two Ray nodes of one core each on this machine, beside the driver's without any."""
     from ray.cluster_utils import Cluster
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    # A client's server imports torch before it answers: on a busy machine that takes longer than 30 s.
+    monkeypatch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "120")
+    port = free_port()
     head = {"num_cpus": 0, "include_dashboard": False, "ray_client_server_port": port}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # Ray leaves the logs of its client server open
