@@ -192,7 +192,7 @@ class Batcher:
             job.batch_size = max(job.batch_size, size)
             job.parts[part.start] = {target: values[offset : offset + count] for target, values in answers.items()}
             offset += count
-            with self._changed:  # another slot may have the clip's other windows
+            with self._changed:  # another thread may have the clip's other windows
                 job.answered += count
                 whole = job.answered == len(job.windows)
             if whole:

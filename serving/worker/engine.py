@@ -37,7 +37,7 @@ T = TypeVar("T")
 Clip = IO[bytes] | Path | FloatArray
 """A recording: a file, the path of one, or its samples (samples,) at 16 kHz."""
 
-# Weight of the last run in the moving average of how many seconds of audio a slot does in a second.
+# Weight of the last run in the moving average of how many seconds of audio a batch does in a second.
 _NEWEST = 0.1
 
 

@@ -161,10 +161,10 @@ def _no_tests(_: Subject, __: FloatArray, ___: int) -> list[dict[str, Any]]:
 
 def _robustness(subject: Subject, before: FloatArray, seed: int) -> list[dict[str, Any]]:
     every = corruptions(subject.waveforms)
-    return [*watched((_disturbed(subject, before, each, seed) for each in every), len(every), "Disturbing")]
+    return [*watched((_corrupted(subject, before, each, seed) for each in every), len(every), "Corrupting")]
 
 
-def _disturbed(subject: Subject, before: FloatArray, test: Corruption, seed: int) -> dict[str, Any]:
+def _corrupted(subject: Subject, before: FloatArray, test: Corruption, seed: int) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     after = subject.ask(np.ascontiguousarray(test.change(wave, random), np.float32) for wave in subject.waveforms)
     unchanged = float((after.argmax(axis=1) == before.argmax(axis=1)).mean())
