@@ -1,9 +1,9 @@
 """One batcher, for the service and for folders: windows of different clips share a batch.
 
-The service is greedy: a free slot takes its share of what is waiting, up to ``max_batch`` windows, and never waits for
-more. Under light load a clip runs at once, under heavy load batches fill by themselves. A folder fills: every batch but
-the last is full, so that which clips share a batch, and with it the last digit of an answer, does not depend on timing.
-The queue is bounded in seconds of audio.
+The service is greedy: a free thread takes its share of what is waiting, up to ``max_batch`` windows, and never waits
+for more. Under light load a clip runs at once, under heavy load batches fill by themselves. A folder fills: every batch
+but the last is full, so that which clips share a batch, and with it the last digit of an answer, does not depend on
+timing. The queue is bounded in seconds of audio.
 """
 
 from __future__ import annotations
