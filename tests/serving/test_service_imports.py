@@ -13,6 +13,7 @@ _SCRIPT = """
 import asyncio, json, sys
 import httpx
 from serving import service
+from serving.worker.bentoml_internals import usage_stats
 
 service.EmotionService.inner()
 inner = service.application(service.ROUTES)
@@ -25,7 +26,7 @@ async def post():
 answer = asyncio.run(post())
 service.ROUTES.engine.close()
 heavy = {"torch", "torchaudio", "lightning", "transformers", "onnx", "timm", "ray", "training", "export"}
-telemetry = service.usage_stats.do_not_track()
+telemetry = usage_stats.do_not_track()
 print(json.dumps([answer.status_code, answer.json()["label"], sorted(heavy & set(sys.modules)), telemetry]))
 """
 
