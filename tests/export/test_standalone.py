@@ -23,8 +23,10 @@ NODE = ROOT / "docs" / "node"
 
 
 def snippet(word: str) -> str:
-    """The README's Python block that holds a word."""
-    blocks = re.findall(r"```py\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    """The Python block of the page on bundles that holds a word."""
+    blocks = re.findall(
+        r"```py\n(.*?)```", (ROOT / "docs" / "how-to" / "bundles.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     (found,) = [block for block in blocks if word in block]
     return str(found)
 
