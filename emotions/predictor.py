@@ -14,7 +14,7 @@ from emotions.errors import AudioError
 from emotions.folder.predict_files import predict_files
 from emotions.folder.result import FileResult
 from emotions.inputs.discovery import find_files
-from emotions.runtime.prediction import Clip, Model, Prediction
+from emotions.runtime.prediction import ClipInput, Model, Prediction
 from emotions.runtime.session import DeviceChoice, open_session
 
 
@@ -26,7 +26,7 @@ class Predictor(Model):
         where = f"{self.session.variant} on {self.session.device}"
         return f"<Predictor {self.bundle.id} ({where}; window {self.window_sec:g} s; {targets})>"
 
-    def predict(self, clip: Clip) -> Prediction:
+    def predict(self, clip: ClipInput) -> Prediction:
         """Classify one clip.
 
         Args:
@@ -87,7 +87,7 @@ def load(
     return Predictor(opened, session)
 
 
-def to_waveform(clip: Clip) -> FloatArray:
+def to_waveform(clip: ClipInput) -> FloatArray:
     """Any form of a clip to a waveform (samples,) at 16 kHz that is fit to be classified. Raises as ``decode``."""
     if isinstance(clip, (str, Path, bytes)):
         return decode.decode(clip)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from emotions.bundle.manifest import Bundle, Tensor
+from emotions.bundle.manifest import Bundle, TensorSpec
 from emotions.errors import BundleError
 from emotions.files import atomic_folder
 
@@ -71,7 +71,7 @@ def config(bundle: Bundle, name: str, variant: str = "fp32") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _tensor(way: str, tensor: Tensor, targets: dict[str, list[str]] | None = None) -> Iterator[str]:
+def _tensor(way: str, tensor: TensorSpec, targets: dict[str, list[str]] | None = None) -> Iterator[str]:
     dims = [str(size) if isinstance(size, int) else "-1" for size in tensor.shape[1:]]
     yield f"{way} {{"
     yield f"  name: {_quoted(tensor.name)}"

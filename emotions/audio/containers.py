@@ -43,7 +43,7 @@ _OPEN_SIZE = 0x7FFFF000
 # FFmpeg prints what it finds wrong in damaged input; what matters of it reaches the caller as NotAudio.
 av.logging.set_level(av.logging.PANIC)
 
-Source = Path | str | bytes
+AudioSource = Path | str | bytes
 Blocks = Iterator[FloatArray]
 
 
@@ -66,7 +66,7 @@ Reader = Callable[[BinaryIO], contextlib.AbstractContextManager[Stream]]
 
 
 @contextlib.contextmanager
-def open_stream(source: Source) -> Iterator[Stream]:
+def open_stream(source: AudioSource) -> Iterator[Stream]:
     """Open a recording to be read block by block.
 
     Raises:
@@ -93,7 +93,7 @@ class _Bytes(io.BytesIO):
         return super().seek(max(0, base + offset))
 
 
-def _binary(source: Source) -> BinaryIO:
+def _binary(source: AudioSource) -> BinaryIO:
     if isinstance(source, bytes):
         return _Bytes(source)
     path = Path(source)

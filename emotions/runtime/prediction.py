@@ -16,7 +16,7 @@ from emotions.bundle.manifest import Bundle, Manifest
 from emotions.errors import ModelError
 from emotions.runtime.session import Probabilities, Session
 
-Clip = Path | str | bytes | npt.NDArray[Any] | tuple[npt.NDArray[Any], int]
+ClipInput = Path | str | bytes | npt.NDArray[Any] | tuple[npt.NDArray[Any], int]
 """A path, a file's bytes, a mono waveform (samples,) at 16 kHz, or (waveform, samples per second)."""
 
 
