@@ -1,4 +1,4 @@
-"""The Python face: ``emotions.load("bundle").predict("clip.wav")``."""
+"""The Python interface: ``emotions.load("bundle").predict("clip.wav")``."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ class Predictor(Model):
         Raises:
             AudioError: the recording cannot be used.
             OSError: the file cannot be read.
+
+        Example:
+            >>> predictor = emotions.load("bundles/demo")  # doctest: +SKIP
+            >>> predictor.predict("clip.wav").probabilities  # doctest: +SKIP
+            {'emotion': {'joy': 0.83, 'anger': 0.17}}
         """
         windows = self.split(to_waveform(clip))
         return self.prediction(windows, self.session.run(windows.samples, windows.lengths))
@@ -47,6 +52,12 @@ class Predictor(Model):
 
         Raises:
             DataError: an input does not exist.
+
+        Example:
+            >>> for result in predictor.predict_folder("recordings"):  # doctest: +SKIP
+            ...     print(result.name, result.error or result.prediction.label)
+            a.wav joy
+            b.txt.wav is not audio that we read (WAV, FLAC, OGG, OPUS, MP3, M4A, AAC, WEBM, AIFF, AU, CAF)
         """
         return predict_files(self, find_files(inputs).files)
 

@@ -53,7 +53,13 @@ def to_triton(bundle: Bundle, repository: Path, *, variant: str = "fp32", name: 
 
 
 def config(bundle: Bundle, name: str, variant: str = "fp32") -> str:
-    """The text of ``config.pbtxt``. The batch axis is Triton's own, so shapes go without it."""
+    """The text of ``config.pbtxt``. Triton adds the batch axis itself, so shapes are without it.
+
+    Args:
+        bundle: an opened bundle.
+        name: of the model in the repository.
+        variant: which of the bundle's ONNX variants.
+    """
     manifest = bundle.manifest
     outputs = [*manifest.outputs, *([manifest.embedding] if manifest.embedding else [])]
     found = manifest.variants[variant]

@@ -90,9 +90,9 @@ def make_tiny_bundle(path: Path, variants: Mapping[str, str] | None = None) -> P
     """Write the tiny bundle to ``path``; further variants, name -> device, hold the same graph."""
     import onnx
 
-    from emotions.bundle.manifest import Window, contract
-    from emotions.bundle.probe import Probe, write_probe
-    from emotions.bundle.write import hash_files, write_bundle, write_manifest
+    from emotions.bundle.folders import hash_files, write_bundle, write_manifest
+    from emotions.bundle.manifest import Window
+    from emotions.bundle.probe import Probe, contract, write_probe
     from emotions.runtime.session import onnx_session
 
     devices = {"fp32": "any", **(variants or {})}

@@ -79,6 +79,10 @@ def split(waveform: FloatArray, spec: WindowSpec) -> Windows:
     Returns:
         (windows, W) samples with lengths and starts. A clip shorter than W gives one window, zero-padded at the
         end unless the model's window is dynamic.
+
+    Example:
+        >>> split(np.ones(10, np.float32), WindowSpec(samples=4, hop_samples=4)).starts
+        array([0, 4, 6])
     """
     return next(split_parts([(waveform, True)], spec))
 
@@ -121,5 +125,10 @@ def _windows_at(waveform: FloatArray, starts: IntArray, offset: int, spec: Windo
 
 
 def pool(probabilities: FloatArray) -> FloatArray:
-    """Pool windows into a clip: (windows, classes) probabilities to (classes,), by the plain mean."""
+    """Pool windows into a clip: (windows, classes) probabilities to (classes,), by the plain mean.
+
+    Example:
+        >>> pool(np.array([[0.25, 0.75], [0.75, 0.25]], np.float32))
+        array([0.5, 0.5], dtype=float32)
+    """
     return cast(FloatArray, probabilities.mean(axis=0, dtype=np.float64).astype(np.float32))

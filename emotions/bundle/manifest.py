@@ -11,8 +11,6 @@ The specification of format version 1 is the ``Manifest`` below. Nothing in a bu
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
@@ -30,9 +28,8 @@ WAVEFORM, LENGTH = "waveform", "length"
 """Names of the graph's two inputs."""
 EMBEDDING = "embedding"
 """Name of the graph's optional last output, and the key of ``extra`` that describes it."""
-
 UNKNOWN = "unknown"
-"""What is answered below a target's threshold; no label of a bundle with thresholds is called so."""
+"""The answer below a target's threshold; no label of a bundle with thresholds has this name."""
 
 _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_OVERLAP = 100
@@ -65,12 +62,9 @@ class TensorSpec(_Strict):
 
 
 class Variant(_Strict):
-    """One form of the model.
+    """One form of the model: its file in the bundle, and what the proof measured.
 
     Attributes:
-        file: its name in the bundle.
-        bytes: its size.
-        sha256: its hash.
         device: what it is made for.
         max_abs_diff: largest difference of a probability to the torch model, over the proof's clips.
         agreement: share of the proof's clips with the torch model's label, 0 to 1.
@@ -186,25 +180,9 @@ class Manifest(_Strict):
         return {target: about["threshold"] for target, about in known.items() if "threshold" in about}
 
     @property
-    def contract(self) -> str:
-        """Labels in order and the window, as JSON; the probe holds it too, so that neither changes alone."""
-        return contract(self.targets, self.window)
-
-    @property
     def window_spec(self) -> WindowSpec:
         """The window as ``emotions.audio.windows`` takes it."""
         return WindowSpec(self.window.samples, self.window.hop_samples, self.window.dynamic)
-
-
-def contract(targets: Mapping[str, list[str]], window: Window) -> str:
-    """``Manifest.contract`` before there is a manifest.
-
-    Args:
-        targets: target -> labels, in output order.
-        window: the model's window.
-    """
-    promised = {"targets": targets, "window": window.model_dump()}
-    return json.dumps(promised, ensure_ascii=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -260,15 +238,3 @@ def _read_manifest(path: Path) -> Manifest:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise BundleError(f"{path}: {faults}") from error
-
-
-def newest_bundle(folder: Path) -> Path:
-    """The bundle made last below ``folder``.
-
-    Raises:
-        BundleError: there is none.
-    """
-    found = [manifest.parent for manifest in folder.glob(f"*/{MANIFEST}") if not manifest.parent.name.startswith(".")]
-    if not found:
-        raise BundleError(f"{folder}: holds no bundle; export one, or name one with --bundle or EMOTIONS_BUNDLE")
-    return max(found, key=lambda path: (path / MANIFEST).stat().st_mtime_ns)

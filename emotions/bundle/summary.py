@@ -62,7 +62,7 @@ def protocol_of(manifest: Manifest) -> str:
 
 
 def plain(text: str) -> str:
-    """A text with its control characters spelt out: a bundle from elsewhere must not steer the terminal."""
+    """A text with its control characters escaped: a bundle from elsewhere must not control the terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 

@@ -1,4 +1,4 @@
-"""What the client sends and gets: clips to a file's bytes, JSON to answers and errors."""
+"""Bodies of requests and responses: clips to a file's bytes, JSON to answers and errors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Results = list[Answer | ServiceError]
 
 
 def content(clip: ClipInput) -> bytes:
-    """Any form of a clip to a file's bytes; an array becomes a WAV file. Its name, if it has one, stays here."""
+    """Any form of a clip to a file's bytes; an array becomes a WAV file. The file's name is never sent."""
     if isinstance(clip, bytes):
         return clip
     if isinstance(clip, (str, Path)):

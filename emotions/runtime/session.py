@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 Device = Literal["cpu", "cuda"]
-DeviceChoice = Literal["auto"] | Device
+DeviceChoice = Literal["auto", "cpu", "cuda"]
 
 _PROBE_TOLERANCE = 1e-4
 # Of dynamic windows in one run, padding included: a base-size encoder takes about 20 MB for each second.

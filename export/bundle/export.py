@@ -12,17 +12,16 @@ from typing import Any
 from rich.progress import Progress
 
 import emotions
+from emotions.bundle.folders import hash_files, write_bundle, write_manifest
 from emotions.bundle.manifest import (
     EMBEDDING,
     LENGTH,
     WAVEFORM,
     Manifest,
     TensorSpec,
-    contract,
 )
-from emotions.bundle.probe import Probe, write_probe
+from emotions.bundle.probe import Probe, contract, write_probe
 from emotions.bundle.variants import LOSSY
-from emotions.bundle.write import hash_files, write_bundle, write_manifest
 from emotions.errors import ConfigError
 from emotions.files import refuse_existing, write_bytes, write_json
 from emotions.pipeline.runner import console
@@ -30,12 +29,11 @@ from emotions.runtime.session import Run
 from export.bundle.calibration import calibration_of, check_risk, evaluation_of, temperatures
 from export.bundle.model_card import PICTURES, model_card
 from export.bundle.report import REPORT, report
-from export.bundle.variants import MODEL, Artifact, Artifacts, ExportContext, ExportOptions, make_forms, onnx_runner
+from export.bundle.variants import MODEL, Artifact, Artifacts, ExportContext, ExportOptions, make_artifacts, onnx_runner
 from export.graph.deployable import Deployable
 from export.graph.onnx_files import write_onnx
 from export.graph.to_onnx import BATCH, OPSET, SAMPLES, to_onnx
-from export.proof.embedding import prove_embedding
-from export.proof.proof import Proof, prove
+from export.proof.proof import Proof, prove, prove_embedding
 from export.proof.signals import padded, synthetic_voices
 from export.sources import Source, load_source, proof_signals, whole_signals
 
@@ -117,8 +115,8 @@ def export_source(
             stage(f"proving on {len(signals)} windows")
             fp32 = Artifact(MODEL, "any", _proof(context))
             stage("making other forms")
-            forms = make_forms(context, fp32, wanted, data)
-            _describe(context, name, forms, wanted.max_risk)
+            artifacts = make_artifacts(context, fp32, wanted, data)
+            _describe(context, name, artifacts, wanted.max_risk)
     return output
 
 
@@ -129,16 +127,16 @@ def _proof(context: ExportContext) -> Proof:
     return prove(expected, context.run, context.signals, seed, tolerance=source.plan.tolerance, whole=whole)
 
 
-def _describe(context: ExportContext, name: str, forms: Artifacts, max_risk: float | None) -> None:
+def _describe(context: ExportContext, name: str, artifacts: Artifacts, max_risk: float | None) -> None:
     """Write all that a bundle holds in addition to its models; the manifest last."""
     folder, source, model, signals = context.folder, context.source, context.model, context.signals
     embedding = {EMBEDDING: prove_embedding(model, folder / MODEL, signals)} if model.dims else {}
-    write_json(folder / REPORT, {**report(forms, signals, context.seed), **embedding})
+    write_json(folder / REPORT, {**report(artifacts, signals, context.seed), **embedding})
     write_probe(folder, context.probe, contract(source.targets, source.window))
     _copy_pictures(source, folder)
     # The card quotes the manifest, and the manifest hashes the card.
-    draft = _manifest(context, name, forms, max_risk)
-    write_bytes(folder / CARD, model_card(draft, forms, signals).encode())
+    draft = _manifest(context, name, artifacts, max_risk)
+    write_bytes(folder / CARD, model_card(draft, artifacts, signals).encode())
     write_manifest(folder, draft.model_copy(update={"files": hash_files(folder)}))
 
 
@@ -177,14 +175,14 @@ def _probe(run: Run, source: Source) -> Probe:
     return Probe(waveform, length, run(waveform, length))
 
 
-def _manifest(context: ExportContext, name: str, forms: Artifacts, max_risk: float | None) -> Manifest:
+def _manifest(context: ExportContext, name: str, artifacts: Artifacts, max_risk: float | None) -> Manifest:
     source, files, dims = context.source, hash_files(context.folder), context.model.dims
     samples = SAMPLES if source.window.dynamic else source.window.samples
     extra: dict[str, Any] = {"opset": OPSET}
     if dims:
         extra[EMBEDDING] = _tensor(EMBEDDING, dims).model_dump(mode="json")
-    if forms.lossy:
-        extra[LOSSY] = list(forms.lossy)
+    if artifacts.lossy:
+        extra[LOSSY] = list(artifacts.lossy)
     return Manifest(
         name=name,
         created=datetime.now(UTC).replace(microsecond=0),
@@ -198,7 +196,7 @@ def _manifest(context: ExportContext, name: str, forms: Artifacts, max_risk: flo
         calibration=calibration_of(source, max_risk),
         dataset=source.dataset,
         encoder=source.encoder,
-        variants=forms.variants(context.folder, files),
+        variants=artifacts.variants(context.folder, files),
         files=files,
         extra={**extra, **source.extra},
     )

@@ -22,12 +22,12 @@ PICTURES = {CONFUSION_PICTURE: "Confusion matrix", CURVES_PICTURE: "Loss and UAR
 _TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
 
 
-def model_card(manifest: Manifest, forms: Artifacts, signals: Signals) -> str:
+def model_card(manifest: Manifest, artifacts: Artifacts, signals: Signals) -> str:
     """The card of a bundle as Markdown, without a name of a recording or a speaker.
 
     Args:
         manifest: the bundle's manifest; ``files`` names the pictures that it holds.
-        forms: the artifacts of the model, with their proofs.
+        artifacts: the artifacts of the model, with their proofs.
         signals: what they were proven on.
     """
     markdown = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701 - no HTML
@@ -41,8 +41,8 @@ def model_card(manifest: Manifest, forms: Artifacts, signals: Signals) -> str:
     card = markdown.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         manifest=manifest,
         foreign=manifest.extra.get("source") == HUGGINGFACE,
-        forms=forms,
-        fp32=forms.kept[FP32].proof,
+        artifacts=artifacts,
+        fp32=artifacts.kept[FP32].proof,
         signals=facts(signals),
         protocol=protocol_of(manifest),
         measured=measured,

@@ -1,4 +1,4 @@
-"""Every form of a model beyond its ONNX graph: written, opened as its users do, proven, and variants gated."""
+"""The artifacts of a model in addition to its ONNX graph: written, opened as users do, proven, variants gated."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Artifacts:
-    """The forms that a bundle holds, ``fp32`` first, and the variants that lost too much to be kept."""
+    """The artifacts of a bundle, ``fp32`` first, and the variants that lost too much to be kept."""
 
     kept: dict[str, Artifact]
     refused: dict[str, Verdict] = field(default_factory=dict)
@@ -81,11 +81,11 @@ class Artifacts:
     @property
     def lossy(self) -> dict[str, Verdict]:
         """The kept variants that lose more than they may."""
-        verdicts = {name: form.verdict for name, form in self.kept.items()}
+        verdicts = {name: artifact.verdict for name, artifact in self.kept.items()}
         return {name: verdict for name, verdict in verdicts.items() if verdict is not None and verdict.faults}
 
     def variants(self, folder: Path, files: dict[str, str]) -> dict[str, Variant]:
-        """The kept forms as the manifest lists them.
+        """The kept artifacts as the manifest lists them.
 
         Args:
             folder: the bundle's folder.
@@ -93,20 +93,20 @@ class Artifacts:
         """
         return {
             name: Variant(
-                file=form.file,
-                bytes=model_bytes(folder / form.file),
-                sha256=files[form.file],
-                device=form.device,
-                max_abs_diff=form.proof.max_abs_diff,
-                agreement=form.proof.agreement,
+                file=artifact.file,
+                bytes=model_bytes(folder / artifact.file),
+                sha256=files[artifact.file],
+                device=artifact.device,
+                max_abs_diff=artifact.proof.max_abs_diff,
+                agreement=artifact.proof.agreement,
             )
-            for name, form in self.kept.items()
+            for name, artifact in self.kept.items()
         }
 
 
 @dataclass(frozen=True)
 class ExportContext:
-    """What forms are made from and measured on: ``run`` runs the fp32 ``graph``."""
+    """What artifacts are made from and measured on: ``run`` runs the fp32 ``graph``."""
 
     folder: Path
     source: Source
@@ -135,7 +135,7 @@ def _trimmed(run: Run, source: Source) -> Run:
     return lambda waveform, length: run(waveform[:, : length.max()], length)
 
 
-def make_forms(context: ExportContext, fp32: Artifact, options: ExportOptions, data: Path | None) -> Artifacts:
+def make_artifacts(context: ExportContext, fp32: Artifact, options: ExportOptions, data: Path | None) -> Artifacts:
     """Make and prove the formats and variants that were asked for.
 
     Args:
@@ -145,7 +145,7 @@ def make_forms(context: ExportContext, fp32: Artifact, options: ExportOptions, d
         data: recordings that variants are judged on; by default the run's validation clips.
 
     Raises:
-        ExportError: a form cannot be made, or does not answer as the model does.
+        ExportError: a artifact cannot be made, or does not answer as the model does.
     """
     kept: dict[str, Artifact] = {FP32: fp32}
     refused: dict[str, Verdict] = {}
@@ -154,15 +154,15 @@ def make_forms(context: ExportContext, fp32: Artifact, options: ExportOptions, d
         return Artifacts(kept)
     clips = gate_clips(context.source, data, context.seed)
     for name in options.variants:
-        form = _variant(context, name)
+        artifact = _variant(context, name)
         verdict = judge(
-            context.run, onnx_runner(context.folder / form.file, context.source), clips, context.source.targets
+            context.run, onnx_runner(context.folder / artifact.file, context.source), clips, context.source.targets
         )
         if verdict.faults and not options.allow_loss:
             refused[name] = verdict
-            _remove(context.folder / form.file)
+            _remove(context.folder / artifact.file)
         else:
-            kept[name] = replace(form, verdict=verdict)
+            kept[name] = replace(artifact, verdict=verdict)
     return Artifacts(kept, refused)
 
 
@@ -189,7 +189,7 @@ def _variant(context: ExportContext, name: str) -> Artifact:
 
 
 def _proven(context: ExportContext, run: Run, tolerance: float, batch_tolerance: float = MAX_BATCH_DIFFERENCE) -> Proof:
-    """The proof of a form; what it differs by on the probe counts too, as every start replays it."""
+    """The proof of a artifact; what it differs by on the probe counts too, as every start replays it."""
     expected = context.source.original or context.model
     proof = prove(expected, run, context.signals, context.seed, tolerance=tolerance, batch_tolerance=batch_tolerance)
     answers = run(context.probe.waveform, context.probe.length)

@@ -9,8 +9,8 @@ from pathlib import Path
 import bentoml
 from bentoml.exceptions import BentoMLException, NotFound
 
+from emotions.bundle.folders import write_bundle
 from emotions.bundle.manifest import MANIFEST, Bundle, read_bundle
-from emotions.bundle.write import write_bundle
 from emotions.errors import BundleError, OutputExists, first_line
 
 _FORBIDDEN = re.compile(r"[^a-z0-9._-]+")
