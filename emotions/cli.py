@@ -20,14 +20,8 @@ import typer
 import emotions
 from emotions.errors import EmotionsError
 from emotions.pipeline.options import BUNDLE_COMMANDS, BundlePath, ConfigFile, Overrides, Root
-from emotions.pipeline.runner import (
-    COMMANDS,
-    check_not_shadowed,
-    installed,
-    load_pipeline,
-    missing_extras,
-    pipeline_schema,
-)
+from emotions.pipeline.packages import COMMANDS, check_not_shadowed, installed, missing_extras
+from emotions.pipeline.runner import load_pipeline, pipeline_schema
 
 _NO_TELEMETRY = {
     "BENTOML_DO_NOT_TRACK": "True",
@@ -49,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; mistakes are told on stderr, in one line where one can tell them."""
+    """Run one command and return its exit code; a mistake is printed on stderr, in one line where one suffices."""
     no_telemetry()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack a label's script; what it lacks is escaped
@@ -72,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def no_telemetry() -> None:
-    """Switch off what libraries tell their makers, unless the user has set it otherwise."""
+    """Switch off the telemetry of libraries, unless the user has set it otherwise."""
     for name, value in _NO_TELEMETRY.items():
         os.environ.setdefault(name, value)
 
@@ -106,14 +100,14 @@ def _failed(message: str) -> int:
 
 
 def _usage(error: typer.TyperException) -> str:
-    """A mistake in the command itself, with the help that mends it."""
+    """The message of a usage error, with the help command that lists the options."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "emotions"
     return f"{error.format_message().rstrip('.')}; see {path} --help"
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"emotions {emotions.__version__}")
         raise typer.Exit
 

@@ -137,7 +137,7 @@ class ServiceError(EmotionsError):
     """A service refused a request, or does not answer.
 
     Args:
-        message: what it said.
+        message: the service's message.
         status: HTTP status; 0 where there was no answer.
         code: the error's name, as the service has it.
         request_id: the request's id in the service's log.

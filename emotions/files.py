@@ -41,7 +41,12 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str, name: str) -> Any:
-    """Parse JSON text; ``name`` says in errors where it came from. Raises as ``read_json`` does."""
+    """Parse JSON text. Raises as ``read_json``.
+
+    Args:
+        text: the JSON.
+        name: where it came from, for messages.
+    """
     try:
         return json.loads(text, object_pairs_hook=_no_repeated_keys, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -66,12 +71,22 @@ def _no_constant(text: str) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically: UTF-8, indented, in the order given."""
+    """Write JSON atomically: UTF-8, indented, keys in the order given.
+
+    Args:
+        path: the file; its folder is made where it is missing.
+        value: what ``json`` can write; no NaN.
+    """
     write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: a temporary sibling, then a rename."""
+    """Write a file atomically: a temporary sibling, then a rename.
+
+    Args:
+        path: the file; its folder is made where it is missing.
+        data: its content.
+    """
     with atomic_file(path) as temporary:
         temporary.write_bytes(data)
 

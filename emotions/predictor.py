@@ -1,4 +1,4 @@
-"""The Python face: ``emotions.load("bundle").predict("clip.wav")``."""
+"""The Python interface: ``emotions.load("bundle").predict("clip.wav")``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emotions.errors import AudioError
 from emotions.folder.predict_files import predict_files
 from emotions.folder.result import FileResult
 from emotions.inputs.discovery import find_files
-from emotions.runtime.prediction import Clip, Model, Prediction
+from emotions.runtime.prediction import ClipInput, Model, Prediction
 from emotions.runtime.session import DeviceChoice, open_session
 
 
@@ -26,7 +26,7 @@ class Predictor(Model):
         where = f"{self.session.variant} on {self.session.device}"
         return f"<Predictor {self.bundle.id} ({where}; window {self.window_sec:g} s; {targets})>"
 
-    def predict(self, clip: Clip) -> Prediction:
+    def predict(self, clip: ClipInput) -> Prediction:
         """Classify one clip.
 
         Args:
@@ -35,6 +35,11 @@ class Predictor(Model):
         Raises:
             AudioError: the recording cannot be used.
             OSError: the file cannot be read.
+
+        Example:
+            >>> predictor = emotions.load("bundles/demo")  # doctest: +SKIP
+            >>> predictor.predict("clip.wav").probabilities  # doctest: +SKIP
+            {'emotion': {'joy': 0.83, 'anger': 0.17}}
         """
         windows = self.split(to_waveform(clip))
         return self.prediction(windows, self.session.run(windows.samples, windows.lengths))
@@ -47,6 +52,12 @@ class Predictor(Model):
 
         Raises:
             DataError: an input does not exist.
+
+        Example:
+            >>> for result in predictor.predict_folder("recordings"):  # doctest: +SKIP
+            ...     print(result.name, result.error or result.prediction.label)
+            a.wav joy
+            b.txt.wav is not audio that we read (WAV, FLAC, OGG, OPUS, MP3, M4A, AAC, WEBM, AIFF, AU, CAF)
         """
         return predict_files(self, find_files(inputs).files)
 
@@ -87,7 +98,7 @@ def load(
     return Predictor(opened, session)
 
 
-def to_waveform(clip: Clip) -> FloatArray:
+def to_waveform(clip: ClipInput) -> FloatArray:
     """Any form of a clip to a waveform (samples,) at 16 kHz that is fit to be classified. Raises as ``decode``."""
     if isinstance(clip, (str, Path, bytes)):
         return decode.decode(clip)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -92,16 +91,24 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
         refuse_existing(output)
     if tune_results is not None:
         sources = [str(_best_run(tune_results, Context(Path.cwd(), 0, 0, {}), again=refit))]
-    wanted = wanted_forms(formats or ["onnx"], variants or [], allow_loss=allow_loss, embedding=embedding)
-    wanted = replace(wanted, max_risk=max_risk, evaluation=evaluation)
-    options: dict[str, Any] = {"data": data, "bundles": Path(BUNDLES), "wanted": wanted}
-    _report(_exported(sources[0], target, output, name, **options))
+    options = export_options(
+        formats or ["onnx"],
+        variants or [],
+        allow_loss=allow_loss,
+        embedding=embedding,
+        max_risk=max_risk,
+        evaluation=evaluation,
+    )
+    _report(_exported(sources[0], target, output, name, data=data, bundles=Path(BUNDLES), wanted=options))
 
 
-def wanted_forms(
-    formats: Sequence[str], variants: Sequence[str], *, allow_loss: bool, embedding: bool
-) -> ExportOptions:
-    """What a command asks for.
+def export_options(formats: Sequence[str], variants: Sequence[str], **others: Any) -> ExportOptions:
+    """Check what a command asks for.
+
+    Args:
+        formats: names of formats.
+        variants: names of variants.
+        others: the other fields of ``ExportOptions``.
 
     Raises:
         ConfigError: there is no such format or variant.
@@ -115,7 +122,7 @@ def wanted_forms(
         for name in names:
             if name not in known:
                 raise ConfigError(f"{option}: {name!r} is none; {unknown(name, known)}")
-    return ExportOptions(tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(variants)), allow_loss, embedding)
+    return ExportOptions(tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(variants)), **others)
 
 
 def to_triton(
@@ -147,11 +154,18 @@ def _exported(source: str, target: str | None, output: Path | None, name: str | 
 
 def _export(step: ExportStep, context: Context) -> None:
     output = None if step.output is None else context.root.joinpath(*step.output)
-    bundles = context.root / BUNDLES
-    wanted = wanted_forms(step.formats, step.variants, allow_loss=step.allow_loss, embedding=step.embedding)
-    wanted = replace(wanted, max_risk=step.max_risk, evaluation=context.last_evaluation)
-    options: dict[str, Any] = {"seed": context.seed, "bundles": bundles, "wanted": wanted}
-    context.last_bundle = _exported(_source(step, context), step.target, output, step.name, **options)
+    options = export_options(
+        step.formats,
+        step.variants,
+        allow_loss=step.allow_loss,
+        embedding=step.embedding,
+        max_risk=step.max_risk,
+        evaluation=context.last_evaluation,
+    )
+    source, bundles = _source(step, context), context.root / BUNDLES
+    context.last_bundle = _exported(
+        source, step.target, output, step.name, seed=context.seed, bundles=bundles, wanted=options
+    )
     _report(context.last_bundle)
 
 

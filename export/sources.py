@@ -151,14 +151,24 @@ def proof_signals(source: Source, data: Path | None, seed: int) -> Signals:
 
 
 def whole_signals(source: Source, seed: int) -> Signals:
-    """A synthetic window of full length and one of a third of that."""
+    """A synthetic window of full length and one of a third of that.
+
+    Args:
+        source: what is exported.
+        seed: of the signals.
+    """
     window, random = source.window.samples, np.random.default_rng(seed)
     waveform, length = padded([voice(window, random), voice(window // 3, random)], window)
     return Signals(waveform, length, 0, 0, "synthetic signals of full length")
 
 
 def recordings(data: Path, seed: int) -> Iterator[FloatArray]:
-    """The recordings below a path that can be used, in seeded order."""
+    """The recordings below a path that can be used, in seeded order; (samples,) float32 at 16 kHz each.
+
+    Args:
+        data: a folder of recordings, or one recording.
+        seed: of the order.
+    """
     files = find_files([data]).files
     usable = 0
     for index in np.random.default_rng(seed).permutation(len(files)):

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from emotions.bundle.manifest import Bundle, Tensor
+from emotions.bundle.manifest import Bundle, TensorSpec
 from emotions.errors import BundleError
 from emotions.files import atomic_folder
 
@@ -53,7 +53,13 @@ def to_triton(bundle: Bundle, repository: Path, *, variant: str = "fp32", name: 
 
 
 def config(bundle: Bundle, name: str, variant: str = "fp32") -> str:
-    """The text of ``config.pbtxt``. The batch axis is Triton's own, so shapes go without it."""
+    """The text of ``config.pbtxt``. Triton adds the batch axis itself, so shapes are without it.
+
+    Args:
+        bundle: an opened bundle.
+        name: of the model in the repository.
+        variant: which of the bundle's ONNX variants.
+    """
     manifest = bundle.manifest
     outputs = [*manifest.outputs, *([manifest.embedding] if manifest.embedding else [])]
     found = manifest.variants[variant]
@@ -71,7 +77,7 @@ def config(bundle: Bundle, name: str, variant: str = "fp32") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _tensor(way: str, tensor: Tensor, targets: dict[str, list[str]] | None = None) -> Iterator[str]:
+def _tensor(way: str, tensor: TensorSpec, targets: dict[str, list[str]] | None = None) -> Iterator[str]:
     dims = [str(size) if isinstance(size, int) else "-1" for size in tensor.shape[1:]]
     yield f"{way} {{"
     yield f"  name: {_quoted(tensor.name)}"

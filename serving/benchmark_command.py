@@ -49,7 +49,7 @@ def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
         return
     if output is None:
         raise typer.BadParameter("is missing: name the folder of the report", ctx=context, param_hint="--output")
-    from emotions.bundle.manifest import newest_bundle
+    from emotions.bundle.folders import newest_bundle
     from serving.benchmark.runner import Plan, benchmark_to_report
 
     benchmark_to_report(

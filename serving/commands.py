@@ -126,7 +126,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
 
 
 def _newest(root: Path) -> Path:
-    from emotions.bundle.manifest import newest_bundle
+    from emotions.bundle.folders import newest_bundle
 
     return newest_bundle(root / "bundles")
 

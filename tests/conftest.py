@@ -90,8 +90,9 @@ def make_tiny_bundle(path: Path, variants: Mapping[str, str] | None = None) -> P
     """Write the tiny bundle to ``path``; further variants, name -> device, hold the same graph."""
     import onnx
 
-    from emotions.bundle.manifest import Window, contract, hash_files, write_bundle, write_manifest
-    from emotions.bundle.probe import Probe, write_probe
+    from emotions.bundle.folders import hash_files, write_bundle, write_manifest
+    from emotions.bundle.manifest import Window
+    from emotions.bundle.probe import Probe, contract, write_probe
     from emotions.runtime.session import onnx_session
 
     devices = {"fp32": "any", **(variants or {})}
@@ -113,7 +114,7 @@ def _file(variant: str) -> str:
 
 
 def _tiny_manifest(folder: Path, window: Any, devices: Mapping[str, str], files: dict[str, str]) -> Any:
-    from emotions.bundle.manifest import Manifest, Tensor, Variant
+    from emotions.bundle.manifest import Manifest, TensorSpec, Variant
 
     def variant(name: str, device: Any) -> Variant:
         file = _file(name)
@@ -127,11 +128,11 @@ def _tiny_manifest(folder: Path, window: Any, devices: Mapping[str, str], files:
         targets=TINY_TARGETS,
         window=window,
         inputs=[
-            Tensor(name="waveform", dtype="float32", shape=("batch", TINY_WINDOW)),
-            Tensor(name="length", dtype="int64", shape=("batch",)),
+            TensorSpec(name="waveform", dtype="float32", shape=("batch", TINY_WINDOW)),
+            TensorSpec(name="length", dtype="int64", shape=("batch",)),
         ],
         outputs=[
-            Tensor(name=target, dtype="float32", shape=("batch", len(labels)))
+            TensorSpec(name=target, dtype="float32", shape=("batch", len(labels)))
             for target, labels in TINY_TARGETS.items()
         ],
         model={"model": "tiny"},

@@ -1,6 +1,6 @@
 """Containers: from a file or its bytes to blocks of mono samples.
 
-The container is told from its first bytes, never from its name, and only the readers in ``_SNIFFERS`` are ever tried,
+A container is recognised by its first bytes, never by its name, and only the readers in ``_SNIFFERS`` are ever tried,
 so a playlist or a video format that reaches out to other files or to the network is refused before a parser sees it.
 """
 
@@ -43,7 +43,7 @@ _OPEN_SIZE = 0x7FFFF000
 # FFmpeg prints what it finds wrong in damaged input; what matters of it reaches the caller as NotAudio.
 av.logging.set_level(av.logging.PANIC)
 
-Source = Path | str | bytes
+AudioSource = Path | str | bytes
 Blocks = Iterator[FloatArray]
 
 
@@ -66,7 +66,7 @@ Reader = Callable[[BinaryIO], contextlib.AbstractContextManager[Stream]]
 
 
 @contextlib.contextmanager
-def open_stream(source: Source) -> Iterator[Stream]:
+def open_stream(source: AudioSource) -> Iterator[Stream]:
     """Open a recording to be read block by block.
 
     Raises:
@@ -86,14 +86,14 @@ def open_stream(source: Source) -> Iterator[Stream]:
 
 
 class _Bytes(io.BytesIO):
-    """Bytes to read. A damaged header can send libsndfile before the first byte; tell it where it is instead."""
+    """Bytes to read. A damaged header can make libsndfile seek before the first byte: it gets the first one."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_CUR: self.tell(), io.SEEK_END: self.getbuffer().nbytes}.get(whence, 0)
         return super().seek(max(0, base + offset))
 
 
-def _binary(source: Source) -> BinaryIO:
+def _binary(source: AudioSource) -> BinaryIO:
     if isinstance(source, bytes):
         return _Bytes(source)
     path = Path(source)
@@ -196,10 +196,6 @@ def _mono(block: npt.NDArray[Any]) -> FloatArray:
     return np.clip(mono, -1, 1) if 1 < peak < np.inf else mono
 
 
-def _starts(*magics: bytes) -> Callable[[bytes], bool]:
-    return lambda head: head.startswith(magics)
-
-
 def _mpeg_layer(head: bytes) -> int | None:
     """The two layer bits of an MPEG audio frame header (0 is AAC in ADTS), or None where there is no sync word."""
     return (head[1] >> 1) & 3 if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 else None
@@ -218,9 +214,9 @@ _SNIFFERS: tuple[tuple[Callable[[bytes], bool], Reader], ...] = (
     (_is_riff, _wave),
     (_is_libsndfile, _soundfile),
     (lambda head: head[:4] == b"OggS" and b"OpusHead" in head, _av("ogg")),
-    (_starts(b"OggS"), _soundfile),
+    (lambda head: head[:4] == b"OggS", _soundfile),
     (lambda head: head[4:8] == b"ftyp", _av("mov")),
-    (_starts(b"\x1a\x45\xdf\xa3"), _av("matroska")),
+    (lambda head: head[:4] == b"\x1a\x45\xdf\xa3", _av("matroska")),
     (lambda head: _mpeg_layer(head) == 0, _av("aac")),
     (lambda head: _mpeg_layer(head) is not None, _soundfile),
 )

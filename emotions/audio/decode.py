@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from emotions.audio.containers import Blocks, Source, Stream, open_stream
+from emotions.audio.containers import AudioSource, Blocks, Stream, open_stream
 from emotions.audio.windows import FloatArray
 from emotions.errors import NotFinite, Silent, TooLong, TooShort
 
@@ -34,7 +34,7 @@ class Recording:
     channels: int
 
 
-def decode(source: Source, *, max_sec: float | None = None) -> FloatArray:
+def decode(source: AudioSource, *, max_sec: float | None = None) -> FloatArray:
     """Decode a recording that is fit to be classified.
 
     Args:
@@ -59,10 +59,19 @@ def checked(waveform: FloatArray) -> FloatArray:
     Raises:
         TooShort, Silent, NotFinite: there is not.
     """
-    if len(waveform) < MIN_SAMPLES:
-        raise TooShort(f"holds {len(waveform)} samples at 16 kHz, at least {MIN_SAMPLES} are needed")
+    check_length(len(waveform))
     check_not_silent(peak_of(waveform))
     return waveform
+
+
+def check_length(samples: int) -> None:
+    """Refuse a recording by its number of samples at 16 kHz.
+
+    Raises:
+        TooShort: the recording has fewer than ``MIN_SAMPLES``.
+    """
+    if samples < MIN_SAMPLES:
+        raise TooShort(f"holds {samples} samples at 16 kHz, at least {MIN_SAMPLES} are needed")
 
 
 def peak_of(waveform: FloatArray) -> float:
@@ -87,8 +96,8 @@ def check_not_silent(peak: float) -> None:
         raise Silent(f"nothing to hear: in mono its peak is {peak:.1e}, at least {SILENCE_PEAK:.0e} is needed")
 
 
-def read(source: Source, *, max_sec: float | None = None) -> Recording:
-    """Decode a recording, whatever it holds. Arguments and errors as ``decode``, less the last three."""
+def read(source: AudioSource, *, max_sec: float | None = None) -> Recording:
+    """Decode a recording, silent or short ones included; Args and Raises as ``decode``, less the last three."""
     with open_stream(source) as stream:
         blocks = [*resampled(_limited(stream, max_sec), stream.rate)] or [np.zeros(0, np.float32)]
     waveform = np.concatenate(blocks) if len(blocks) != 1 else blocks[0]
@@ -96,12 +105,22 @@ def read(source: Source, *, max_sec: float | None = None) -> Recording:
 
 
 def to_model_rate(waveform: FloatArray, rate: int) -> FloatArray:
-    """Resample a mono waveform (samples,) from ``rate`` to 16 kHz with soxr."""
+    """Resample a mono waveform to 16 kHz with soxr.
+
+    Args:
+        waveform: (samples,) float32.
+        rate: its sampling rate, in Hz.
+    """
     return np.concatenate([*resampled(iter([waveform]), rate), np.zeros(0, np.float32)])
 
 
 def resampled(blocks: Blocks, rate: int) -> Blocks:
-    """Blocks at ``rate`` to blocks at 16 kHz, by soxr's high quality setting, as one continuous stream."""
+    """Resample a stream to 16 kHz, by soxr's high quality setting.
+
+    Args:
+        blocks: consecutive mono blocks, (samples,) float32 each.
+        rate: their sampling rate, in Hz.
+    """
     if rate == SAMPLE_RATE:
         yield from blocks
         return

@@ -1,10 +1,11 @@
-"""Windows: cut a clip into windows, and pool what the model says of them back into one answer.
+"""Windows: cut a clip into windows, and pool their probabilities into those of the clip.
 
 Pure functions; the same ones serve training, evaluation, folders and the service.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -53,10 +54,14 @@ class Windows:
 
 
 def window_starts(samples: int, spec: WindowSpec) -> IntArray:
-    """First samples of the windows of a clip of ``samples`` samples.
+    """First samples of a clip's windows.
 
     ``[0]`` if the clip fits one window, else every multiple of the hop, the last ones moved back so that
     no window is short.
+
+    Args:
+        samples: length of the clip.
+        spec: window and hop.
     """
     if samples <= spec.samples:
         return np.zeros(1, np.int64)
@@ -74,17 +79,56 @@ def split(waveform: FloatArray, spec: WindowSpec) -> Windows:
     Returns:
         (windows, W) samples with lengths and starts. A clip shorter than W gives one window, zero-padded at the
         end unless the model's window is dynamic.
+
+    Example:
+        >>> split(np.ones(10, np.float32), WindowSpec(samples=4, hop_samples=4)).starts
+        array([0, 4, 6])
     """
-    starts = window_starts(len(waveform), spec)
-    if len(waveform) >= spec.samples:
-        view = np.lib.stride_tricks.sliding_window_view(waveform, spec.samples)
-        return Windows(view[starts], np.full(len(starts), spec.samples, np.int64), starts)
-    width = len(waveform) if spec.dynamic else spec.samples
-    padded = np.zeros((1, width), np.float32)
-    padded[0, : len(waveform)] = waveform
-    return Windows(padded, np.array([len(waveform)], np.int64), starts)
+    return next(split_parts([(waveform, True)], spec))
+
+
+def split_parts(parts: Iterable[tuple[FloatArray, bool]], spec: WindowSpec) -> Iterator[Windows]:
+    """Cut a clip that arrives in parts, with no more than a part and a window of it in memory.
+
+    Args:
+        parts: (samples,) float32 each, and whether it is the clip's last.
+        spec: window and hop.
+
+    Yields:
+        The windows of ``split``, as soon as it is certain where they start: the last ones may be moved back.
+    """
+    held, offset, done = np.zeros(0, np.float32), 0, 0
+    for part, last in parts:
+        held = np.concatenate([held, part]) if len(held) else part
+        known = offset + len(held)
+        certain = window_starts(known, spec) if last else _grid(known, spec)
+        starts = certain[done:]
+        done += len(starts)
+        if len(starts):
+            yield _windows_at(held, starts, offset, spec)
+        # A later window starts at the next multiple of the hop, or W samples before the end.
+        keep = max(offset, min(done * spec.hop_samples, known - spec.samples))
+        held, offset = held[keep - offset :], keep
+
+
+def _grid(samples: int, spec: WindowSpec) -> IntArray:
+    return np.arange(0, samples - spec.samples + 1, spec.hop_samples, dtype=np.int64)
+
+
+def _windows_at(waveform: FloatArray, starts: IntArray, offset: int, spec: WindowSpec) -> Windows:
+    """The windows at ``starts`` of a clip whose samples from ``offset`` on are ``waveform``."""
+    if len(waveform) < spec.samples:
+        samples = waveform[None] if spec.dynamic else np.pad(waveform, (0, spec.samples - len(waveform)))[None]
+        return Windows(samples, np.array([len(waveform)], np.int64), starts)
+    view = np.lib.stride_tricks.sliding_window_view(waveform, spec.samples)
+    return Windows(view[starts - offset], np.full(len(starts), spec.samples, np.int64), starts)
 
 
 def pool(probabilities: FloatArray) -> FloatArray:
-    """Pool windows into a clip: (windows, classes) probabilities to (classes,), by the plain mean."""
+    """Pool windows into a clip: (windows, classes) probabilities to (classes,), by the plain mean.
+
+    Example:
+        >>> pool(np.array([[0.25, 0.75], [0.75, 0.25]], np.float32))
+        array([0.5, 0.5], dtype=float32)
+    """
     return cast(FloatArray, probabilities.mean(axis=0, dtype=np.float64).astype(np.float32))

@@ -1,4 +1,4 @@
-"""The bundle: one folder that holds a classifier and all that is needed to run and to trust it.
+"""The bundle: one folder with a classifier and all that is needed to run and to trust it.
 
     manifest.json   the model's inputs and outputs, how it was measured, the hash of every other file
     model.onnx      waveform (batch, samples) float32 and length (batch,) int64 in; one (batch, classes) a target out
@@ -11,9 +11,6 @@ The specification of format version 1 is the ``Manifest`` below. Nothing in a bu
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
@@ -22,7 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from emotions.audio.windows import WindowSpec
 from emotions.errors import BundleError, ConfigError
-from emotions.files import atomic_folder, read_json, sha256, write_json
+from emotions.files import read_json, sha256
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -31,9 +28,8 @@ WAVEFORM, LENGTH = "waveform", "length"
 """Names of the graph's two inputs."""
 EMBEDDING = "embedding"
 """Name of the graph's optional last output, and the key of ``extra`` that describes it."""
-
 UNKNOWN = "unknown"
-"""What is answered below a target's threshold; no label of a bundle with thresholds is called so."""
+"""The answer below a target's threshold; no label of a bundle with thresholds has this name."""
 
 _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_OVERLAP = 100
@@ -57,7 +53,7 @@ class Window(_Strict):
     dynamic: bool = False
 
 
-class Tensor(_Strict):
+class TensorSpec(_Strict):
     """One input or output of the graph: its element type and shape, a name standing for a free axis."""
 
     name: Name
@@ -66,12 +62,9 @@ class Tensor(_Strict):
 
 
 class Variant(_Strict):
-    """One form of the model.
+    """One form of the model: its file in the bundle, and what the proof measured.
 
     Attributes:
-        file: its name in the bundle.
-        bytes: its size.
-        sha256: its hash.
         device: what it is made for.
         max_abs_diff: largest difference of a probability to the torch model, over the proof's clips.
         agreement: share of the proof's clips with the torch model's label, 0 to 1.
@@ -86,7 +79,7 @@ class Variant(_Strict):
 
 
 class Dataset(_Strict):
-    """What the model was trained on: a fingerprint of the clip table (never names), its size and licence."""
+    """The training data: a fingerprint of the clip table (never names), its size and licence."""
 
     fingerprint: str
     clips: int = Field(ge=0)
@@ -105,8 +98,8 @@ class Manifest(_Strict):
     targets: dict[Name, Annotated[list[Name], Field(min_length=2)]] = Field(min_length=1)
     sample_rate: Literal[16000] = 16_000
     window: Window
-    inputs: list[Tensor]
-    outputs: list[Tensor]
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
     model: dict[str, Any]
     metrics: dict[str, Any] = {}
     calibration: dict[str, Any] = {}
@@ -125,32 +118,30 @@ class Manifest(_Strict):
                 raise ValueError(f"{target!r} cannot name a target: it is a column of prediction tables, or has a dot")
         if [tensor.name for tensor in self.outputs] != list(self.targets):
             raise ValueError("the outputs are not the targets, in their order")
-        for tensor in self.outputs:
-            labels = self.targets[tensor.name]
-            if tensor.shape[-1:] != (len(labels),):
-                raise ValueError(f"output {tensor.name!r} has the shape {tensor.shape}, and {len(labels)} labels")
+        for output, labels in zip(self.outputs, self.targets.values(), strict=True):
+            if output.shape[-1:] != (len(labels),):
+                raise ValueError(f"output {output.name!r} has the shape {output.shape}, and {len(labels)} labels")
         return self
 
     @model_validator(mode="after")
-    def _embedding_is_an_output_of_its_own(self) -> Self:
-        described = self.embedding
-        if described is None:
+    def _embedding_is_another_output(self) -> Self:
+        output = self.embedding
+        if output is None:
             return self
         if EMBEDDING in self.targets:
             raise ValueError(f"{EMBEDDING!r} names a target and the embedding")
-        if described.name != EMBEDDING or len(described.shape) != 2 or not isinstance(described.shape[1], int):
+        if output.name != EMBEDDING or len(output.shape) != 2 or not isinstance(output.shape[1], int):
             raise ValueError(f"extra.{EMBEDDING} is not an output {EMBEDDING!r} of the shape (batch, dims)")
         return self
 
     @property
-    def embedding(self) -> Tensor | None:
-        """The output with the input of the output layers, float32 [batch, dims], where the export added it.
+    def embedding(self) -> TensorSpec | None:
+        """The optional output with the input of the output layers, float32 [batch, dims].
 
-        It stands in ``extra``, which readers that know nothing of it pass over: they ask the graph for the targets
-        alone, and it answers as ever.
+        It is described in ``extra``, so that readers of format 1 that do not know it ask for the targets alone.
         """
         described = self.extra.get(EMBEDDING)
-        return None if described is None else Tensor.model_validate(described)
+        return None if described is None else TensorSpec.model_validate(described)
 
     @model_validator(mode="after")
     def _window_is_the_input(self) -> Self:
@@ -189,20 +180,9 @@ class Manifest(_Strict):
         return {target: about["threshold"] for target, about in known.items() if "threshold" in about}
 
     @property
-    def contract(self) -> str:
-        """What a user of the graph relies on, as JSON: labels in order and the window. The probe holds it too."""
-        return contract(self.targets, self.window)
-
-    @property
     def window_spec(self) -> WindowSpec:
         """The window as ``emotions.audio.windows`` takes it."""
         return WindowSpec(self.window.samples, self.window.hop_samples, self.window.dynamic)
-
-
-def contract(targets: Mapping[str, list[str]], window: Window) -> str:
-    """``Manifest.contract`` of these targets and this window."""
-    promised = {"targets": targets, "window": window.model_dump()}
-    return json.dumps(promised, ensure_ascii=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -258,38 +238,3 @@ def _read_manifest(path: Path) -> Manifest:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise BundleError(f"{path}: {faults}") from error
-
-
-@contextlib.contextmanager
-def write_bundle(path: Path) -> Iterator[Path]:
-    """Give a temporary folder to fill, the manifest last; once checked it becomes ``path``, or there is nothing.
-
-    Raises:
-        OutputExists: ``path`` is there already.
-        BundleError: what was written is not a bundle.
-    """
-    with atomic_folder(path) as folder:
-        yield folder
-        read_bundle(folder)
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write ``manifest.json`` into a bundle's folder."""
-    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
-
-
-def hash_files(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file in a bundle's folder but the manifest, by name."""
-    return {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.name != MANIFEST}
-
-
-def newest_bundle(folder: Path) -> Path:
-    """The bundle made last below ``folder``.
-
-    Raises:
-        BundleError: there is none.
-    """
-    found = [manifest.parent for manifest in folder.glob(f"*/{MANIFEST}") if not manifest.parent.name.startswith(".")]
-    if not found:
-        raise BundleError(f"{folder}: holds no bundle; export one, or name one with --bundle or EMOTIONS_BUNDLE")
-    return max(found, key=lambda path: (path / MANIFEST).stat().st_mtime_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.bundle.manifest import LENGTH, PROBE, WAVEFORM, Bundle
+from emotions.bundle.manifest import LENGTH, PROBE, WAVEFORM, Bundle, Window
 from emotions.errors import BundleError
 
 
@@ -31,11 +32,28 @@ class Probe:
     probabilities: dict[str, FloatArray]
 
 
-def write_probe(folder: Path, probe: Probe, contract: str) -> None:
-    """Write ``probe.npz``; ``contract`` is the manifest's, so that neither is changed without the other."""
+def contract(targets: Mapping[str, list[str]], window: Window) -> str:
+    """What a user of the graph relies on, as JSON: labels in order and the window.
+
+    Args:
+        targets: target -> labels, in output order.
+        window: the model's window.
+    """
+    content = {"targets": targets, "window": window.model_dump()}
+    return json.dumps(content, ensure_ascii=True, separators=(",", ":"))
+
+
+def write_probe(folder: Path, probe: Probe, promise: str) -> None:
+    """Write ``probe.npz``.
+
+    Args:
+        folder: the bundle's folder.
+        probe: the signals and their probabilities.
+        promise: the ``contract`` of the manifest, so that neither is changed without the other.
+    """
     answers: Mapping[str, Any] = {f"probabilities/{name}": value for name, value in probe.probabilities.items()}
     signals: Mapping[str, Any] = {WAVEFORM: probe.waveform, LENGTH: probe.length}
-    np.savez_compressed(folder / PROBE, allow_pickle=False, contract=np.array(contract), **signals, **answers)
+    np.savez_compressed(folder / PROBE, allow_pickle=False, contract=np.array(promise), **signals, **answers)
 
 
 def read_probe(bundle: Bundle) -> Probe:
@@ -46,12 +64,12 @@ def read_probe(bundle: Bundle) -> Probe:
     """
     try:
         with np.load(bundle.path / PROBE, allow_pickle=False) as arrays:
-            contract = str(arrays["contract"])
+            promise = str(arrays["contract"])
             answers = {target: arrays[f"probabilities/{target}"] for target in bundle.manifest.targets}
             probe = Probe(arrays[WAVEFORM], arrays[LENGTH], answers)
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise BundleError(f"{bundle.path}: {PROBE} cannot be read ({error})") from error
-    if contract != bundle.manifest.contract:
+    if promise != contract(bundle.manifest.targets, bundle.manifest.window):
         raise BundleError(f"{bundle.path}: the manifest's labels or window are not those of the export")
     if not len(probe.length):
         raise BundleError(f"{bundle.path}: {PROBE} holds no signal")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from emotions.bundle.manifest import Bundle, Manifest, Tensor
+from emotions.bundle.manifest import Bundle, Manifest, TensorSpec
 from emotions.bundle.variants import choose_variant, lossy
 
 _DISJOINT = "speaker-disjoint"
@@ -62,7 +62,7 @@ def protocol_of(manifest: Manifest) -> str:
 
 
 def plain(text: str) -> str:
-    """A text with its control characters spelt out: a bundle from elsewhere must not steer the terminal."""
+    """A text with its control characters escaped: a bundle from elsewhere must not control the terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
@@ -81,7 +81,7 @@ def _signature(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "window", f"{most}{window.samples / rate:g} s, hop {window.hop_samples / rate:g} s, at {rate} Hz"
 
 
-def _tensor(tensor: Tensor) -> str:
+def _tensor(tensor: TensorSpec) -> str:
     return f"{tensor.name} {tensor.dtype} [{', '.join(map(str, tensor.shape))}]"
 
 

@@ -1,4 +1,4 @@
-"""Which form of a bundle's model runs: the one that is asked for, else the one that suits the device."""
+"""Which variant of a bundle runs: the one that is asked for, else the one that suits the device."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from emotions.errors import BundleError, DeviceError
 AUTO = "auto"
 """Asks for the variant that suits the device, as asking for none does."""
 LOSSY = "lossy"
-"""Key of the manifest's ``extra``: the variants that lose more than they may, kept because the user wanted them."""
+"""Key of the manifest's ``extra``: the variants that lose more than they may, kept on the user's request."""
 
-# The smaller ones first: but for those that are said to be lossy, they answer as fp32 does.
+# The smaller ones first: unless they are listed as lossy, their answers are those of fp32.
 _PREFERRED: dict[str, tuple[str, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("int8", "fp32")}
 _MADE_FOR = {"cuda": ("cuda", "any"), "cpu": ("cpu", "any")}
 

@@ -1,14 +1,15 @@
 """The HTTP client of the service: ``emotions.Client("http://127.0.0.1:3000").predict("clip.wav")``.
 
-What the service sheds (429, 503) and what the network drops is sent again, after a growing, random pause.
+A request that the service sheds (429, 503) or the network drops is repeated after a growing, random pause.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,26 +17,17 @@ import httpx
 
 from emotions.client.messages import Answer, Json, Results, answer, content, read_body, results
 from emotions.errors import ServiceError
-from emotions.runtime.prediction import Clip
+from emotions.runtime.prediction import ClipInput
 
 _FIRST_PAUSE_SEC, _LONGEST_PAUSE_SEC = 0.25, 8.0
 _LONGEST_RETRY_AFTER_SEC = 60.0
 _SHED = frozenset({429, 503})
 
-Exchange = Generator["httpx.Request | float", "httpx.Response | httpx.TransportError | None", Json]
-"""A call: yields a request and is sent its outcome, yields a pause in seconds and is sent None, returns the answer."""
+_Outcome = httpx.Response | httpx.TransportError
 
 
-class _Calls:
-    """What both clients do, but for sending and waiting.
-
-    Args:
-        url: the service's address, such as ``http://127.0.0.1:3000``.
-        api_key: a key that the service knows, where it wants one.
-        timeout: seconds for one attempt.
-        retries: how many times a request is sent again that was shed or lost on the way.
-        batch: most recordings in one request of ``predict_batch``.
-    """
+class _Requests:
+    """What both clients share: how a request is made, and what follows from its outcome. Arguments as ``Client``."""
 
     def __init__(
         self, url: str, api_key: str | None = None, *, timeout: float = 60.0, retries: int = 5, batch: int = 16
@@ -44,53 +36,55 @@ class _Calls:
             raise ValueError(f"retries must be at least 0 and batch at least 1, got {retries} and {batch}")
         self._url = url.rstrip("/")
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-        self._timeout = timeout
+        self._timeout = httpx.Timeout(timeout).as_dict()
         self._retries = retries
         self._batch = batch
 
-    def _predict(self, clip: Clip, *, windows: bool) -> Exchange:
-        recording = content(clip)
+    def _predict_request(self, clip: ClipInput, windows: bool) -> httpx.Request:
         headers = {"content-type": "application/octet-stream"}
-        return (yield from self._call("POST", "/v1/predict", windows, content=recording, headers=headers))
+        return self._request("POST", "/v1/predict", windows, content=content(clip), headers=headers)
 
-    def _predict_batch(self, clips: Sequence[Clip], *, windows: bool) -> Exchange:
-        files = [("file", (str(index), content(clip))) for index, clip in enumerate(clips)]
-        return (yield from self._call("POST", "/v1/predict/batch", windows, files=files))
+    def _batch_requests(self, clips: Sequence[ClipInput], windows: bool) -> Iterator[httpx.Request]:
+        for start in range(0, len(clips), self._batch):
+            part = clips[start : start + self._batch]
+            files = [("file", (str(index), content(clip))) for index, clip in enumerate(part)]
+            yield self._request("POST", "/v1/predict/batch", windows, files=files)
 
-    def _model(self) -> Exchange:
-        return (yield from self._call("GET", "/v1/model", False))
+    def _model_request(self) -> httpx.Request:
+        return self._request("GET", "/v1/model")
 
-    def _call(self, method: str, path: str, windows: bool, **options: Any) -> Exchange:
+    def _request(self, method: str, path: str, windows: bool = False, **options: Any) -> httpx.Request:
         headers = {**self._headers, **options.pop("headers", {})}
         query = {"windows": "1"} if windows else None
-        attempt = 0
-        while True:
-            timeout = httpx.Timeout(self._timeout).as_dict()
-            request = httpx.Request(
-                method, self._url + path, params=query, headers=headers, extensions={"timeout": timeout}, **options
-            )
-            outcome = yield request
-            last = attempt == self._retries
-            if isinstance(outcome, httpx.Response) and (last or outcome.status_code not in _SHED):
-                return read_body(outcome)
-            if isinstance(outcome, httpx.TransportError) and last:
-                lost = f"{self._url}: no answer ({str(outcome) or type(outcome).__name__})"
-                raise ServiceError(lost, status=0, code="unreachable") from outcome
-            yield _pause(attempt, outcome)
-            attempt += 1
+        extensions = {"timeout": self._timeout}
+        return httpx.Request(method, self._url + path, params=query, headers=headers, extensions=extensions, **options)
 
-    def _chunks(self, clips: Sequence[Clip]) -> Iterator[Sequence[Clip]]:
-        return (clips[at : at + self._batch] for at in range(0, len(clips), self._batch))
+    def _pause(self, attempt: int, outcome: _Outcome) -> float | None:
+        """Seconds until a request is repeated; None where its outcome is final.
+
+        Twice as long each time, give or take a half, and in addition what the service asks for.
+        """
+        if attempt == self._retries or (isinstance(outcome, httpx.Response) and outcome.status_code not in _SHED):
+            return None
+        pause: float = min(_LONGEST_PAUSE_SEC, _FIRST_PAUSE_SEC * 2**attempt) * random.uniform(0.5, 1.5)  # noqa: S311
+        asked = outcome.headers.get("retry-after", "") if isinstance(outcome, httpx.Response) else ""
+        return pause + min(_LONGEST_RETRY_AFTER_SEC, float(asked)) if asked.isdecimal() else pause
+
+    def _body(self, outcome: _Outcome) -> Json:
+        if isinstance(outcome, httpx.Response):
+            return read_body(outcome)
+        lost = f"{self._url}: no answer ({str(outcome) or type(outcome).__name__})"
+        raise ServiceError(lost, status=0, code="unreachable") from outcome
 
 
-class Client(_Calls):
+class Client(_Requests):
     """A client of the service; safe to use from several threads. Close it, or use it in a ``with`` block.
 
     Args:
         url: the service's address, such as ``http://127.0.0.1:3000``.
-        api_key: a key that the service knows, where it wants one.
+        api_key: API key, where the service requires one.
         timeout: seconds for one attempt.
-        retries: how many times a request is sent again that was shed or lost on the way.
+        retries: how many times a request is repeated that was shed or lost on the way.
         batch: most recordings in one request of ``predict_batch``.
         transport: httpx's own, for proxies and tests.
 
@@ -107,50 +101,57 @@ class Client(_Calls):
         super().__init__(url, api_key, **options)
         self._http = httpx.Client(transport=transport)
 
-    def predict(self, clip: Clip, *, windows: bool = False) -> Answer:
-        """Classify a recording: a path, a file's bytes, samples (samples,) at 16 kHz, or (samples, rate).
+    def predict(self, clip: ClipInput, *, windows: bool = False) -> Answer:
+        """Classify a recording.
+
+        Args:
+            clip: a path, a file's bytes, samples (samples,) at 16 kHz, or (samples, rate in Hz).
+            windows: return the probabilities of each window, too.
 
         Raises:
             ServiceError: the service refused it, or does not answer.
             AudioError: an array that is no waveform.
             OSError: the file cannot be read.
-        """
-        return answer(self._run(self._predict(clip, windows=windows)))
 
-    def predict_batch(self, clips: Sequence[Clip], *, windows: bool = False) -> Results:
-        """Classify several recordings: for each, in order, its answer or the error that it alone got.
+        Example:
+            >>> client = emotions.Client("http://127.0.0.1:3000")  # doctest: +SKIP
+            >>> client.predict("clip.wav", windows=True).windows[0].probabilities["emotion"]  # doctest: +SKIP
+            {'joy': 0.83, 'anger': 0.17}
+        """
+        return answer(self._send(self._predict_request(clip, windows)))
+
+    def predict_batch(self, clips: Sequence[ClipInput], *, windows: bool = False) -> Results:
+        """Classify several recordings: for each, in order, its answer or the error of that recording.
+
+        Args:
+            clips: as ``predict`` takes them.
+            windows: return the probabilities of each window, too.
 
         Raises:
-            As ``predict``, but for what one recording gets.
+            As ``predict``, but for the errors of single recordings.
+
+        Example:
+            >>> [result.label for result in client.predict_batch(["a.wav", "b.wav"])]  # doctest: +SKIP
+            ['joy', 'anger']
         """
-        return [
-            result
-            for part in self._chunks(clips)
-            for result in results(self._run(self._predict_batch(part, windows=windows)))
-        ]
+        return [result for request in self._batch_requests(clips, windows) for result in results(self._send(request))]
 
     def model(self) -> Json:
         """What is served: targets and labels, window, bundle, limits. Raises as ``predict``."""
-        return self._run(self._model())
+        return self._send(self._model_request())
 
-    def _run(self, call: Exchange) -> Json:
-        outcome: httpx.Response | httpx.TransportError | None = None
-        while True:
+    def _send(self, request: httpx.Request) -> Json:
+        for attempt in itertools.count():
+            outcome: _Outcome
             try:
-                step = call.send(outcome)
-            except StopIteration as done:
-                body: Json = done.value
-                return body
-            outcome = self._step(step)
-
-    def _step(self, step: httpx.Request | float) -> httpx.Response | httpx.TransportError | None:
-        if isinstance(step, float):
-            time.sleep(step)
-            return None
-        try:
-            return self._http.send(step)
-        except httpx.TransportError as error:
-            return error
+                outcome = self._http.send(request)
+            except httpx.TransportError as error:
+                outcome = error
+            pause = self._pause(attempt, outcome)
+            if pause is None:
+                break
+            time.sleep(pause)
+        return self._body(outcome)
 
     def close(self) -> None:
         """Close the connections."""
@@ -163,8 +164,14 @@ class Client(_Calls):
         self.close()
 
 
-class AsyncClient(_Calls):
-    """``Client`` for asyncio: the same methods, to be awaited; ``async with``, ``await client.aclose()``."""
+class AsyncClient(_Requests):
+    """``Client`` for asyncio: the same arguments and methods, to be awaited; ``async with``, ``await client.aclose()``.
+
+    Example:
+        >>> async with emotions.AsyncClient("http://127.0.0.1:3000") as client:  # doctest: +SKIP
+        ...     (await client.predict("clip.wav")).label
+        'joy'
+    """
 
     def __init__(
         self, url: str, api_key: str | None = None, *, transport: httpx.AsyncBaseTransport | None = None, **options: Any
@@ -172,39 +179,31 @@ class AsyncClient(_Calls):
         super().__init__(url, api_key, **options)
         self._http = httpx.AsyncClient(transport=transport)
 
-    async def predict(self, clip: Clip, *, windows: bool = False) -> Answer:
-        """Classify a recording; as ``Client.predict``."""
-        return answer(await self._run(self._predict(clip, windows=windows)))
+    async def predict(self, clip: ClipInput, *, windows: bool = False) -> Answer:
+        """Classify a recording; Args and Raises as ``Client.predict``."""
+        return answer(await self._send(self._predict_request(clip, windows)))
 
-    async def predict_batch(self, clips: Sequence[Clip], *, windows: bool = False) -> Results:
-        """Classify several recordings; as ``Client.predict_batch``."""
-        answers: Results = []
-        for part in self._chunks(clips):
-            answers += results(await self._run(self._predict_batch(part, windows=windows)))
-        return answers
+    async def predict_batch(self, clips: Sequence[ClipInput], *, windows: bool = False) -> Results:
+        """Classify several recordings; Args and Raises as ``Client.predict_batch``."""
+        sent = self._batch_requests(clips, windows)
+        return [result for request in sent for result in results(await self._send(request))]
 
     async def model(self) -> Json:
         """What is served; as ``Client.model``."""
-        return await self._run(self._model())
+        return await self._send(self._model_request())
 
-    async def _run(self, call: Exchange) -> Json:
-        outcome: httpx.Response | httpx.TransportError | None = None
-        while True:
+    async def _send(self, request: httpx.Request) -> Json:
+        for attempt in itertools.count():
+            outcome: _Outcome
             try:
-                step = call.send(outcome)
-            except StopIteration as done:
-                body: Json = done.value
-                return body
-            outcome = await self._step(step)
-
-    async def _step(self, step: httpx.Request | float) -> httpx.Response | httpx.TransportError | None:
-        if isinstance(step, float):
-            await asyncio.sleep(step)
-            return None
-        try:
-            return await self._http.send(step)
-        except httpx.TransportError as error:
-            return error
+                outcome = await self._http.send(request)
+            except httpx.TransportError as error:
+                outcome = error
+            pause = self._pause(attempt, outcome)
+            if pause is None:
+                break
+            await asyncio.sleep(pause)
+        return self._body(outcome)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -215,10 +214,3 @@ class AsyncClient(_Calls):
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         await self.aclose()
-
-
-def _pause(attempt: int, outcome: httpx.Response | httpx.TransportError | None) -> float:
-    """Seconds until the next attempt: twice as long each time, give or take a half, and what the service asks for."""
-    pause: float = min(_LONGEST_PAUSE_SEC, _FIRST_PAUSE_SEC * 2**attempt) * random.uniform(0.5, 1.5)  # noqa: S311
-    asked = outcome.headers.get("retry-after", "") if isinstance(outcome, httpx.Response) else ""
-    return pause + min(_LONGEST_RETRY_AFTER_SEC, float(asked)) if asked.isdecimal() else pause

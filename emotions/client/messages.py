@@ -1,4 +1,4 @@
-"""What the client sends and gets: clips to a file's bytes, JSON to answers and errors."""
+"""Bodies of requests and responses: clips to a file's bytes, JSON to answers and errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import soundfile
 
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.errors import AudioError, ServiceError
-from emotions.runtime.prediction import Clip, Prediction, WindowPrediction
+from emotions.runtime.prediction import ClipInput, Prediction, WindowPrediction
 
 Json = dict[str, Any]
 
@@ -37,15 +37,15 @@ class Answer(Prediction):
 
     @property
     def unknown(self) -> dict[str, bool]:
-        """As the service told it."""
+        """Whether the service answered unknown, by target."""
         return self.unknowns
 
 
 Results = list[Answer | ServiceError]
 
 
-def content(clip: Clip) -> bytes:
-    """Any form of a clip to a file's bytes; an array becomes a WAV file. Its name, if it has one, stays here."""
+def content(clip: ClipInput) -> bytes:
+    """Any form of a clip to a file's bytes; an array becomes a WAV file. The file's name is never sent."""
     if isinstance(clip, bytes):
         return clip
     if isinstance(clip, (str, Path)):
@@ -70,23 +70,23 @@ def read_body(response: httpx.Response) -> Json:
         body = None
     if response.is_success and isinstance(body, dict):
         return body
-    told = body.get("error") if isinstance(body, dict) else None
-    name = response.headers.get("x-request-id", "")
-    if isinstance(told, dict):
-        raise _error(told, response.status_code, name)
+    request_id = response.headers.get("x-request-id", "")
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, dict):
+        raise _service_error(error, response.status_code, request_id)
     message = f"{response.url}: answered with {response.status_code}, and not as the service does"
-    raise ServiceError(message, status=response.status_code, code="not_the_service", request_id=name)
+    raise ServiceError(message, status=response.status_code, code="not_the_service", request_id=request_id)
 
 
-def _error(told: Mapping[str, Any], status: int, name: str) -> ServiceError:
-    return ServiceError(str(told.get("message")), status=status, code=str(told.get("code")), request_id=name)
+def _service_error(error: Mapping[str, Any], status: int, request_id: str) -> ServiceError:
+    return ServiceError(str(error.get("message")), status=status, code=str(error.get("code")), request_id=request_id)
 
 
 def results(body: Json) -> Results:
     """The answer to a batch: for each recording its answer or its error."""
     shared = {"bundle": body["bundle"], "request_id": body["request_id"]}
     return [
-        _error(item["error"], item["error"]["status"], body["request_id"])
+        _service_error(item["error"], item["error"]["status"], body["request_id"])
         if "error" in item
         else answer({**item, **shared})
         for item in body["results"]
@@ -95,15 +95,12 @@ def results(body: Json) -> Results:
 
 def answer(body: Json) -> Answer:
     """The answer to one recording."""
-    windows = tuple(
-        WindowPrediction(part["start"], part["end"], part["probabilities"]) for part in body.get("windows", ())
+    return Answer(
+        probabilities=body["probabilities"],
+        windows=tuple(WindowPrediction(w["start"], w["end"], w["probabilities"]) for w in body.get("windows", ())),
+        duration_sec=body["duration_sec"],
+        bundle=body["bundle"],
+        request_id=body["request_id"],
+        timing_ms=body["timing_ms"],
+        unknowns=body.get("unknowns", {}),
     )
-    known = (
-        body["probabilities"],
-        windows,
-        body["duration_sec"],
-        body["bundle"],
-        body["request_id"],
-        body["timing_ms"],
-    )
-    return Answer(*known, unknowns=body.get("unknowns", {}))

@@ -37,7 +37,7 @@ def open_parallel(
 ) -> tuple[Model, ParallelRuns]:
     """Load a bundle for folders: the model, and the runs for its ``threads`` or for every GPU.
 
-    Raises as ``emotions.load``.
+    Args and Raises as ``emotions.load``.
     """
     opened = read_bundle(bundle)
     parallel_batches, share = cpu_parallel_batches(threads or available_cores(), dynamic=opened.manifest.window.dynamic)
@@ -54,7 +54,12 @@ def open_parallel(
 
 
 def chunked(files: Sequence[InputFile], chunk_files: int = CHUNK_FILES) -> Iterator[Sequence[InputFile]]:
-    """The files in chunks of ``chunk_files``, the last one shorter."""
+    """Cut a list of files into chunks.
+
+    Args:
+        files: what to classify.
+        chunk_files: files of a chunk; the last one may be shorter.
+    """
     return (files[at : at + chunk_files] for at in range(0, len(files), chunk_files))
 
 
@@ -73,7 +78,7 @@ def predict_files(
         model: a loaded bundle.
         files: what to classify.
         max_batch: windows in a batch; by default what suits the device.
-        decode_threads: threads that decode; by default one a core.
+        decode_threads: threads that decode; by default one per core.
         chunk_files: files whose windows share batches with each other, and with no others.
         parallel_batches: what each of the batches that run at once goes to, or how many of them the model takes.
     """
@@ -91,7 +96,7 @@ def predict_chunks(
     decode_threads: int | None = None,
     parallel_batches: ParallelRuns | int = 1,
 ) -> Iterator[FileResult]:
-    """Classify chunks of files one after the other. Arguments and results as ``predict_files``."""
+    """Classify chunks of files one after the other. Args and results as ``predict_files``."""
     size = max_batch or DEFAULT_MAX_BATCH[model.session.device]
     pool = ThreadPoolExecutor(decode_threads or available_cores(), thread_name_prefix="decode")
     runs = [model.session.run] * parallel_batches if isinstance(parallel_batches, int) else parallel_batches

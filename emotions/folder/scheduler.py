@@ -1,4 +1,4 @@
-"""The way of recordings through a model: decoded ahead, batched with others, answered in their order."""
+"""Scheduling of files: decoded ahead, batched with others, returned in their order."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _Parts = Iterator[_Part]
 
 @dataclass
 class Decoded:
-    """A file with what is known of its parts: the first two, and where the rest comes from."""
+    """A file, its first two parts, and an iterator of the rest."""
 
     file: InputFile
     ends_chunk: bool
@@ -41,7 +41,14 @@ class Decoded:
 def prefetch(
     pool: ThreadPoolExecutor, model: Model, chunks: Iterable[Sequence[InputFile]], ahead: int
 ) -> Iterator[Decoded]:
-    """Decode in the pool, at most ``ahead`` files before the one that is wanted next."""
+    """Decode files ahead in a pool of threads.
+
+    Args:
+        pool: what decodes.
+        model: whose windows the files are cut into.
+        chunks: the files.
+        ahead: most files that are decoded before the one that is taken next.
+    """
 
     def load(file: InputFile) -> tuple[list[_Part], _Parts]:
         parts = _safe(window_parts(file, model.manifest.window_spec))
@@ -57,7 +64,7 @@ def prefetch(
 
 
 def _safe(parts: Iterator[Windows]) -> _Parts:
-    """The parts of a file; what goes wrong is the last one."""
+    """The parts of a file; an error takes the place of the last one."""
     try:
         yield from parts
     except (EmotionsError, OSError) as error:

@@ -96,7 +96,7 @@ class _Finder:
             self.skipped += 1
 
     def _add(self, file: InputFile) -> None:
-        """Add a file; one whose name another input has already is told from it by its whole path."""
+        """Add a file; where another input has its name already, under its whole path."""
         there = self.found.setdefault(file.name, file)
         if there is not file and not _same(there.source, file.source):
             whole = str(file.source)

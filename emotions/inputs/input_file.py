@@ -22,7 +22,7 @@ class InputFile:
         name: its name in the table: relative to the input folder (POSIX), or as a list writes it.
         start: first second of the segment; None for the beginning.
         end: last second of the segment; None for the end.
-        stamp: what tells whether a URL's content has changed, as far as its storage says.
+        stamp: version of a URL's content, as far as its storage gives one.
     """
 
     source: Path | str

@@ -26,6 +26,10 @@ def override(document: Any, overrides: Sequence[str]) -> Any:
     A path is dotted, list items by their index: ``pipeline.0.learn_params.max_epoch=3``. A value is JSON, else a
     string. Missing parents are made.
 
+    Args:
+        document: the parsed JSON.
+        overrides: ``path=value`` texts.
+
     Raises:
         ConfigError: an override has no ``=``, an empty key, an index out of range, or leads through a value.
     """
@@ -90,7 +94,12 @@ def replace(value: T, names: Mapping[str, str]) -> T:
 
 
 def left_over(value: Any, prefix: str) -> list[Fault]:
-    """Faults for the placeholders that a JSON value still holds: misspelt ones, and the model's where there is none."""
+    """Find placeholders that were not replaced: misspelt ones, and the model's where a step has none.
+
+    Args:
+        value: a JSON value.
+        prefix: its JSON path in the file.
+    """
     return [fault for path, text in _strings(value, ()) for fault in _left_in(text, json_path(prefix, path))]
 
 

@@ -6,21 +6,19 @@ computed before the whole file is found right, and everything that is wrong in i
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib.util
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from emotions.errors import ConfigError, EmotionsError, Fault, MissingExtra
+from emotions.errors import ConfigError, Fault
 from emotions.files import read_json
 from emotions.pipeline.overrides import left_over, override, replace
+from emotions.pipeline.packages import STEPS, installed, missing_extras
 from emotions.pipeline.schema import Document, Schema, StepConfig, document_schema, step_schema
 from emotions.pipeline.validation import faults_of, shown, unknown
 
@@ -33,28 +31,11 @@ __all__ = [
     "PlannedStep",
     "Step",
     "StepConfig",
-    "check_not_shadowed",
     "console",
     "load_pipeline",
-    "missing_extras",
     "pipeline_schema",
     "run_pipeline",
 ]
-
-STEPS, COMMANDS = "emotions.steps", "emotions.commands"
-"""Entry point groups: name -> ``Step``, and name -> ``register(app)``."""
-_PACKAGES = ("training", "export", "serving")
-_HOME = Path(__file__).resolve().parents[2]
-"""The folder that all packages of the toolkit lie in."""
-
-_EXTRAS = {
-    "train": (
-        *("lightning", "matplotlib", "optuna", "ray", "scipy", "sklearn", "tensorboard", "timm"),
-        *("torch", "torchaudio", "torchvision", "transformers", "vit_pytorch"),
-    ),
-    "export": ("onnx", "onnxscript"),
-    "serve": ("bentoml", "httptools", "multipart", "pyarrow", "python_multipart", "starlette", "uvloop"),
-}
 
 
 @dataclass
@@ -86,14 +67,6 @@ class Context:
     failures: int = 0
 
 
-def _no_preflight(_config: Any, _context: Context) -> None:
-    return
-
-
-def _no_faults(_: dict[str, Any]) -> list[Fault]:
-    return []
-
-
 @dataclass(frozen=True)
 class Step:
     """A kind of step, as an entry point of the group ``emotions.steps`` gives it.
@@ -107,8 +80,8 @@ class Step:
 
     config: Any
     run: Callable[[Any, Context], None]
-    check: Callable[[dict[str, Any]], list[Fault]] = _no_faults
-    preflight: Callable[[Any, Context], None] = _no_preflight
+    check: Callable[[dict[str, Any]], list[Fault]] = lambda _raw: []
+    preflight: Callable[[Any, Context], None] = lambda _config, _context: None
 
 
 @dataclass(frozen=True)
@@ -162,6 +135,11 @@ def load_pipeline(path: Path, overrides: Sequence[str] = (), root: Path | None =
 
     Raises:
         ConfigError: everything that is wrong with the file, at once; or an override that does not fit it.
+
+    Example:
+        >>> pipeline = load_pipeline(Path("train.json"), ["pipeline.0.learn_params.max_epoch=3"])  # doctest: +SKIP
+        >>> run_pipeline(pipeline).last_run  # doctest: +SKIP
+        PosixPath('models/demo')
     """
     where = (root or Path.cwd()).absolute()
     names = {"ROOT_DIR": str(where), "DATETIME": datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")}
@@ -198,60 +176,9 @@ def run_pipeline(pipeline: Pipeline) -> Context:
     return context
 
 
-@contextlib.contextmanager
-def missing_extras() -> Iterator[None]:
-    """Turn the failed import of an extra's package into the error that names the extra.
-
-    Raises:
-        MissingExtra: a package of an extra is not installed.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        for extra, packages in _EXTRAS.items():
-            if package in packages and importlib.util.find_spec(package) is None:
-                raise MissingExtra(extra, package) from error
-        raise
-
-
 def pipeline_schema() -> Schema:
     """JSON Schema of a pipeline file with every kind of step that is installed."""
     return document_schema([entry.load().config for entry in installed(STEPS).values()])
-
-
-@functools.cache
-def installed(group: str) -> Mapping[str, EntryPoint]:
-    """The entry points of a group, by name; a slim image may leave out the package that one lies in."""
-    found = entry_points(group=group)
-    return {entry.name: entry for entry in found if module_exists(entry.module)}
-
-
-def check_not_shadowed() -> None:
-    """Refuse to run where a package of another project is imported in place of one of the toolkit's.
-
-    Their names, ``training`` and the like, are common, and a module of that name may be found first.
-
-    Raises:
-        EmotionsError: names the package, where it lies, and what to do.
-    """
-    for package in _PACKAGES:
-        spec = importlib.util.find_spec(package)
-        if spec is None or not (_HOME / package).is_dir():
-            continue
-        places = [Path(each).resolve() for each in spec.submodule_search_locations or ()]
-        if _HOME / package not in places:
-            found = spec.origin or ", ".join(map(str, places))
-            raise EmotionsError(
-                f"the package '{package}' is imported from {found}, which shadows that of emotions-toolkit in {_HOME}: "
-                "rename it, or take its folder off PYTHONPATH"
-            )
-
-
-def module_exists(name: str) -> bool:
-    """Whether a module ``package.module`` could be imported, without importing it."""
-    package = name.partition(".")[0]
-    return importlib.util.find_spec(package) is not None and importlib.util.find_spec(name) is not None
 
 
 def _objects(document: Any) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,12 @@ def faults_of(error: ValidationError, document: Any, prefix: str, schema: Schema
 
 
 def json_path(prefix: str, path: Sequence[str | int]) -> str:
-    """Write a path as ``pipeline[0].learn_params.batch_size``; keys that are no plain words are quoted."""
+    """Write a path as ``pipeline[0].learn_params.batch_size``; keys that are no plain words are quoted.
+
+    Args:
+        prefix: JSON path that it starts from, or "".
+        path: keys and indices.
+    """
     text = prefix
     for key in path:
         if isinstance(key, int):
@@ -79,15 +84,20 @@ def shown(value: Any) -> str:
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
+def _did_you_mean(name: str, known: Sequence[str]) -> str:
     """``did you mean 'x'? `` for the known name nearest to a wrong one, or "" where none is near."""
     near = difflib.get_close_matches(name, known, 1)
     return f"did you mean {near[0]!r}? " if near else ""
 
 
 def unknown(name: str, known: Sequence[str]) -> str:
-    """The remedy for an unknown name."""
-    return f"{did_you_mean(name, known)}allowed: {', '.join(known)}"
+    """The remedy for an unknown name.
+
+    Args:
+        name: what was found.
+        known: the names that are allowed.
+    """
+    return f"{_did_you_mean(name, known)}allowed: {', '.join(known)}"
 
 
 def _finding(detail: dict[str, Any], document: Any, schema: Schema) -> _Finding:
@@ -118,7 +128,7 @@ def _remedy(detail: dict[str, Any]) -> str:
         text = re.sub(pattern, words, text)
     text = text[:1].lower() + text[1:]
     if detail["type"] == "literal_error" and isinstance(detail["input"], str):
-        text = did_you_mean(detail["input"], re.findall("'([^']*)'", detail["ctx"]["expected"])) + text
+        text = _did_you_mean(detail["input"], re.findall("'([^']*)'", detail["ctx"]["expected"])) + text
     return text
 
 
@@ -129,8 +139,4 @@ def _is_below(one: _Finding, other: _Finding) -> bool:
 def _joined(findings: Sequence[_Finding]) -> str:
     """The remedies of a union's members as one sentence."""
     first, *rest = dict.fromkeys(each.remedy for each in findings)
-    return " or ".join([first, *_tails(rest)])
-
-
-def _tails(remedies: Sequence[str]) -> Iterator[str]:
-    return (remedy.removeprefix("must be ") for remedy in remedies)
+    return " or ".join([first, *(remedy.removeprefix("must be ") for remedy in rest)])

@@ -17,20 +17,20 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from emotions.audio.decode import SAMPLE_RATE
-from emotions.audio.windows import FloatArray, IntArray, Windows
+from emotions.audio.windows import Windows
 from emotions.errors import EmotionsError, ModelError, Overloaded
-from emotions.runtime.session import Probabilities, Run
+from emotions.runtime.batch_shape import Probabilities, Run, padded_batch
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What the model said of one clip.
+    """The model's output for one clip, and how long it took.
 
     Attributes:
         probabilities: target -> (windows, classes) float32.
         queue_sec: seconds from submission until the first window ran.
         inference_sec: seconds from then until the last window was done.
-        batch_size: windows in the largest batch that this clip rode in.
+        batch_size: windows in the largest batch with windows of this clip.
     """
 
     probabilities: Probabilities
@@ -178,13 +178,15 @@ class Batcher:
     def _run_batch(self, batch: list[_Slice]) -> None:
         started = time.perf_counter()
         try:
-            answers = self._run(*_collate(batch, self._least_samples))
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
+            samples = [part.job.windows.samples[part.start : part.stop] for part in batch]
+            lengths = np.concatenate([part.job.windows.lengths[part.start : part.stop] for part in batch])
+            answers = self._run(padded_batch(samples, self._least_samples), lengths)
+        except Exception as error:  # noqa: BLE001 - every caller must learn of it, whatever it is
             for part in batch:
                 _fail(part.job, error)
             return
         offset = 0
-        size = sum(part.stop - part.start for part in batch)
+        size = len(lengths)
         for part in batch:
             count = part.stop - part.start
             job = part.job
@@ -197,21 +199,6 @@ class Batcher:
                 whole = job.answered == len(job.windows)
             if whole:
                 _finish(job)
-
-
-def _collate(batch: list[_Slice], least_samples: int) -> tuple[FloatArray, IntArray]:
-    """Slices of clips to (windows, samples) and (windows,), zero-padded to the longest, or to ``least_samples``."""
-    rows = [part.job.windows.samples[part.start : part.stop] for part in batch]
-    lengths = np.concatenate([part.job.windows.lengths[part.start : part.stop] for part in batch])
-    width = max(least_samples, *(row.shape[1] for row in rows))
-    if len(rows) == 1 and rows[0].shape[1] == width:
-        return np.ascontiguousarray(rows[0]), lengths
-    waveform = np.zeros((len(lengths), width), np.float32)
-    offset = 0
-    for row in rows:
-        waveform[offset : offset + len(row), : row.shape[1]] = row
-        offset += len(row)
-    return waveform, lengths
 
 
 def _finish(job: _Job) -> None:

@@ -1,4 +1,4 @@
-"""Runs between buffers that stay on the model's device: nothing is allocated for a batch, answers alone come back."""
+"""Runs between buffers that stay on the model's device: a batch allocates nothing, and only outputs are copied back."""
 
 from __future__ import annotations
 
@@ -16,21 +16,12 @@ MOST_BOUND = 64
 
 
 def is_bound(windows: int) -> bool:
-    """Whether batches of so many windows have buffers: powers of two, which the service warms, or memory would go."""
+    """Whether batches of so many windows have buffers: only powers of two, which the service warms, to save memory."""
     return windows <= MOST_BOUND and windows & (windows - 1) == 0
 
 
-class Binding:
-    """The buffers of one batch size, for one run at a time.
-
-    Args:
-        session: a model whose windows are of one size.
-        windows: of a batch.
-        samples: of a window.
-        widths: output -> classes.
-        device: ``cpu`` or ``cuda``, where the session runs.
-        device_id: which GPU.
-    """
+class _Binding:
+    """The buffers of one batch size, for one run at a time."""
 
     def __init__(
         self,
@@ -61,7 +52,15 @@ class Binding:
 
 
 class IOBindingPool:
-    """Runs a model by bindings, as many of a batch size as callers run it at once. Arguments as ``Binding``."""
+    """Runs a model between bound buffers, as many of a batch size as callers run it at once.
+
+    Args:
+        session: a model whose windows are of one size.
+        samples: of a window.
+        widths: output -> classes.
+        device: ``cpu`` or ``cuda``, where the session runs.
+        device_id: which GPU.
+    """
 
     def __init__(
         self, session: ort.InferenceSession, samples: int, widths: Mapping[str, int], device: str, device_id: int = 0
@@ -69,7 +68,7 @@ class IOBindingPool:
         self._session, self._samples, self._widths = session, samples, widths
         self._device, self._device_id = device, device_id
         sizes = range(1, MOST_BOUND + 1)
-        self._free: dict[int, SimpleQueue[Binding]] = {size: SimpleQueue() for size in sizes if is_bound(size)}
+        self._free: dict[int, SimpleQueue[_Binding]] = {size: SimpleQueue() for size in sizes if is_bound(size)}
 
     def __call__(self, waveform: FloatArray, length: IntArray) -> dict[str, FloatArray]:
         """(batch, samples) float32 and (batch,) int64 in, output -> (batch, classes) float32 out."""
@@ -81,7 +80,7 @@ class IOBindingPool:
             binding = free.get_nowait()
         except Empty:
             arguments = (len(waveform), self._samples, self._widths, self._device, self._device_id)
-            binding = Binding(self._session, *arguments)
+            binding = _Binding(self._session, *arguments)
         answers = binding.run(waveform, length)
         free.put(binding)
         return answers

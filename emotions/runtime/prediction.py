@@ -1,4 +1,4 @@
-"""A loaded model, and what it says of a clip and of its windows."""
+"""A loaded model, and its predictions for a clip and for its windows."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from emotions.bundle.manifest import Bundle, Manifest
 from emotions.errors import ModelError
 from emotions.runtime.session import Probabilities, Session
 
-Clip = Path | str | bytes | npt.NDArray[Any] | tuple[npt.NDArray[Any], int]
+ClipInput = Path | str | bytes | npt.NDArray[Any] | tuple[npt.NDArray[Any], int]
 """A path, a file's bytes, a mono waveform (samples,) at 16 kHz, or (waveform, samples per second)."""
 
 
 @dataclass(frozen=True)
 class WindowPrediction:
-    """What the model says of one window: ``start`` and ``end`` in seconds, ``probabilities[target][label]``."""
+    """The prediction for one window: ``start`` and ``end`` in seconds, ``probabilities[target][label]``."""
 
     start: float
     end: float
@@ -31,7 +31,7 @@ class WindowPrediction:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one clip.
+    """The prediction for one clip.
 
     Attributes:
         probabilities: ``probabilities[target][label]``, the mean over the clip's windows.
@@ -68,7 +68,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A bundle and the session that runs it: cuts a waveform into windows, and pools the answers to them.
+    """A bundle and the session that runs it: cuts a waveform into windows, and pools their probabilities.
 
     Attributes:
         bundle: the bundle, its files checked.
@@ -93,10 +93,14 @@ class Model:
         return split(waveform, self.manifest.window_spec)
 
     def prediction(self, windows: Windows, probabilities: Probabilities) -> Prediction:
-        """Pool what the model said of a clip's windows, target -> (windows, classes), into its prediction.
+        """Pool the probabilities of a clip's windows into its prediction.
+
+        Args:
+            windows: of the clip; their samples are not used.
+            probabilities: target -> (windows, classes) float32.
 
         Raises:
-            ModelError: it said something that is not a number.
+            ModelError: a probability is NaN or infinite.
         """
         if not all(np.isfinite(values).all() for values in probabilities.values()):
             raise ModelError("the model's answer is not a number")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,21 +19,30 @@ from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Bundle
 from emotions.bundle.probe import read_probe
 from emotions.bundle.variants import choose_variant
 from emotions.errors import BundleError, DeviceError, first_line
+from emotions.runtime.batch_shape import Probabilities, Run, length_bucketed
 from emotions.runtime.devices import CUDA, cuda_usable
 from emotions.runtime.io_binding import IOBindingPool
 
+__all__ = [
+    "DeviceChoice",
+    "Probabilities",
+    "Run",
+    "Session",
+    "available_cores",
+    "onnx_run",
+    "onnx_session",
+    "open_session",
+]
+
+Device = Literal["cpu", "cuda"]
 DeviceChoice = Literal["auto", "cpu", "cuda"]
-Probabilities = dict[str, FloatArray]
-"""target -> (batch, classes) float32."""
-Run = Callable[[FloatArray, IntArray], Probabilities]
-"""(batch, samples) float32 and (batch,) int64 -> probabilities."""
 
 _PROBE_TOLERANCE = 1e-4
 # Of dynamic windows in one run, padding included: a base-size encoder takes about 20 MB for each second.
-_MOST_SAMPLES = {"cpu": 60 * 16_000, "cuda": 600 * 16_000}
-# Least share of the longest window that others of the same run have: a CPU computes padding like anything else, and
-# gains next to nothing from batches; a GPU gains more from them than padding costs.
-_LEAST_SHARE = {"cpu": 0.9, "cuda": 0.0}
+_MAX_SAMPLES = {"cpu": 60 * 16_000, "cuda": 600 * 16_000}
+# Least length of a window as a share of the longest of its run: a CPU computes padding like anything else, and gains
+# next to nothing from batches; a GPU gains more from them than padding costs.
+_MIN_FILL = {"cpu": 0.9, "cuda": 0.0}
 _NEWER = re.compile(r"\b(Opset|IR version):? (\d+)")
 # ONNX Runtime's exceptions have no common base but Exception.
 _ORT_ERRORS: tuple[type[Exception], ...] = (
@@ -55,7 +64,7 @@ class Session:
     """
 
     run: Run
-    device: Literal["cpu", "cuda"]
+    device: Device
     variant: str
     threads: int
 
@@ -99,29 +108,36 @@ def open_session(
     """
     if embedding and EMBEDDING not in bundle.manifest.extra:
         raise BundleError(f"{bundle.path}: answers no embedding; export it anew with one")
-    if device == "auto":
-        try:
-            return open_session(
-                bundle, device="cuda", variant=variant, threads=threads, device_id=device_id, embedding=embedding
-            )
-        except DeviceError:
-            device = "cpu"
-    name = choose_variant(bundle, device, variant)
     threads = threads or available_cores()
+    if device == "auto":
+        with contextlib.suppress(DeviceError):
+            return _open_on("cuda", bundle, variant, threads, device_id, embedding)
+        device = "cpu"
+    return _open_on(device, bundle, variant, threads, device_id, embedding)
+
+
+def _open_on(
+    device: Device, bundle: Bundle, variant: str | None, threads: int, device_id: int, embedding: bool
+) -> Session:
+    name = choose_variant(bundle, device, variant)
     session = _load(bundle.file(name), device, threads, device_id)
     widths, window = _widths(bundle, embedding=embedding), bundle.manifest.window
-    run = _runner(session, [*widths])
+    run = onnx_run(session, [*widths])
     if window.dynamic:
-        run = length_bucketed(run, _MOST_SAMPLES[device], _LEAST_SHARE[device])
-    elif device == "cuda":  # between buffers on a CPU, copies are all that there is to save, and they cost more
+        run = length_bucketed(run, _MAX_SAMPLES[device], _MIN_FILL[device])
+    elif device == "cuda":  # on a CPU a run between bound buffers saves only copies, and costs more than they do
         run = IOBindingPool(session, window.samples, widths, device, device_id)
-    loaded = Session(run, device, name, threads)
-    _replay_probe(bundle, loaded)
-    return loaded
+    opened = Session(run, device, name, threads)
+    _replay_probe(bundle, opened)
+    return opened
 
 
 def onnx_session(path: Path, threads: int) -> ort.InferenceSession:
-    """A bare CPU session on an ONNX file: what the harness measures everything else against.
+    """Open a bare CPU session on an ONNX file.
+
+    Args:
+        path: the ONNX file.
+        threads: CPU threads of one run.
 
     Raises:
         BundleError: ONNX Runtime cannot load the file.
@@ -129,14 +145,28 @@ def onnx_session(path: Path, threads: int) -> ort.InferenceSession:
     return _load(path, "cpu", threads, 0)
 
 
+def onnx_run(session: ort.InferenceSession, outputs: list[str]) -> Run:
+    """A session on a bundle's graph as a ``Run``.
+
+    Args:
+        session: an ONNX Runtime session.
+        outputs: names of the outputs to compute.
+    """
+
+    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
+        return dict(zip(outputs, session.run(outputs, {WAVEFORM: waveform, LENGTH: length}), strict=True))
+
+    return run
+
+
 def _load(path: Path, device: str, threads: int, device_id: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # A plan of memory for each size of batch is kept for good, and gains no speed: folders grow with every new size.
+    # A memory plan is kept for each batch size and gains no speed: a folder run would grow with every new size.
     options.enable_mem_pattern = False
-    # Spinning threads of several sessions or decoders that share the cores take them from each other.
+    # Spinning threads would take the cores from the decoders and from other sessions.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = ort.InferenceSession(str(path), options, providers=_providers(device, device_id))
@@ -148,7 +178,7 @@ def _load(path: Path, device: str, threads: int, device_id: int) -> ort.Inferenc
 
 
 def _reason(error: Exception) -> str:
-    """Why a model does not load, in a line: an opset or format from the future is the reader's to mend."""
+    """Why a model does not load, in one line; for an opset or IR version that is too new, with the remedy."""
     newer = _NEWER.search(str(error))
     if newer is None:
         return first_line(error)
@@ -173,36 +203,6 @@ def _widths(bundle: Bundle, *, embedding: bool) -> dict[str, int]:
     return {**widths, EMBEDDING: int(described.shape[1])} if embedding and described else widths
 
 
-def _runner(session: ort.InferenceSession, targets: list[str]) -> Run:
-    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
-        return dict(zip(targets, session.run(targets, {WAVEFORM: waveform, LENGTH: length}), strict=True))
-
-    return run
-
-
-def length_bucketed(run: Run, max_samples: int, min_fill: float = 0.0) -> Run:
-    """A model of dynamic windows that is given at most ``max_samples`` at once, padding included, or one window.
-
-    Windows of like length go together and are cut to the longest of them: a window of 30 s in a batch makes no other
-    one slow, and a long recording does not take all memory. None is shorter than ``min_fill`` of the longest.
-    """
-
-    def run_parts(waveform: FloatArray, length: IntArray) -> Probabilities:
-        order = np.argsort(-length, kind="stable")
-        parts: list[Probabilities] = []
-        start = 0
-        while start < len(order):
-            longest = max(1, int(length[order[start]]))
-            rows = order[start : start + max(1, max_samples // longest)]
-            rows = rows[: max(1, int((length[rows] >= min_fill * longest).sum()))]
-            parts.append(run(np.ascontiguousarray(waveform[rows, :longest]), length[rows]))
-            start += len(rows)
-        back = np.argsort(order)
-        return {target: np.concatenate([part[target] for part in parts])[back] for target in parts[0]}
-
-    return run_parts
-
-
 def _replay_probe(bundle: Bundle, session: Session) -> None:
     """Refuse a session that does not answer as the exported model did."""
     probe = read_probe(bundle)
@@ -212,11 +212,8 @@ def _replay_probe(bundle: Bundle, session: Session) -> None:
         raise BundleError(f"{bundle.path}: the model fails on its probe ({first_line(error)})") from error
     tolerance = _PROBE_TOLERANCE + 2 * bundle.manifest.variants[session.variant].max_abs_diff
     for target, expected in probe.probabilities.items():
-        difference = (
-            float(np.abs(answers[target] - expected).max(initial=0))
-            if answers[target].shape == expected.shape
-            else np.inf
-        )
+        same_shape = answers[target].shape == expected.shape
+        difference = float(np.abs(answers[target] - expected).max(initial=0)) if same_shape else np.inf
         if not difference <= tolerance:
             raise BundleError(
                 f"{bundle.path}: on {session.device} the {session.variant} model answers its probe otherwise than "

@@ -48,6 +48,10 @@ def temperatures(source: Source) -> dict[str, float]:
 def check_risk(source: Source, max_risk: float | None) -> None:
     """Refuse a risk that no threshold can be chosen for.
 
+    Args:
+        source: the model.
+        max_risk: share of errors to keep above the threshold, 0 to 1; None for no threshold.
+
     Raises:
         ConfigError: nothing is known of the model's confidence, or a label is called what the threshold would answer.
     """
@@ -62,7 +66,12 @@ def check_risk(source: Source, max_risk: float | None) -> None:
 
 
 def calibration_of(source: Source, max_risk: float | None) -> dict[str, Any]:
-    """The manifest's ``calibration``: by target its temperature, figures, and threshold where a risk is stated."""
+    """The manifest's ``calibration``: target -> temperature, figures, and threshold where a risk is stated.
+
+    Args:
+        source: the model.
+        max_risk: share of errors to keep above the threshold, 0 to 1; None for no threshold.
+    """
     found: dict[str, Any] = {}
     for target, known in source.calibration.items():
         found[target] = {name: value for name, value in known.items() if name != "risk_coverage"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
@@ -11,18 +12,15 @@ from typing import Any
 from rich.progress import Progress
 
 import emotions
+from emotions.bundle.folders import hash_files, write_bundle, write_manifest
 from emotions.bundle.manifest import (
     EMBEDDING,
     LENGTH,
     WAVEFORM,
     Manifest,
-    Tensor,
-    contract,
-    hash_files,
-    write_bundle,
-    write_manifest,
+    TensorSpec,
 )
-from emotions.bundle.probe import Probe, write_probe
+from emotions.bundle.probe import Probe, contract, write_probe
 from emotions.bundle.variants import LOSSY
 from emotions.errors import ConfigError
 from emotions.files import refuse_existing, write_bytes, write_json
@@ -31,19 +29,17 @@ from emotions.runtime.session import Run
 from export.bundle.calibration import calibration_of, check_risk, evaluation_of, temperatures
 from export.bundle.model_card import PICTURES, model_card
 from export.bundle.report import REPORT, report
-from export.bundle.variants import MODEL, Artifact, Artifacts, ExportContext, ExportOptions, make_forms, onnx_runner
+from export.bundle.variants import MODEL, Artifact, Artifacts, ExportContext, ExportOptions, make_artifacts, onnx_runner
 from export.graph.deployable import Deployable
 from export.graph.onnx_files import write_onnx
 from export.graph.to_onnx import BATCH, OPSET, SAMPLES, to_onnx
-from export.proof.embedding import prove_embedding
-from export.proof.proof import prove
+from export.proof.proof import Proof, prove, prove_embedding
 from export.proof.signals import padded, synthetic_voices
 from export.sources import Source, load_source, proof_signals, whole_signals
 
 CARD = "README.md"
 _STAGES = 4
 _MAX_NAME = 200
-_PROBES = 6
 _PROBE_SEED = 0
 _ONNX = ExportOptions()
 
@@ -77,6 +73,11 @@ def export_run(
         CheckpointError: the source cannot be used, or was never trained.
         DataError: there are no recordings to prove the export on.
         ExportError: the model cannot be exported, or the graph does not answer as the model does.
+
+    Example:
+        >>> from export.bundle.export import export_run
+        >>> export_run(Path("models/demo"), Path("bundles/demo"))  # doctest: +SKIP
+        PosixPath('bundles/demo')
     """
     return export_source(
         lambda: load_source(source), output, name, data=data, seed=seed, bundles=bundles, wanted=wanted
@@ -93,53 +94,50 @@ def export_source(
     bundles: Path = Path("bundles"),
     wanted: ExportOptions = _ONNX,
 ) -> Path:
-    """Export what ``load`` gives; all else is as for ``export_run``."""
+    """Export the model that ``load`` returns; all else as ``export_run``. An existing output is refused before."""
     if output is not None:
         refuse_existing(output)
-    loaded = load()
-    name = _checked_name(name or loaded.name)
+    source = load()
+    name = _checked_name(name or source.name)
     output = output or bundles / _folder_name(name)
     refuse_existing(output)
     with _progress() as stage:
-        _write(loaded, output, name, data, seed, wanted, stage)
+        check_risk(source, wanted.max_risk)
+        source = replace(source, extra={**source.extra, **evaluation_of(wanted.evaluation, source)})
+        model = Deployable(source.classifier, list(source.targets), temperatures(source), embedding=wanted.embedding)
+        signals = proof_signals(source, data, seed)
+        stage("converting to ONNX")
+        graph = to_onnx(model, source.window.samples, source.window.dynamic)
+        with write_bundle(output) as folder:
+            write_onnx(folder / MODEL, graph)
+            run = onnx_runner(folder / MODEL, source)
+            context = ExportContext(folder, source, model, graph, run, signals, _probe(run, source), seed)
+            stage(f"proving on {len(signals)} windows")
+            fp32 = Artifact(MODEL, "any", _proof(context))
+            stage("making other forms")
+            artifacts = make_artifacts(context, fp32, wanted, data)
+            _describe(context, name, artifacts, wanted.max_risk)
     return output
 
 
-def _write(
-    source: Source,
-    output: Path,
-    name: str,
-    data: Path | None,
-    seed: int,
-    wanted: ExportOptions,
-    stage: Callable[[str], None],
-) -> None:
-    check_risk(source, wanted.max_risk)
-    source.extra.update(evaluation_of(wanted.evaluation, source))
-    model = Deployable(source.classifier, list(source.targets), temperatures(source), embedding=wanted.embedding)
-    signals = proof_signals(source, data, seed)
-    stage("converting to ONNX")
-    graph = to_onnx(model, source.window.samples, source.window.dynamic)
-    with write_bundle(output) as folder:
-        write_onnx(folder / MODEL, graph)
-        run = onnx_runner(folder / MODEL, source)
-        stage(f"proving on {len(signals)} windows")
-        whole = whole_signals(source, seed) if source.plan.whole else None
-        expected = source.original or model
-        proof = prove(expected, run, signals, seed, tolerance=source.plan.tolerance, whole=whole)
-        probe = _probe(run, source)
-        stage("making other forms")
-        bench = ExportContext(folder, source, model, graph, signals, probe, seed)
-        forms = make_forms(bench, Artifact(MODEL, "any", proof), run, wanted, data)
-        inputs = {EMBEDDING: prove_embedding(model, folder / MODEL, signals)} if model.dims else {}
-        write_json(folder / REPORT, {**report(forms, signals, seed), **inputs})
-        write_probe(folder, probe, contract(source.targets, source.window))
-        _copy_pictures(source, folder)
-        # The card quotes the manifest, and the manifest hashes the card.
-        draft = _manifest(folder, source, name, forms, model.dims)
-        draft = draft.model_copy(update={"calibration": calibration_of(source, wanted.max_risk)})
-        write_bytes(folder / CARD, model_card(draft, forms, signals).encode())
-        write_manifest(folder, draft.model_copy(update={"files": hash_files(folder)}))
+def _proof(context: ExportContext) -> Proof:
+    source, seed = context.source, context.seed
+    whole = whole_signals(source, seed) if source.plan.whole else None
+    expected = source.original or context.model
+    return prove(expected, context.run, context.signals, seed, tolerance=source.plan.tolerance, whole=whole)
+
+
+def _describe(context: ExportContext, name: str, artifacts: Artifacts, max_risk: float | None) -> None:
+    """Write all that a bundle holds in addition to its models; the manifest last."""
+    folder, source, model, signals = context.folder, context.source, context.model, context.signals
+    embedding = {EMBEDDING: prove_embedding(model, folder / MODEL, signals)} if model.dims else {}
+    write_json(folder / REPORT, {**report(artifacts, signals, context.seed), **embedding})
+    write_probe(folder, context.probe, contract(source.targets, source.window))
+    _copy_pictures(source, folder)
+    # The card quotes the manifest, and the manifest hashes the card.
+    draft = _manifest(context, name, artifacts, max_risk)
+    write_bytes(folder / CARD, model_card(draft, artifacts, signals).encode())
+    write_manifest(folder, draft.model_copy(update={"files": hash_files(folder)}))
 
 
 def _copy_pictures(source: Source, folder: Path) -> None:
@@ -177,32 +175,32 @@ def _probe(run: Run, source: Source) -> Probe:
     return Probe(waveform, length, run(waveform, length))
 
 
-def _manifest(folder: Path, source: Source, name: str, forms: Artifacts, dims: int) -> Manifest:
-    files = hash_files(folder)
+def _manifest(context: ExportContext, name: str, artifacts: Artifacts, max_risk: float | None) -> Manifest:
+    source, files, dims = context.source, hash_files(context.folder), context.model.dims
     samples = SAMPLES if source.window.dynamic else source.window.samples
-    embedding = Tensor(name=EMBEDDING, dtype="float32", shape=(BATCH, dims))
-    known: dict[str, Any] = {EMBEDDING: embedding.model_dump(mode="json")} if dims else {}
-    if forms.lossy:
-        known[LOSSY] = list(forms.lossy)
+    extra: dict[str, Any] = {"opset": OPSET}
+    if dims:
+        extra[EMBEDDING] = _tensor(EMBEDDING, dims).model_dump(mode="json")
+    if artifacts.lossy:
+        extra[LOSSY] = list(artifacts.lossy)
     return Manifest(
         name=name,
         created=datetime.now(UTC).replace(microsecond=0),
         toolkit_version=emotions.__version__,
         targets=source.targets,
         window=source.window,
-        inputs=[
-            Tensor(name=WAVEFORM, dtype="float32", shape=(BATCH, samples)),
-            Tensor(name=LENGTH, dtype="int64", shape=(BATCH,)),
-        ],
-        outputs=[
-            Tensor(name=target, dtype="float32", shape=(BATCH, len(labels)))
-            for target, labels in source.targets.items()
-        ],
+        inputs=[_tensor(WAVEFORM, samples), TensorSpec(name=LENGTH, dtype="int64", shape=(BATCH,))],
+        outputs=[_tensor(target, len(labels)) for target, labels in source.targets.items()],
         model=source.description,
         metrics=source.metrics,
+        calibration=calibration_of(source, max_risk),
         dataset=source.dataset,
         encoder=source.encoder,
-        variants=forms.variants(folder, files),
+        variants=artifacts.variants(context.folder, files),
         files=files,
-        extra={"opset": OPSET, **known, **source.extra},
+        extra={**extra, **source.extra},
     )
+
+
+def _tensor(name: str, width: int | str) -> TensorSpec:
+    return TensorSpec(name=name, dtype="float32", shape=(BATCH, width))

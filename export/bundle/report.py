@@ -21,11 +21,17 @@ REPORT = "report.json"
 _PACKAGES = (torch, onnx, onnxscript, onnxruntime, np)
 
 
-def report(forms: Artifacts, signals: Signals, seed: int) -> dict[str, Any]:
-    """All figures of the proofs as JSON, without a name of a recording."""
+def report(artifacts: Artifacts, signals: Signals, seed: int) -> dict[str, Any]:
+    """All figures of the proofs as JSON, without a name of a recording.
+
+    Args:
+        artifacts: the artifacts with their proofs.
+        signals: what they were proven on.
+        seed: which recordings, in which order.
+    """
     return {
-        "variants": {name: form.figures() for name, form in forms.kept.items()},
-        "refused": {name: verdict.figures() for name, verdict in forms.refused.items()},
+        "variants": {name: artifact.figures() for name, artifact in artifacts.kept.items()},
+        "refused": {name: verdict.figures() for name, verdict in artifacts.refused.items()},
         "signals": facts(signals),
         "seed": seed,
         "versions": {package.__name__: str(package.__version__) for package in _PACKAGES},
@@ -69,7 +75,7 @@ def summary(bundle: Path) -> str:
 
 
 def _others(content: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each other form, those that were refused last."""
+    """A line for each other artifact, those that were refused last."""
     for name, figures in content["variants"].items():
         if name != FP32:
             yield (

@@ -1,4 +1,4 @@
-"""Every form of a model beyond its ONNX graph: written, opened as its users do, proven, and variants gated."""
+"""The artifacts of a model in addition to its ONNX graph: written, opened as users do, proven, variants gated."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import LENGTH, WAVEFORM, Device, Variant
 from emotions.bundle.probe import Probe
-from emotions.runtime.session import Probabilities, Run, available_cores, onnx_session
+from emotions.runtime.session import Run, available_cores, onnx_run, onnx_session
 from export.bundle.gate_clips import gate_clips
 from export.graph.deployable import Deployable
 from export.graph.fp16 import to_half
@@ -74,7 +73,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Artifacts:
-    """The forms that a bundle holds, ``fp32`` first, and the variants that lost too much to be kept."""
+    """The artifacts of a bundle, ``fp32`` first, and the variants that lost too much to be kept."""
 
     kept: dict[str, Artifact]
     refused: dict[str, Verdict] = field(default_factory=dict)
@@ -82,110 +81,119 @@ class Artifacts:
     @property
     def lossy(self) -> dict[str, Verdict]:
         """The kept variants that lose more than they may."""
-        verdicts = {name: form.verdict for name, form in self.kept.items()}
+        verdicts = {name: artifact.verdict for name, artifact in self.kept.items()}
         return {name: verdict for name, verdict in verdicts.items() if verdict is not None and verdict.faults}
 
     def variants(self, folder: Path, files: dict[str, str]) -> dict[str, Variant]:
-        """The kept forms as the manifest lists them; ``files`` are the hashes by name."""
+        """The kept artifacts as the manifest lists them.
+
+        Args:
+            folder: the bundle's folder.
+            files: SHA-256 of each file, by name.
+        """
         return {
             name: Variant(
-                file=form.file,
-                bytes=model_bytes(folder / form.file),
-                sha256=files[form.file],
-                device=form.device,
-                max_abs_diff=form.proof.max_abs_diff,
-                agreement=form.proof.agreement,
+                file=artifact.file,
+                bytes=model_bytes(folder / artifact.file),
+                sha256=files[artifact.file],
+                device=artifact.device,
+                max_abs_diff=artifact.proof.max_abs_diff,
+                agreement=artifact.proof.agreement,
             )
-            for name, form in self.kept.items()
+            for name, artifact in self.kept.items()
         }
 
 
 @dataclass(frozen=True)
 class ExportContext:
-    """What forms are made from and measured on."""
+    """What artifacts are made from and measured on: ``run`` runs the fp32 ``graph``."""
 
     folder: Path
     source: Source
     model: Deployable
     graph: ModelProto
+    run: Run
     signals: Signals
     probe: Probe
     seed: int
 
 
 def onnx_runner(path: Path, source: Source) -> Run:
-    """Run a graph of a source's targets and window."""
-    session, targets = onnx_session(path, threads=available_cores()), list(source.targets)
+    """Open a graph on the CPU.
 
-    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
-        return dict(zip(targets, session.run(targets, {WAVEFORM: waveform, LENGTH: length}), strict=True))
+    Args:
+        path: the ONNX file.
+        source: the model that it was made from; names the outputs.
+    """
+    return _trimmed(onnx_run(onnx_session(path, threads=available_cores()), list(source.targets)), source)
 
-    return trimmed(run, source)
 
-
-def trimmed(run: Run, source: Source) -> Run:
-    """Give a graph of a free length no more samples than the longest of a batch has."""
+def _trimmed(run: Run, source: Source) -> Run:
+    """Give a graph of dynamic windows no more samples than the longest of a batch has."""
     if not source.window.dynamic:
         return run
     return lambda waveform, length: run(waveform[:, : length.max()], length)
 
 
-def make_forms(bench: ExportContext, fp32: Artifact, run: Run, wanted: ExportOptions, data: Path | None) -> Artifacts:
-    """Make what else is wanted.
+def make_artifacts(context: ExportContext, fp32: Artifact, options: ExportOptions, data: Path | None) -> Artifacts:
+    """Make and prove the formats and variants that were asked for.
 
     Args:
-        bench: what to make it from.
+        context: what to make them from.
         fp32: the ONNX graph, proven.
-        run: runs it.
-        wanted: what to make.
+        options: what to make.
         data: recordings that variants are judged on; by default the run's validation clips.
 
     Raises:
-        ExportError: a form cannot be made, or does not answer as the model does.
+        ExportError: a artifact cannot be made, or does not answer as the model does.
     """
     kept: dict[str, Artifact] = {FP32: fp32}
     refused: dict[str, Verdict] = {}
-    kept.update((name, _program(bench, name)) for name in wanted.formats if name in _PROGRAMS)
-    if not wanted.variants:
+    kept.update((name, _program(context, name)) for name in options.formats if name in _PROGRAMS)
+    if not options.variants:
         return Artifacts(kept)
-    clips = gate_clips(bench.source, data, bench.seed)
-    for name in wanted.variants:
-        form = _variant(bench, name)
-        verdict = judge(run, onnx_runner(bench.folder / form.file, bench.source), clips, bench.source.targets)
-        if verdict.faults and not wanted.allow_loss:
+    clips = gate_clips(context.source, data, context.seed)
+    for name in options.variants:
+        artifact = _variant(context, name)
+        verdict = judge(
+            context.run, onnx_runner(context.folder / artifact.file, context.source), clips, context.source.targets
+        )
+        if verdict.faults and not options.allow_loss:
             refused[name] = verdict
-            _remove(bench.folder / form.file)
+            _remove(context.folder / artifact.file)
         else:
-            kept[name] = replace(form, verdict=verdict)
+            kept[name] = replace(artifact, verdict=verdict)
     return Artifacts(kept, refused)
 
 
-def _program(bench: ExportContext, name: str) -> Artifact:
+def _program(context: ExportContext, name: str) -> Artifact:
     file, write, load = _PROGRAMS[name]
-    window = bench.source.window
-    write(bench.folder / file, bench.model, window.samples, window.dynamic)
-    run = trimmed(load(bench.folder / file, list(bench.source.targets)), bench.source)
-    return Artifact(file, "any", _proven(bench, run, bench.source.plan.tolerance))
+    window = context.source.window
+    write(context.folder / file, context.model, window.samples, window.dynamic)
+    run = _trimmed(load(context.folder / file, list(context.source.targets)), context.source)
+    return Artifact(file, "any", _proven(context, run, context.source.plan.tolerance))
 
 
-def _variant(bench: ExportContext, name: str) -> Artifact:
+def _variant(context: ExportContext, name: str) -> Artifact:
     file = f"model.{name}.onnx"
-    recordings = slice(len(bench.signals) - bench.signals.special)
-    inputs: dict[str, Any] = {WAVEFORM: bench.signals.waveform[recordings], LENGTH: bench.signals.length[recordings]}
-    fixed = {constant for constant, _ in bench.model.named_buffers()}
-    dynamic = bench.source.window.dynamic
-    smaller = to_half(bench.graph, fixed) if name == "fp16" else to_int8(bench.graph, inputs, fixed, dynamic)
-    write_onnx(bench.folder / file, smaller)
-    run = onnx_runner(bench.folder / file, bench.source)
-    return Artifact(file, _DEVICES[name], _proven(bench, run, _ANY, VARIANT_BATCH_DIFFERENCE))
+    fixed = {constant for constant, _ in context.model.named_buffers()}
+    if name == "fp16":
+        smaller = to_half(context.graph, fixed)
+    else:
+        recordings = slice(len(context.signals) - context.signals.special)
+        windows = {WAVEFORM: context.signals.waveform[recordings], LENGTH: context.signals.length[recordings]}
+        smaller = to_int8(context.graph, windows, fixed, context.source.window.dynamic)
+    write_onnx(context.folder / file, smaller)
+    run = onnx_runner(context.folder / file, context.source)
+    return Artifact(file, _DEVICES[name], _proven(context, run, _ANY, VARIANT_BATCH_DIFFERENCE))
 
 
-def _proven(bench: ExportContext, run: Run, tolerance: float, batch_tolerance: float = MAX_BATCH_DIFFERENCE) -> Proof:
-    """The proof of a form; what it differs by on the probe counts too, as every start replays it."""
-    expected = bench.source.original or bench.model
-    proof = prove(expected, run, bench.signals, bench.seed, tolerance=tolerance, batch_tolerance=batch_tolerance)
-    answers = run(bench.probe.waveform, bench.probe.length)
-    off = max(float(np.abs(answers[name] - known).max()) for name, known in bench.probe.probabilities.items())
+def _proven(context: ExportContext, run: Run, tolerance: float, batch_tolerance: float = MAX_BATCH_DIFFERENCE) -> Proof:
+    """The proof of a artifact; what it differs by on the probe counts too, as every start replays it."""
+    expected = context.source.original or context.model
+    proof = prove(expected, run, context.signals, context.seed, tolerance=tolerance, batch_tolerance=batch_tolerance)
+    answers = run(context.probe.waveform, context.probe.length)
+    off = max(float(np.abs(answers[name] - known).max()) for name, known in context.probe.probabilities.items())
     return replace(proof, max_abs_diff=max(proof.max_abs_diff, off))
 
 

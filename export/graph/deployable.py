@@ -24,7 +24,7 @@ class Deployable(nn.Module):
         dims: of the embedding; 0 where none is answered.
 
     Raises:
-        ExportError: an embedding is wanted of a classifier whose last layer is not known.
+        ExportError: an embedding is asked of a classifier whose last layer is not known.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class Deployable(nn.Module):
         for index, target in enumerate(targets):
             self.register_buffer(f"temperature_{index}", torch.tensor(float(named.get(target, 1.0))))
         self.dims = 0
-        self._heard: list[Tensor] = []
+        self._embeddings: list[Tensor] = []
         if embedding:
             last = _last_layer(classifier)
             self.dims = last.in_features
-            last.register_forward_pre_hook(self._hear)
+            last.register_forward_pre_hook(self._keep_input)
         self.eval()
 
-    def _hear(self, _: nn.Module, inputs: Any) -> None:
-        self._heard.append(inputs[0])
+    def _keep_input(self, _: nn.Module, inputs: Any) -> None:
+        self._embeddings.append(inputs[0])
 
     def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, ...]:
         """(batch, W) float32 and (batch,) int64 in; (batch, classes) float32 probabilities of each target out.
@@ -63,7 +63,7 @@ class Deployable(nn.Module):
             for index, target in enumerate(self.targets)
         )
         # Popped, not kept: a tensor left on the module would be taken for a constant of the graph.
-        return (*answers, self._heard.pop()) if self.dims else answers
+        return (*answers, self._embeddings.pop()) if self.dims else answers
 
 
 def _last_layer(classifier: nn.Module) -> nn.Linear:

@@ -1,4 +1,8 @@
-"""Half precision for GPUs: all after the first learnt layer computes in fp16, the frontend and softmax in fp32."""
+"""Half precision for GPUs: all after the first learnt layer computes in fp16, the frontend and softmax in fp32.
+
+``onnxruntime.transformers.float16`` (1.31) does not serve: it rounds the samples before the frontend, raises constants
+below 6e-8 to that, and writes invalid ONNX (a value with two producers) where several fp32 nodes take an fp16 value.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +67,7 @@ class _Halver:
         below = node.output[0] in self.learnt or not self.below.isdisjoint(node.input)
         half = below and node.op_type not in _KEPT and not self._is_answer(node)
         for index, name in enumerate(node.input):
-            yield from self._fed(node, index, name, half)
+            yield from self._connected(node, index, name, half)
         if half:
             yield from self._halve(node)
         else:
@@ -77,8 +81,8 @@ class _Halver:
     def _is_float(self, name: str) -> bool:
         return self.types.get(name) == TensorProto.FLOAT
 
-    def _fed(self, node: NodeProto, index: int, name: str, half: bool) -> Iterator[NodeProto]:
-        """Give a node's input in the precision that the node computes in; yields the cast where one is needed first."""
+    def _connected(self, node: NodeProto, index: int, name: str, half: bool) -> Iterator[NodeProto]:
+        """Connect an input in the precision that the node computes in; yields the cast where one is needed first."""
         if not self._is_float(name):
             return
         if half and name in self.constants:

@@ -1,10 +1,11 @@
-"""Attention as the one node that ONNX Runtime has for it, on CPUs and GPUs, and does not find by itself.
+"""Attention as one node, for which ONNX Runtime has a kernel on CPUs and GPUs.
 
-GELU with its bias and layer norm with its sum it finds when it loads a graph, attention it does not.
+When it loads a graph, ONNX Runtime fuses GELU with its bias and layer norm with its sum, but not attention.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,38 +19,21 @@ DOMAIN = "com.microsoft"
 OPERATOR = "MultiHeadAttention"
 _ONE = "attention.one"
 _SQUARE = ".square"
-_HEADS_FIRST, _TURNED = [0, 2, 1, 3], [0, 2, 3, 1]
+_HEADS_FIRST, _TRANSPOSED = [0, 2, 1, 3], [0, 2, 3, 1]
 _RANK = 3
 
 
 @dataclass(frozen=True)
-class _Scores:
-    """What softmax is taken of: the product of query and key, times a number, plus biases."""
-
-    product: NodeProto
-    scale: float
-    biases: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Heads:
-    """A value (batch, steps, dims) that is split into heads, how many, and the number that they are multiplied by."""
-
-    source: str
-    count: int
-    scale: float
-
-
-@dataclass(frozen=True)
 class _Attention:
-    """Attention as it is spelt out in a graph: names of its inputs, and the node that ends it."""
+    """Attention that is spelt out in a graph: names of its inputs and its output, and the settings of its node."""
 
     query: str
     key: str
     value: str
+    biases: tuple[str, ...]
+    output: str
     heads: int
-    scores: _Scores
-    last: NodeProto
+    scale: float
 
 
 def fuse_attention(model: ModelProto) -> int:
@@ -61,7 +45,7 @@ def fuse_attention(model: ModelProto) -> int:
     Returns:
         How many were found.
     """
-    found = {attention.last.output[0]: attention for attention in _Finder(model).found()}
+    found = {attention.output: attention for attention in _Finder(model).found()}
     if not found:
         return 0
     nodes: list[NodeProto] = []
@@ -75,6 +59,15 @@ def fuse_attention(model: ModelProto) -> int:
     _keep_used(model, nodes)
     model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     return len(found)
+
+
+class _Mismatch(Exception):
+    """A node is not what attention has in its place."""
+
+
+def _require(condition: bool) -> None:
+    if not condition:
+        raise _Mismatch
 
 
 class _Finder:
@@ -95,72 +88,72 @@ class _Finder:
         """Each attention whose inner values nothing else uses."""
         for node in self.graph.node:
             if node.op_type == "Softmax" and attribute(node, "axis", -1) in (-1, _RANK):
-                attention = self._around(node)
-                if attention is not None:
-                    yield attention
+                try:
+                    attention = self._around(node)
+                except _Mismatch:
+                    continue
+                yield attention
 
-    def _around(self, softmax: NodeProto) -> _Attention | None:
-        scores, mixed = self._scores(softmax.input[0]), self._next(softmax, "MatMul")
-        turned = None if mixed is None else self._next(mixed, "Transpose")
-        last = None if turned is None else self._next(turned, "Reshape")
-        if scores is None or mixed is None or turned is None or last is None or mixed.input[0] != softmax.output[0]:
-            return None
-        query = self._heads(scores.product.input[0], _HEADS_FIRST)
-        key = self._heads(scores.product.input[1], _TURNED)
-        value = self._heads(mixed.input[1], _HEADS_FIRST)
-        if query is None or key is None or value is None or len(self.shapes.get(last.output[0], ())) != _RANK:
-            return None
-        if attribute(turned, "perm") != _HEADS_FIRST or value.scale != 1 or not query.count == key.count == value.count:
-            return None
-        scores = _Scores(scores.product, scores.scale * query.scale * key.scale, scores.biases)
-        return _Attention(query.source, key.source, value.source, query.count, scores, last)
+    def _around(self, softmax: NodeProto) -> _Attention:
+        product, scale, biases = self._scores(softmax.input[0])
+        query, heads, query_scale = self._heads(product.input[0], _HEADS_FIRST)
+        key, key_heads, key_scale = self._heads(product.input[1], _TRANSPOSED)
+        mixed = self._only_user(softmax, "MatMul")
+        value, value_heads, value_scale = self._heads(mixed.input[1], _HEADS_FIRST)
+        steps_first = self._only_user(mixed, "Transpose")
+        joined = self._only_user(steps_first, "Reshape")
+        _require(mixed.input[0] == softmax.output[0] and attribute(steps_first, "perm") == _HEADS_FIRST)
+        _require(value_scale == 1 and heads == key_heads == value_heads)
+        _require(len(self.shapes.get(joined.output[0], ())) == _RANK)
+        return _Attention(query, key, value, biases, joined.output[0], heads, scale * query_scale * key_scale)
 
-    def _next(self, node: NodeProto, kind: str) -> NodeProto | None:
-        """The only user of a node's answer, if it is of this kind."""
+    def _only_user(self, node: NodeProto, kind: str) -> NodeProto:
         users = self.users.get(node.output[0], [])
-        return users[0] if len(users) == 1 and users[0].op_type == kind else None
+        _require(len(users) == 1 and users[0].op_type == kind)
+        return users[0]
 
-    def _scores(self, name: str) -> _Scores | None:
-        """Sums of a product of two values and biases of four axes, from the last one back."""
-        node = self.makers.get(name)
-        if node is None or len(self.users.get(name, ())) != 1:
-            return None
+    def _maker(self, name: str) -> NodeProto:
+        _require(name in self.makers)
+        return self.makers[name]
+
+    def _scores(self, name: str) -> tuple[NodeProto, float, tuple[str, ...]]:
+        """What softmax is taken of: the product of query and key, what it is multiplied by, biases added to it."""
+        node = self._maker(name)
+        _require(len(self.users.get(name, ())) == 1)
         if node.op_type == "MatMul":
-            return _Scores(node, 1.0)
+            return node, 1.0, ()
         if node.op_type == "Mul":
-            scale, inner = self._number(node.input[1]), self._scores(node.input[0])
-            plain = inner is not None and not inner.biases
-            return _Scores(inner.product, inner.scale * scale) if inner and plain and scale is not None else None
-        if node.op_type != "Add":
-            return None
+            product, scale, biases = self._scores(node.input[0])
+            _require(not biases)
+            return product, scale * self._number(node.input[1]), ()
+        _require(node.op_type == "Add")
         for summed, bias in (node.input, reversed(node.input)):
-            inner = self._scores(summed)
-            if inner is not None and len(self.shapes.get(bias, ())) == len(_TURNED):
-                return _Scores(inner.product, inner.scale, (*inner.biases, bias))
-        return None
+            if len(self.shapes.get(bias, ())) == len(_HEADS_FIRST):
+                with contextlib.suppress(_Mismatch):
+                    product, scale, biases = self._scores(summed)
+                    return product, scale, (*biases, bias)
+        raise _Mismatch
 
-    def _heads(self, name: str, order: list[int]) -> _Heads | None:
-        """What a value (batch, steps, dims) was split into and turned to."""
-        node = self.makers.get(name)
-        factor = None if node is None or node.op_type != "Mul" else self._number(node.input[1])
-        if node is not None and factor is not None:
-            node = self.makers.get(node.input[0])
-        if node is None or node.op_type != "Transpose" or attribute(node, "perm") != order:
-            return None
-        split, parts = self.makers.get(node.input[0]), self.shapes.get(node.input[0], ())
-        if split is None or split.op_type != "Reshape" or len(parts) != len(order):
-            return None
-        whole, (*_, count, dims) = self.shapes.get(split.input[0], ()), parts
-        if len(whole) != _RANK or not isinstance(count, int) or not isinstance(dims, int) or whole[2] != count * dims:
-            return None
-        return _Heads(split.input[0], count, 1.0 if factor is None else factor)
+    def _heads(self, name: str, order: list[int]) -> tuple[str, int, float]:
+        """The value (batch, steps, dims) that is split into heads, how many, and what they are multiplied by."""
+        node, scale = self._maker(name), 1.0
+        if node.op_type == "Mul":
+            node, scale = self._maker(node.input[0]), self._number(node.input[1])
+        _require(node.op_type == "Transpose" and attribute(node, "perm") == order)
+        split, parts = self._maker(node.input[0]), self.shapes.get(node.input[0], ())
+        whole = self.shapes.get(split.input[0], ())
+        _require(split.op_type == "Reshape" and len(parts) == len(order) and len(whole) == _RANK)
+        count, dims = parts[2:]
+        _require(isinstance(count, int) and isinstance(dims, int))
+        _require(whole[2] == int(count) * int(dims))
+        return split.input[0], int(count), scale
 
-    def _number(self, name: str) -> float | None:
-        tensor = self.constants.get(name)
-        if tensor is None or tensor.data_type != TensorProto.FLOAT:
-            return None
+    def _number(self, name: str) -> float:
+        tensor = self.constants.get(name, TensorProto())
+        _require(tensor.data_type == TensorProto.FLOAT)
         values = numpy_helper.to_array(tensor)
-        return float(values.reshape(())) if values.size == 1 else None
+        _require(values.size == 1)
+        return float(values.reshape(()))
 
 
 def _shapes(model: ModelProto) -> dict[str, tuple[int | str, ...]]:
@@ -177,7 +170,7 @@ def _shapes(model: ModelProto) -> dict[str, tuple[int | str, ...]]:
 
 def _fused(attention: _Attention, shapes: dict[str, tuple[int | str, ...]], squares: set[str]) -> Iterator[NodeProto]:
     """The node, after what brings its biases together and, where they are a row a clip, into a square."""
-    output, biases = attention.last.output[0], list(attention.scores.biases)
+    output, biases = attention.output, attention.biases
     bias = biases[0] if biases else ""
     rows = bool(biases) and all(shapes[name][2] == 1 for name in biases)
     for number, other in enumerate(biases[1:]):
@@ -190,7 +183,7 @@ def _fused(attention: _Attention, shapes: dict[str, tuple[int | str, ...]], squa
             squares.add(bias)
         bias += _SQUARE
     inputs = [attention.query, attention.key, attention.value, *(["", "", bias] if bias else [])]
-    settings: dict[str, Any] = {"num_heads": attention.heads, "scale": attention.scores.scale}
+    settings: dict[str, Any] = {"num_heads": attention.heads, "scale": attention.scale}
     yield helper.make_node(OPERATOR, inputs, [output], f"node_{output}", domain=DOMAIN, **settings)
 
 

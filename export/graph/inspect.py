@@ -15,7 +15,7 @@ MIN_INPUTS = 8
 
 
 def inferred(model: ModelProto) -> ModelProto:
-    """A copy whose every value has a type and, where that can be known, a shape; of any size."""
+    """A copy in which every value has a type and, where it can be inferred, a shape; for models of any size."""
     whole = ModelProto()
     whole.CopyFrom(model)
     del whole.graph.value_info[:]
@@ -24,7 +24,7 @@ def inferred(model: ModelProto) -> ModelProto:
 
 
 def inferred_skeleton(model: ModelProto) -> ModelProto:
-    """The same of the model's skeleton: ONNX makes copies of what it looks at, and takes no more than 2 GiB."""
+    """``inferred`` of the model's skeleton: ONNX copies the model that it infers, and takes no more than 2 GiB."""
     return onnx.shape_inference.infer_shapes(skeleton(model), check_type=True, data_prop=True)
 
 
@@ -39,7 +39,12 @@ def skeleton(model: ModelProto) -> ModelProto:
 
 
 def without_constants(model: ModelProto, tensors: Iterable[TensorProto]) -> ModelProto:
-    """A copy with other constants; the model's own, which may be large, are never copied."""
+    """A copy with other constants; the model's own, which may be large, are never copied.
+
+    Args:
+        model: the graph.
+        tensors: constants of the copy.
+    """
     light = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
     light.producer_name, light.producer_version = model.producer_name, model.producer_version
     graph = light.graph
@@ -73,7 +78,13 @@ def graphs_of(graph: GraphProto) -> Iterator[GraphProto]:
 
 
 def attribute(node: NodeProto, name: str, default: Any = None) -> Any:
-    """An attribute's value, or what it is by default."""
+    """The value of a node's attribute.
+
+    Args:
+        node: the node.
+        name: of the attribute.
+        default: its value where the node does not have it.
+    """
     return next((onnx.helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
 
 

@@ -18,14 +18,15 @@ _SMALL = 1024
 _PAGE = 4096
 
 
-def weight_bytes(model: ModelProto) -> int:
-    """Bytes of a model's constants."""
-    return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-
-
 def write_onnx(path: Path, model: ModelProto, limit: int = MAX_BYTES) -> None:
-    """Write a model, its weights in a second file where they are more than ``limit`` bytes; the model stays whole."""
-    if weight_bytes(model) <= limit:
+    """Write a model, large weights in a second file; the model is not changed.
+
+    Args:
+        path: the ONNX file.
+        model: the graph.
+        limit: bytes of weights above which they go to ``path`` + ``.data``.
+    """
+    if sum(len(tensor.raw_data) for tensor in model.graph.initializer) <= limit:
         write_bytes(path, model.SerializeToString(deterministic=True))
         return
     with atomic_file(path.with_name(path.name + WEIGHTS)) as temporary, temporary.open("wb") as file:

@@ -7,10 +7,12 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import onnx
 import torch
 from onnx import GraphProto, ModelProto, TensorProto
+from torch import Tensor
 
 import emotions
 from emotions.audio.decode import MIN_SAMPLES
@@ -27,14 +29,18 @@ BATCH = "batch"
 SAMPLES = "samples"
 """Name of the second free axis of the waveform, where a window is dynamic."""
 
-EXAMPLE = 16_000
-"""Samples of the window that a dynamic model is traced on."""
+_TRACED_SAMPLES = 16_000
 _COMPLEX = frozenset({TensorProto.COMPLEX64, TensorProto.COMPLEX128})
 _NOISY_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
 def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto:
-    """Export a model for windows of ``window`` samples, or where ``dynamic`` for 400 up to that many.
+    """Export a model to one ONNX graph.
+
+    Args:
+        model: the model.
+        window: samples of a window.
+        dynamic: windows may be of any length from 400 samples up to ``window``.
 
     Returns:
         A graph with the inputs ``waveform`` float32 [batch, window], or [batch, samples], and ``length`` int64 [batch],
@@ -44,21 +50,16 @@ def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto
     Raises:
         ExportError: the model cannot be exported, or needs an operator that ONNX Runtime does not run on a GPU.
     """
-    # Two rows: torch takes an axis of one for a constant. A dynamic window is tried on a part of itself, to save time.
-    samples = min(window, EXAMPLE) if dynamic else window
-    example = (torch.zeros(2, samples), torch.full((2,), samples, dtype=torch.int64))
-    axis = {0: torch.export.Dim(BATCH)}
-    free = {1: torch.export.Dim(SAMPLES, min=MIN_SAMPLES, max=window)} if dynamic else {}
     try:
         with _quiet():
             program = torch.onnx.export(
                 model,
-                example,
+                example(window, dynamic),
                 dynamo=True,
                 verbose=False,
                 opset_version=OPSET,
                 input_names=[WAVEFORM, LENGTH],
-                dynamic_shapes=(axis | free, axis),
+                dynamic_shapes=free_axes(window, dynamic),
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise ExportError(f"the model cannot be exported to ONNX ({reason(error)})") from error
@@ -73,9 +74,27 @@ def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto
     return proto
 
 
+def example(window: int, dynamic: bool) -> tuple[Tensor, Tensor]:
+    """Silence to trace a model on: two rows, as torch takes an axis of one for a constant.
+
+    Args:
+        window: samples of a window.
+        dynamic: windows may be shorter; then a part of a window saves time.
+    """
+    samples = min(window, _TRACED_SAMPLES) if dynamic else window
+    return torch.zeros(2, samples), torch.full((2,), samples, dtype=torch.int64)
+
+
+def free_axes(window: int, dynamic: bool) -> tuple[dict[int, Any], dict[int, Any]]:
+    """The free axes of both inputs, for ``torch.export``. Args as ``example``."""
+    batch = {0: torch.export.Dim(BATCH)}
+    samples = {1: torch.export.Dim(SAMPLES, min=MIN_SAMPLES, max=window)} if dynamic else {}
+    return batch | samples, batch
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out what the exporter says of its own insides: prints, warnings and logs."""
+    """Silence the exporter's prints, warnings and logs about its internals."""
     loggers = [logging.getLogger(name) for name in _NOISY_LOGGERS]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -112,7 +131,7 @@ def _name_outputs(graph: GraphProto, targets: Sequence[str]) -> None:
 
 
 def anonymise(model: ModelProto) -> None:
-    """Clear what the exporter notes of source files, lines and modules; name this toolkit as the maker."""
+    """Clear the source files, lines and modules that the exporter records; name this toolkit as the producer."""
     model.producer_name, model.producer_version = "emotions-toolkit", emotions.__version__
     model.doc_string = model.domain = ""
     graph = model.graph

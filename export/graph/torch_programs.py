@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from emotions.audio.decode import MIN_SAMPLES
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.errors import ExportError
 from emotions.runtime.session import Probabilities, Run
 from export.graph.deployable import Deployable
-from export.graph.to_onnx import BATCH, EXAMPLE, SAMPLES, reason
+from export.graph.to_onnx import example, free_axes, reason
 
 # Where each piece of code came from: paths of the machine that exported it.
 _ORIGINS = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
@@ -48,12 +46,10 @@ def write_torchscript(path: Path, model: Deployable, window: int, dynamic: bool 
 
 
 def write_pt2(path: Path, model: Deployable, window: int, dynamic: bool = False) -> None:
-    """Write ``path`` as ``torch.export.load`` takes it; arguments and errors as for ``write_torchscript``."""
-    axis = {0: torch.export.Dim(BATCH)}
-    free = {1: torch.export.Dim(SAMPLES, min=MIN_SAMPLES, max=window)} if dynamic else {}
+    """Write ``path`` as ``torch.export.load`` takes it. Args and Raises as ``write_torchscript``."""
     try:
         with _quiet():
-            program = torch.export.export(model, example(window, dynamic), dynamic_shapes=(axis | free, axis))
+            program = torch.export.export(model, example(window, dynamic), dynamic_shapes=free_axes(window, dynamic))
             for node in program.graph.nodes:
                 for origin in _ORIGINS:
                     node.meta.pop(origin, None)
@@ -63,22 +59,21 @@ def write_pt2(path: Path, model: Deployable, window: int, dynamic: bool = False)
 
 
 def open_torchscript(path: Path, targets: list[str]) -> Run:
-    """Load a TorchScript file as its users do."""
+    """Load a TorchScript file as its users do.
+
+    Args:
+        path: the file.
+        targets: names of its outputs, in order.
+    """
     with _quiet():
         load: Any = torch.jit.load
         return _runner(load(str(path), map_location="cpu"), targets)
 
 
 def open_pt2(path: Path, targets: list[str]) -> Run:
-    """Load a ``torch.export`` file as its users do."""
+    """Load a ``torch.export`` file as its users do. Args as ``open_torchscript``."""
     with _quiet():
         return _runner(torch.export.load(path).module(), targets)
-
-
-def example(window: int, dynamic: bool) -> tuple[Tensor, Tensor]:
-    """Silence to trace a model on. Two rows: an axis of one is taken for a constant."""
-    samples = min(window, EXAMPLE) if dynamic else window
-    return torch.zeros(2, samples), torch.full((2,), samples, dtype=torch.int64)
 
 
 def _runner(program: Any, targets: list[str]) -> Run:

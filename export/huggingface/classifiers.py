@@ -107,17 +107,18 @@ def load_classifier(name: str) -> Loaded:
     labels = _labels(settings, checkpoint)
     config = checkpoint.understood(lambda: family.config.from_pretrained(checkpoint.folder), CONFIG)
     extractor = checkpoint.read_preprocessor(family.extractor, SAMPLE_RATE)
-    for what, (fed, wanted) in checkpoint.understood(lambda: family.agreed(config, extractor), PREPROCESSOR).items():
-        if fed != wanted:
-            raise checkpoint.error(f"{{}}: {PREPROCESSOR} gives {what} {fed}, the model takes {wanted}")
+    agreed = checkpoint.understood(lambda: family.agreed(config, extractor), PREPROCESSOR)
+    for what, (given, expected) in agreed.items():
+        if given != expected:
+            raise checkpoint.error(f"{{}}: {PREPROCESSOR} gives {what} {given}, the model takes {expected}")
     model = _load_weights(checkpoint, family, config)
     return Loaded(model, extractor, labels, _licence(checkpoint), checkpoint)
 
 
 def _check_task(settings: Mapping[str, Any], family: Family, checkpoint: Checkpoint) -> None:
-    wanted, found = family.model.__name__, settings.get("architectures") or [family.model.__name__]
-    if found != [wanted]:
-        raise checkpoint.error(f"{{}} holds a {', '.join(map(str, found))}; only a {wanted} classifies recordings")
+    expected, found = family.model.__name__, settings.get("architectures") or [family.model.__name__]
+    if found != [expected]:
+        raise checkpoint.error(f"{{}} holds a {', '.join(map(str, found))}; only a {expected} classifies recordings")
     kind = settings.get("problem_type") or "single_label_classification"
     if kind != "single_label_classification":
         raise checkpoint.error(f"{{}} is for {kind}; only single_label_classification has probabilities that sum to 1")
@@ -140,10 +141,10 @@ def _load_weights(checkpoint: Checkpoint, family: Family, config: Any) -> nn.Mod
     if not checkpoint.has_weights:
         raise checkpoint.error("{} has no weights (model.safetensors or pytorch_model.bin)")
     model, report = checkpoint.load_weights(family.model, config=config, ignore_mismatched_sizes=True)
-    for key, found, wanted in sorted(report["mismatched_keys"]):
-        if key.startswith("classifier.") and found[0] != wanted[0]:
-            raise checkpoint.error(f"{{}}: id2label names {wanted[0]} labels, the weights have {found[0]} ({key})")
-        raise checkpoint.error(f"the weight {key} of {{}} has the shape {[*found]}, {CONFIG} asks for {[*wanted]}")
+    for key, found, expected in sorted(report["mismatched_keys"]):
+        if key.startswith("classifier.") and found[0] != expected[0]:
+            raise checkpoint.error(f"{{}}: id2label names {expected[0]} labels, the weights have {found[0]} ({key})")
+        raise checkpoint.error(f"the weight {key} of {{}} has the shape {[*found]}, {CONFIG} asks for {[*expected]}")
     _check_keys(report, checkpoint)
     for key, value in model.state_dict().items():
         if not bool(torch.isfinite(value).all()):

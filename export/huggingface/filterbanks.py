@@ -1,4 +1,4 @@
-"""The features of AST and Whisper, without FFT operators: a convolution with a Fourier basis, then matrix products.
+"""Classifiers on the features of AST and Whisper, by a convolution with a Fourier basis instead of FFT operators.
 
 Both are what the feature extractors of transformers compute for a clip alone, for any clip of a batch.
 """
@@ -14,6 +14,7 @@ from torch.nn import functional
 from torchaudio.compliance import kaldi
 
 from emotions.audio.decode import SAMPLE_RATE
+from training.models.base import Logits
 
 _FRAME, _HOP = 400, 160  # 25 and 10 ms
 _FFT = 512
@@ -57,7 +58,7 @@ class KaldiFilterbank(nn.Module):
 
         Frames past a clip's end are zero before the normalisation.
         """
-        power = _power(fitted(waveform, length, self.samples), self.basis)
+        power = _power(_fitted(waveform, length, self.samples), self.basis)
         energy = torch.matmul(self.bands, power).clamp_min(torch.finfo(torch.float32).eps).log()
         whole = self.start + _FRAME <= length.unsqueeze(1)
         energy = torch.where(whole.unsqueeze(1), energy, 0.0).transpose(1, 2)
@@ -89,7 +90,7 @@ class WhisperFilterbank(nn.Module):
 
     def forward(self, waveform: Tensor, length: Tensor) -> Tensor:
         """(batch, samples) and (batch,) in; (batch, bins, frames) out."""
-        inputs = fitted(waveform, length, self.samples)
+        inputs = _fitted(waveform, length, self.samples)
         before, after = inputs[:, 1 : self.reach + 1].flip(1), inputs[:, -self.reach - 1 : -1].flip(1)
         power = _power(torch.cat([before, inputs, after], dim=1), self.basis, self.hop)[:, :, :-1]
         decades = torch.matmul(self.bands, power).clamp_min(_FLOOR).log() * (1 / math.log(10))
@@ -97,7 +98,28 @@ class WhisperFilterbank(nn.Module):
         return (torch.maximum(decades, floor) + 4.0) / 4.0
 
 
-def fitted(waveform: Tensor, length: Tensor, samples: int) -> Tensor:
+class SpectralClassifier(nn.Module):
+    """A classifier on spectrograms of a fixed length: features in the graph, then the model of transformers as it is.
+
+    It receives zeros after a clip, as in training, so every clip costs as much as the longest.
+
+    Args:
+        features: ``waveform (batch, samples), length (batch,) -> what the model takes``.
+        source: the model.
+        target: what its labels are of.
+    """
+
+    def __init__(self, features: KaldiFilterbank | WhisperFilterbank, source: nn.Module, target: str) -> None:
+        super().__init__()
+        self.features, self.source, self.target = features, source, target
+
+    def forward(self, waveform: Tensor, length: Tensor) -> Logits:
+        """(batch, samples) float32 and (batch,) int64 in; target -> (batch, classes) logits out."""
+        answer: Any = self.source(self.features(waveform, length))
+        return {self.target: answer.logits}
+
+
+def _fitted(waveform: Tensor, length: Tensor, samples: int) -> Tensor:
     """(batch, any) to (batch, samples): cut or filled up with zeros, and zero past each length."""
     waveform = torch.cat([waveform, waveform.new_zeros(waveform.shape[0], samples)], dim=1)[:, :samples]
     return torch.where(torch.arange(samples, device=length.device) < length.unsqueeze(1), waveform, 0.0)

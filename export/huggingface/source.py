@@ -10,9 +10,8 @@ from emotions.audio.decode import SAMPLE_RATE
 from emotions.bundle.manifest import RESERVED_NAMES, Window
 from emotions.errors import ConfigError
 from export.huggingface.classifiers import KEY, Loaded, load_classifier
-from export.huggingface.filterbanks import KaldiFilterbank, WhisperFilterbank
+from export.huggingface.filterbanks import KaldiFilterbank, SpectralClassifier, WhisperFilterbank
 from export.huggingface.original import Original
-from export.huggingface.spectral import SpectralClassifier
 from export.huggingface.speech import SpeechClassifier
 from export.proof.proof import MAX_DIFFERENCE
 from export.sources import HUGGINGFACE, ProofPlan, Source
@@ -44,6 +43,10 @@ def load_huggingface(name: str, target: str | None = None) -> Source:
 
     Raises:
         ConfigError: it cannot be used; the message says why.
+
+    Example:
+        >>> load_huggingface("superb/wav2vec2-base-superb-er").targets  # doctest: +SKIP
+        {'emotion': ['neu', 'hap', 'ang', 'sad']}
     """
     target = _checked_target(target or TARGET)
     loaded = load_classifier(name)

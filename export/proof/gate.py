@@ -76,7 +76,14 @@ class Verdict:
 
 
 def judge(fp32: Run, variant: Run, clips: GateClips, targets: Mapping[str, list[str]]) -> Verdict:
-    """Compare a variant's labels with fp32's, and with the truth where it is known."""
+    """Compare a variant's labels with fp32's, and with the truth where it is known.
+
+    Args:
+        fp32: runs the fp32 graph.
+        variant: runs the variant.
+        clips: what to compare them on.
+        targets: target -> labels, in output order.
+    """
     before, after = (_labels(run, clips.windows, targets) for run in (fp32, variant))
     differing = int(np.any([before[target] != after[target] for target in targets], axis=0).sum())
     uar = {

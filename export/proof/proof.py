@@ -1,17 +1,20 @@
-"""The proof: a graph answers as its model does, whatever rides in its batch and whatever lies past a clip's end."""
+"""The proof: a graph answers as its model does, whatever else is in its batch and past a clip's end."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from emotions.audio.windows import FloatArray, IntArray
+from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM
 from emotions.errors import ExportError
-from emotions.runtime.session import Probabilities, Run
+from emotions.runtime.session import Probabilities, Run, available_cores, onnx_session
+from export.graph.deployable import Deployable
 from export.proof.signals import Signals
 
 MAX_DIFFERENCE = 1e-4
@@ -23,6 +26,9 @@ MAX_PADDING_DIFFERENCE = 1e-6
 MIN_SPREAD = 10 * MAX_DIFFERENCE
 """How far a target's probabilities must reach over the recordings: a model that never moves proves nothing."""
 BATCH_SIZES = (2, 7, 32)
+MAX_EMBEDDING_DIFFERENCE = 1e-3
+"""Between an embedding of the model and of the graph, as a share of the largest value."""
+_EMBEDDED_ROWS = 7
 
 
 class Answering(Protocol):
@@ -101,14 +107,41 @@ def prove(
     return proof
 
 
+def prove_embedding(model: Deployable, path: Path, signals: Signals) -> dict[str, Any]:
+    """Compare the embeddings of a graph, in a batch, with the model's of each window alone.
+
+    Args:
+        model: the torch model, with an embedding.
+        path: its ONNX graph.
+        signals: the input of both.
+
+    Returns:
+        ``dims``, ``max_relative_diff`` and its limit, as JSON.
+
+    Raises:
+        ExportError: they differ, or are no numbers.
+    """
+    waveform, length = signals.waveform[:_EMBEDDED_ROWS], signals.length[:_EMBEDDED_ROWS]
+    (found,) = onnx_session(path, available_cores()).run([EMBEDDING], {WAVEFORM: waveform, LENGTH: length})
+    rows = zip(torch.from_numpy(waveform), torch.from_numpy(length), strict=True)
+    with torch.inference_mode():
+        expected = torch.cat([model(row[None], samples[None])[-1] for row, samples in rows]).numpy()
+    difference = float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-12))
+    if not difference <= MAX_EMBEDDING_DIFFERENCE:
+        raise ExportError(
+            f"the exported embedding differs by {difference:.1e} of its size (at most {MAX_EMBEDDING_DIFFERENCE:g})"
+        )
+    return {"dims": model.dims, "max_relative_diff": difference, "limit": MAX_EMBEDDING_DIFFERENCE}
+
+
 def _measured(model: Answering, run: Run, signals: Signals, seed: int, sizes: Sequence[int]) -> Proof:
     expected = _torch(model, signals)
-    alone = in_batches(run, signals.waveform, signals.length, np.arange(len(signals)), 1)
+    alone = _in_batches(run, signals.waveform, signals.length, np.arange(len(signals)), 1)
     _check_finite(expected, alone)
     random = np.random.default_rng(seed)
     orders = {size: random.permutation(len(signals)) for size in sizes}
-    batched = [in_batches(run, signals.waveform, signals.length, order, size) for size, order in orders.items()]
-    noisy = in_batches(run, signals.with_garbage(seed), signals.length, orders[sizes[0]], sizes[0])
+    batched = [_in_batches(run, signals.waveform, signals.length, order, size) for size, order in orders.items()]
+    noisy = _in_batches(run, signals.with_garbage(seed), signals.length, orders[sizes[0]], sizes[0])
     return Proof(
         max_abs_diff=max(_difference(expected, answers) for answers in (alone, *batched)),
         agreement=min(_agreement(expected, answers) for answers in (alone, *batched)),
@@ -138,7 +171,7 @@ def _torch(model: Answering, signals: Signals) -> Probabilities:
     return {target: torch.cat(column).numpy() for target, column in zip(model.targets, columns, strict=False)}
 
 
-def in_batches(run: Run, waveform: FloatArray, length: IntArray, order: IntArray, size: int) -> Probabilities:
+def _in_batches(run: Run, waveform: FloatArray, length: IntArray, order: IntArray, size: int) -> Probabilities:
     """Run windows in batches of ``size``, taken in ``order``; target -> (windows, classes), in their own order."""
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     answers = [run(waveform[rows], length[rows]) for rows in batches]

@@ -1,4 +1,4 @@
-"""Signals that a model is proven on: windows of recordings, synthetic voices, and what breaks a graph most often."""
+"""Signals that a model is proven on: windows of recordings, synthetic voices, and edge cases."""
 
 from __future__ import annotations
 
@@ -87,7 +87,15 @@ def _special(window: int, random: np.random.Generator) -> list[FloatArray]:
 
 
 def padded(rows: Sequence[FloatArray], window: int) -> tuple[FloatArray, IntArray]:
-    """Signals of mixed length as (signals, W) float32, zero past the end, and (signals,) int64 lengths."""
+    """Join signals of mixed length.
+
+    Args:
+        rows: (samples,) float32 each.
+        window: W, at least the longest.
+
+    Returns:
+        (signals, W) float32, zero past the end, and (signals,) int64 lengths.
+    """
     waveform = np.zeros((len(rows), window), np.float32)
     for row, samples in zip(waveform, rows, strict=True):
         row[: len(samples)] = samples
@@ -95,7 +103,13 @@ def padded(rows: Sequence[FloatArray], window: int) -> tuple[FloatArray, IntArra
 
 
 def synthetic_voices(count: int, window: int, seed: int) -> list[FloatArray]:
-    """Seeded voice-like signals of mixed length, 400 to W samples, each (samples,) float32 on the 16 bit grid."""
+    """Voice-like signals of mixed length, 400 to W samples, each (samples,) float32 on the 16 bit grid.
+
+    Args:
+        count: how many; the first fills the window.
+        window: W.
+        seed: of their lengths and samples.
+    """
     random = np.random.default_rng(seed)
     shortest = min(max(window // 4, MIN_SAMPLES), window)
     lengths = random.integers(shortest, window, count, endpoint=True)
@@ -104,7 +118,12 @@ def synthetic_voices(count: int, window: int, seed: int) -> list[FloatArray]:
 
 
 def voice(samples: int, random: np.random.Generator) -> FloatArray:
-    """A voice-like signal, (samples,) float32: harmonics of a gliding pitch, louder and softer by the syllable."""
+    """A voice-like signal, (samples,) float32: harmonics of a gliding pitch, louder and softer by the syllable.
+
+    Args:
+        samples: length at 16 kHz.
+        random: generator of pitch, timbre and noise.
+    """
     time = np.arange(samples) / SAMPLE_RATE
     pitch = random.uniform(90, 300) * np.exp2(
         random.uniform(-0.4, 0.4) * np.sin(2 * np.pi * random.uniform(0.3, 2) * time)

@@ -10,7 +10,8 @@ import multiprocessing
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from emotions.bundle.manifest import newest_bundle, read_bundle
+from emotions.bundle.folders import newest_bundle
+from emotions.bundle.manifest import read_bundle
 from emotions.errors import BundleError, EmotionsError
 from emotions.predictor import Predictor
 from emotions.runtime.devices import cpu_parallel_batches

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from emotions import cli
-from emotions.bundle.manifest import Bundle, Manifest, Tensor, Variant, Window
+from emotions.bundle.manifest import Bundle, Manifest, TensorSpec, Variant, Window
 from emotions.bundle.summary import describe, plain, warnings
 from emotions.errors import DataError
 
@@ -201,8 +201,8 @@ def manifest(**keys: Any) -> Manifest:
         toolkit_version="0.1.0",
         targets={"emotion": ["a", "b"]},
         window=Window(samples=16_000, hop_samples=8_000),
-        inputs=[Tensor(name="waveform", dtype="float32", shape=("batch", 16_000))],
-        outputs=[Tensor(name="emotion", dtype="float32", shape=("batch", 2))],
+        inputs=[TensorSpec(name="waveform", dtype="float32", shape=("batch", 16_000))],
+        outputs=[TensorSpec(name="emotion", dtype="float32", shape=("batch", 2))],
         model={},
         variants={"fp32": fp32},
         files={"model.onnx": "0" * 64, "probe.npz": "0" * 64},

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emotions.bundle.manifest import newest_bundle, read_bundle, write_bundle
+from emotions.bundle.folders import newest_bundle, write_bundle
+from emotions.bundle.manifest import read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.errors import BundleError, OutputExists
 from tests.conftest import TINY_TARGETS

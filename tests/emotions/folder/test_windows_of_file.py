@@ -37,7 +37,7 @@ def test_parts_are_the_windows_of_the_whole(samples: int, window: int, hop: int,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows_of_file, "_PART_SEC", 0)
         patch.setattr(windows_of_file, "_PART_WINDOWS", 1.3)
-        parts = list(windows_of_file._parts(blocks, spec))
+        parts = list(windows_of_file._windows(blocks, spec))
     whole = split(waveform, replace(spec, dynamic=True))
     for name in ("samples", "lengths", "starts"):
         np.testing.assert_array_equal(np.concatenate([getattr(part, name) for part in parts]), getattr(whole, name))

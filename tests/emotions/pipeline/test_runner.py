@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from emotions.errors import ConfigError, DataError, Fault, MissingExtra, OutputExists
 from emotions.pipeline.overrides import left_over, override, replace
+from emotions.pipeline.packages import missing_extras, module_exists
 from emotions.pipeline.runner import (
     Context,
     Pipeline,
@@ -24,8 +25,6 @@ from emotions.pipeline.runner import (
     Step,
     StepConfig,
     load_pipeline,
-    missing_extras,
-    module_exists,
     pipeline_schema,
     run_pipeline,
 )

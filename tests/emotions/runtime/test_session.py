@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import read_bundle
-from emotions.bundle.probe import Probe, read_probe, write_probe
+from emotions.bundle.probe import Probe, contract, read_probe, write_probe
 from emotions.errors import BundleError, DeviceError
 from emotions.files import sha256
-from emotions.runtime.session import Probabilities, available_cores, length_bucketed, open_session
+from emotions.runtime.session import available_cores, open_session
 
 
 def rehash(bundle: Path, name: str) -> None:
@@ -42,7 +41,8 @@ def test_a_session_answers_as_the_probe_says(tiny_bundle: Path) -> None:
 def test_a_model_that_answers_otherwise_than_at_export_is_refused(copy: Path) -> None:
     probe = read_probe(read_bundle(copy))
     wrong = {target: np.roll(values, 1, axis=1) for target, values in probe.probabilities.items()}
-    write_probe(copy, Probe(probe.waveform, probe.length, wrong), read_bundle(copy).manifest.contract)
+    manifest = read_bundle(copy).manifest
+    write_probe(copy, Probe(probe.waveform, probe.length, wrong), contract(manifest.targets, manifest.window))
     rehash(copy, "probe.npz")
     with pytest.raises(BundleError, match="answers its probe otherwise than at export"):
         open_session(read_bundle(copy), device="cpu")
@@ -51,7 +51,8 @@ def test_a_model_that_answers_otherwise_than_at_export_is_refused(copy: Path) ->
 def test_a_probe_of_nan_is_no_proof(copy: Path) -> None:
     probe = read_probe(read_bundle(copy))
     wrong = {target: np.full_like(values, np.nan) for target, values in probe.probabilities.items()}
-    write_probe(copy, Probe(probe.waveform, probe.length, wrong), read_bundle(copy).manifest.contract)
+    manifest = read_bundle(copy).manifest
+    write_probe(copy, Probe(probe.waveform, probe.length, wrong), contract(manifest.targets, manifest.window))
     rehash(copy, "probe.npz")
     with pytest.raises(BundleError, match="otherwise than at export"):
         open_session(read_bundle(copy), device="cpu")
@@ -94,34 +95,3 @@ def test_a_containers_quota_bounds_the_cores(
     assert available_cores(tmp_path / "none") == 4
     (tmp_path / "cpu.max").write_text(quota)
     assert available_cores(tmp_path / "cpu.max") == cores
-
-
-def test_dynamic_windows_are_run_in_parts_of_like_length() -> None:
-    shapes = []
-
-    def model(waveform: FloatArray, length: IntArray) -> Probabilities:
-        shapes.append(waveform.shape)
-        assert waveform.flags["C_CONTIGUOUS"]
-        return {"x": np.stack([waveform.sum(axis=1), length.astype(np.float32)], axis=1)}
-
-    length = np.array([3, 10, 4, 30, 2], np.int64)
-    waveform = np.zeros((5, 40), np.float32)
-    for row, samples in enumerate(length):
-        waveform[row, :samples] = row + 1
-    answers = length_bucketed(model, 20)(waveform, length)
-    assert shapes == [(1, 30), (2, 10), (2, 3)]
-    np.testing.assert_array_equal(answers["x"][:, 1], length)
-    np.testing.assert_array_equal(answers["x"][:, 0], length * np.arange(1, 6))
-
-
-def test_windows_of_unlike_length_run_apart_where_padding_costs() -> None:
-    shapes = []
-
-    def model(waveform: FloatArray, length: IntArray) -> Probabilities:
-        shapes.append(waveform.shape)
-        return {"x": length[:, None].astype(np.float32)}
-
-    length = np.array([100, 20, 95, 90, 89, 21], np.int64)
-    answers = length_bucketed(model, 1000, 0.9)(np.zeros((6, 100), np.float32), length)
-    assert shapes == [(3, 100), (1, 89), (2, 21)]
-    np.testing.assert_array_equal(answers["x"][:, 0], length)

@@ -20,7 +20,7 @@ from emotions.runtime.session import Probabilities, onnx_session, open_session
 from export.bundle import variants
 from export.bundle.export import export_run
 from export.bundle.variants import ExportOptions
-from export.commands import wanted_forms
+from export.commands import export_options
 from export.graph.fp16 import to_half
 from export.graph.int8 import to_int8
 from export.proof.gate import GateClips, Verdict, judge
@@ -172,9 +172,9 @@ def test_recordings_that_are_named_judge_variants(trained_run: Path, corpus: Pat
 
 def test_an_unknown_form_is_one_line() -> None:
     with pytest.raises(ConfigError, match=r"--variant: 'int4' is none; did you mean 'int8'\? allowed: fp16, int8"):
-        wanted_forms(["onnx"], ["int4"], allow_loss=False, embedding=False)
+        export_options(["onnx"], ["int4"])
     with pytest.raises(ConfigError, match="--format: 'torchscrip' is none; did you mean 'torchscript'"):
-        wanted_forms(["torchscrip"], [], allow_loss=False, embedding=False)
+        export_options(["torchscrip"], [])
 
 
 def test_a_variant_needs_nothing_but_onnxruntime(full: Path) -> None:

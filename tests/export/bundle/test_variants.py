@@ -24,7 +24,7 @@ from export.bundle import export
 from export.bundle.variants import ExportOptions
 from export.graph.deployable import Deployable
 from export.graph.torch_programs import write_pt2, write_torchscript
-from export.proof.embedding import prove_embedding
+from export.proof.proof import prove_embedding
 from export.proof.signals import signals_of, synthetic_voices
 from tests.export.conftest import SPEAKERS, TARGETS, WINDOW, Standin
 

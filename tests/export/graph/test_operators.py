@@ -9,7 +9,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from emotions.errors import ExportError
 from export.graph import operators
-from export.graph.operators import check_operators, cuda_operators, main, read_kernels
+from export.graph.operators import check_operators, cuda_operators
+from tests.export.graph.operator_table import main, read_kernels
 
 DOCUMENT = """
 ## Operators implemented by CPUExecutionProvider

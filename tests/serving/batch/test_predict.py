@@ -16,7 +16,8 @@ import pandas
 import pytest
 
 import emotions
-from emotions.bundle.manifest import hash_files, read_bundle, write_bundle, write_manifest
+from emotions.bundle.folders import hash_files, write_bundle, write_manifest
+from emotions.bundle.manifest import read_bundle
 from emotions.errors import MissingExtra
 from emotions.folder.result import FileResult
 from emotions.pipeline.runner import Context, load_pipeline, run_pipeline

@@ -1,0 +1,51 @@
+"""Folders of bundles: writing one as a whole or not at all, and finding the newest."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from emotions.bundle.manifest import MANIFEST, Manifest, read_bundle
+from emotions.errors import BundleError
+from emotions.files import atomic_folder, sha256, write_json
+
+
+@contextlib.contextmanager
+def write_bundle(path: Path) -> Iterator[Path]:
+    """Give a temporary folder to fill, the manifest last; once checked it becomes ``path``, or there is nothing.
+
+    Raises:
+        OutputExists: ``path`` is there already.
+        BundleError: what was written is not a bundle.
+    """
+    with atomic_folder(path) as folder:
+        yield folder
+        read_bundle(folder)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``manifest.json``.
+
+    Args:
+        folder: the bundle's folder.
+        manifest: its content.
+    """
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in a bundle's folder but the manifest, by name."""
+    return {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.name != MANIFEST}
+
+
+def newest_bundle(folder: Path) -> Path:
+    """The bundle made last below ``folder``.
+
+    Raises:
+        BundleError: there is none.
+    """
+    found = [manifest.parent for manifest in folder.glob(f"*/{MANIFEST}") if not manifest.parent.name.startswith(".")]
+    if not found:
+        raise BundleError(f"{folder}: holds no bundle; export one, or name one with --bundle or EMOTIONS_BUNDLE")
+    return max(found, key=lambda path: (path / MANIFEST).stat().st_mtime_ns)
