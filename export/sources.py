@@ -11,13 +11,14 @@ import numpy as np
 from torch import nn
 
 from emotions.audio.decode import decode
+from emotions.audio.synthetic_speech import synthetic_speech
 from emotions.audio.windows import FloatArray, WindowSpec
 from emotions.bundle.manifest import Dataset, Window
 from emotions.errors import AudioError, CheckpointError, DataError
 from emotions.files import read_json
 from emotions.inputs.discovery import find_files
 from export.proof.proof import MAX_DIFFERENCE, Answering
-from export.proof.signals import MAX_WINDOWS, Signals, padded, signals_of, synthetic_voices, voice
+from export.proof.signals import MAX_WINDOWS, Signals, padded, signals_of, synthetic_voices
 from training.config.train import ModelSpec
 from training.data.waveform_cache import WaveformCache
 from training.models.encoders import RANDOM
@@ -158,7 +159,7 @@ def whole_signals(source: Source, seed: int) -> Signals:
         seed: of the signals.
     """
     window, random = source.window.samples, np.random.default_rng(seed)
-    waveform, length = padded([voice(window, random), voice(window // 3, random)], window)
+    waveform, length = padded([synthetic_speech(window, random), synthetic_speech(window // 3, random)], window)
     return Signals(waveform, length, 0, 0, "synthetic signals of full length")
 
 

@@ -14,8 +14,8 @@ from training.features.feature_cache import FeatureCache
 from training.features.feature_dataset import FeatureDataset
 from training.models.base import Classifier
 from training.models.encoders import blank_encoder
-from training.models.fn_classifier import FnHead
 from training.models.wav2vec2 import Wav2Vec2Frontend
+from training.models.wav2vec2_classifiers import FnHead
 
 WINDOW_SEC = 5.0
 TARGET = 20.0

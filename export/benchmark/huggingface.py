@@ -19,6 +19,7 @@ from transformers import (
     Wav2Vec2ForSequenceClassification,
 )
 
+from emotions.audio.synthetic_speech import synthetic_speech
 from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.runtime.session import onnx_session
@@ -27,7 +28,6 @@ from export.graph.onnx_files import write_onnx
 from export.graph.to_onnx import to_onnx
 from export.huggingface.original import Original
 from export.huggingface.source import load_huggingface
-from export.proof.signals import voice
 from training.models.hub import quiet_transformers
 
 _LABELS = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness")
@@ -81,7 +81,7 @@ def spread(original: Original, head: Any, clips: Sequence[FloatArray]) -> None:
 def _clips(count: int, seconds: float) -> list[FloatArray]:
     """Voice-like clips between a third of ``seconds`` and all of them."""
     random, most = np.random.default_rng(0), round(seconds * 16_000)
-    return [voice(int(samples), random) for samples in np.linspace(most // 3, most, count)]
+    return [synthetic_speech(int(samples), random) for samples in np.linspace(most // 3, most, count)]
 
 
 def _convert(checkpoint: Path, graph: Path) -> Iterator[str]:

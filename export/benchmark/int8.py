@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from transformers import Wav2Vec2Config
 
+from emotions.audio.synthetic_speech import synthetic_speech
 from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.runtime.session import onnx_session
@@ -20,7 +21,7 @@ from export.graph.int8 import to_int8
 from export.graph.onnx_files import write_onnx
 from export.graph.to_onnx import to_onnx
 from export.huggingface.source import load_huggingface
-from export.proof.signals import padded, voice
+from export.proof.signals import padded
 
 _CLIPS = 8
 _MIB = 1 << 20
@@ -36,7 +37,7 @@ def benchmark(threads: int, rounds: int, seconds: float, config: Any = None) -> 
         config: of the classifier; by default that of a base-size one.
     """
     random, most = np.random.default_rng(0), round(seconds * 16_000)
-    clips = [voice(int(samples), random) for samples in np.linspace(most // 3, most, _CLIPS)]
+    clips = [synthetic_speech(int(samples), random) for samples in np.linspace(most // 3, most, _CLIPS)]
     waveform, length = padded(clips, most)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

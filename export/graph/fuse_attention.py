@@ -114,7 +114,8 @@ class _Finder:
 
     def _maker(self, name: str) -> NodeProto:
         _require(name in self.makers)
-        return self.makers[name]
+        maker: NodeProto = self.makers[name]
+        return maker
 
     def _scores(self, name: str) -> tuple[NodeProto, float, tuple[str, ...]]:
         """What softmax is taken of: the product of query and key, what it is multiplied by, biases added to it."""

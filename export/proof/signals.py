@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from emotions.audio.decode import MIN_SAMPLES, SAMPLE_RATE
+from emotions.audio.decode import MIN_SAMPLES
+from emotions.audio.synthetic_speech import synthetic_speech
 from emotions.audio.windows import FloatArray, IntArray, WindowSpec, split
 
 MAX_WINDOWS = 48
@@ -83,7 +83,12 @@ def _shortened(row: FloatArray, index: int, window: int, random: np.random.Gener
 def _special(window: int, random: np.random.Generator) -> list[FloatArray]:
     """Digital silence, white noise, the shortest clip that is accepted, and a loud tone that fills the window."""
     noise = random.normal(0, 0.1, window).astype(np.float32)
-    return [np.zeros(window // 2, np.float32), noise, noise[:MIN_SAMPLES], voice(window, random) * np.float32(3)]
+    return [
+        np.zeros(window // 2, np.float32),
+        noise,
+        noise[:MIN_SAMPLES],
+        synthetic_speech(window, random) * np.float32(3),
+    ]
 
 
 def padded(rows: Sequence[FloatArray], window: int) -> tuple[FloatArray, IntArray]:
@@ -114,29 +119,4 @@ def synthetic_voices(count: int, window: int, seed: int) -> list[FloatArray]:
     shortest = min(max(window // 4, MIN_SAMPLES), window)
     lengths = random.integers(shortest, window, count, endpoint=True)
     lengths[:1] = window
-    return [voice(int(samples), random) for samples in lengths]
-
-
-def voice(samples: int, random: np.random.Generator) -> FloatArray:
-    """A voice-like signal, (samples,) float32: harmonics of a gliding pitch, louder and softer by the syllable.
-
-    Args:
-        samples: length at 16 kHz.
-        random: generator of pitch, timbre and noise.
-    """
-    time = np.arange(samples) / SAMPLE_RATE
-    pitch = random.uniform(90, 300) * np.exp2(
-        random.uniform(-0.4, 0.4) * np.sin(2 * np.pi * random.uniform(0.3, 2) * time)
-    )
-    phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
-    tilt, formant = random.uniform(0.6, 1.6), random.uniform(4, 14)
-    strength = [number**-tilt * (1 + 2 * np.exp(-((number - formant) ** 2) / 8)) for number in range(1, 25)]
-    tones = sum(gain * np.sin(number * phase) for number, gain in enumerate(strength, start=1))
-    syllables = 0.55 + 0.45 * np.sin(2 * np.pi * random.uniform(2.5, 6) * time + random.uniform(0, 6))
-    signal = tones * syllables + random.normal(0, random.uniform(0.02, 0.3), samples)
-    return _on_grid(0.1 * random.uniform(0.5, 2) * signal / np.sqrt(np.square(signal).mean()))
-
-
-def _on_grid(signal: npt.NDArray[np.float64]) -> FloatArray:
-    """Rounded to 16 bits, which compresses well and is what most recordings hold."""
-    return (np.round(np.clip(signal, -1, 1) * 32_767) / 32_768).astype(np.float32)
+    return [synthetic_speech(int(samples), random) for samples in lengths]

@@ -1,4 +1,4 @@
-"""Encoders of Hugging Face: found by name or folder, checked, and loaded without running anything they bring along."""
+"""Encoders of Hugging Face: loaded by name or folder, and checked; none of their code runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from transformers import (
 
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.errors import ConfigError
-from training.models.hub import CONFIG, Checkpoint, check_family, find_checkpoint, read_object
+from training.models.hub import CONFIG, Checkpoint, find_checkpoint
 
 RANDOM = "random:"
 """Prefix of an encoder that asks for random weights: ``random:FOLDER`` or ``random:FILE.json``, of a config.json."""
@@ -35,18 +35,18 @@ _FAMILIES: dict[str, tuple[Any, Any]] = {
     "hubert": (HubertConfig, HubertModel),
     "wavlm": (WavLMConfig, WavLMModel),
 }
-# Of these a forward pass has no use: the vector that replaces masked frames in pre-training, and adapters after the
-# last layer, which the features are taken before.
+# Weights that a forward pass does not use: the vector that replaces masked frames in pre-training, and adapters after
+# the last layer, which the features are taken before.
 _UNUSED = ("masked_spec_embed", "adapter.")
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder and how it wants to be fed.
+    """An encoder and the preprocessing that it expects.
 
     Attributes:
         model: ``Wav2Vec2Model``, ``HubertModel`` or ``WavLMModel``, float32, in evaluation mode.
-        normalize: each clip is brought to mean 0 and variance 1 first.
+        normalize: whether each clip is normalised to mean 0 and variance 1.
     """
 
     model: nn.Module
@@ -62,7 +62,7 @@ def load_encoder(name: str) -> Encoder:
 
     Args:
         name: a folder with config.json, preprocessor_config.json and weights; a name on the Hugging Face hub; or
-            ``random:`` and a folder or file with a config.json, for an encoder that knows nothing.
+            ``random:`` and a folder or file with a config.json, for random weights.
 
     Raises:
         ConfigError: it cannot be reached, is not a wav2vec2, HuBERT or WavLM encoder for 16 kHz, or its weights are
@@ -90,10 +90,10 @@ def described(model: nn.Module) -> dict[str, Any]:
 
 
 def blank_encoder(description: Mapping[str, Any]) -> Encoder:
-    """Build an encoder of an ``Encoder.description`` with random weights, for a state dict to be loaded into.
+    """Build an encoder of an ``Encoder.description``, with random weights that a state dict replaces.
 
     Raises:
-        ConfigError: the description is of no encoder that we know.
+        ConfigError: the description is of no supported encoder.
     """
     settings = dict(description["config"])
     family = _FAMILIES.get(settings.pop("model_type", ""))
@@ -107,9 +107,9 @@ def blank_encoder(description: Mapping[str, Any]) -> Encoder:
 
 def _random_encoder(name: str) -> Encoder:
     path = Path(name.removeprefix(RANDOM)).expanduser()
-    checkpoint = Checkpoint(_KEY, name, path)
-    settings = read_object(path / CONFIG if path.is_dir() else path, checkpoint)
-    check_family(settings, _FAMILIES, checkpoint)
+    folder, file = (path, CONFIG) if path.is_dir() else (path.parent, path.name)
+    checkpoint = Checkpoint(_KEY, name, folder)
+    settings = checkpoint.read_settings(_FAMILIES, file)
     logging.getLogger(__name__).warning(
         "%s: %s has RANDOM weights: it has learnt nothing, and results will be poor", _KEY, name
     )

@@ -10,7 +10,7 @@ import json
 import logging
 import pickle
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import logging as transformers_logging
 
-from emotions.errors import ConfigError
+from emotions.errors import ConfigError, first_line
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
@@ -38,13 +38,13 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint in a folder here.
+    """A checkpoint in a local folder.
 
     Attributes:
-        key: what the user named it by, which errors begin with.
+        key: config key or option that names it; errors begin with it.
         name: the folder or the name on the hub, as the user gave it.
-        folder: where its files are.
-        on_hub: ``name`` is one on the hub.
+        folder: the folder of its files.
+        on_hub: whether ``name`` is a name on the hub.
     """
 
     key: str
@@ -57,36 +57,56 @@ class Checkpoint:
         return ConfigError(f"{self.key}: {message.replace('{}', self.name)}")
 
     def read_json(self, file: str) -> dict[str, Any]:
-        """One of its settings files.
+        """Read a settings file.
 
         Raises:
             ConfigError: it is missing, or holds no JSON object.
         """
-        return read_object(self.folder / file, self)
+        try:
+            settings = json.loads((self.folder / file).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise self.error(f"{{}} has no readable {file} ({first_line(error)})") from error
+        if not isinstance(settings, dict):
+            raise self.error(f"{{}}: {file} holds no JSON object")
+        return settings
 
-    def read_settings(self, families: Mapping[str, Any]) -> dict[str, Any]:
-        """What config.json holds.
+    def read_settings(self, families: Collection[str], file: str = CONFIG) -> dict[str, Any]:
+        """Read the configuration of the model.
+
+        Args:
+            families: the model types that are supported.
+            file: name of the configuration file.
 
         Raises:
-            ConfigError: it cannot be read, or is of a model type that is not among ``families``.
+            ConfigError: it cannot be read, or is of another model type.
         """
-        settings = self.read_json(CONFIG)
-        check_family(settings, families, self)
+        settings = self.read_json(file)
+        found = settings.get("model_type", "none")
+        if found not in families:
+            raise self.error(f"{{}} is of model type {found}; allowed are {', '.join(families)}")
         return settings
 
     def understood(self, read: Callable[[], Found], file: str) -> Found:
-        """What ``read`` makes of a settings file.
+        """Parse a settings file.
+
+        Args:
+            read: parses it.
+            file: its name, for the error.
 
         Raises:
-            ConfigError: it fails.
+            ConfigError: ``read`` fails.
         """
         try:
             return read()
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise self.error(f"{{}}: {file} is not understood ({brief(error)})") from error
+            raise self.error(f"{{}}: {file} is not understood ({first_line(error)})") from error
 
     def read_preprocessor(self, extractor: Any, rate: int) -> Any:
-        """Its feature extractor, of the class ``extractor``.
+        """Read the feature extractor.
+
+        Args:
+            extractor: its class in transformers.
+            rate: the sampling rate that is supported, in Hz.
 
         Raises:
             ConfigError: there is none, it cannot be read, or it is for another sampling rate.
@@ -105,11 +125,15 @@ class Checkpoint:
 
     @property
     def has_weights(self) -> bool:
-        """There is a file of weights."""
+        """Whether there is a file of weights."""
         return _has(self.folder, _SAFETENSORS + _PICKLED)
 
     def load_weights(self, model: Any, **options: Any) -> tuple[nn.Module, dict[str, Any]]:
-        """Load its weights as float32 with ``model.from_pretrained``: no pickle runs, and no code of its folder.
+        """Load the weights as float32: no pickle runs, and no code of the checkpoint.
+
+        Args:
+            model: class of transformers, whose ``from_pretrained`` loads.
+            options: further arguments of ``from_pretrained``.
 
         Returns:
             The model in evaluation mode, and what transformers reports of missing and unexpected keys.
@@ -129,18 +153,18 @@ class Checkpoint:
                     **options,
                 )
         except _BROKEN as error:
-            raise self.error(f"the weights of {{}} cannot be read ({brief(error)})") from error
+            raise self.error(f"the weights of {{}} cannot be read ({first_line(error)})") from error
         network: nn.Module = loaded.eval()
         return network, report
 
 
 def find_checkpoint(name: str, key: str, *, card: bool = False) -> Checkpoint:
-    """Find a folder, or fetch a name of the hub, weights included.
+    """Find a local folder, or download a checkpoint of the hub, weights included.
 
     Args:
         name: a folder, or a name on the hub.
-        key: what the user named it by.
-        card: fetch the model card as well.
+        key: config key or option that names it, for errors.
+        card: download the model card as well.
 
     Raises:
         ConfigError: there is no such folder, and the hub cannot be reached or has no such name.
@@ -148,39 +172,15 @@ def find_checkpoint(name: str, key: str, *, card: bool = False) -> Checkpoint:
     local = _local_folder(name, key)
     if local is not None:
         return Checkpoint(key, name, local)
-    wanted = _SETTINGS + ([CARD] if card else [])
-    folder = _fetched(name, wanted + _SAFETENSORS, key)
+    files = _SETTINGS + ([CARD] if card else [])
+    folder = _download(name, files + _SAFETENSORS, key)
     if not _has(folder, _SAFETENSORS):
-        folder = _fetched(name, wanted + _PICKLED, key)
+        folder = _download(name, files + _PICKLED, key)
     return Checkpoint(key, name, folder, on_hub=True)
 
 
-def read_object(file: Path, checkpoint: Checkpoint) -> dict[str, Any]:
-    """The JSON object in a file of a checkpoint. Raises ``ConfigError`` where there is none."""
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise checkpoint.error(f"{{}} has no readable {file.name} ({brief(error)})") from error
-    if not isinstance(settings, dict):
-        raise checkpoint.error(f"{{}}: {file.name} holds no JSON object")
-    return settings
-
-
-def check_family(settings: Mapping[str, Any], families: Mapping[str, Any], checkpoint: Checkpoint) -> None:
-    """Refuse settings of a model type that is not among ``families``, with a ``ConfigError``."""
-    found = settings.get("model_type", "none")
-    if found not in families:
-        raise checkpoint.error(f"{{}} is of model type {found}; allowed are {', '.join(families)}")
-
-
-def brief(error: Exception) -> str:
-    """The first line of what a library says."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".:") if lines else type(error).__name__
-
-
 def _local_folder(name: str, key: str) -> Path | None:
-    """The folder that a name means, or nothing where it is a name on the hub."""
+    """The folder of that name, or None where it is a name on the hub."""
     path = Path(name).expanduser()
     if path.is_dir():
         return path
@@ -191,12 +191,12 @@ def _local_folder(name: str, key: str) -> Path | None:
     return None
 
 
-def _fetched(name: str, files: list[str], key: str) -> Path:
+def _download(name: str, files: list[str], key: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=files))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise ConfigError(
-            f"{key}: {name} is neither a folder here nor reachable on the Hugging Face hub ({brief(error)}); "
+            f"{key}: {name} is neither a folder here nor reachable on the Hugging Face hub ({first_line(error)}); "
             "give a local folder, or download it once and set HF_HUB_OFFLINE=1 to use the copy in the cache"
         ) from error
 
@@ -207,7 +207,7 @@ def _has(folder: Path, patterns: list[str]) -> bool:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No report of pre-training weights that are left over, no bar: what matters is checked by who loads."""
+    """Suppress the reports and progress bars of transformers: callers check the missing keys themselves."""
     controls: Any = transformers_logging
     verbosity, bars = controls.get_verbosity(), controls.is_progress_bar_enabled()
     controls.set_verbosity(logging.CRITICAL)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from emotions.errors import ConfigError
-from training.config.architectures import ARCHITECTURES
+from training.config.architectures import ARCHITECTURES, Wav2Vec2FnArchitecture
 from training.config.train import ModelSpec
 from training.models.base import Classifier
 from training.models.cnn_classifier import build_spectrogram_cnn
@@ -39,21 +39,16 @@ def pinned(spec: ModelSpec, model: Classifier) -> ModelSpec:
     return spec.model_copy(update={"encoder": model.frontend.description})
 
 
-def _fn(spec: ModelSpec, architecture: Any) -> Classifier:
-    from training.models.fn_classifier import build_fn  # transformers is slow to import
+def _on_encoder(spec: ModelSpec, architecture: Any) -> Classifier:
+    from training.models.wav2vec2_classifiers import build_fn, build_wav2vec2_cnn  # transformers is slow to import
 
-    return build_fn(spec, architecture)
-
-
-def _wav2vec2_cnn(spec: ModelSpec, architecture: Any) -> Classifier:
-    from training.models.wav2vec2_cnn_classifier import build_wav2vec2_cnn
-
-    return build_wav2vec2_cnn(spec, architecture)
+    fully_connected = isinstance(architecture, Wav2Vec2FnArchitecture)
+    return build_fn(spec, architecture) if fully_connected else build_wav2vec2_cnn(spec, architecture)
 
 
 _BUILDERS: dict[str, Callable[[ModelSpec, Any], Classifier]] = {
-    "Wav2Vec2FnClassifier": _fn,
-    "Wav2Vec2CnnClassifier": _wav2vec2_cnn,
+    "Wav2Vec2FnClassifier": _on_encoder,
+    "Wav2Vec2CnnClassifier": _on_encoder,
     "SpectrogramCnnClassifier": build_spectrogram_cnn,
     "TransformerClassifier": build_transformer,
     "FunctionalsClassifier": build_functionals,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from torch import Tensor, nn
 from vit_pytorch import ViT
@@ -15,58 +14,42 @@ from training.models.base import Classifier, Head, Logits
 from training.models.spectrogram import Spectrogram
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """A vision transformer's sizes.
-
-    Attributes:
-        patch: side of a patch; it divides the image's side.
-        depth: transformer blocks.
-        heads: attention heads of a block. Each has ``token // heads`` dims, at least 1; where that does not add up to
-            a token, the block's output projection brings the heads back to its size.
-        token: dims of a token.
-        feed_forward: width of the feed-forward layers.
-        dropout: share of activations dropped while training.
-    """
-
-    patch: int
-    depth: int
-    heads: int
-    token: int
-    feed_forward: int
-    dropout: float
-
-
 class TransformerHead(Head):
     """Patches of the features as tokens, transformer blocks, and a linear layer per target on the class token.
 
     Args:
         size: bins and frames of the image.
-        geometry: the transformer's sizes.
+        architecture: the transformer's sizes and dropout. A head has ``token // heads`` dims, at least 1; where they do
+            not add up to a token, the block's output projection restores its size.
         targets: target -> number of classes.
 
     Raises:
         ValueError: the patch does not divide the image.
     """
 
-    def __init__(self, size: int, geometry: Geometry, targets: Mapping[str, int]) -> None:
+    def __init__(self, size: int, architecture: TransformerArchitecture, targets: Mapping[str, int]) -> None:
         super().__init__()
-        if size % geometry.patch:
-            raise ValueError(f"patches of {geometry.patch} do not divide an image of {size} x {size}")
+        patch, token, heads = (
+            architecture.patch_transformer_size,
+            architecture.layer_1_size,
+            architecture.transformer_attantion_head_count,
+        )
+        if size % patch:
+            raise ValueError(f"patches of {patch} do not divide an image of {size} x {size}")
         self.tokens: nn.Module = ViT(
             image_size=size,
-            patch_size=geometry.patch,
+            patch_size=patch,
             num_classes=0,  # no output layer: the tokens themselves
-            dim=geometry.token,
-            depth=geometry.depth,
-            heads=geometry.heads,
-            dim_head=max(1, geometry.token // geometry.heads),
-            mlp_dim=geometry.feed_forward,
+            dim=token,
+            depth=architecture.transformer_depth,
+            heads=heads,
+            dim_head=max(1, token // heads),
+            mlp_dim=architecture.layer_2_size,
             channels=1,
-            dropout=geometry.dropout,
-            emb_dropout=geometry.dropout,
+            dropout=architecture.dropout,
+            emb_dropout=architecture.dropout,
         )
-        self.outputs = nn.ModuleList([nn.Linear(geometry.token, classes) for classes in targets.values()])
+        self.outputs = nn.ModuleList([nn.Linear(token, classes) for classes in targets.values()])
         self.targets = tuple(targets)
 
     def forward(self, features: Tensor, frames: Tensor) -> Logits:  # noqa: ARG002 - frames past the end are zero
@@ -84,13 +67,5 @@ def build_transformer(spec: ModelSpec, architecture: TransformerArchitecture) ->
     fault = patch_fault(architecture.patch_transformer_size, spec.spectrogram_size)
     if fault is not None:
         raise ConfigError(f"model_architecture.patch_transformer_size: {architecture.patch_transformer_size} {fault}")
-    geometry = Geometry(
-        patch=architecture.patch_transformer_size,
-        depth=architecture.transformer_depth,
-        heads=architecture.transformer_attantion_head_count,
-        token=architecture.layer_1_size,
-        feed_forward=architecture.layer_2_size,
-        dropout=architecture.dropout,
-    )
     frontend = Spectrogram(spec.window_samples, spec.spectrogram_size, architecture.scale)
-    return Classifier(frontend, TransformerHead(spec.spectrogram_size, geometry, spec.classes))
+    return Classifier(frontend, TransformerHead(spec.spectrogram_size, architecture, spec.classes))

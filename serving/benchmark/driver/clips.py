@@ -12,7 +12,8 @@ import numpy.typing as npt
 import soundfile
 
 from emotions.audio import decode
-from emotions.audio.windows import FloatArray, Windows
+from emotions.audio.synthetic_speech import synthetic_speech
+from emotions.audio.windows import Windows
 from emotions.errors import AudioError, ConfigError, DataError
 from emotions.inputs.discovery import find_files
 from emotions.inputs.input_file import InputFile
@@ -72,17 +73,8 @@ def make_clips(folder: Path, count: int, seed: int, mix: str = MIX) -> None:
     """
     random = np.random.default_rng(seed)
     for index, seconds in enumerate(durations(mix, count, random)):
-        soundfile.write(folder / f"{index:05}.wav", _voice(random, seconds), decode.SAMPLE_RATE, subtype="PCM_16")
-
-
-def _voice(random: np.random.Generator, seconds: float) -> FloatArray:
-    """Harmonics of a gliding pitch under a syllables' envelope, with a little noise: (samples,) float32."""
-    time = np.arange(int(seconds * decode.SAMPLE_RATE)) / decode.SAMPLE_RATE
-    pitch = random.uniform(90, 250) * (1 + 0.1 * np.sin(2 * np.pi * random.uniform(0.3, 1) * time))
-    phase = 2 * np.pi * np.cumsum(pitch) / decode.SAMPLE_RATE
-    voice = sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 16))
-    envelope = 0.55 + 0.45 * np.sin(2 * np.pi * random.uniform(3, 5) * time)
-    return np.asarray(0.2 * voice * envelope + random.normal(0, 0.003, len(time)), np.float32)
+        voice = synthetic_speech(int(seconds * decode.SAMPLE_RATE), random)
+        soundfile.write(folder / f"{index:05}.wav", voice, decode.SAMPLE_RATE, subtype="PCM_16")
 
 
 def read_clips(predictor: Predictor, folder: Path, limit: int) -> tuple[list[Clip], int]:

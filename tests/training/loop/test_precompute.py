@@ -22,9 +22,9 @@ from training.loop.precompute import precomputed
 from training.loop.score import evaluate
 from training.models.base import Classifier
 from training.models.encoders import blank_encoder
-from training.models.fn_classifier import FnHead
 from training.models.registry import build_model
 from training.models.wav2vec2 import Wav2Vec2Frontend
+from training.models.wav2vec2_classifiers import FnHead
 
 TINY_ENCODER = {
     "model_type": "wav2vec2",

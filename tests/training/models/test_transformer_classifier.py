@@ -13,10 +13,11 @@ from torch.nn import functional
 
 from emotions.runtime.session import onnx_session
 from tests.training.models.exporting import to_onnx, traced
+from training.config.architectures import TransformerArchitecture
 from training.config.train import ModelSpec
 from training.models.base import Classifier
 from training.models.registry import build_model
-from training.models.transformer_classifier import Geometry, TransformerHead
+from training.models.transformer_classifier import TransformerHead
 
 TARGETS = {"emotion": ["a", "b", "c"], "state.of.mind": ["x", "y"]}
 WINDOW, SIZE = 8_000, 40
@@ -88,7 +89,7 @@ def test_a_clips_logits_do_not_depend_on_its_batch(signals: tuple[Tensor, Tensor
 
 def test_patches_that_do_not_divide_the_image_are_refused() -> None:
     with pytest.raises(ValueError, match="patches of 7 do not divide an image of 40 x 40"):
-        TransformerHead(40, Geometry(7, 1, 1, 8, 8, 0.0), {"emotion": 2})
+        TransformerHead(40, TransformerArchitecture(patch_transformer_size=7), {"emotion": 2})
 
 
 def test_onnx_and_torchscript_equal_torch(signals: tuple[Tensor, Tensor], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``Wav2Vec2FnClassifier``: means and learnt 1x1 combinations of embeddings, then fully connected layers."""
+"""Models on an encoder, with a fully connected head (``Wav2Vec2FnClassifier``) or an image network (``...Cnn...``)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from training.config.architectures import Wav2Vec2FnArchitecture
+from training.config.architectures import Wav2Vec2CnnArchitecture, Wav2Vec2FnArchitecture
 from training.config.train import ModelSpec
 from training.models.base import Classifier, Head, Logits
+from training.models.cnn_classifier import CnnHead
 from training.models.layer_weights import weighed
 from training.models.wav2vec2 import build_frontend
 
@@ -74,6 +75,18 @@ def build_fn(spec: ModelSpec, architecture: Wav2Vec2FnArchitecture) -> Classifie
     counts = (architecture.conv_h_count, architecture.conv_w_count)
     layers = (architecture.layer_1_size, architecture.layer_2_size)
     return Classifier(frontend, weighed(frontend.shape, FnHead((dims, frames), counts, layers, spec.classes)))
+
+
+def build_wav2vec2_cnn(spec: ModelSpec, architecture: Wav2Vec2CnnArchitecture) -> Classifier:
+    """Build a ``Wav2Vec2CnnClassifier``: an embedding as a one-channel image of dims by frames.
+
+    Raises:
+        ConfigError: the encoder cannot be loaded or lacks the embedding, or timm has no such backbone.
+    """
+    frontend = build_frontend(spec, architecture, architecture.embedding)
+    *_, dims, frames = frontend.shape
+    head = CnnHead(architecture.backbone, (dims, frames), spec.classes, architecture.dropout)
+    return Classifier(frontend, weighed(frontend.shape, head))
 
 
 def _connected(width: int, size: int) -> list[nn.Module]:
