@@ -1,4 +1,4 @@
-"""Commands and steps of training. What is heavy is imported when a command runs."""
+"""Commands and steps of training. Heavy modules are imported when a command runs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def register(app: typer.Typer) -> None:
     """Add ``train``, ``evaluate``, ``data`` and ``cache`` to the command line."""
     app.command()(train)
     app.command()(evaluate)
-    data = typer.Typer(help="Look at recordings before training.")
+    data = typer.Typer(help="Inspect recordings before training.")
     data.command()(check)
     data.command()(demo)
     app.add_typer(data, name="data")
-    cache = typer.Typer(help="Decoded recordings and features that are kept between runs.")
+    cache = typer.Typer(help="Caches of decoded recordings and features.")
     cache.command("ls")(cache_ls)
     cache.command("clear")(cache_clear)
     app.add_typer(cache, name="cache")
@@ -39,7 +39,7 @@ def check(
     path: Annotated[Path, typer.Argument(help="Folder or file of the dataset.")],
     layout: Annotated[str, typer.Option("--format", help="auto, annotations, folders or table.")] = "auto",
 ) -> None:
-    """Say what a dataset holds and what is wrong with it."""
+    """Report the content and the faults of a dataset."""
     from training.data.check import check_path
 
     typer.echo(check_path(path, layout))
@@ -49,22 +49,22 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Folder to write to.")],
     seed: Annotated[int, typer.Option(min=0, help="Seed of the synthesis.")] = 0,
 ) -> None:
-    """Synthesise a small corpus of recordings to try everything on."""
+    """Synthesise a small corpus to try the toolkit with."""
     from training.data.demo import make_demo_corpus
 
     typer.echo(f"{make_demo_corpus(folder, seed)}: written")
 
 
 def cache_ls() -> None:
-    """Say where the cache lies and how much it holds."""
-    from training.data.waveform_cache import describe
+    """List the caches with their sizes."""
+    from training.data.array_store import describe
 
     typer.echo(describe())
 
 
 def cache_clear() -> None:
     """Delete the cache."""
-    from training.data.waveform_cache import clear
+    from training.data.array_store import clear
 
     typer.echo(f"{clear() / 1e6:.1f} MB freed")
 

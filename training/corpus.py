@@ -1,4 +1,4 @@
-"""The data of one run: clips read, decoded, split, and cut into windows."""
+"""The data of one run: clips that are read, decoded, split and cut into windows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from emotions.audio.windows import WindowSpec
 from emotions.errors import DataError
 from emotions.pipeline.runner import Context
-from training.config.train import DatasetConfig, FixedStep, ModelSpec, TrainStep, model_spec
+from training.config.dataset import DatasetConfig
+from training.config.train import FixedStep, ModelSpec, TrainStep, model_spec
 from training.data.clips import ClipTable, read_clips
 from training.data.dataset import NO_LABEL, WindowDataset
 from training.data.leakage import Leaks, audit
@@ -17,7 +18,7 @@ from training.data.splits import Split, split_clips
 from training.data.waveform_cache import ClipInfo, WaveformCache, usable
 from training.features.feature_dataset import ClipDataset
 
-_SHOWN = {"train": "training", "val": "validation", "test": "test"}
+_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,13 @@ class Corpus:
     """The data of one run.
 
     Attributes:
-        table: every clip that can be used.
-        facts: what is known of each clip once decoded.
-        split: which clips train, validate and test.
-        spec: the model that fits the data.
+        table: all usable clips.
+        facts: properties of each clip.
+        split: the clips of each part.
+        spec: the model, with the targets of the data.
         train, val: windows of these parts, or their features.
         test: the same of the test part, or None where it is empty.
-        leaks: what the parts share, where that was looked for.
+        leaks: what the parts share, where it was checked.
     """
 
     table: ClipTable
@@ -44,8 +45,8 @@ class Corpus:
     leaks: Leaks | None = None
 
     def summary(self) -> dict[str, Any]:
-        """ClipInfo about the data as JSON, without a name of a file or a speaker."""
-        parts = {part: getattr(self.split, part) for part in _SHOWN}
+        """Summary of the data as JSON, without names of files and speakers."""
+        parts = {part: getattr(self.split, part) for part in _NAMES}
         return {
             "fingerprint": self.table.fingerprint,
             "clips": len(self.table.clips),
@@ -69,15 +70,15 @@ class Corpus:
 
 
 def read_corpus(step: TrainStep, context: Context, *, whole: bool = False) -> Corpus:
-    """Read the dataset of a step, decode what is not in the cache yet, split it.
+    """Read the dataset of a step, decode what is not cached yet, split it.
 
     Args:
         step: names the dataset.
         context: root, seed and workers.
-        whole: train on the validation part as well.
+        whole: train on the validation part too.
 
     Raises:
-        DataError: the dataset cannot be used as it is, or something leaks between the parts.
+        DataError: the dataset has faults, or its parts share what they must not.
     """
     table, facts = read_usable(step.dataset, context)
     split = split_clips(table, step.dataset.split, context.seed)
@@ -87,25 +88,33 @@ def read_corpus(step: TrainStep, context: Context, *, whole: bool = False) -> Co
 
 
 def read_usable(dataset: DatasetConfig, context: Context) -> tuple[ClipTable, list[ClipInfo]]:
-    """Read a dataset and decode what is not in the cache yet: the clips that can be used, with their facts.
+    """Read a dataset and decode what is not cached yet.
 
-    Raises as ``read_corpus``.
+    Args:
+        dataset: the ``dataset`` block.
+        context: root and workers.
+
+    Returns:
+        The usable clips, and the properties of each.
+
+    Raises:
+        DataError: the dataset has faults, or no usable clips.
     """
-    every = read_clips(dataset, context.root)
-    return usable(every, WaveformCache().prepare(every.clips, context.workers))
+    table = read_clips(dataset, context.root)
+    return usable(table, WaveformCache().prepare(table.clips, context.workers))
 
 
 def cut_corpus(
     step: FixedStep, table: ClipTable, facts: Sequence[ClipInfo], split: Split, *, whole: bool = False
 ) -> Corpus:
-    """The data of a run whose clips are read and split already.
+    """Make the data of a run from clips that are read and split.
 
     Args:
         step: names the model.
-        table: clips that can be used.
-        facts: what is known of each.
-        split: which of them train, validate and test; those in no part are left out.
-        whole: train on the validation part as well.
+        table: usable clips.
+        facts: properties of each.
+        split: the clips of each part; those in none are left out.
+        whole: train on the validation part too.
 
     Raises:
         DataError: the training or the validation part has no clip that is labelled for a target.
@@ -127,4 +136,4 @@ def cut_corpus(
 def _check_labelled(dataset: WindowDataset, spec: ModelSpec, part: str) -> None:
     for target in spec.targets:
         if (dataset.classes(target) == NO_LABEL).all():
-            raise DataError(f"the {_SHOWN[part]} part has no clip that is labelled for {target!r}; label more clips")
+            raise DataError(f"the {_NAMES[part]} part has no clip that is labelled for {target!r}; label more clips")

@@ -15,7 +15,9 @@ from torch.utils.data import DataLoader
 
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import WindowSpec
-from training.config.train import DatasetConfig, LearnParams, ModelSpec
+from training.config.dataset import DatasetConfig
+from training.config.learning import LearnParams
+from training.config.train import ModelSpec
 from training.data.clips import read_clips
 from training.data.dataset import WindowDataset
 from training.data.waveform_cache import WaveformCache, usable

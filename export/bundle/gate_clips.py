@@ -13,7 +13,7 @@ from emotions.errors import DataError
 from export.proof.gate import GateClips
 from export.proof.signals import MAX_WINDOWS, synthetic_voices
 from export.sources import Source, recordings
-from training.config.train import DatasetConfig
+from training.config.dataset import DatasetConfig
 from training.data.clips import Clip, read_clips
 from training.data.waveform_cache import WaveformCache
 from training.run_folder.read import Run

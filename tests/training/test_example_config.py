@@ -11,8 +11,9 @@ from typing import Any
 import pydantic
 import pytest
 
+from training.config.architectures import ARCHITECTURES
 from training.config.evaluate import Candidate, Choice, EvaluateStep
-from training.config.train import ARCHITECTURES, TrainStep
+from training.config.train import TrainStep
 from training.config.tune import TuneParams
 
 ROOT = Path(__file__).parents[2]

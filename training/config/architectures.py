@@ -1,7 +1,8 @@
-"""The architectures that ``model_architecture`` describes, one class a model."""
+"""The ``model_architecture`` block: one class per model."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -62,7 +63,7 @@ class Tunable(Block):
     """A block whose values a ``tune`` step may search; here they are fixed.
 
     Attributes:
-        may_be_null: keys for which null is a value of its own: it switches something off.
+        may_be_null: keys for which null is a valid value: it disables something.
     """
 
     may_be_null: ClassVar[frozenset[str]] = frozenset()
@@ -124,7 +125,7 @@ class TransformerArchitecture(Tunable):
 class FunctionalsArchitecture(Tunable):
     """``FunctionalsClassifier``: an ensemble of small networks on statistics of a window's sound, for small corpora."""
 
-    members: Annotated[Size, Field(le=64, description="Networks whose answers are averaged.")] = 8
+    members: Annotated[Size, Field(le=64, description="Networks whose outputs are averaged.")] = 8
     layer_1_size: Annotated[Size, Field(description="Neurons of each network's hidden layer.")] = 64
     input_dropout: Annotated[
         float, Field(ge=0, lt=1, description="Share of the statistics that each network leaves out in a step.")
@@ -140,7 +141,10 @@ Architecture = (
     | FunctionalsArchitecture
 )
 
-ARCHITECTURES: dict[str, type[Block]] = {
+Architectures = Mapping[str, type[Block]]
+"""Name of a model -> the class of its ``model_architecture``."""
+
+ARCHITECTURES: Architectures = {
     "Wav2Vec2FnClassifier": Wav2Vec2FnArchitecture,
     "Wav2Vec2CnnClassifier": Wav2Vec2CnnArchitecture,
     "SpectrogramCnnClassifier": SpectrogramCnnArchitecture,

@@ -1,4 +1,4 @@
-"""The ``dataset`` block of ``train`` and ``tune`` steps: where the recordings lie, and what is known of them."""
+"""The ``dataset`` block of a pipeline file: the recordings, and the sources of their properties."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from emotions.pipeline.schema import Block, Text
 
 
 class Column(Block):
-    """A property of clips that stands in a column of the dataset."""
+    """A property of clips that is a column of the dataset."""
 
     column: Text
 
 
 class Pattern(Block):
-    """A property of clips that stands in their path, relative to the dataset: the first group of a regex."""
+    """A property of clips that is a part of their relative path: the first group of a regex."""
 
     pattern: Text
 
@@ -64,7 +64,7 @@ class SplitConfig(Block):
 
 
 class DatasetConfig(Block):
-    """Where the recordings lie, and what is known of them."""
+    """The recordings, and the sources of their properties."""
 
     path: Text | Annotated[list[Text], Field(min_length=1)] | None = Field(
         default=None, description="Folder or file; by default data/ or data/dataset/ below the root."

@@ -19,13 +19,13 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 class Candidate(Block):
-    """A model that a fold may choose: the step's, but for what is named here."""
+    """A model that a fold may choose: the step's, with differences."""
 
     model_architecture: dict[str, Any] = Field(default={}, description="Keys of model_architecture that differ.")
     learn_params: dict[str, Any] = Field(default={}, description="Keys of learn_params that differ.")
 
     def applied(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """The raw object of a step with the differences in it."""
+        """A step's raw object with the differences applied."""
         return _merged(raw, self.model_dump(exclude_unset=True))
 
 
@@ -83,14 +83,14 @@ class EvaluateStep(FixedStep):
         return seeds
 
     def training(self) -> TrainStep:
-        """The step that trains one fold, where there is nothing to choose."""
+        """The step that trains a fold without candidates."""
         return TrainStep.model_validate(self._raw())
 
     def candidates(self) -> tuple[TrainStep, ...]:
-        """The steps that may train a fold: one, or those that it chooses from.
+        """The steps that a fold chooses from, or the only one.
 
         Raises:
-            pydantic.ValidationError: a candidate is not valid; ``evaluate_faults`` says so of a file.
+            pydantic.ValidationError: a candidate is not valid; ``evaluate_faults`` reports it.
         """
         if self.choose is None:
             return (self.training(),)
@@ -103,43 +103,40 @@ class EvaluateStep(FixedStep):
 
 
 def decisive(step: TrainStep) -> dict[str, Any]:
-    """What decides on a fold's model, but for the data and the seed."""
+    """The settings that determine a fold's model, apart from the data and the seed."""
     return step.model_dump(mode="json", include={"model", "model_architecture", "learn_params"})
 
 
 def evaluate_faults(raw: Mapping[str, Any]) -> list[Fault]:
-    """Faults between fields of an ``evaluate`` step's raw object: those of training, with each candidate too."""
-    faults = train_faults(raw)
-    return faults or [*_candidate_faults(raw)]
+    """Faults of an ``evaluate`` step that concern several fields, of each candidate too."""
+    return train_faults(raw) or [*_candidate_faults(raw)]
 
 
 def _candidate_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
     try:
         step = EvaluateStep.model_validate(raw)
-    except ValidationError:  # told by its model; candidates are looked at once the rest is right
+    except ValidationError:  # reported by its model; candidates are checked once the rest is valid
         return
     seen: dict[str, int] = {}
     own = {key: raw[key] for key in ("model", "model_architecture", "learn_params") if key in raw}
-    for place, candidate in enumerate(step.choose.candidates if step.choose else ()):
-        where, changed = f"choose.candidates[{place}]", candidate.applied(own)
+    for index, candidate in enumerate(step.choose.candidates if step.choose else ()):
+        where, changed = f"choose.candidates[{index}]", candidate.applied(own)
         try:
             resolved = TrainStep.model_validate(changed)
         except ValidationError as error:
             yield from faults_of(error, changed, where, step_schema(TrainStep))
             continue
         yield from (Fault(f"{where}.{fault.where}", fault.found, fault.remedy) for fault in train_faults(changed))
-        first = seen.setdefault(json.dumps(decisive(resolved), sort_keys=True), place)
-        if first != place:
+        first = seen.setdefault(json.dumps(decisive(resolved), sort_keys=True), index)
+        if first != index:
             yield Fault(where, "the same model twice", f"must differ from candidates[{first}]")
 
 
 def _merged(known: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes within a raw object, objects within it changed key by key."""
-    merged = dict(known)
-    for key, value in changes.items():
-        inner = merged.get(key)
-        if isinstance(inner, Mapping) and isinstance(value, Mapping):
-            merged[key] = _merged(inner, value)
-        else:
-            merged[key] = value
-    return merged
+    """A raw object with changes applied; nested objects are merged key by key."""
+    nested = {
+        key: _merged(known[key], value)
+        for key, value in changes.items()
+        if isinstance(value, Mapping) and isinstance(known.get(key), Mapping)
+    }
+    return {**known, **changes, **nested}

@@ -1,4 +1,4 @@
-"""How a model is trained, as ``learn_params`` and the ``ray`` block of a pipeline file describe it (no torch)."""
+"""The ``learn_params`` and ``ray`` blocks of a pipeline file (no torch)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field, GetJsonSchemaHandler, ValidationInfo, field_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -15,44 +15,12 @@ from emotions.pipeline.schema import Block, StepConfig, Text, Texts
 from training.config.architectures import (
     ARCHITECTURES,
     ENCODER_MODELS,
-    SPECTROGRAM_MODELS,
     Architecture,
-    FunctionalsArchitecture,
+    Architectures,
     ModelName,
-    SpectrogramCnnArchitecture,
-    TransformerArchitecture,
-    Wav2Vec2CnnArchitecture,
-    Wav2Vec2FnArchitecture,
 )
-from training.config.dataset import Column, DatasetConfig, Pattern, SplitConfig
-from training.config.learning import LearningRates, LearnParams, RayConfig
-
-__all__ = [
-    "ARCHITECTURES",
-    "SPECTROGRAM_MODELS",
-    "Architecture",
-    "Column",
-    "DatasetConfig",
-    "FixedStep",
-    "FunctionalsArchitecture",
-    "LearnParams",
-    "LearningRates",
-    "ModelName",
-    "ModelSpec",
-    "Pattern",
-    "RayConfig",
-    "SavingDataParams",
-    "SpectrogramCnnArchitecture",
-    "SplitConfig",
-    "TrainStep",
-    "TransformerArchitecture",
-    "Wav2Vec2CnnArchitecture",
-    "Wav2Vec2FnArchitecture",
-    "concatenated",
-    "joined",
-    "model_spec",
-    "train_faults",
-]
+from training.config.dataset import DatasetConfig
+from training.config.learning import LearnParams, RayConfig
 
 MIN_PATCHES = 17
 """Fewest patches of a transformer's spectrogram."""
@@ -94,7 +62,9 @@ class SavingDataParams(Block):
 
 
 class ModelStep(StepConfig):
-    """What ``train`` and ``tune`` steps have in common, but for the values that are tuned."""
+    """Base of the steps that train models; subclasses add ``model_architecture`` and ``learn_params``."""
+
+    architectures: ClassVar[Architectures] = ARCHITECTURES
 
     name: Text | None = Field(default=None, description="Name of the run.")
     model: ModelName
@@ -108,9 +78,31 @@ class ModelStep(StepConfig):
         default="auto", description="How they share the work; auto: ddp."
     )
 
+    @classmethod
+    def _architecture(cls, value: Any, info: ValidationInfo) -> Any:
+        """Validate ``model_architecture`` by the class of ``model``; with an unknown model it passes."""
+        architecture = cls.architectures.get(info.data.get("model", ""))
+        return value if architecture is None else architecture.model_validate(value)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema in which ``model`` decides on ``model_architecture``."""
+        schema = handler(core)
+        step = handler.resolve_ref_schema(schema)
+        classes = step["properties"]["model_architecture"]["anyOf"]
+        step["properties"]["model_architecture"] = {"type": "object"}
+        step["allOf"] = [
+            {
+                "if": {"properties": {"model": {"const": name}}},
+                "then": {"properties": {"model_architecture": architecture}},
+            }
+            for name, architecture in zip(cls.architectures, classes, strict=True)
+        ]
+        return schema
+
 
 class FixedStep(ModelStep):
-    """What ``train`` and ``evaluate`` steps have in common."""
+    """Base of ``train`` and ``evaluate`` steps, whose values are fixed."""
 
     model_architecture: Architecture = Field(default_factory=lambda: cast(Any, {}), validate_default=True)
     learn_params: LearnParams = LearnParams()
@@ -118,11 +110,7 @@ class FixedStep(ModelStep):
     @field_validator("model_architecture", mode="wrap")
     @classmethod
     def _of_the_model(cls, value: Any, _: Any, info: ValidationInfo) -> Any:
-        return by_model(value, info, ARCHITECTURES)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return schema_by_model(handler(core), handler)
+        return cls._architecture(value, info)
 
 
 class TrainStep(FixedStep):
@@ -133,29 +121,13 @@ class TrainStep(FixedStep):
     ray: RayConfig = RayConfig()
 
 
-def by_model(value: Any, info: ValidationInfo, architectures: Mapping[str, type[Block]]) -> Any:
-    """Validate a step's ``model_architecture`` by the class of its ``model``; an unknown model lets it pass."""
-    architecture = architectures.get(info.data.get("model", ""))
-    return value if architecture is None else architecture.model_validate(value)
-
-
-def schema_by_model(schema: JsonSchemaValue, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-    """Say in a step's JSON Schema that its ``model`` decides on its ``model_architecture``."""
-    step = handler.resolve_ref_schema(schema)
-    classes = step["properties"]["model_architecture"]["anyOf"]
-    step["properties"]["model_architecture"] = {"type": "object"}
-    step["allOf"] = [
-        {
-            "if": {"properties": {"model": {"const": name}}},
-            "then": {"properties": {"model_architecture": architecture}},
-        }
-        for name, architecture in zip(ARCHITECTURES, classes, strict=True)
-    ]
-    return schema
-
-
 def patch_fault(patch: int, size: int) -> str | None:
-    """What is wrong with patches of side ``patch`` on a spectrogram of ``size`` x ``size``, if anything."""
+    """The fault of a patch size, or None.
+
+    Args:
+        patch: side of a patch.
+        size: bins and frames of the spectrogram.
+    """
     if size % patch:
         return f"must divide learn_params.spectrogram_size, which is {size}"
     if (size // patch) ** 2 < MIN_PATCHES:
@@ -164,13 +136,20 @@ def patch_fault(patch: int, size: int) -> str | None:
 
 
 def raw_value(raw: Mapping[str, Any], block: str, key: str, default: Any) -> Any:
-    """A value of a step's raw object, or its default, whatever else is wrong in it."""
+    """A value of a step's raw object that may have faults.
+
+    Args:
+        raw: the step.
+        block: key of the object in it.
+        key: key in that object.
+        default: given where the value or the object is missing.
+    """
     inside = raw.get(block)
     return inside.get(key, default) if isinstance(inside, dict) else default
 
 
 def train_faults(raw: Mapping[str, Any]) -> list[Fault]:
-    """Faults between fields of a ``train`` step's raw object."""
+    """Faults of a ``train`` step that concern several fields."""
     if raw.get("model") in ENCODER_MODELS:
         return _encoder_faults(raw)
     if raw.get("model") == "FunctionalsClassifier":
@@ -186,9 +165,9 @@ def train_faults(raw: Mapping[str, Any]) -> list[Fault]:
 
 
 def mask_faults(raw: Mapping[str, Any]) -> list[Fault]:
-    """Masks and shifts are for features with bins and frames; what a file does not ask for is off."""
-    chosen = raw_value(raw, "learn_params", "augmentation", None)
-    features = chosen.get("features") if isinstance(chosen, dict) else None
+    """Faults of masks that are requested for statistics, which have no bins and frames."""
+    augmentation = raw_value(raw, "learn_params", "augmentation", None)
+    features = augmentation.get("features") if isinstance(augmentation, dict) else None
     if not isinstance(features, dict) or features.get("probability", 1.0) == 0:
         return []
     why = (
@@ -213,7 +192,7 @@ def _encoder_faults(raw: Mapping[str, Any]) -> list[Fault]:
 
 
 class ModelSpec(Block):
-    """A resolved model: what it takes to build it again. Kept as JSON in checkpoints, run folders and bundles."""
+    """Everything that a model is built from. Stored as JSON in checkpoints, run folders and bundles."""
 
     model: ModelName
     architecture: dict[str, Any]
@@ -231,7 +210,12 @@ class ModelSpec(Block):
 
 
 def model_spec(step: FixedStep, targets: Mapping[str, list[str]]) -> ModelSpec:
-    """Resolve a ``train`` step for the targets of a dataset, name -> labels in output order."""
+    """Resolve a ``train`` step for a dataset.
+
+    Args:
+        step: names the model.
+        targets: name -> labels in output order.
+    """
     from emotions.audio.decode import SAMPLE_RATE
 
     return ModelSpec(

@@ -12,12 +12,11 @@ import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, cast, get_args, get_origin
 
 from pydantic import (
     Field,
     GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     SerializeAsAny,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -25,23 +24,22 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from emotions.errors import Fault
 from emotions.pipeline.schema import Block, StepConfig, Texts
-from training.config.architectures import ARCHITECTURES, SPACE_KINDS
+from training.config.architectures import ARCHITECTURES, SPACE_KINDS, Architectures
 from training.config.learning import LearnParams
-from training.config.train import ModelStep, by_model, mask_faults, patch_fault, raw_value, schema_by_model
+from training.config.train import ModelStep, mask_faults, patch_fault, raw_value
 
 METRIC_ALIASES = {"val/em_acc": "val/emotion_wa", "val/st_acc": "val/state_wa"}
-"""Names that older pipeline files have for metrics."""
+"""Names of metrics in older pipeline files."""
 
 Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class SearchSpace(Block):
-    """What a value is drawn from: one of ``choice``, or of a range ``[low, high]``."""
+    """A search space: a list of choices, or a range ``[low, high]``."""
 
     choice: Annotated[list[Any], Field(min_length=1)] | None = None
     loguniform: Range | None = None
@@ -82,29 +80,31 @@ DEFAULT_SPACES: dict[str, SearchSpace] = {
     "members": _choice(1, 4, 8, 16),
     "input_dropout": _choice(0.0, 0.3, 0.5, 0.7, 0.9),
 }
-"""What ``null`` stands for, by key."""
+"""Search space of ``null``, by key."""
 
 
 @dataclass(frozen=True)
 class Searchable:
-    """Annotation of a field that takes its own values, a search space of them, or null where it has a default space.
+    """Annotation of a field that takes its own values, a search space, or null where it has a default space.
 
-    Where it has none, null is let through to a field that takes it as a value.
+    Attributes:
+        key: name of the field.
+        nullable: without a default space, null is a value of the field.
     """
 
     key: str
     nullable: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Validate null and search spaces before the field's own type is asked."""
+        """Validate null and search spaces first, everything else by the field's own type."""
         own = handler(source)
-        choices = [own, handler.generate_schema(SearchSpace)]
+        choices: list[Any] = [own, handler.generate_schema(SearchSpace)]
         if self.key in DEFAULT_SPACES:
             choices.append(core_schema.none_schema())
         return core_schema.no_info_wrap_validator_function(
             self._validate,
             own,
-            json_schema_input_schema=core_schema.union_schema([*choices]),
+            json_schema_input_schema=core_schema.union_schema(choices),
             serialization=core_schema.plain_serializer_function_ser_schema(_as_written),
         )
 
@@ -130,15 +130,15 @@ def _as_written(value: Any) -> Any:
     return value.model_dump(exclude_none=True) if isinstance(value, SearchSpace) else value
 
 
-def searchable(block: type[Block]) -> type[Block]:
-    """The model of a block whose values, those of its own blocks too, may be searched."""
+def _searchable(block: type[Block]) -> type[Block]:
+    """The model of a block whose values may be search spaces, in nested blocks too."""
     fields: dict[str, Any] = {}
     for key, field in block.model_fields.items():
         kind: Any = field.annotation
         if isinstance(kind, type) and issubclass(kind, Block):
-            inner = searchable(kind)
+            inner = _searchable(kind)
             fields[key] = (inner, inner())
-        elif get_origin(kind) is dict:  # an object: it could not be told from a search space
+        elif get_origin(kind) is dict:  # an object: it would be taken for a search space
             fields[key] = (kind, Field(default=field.default, description=field.description))
         else:
             own: Any = Annotated[(kind, *field.metadata, Searchable(key, type(None) in get_args(kind)))]
@@ -146,9 +146,9 @@ def searchable(block: type[Block]) -> type[Block]:
     return create_model(f"Searchable{block.__name__}", __base__=Block, __doc__=block.__doc__, **fields)
 
 
-SEARCHABLE_ARCHITECTURES = {model: searchable(block) for model, block in ARCHITECTURES.items()}
+SEARCHABLE_ARCHITECTURES = {model: _searchable(block) for model, block in ARCHITECTURES.items()}
 SearchableArchitecture: Any = functools.reduce(operator.or_, SEARCHABLE_ARCHITECTURES.values())
-SearchableLearnParams = searchable(LearnParams)
+SearchableLearnParams = _searchable(LearnParams)
 
 
 class TuneParams(Block):
@@ -201,21 +201,17 @@ class TuneStep(ModelStep):
     model_architecture: SerializeAsAny[Block] = Field(default_factory=lambda: cast(Any, {}), validate_default=True)
     learn_params: SerializeAsAny[Block] = Field(default_factory=lambda: cast(Any, {}), validate_default=True)
     tune: TuneParams = TuneParams()
+    architectures: ClassVar[Architectures] = SEARCHABLE_ARCHITECTURES
 
     @field_validator("model_architecture", mode="wrap", json_schema_input_type=SearchableArchitecture)
     @classmethod
     def _of_the_model(cls, value: Any, _: Any, info: ValidationInfo) -> Any:
-        return by_model(value, info, SEARCHABLE_ARCHITECTURES)
+        return cls._architecture(value, info)
 
     @field_validator("learn_params", mode="wrap", json_schema_input_type=SearchableLearnParams)
     @classmethod
     def _searched(cls, value: Any, _: Any) -> Any:
         return SearchableLearnParams.model_validate(value)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The schema whose ``model`` decides on ``model_architecture``."""
-        return schema_by_model(handler(core), handler)
 
 
 class PrintTuneResStep(StepConfig):
@@ -230,7 +226,7 @@ class PrintTuneResStep(StepConfig):
 
 
 def tune_faults(raw: Mapping[str, Any]) -> list[Fault]:
-    """Faults between fields of a ``tune`` step's raw object: spaces of which no combination is possible."""
+    """Faults of a ``tune`` step that concern several fields, such as spaces without a possible combination."""
     if raw.get("model") == "FunctionalsClassifier":
         return mask_faults(raw)
     if raw.get("model") != "TransformerClassifier":
@@ -245,7 +241,7 @@ def tune_faults(raw: Mapping[str, Any]) -> list[Fault]:
 
 
 def _candidates(value: Any, key: str) -> list[int]:
-    """The positive integers that a raw value or its search space may draw; none where that is not a short list."""
+    """The positive integers of a raw value or its choices; none for a range or a faulty value."""
     if value is None and key in DEFAULT_SPACES:
         value = DEFAULT_SPACES[key].choice
     elif isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Store: arrays on disk by key, written atomically, bounded in size, private to the user."""
+"""Arrays on disk by key, written atomically, bounded in size, private to the user."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ import shutil
 import threading
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from emotions.audio.windows import FloatArray
 from emotions.errors import DataError
 from emotions.files import atomic_file, cache_root
 
 DEFAULT_LIMIT_GB = 20.0
-"""Size that one store may grow to, unless the environment variable ``EMOTIONS_CACHE_GB`` says otherwise."""
+"""Limit of one store in GiB, unless the environment variable ``EMOTIONS_CACHE_GB`` gives another."""
 
 _LOG = logging.getLogger(__name__)
 _GB = 1 << 30
@@ -35,7 +33,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ArrayStore:
-    """Float32 arrays by key, one ``<first two characters>/<key>.npy`` each.
+    """Arrays by key, one ``<first two characters>/<key>.npy`` each.
 
     Any number of threads and processes may share a store: files appear whole or not at all.
 
@@ -46,30 +44,37 @@ class ArrayStore:
     def __init__(self, root: Path) -> None:
         self.root = private_folder(root)
 
-    def path(self, key: str, suffix: str = ".npy") -> Path:
-        """Where the file of a key lies or would lie."""
-        return self.root / key[:2] / f"{key}{suffix}"
+    def path(self, key: str) -> Path:
+        """Path of the file of a key, whether it exists or not."""
+        return self.root / key[:2] / f"{key}.npy"
 
-    def put(self, key: str, array: FloatArray) -> None:
-        """Keep an array; one that is there already stays.
+    def put(self, key: str, array: np.ndarray[Any, Any], trailer: bytes = b"") -> None:
+        """Store an array, atomically.
+
+        Args:
+            key: of the array.
+            array: any shape, of numbers.
+            trailer: bytes that follow the array in the file, such as a checksum.
 
         Raises:
             DataError: the disk is full or cannot be written.
         """
-        if self.get(key, array.shape) is not None:
-            return
-        with writing(self.root), atomic_file(self.path(key)) as temporary:
-            np.save(temporary, np.ascontiguousarray(array, np.float32), allow_pickle=False)
+        with writing(self.root), atomic_file(self.path(key)) as temporary, temporary.open("wb") as stream:
+            np.save(stream, array, allow_pickle=False)
+            stream.write(trailer)
 
-    def get(self, key: str, shape: tuple[int, ...] | None = None) -> FloatArray | None:
+    def get(
+        self, key: str, shape: tuple[int, ...] | None = None, kinds: Collection[str] = ("float32",)
+    ) -> np.ndarray[Any, Any] | None:
         """The array of a key, memory-mapped and read-only, or None.
 
-        A file that is damaged, or has another ``shape`` than expected, is removed and counts as absent.
-        """
-        return cast("FloatArray | None", self.open(key, shape, ("float32",)))
+        A file that is damaged, or has another shape or data type than expected, is removed and counts as absent.
 
-    def open(self, key: str, shape: tuple[int, ...] | None, kinds: Collection[str]) -> np.ndarray[Any, Any] | None:
-        """The array of a key as ``get`` gives it, of one of the data types named in ``kinds``."""
+        Args:
+            key: of the array.
+            shape: expected shape; None accepts any.
+            kinds: names of the data types that are accepted.
+        """
         path = self.path(key)
         try:
             with _HEADER:
@@ -85,56 +90,52 @@ class ArrayStore:
         return cast("np.ndarray[Any, Any]", array)
 
     def discard(self, key: str, why: str) -> None:
-        """Remove an array that is damaged, and say so in the log."""
+        """Remove a damaged array and log it.
+
+        Args:
+            key: of the array.
+            why: what is wrong, for the log.
+        """
         path = self.path(key)
         _LOG.warning("a cached array is damaged and will be made again (%s: %s)", path.name, why)
         path.unlink(missing_ok=True)
 
     def touch(self, key: str) -> None:
-        """Note that a key was used, so that it is not among the first to be removed."""
+        """Mark a key as used now; eviction takes the least recently used first."""
         with contextlib.suppress(FileNotFoundError):
             os.utime(self.path(key))
 
     def evict(self, keep: Collection[str] = ()) -> int:
-        """Remove the least recently used arrays beyond the limit, and what killed writers left.
+        """Remove the least recently used arrays beyond the limit, and leftovers of killed writers.
 
         Args:
-            keep: keys that are in use and stay, whatever the limit.
+            keep: keys in use, which are not removed whatever the limit.
 
         Returns:
-            Arrays removed.
+            Number of arrays removed.
         """
-        files = sorted(_arrays(self.root), key=lambda file: file.used)
-        excess = sum(file.bytes for file in files) - limit_bytes()
+        files = sorted(_arrays(self.root))
+        excess = sum(size for _, size, _ in files) - limit_bytes()
         removed = 0
-        for file in files:
-            if excess > 0 and file.path.stem not in keep:
-                file.path.unlink(missing_ok=True)
-                excess -= file.bytes
+        for _, size, path in files:
+            if excess > 0 and path.stem not in keep:
+                path.unlink(missing_ok=True)
+                excess -= size
                 removed += 1
         if excess > 0:
             _LOG.warning("the data in use need more than the cache's limit: raise EMOTIONS_CACHE_GB")
         return removed
 
 
-@dataclass(frozen=True)
-class _File:
-    path: Path
-    bytes: int
-    used: float
-
-
-def _arrays(root: Path) -> Iterator[_File]:
-    """Every array of a store; temporary files that a killed writer left long ago are removed on the way."""
+def _arrays(root: Path) -> Iterator[tuple[float, int, Path]]:
+    """Time of last use, bytes and path of every array; removes old temporary files of killed writers."""
     for path in root.glob("??/*.npy"):
-        try:
-            facts = path.stat()
-        except FileNotFoundError:
-            continue
-        if not path.name.startswith("."):
-            yield _File(path, facts.st_size, facts.st_mtime)
-        elif time.time() - facts.st_mtime > _STALE_SEC:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process may remove files meanwhile
+            stat = path.stat()
+            if not path.name.startswith("."):
+                yield stat.st_mtime, stat.st_size, path
+            elif time.time() - stat.st_mtime > _STALE_SEC:
+                path.unlink()
 
 
 @contextlib.contextmanager
@@ -170,7 +171,7 @@ def limit_bytes() -> int:
 
 
 def private_folder(root: Path) -> Path:
-    """Make a cache folder that only the user can read, tagged as a cache so that backups pass it over."""
+    """Make a cache folder that only the user can read, tagged so that backups skip it (bford.info/cachedir)."""
     with writing(root):
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         root.chmod(0o700)
@@ -181,12 +182,12 @@ def private_folder(root: Path) -> Path:
 
 
 def stores() -> list[Path]:
-    """The caches below the toolkit's cache folder: its folders that bear the tag."""
+    """The caches: tagged folders below the toolkit's cache folder."""
     return sorted(path.parent for path in cache_root().glob(f"*/{_TAG}"))
 
 
 def describe() -> str:
-    """Lines that say where the caches lie and how large each is."""
+    """List the caches with their sizes, as text."""
     lines = [f"{cache_root()} (limit {limit_bytes() / _GB:g} GB each)"]
     for store in stores():
         sizes = _sizes(store)
@@ -198,7 +199,7 @@ def clear() -> int:
     """Delete every cache.
 
     Returns:
-        Bytes freed. What the toolkit did not make stays.
+        Bytes freed. Folders without the tag are kept.
     """
     freed = 0
     for store in stores():

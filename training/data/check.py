@@ -1,4 +1,4 @@
-"""Check: what is in a dataset, and everything in it that will get in the way of training."""
+"""Check of a dataset: its content, and everything that prevents or impairs training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statistics import median
 from typing import TypeVar
 
 from emotions.runtime.session import available_cores
-from training.config.train import DatasetConfig
+from training.config.dataset import DatasetConfig
 from training.data.clips import Clip, ClipTable, gather_clips
 from training.data.data_faults import Faults, printable, some
 from training.data.waveform_cache import ClipInfo, WaveformCache
@@ -25,21 +25,21 @@ _SECTIONS = {"too_short": "too short", "silent": "silent"}
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a dataset holds.
+    """Content and faults of a dataset.
 
     Attributes:
         where: the dataset's folder.
-        clips: clips that its labels speak of and whose recording is there.
-        hours: how long the clips last that can be decoded.
+        clips: number of labelled clips whose recording exists.
+        hours: total duration of the clips that can be decoded.
         labels: clips per label of each target.
         speakers: clips per speaker; empty where speakers are unknown.
-        rates, channels: clips per rate (Hz) and per number of channels, as recorded.
+        rates, channels: clips per sampling rate (Hz) and per number of channels of the recordings.
         durations: seconds of the shortest, the median and the longest clip.
         bad: kind (``unreadable``, ``silent``, ``too short``) to clips that cannot be used, with the reason.
         clipped: clips with more than ``CLIPPED_SHARE`` of their samples at full scale.
-        duplicates: groups of clips that sound exactly the same.
+        duplicates: groups of clips with the same samples.
         faults: faults of the labels: missing clips, rows without a label, ...
-        warnings: what does not stop training but makes its figures doubtful.
+        warnings: problems that do not prevent training but make its figures unreliable.
     """
 
     where: str
@@ -88,30 +88,29 @@ class CheckReport:
         return rows or [("verdict", "nothing wrong")]
 
 
-def check_path(path: Path, format: str = "auto", config: DatasetConfig | None = None) -> str:  # noqa: A002
+def check_path(path: Path, layout: str = "auto") -> str:
     """Check the dataset at a path; the report as aligned text.
 
     Args:
         path: a folder or a file, as ``dataset.path`` takes it.
-        format: its layout.
-        config: the other keys of a ``dataset``; its path and format are replaced.
+        layout: value of ``dataset.format``.
 
     Raises:
         DataError: there is no dataset at ``path``, or nothing in it names a target.
     """
-    base = config or DatasetConfig()
     faults = Faults()
-    table = gather_clips(base.model_copy(update={"path": str(path), "format": format}), Path.cwd(), faults)
+    config = DatasetConfig().model_copy(update={"path": str(path), "format": layout})
+    table = gather_clips(config, Path.cwd(), faults)
     return str(check_dataset(table, WaveformCache(), faults))
 
 
 def check_dataset(table: ClipTable, cache: WaveformCache, faults: Faults | None = None) -> CheckReport:
-    """Decode every clip of a dataset and say what there is; a bad file is listed, never the end of the check.
+    """Decode every clip of a dataset and report on it; a bad file is listed, and the check goes on.
 
     Args:
         table: the clips.
-        cache: where decoded clips are kept, so that training starts at once afterwards.
-        faults: what was wrong when the table was read.
+        cache: keeps the decoded clips for training.
+        faults: faults found when the table was read.
 
     Raises:
         DataError: the cache cannot be written.
@@ -130,16 +129,11 @@ def check_dataset(table: ClipTable, cache: WaveformCache, faults: Faults | None 
         channels=_count(fact.channels for fact in decoded),
         durations=(seconds[0], median(seconds), seconds[-1]),
         bad=_bad(pairs),
-        clipped=[_called(clip) for clip, fact in pairs if fact.clipped > CLIPPED_SHARE],
+        clipped=[str(clip) for clip, fact in pairs if fact.clipped > CLIPPED_SHARE],
         duplicates=_duplicates(pairs),
         faults=faults.lines() if faults else [],
         warnings=list(_warnings(table, pairs)),
     )
-
-
-def _called(clip: Clip) -> str:
-    times = "" if clip.start is None and clip.end is None else f" [{clip.start or 0:g}-{clip.end or '...'} s]"
-    return printable(clip.name) + times
 
 
 def _counted(counts: Mapping[str, int] | Mapping[int, int], unit: str = "") -> str:
@@ -155,7 +149,7 @@ def _bad(pairs: Sequence[tuple[Clip, ClipInfo]]) -> dict[str, list[str]]:
     for clip, fact in pairs:
         if fact.error:
             kind = _SECTIONS.get(str(fact.error_code), "unreadable")
-            bad[kind].append(f"{_called(clip)} ({fact.error})")
+            bad[kind].append(f"{clip} ({fact.error})")
     return dict(bad)
 
 
@@ -163,7 +157,7 @@ def _duplicates(pairs: Sequence[tuple[Clip, ClipInfo]]) -> list[list[str]]:
     alike: defaultdict[str, list[str]] = defaultdict(list)
     for clip, fact in pairs:
         if fact.sha256:
-            alike[fact.sha256].append(_called(clip))
+            alike[fact.sha256].append(str(clip))
     return [names for names in alike.values() if len(names) > 1]
 
 

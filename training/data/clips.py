@@ -1,4 +1,4 @@
-"""Clips: a dataset in any layout to one table of labelled clips."""
+"""A dataset in any layout, read to one table of labelled clips."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from pathlib import Path
 
 from emotions.bundle.manifest import RESERVED_NAMES
 from emotions.errors import DataError
-from training.config.train import DatasetConfig
+from training.config.dataset import DatasetConfig
 from training.data.data_faults import Faults, printable, some
-from training.data.fields import recordings, speakers
-from training.data.readers import Entry, read_entries
+from training.data.readers import Entry, column_or_pattern, read_entries, recording_by_name
 from training.data.sources import Source, locate
 
 _HEAD_BYTES = 1 << 16
@@ -32,13 +31,13 @@ class Clip:
     """One labelled piece of a recording.
 
     Attributes:
-        file: where the recording lies.
-        name: POSIX path relative to the dataset's folder, or absolute where the recording lies elsewhere.
+        file: path of the recording.
+        name: POSIX path relative to the dataset's folder, or absolute where the recording is elsewhere.
         start: first second of the clip in the recording; None means its beginning.
         end: last second of the clip; None means the recording's end.
         labels: target to label, only the targets that the clip has.
-        speaker: who speaks, where the dataset says so.
-        recording: clips of one recording share this.
+        speaker: name or id of the speaker, where known.
+        recording: name of the recording that the clip was cut from.
         split: the part of a predefined split, as the dataset writes it.
         columns: every other column of the dataset.
     """
@@ -55,8 +54,13 @@ class Clip:
 
     @property
     def identity(self) -> str:
-        """What tells this clip from every other of its dataset, as ASCII text."""
+        """Unique key of the clip in its dataset, as ASCII text."""
         return json.dumps([self.name, self.start, self.end])
+
+    def __str__(self) -> str:
+        """The name, printable, with the clip's times where it is a part of a recording."""
+        times = "" if self.start is None and self.end is None else f" [{self.start or 0:g}-{self.end or '...'} s]"
+        return printable(self.name) + times
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,8 @@ class ClipTable:
     Attributes:
         root: the folder that clip names are relative to.
         clips: the clips, in the dataset's order.
-        targets: what the clips are labelled for; the first one is the main one.
-        license: terms under which the recordings were published, if the config says so.
+        targets: names of the targets; the first one is the main one.
+        license: licence of the recordings, where the config has it.
     """
 
     root: Path
@@ -92,7 +96,7 @@ class ClipTable:
         return ClipTable(self.root, tuple(self.clips[index] for index in indices), self.targets, self.license)
 
     def labelled_for(self, targets: Collection[str]) -> ClipTable:
-        """The same dataset as if it had only the labels of ``targets``."""
+        """The same dataset with the labels of ``targets`` alone; clips without any are left out."""
         kept = tuple(target for target in self.targets if target in targets)
         clips = (
             replace(clip, labels={name: clip.labels[name] for name in kept if name in clip.labels})
@@ -101,7 +105,7 @@ class ClipTable:
         return ClipTable(self.root, tuple(clip for clip in clips if clip.labels), kept, self.license)
 
     def check_labels(self) -> None:
-        """Make sure that there is something to tell apart.
+        """Check that every target has at least two classes.
 
         Raises:
             DataError: a target has fewer than two classes.
@@ -114,7 +118,7 @@ class ClipTable:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex SHA-256 over what the clips say and hold, whatever their order, names and place.
+        """Hex SHA-256 of labels and content, independent of the order, names and folder of the clips.
 
         Labels, speakers, split, times, sizes and the first 64 KiB of each recording count.
 
@@ -144,8 +148,8 @@ def read_clips(config: DatasetConfig, root: Path) -> ClipTable:
     """Read a dataset in any of the three layouts.
 
     Args:
-        config: what to read and how.
-        root: what a relative ``config.path`` starts from.
+        config: the ``dataset`` block.
+        root: folder that a relative ``config.path`` starts from.
 
     Raises:
         DataError: there is no dataset, or something in it is wrong; all faults at once, the first few by name.
@@ -158,7 +162,12 @@ def read_clips(config: DatasetConfig, root: Path) -> ClipTable:
 
 
 def gather_clips(config: DatasetConfig, root: Path, faults: Faults) -> ClipTable:
-    """Read a dataset as ``read_clips`` does, but leave out clips that are wrong and note them in ``faults``.
+    """Read a dataset as ``read_clips`` does, but leave out faulty clips.
+
+    Args:
+        config: the ``dataset`` block.
+        root: folder that a relative ``config.path`` starts from.
+        faults: takes the faults.
 
     Raises:
         DataError: there is no dataset, or it lacks a column that the config names.
@@ -169,10 +178,13 @@ def gather_clips(config: DatasetConfig, root: Path, faults: Faults) -> ClipTable
         faults.raise_for(str(source.path))
         raise DataError(f"{source.path}: holds no recordings")
     targets = _targets(config, source, entries)
-    who = speakers(config.speaker, entries, faults)
-    origin = recordings(config.recording, entries, faults)
-    described = zip(entries, who, origin, strict=True)
-    made = [_clip(entry, targets, speaker, recording, faults) for entry, speaker, recording in described]
+    described = [(entry.name, entry.columns) for entry in entries]
+    speakers = column_or_pattern(config.speaker, "speaker", described, faults)
+    recordings = column_or_pattern(config.recording, "recording", described, faults)
+    made = [
+        _clip(entry, targets, speaker, recording or recording_by_name(entry), faults)
+        for entry, speaker, recording in zip(entries, speakers, recordings, strict=True)
+    ]
     clips = _unique([clip for clip in made if clip is not None], faults)
     return ClipTable(source.root, clips, targets, config.license)
 
@@ -215,18 +227,18 @@ def _unique(clips: Sequence[Clip], faults: Faults) -> tuple[Clip, ...]:
 
 def _targets(config: DatasetConfig, source: Source, entries: Sequence[Entry]) -> tuple[str, ...]:
     columns = sorted({column for entry in entries for column in entry.columns})
-    wanted = config.targets or [name for name in dict.fromkeys([config.target, "state"]) if name in columns]
-    missing = [name for name in wanted if name not in columns]
-    if missing or not wanted:
+    targets = config.targets or [name for name in dict.fromkeys([config.target, "state"]) if name in columns]
+    missing = [name for name in targets if name not in columns]
+    if missing or not targets:
         lacking = some(repr(name) for name in missing or [config.target])
         there = ", ".join(columns) or "none"
         raise DataError(
             f"{source.path}: has no column {lacking} to learn; its columns: {there}; name one in dataset.targets"
         )
-    for name in wanted:
+    for name in targets:
         if name in RESERVED_NAMES or "." in name:
             raise DataError(
                 f"{source.path}: {name!r} cannot name a target, it is a column of prediction tables or has a dot; "
                 "rename the column, or dataset.target"
             )
-    return tuple(dict.fromkeys(wanted))
+    return tuple(dict.fromkeys(targets))

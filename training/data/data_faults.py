@@ -1,4 +1,4 @@
-"""Faults: everything wrong in a dataset, gathered and told at once."""
+"""Faults of a dataset, collected and reported at once."""
 
 from __future__ import annotations
 
@@ -10,42 +10,49 @@ _SHOWN = 5
 
 
 class Faults:
-    """What is wrong in a dataset: kinds of fault, each with the clips or rows that have it."""
+    """Faults of a dataset by kind, each with the names of the clips or rows that have it."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, list[str]] = {}
 
     def add(self, kind: str, name: str) -> None:
-        """Note one fault; ``kind`` says what is wrong and how to mend it, ``name`` says where."""
+        """Add one fault.
+
+        Args:
+            kind: what is wrong, and how to correct it.
+            name: the clip or row.
+        """
         self._kinds.setdefault(kind, []).append(name)
 
     def __bool__(self) -> bool:
         return bool(self._kinds)
 
     def lines(self) -> list[str]:
-        """One line a kind: how many, what, and the first names."""
+        """One line per kind: count, kind and the first names."""
         return [f"{len(names)} x {kind}: {some(names)}" for kind, names in self._kinds.items()]
 
     def raise_for(self, where: str) -> None:
-        """Raise what was gathered.
+        """Raise the collected faults as one error.
 
         Raises:
             DataError: there is at least one fault.
         """
         if self._kinds:
-            raise DataError("\n".join([f"{where}: the dataset cannot be used as it is", *self._indented()]))
-
-    def _indented(self) -> list[str]:
-        return [f"  {line}" for line in self.lines()]
+            raise DataError("\n  ".join([f"{where}: the dataset cannot be used as it is", *self.lines()]))
 
 
 def some(names: Iterable[str], shown: int = _SHOWN) -> str:
-    """The first names, printable, and how many more there are."""
+    """The first names, printable and separated by commas, and the number of further ones.
+
+    Args:
+        names: of clips, columns or the like.
+        shown: how many are listed.
+    """
     every = [printable(name) for name in names]
     more = len(every) - shown
     return ", ".join(every[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
 def printable(name: str) -> str:
-    """A name as it is, or escaped where it holds line breaks, control characters or bytes that are not text."""
+    """The name, escaped where it has line breaks, control characters or undecodable bytes."""
     return name if name.isprintable() else repr(name)

@@ -1,4 +1,4 @@
-"""Dataset: prepared clips to the windows that a model trains on."""
+"""The windows of prepared clips, as a torch dataset."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.data.clips import Clip
 from training.data.waveform_cache import ClipInfo, WaveformCache
 
 NO_LABEL = -100
-"""Class index of a target that a clip has no label for: what torch's cross-entropy passes over."""
+"""Class index of a target that a clip has no label for: what torch's cross-entropy ignores."""
 
 Item = tuple[torch.Tensor, int, dict[str, int], int]
 
@@ -21,7 +21,7 @@ Item = tuple[torch.Tensor, int, dict[str, int], int]
 class WindowDataset(Dataset[Item]):
     """Every window of every clip.
 
-    An item is ``(waveform, length, classes, clip)``: (W,) float32 zero-padded at the end, how many samples are real,
+    An item is ``(waveform, length, classes, clip)``: (W,) float32 zero-padded at the end, number of valid samples,
     the class index of each target (``NO_LABEL`` where the clip has none), and the clip's index in ``clips``. The
     default collation makes (B, W) float32, (B,) int64, {target: (B,) int64}, (B,) int64 of them.
 
@@ -29,13 +29,13 @@ class WindowDataset(Dataset[Item]):
 
     Args:
         clips: clips that can be used.
-        facts: what ``WaveformCache.prepare`` says of them, in the same order.
-        cache: where their samples are.
+        facts: of each clip, as ``WaveformCache.prepare`` gives them.
+        cache: holds the samples.
         spec: the window; every item is W samples wide, dynamic or not.
         labels: the labels of each target in output order.
 
     Raises:
-        ValueError: a clip cannot be used, as its facts say, or has a label that is not among ``labels``.
+        ValueError: a clip cannot be used, or has a label that is not among ``labels``.
     """
 
     def __init__(

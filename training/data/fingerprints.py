@@ -1,7 +1,7 @@
-"""Fingerprints: what stays of a clip's sound at another gain, rate or codec, and a few hundred milliseconds later.
+"""Audio fingerprints, robust to gain, resampling, codec and a shift of a few hundred milliseconds.
 
 After Haitsma and Kalker, "A highly robust audio fingerprinting system" (2002): every 10 ms, 32 bits that say whether
-neighbouring bands of a long window drift apart or together. Clips that share one of them, with a few more at the same
+the energy difference of neighbouring bands rises or falls. Clips that share one of them, with a few more at the same
 distance in time, are compared bit by bit. Two takes of a sentence by one speaker have no more bits in common than
 strangers have: only copies do.
 """
@@ -22,7 +22,7 @@ from emotions.audio.windows import FloatArray, IntArray
 Bits = npt.NDArray[np.uint32]
 
 VERSION = 1
-"""Of the fingerprints' form: kept ones of another version are made again."""
+"""Version of the algorithm: cached fingerprints of another one are computed again."""
 MAX_ERRORS = 0.22
 """Share of different bits up to which two clips are the same recording; strangers differ in half of them."""
 MIN_FRAMES = 40
@@ -58,7 +58,7 @@ def fingerprint(waveform: FloatArray) -> Bits:
         waveform: (samples,) float32 at 16 kHz.
 
     Returns:
-        (frames,) uint32, one every 10 ms; 0 where there is next to no sound.
+        (frames,) uint32, one every 10 ms; 0 where it is nearly silent.
     """
     slow = soxr.resample(np.asarray(waveform, np.float32), SAMPLE_RATE, _RATE)
     padded = np.pad(slow, _WINDOW // 2)
@@ -79,12 +79,12 @@ def _energies(frames: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Match:
-    """Two clips that hold the same recording.
+    """Two clips with the same audio.
 
     Attributes:
-        first, second: which clips, ``first < second``.
-        shift_sec: how much later the second one has it.
-        errors: share of their bits that differ where both have sound.
+        first, second: indices of the clips, ``first < second``.
+        shift_sec: delay of the second clip.
+        errors: bit error rate where both have sound.
     """
 
     first: int
@@ -94,7 +94,7 @@ class Match:
 
 
 def find_matches(fingerprints: Sequence[Bits]) -> list[Match]:
-    """Every two clips that hold the same recording.
+    """Find every pair of clips with the same audio.
 
     Time and memory grow with the frames of all clips, and with the pairs that share bits by chance.
 

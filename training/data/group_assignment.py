@@ -1,4 +1,4 @@
-"""Assignment: groups of clips to train, validation and test, with every label's share near the wanted one.
+"""Assigns groups of clips to train, validation and test, with every label's share near the requested one.
 
 Random assignments, the best of them improved by moving one group at a time until no move helps.
 """
@@ -26,30 +26,30 @@ def assign_groups(counts: IntArray, shares: tuple[float, float], seed: int) -> I
 
     Args:
         counts: (groups, labels) clips; at least two groups, three with a test part.
-        shares: wanted share of clips in validation and test; a test share of 0 leaves the test part empty.
+        shares: requested share of clips in validation and test; a test share of 0 leaves the test part empty.
         seed: seed of the draws.
 
     Returns:
-        (groups,) int64: 0 train, 1 validation, 2 test. Each wanted part has a group.
+        (groups,) int64: 0 train, 1 validation, 2 test. Each part with a share has a group.
     """
     random = np.random.default_rng(seed)
     every = np.concatenate([counts, counts.sum(1, keepdims=True)], axis=1).astype(np.float64)
-    wanted = np.array([1 - sum(shares), *shares])
+    target = np.array([1 - sum(shares), *shares])
     draws = int(np.clip(_DRAWN_GROUPS // len(counts), 20, _DRAWS))
-    drawn = (_draw(every[:, -1], wanted, random) for _ in range(draws))
-    best = min(drawn, key=lambda parts: float(_cost(_shares(every, parts), wanted)))
-    return _improve(every, best, wanted)
+    drawn = (_draw(every[:, -1], target, random) for _ in range(draws))
+    best = min(drawn, key=lambda parts: float(_cost(_shares(every, parts), target)))
+    return _improve(every, best, target)
 
 
-def _draw(sizes: FloatArray, wanted: FloatArray, random: np.random.Generator) -> IntArray:
+def _draw(sizes: FloatArray, target: FloatArray, random: np.random.Generator) -> IntArray:
     """Groups in random order: the first ones validate until that part is full, the next ones test."""
     order = random.permutation(len(sizes))
     filled = np.cumsum(sizes[order]) / sizes.sum()
     parts = np.zeros(len(sizes), np.int64)
-    val = _nearest(filled, wanted[1], 1, len(sizes) - 1 - (wanted[2] > 0))
+    val = _nearest(filled, target[1], 1, len(sizes) - 1 - (target[2] > 0))
     parts[order[:val]] = 1
-    if wanted[2]:
-        parts[order[val : _nearest(filled, wanted[1] + wanted[2], val + 1, len(sizes) - 1)]] = 2
+    if target[2]:
+        parts[order[val : _nearest(filled, target[1] + target[2], val + 1, len(sizes) - 1)]] = 2
     return parts
 
 
@@ -64,25 +64,25 @@ def _shares(counts: FloatArray, parts: IntArray) -> FloatArray:
     return cast(FloatArray, held / np.maximum(counts.sum(0), 1))
 
 
-def _cost(shares: FloatArray, wanted: FloatArray) -> FloatArray:
-    """Distance of shares (..., parts, labels) to the wanted ones, (...)."""
-    absent = ((shares < 1e-12) & (wanted[:, None] > 0)) * _ABSENT[:, None]
-    return cast(FloatArray, (np.square(shares - wanted[:, None]) + absent).mean(axis=(-2, -1)))
+def _cost(shares: FloatArray, target: FloatArray) -> FloatArray:
+    """Mean squared distance of shares (..., parts, labels) to the requested ones, (...)."""
+    absent = ((shares < 1e-12) & (target[:, None] > 0)) * _ABSENT[:, None]
+    return cast(FloatArray, (np.square(shares - target[:, None]) + absent).mean(axis=(-2, -1)))
 
 
-def _improve(counts: FloatArray, parts: IntArray, wanted: FloatArray) -> IntArray:
+def _improve(counts: FloatArray, parts: IntArray, target: FloatArray) -> IntArray:
     weights = counts / np.maximum(counts.sum(0), 1)
     rows = np.arange(len(parts))
     for _ in range(_MOVES):
         shares = _shares(counts, parts)
         costs = np.full((3, len(parts)), np.inf)
-        for part in np.flatnonzero(wanted > 0):
+        for part in np.flatnonzero(target > 0):
             moved = np.repeat(shares[None], len(parts), axis=0)
             moved[rows, parts] -= weights
             moved[rows, part] += weights
-            costs[part] = np.where(parts == part, np.inf, _cost(moved, wanted))
+            costs[part] = np.where(parts == part, np.inf, _cost(moved, target))
         part, group = np.unravel_index(costs.argmin(), costs.shape)
-        if costs[part, group] >= _cost(shares, wanted) - 1e-12:
+        if costs[part, group] >= _cost(shares, target) - 1e-12:
             break
         parts[group] = part
     return parts

@@ -1,10 +1,9 @@
-"""Leakage audit: what is on both sides of a split and must not be: speakers, recordings, audio; and sentences."""
+"""Leakage audit: speakers, recordings, audio and sentences that the parts of a split share."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,19 +13,20 @@ from typing import Any, cast
 import numpy as np
 
 from emotions.errors import DataError
-from emotions.files import atomic_file, cache_root
+from emotions.files import cache_root
 from emotions.runtime.session import available_cores
-from training.config.train import Column, DatasetConfig
-from training.data.array_store import ArrayStore, writing
+from training.config.dataset import DatasetConfig
+from training.data.array_store import ArrayStore
 from training.data.clips import Clip, ClipTable
-from training.data.data_faults import printable
+from training.data.data_faults import Faults, printable
 from training.data.fingerprints import VERSION, Bits, Match, find_matches, fingerprint
 from training.data.progress import watched
+from training.data.readers import column_or_pattern
 from training.data.splits import PARTS, Split
 from training.data.waveform_cache import ClipInfo, WaveformCache
 
 KINDS = ("speaker", "recording", "audio", "sentence")
-"""What the audit looks for; a sentence on both sides is reported, and stops nothing."""
+"""Kinds of leaks; a shared sentence is reported but never an error."""
 
 _SHOWN = 10
 _SENTENCE_COLUMNS = ("sentence", "text")
@@ -35,11 +35,11 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Leaks:
-    """What is on both sides of a split.
+    """What the parts of a split share.
 
     Attributes:
-        found: kind -> one line each, with the names of what leaks.
-        checked: the kinds that could be looked for.
+        found: kind -> one line for each leak, with names.
+        checked: the kinds that could be checked.
         allowed: the kinds that the config allows.
     """
 
@@ -48,15 +48,18 @@ class Leaks:
     allowed: tuple[str, ...]
 
     def summary(self) -> dict[str, Any]:
-        """What reports and bundles say: how many of each kind, without a name."""
+        """The number of leaks of each kind, without names, for reports and bundles."""
         counts = {kind: len(self.found.get(kind, ())) if kind in self.checked else None for kind in KINDS}
         return {"found": counts, "allowed": list(self.allowed)}
 
     def raise_for(self, where: str) -> None:
-        """Stop at what is found and not allowed; warn of what is allowed.
+        """Raise the leaks that are not allowed; log a warning of those that are.
+
+        Args:
+            where: the dataset, for the error.
 
         Raises:
-            DataError: the list of it.
+            DataError: there is a leak that is not allowed.
         """
         fatal = [kind for kind in KINDS[:3] if self.found.get(kind) and kind not in self.allowed]
         lines = [f"  {kind}: {line}" for kind in fatal for line in _shown(self.found[kind])]
@@ -80,14 +83,14 @@ def _shown(lines: Sequence[str]) -> list[str]:
 def audit(
     table: ClipTable, facts: Sequence[ClipInfo], splits: Sequence[Split], config: DatasetConfig, cache: WaveformCache
 ) -> Leaks:
-    """Look for what is on both sides of any of the splits.
+    """Find what the parts of any of the splits share.
 
     Args:
         table: the clips, all of them usable.
-        facts: what is known of each.
-        splits: one, or one a fold.
-        config: where sentences stand, and which leaks are allowed.
-        cache: has the samples.
+        facts: of each clip.
+        splits: one, or one per fold.
+        config: the source of sentences, and the allowed leaks.
+        cache: holds the samples.
 
     Raises:
         DataError: the cache cannot be read or written.
@@ -106,7 +109,7 @@ def audit(
 
 
 def _sides(split: Split, clips: int) -> np.ndarray[Any, Any]:
-    """Part of each clip, (clips,): -1 where it is in none."""
+    """Index of the part of each clip, (clips,); -1 where it is in none."""
     sides = np.full(clips, -1, np.int64)
     for number, part in enumerate(PARTS):
         sides[list(getattr(split, part))] = number
@@ -114,32 +117,23 @@ def _sides(split: Split, clips: int) -> np.ndarray[Any, Any]:
 
 
 def _recordings(table: ClipTable, config: DatasetConfig) -> list[str | None]:
-    """The recording of each clip; one that is only guessed from the file's name is the speaker's own."""
-    said = config.recording is not None
+    """The recording of each clip; one that is derived from the file's name counts within its speaker only."""
+    configured = config.recording is not None
     return [
-        clip.recording if said or clip.columns.get("recording") else f"{clip.speaker or ''}/{clip.recording}"
+        clip.recording if configured or clip.columns.get("recording") else f"{clip.speaker or ''}/{clip.recording}"
         for clip in table.clips
     ]
 
 
 def _sentences(table: ClipTable, config: DatasetConfig) -> list[str | None]:
-    how = config.sentence
-    if how is None:
-        return [
-            next((clip.columns[name] for name in _SENTENCE_COLUMNS if clip.columns.get(name)), None)
-            for clip in table.clips
-        ]
-    if isinstance(how, Column):
-        values = [clip.columns.get(how.column) for clip in table.clips]
-        if not any(values):
-            raise DataError(f"dataset.sentence.column: there is no column {how.column!r}")
-        return values
-    found = [re.search(how.pattern, clip.name) for clip in table.clips]
-    return [match[1] if match else None for match in found]
+    clips = [(clip.name, clip.columns) for clip in table.clips]
+    if config.sentence is None:
+        return [next((columns[name] for name in _SENTENCE_COLUMNS if columns.get(name)), None) for _, columns in clips]
+    return column_or_pattern(config.sentence, "sentence", clips, Faults())  # a clip without a sentence is no fault
 
 
 def _shared(names: Sequence[str | None], sides: np.ndarray[Any, Any]) -> Iterator[str]:
-    """One line for each name that is in more than one part of a split."""
+    """One line for each name that occurs in more than one part of a split."""
     members: defaultdict[str, list[int]] = defaultdict(list)
     for clip, name in enumerate(names):
         if name:
@@ -161,7 +155,7 @@ def _named(parts: Sequence[int]) -> str:
 def _copies(
     table: ClipTable, matches: Sequence[Match], facts: Sequence[ClipInfo], sides: np.ndarray[Any, Any]
 ) -> Iterator[str]:
-    """One line for each two clips on different sides that hold the same audio."""
+    """One line for each pair of clips in different parts with the same audio."""
     exact: defaultdict[str, list[int]] = defaultdict(list)
     for clip, fact in enumerate(facts):
         exact[fact.sha256].append(clip)
@@ -175,26 +169,26 @@ def _copies(
         apart = [fold for fold in sides[:, [first, second]] if len(_parts(fold)) > 1]
         if apart:
             parts = [PARTS[int(part)] for part in apart[0]]
-            yield f"{_called(table.clips[first])} ({parts[0]}) and {_called(table.clips[second])} ({parts[1]}): {what}"
-
-
-def _called(clip: Clip) -> str:
-    times = "" if clip.start is None and clip.end is None else f" [{clip.start or 0:g}-{clip.end or '...'} s]"
-    return printable(clip.name) + times
+            yield f"{table.clips[first]} ({parts[0]}) and {table.clips[second]} ({parts[1]}): {what}"
 
 
 def fingerprints(clips: Sequence[Clip], facts: Sequence[ClipInfo], cache: WaveformCache) -> list[Bits]:
-    """The fingerprint of each clip; computed once, and kept."""
+    """The fingerprint of each clip, computed once and cached.
+
+    Args:
+        clips: usable clips.
+        facts: of each clip.
+        cache: holds the samples.
+    """
     store = ArrayStore(cache_root() / "fingerprints")
 
     def one(index: int) -> Bits:
         key = hashlib.sha256(f"{VERSION} {facts[index].sha256}".encode()).hexdigest()
-        kept = store.open(key, None, ("uint32",))
+        kept = store.get(key, kinds=("uint32",))
         if kept is None:
             kept = fingerprint(cache.load(facts[index], clips[index]))
-            with writing(store.root), atomic_file(store.path(key)) as temporary, temporary.open("wb") as stream:
-                np.save(stream, kept, allow_pickle=False)
+            store.put(key, kept)
         return cast(Bits, np.array(kept))
 
     with ThreadPoolExecutor(available_cores(), thread_name_prefix="fingerprint") as pool:
-        return [*watched(pool.map(one, range(len(clips))), len(clips), "Listening for copies")]
+        return [*watched(pool.map(one, range(len(clips))), len(clips), "Fingerprints")]

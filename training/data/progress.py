@@ -1,4 +1,4 @@
-"""Progress: a bar on the shared console for work that takes long enough to be watched."""
+"""Progress bar on the shared console for long work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ _PATIENCE_SEC = 2.0
 
 
 def watched(results: Iterable[T], total: int, title: str) -> Iterator[T]:
-    """Pass results on; a progress bar appears once it has taken two seconds."""
+    """Yield the results; a progress bar appears after two seconds.
+
+    Args:
+        results: passed through as they come.
+        total: number of results.
+        title: label of the bar.
+    """
     from rich.progress import Progress
 
     from emotions.pipeline.runner import console

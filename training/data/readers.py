@@ -1,10 +1,11 @@
-"""Readers: each layout of a dataset to the same rows, a file and its columns."""
+"""Readers of the layouts of a dataset: each gives entries, a file with its columns."""
 
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,17 +13,12 @@ from emotions.audio.containers import EXTENSIONS
 from emotions.errors import ConfigError, DataError
 from emotions.files import read_json
 from emotions.inputs.tables import Row, clean, read_table
+from training.config.dataset import Column, Pattern
 from training.data.data_faults import Faults
 from training.data.sources import Source
 
-SPLIT_NAMES = {
-    "train": "train",
-    "val": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-}
-"""What a predefined split may call its parts, and what we call them."""
+SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "dev": "val", "test": "test"}
+"""Names that a predefined split may use for its parts, and ours."""
 
 _MISSING = "clip is named but not there (mend the name or remove the entry)"
 _OUTSIDE = "annotated name leads out of the dataset's folder (keep the clips beside annotations.json)"
@@ -36,10 +32,10 @@ class Entry:
     """One clip as its dataset names it.
 
     Attributes:
-        name: POSIX path relative to the dataset's folder, or absolute where it lies elsewhere.
+        name: POSIX path relative to the dataset's folder, or absolute where it is elsewhere.
         file: where the recording lies.
         columns: column to value, without the empty ones and without ``file``.
-        folder: what tells apart recordings of the same name: the folder, less the class folder.
+        folder: the folder without the class folder: it distinguishes recordings of the same name.
     """
 
     name: str
@@ -49,9 +45,12 @@ class Entry:
 
 
 def read_entries(source: Source, target: str, faults: Faults) -> list[Entry]:
-    """Every clip of a dataset, in its order; ``target`` is the column that class folders fill.
+    """Every clip of a dataset, in its order.
 
-    What is wrong with single clips goes into ``faults``.
+    Args:
+        source: the dataset.
+        target: column that the names of class folders fill.
+        faults: takes the faults of single clips, which are left out.
 
     Raises:
         DataError: the annotations, the table or the folder cannot be read at all.
@@ -108,14 +107,14 @@ def _entry(root: Path, file: Path, columns: Row) -> Entry:
 
 
 def _find(root: Path, name: str) -> Path | None:
-    """The file that a name means: as written, in another Unicode form, or with a backslash between folders."""
+    """The file of that name: as written, in another Unicode form, or with a backslash between folders."""
     forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name), name.replace("\\", "/"))
-    # Unlike Path.is_file, this answers False for names that no file can have: too long, or with a null character.
+    # Unlike Path.is_file, this is False for names that no file can have: too long, or with a null character.
     return next((root / form for form in forms if os.path.isfile(root / form)), None)  # noqa: PTH113
 
 
 def _folders(root: Path, target: str, faults: Faults) -> Iterator[Entry]:
-    """Clips of class folders; where every folder is a part of a split, the class folders are one level below."""
+    """Clips of class folders; below the folders of a split's parts, where every folder is one."""
     files = sorted(_recordings(root))
     heads = {name.split("/", 1)[0].lower() for name in files if "/" in name}
     depth = 2 if heads and heads <= SPLIT_NAMES.keys() else 1
@@ -144,3 +143,39 @@ def _recordings(root: Path) -> Iterator[str]:
             for name in names:
                 if not name.startswith(".") and PurePosixPath(name).suffix.lower() in EXTENSIONS:
                     yield Path(folder, name).relative_to(root).as_posix()
+
+
+def column_or_pattern(
+    how: Column | Pattern | None, key: str, clips: Sequence[tuple[str, Mapping[str, str]]], faults: Faults
+) -> list[str | None]:
+    """A property of each clip, such as its speaker; None where unknown.
+
+    Args:
+        how: value of ``dataset.<key>`` in the config; None takes the column ``key``.
+        key: name of the property.
+        clips: name and columns of each.
+        faults: takes the clips whose path a pattern does not match.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    if how is None:
+        return [columns.get(key) for _, columns in clips]
+    if isinstance(how, Column):
+        values = [columns.get(how.column) for _, columns in clips]
+        if not any(values):
+            there = ", ".join(sorted({name for _, columns in clips for name in columns}))
+            raise DataError(f"dataset.{key}.column: there is no column {how.column!r}; the columns are {there}")
+        return values
+    matches = [re.search(how.pattern, name) for name, _ in clips]
+    values = [(match[1] or None) if match else None for match in matches]
+    for (name, _), value in zip(clips, values, strict=True):
+        if value is None:
+            faults.add(f"path that the pattern {how.pattern!r} of dataset.{key} does not match", name)
+    return values
+
+
+def recording_by_name(entry: Entry) -> str:
+    """The file's name up to the last ``_``, as segments are named ``{recording}_{segment}``, below its folder."""
+    stem = PurePosixPath(entry.name).stem
+    return PurePosixPath(entry.folder, stem.rpartition("_")[0] or stem).as_posix()

@@ -1,4 +1,4 @@
-"""Sources: where a dataset lies, and in which of the three layouts."""
+"""Finds a dataset, and which of the three layouts it has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 from emotions.errors import DataError
 from emotions.inputs.tables import TABLE_SUFFIXES, table_header
-from training.config.train import DatasetConfig
+from training.config.dataset import DatasetConfig
 from training.data.data_faults import some
 
 ANNOTATIONS = "annotations.json"
@@ -22,7 +22,7 @@ _HOW_TO_NAME = "name the dataset in dataset.path, or with --set pipeline.0.datas
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset that was found.
+    """Location and layout of a dataset.
 
     Attributes:
         path: the annotations file, the table file, or the folder of class folders.
@@ -43,10 +43,10 @@ def locate(config: DatasetConfig, root: Path) -> Source:
 
     Args:
         config: its ``path`` and ``format``.
-        root: what a relative path starts from; without a path, ``root/data`` and ``root/data/dataset`` are looked at.
+        root: folder that a relative path starts from; without a path, ``data`` and ``data/dataset`` in it are tried.
 
     Raises:
-        DataError: nothing is there, or it cannot be told which of several things is meant.
+        DataError: there is no dataset, or several tables.
     """
     if config.path is None:
         return _look_around(config.format, [root / "data", root / "data" / "dataset"])
@@ -117,9 +117,9 @@ def _has_folders(path: Path) -> bool:
 def _nothing_in(path: Path, layout: str) -> str:
     if path.is_file():
         return f"is not a dataset file (format {layout}): {ANNOTATIONS}, or a table in {', '.join(TABLE_SUFFIXES)}"
-    wanted = {
+    missing = {
         "annotations": f"holds no {ANNOTATIONS}",
         "table": f"holds no table ({', '.join(TABLE_SUFFIXES)}) with a column 'file'",
         "folders": "holds no class folders",
     }
-    return wanted.get(layout) or f"{wanted['annotations']}, no table with a column 'file', and no class folders"
+    return missing.get(layout) or f"{missing['annotations']}, no table with a column 'file', and no class folders"

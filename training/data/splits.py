@@ -1,4 +1,4 @@
-"""Splits: clips to train, validation and test parts that share no speaker or recording."""
+"""Splits of clips into train, validation and test parts that share no speaker or recording."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from emotions.audio.windows import IntArray
 from emotions.errors import DataError
-from training.config.train import SplitConfig
+from training.config.dataset import SplitConfig
 from training.data.clips import Clip, ClipTable
 from training.data.data_faults import some
 from training.data.group_assignment import assign_groups
@@ -35,7 +35,7 @@ class Split:
         train, val, test: indices into the table's clips, ascending; ``test`` may be empty.
         by: what groups the clips: ``speaker``, ``recording``, ``clip``, ``split`` or a column.
         protocol: one readable line that every figure is quoted with.
-        sha256: hash of which clip lies in which part.
+        sha256: hash of the clips of each part.
     """
 
     train: tuple[int, ...]
@@ -43,14 +43,19 @@ class Split:
     test: tuple[int, ...]
     by: str
     protocol: str
-    sha256: str = field(default="")
+    sha256: str
 
 
 def split_clips(table: ClipTable, config: SplitConfig, seed: int) -> Split:
-    """Split a dataset by group, each label's share of clips as near to the wanted one as the groups allow.
+    """Split a dataset by group, with each label's share of clips as near to the requested one as the groups allow.
 
     By the predefined column ``split`` where every clip has it, else by speaker where every clip has one, else by
     recording, unless ``config.by`` says otherwise. The same table, config and seed give the same split.
+
+    Args:
+        table: the clips.
+        config: the ``dataset.split`` block.
+        seed: of the draw.
 
     Raises:
         DataError: too few groups, a class that cannot be on both sides, or nothing to group by.
@@ -65,14 +70,14 @@ def split_clips(table: ClipTable, config: SplitConfig, seed: int) -> Split:
 
 
 def draw_validation(table: ClipTable, chosen: IntArray, by: str, share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Which of some clips validate, whole groups of them; a class of a single group trains.
+    """Draw whole groups of some clips for validation; a class that only one group has stays in training.
 
     Args:
         table: the clips.
         chosen: (chosen,) indices of the clips to divide.
-        by: what groups them.
-        share: wanted share of them.
-        seed: seed of the draw.
+        by: as ``Split.by``.
+        share: requested share of validation.
+        seed: of the draw.
 
     Returns:
         (chosen,) bool: True for validation.
@@ -86,15 +91,13 @@ def draw_validation(table: ClipTable, chosen: IntArray, by: str, share: float, s
             f"an inner validation set by {by} needs at least 2 groups to train on, there are {len(members)}: "
             "give more data"
         )
-    _, holds = label_matrix(table, chosen)
-    counts = np.zeros((len(members), holds.shape[1]), np.int64)
-    np.add.at(counts, inverse, holds)
+    _, counts = _label_counts(table, chosen, inverse)
     validates: npt.NDArray[np.bool_] = assign_groups(counts, (share, 0.0), seed)[inverse] == 1
     return validates
 
 
 def default_by(table: ClipTable) -> str:
-    """What groups clips unless the config says it: a predefined split, the speaker, or the recording."""
+    """The default of ``dataset.split.by``: a predefined split, the speaker, or the recording."""
     if all(clip.split for clip in table.clips):
         return "split"
     if any(clip.split for clip in table.clips):
@@ -105,7 +108,15 @@ def default_by(table: ClipTable) -> str:
 
 
 def groups_of(table: ClipTable, by: str) -> IntArray:
-    """Number of each clip's group, (clips,)."""
+    """Index of each clip's group, (clips,).
+
+    Args:
+        table: the clips.
+        by: as ``Split.by``.
+
+    Raises:
+        DataError: a clip has no group.
+    """
     names = [_group(clip, by, index) for index, clip in enumerate(table.clips)]
     without = [clip.name for clip, name in zip(table.clips, names, strict=True) if not name]
     if without and by == "speaker":
@@ -140,9 +151,7 @@ def _assign(
             f"a split by {by} needs at least {needed} groups, there are {len(members)}: "
             f"give more data, {_IDENTIFY}, or another dataset.split.by"
         )
-    names, holds = label_matrix(table, chosen)
-    counts = np.zeros((len(members), holds.shape[1]), np.int64)
-    np.add.at(counts, inverse, holds)
+    names, counts = _label_counts(table, chosen, inverse)
     _check_spread(names, counts, by)
     assigned = assign_groups(counts, shares, seed)
     if any(share and not (assigned == part).any() for part, share in enumerate(shares, 1)):
@@ -153,15 +162,15 @@ def _assign(
     return assigned[inverse]
 
 
-def label_matrix(table: ClipTable, chosen: IntArray) -> tuple[list[tuple[str, str]], IntArray]:
-    """Every (target, label), and which chosen clip has it, (chosen, labels) of 0 and 1."""
+def _label_counts(table: ClipTable, chosen: IntArray, group: IntArray) -> tuple[list[tuple[str, str]], IntArray]:
+    """Every (target, label), and the number of chosen clips of each group that have it, (groups, labels)."""
     names = [(target, label) for target in table.targets for label in table.labels(target)]
     column = {name: index for index, name in enumerate(names)}
-    holds = np.zeros((len(chosen), len(names)), np.int64)
-    for row, index in enumerate(chosen):
+    counts = np.zeros((group.max() + 1, len(names)), np.int64)
+    for row, index in zip(group, chosen, strict=True):
         for name in table.clips[index].labels.items():
-            holds[row, column[name]] = 1
-    return names, holds
+            counts[row, column[name]] += 1
+    return names, counts
 
 
 def _check_spread(names: Sequence[tuple[str, str]], counts: IntArray, by: str) -> None:
@@ -224,7 +233,14 @@ def _relation(table: ClipTable, parts: IntArray) -> str:
 
 
 def make_split(table: ClipTable, parts: IntArray, by: str, protocol: str) -> Split:
-    """A split of ``parts``, (clips,): 0 train, 1 validation, 2 test, and anything else left out."""
+    """Make a split of given parts.
+
+    Args:
+        table: the clips.
+        parts: (clips,): 0 train, 1 validation, 2 test; anything else is left out.
+        by: as ``Split.by``.
+        protocol: as ``Split.protocol``.
+    """
     train, val, test = (tuple(int(index) for index in np.flatnonzero(parts == part)) for part in range(3))
     identities = [sorted(table.clips[index].identity for index in part) for part in (train, val, test)]
     digest = hashlib.sha256(json.dumps(identities).encode()).hexdigest()

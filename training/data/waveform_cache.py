@@ -1,7 +1,7 @@
-"""Cache: every recording decoded and resampled once, kept as memory-mapped arrays.
+"""Cache of decoded recordings: each is decoded and resampled once, and kept as a memory-mapped array.
 
-Two files a clip: what is known of it (``facts/<key>.json``, keyed by the file's path, size and time, the clip's times
-and the decoder), and its samples (``<sha256 of the samples>.npy``), shared by clips that sound the same.
+Two files a clip: its properties (``facts/<key>.json``, keyed by the file's path, size and time, the clip's times
+and the decoder), and its samples (``<sha256 of the samples>.npy``), shared by clips with the same samples.
 """
 
 from __future__ import annotations
@@ -9,27 +9,26 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import av
+import numpy as np
 import soundfile
 import soxr
 
-from emotions.audio.decode import Recording, read
+from emotions.audio.decode import SAMPLE_RATE, Recording, checked, read
 from emotions.audio.windows import FloatArray
-from emotions.errors import AudioError, DataError
+from emotions.errors import AudioError, DataError, TooShort
 from emotions.files import atomic_file, cache_root
-from training.data.array_store import ArrayStore, clear, describe, writing
+from training.data.array_store import ArrayStore, writing
 from training.data.clips import Clip, ClipTable
 from training.data.data_faults import printable, some
-from training.data.facts import ClipInfo, measure
 from training.data.progress import watched
-
-__all__ = ["ClipInfo", "WaveformCache", "clear", "describe", "usable"]
 
 MAX_SEC = 4 * 3600
 """Longest recording that is decoded for training, in seconds."""
@@ -37,6 +36,34 @@ MAX_SEC = 4 * 3600
 _DECODER = f"1 {soundfile.__libsndfile_version__} {soxr.__version__} {av.__version__}"
 _UNREADABLE = "unreadable"
 _LOG = logging.getLogger(__name__)
+_CLIPPED_PEAK = 0.999  # samples of this magnitude or more count as clipped
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """Properties of a decoded clip.
+
+    Attributes:
+        sha256: hash of the decoded samples, the clip's key in the cache; empty where ``error`` is set.
+        samples: number of samples at 16 kHz.
+        duration_sec: duration in seconds.
+        rate: sampling rate of the recording, in Hz; 0 where the recording cannot be decoded.
+        channels: channels of the recording; 0 likewise.
+        peak: largest magnitude.
+        clipped: share of samples whose magnitude is 0.999 or more.
+        error: why the clip cannot be used, or None.
+        error_code: stable name of the error, such as ``too_short``, or None.
+    """
+
+    sha256: str = ""
+    samples: int = 0
+    duration_sec: float = 0.0
+    rate: int = 0
+    channels: int = 0
+    peak: float = 0.0
+    clipped: float = 0.0
+    error: str | None = None
+    error_code: str | None = None
 
 
 class WaveformCache:
@@ -52,14 +79,14 @@ class WaveformCache:
     def prepare(self, clips: Sequence[Clip], workers: int = 0) -> list[ClipInfo]:
         """Decode every clip that is not in the cache yet.
 
-        Work that was interrupted goes on where it stopped.
+        Interrupted work resumes.
 
         Args:
             clips: what to decode.
-            workers: threads that decode; 0 decodes in this one.
+            workers: number of decoding threads, at least one.
 
         Returns:
-            What is known of each clip, in order. A clip that cannot be used has ``error`` set and no waveform.
+            The properties of each clip, in order. A clip that cannot be used has ``error`` set and no waveform.
 
         Raises:
             DataError: the disk is full or cannot be written.
@@ -70,10 +97,15 @@ class WaveformCache:
             if facts is None:
                 pending.setdefault(clip.file, []).append(index)
         jobs = list(pending.values())
-        decoded = _in_threads(lambda job: self._decode([clips[index] for index in job]), jobs, workers)
-        for job, results in zip(jobs, watched(decoded, len(jobs), "Decoding"), strict=True):
-            for index, facts in zip(job, results, strict=True):
-                known[index] = facts
+        # Decoding releases the interpreter lock, so that threads are enough.
+        pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode")
+        try:
+            decoded = pool.map(lambda job: self._decode([clips[index] for index in job]), jobs)
+            for job, results in zip(jobs, watched(decoded, len(jobs), "Decoding"), strict=True):
+                for index, facts in zip(job, results, strict=True):
+                    known[index] = facts
+        finally:
+            pool.shutdown(cancel_futures=True)
         found = [facts for facts in known if facts is not None]
         if jobs:
             self.store.evict(keep={facts.sha256 for facts in found})
@@ -83,7 +115,7 @@ class WaveformCache:
         """The samples of a clip: (samples,) float32 at 16 kHz, memory-mapped, read-only.
 
         Raises:
-            DataError: the clip cannot be used, as its facts say.
+            DataError: the clip cannot be used.
         """
         facts = self._known(clip) or self._decode([clip])[0]
         if facts.error is not None:
@@ -91,7 +123,11 @@ class WaveformCache:
         return self.load(facts, clip)
 
     def load(self, facts: ClipInfo, clip: Clip) -> FloatArray:
-        """The samples as ``waveform`` gives them, for a clip whose facts are known: no look at the recording.
+        """The samples as ``waveform`` gives them, without a look at the recording.
+
+        Args:
+            facts: of the clip, as ``prepare`` gives them.
+            clip: decoded again if its array is gone.
 
         Raises:
             DataError: the array is gone from the cache and the recording has changed since.
@@ -105,7 +141,7 @@ class WaveformCache:
         return samples
 
     def _known(self, clip: Clip) -> ClipInfo | None:
-        """The facts on disk, if they are whole and the samples that they speak of are there."""
+        """The stored properties, or None where they or the samples are missing or damaged."""
         key = _key(clip)
         path = self._facts_path(key) if key else None
         if path is None or not path.is_file():
@@ -124,7 +160,7 @@ class WaveformCache:
         return self.store.root / "facts" / key[:2] / f"{key}.json"
 
     def _decode(self, clips: Sequence[Clip]) -> list[ClipInfo]:
-        """Decode clips of one recording and keep what came of it."""
+        """Decode clips of one recording and store them."""
         keys = [_key(clip) for clip in clips]
         try:
             recording = read(clips[0].file, max_sec=MAX_SEC)
@@ -133,25 +169,29 @@ class WaveformCache:
         except OSError as error:
             return [ClipInfo(error=f"cannot be read ({error.strerror or error})", error_code=_UNREADABLE)] * len(clips)
         else:
-            results = [self._keep(clip, recording) for clip in clips]
+            results = [self._store(clip, recording) for clip in clips]
         for key, facts in zip(keys, results, strict=True):
-            self._note(key, facts)
+            if key:
+                with writing(self.store.root), atomic_file(self._facts_path(key)) as temporary:
+                    temporary.write_text(json.dumps(asdict(facts)), encoding="ascii")
         return results
 
-    def _keep(self, clip: Clip, recording: Recording) -> ClipInfo:
-        waveform, facts = measure(clip, recording)
-        if facts.error is None:
+    def _store(self, clip: Clip, recording: Recording) -> ClipInfo:
+        waveform, facts = _measured(clip, recording)
+        if facts.error is None and self.store.get(facts.sha256, waveform.shape) is None:
             self.store.put(facts.sha256, waveform)
         return facts
 
-    def _note(self, key: str, facts: ClipInfo) -> None:
-        if key:
-            with writing(self.store.root), atomic_file(self._facts_path(key)) as temporary:
-                temporary.write_text(json.dumps(asdict(facts)), encoding="ascii")
-
 
 def usable(table: ClipTable, facts: Sequence[ClipInfo]) -> tuple[ClipTable, list[ClipInfo]]:
-    """The clips that can be used, with their facts; the log says how many others there were and why.
+    """Select the clips that can be used; the number of others is logged with the reasons.
+
+    Args:
+        table: the clips.
+        facts: of each clip, as ``WaveformCache.prepare`` gives them.
+
+    Returns:
+        The table of usable clips, and their facts.
 
     Raises:
         DataError: no clip is left, or a target has fewer than two classes left.
@@ -171,22 +211,35 @@ def usable(table: ClipTable, facts: Sequence[ClipInfo]) -> tuple[ClipTable, list
     return left, [facts[index] for index in good]
 
 
-def _in_threads(
-    decode: Callable[[list[int]], list[ClipInfo]], jobs: list[list[int]], workers: int
-) -> Iterator[list[ClipInfo]]:
-    """Results of the jobs in their order; decoding lets other threads run, so threads are enough."""
-    if workers < 1:
-        yield from map(decode, jobs)
-        return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+def _measured(clip: Clip, recording: Recording) -> tuple[FloatArray, ClipInfo]:
+    """Cut a clip out of its recording, (samples,) float32 at 16 kHz, and measure it."""
+    first = round((clip.start or 0.0) * SAMPLE_RATE)
+    last = None if clip.end is None else round(clip.end * SAMPLE_RATE)
+    waveform = recording.waveform[first:last]
+    fault: AudioError | None = None
     try:
-        yield from pool.map(decode, jobs)
-    finally:
-        pool.shutdown(cancel_futures=True)
+        if not len(waveform) and first:
+            raise TooShort(f"starts at {clip.start:g} s, where the recording has ended")
+        checked(waveform)
+    except AudioError as error:
+        fault = error
+    magnitude = np.abs(waveform)
+    peak = float(magnitude.max(initial=0.0))
+    return waveform, ClipInfo(
+        sha256="" if fault else hashlib.sha256(waveform.tobytes()).hexdigest(),
+        samples=len(waveform),
+        duration_sec=len(waveform) / SAMPLE_RATE,
+        rate=recording.rate,
+        channels=recording.channels,
+        peak=peak if math.isfinite(peak) else 0.0,
+        clipped=float((magnitude >= _CLIPPED_PEAK).mean()) if len(waveform) else 0.0,
+        error=str(fault) if fault else None,
+        error_code=fault.code if fault else None,
+    )
 
 
 def _key(clip: Clip) -> str:
-    """What a clip's facts are filed under; empty where the recording is gone."""
+    """Key of a clip's properties; empty where the recording is gone."""
     try:
         file = clip.file.resolve(strict=True)
         stat = file.stat()

@@ -10,8 +10,9 @@ import typer
 from emotions.errors import ConfigError
 from emotions.pipeline.options import Overrides, Root
 from emotions.pipeline.runner import Context, Pipeline, Step, load_pipeline
+from training.config.dataset import DatasetConfig
 from training.config.evaluate import EvaluateStep, Suite, evaluate_faults
-from training.config.train import DatasetConfig, FixedStep
+from training.config.train import FixedStep
 
 Output = Annotated[Path | None, typer.Option("--output", metavar="DIR", help="Folder of the report.")]
 Data = Annotated[Path | None, typer.Option("--data", metavar="PATH", help="Folder or file of the dataset.")]

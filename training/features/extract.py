@@ -1,4 +1,4 @@
-"""Extraction: windows through a frozen frontend, in batches, to what the feature cache keeps of each clip."""
+"""Feature extraction: runs windows through a frozen frontend, in batches, for the feature cache."""
 
 from __future__ import annotations
 
@@ -22,23 +22,32 @@ _DEVICE_SAMPLES = 1_280_000
 
 
 def rounded(features: Tensor, samples: int) -> Tensor:
-    """Features with the precision that the cache keeps them in.
+    """Round features to the precision of the cache.
 
     Args:
         features: (batch, ..., frames) float32, of full windows.
         samples: W, the samples of a window.
 
     Returns:
-        The same, float32; to the nearest float16 where a window's features are more than its samples.
+        The same, float32; rounded to float16 where a window has more features than samples.
     """
     if features[0].numel() <= samples:
         return features
-    # Beyond float16's range, where some encoders have outliers, values stay as they are.
+    # Some encoders have outliers beyond the range of float16: they are not rounded.
     return torch.where(features.abs() <= _HALF_MAX, features.half().float(), features)
 
 
 def compute(frontend: Frontend, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """Features, as the cache keeps them, and valid frames of (batch, W) samples and (batch,) lengths."""
+    """Compute features with the precision of the cache.
+
+    Args:
+        frontend: put into evaluation mode.
+        waveform: (batch, W) float32 at 16 kHz.
+        length: (batch,) int64, valid samples.
+
+    Returns:
+        (batch, ..., frames) float32, and (batch,) int64 valid frames.
+    """
     with torch.no_grad():
         features, frames = frontend.eval()(waveform, length)
     return rounded(features, waveform.shape[1]), frames
@@ -51,12 +60,18 @@ def device_of(frontend: Frontend) -> torch.device:
 
 
 def _batch(samples: int, device: torch.device) -> int:
-    """Windows of so many samples that a frontend computes at once."""
+    """Batch size for windows of that many samples."""
     return max(1, (_CPU_SAMPLES if device.type == "cpu" else _DEVICE_SAMPLES) // samples)
 
 
 def grouped(windows: WindowDataset, clips: Sequence[int], device: torch.device) -> Iterator[list[int]]:
-    """Clips in groups that fill a batch."""
+    """Split clips into groups that fill a batch.
+
+    Args:
+        windows: windows of the clips.
+        clips: indices.
+        device: of the frontend.
+    """
     full, chunk, count = _batch(windows.spec.samples, device), [], 0
     for clip in clips:
         chunk.append(clip)
@@ -69,7 +84,13 @@ def grouped(windows: WindowDataset, clips: Sequence[int], device: torch.device) 
 
 
 def kept_features(windows: WindowDataset, clips: Sequence[int], frontend: Frontend) -> Iterator[Array]:
-    """What is kept of each clip: (windows, ..., frames) float16 or float32."""
+    """Compute what the cache stores of each clip: (windows, ..., frames) float16 or float32.
+
+    Args:
+        windows: windows of the clips.
+        clips: indices.
+        frontend: on the device that computes.
+    """
     samples, device = windows.spec.samples, device_of(frontend)
     items = itertools.chain.from_iterable(windows.windows_of(clip) for clip in clips)
     parts = _computed(windows, items, frontend, _batch(samples, device))
@@ -80,10 +101,9 @@ def kept_features(windows: WindowDataset, clips: Sequence[int], frontend: Fronte
 def _computed(
     windows: WindowDataset, items: Iterator[int], frontend: Frontend, batch: int
 ) -> Iterator[tuple[Array, int]]:
-    """Features of windows, (..., frames) float32 each, and how many of the frames are valid."""
+    """Features of windows, (..., frames) float32 each, and the number of valid frames."""
     device = device_of(frontend)
-    while chosen := list(itertools.islice(items, batch)):
-        loaded = [windows[item] for item in chosen]
+    while loaded := [windows[item] for item in itertools.islice(items, batch)]:
         waveform = torch.stack([waveform for waveform, *_ in loaded]).to(device)
         length = torch.tensor([length for _, length, *_ in loaded]).to(device)
         features, frames = compute(frontend, waveform, length)
@@ -91,7 +111,7 @@ def _computed(
 
 
 def _packed(parts: Sequence[tuple[Array, int]], samples: int) -> Array:
-    """The features of a clip's windows without the frames that are not valid: (windows, ..., frames)."""
+    """The valid frames of a clip's windows: (windows, ..., frames)."""
     frames = {valid for _, valid in parts}
     if len(frames) > 1:
         raise ValueError("windows of the same length must have the same number of valid frames")

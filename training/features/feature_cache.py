@@ -1,9 +1,9 @@
-"""Feature cache: what a frozen frontend makes of every clip, computed once and kept as memory-mapped arrays.
+"""Feature cache: features of a frozen frontend, computed once per clip and kept as memory-mapped arrays.
 
-One file a clip, ``(windows, ..., frames)`` and a checksum behind it, filed under a hash of the clip's decoded samples,
-the window and the frontend's settings, which name its weights: every epoch, trial and fold with the same frontend
-shares it. A file appears whole or not at all, so work that was interrupted goes on where it stopped, and processes
-that want the same features at once take the clips that no other has made yet.
+One file a clip, ``(windows, ..., frames)`` followed by a checksum, keyed by a hash of the clip's decoded samples, the
+window and the frontend's settings, which include its weights: every epoch, trial and fold with the same frontend
+shares it. Files are written atomically, so interrupted work resumes, and processes that need the same features
+share the work.
 
 Small features are kept as float32. Those that are larger than the samples they come from, as an encoder's are, would
 dwarf the decoded recordings, and are kept as float16. Training without the cache rounds them in the same way, so that
@@ -29,8 +29,8 @@ import torch
 
 from emotions.audio.windows import WindowSpec
 from emotions.errors import DataError
-from emotions.files import atomic_file, cache_root
-from training.data.array_store import ArrayStore, limit_bytes, writing
+from emotions.files import cache_root
+from training.data.array_store import ArrayStore, limit_bytes
 from training.data.dataset import WindowDataset
 from training.data.progress import watched
 from training.features.extract import Array, compute, device_of, grouped, kept_features
@@ -38,13 +38,13 @@ from training.models.base import Frontend
 
 _FORMAT = 1
 _KINDS = ("float16", "float32")
-_SEAL_BYTES = 4
-# The store is brought back to its limit whenever this share of it was written.
+_CHECKSUM_BYTES = 4
+# Evict after writing this share of the store's limit.
 _EVICT_SHARE = 0.05
 
 
 class _Place(NamedTuple):
-    """Where an array lies in its file."""
+    """Arguments of ``np.memmap`` that open an array."""
 
     path: str
     kind: np.dtype[Any]
@@ -56,9 +56,9 @@ class FeatureCache:
     """Features on disk of one frontend and one window. Picklable; any number of processes may share one folder.
 
     Args:
-        frontend: what makes the features; it is frozen.
+        frontend: computes the features; frozen.
         spec: the window.
-        make: makes the frontend again, on the CPU, for features that another process has removed meanwhile.
+        make: builds the frontend again, on the CPU, for features that another process has removed.
         root: the cache's folder, by default ``features`` below the toolkit's cache folder; made with mode 0700.
 
     Attributes:
@@ -78,20 +78,20 @@ class FeatureCache:
         self.shape = tuple(compute(frontend, window, torch.tensor([self.spec.samples]))[0].shape[1:])
 
     def key(self, sha256: str) -> str:
-        """What the features of a clip with such samples are filed under."""
+        """Key of the features of a clip, by the hash of its samples."""
         window = [self.spec.samples, self.spec.hop_samples, self.spec.dynamic]
         return hashlib.sha256(json.dumps([_FORMAT, sha256, window, self._settings]).encode()).hexdigest()
 
     def prepare(self, windows: WindowDataset, frontend: Frontend, device: torch.device | str = "cpu") -> int:
-        """Compute the features of every clip that the cache lacks; what it has is checked.
+        """Compute the features of every clip that is not cached, and check those that are.
 
         Args:
             windows: the clips.
             frontend: the one that the cache was made for.
-            device: where it computes; it comes back to where it was.
+            device: where it computes; the frontend returns to its own device.
 
         Returns:
-            Clips whose features this process has computed.
+            Number of clips whose features this process has computed.
 
         Raises:
             DataError: the disk is full or cannot be written.
@@ -100,7 +100,7 @@ class FeatureCache:
         first = {key: clip for clip, key in reversed(list(enumerate(keys)))}
         checked = watched(map(self._whole, first), len(first), "Checking features")
         pending = [clip for clip, whole in zip(first.values(), checked, strict=True) if not whole]
-        # Each process has an order of its own, so that several share the work instead of repeating it in step.
+        # Each process has its own order, so that several share the work instead of repeating it.
         random.SystemRandom().shuffle(pending)
         self._in_use.update(first)
         made = self._build(windows, frontend, device, pending)
@@ -109,17 +109,21 @@ class FeatureCache:
     def load(self, windows: WindowDataset, clip: int) -> Array:
         """The features of a clip: (windows, ..., frames) float32 or float16, memory-mapped, read-only.
 
+        Args:
+            windows: windows of the clips.
+            clip: index.
+
         Raises:
             DataError: they are gone and cannot be made again.
         """
         sha256 = windows.facts[clip].sha256
         place = self._places.get(sha256)
         if place is not None:
-            # The header is parsed once: 20 us a look instead of 80, which shows beside a small head on a GPU.
+            # The header is parsed once: an access takes 20 us instead of 80, noticeable beside a small head on a GPU.
             with contextlib.suppress(OSError, ValueError):
                 return np.memmap(place.path, place.kind, "r", place.offset, place.shape)
         key = self.key(sha256)
-        found = self.store.open(key, None, _KINDS)
+        found = self.store.get(key, kinds=_KINDS)
         found = self._remake(windows, clip, key) if found is None else found
         if isinstance(found, np.memmap):
             self._places[sha256] = _Place(str(self.store.path(key)), found.dtype, int(found.offset), found.shape)
@@ -130,7 +134,7 @@ class FeatureCache:
             frontend = self._make().eval()
         if _settings(frontend) == self._settings:
             list(self._build(windows, frontend, "cpu", [clip]))
-        found = self.store.open(key, None, _KINDS)
+        found = self.store.get(key, kinds=_KINDS)
         if found is None:
             raise DataError(
                 f"{self.store.root}: features in use were removed and cannot be made again; "
@@ -139,14 +143,14 @@ class FeatureCache:
         return found
 
     def _whole(self, key: str) -> bool:
-        """Whether the features of a key are there and undamaged."""
-        array = self.store.open(key, None, _KINDS)
+        """Whether the features of a key exist and are undamaged."""
+        array = self.store.get(key, kinds=_KINDS)
         if array is None:
             return False
         with self.store.path(key).open("rb") as stream:
-            stream.seek(-_SEAL_BYTES, os.SEEK_END)
-            sealed = stream.read() == _seal(array)
-        if not sealed or array.ndim != len(self.shape) + 1 or not array.flags.c_contiguous:
+            stream.seek(-_CHECKSUM_BYTES, os.SEEK_END)
+            intact = stream.read() == _checksum(array)
+        if not intact or array.ndim != len(self.shape) + 1 or not array.flags.c_contiguous:
             self.store.discard(key, "its checksum is wrong")
             return False
         self.store.touch(key)
@@ -155,7 +159,7 @@ class FeatureCache:
     def _build(
         self, windows: WindowDataset, frontend: Frontend, device: torch.device | str, pending: Sequence[int]
     ) -> Iterator[int]:
-        """Compute and keep the features of clips: 1 for each, or 0 where another process was faster."""
+        """Compute and store the features of clips: yields 1 for each, or 0 where another process was faster."""
         if not pending:
             return
         home, written = device_of(frontend), 0
@@ -163,29 +167,23 @@ class FeatureCache:
         try:
             for chunk in grouped(windows, pending, torch.device(device)):
                 keys = {clip: self.key(windows.facts[clip].sha256) for clip in chunk}
-                wanted = [clip for clip in chunk if not self.store.path(keys[clip]).exists()]
-                for clip, array in zip(wanted, kept_features(windows, wanted, frontend), strict=True):
-                    written += self._put(keys[clip], array)
+                missing = [clip for clip in chunk if not self.store.path(keys[clip]).exists()]
+                for clip, array in zip(missing, kept_features(windows, missing, frontend), strict=True):
+                    self.store.put(keys[clip], array, _checksum(array))
+                    written += int(array.nbytes)
                 if written > _EVICT_SHARE * limit_bytes():
                     self.store.evict(self._in_use)
                     written = 0
-                yield from (int(clip in wanted) for clip in chunk)
+                yield from (int(clip in missing) for clip in chunk)
         finally:
             frontend.to(home)
         self.store.evict(self._in_use)
-
-    def _put(self, key: str, array: Array) -> int:
-        path = self.store.path(key)
-        with writing(self.store.root), atomic_file(path) as temporary, temporary.open("wb") as stream:
-            np.save(stream, array, allow_pickle=False)
-            stream.write(_seal(array))
-        return int(array.nbytes)
 
 
 def _settings(frontend: Frontend) -> str:
     return json.dumps(frontend.settings(), sort_keys=True)
 
 
-def _seal(array: Array) -> bytes:
+def _checksum(array: Array) -> bytes:
     """Checksum of an array's bytes."""
-    return zlib.crc32(np.ascontiguousarray(array).data).to_bytes(_SEAL_BYTES, "little")
+    return zlib.crc32(np.ascontiguousarray(array).data).to_bytes(_CHECKSUM_BYTES, "little")

@@ -1,4 +1,4 @@
-"""Dataset: precomputed features to what a head trains on."""
+"""Precomputed features, as a torch dataset for a head."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from training.features.feature_cache import FeatureCache
 
 
 class FeatureItem(NamedTuple):
-    """One window's features, or a batch of them: the type tells them from samples, in batches too.
+    """Features of one window, or of a batch; the type distinguishes them from samples.
 
     Attributes:
         features: ([batch,] ..., frames) float32, zero past the valid frames, as wide as a full window's.
-        frames: ([batch]) int64, how many frames are valid.
+        frames: ([batch]) int64, number of valid frames.
         classes: class index of each target, ([batch]) int64, ``NO_LABEL`` where there is none.
         clip: ([batch]) int64, the clip's index.
     """
@@ -35,8 +35,8 @@ class FeatureDataset(Dataset[FeatureItem]):
     Features stay on disk, memory-mapped; picklable for the workers of a DataLoader.
 
     Args:
-        windows: the windows; their samples are not read again.
-        cache: has their features, as ``FeatureCache.prepare`` made them.
+        windows: the windows; their samples are not read.
+        cache: holds their features after ``FeatureCache.prepare``.
     """
 
     def __init__(self, windows: WindowDataset, cache: FeatureCache) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from emotions.errors import CheckpointError, ConfigError, OutputExists
 from emotions.pipeline.runner import Context
-from training.config.train import LearnParams, ModelSpec, TrainStep, joined
+from training.config.learning import LearnParams
+from training.config.train import ModelSpec, TrainStep, joined
 from training.corpus import Corpus, read_corpus
 from training.features.feature_dataset import ClipDataset
 from training.loop.calibrate import calibrated

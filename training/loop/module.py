@@ -11,8 +11,9 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, distributed
 
 from emotions.errors import ConfigError
-from training.config.learning import FeatureAugmentation
-from training.config.train import SPECTROGRAM_MODELS, LearnParams, ModelSpec
+from training.config.architectures import SPECTROGRAM_MODELS
+from training.config.learning import FeatureAugmentation, LearnParams
+from training.config.train import ModelSpec
 from training.features.feature_dataset import FeatureItem
 from training.loop.feature_augmentation import augment, mixed
 from training.loop.losses import Objective, loss_sums, mean_loss, total_loss

@@ -1,4 +1,4 @@
-"""What every model is: ``waveform, length -> frontend -> features, frames -> head -> {target: logits}``."""
+"""Base classes of all models: ``waveform, length -> frontend -> features, frames -> head -> {target: logits}``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Logits = dict[str, Tensor]
 class Frontend(nn.Module, ABC):
     """Waveform to features, without weights that train.
 
-    A window's features depend on its own samples alone: neither on the batch nor on what lies past ``length``.
+    A window's features depend on its own samples alone: neither on the batch nor on samples past ``length``.
 
     Attributes:
-        description: of an encoder, what it takes to build it but for its weights; None where settings say it all.
+        description: of an encoder, everything needed to build it except its weights; None for other frontends.
     """
 
     description: dict[str, Any] | None = None
@@ -29,15 +29,15 @@ class Frontend(nn.Module, ABC):
 
         Args:
             waveform: (batch, samples) float32 at 16 kHz.
-            length: (batch,) int64, how many samples of each window are real.
+            length: (batch,) int64, number of valid samples of each window.
 
         Returns:
-            (batch, bins, frames) float32, zero past the valid frames, and (batch,) int64, how many frames are valid.
+            (batch, bins, frames) float32, zero past the valid frames, and (batch,) int64, number of valid frames.
         """
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """All that the features depend on, as JSON: what a cache of them is keyed by."""
+        """Everything that the features depend on, as JSON: the key of cached features."""
 
 
 class Head(nn.Module, ABC):
@@ -45,7 +45,15 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, features: Tensor, frames: Tensor) -> Logits:
-        """(batch, bins, frames) and (batch,) valid frames in; target -> (batch, classes) logits out."""
+        """Compute logits.
+
+        Args:
+            features: (batch, bins, frames) float32, zero past the valid frames.
+            frames: (batch,) int64, number of valid frames.
+
+        Returns:
+            target -> (batch, classes) float32.
+        """
 
 
 class Classifier(nn.Module):
@@ -73,5 +81,5 @@ def weights_hash(module: nn.Module) -> str:
 
 
 def is_frozen(frontend: Frontend) -> bool:
-    """Whether no weight of a frontend trains: then its features stay the same from epoch to epoch."""
+    """Whether no weight of a frontend trains, so that its features can be cached."""
     return not any(parameter.requires_grad for parameter in frontend.parameters())

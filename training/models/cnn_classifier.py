@@ -68,7 +68,7 @@ def _backbone(name: str) -> nn.Module:
 
 
 def _width(model: nn.Module, name: str, shape: tuple[int, int]) -> int:
-    """Features that the backbone gives for an image, found by trying: timm's ``num_features`` is not always that."""
+    """Number of features of the backbone, by a forward pass: timm's ``num_features`` is not always right."""
     model.eval()
     try:
         with torch.no_grad():

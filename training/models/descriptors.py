@@ -1,8 +1,8 @@
-"""Low-level descriptors: what a voice does, every 10 ms.
+"""Low-level descriptors of speech, every 10 ms.
 
 Cepstrum, loudness, spectral shape, pitch and voicing, after the sets of openSMILE (Eyben et al., "The Geneva
-Minimalistic Acoustic Parameter Set", 2016). Nothing is decided by a threshold: a value that falls on one side of it in
-one runtime and on the other in another would change the answer, so that speech, pauses and voicing are weights.
+Minimalistic Acoustic Parameter Set", 2016). Speech, pauses and voicing are weights, not thresholds: a value near
+a threshold might fall on different sides of it in two runtimes, and change the result.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ PITCH = ("voicing", "harmonicity", "pitch")
 DESCRIPTORS = CEPSTRA + 1 + SHAPES + SLOPES + len(PITCH)
 """Values of a frame: cepstrum, loudness, shapes of the spectrum, slopes between its bands, pitch."""
 LEVEL = CEPSTRA
-"""Where loudness stands among them."""
+"""Index of loudness."""
 LINKED = (*range(12), LEVEL, LEVEL + 1, DESCRIPTORS - 3, DESCRIPTORS - 1)
-"""Those that are looked at together: twelve of the cepstrum, loudness, centroid, voicing, pitch."""
+"""Descriptors whose correlations are functionals: twelve of the cepstrum, loudness, centroid, voicing, pitch."""
 
 _CEPSTRUM_UNITS = (8.0, 5.0, 4.0, 3.0, *(2.0,) * 4, *(1.5,) * 8)
 _WIDTH, _FFT = 512, 1024  # 32 ms, zero-padded so that the autocorrelation of a frame does not wrap around
@@ -40,7 +40,7 @@ _HAMMARBERG = (slice(0, 128), slice(128, 320))
 _OCTAVE_COST = 0.12  # a period has the same autocorrelation as its double: the shorter one is meant
 _SHARPNESS = 60.0
 _STEPS = 64  # of 125 Hz, on which roll-offs are looked for
-# About one deviation of each in speech, so that "hardly anything" is the same number for all: cepstrum; loudness in dB;
+# About one deviation of each in speech, so that small values are equally small for all: cepstrum; loudness in dB;
 # centroid and spread in kHz, roll-offs; entropy, flatness, flux; slopes; voicing, its log odds, semitones.
 _UNITS = (*_CEPSTRUM_UNITS, 8.0, 1.0, 0.5, *(0.2,) * 4, 1.0, 1.0, 0.2, *(3.0,) * 4, 0.2, 0.6, 6.0)
 _ACTIVE_DB, _ACTIVE_SOFT_DB = -30.0, 2.0
@@ -107,12 +107,12 @@ class Descriptors(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, waveform: Tensor, length: Tensor) -> Frames:
-        """(batch, W) float32 samples and (batch,) int64 in; what lies past ``length`` is not looked at."""
+        """(batch, W) float32 samples and (batch,) int64 in; samples past ``length`` are ignored."""
         length = length.unsqueeze(1)
         waveform = torch.where(self.sample < length, waveform, 0.0)
         valid = (self.start < length).to(waveform.dtype)
         power = framed_power(waveform, (self.cosines, self.sines), HOP, self.count) * valid.unsqueeze(2)
-        # One product for all sums over bins: it is what their time goes into.
+        # One matrix product for all sums over bins, which take most of the time.
         bands, upto, momenta, ranges = torch.split(torch.matmul(power, self.sums), self.parts, dim=2)
         energy = bands.sum(dim=2)
         peak = energy.amax(dim=1, keepdim=True).clamp_min(_QUIET)
@@ -141,7 +141,7 @@ class Descriptors(nn.Module):
 
 
 def _weight(odds: Tensor) -> Tensor:
-    """A soft decision, 0 to nearly 1; exactly 0 where it is clear, so that silence is silence in every runtime."""
+    """A soft decision from 0 to nearly 1; exactly 0 for clear cases, so that silence is the same in every runtime."""
     return (torch.sigmoid(odds) - _NEVER).clamp_min(0.0)
 
 
@@ -176,12 +176,12 @@ def _slopes(ranges: Tensor, power: Tensor, peak: Tensor) -> Tensor:
 
 
 def _floor(peak: Tensor) -> Tensor:
-    """What is too little power to count: (batch, 1, 1)."""
+    """Negligible power, relative to the peak: (batch, 1, 1)."""
     return (peak * (0.1 * _RANGE)).unsqueeze(2)
 
 
 def _sums() -> list[Tensor]:
-    """From power to what lies below each step, to power times kHz and times its square, and in ranges of Hz.
+    """Matrices from power to cumulative power below each step, to its moments in kHz, and to power in ranges of Hz.
 
     (bins, _STEPS), (bins, 2) and (bins, 6) float32. Ranges: 50 to 1000, 1000 to 5000, 250 to 650, 1000 to 4000, from
     4000, below 4000.

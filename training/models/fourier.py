@@ -78,7 +78,12 @@ def bin_hz(n_fft: int) -> Tensor:
 
 
 def band_edges(size: int, scale: Scale) -> Tensor:
-    """Corners of ``size`` overlapping triangular bands from 0 Hz to 8 kHz: (size + 2,) float64, in Hz."""
+    """Corners of overlapping triangular bands from 0 Hz to 8 kHz: (size + 2,) float64, in Hz.
+
+    Args:
+        size: number of bands.
+        scale: spacing; mel as in HTK.
+    """
     nyquist = SAMPLE_RATE / 2
     if scale == "linear":
         return torch.linspace(0, nyquist, size + 2, dtype=torch.float64)
@@ -87,7 +92,15 @@ def band_edges(size: int, scale: Scale) -> Tensor:
 
 
 def filterbank(edges: Tensor, n_fft: int) -> Tensor:
-    """Triangular bands over the Fourier bins: (n_fft / 2 + 1, bands) float32, each peak 1, none empty."""
+    """Triangular bands over the Fourier bins: (n_fft / 2 + 1, bands) float32, each peak 1.
+
+    Args:
+        edges: (bands + 2,) Hz, as ``band_edges`` gives them.
+        n_fft: samples of a transform.
+
+    Raises:
+        ValueError: a band has no bin.
+    """
     hz = bin_hz(n_fft)[:, None]
     rising = (hz - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - hz) / (edges[2:] - edges[1:-1])

@@ -1,7 +1,7 @@
 """The functionals frontend: a window as one vector of statistics of its low-level descriptors.
 
-After openSMILE's functionals (Eyben, Woellmer and Schuller, 2010): for small corpora hand-made statistics still beat
-networks that have to learn what to listen for.
+After openSMILE's functionals (Eyben, Woellmer and Schuller, 2010): for small corpora hand-crafted statistics still
+outperform learned features.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from training.models.descriptors import LEVEL, LINKED, Descriptors, Frames
 from training.models.statistics import deltas, links, moments, quantiles, slope, travel
 
 _MIN_SEC = 0.01
-_PACE = 5.0  # brings changes to the size of what changes
+_PACE = 5.0  # scales deltas to the size of the descriptors
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _VOICED_LEVELS = (0.1, 0.5, 0.9)
 
@@ -33,7 +33,7 @@ class Functionals(Frontend):
         window: W, the samples of a window.
 
     Attributes:
-        dims: how many statistics there are.
+        dims: number of statistics.
     """
 
     def __init__(self, window: int) -> None:

@@ -14,18 +14,18 @@ from training.models.base import Classifier, Head, Logits
 from training.models.functionals import Functionals
 
 _MIN_DEVIATION = 0.05
-# A functional that lies farther out than this says no more than that it is extreme.
+# In deviations: beyond, a functional is an outlier and its exact value carries no information.
 _FARTHEST = 4.0
 
 
 class Standardised(nn.Module):
-    """Each dim less its mean, over its deviation, of all training windows seen so far; cut at four deviations.
+    """Standardise each dim by the running mean and deviation of all training windows; clip at four deviations.
 
     Unlike batch norm it does the same while training as afterwards. Statistics are gathered from training batches
     (Chan, Golub and LeVeque, 1983).
 
     Args:
-        dims: how many.
+        dims: number of values.
     """
 
     count: Tensor
@@ -41,24 +41,24 @@ class Standardised(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """(batch, dims) in and out."""
         if self.training:
-            self._see(values.detach())
+            self._update(values.detach())
         deviation = (self.squares / self.count.clamp_min(1)).sqrt().clamp_min(_MIN_DEVIATION)
         return ((values - self.mean) / deviation).clamp(-_FARTHEST, _FARTHEST)
 
-    def _see(self, values: Tensor) -> None:
-        mean, seen = values.mean(dim=0), values.shape[0]
-        total = self.count + seen
+    def _update(self, values: Tensor) -> None:
+        mean, count = values.mean(dim=0), values.shape[0]
+        total = self.count + count
         step = mean - self.mean
-        self.squares += ((values - mean) ** 2).sum(dim=0) + step * step * self.count * seen / total
-        self.mean += step * seen / total
+        self.squares += ((values - mean) ** 2).sum(dim=0) + step * step * self.count * count / total
+        self.mean += step * count / total
         self.count.copy_(total)
 
 
 class FunctionalsHead(Head):
     """Small networks side by side, each with a hidden layer and dropout of its own; their logits are averaged.
 
-    Most of each member's inputs are dropped, so that it has to make do with any part of the functionals. Their layers
-    lie in one: after training, the ensemble is a single network, as fast as one.
+    Most of each member's inputs are dropped, so that members rely on different functionals. Their layers are stored as
+    one: in evaluation mode the ensemble is a single network.
 
     Args:
         dims: functionals of a window.
@@ -75,15 +75,15 @@ class FunctionalsHead(Head):
         self.hidden = nn.Linear(dims, size)
         self.outputs = nn.ModuleList([nn.Linear(size, classes) for classes in targets.values()])
         self.targets = tuple(targets)
-        _start_anew(self.hidden, dims)
+        _initialise(self.hidden, dims)
         for layer in self.outputs:
-            _start_anew(layer, architecture.layer_1_size)
+            _initialise(layer, architecture.layer_1_size)
 
     def forward(self, features: Tensor, frames: Tensor) -> Logits:  # noqa: ARG002 - a window is one frame
         """(batch, dims, 1) functionals in; target -> (batch, classes) logits out."""
         standardised = self.standardised(features.squeeze(2))
-        said = functional.dropout(torch.relu(self._hidden(standardised)), self.dropout, self.training) / self.members
-        return {target: layer(said) for target, layer in zip(self.targets, self.outputs, strict=True)}
+        hidden = functional.dropout(torch.relu(self._hidden(standardised)), self.dropout, self.training) / self.members
+        return {target: layer(hidden) for target, layer in zip(self.targets, self.outputs, strict=True)}
 
     def _hidden(self, standardised: Tensor) -> Tensor:
         """(batch, dims) to (batch, members * size); while training, each member receives a part of its own."""
@@ -95,8 +95,8 @@ class FunctionalsHead(Head):
         return torch.matmul(parts, weight.transpose(1, 2)).transpose(0, 1).flatten(1) + self.hidden.bias
 
 
-def _start_anew(layer: nn.Module, inputs: int) -> None:
-    """Weights that keep the size of one member's input, and no bias."""
+def _initialise(layer: nn.Module, inputs: int) -> None:
+    """Weights of variance 1 / inputs of one member, zero bias."""
     for parameter in layer.parameters():
         nn.init.normal_(parameter, std=inputs**-0.5) if parameter.ndim > 1 else nn.init.zeros_(parameter)
 

@@ -12,7 +12,7 @@ class LayerWeights(nn.Module):
     """A learnt mean over layers, equal weights at first (as in SUPERB).
 
     Args:
-        layers: how many hidden states there are.
+        layers: number of hidden states.
     """
 
     def __init__(self, layers: int) -> None:
@@ -28,8 +28,8 @@ class WeightedHead(Head):
     """A head on the learnt mean of every layer's features.
 
     Args:
-        layers: how many hidden states there are.
-        head: what sees their mean.
+        layers: number of hidden states.
+        head: takes their mean.
     """
 
     def __init__(self, layers: int, head: Head) -> None:
@@ -44,5 +44,10 @@ class WeightedHead(Head):
 
 
 def weighed(shape: tuple[int, ...], head: Head) -> Head:
-    """The head itself, or for features of every layer, (layers, dims, frames), the head on their learnt mean."""
+    """The head itself, or for features of all layers the head on their learnt mean.
+
+    Args:
+        shape: of a window's features: (dims, frames) or (layers, dims, frames).
+        head: takes (batch, dims, frames).
+    """
     return WeightedHead(shape[0], head) if len(shape) == 3 else head

@@ -1,4 +1,4 @@
-"""The models that a config can name: a closed table, so that no config ever names code."""
+"""Builds the models that a config can name: a closed table, so that no config names code."""
 
 from __future__ import annotations
 
@@ -32,9 +32,11 @@ def build_model(spec: ModelSpec) -> Classifier:
 
 
 def pinned(spec: ModelSpec, model: Classifier) -> ModelSpec:
-    """The spec of a built model with its encoder described, so that its checkpoint suffices to build it again.
+    """The spec of a built model with the description of its encoder, so that a checkpoint suffices to rebuild it.
 
-    A model without an encoder keeps its spec.
+    Args:
+        spec: what the model was built from.
+        model: the built model; one without an encoder keeps its spec.
     """
     return spec.model_copy(update={"encoder": model.frontend.description})
 

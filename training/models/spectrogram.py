@@ -13,7 +13,7 @@ from training.models.base import Frontend
 from training.models.fourier import Scale, band_edges, filterbank, folded_basis, framed_power
 
 _MIN_FFT = 512
-# Frames that lie further apart (40 ms) are means of several steps: a single transform as wide as the hop would smear
+# Frames that are further apart (40 ms) are means of several steps: a single transform as wide as the hop would smear
 # what moves within it, and its constants grow with the square of the width.
 _MAX_STEP = 640
 # Power is held at 80 dB below the window's loudest bin, so that digital silence between words looks like a quiet room
@@ -65,9 +65,9 @@ class Spectrogram(Frontend):
         """(batch, W) and (batch,) in; (batch, size, size) float32 and (batch,) valid frames out."""
         length = length.unsqueeze(1)
         power = self.power(torch.where(self.sample < length, waveform, 0.0))
-        begun = self.start < length
-        valid = begun.to(power.dtype).unsqueeze(1)
-        return normalised(log_power(power * valid), valid), begun.sum(dim=1)
+        started = self.start < length
+        valid = started.to(power.dtype).unsqueeze(1)
+        return normalised(log_power(power * valid), valid), started.sum(dim=1)
 
     def power(self, waveform: Tensor) -> Tensor:
         """(batch, W) samples to (batch, size, size): power in each band, by frame; a full-scale sine gives about 1."""
@@ -84,7 +84,15 @@ def log_power(power: Tensor) -> Tensor:
 
 
 def normalised(features: Tensor, valid: Tensor) -> Tensor:
-    """Normalise (batch, bins, frames) over the frames where ``valid`` (batch, 1, frames) is 1; zero the others."""
+    """Normalise to mean 0 and variance 1 over the valid frames.
+
+    Args:
+        features: (batch, bins, frames).
+        valid: (batch, 1, frames), 1 for valid frames, else 0.
+
+    Returns:
+        (batch, bins, frames), zero where not valid.
+    """
     count = valid.sum(dim=(1, 2), keepdim=True).clamp_min(1) * features.shape[1]
     centred = (features - (features * valid).sum(dim=(1, 2), keepdim=True) / count) * valid
     variance = (centred * centred).sum(dim=(1, 2), keepdim=True) / count
@@ -92,7 +100,12 @@ def normalised(features: Tensor, valid: Tensor) -> Tensor:
 
 
 def choose_n_fft(edges: Tensor, step: int) -> int:
-    """Smallest even n_fft that leaves no band empty and makes neighbouring transforms overlap by half."""
+    """Smallest even n_fft that leaves no band empty and makes neighbouring transforms overlap by half.
+
+    Args:
+        edges: (bands + 2,) Hz, as ``band_edges`` gives them.
+        step: samples between transforms.
+    """
     narrowest = float((edges[2:] - edges[:-2]).min())
     needed = math.ceil(SAMPLE_RATE / narrowest) + 1
     return 2 * math.ceil(max(needed, 2 * step, _MIN_FFT) / 2)

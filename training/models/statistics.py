@@ -10,12 +10,20 @@ from torch import Tensor
 # A window may have no voiced frame at all.
 _MIN_WEIGHT = 1e-3
 _MIN_VARIANCE = 1e-6
-# Values have a deviation of about 1. The shape of what hardly varies is noise of the computation: it fades out.
+# Values have a deviation of about 1. Skewness and kurtosis of nearly constant values are numerical noise: they fade.
 _FAINT = 0.01
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Mean over the frames: (batch, frames, dims) and (batch, frames) in, (batch, dims) out; 0 where nothing weighs."""
+    """Weighted mean over the frames.
+
+    Args:
+        values: (batch, frames, dims).
+        weight: (batch, frames).
+
+    Returns:
+        (batch, dims); 0 where all weights are 0.
+    """
     return (values * weight.unsqueeze(2)).sum(dim=1) / _total(weight)
 
 
@@ -53,15 +61,15 @@ def slope(values: Tensor, weight: Tensor) -> Tensor:
 
 
 def quantiles(values: Tensor, weight: Tensor, levels: Sequence[float], reach: float = 0.05) -> list[Tensor]:
-    """Quantiles over the frames, each the mean of what lies within ``reach`` of its level.
+    """Quantiles over the frames, each the mean of the values within ``reach`` of its level.
 
-    A mean moves smoothly with the values, whichever frame comes to stand at the level itself.
+    A mean changes smoothly with the values, unlike the value of a single frame.
 
     Args:
         values: (batch, frames, dims).
         weight: (batch, frames).
         levels: from 0 to 1.
-        reach: how far around a level, as a share of the weight.
+        reach: half width around a level, as a share of the weight.
 
     Returns:
         (batch, dims) for each level.
@@ -74,7 +82,7 @@ def quantiles(values: Tensor, weight: Tensor, levels: Sequence[float], reach: fl
     for level in levels:
         low, high = max(0.0, level - reach), min(1.0, level + reach)
         inside = (upto.clamp_max(high) - before.clamp_min(low)).clamp_min(0.0)
-        # Not over high - low: running sums end a little off 1, and which way differs between runtimes.
+        # Not divided by high - low: running sums end near 1, and the rounding differs between runtimes.
         found.append((ordered * inside).sum(dim=1) / inside.sum(dim=1).clamp_min(_MIN_WEIGHT))
     return found
 

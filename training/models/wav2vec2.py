@@ -1,6 +1,6 @@
 """The Wav2Vec2 frontend: embeddings of a pre-trained wav2vec2, HuBERT or WavLM encoder, exact in any batch.
 
-transformers runs a padded batch of such encoders with what lies in the padding leaking in: into the mean and variance
+In transformers, padding leaks into the features of a padded batch: into the mean and variance
 that normalise a clip, into the group norm over time of the first convolution, and into the positional convolution. So
 the submodules are run here one by one, with masks: a window's features are those of transformers for its valid samples
 alone.
@@ -29,7 +29,7 @@ them before their last layer norm.
 """
 
 _NORMALIZE_EPS = 1e-7  # Wav2Vec2FeatureExtractor's
-# What the features depend on apart from the weights.
+# Settings that the features depend on apart from the weights.
 _CONFIG = (
     "model_type", "conv_stride", "feat_extract_norm", "feat_extract_activation", "layer_norm_eps", "hidden_act",
     "num_attention_heads", "do_stable_layer_norm", "num_buckets", "max_bucket_distance",
@@ -123,11 +123,11 @@ class Wav2Vec2Frontend(Frontend):
 
         Args:
             waveform: (batch, samples) float32 at 16 kHz.
-            length: (batch,) int64, how many samples of each window are real.
+            length: (batch,) int64, number of valid samples of each window.
 
         Returns:
             (batch, dims, frames) float32, or (batch, layers, dims, frames) for ``weighted``; zero past the valid
-            frames; and (batch,) int64, how many frames are valid.
+            frames; and (batch,) int64, number of valid frames.
         """
         if self.normalize:
             waveform = _standardised(waveform, length, _NORMALIZE_EPS)
@@ -199,8 +199,13 @@ def _standardised(values: Tensor, length: Tensor, eps: float) -> Tensor:
 def build_frontend(spec: ModelSpec, architecture: EncoderArchitecture, embedding: Embedding) -> Wav2Vec2Frontend:
     """Build a spec's frontend.
 
-    The encoder is loaded by its name, but a spec that ``registry.pinned`` made describes it: then it is built with
-    random weights, for those of a checkpoint, and neither the hub nor the encoder's folder is needed.
+    The encoder is loaded by its name. A spec of ``registry.pinned`` describes it instead: then it is built with random
+    weights, which a checkpoint replaces, and neither the hub nor the encoder's folder is needed.
+
+    Args:
+        spec: window and encoder.
+        architecture: name of the encoder, and what of it trains.
+        embedding: which features.
 
     Raises:
         ConfigError: the encoder cannot be loaded, or lacks the embedding.

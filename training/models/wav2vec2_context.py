@@ -1,6 +1,7 @@
 """The transformer of wav2vec2, HuBERT and WavLM encoders, run with masks over the submodules of transformers.
 
-Attention is written out: one code for the three families, which ONNX takes, and in which invalid frames weigh nothing.
+Attention is written out: one implementation for the three families, exportable to ONNX, in which invalid frames have no
+weight.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-# Beyond any score, and finite, so that a row without a valid frame stays finite as well.
+# Lower than any score, and finite, so that a row without a valid frame stays finite.
 _MASKED = -1e30
 
 
@@ -20,14 +21,14 @@ class Context(nn.Module):
 
     Args:
         source: a ``Wav2Vec2Model``, ``HubertModel`` or ``WavLMModel``.
-        depth: how many layers.
+        depth: number of layers.
     """
 
     def __init__(self, source: Any, depth: int) -> None:
         super().__init__()
         self.stable: bool = source.config.do_stable_layer_norm
         self.position = source.encoder.pos_conv_embed
-        # Weight norm is a way to train: as one plain tensor the weight exports and hashes as it is used.
+        # Weight norm matters for training only: as one plain tensor the weight exports and hashes as it is used.
         if parametrize.is_parametrized(self.position.conv):
             parametrize.remove_parametrizations(self.position.conv, "weight")
         self.norm = None if self.stable else source.encoder.layer_norm

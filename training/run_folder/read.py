@@ -15,7 +15,8 @@ from torch import Tensor
 
 from emotions.errors import CheckpointError, ConfigError, DataError, first_line
 from emotions.files import read_json
-from training.config.train import DatasetConfig, ModelSpec
+from training.config.dataset import DatasetConfig
+from training.config.train import ModelSpec
 from training.data.clips import ClipTable, read_clips
 from training.data.splits import Split
 from training.models.base import Classifier

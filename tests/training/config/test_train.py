@@ -12,20 +12,10 @@ from pydantic import ValidationError
 from emotions.errors import ConfigError
 from emotions.pipeline.runner import load_pipeline, pipeline_schema
 from emotions.pipeline.schema import Block
-from training.config.architectures import SPACE_KINDS
-from training.config.train import (
-    ARCHITECTURES,
-    Column,
-    DatasetConfig,
-    LearnParams,
-    ModelName,
-    ModelSpec,
-    Pattern,
-    TrainStep,
-    concatenated,
-    joined,
-    model_spec,
-)
+from training.config.architectures import ARCHITECTURES, SPACE_KINDS, ModelName
+from training.config.dataset import Column, DatasetConfig, Pattern
+from training.config.learning import LearnParams
+from training.config.train import ModelSpec, TrainStep, concatenated, joined, model_spec
 from training.config.tune import DEFAULT_SPACES, SEARCHABLE_ARCHITECTURES, SearchSpace, TuneStep
 
 ROOT = Path(__file__).parents[3]

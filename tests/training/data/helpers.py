@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.config.train import DatasetConfig
+from training.config.dataset import DatasetConfig
 from training.data.clips import Clip, ClipTable, read_clips
 
 

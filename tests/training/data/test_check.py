@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emotions.errors import DataError
-from training.config.train import DatasetConfig
+from training.config.dataset import DatasetConfig
 from training.data.check import CheckReport, check_dataset, check_path
 from training.data.clips import gather_clips
 from training.data.data_faults import Faults

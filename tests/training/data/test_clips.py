@@ -12,7 +12,7 @@ import pytest
 
 from emotions.errors import DataError
 from tests.training.data.helpers import read
-from training.config.train import DatasetConfig
+from training.config.dataset import DatasetConfig
 from training.data.clips import read_clips
 
 Annotate = Callable[..., Path]

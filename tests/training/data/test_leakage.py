@@ -15,7 +15,7 @@ from emotions.audio.decode import decode
 from emotions.audio.windows import FloatArray
 from emotions.errors import DataError
 from tests.conftest import WriteWav
-from training.config.train import Column, DatasetConfig, Pattern, SplitConfig
+from training.config.dataset import Column, DatasetConfig, Pattern, SplitConfig
 from training.data.clips import Clip, ClipTable, read_clips
 from training.data.fingerprints import find_matches, fingerprint
 from training.data.leakage import Leaks, audit, fingerprints

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from emotions.errors import DataError
 from tests.training.data.helpers import read, table_of
-from training.config.train import SplitConfig
+from training.config.dataset import SplitConfig
 from training.data.clips import ClipTable
 from training.data.splits import Split, split_clips
 

@@ -179,7 +179,7 @@ PREPARE = """
 import sys
 from pathlib import Path
 from training.data.waveform_cache import WaveformCache
-from training.config.train import DatasetConfig
+from training.config.dataset import DatasetConfig
 from training.data.clips import read_clips
 table = read_clips(DatasetConfig(path=sys.argv[1]), Path("/"))
 facts = WaveformCache().prepare(table.clips, 2)

@@ -20,10 +20,10 @@ from torch.utils.data import DataLoader
 
 from emotions.audio.windows import WindowSpec
 from emotions.errors import DataError
-from training.data.array_store import ArrayStore
+from training.data.array_store import ArrayStore, clear, describe
 from training.data.clips import Clip
 from training.data.dataset import NO_LABEL, WindowDataset
-from training.data.waveform_cache import WaveformCache, clear, describe
+from training.data.waveform_cache import WaveformCache
 from training.features.extract import rounded
 from training.features.feature_cache import FeatureCache
 from training.features.feature_dataset import FeatureDataset, FeatureItem
@@ -273,7 +273,7 @@ import sys, time
 from pathlib import Path
 import torch
 from emotions.audio.windows import WindowSpec
-from training.config.train import DatasetConfig
+from training.config.dataset import DatasetConfig
 from training.data.waveform_cache import WaveformCache
 from training.data.clips import read_clips
 from training.data.dataset import WindowDataset

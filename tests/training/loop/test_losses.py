@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from training.config.train import LearnParams
+from training.config.learning import LearnParams
 from training.data.dataset import NO_LABEL
 from training.loop.losses import Objective, loss_sums, mean_loss, total_loss
 from training.loop.module import objective

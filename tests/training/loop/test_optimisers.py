@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.config.train import LearnParams
+from training.config.learning import LearnParams
 from training.loop.optimisers import build_optimiser, learning_rate_factor, parameter_groups
 
 

@@ -16,8 +16,9 @@ from emotions.errors import ConfigError
 from emotions.runtime.session import onnx_session
 from tests.training.models.conftest import Checkpoint
 from tests.training.models.exporting import to_onnx, traced
+from training.config.architectures import ModelName
 from training.config.learning import LearningRates
-from training.config.train import ModelName, ModelSpec
+from training.config.train import ModelSpec
 from training.loop.optimisers import parameter_groups
 from training.models.base import Classifier
 from training.models.layer_weights import WeightedHead

@@ -10,8 +10,8 @@ import numpy as np
 
 from emotions.audio.windows import IntArray
 from emotions.errors import DataError
+from training.config.dataset import SplitConfig
 from training.config.evaluate import Protocol
-from training.config.train import SplitConfig
 from training.data.clips import ClipTable
 from training.data.data_faults import some
 from training.data.splits import Split, default_by, draw_validation, groups_of, make_split, split_clips

@@ -10,7 +10,7 @@ import numpy as np
 
 from emotions.audio.windows import FloatArray
 from emotions.errors import DataError
-from training.config.train import SplitConfig
+from training.config.dataset import SplitConfig
 from training.data.clips import ClipTable
 from training.data.splits import PARTS, Split
 from training.evaluation.protocols.fold_job import Shared

@@ -18,8 +18,8 @@ from emotions.folder.predict_files import DEFAULT_MAX_BATCH
 from emotions.predictor import Predictor
 from emotions.runtime.batcher import Batcher
 from emotions.runtime.session import available_cores
+from training.config.dataset import DatasetConfig
 from training.config.evaluate import Suite
-from training.config.train import DatasetConfig
 from training.data.clips import ClipTable, read_clips
 from training.data.progress import watched
 from training.data.waveform_cache import WaveformCache, usable

@@ -6,8 +6,8 @@ import pytest
 
 from emotions.errors import DataError
 from tests.training.data.helpers import table_of
+from training.config.dataset import SplitConfig
 from training.config.evaluate import Protocol
-from training.config.train import SplitConfig
 from training.data.clips import ClipTable
 from training.evaluation.protocols.folds import Folds, make_folds
 

@@ -15,8 +15,8 @@ from emotions.pipeline.runner import Context, load_pipeline
 from tests.conftest import WriteWav
 from tests.training.conftest import SPEAKERS, build_step, make_corpus
 from tests.training.data.helpers import table_of
+from training.config.dataset import SplitConfig
 from training.config.evaluate import EvaluateStep
-from training.config.train import SplitConfig
 from training.evaluation.cross_validate import cross_validate
 from training.evaluation.protocols import fold_job
 from training.evaluation.protocols.folds import make_folds

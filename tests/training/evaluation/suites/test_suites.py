@@ -15,7 +15,7 @@ from emotions.bundle.manifest import Dataset
 from emotions.errors import DataError
 from emotions.predictor import Predictor
 from tests.conftest import WriteWav
-from training.config.train import DatasetConfig
+from training.config.dataset import DatasetConfig
 from training.data.clips import read_clips
 from training.evaluation.suites.label_matching import match_labels
 from training.evaluation.suites.perturbations import corruptions, recoded
