@@ -1,7 +1,7 @@
 """The service: ``bentoml serve serving.service:EmotionService``, or ``emotions serve --bundle B``.
 
 Serves the bundle that ``EMOTIONS_BUNDLE`` names, else the newest one in ``./bundles``; ``serving.settings`` lists what
-else can be set. Listens on 127.0.0.1:3000 unless told otherwise. The work is done by ``serving.http.routes_v1``, a
+else can be set. Listens on 127.0.0.1:3000 unless told otherwise. The work is done by ``serving.http.route_table``, a
 Starlette application that BentoML mounts: twice as fast as its own API methods and its batcher.
 """
 
@@ -22,12 +22,12 @@ from bentoml.exceptions import BentoMLException
 from starlette.requests import Request
 
 from emotions.errors import EmotionsError
-from serving.http.api_keys import ApiKeyAuth, check_exposure, read_guard
-from serving.http.app import application
+from serving.http import routes_v1
+from serving.http.api_keys import ApiKeyAuth, check_exposure, read_auth
 from serving.http.middleware import RequestMiddleware
-from serving.http.openapi import merged
 from serving.http.responses import Body, prediction_body
-from serving.http.routes_v1 import Routes
+from serving.http.route_table import answer, application
+from serving.http.worker_state import WorkerState
 from serving.settings import API_KEYS_FILE, Settings, read_settings
 from serving.telemetry import access_log, tracing
 from serving.telemetry.metrics import Metrics
@@ -44,19 +44,18 @@ disable_usage_tracking()
 def _read() -> tuple[Settings, ApiKeyAuth]:
     try:
         settings = read_settings(os.environ)
-        return settings, read_guard(settings)
+        return settings, read_auth(settings)
     except EmotionsError as error:
         raise BentoMLException(str(error)) from error
 
 
-def _docs() -> Body:
+def _bentoml_openapi() -> Body:
     spec: Body = EmotionService.openapi_spec.asdict()  # type: ignore[attr-defined]
-    return merged(spec)
+    return spec
 
 
-SETTINGS, GUARD = _read()
-METRICS = Metrics()
-ROUTES = Routes(METRICS, Drain(SETTINGS.drain_sec, SETTINGS.drain_delay_sec), _docs)
+SETTINGS, AUTH = _read()
+WORKER = WorkerState(Metrics(), Drain(SETTINGS.drain_sec, SETTINGS.drain_delay_sec), _bentoml_openapi)
 access_log.install(SETTINGS.log_format)
 
 
@@ -83,7 +82,7 @@ class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not type
     # BentoML builds spans for every request, sampled or not, at 0.4 ms of CPU each: none where none is wanted.
     tracing={"sample_rate": SETTINGS.trace_rate, **({} if SETTINGS.trace_rate else {"excluded_urls": "."})},
 )
-@bentoml.asgi_app(application(ROUTES), path="/", name="routes")
+@bentoml.asgi_app(application(WORKER), path="/", name="routes")
 class EmotionService:
     """Speech emotion recognition: a recording in, probabilities for each label out."""
 
@@ -94,11 +93,11 @@ class EmotionService:
             # The start-up check passed, so that this is an accident; a worker that ends here is started again for ever.
             logger.error("cannot load the bundle: %s", error)
             return
-        engine = Engine(predictor, SETTINGS, METRICS)
+        engine = Engine(predictor, SETTINGS, WORKER.metrics)
         engine.warm_up()
-        METRICS.serving(predictor)
+        WORKER.metrics.serving(predictor)
         tracing.use(tracer_provider())
-        ROUTES.engine = engine
+        WORKER.engine = engine
         logger.info("serving %r", predictor)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
@@ -117,31 +116,31 @@ class EmotionService:
     async def settle(self) -> None:
         """Take what was made at start-up out of garbage collection, whose full passes would stall requests."""
         if threading.current_thread() is threading.main_thread():
-            ROUTES.drain.on_sigterm()
+            WORKER.drain.on_sigterm()
         gc.collect()
         gc.freeze()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         """Stop the engine."""
-        engine, ROUTES.engine = ROUTES.engine, None
+        engine, WORKER.engine = WORKER.engine, None
         if engine is not None:
             engine.close()
 
     async def __is_ready__(self) -> bool:
-        return ROUTES.ready
+        return WORKER.ready
 
     @bentoml.api(route="/predict", input_spec=Upload)  # type: ignore[untyped-decorator]
     async def predict(self, file: Path) -> dict[str, Any]:
         """Classify one recording: BentoML's own API, for its clients and its Swagger page; else as ``/v1/predict``."""
         if isinstance(file, Request):
-            return await ROUTES.predict(file)  # type: ignore[return-value]  # BentoML takes a response as it is
-        if ROUTES.engine is None:
+            return await answer(file, WORKER, routes_v1.predict)  # type: ignore[return-value]  # BentoML takes a response as it is
+        if WORKER.engine is None:
             raise BentoMLException("the service is not ready")
         started = time.perf_counter()
-        classified = await ROUTES.engine.classify(file)
+        classified = await WORKER.engine.classify(file)
         total_sec = time.perf_counter() - started
-        return prediction_body(classified, ROUTES.engine, uuid.uuid4().hex, total_sec, windows=False)
+        return prediction_body(classified, WORKER.engine, uuid.uuid4().hex, total_sec, windows=False)
 
 
 def _host() -> str:
@@ -151,4 +150,4 @@ def _host() -> str:
     return str(named or configured_host())
 
 
-EmotionService.add_asgi_middleware(RequestMiddleware, metrics=METRICS, guard=GUARD, admit=ROUTES.admit)  # type: ignore[attr-defined]
+EmotionService.add_asgi_middleware(RequestMiddleware, worker=WORKER, auth=AUTH)  # type: ignore[attr-defined]

@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from serving.settings import LogFormat
-from serving.telemetry.request_record import RequestContext
+from serving.telemetry.request_context import RequestContext
 
 _LOGGERS = ("", "bentoml", "uvicorn.error", "circus")
-_QUIET = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 _FIELDS = "emotions"
 logger = logging.getLogger("bentoml.emotions")
 
@@ -41,20 +40,20 @@ def install(chosen: LogFormat) -> None:
             handler.setFormatter(JsonFormatter())
 
 
-def answered(asked: RequestContext) -> None:
-    """Write the line of a request that was answered. Probes and scrapes that went well have none."""
-    if asked.route in _QUIET and asked.status < 400:
+def answered(context: RequestContext) -> None:
+    """Log a request that was answered. Successful probes and scrapes are left out."""
+    if context.route.log_quietly and context.status < 400:
         return
     fields = {
         "event": "request",
-        "request_id": asked.id,
-        "method": asked.method,
-        "route": asked.route,
-        "status": asked.status,
-        "ms": round(1000 * asked.seconds, 2),
-        **({"error": asked.code} if asked.code else {}),
-        **({"key": asked.key} if asked.key else {}),
-        **asked.facts,
+        "request_id": context.request_id,
+        "method": context.method,
+        "route": context.route.path,
+        "status": context.status,
+        "ms": round(1000 * context.seconds, 2),
+        **({"error": context.code} if context.code else {}),
+        **({"key": context.key} if context.key else {}),
+        **context.log_fields,
     }
     message = " ".join(f"{name}={value}" for name, value in fields.items() if name != "event")
     logger.info("request %s", message, extra={_FIELDS: fields})

@@ -23,7 +23,7 @@ from emotions.audio.windows import FloatArray, IntArray
 from emotions.predictor import Predictor
 from emotions.runtime.prediction import Prediction
 from serving.telemetry.metrics_dir import DIRECTORY, use_metrics_dir
-from serving.telemetry.request_record import RequestContext
+from serving.telemetry.request_context import RequestContext
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -125,14 +125,15 @@ class Metrics:
             for label in labels:
                 self.predictions.labels(target, label)
 
-    def answered(self, asked: RequestContext) -> None:
+    def answered(self, context: RequestContext) -> None:
         """Count a request that was answered."""
-        self.requests.labels(asked.route, asked.method, asked.status).inc()
-        self.request_seconds.labels(asked.route).observe(asked.seconds)
-        if asked.code:
-            self.rejects.labels(asked.code).inc()
-        if asked.status in {429, 503}:
-            self.reject_seconds.observe(asked.seconds)
+        route = context.route.path
+        self.requests.labels(route, context.method, context.status).inc()
+        self.request_seconds.labels(route).observe(context.seconds)
+        if context.code:
+            self.rejects.labels(context.code).inc()
+        if context.status in {429, 503}:
+            self.reject_seconds.observe(context.seconds)
 
     def ran(self, waveform: FloatArray, length: IntArray, seconds: float) -> None:
         """Count a run of the model on (batch, samples) with their lengths (batch,)."""

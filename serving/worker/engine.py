@@ -113,7 +113,7 @@ class Engine:
             return None
         return open_session(self.predictor.bundle, device="cpu", variant=session.variant, threads=threads).run
 
-    def check_room(self) -> None:
+    def _check_room(self) -> None:
         """Refuse a request that there is no room for.
 
         Raises:
@@ -127,8 +127,8 @@ class Engine:
 
     @contextlib.contextmanager
     def admitted(self) -> Iterator[None]:
-        """Count a request as in flight. Raises as ``check_room``."""
-        self.check_room()
+        """Count a request as in flight. Raises as ``_check_room``."""
+        self._check_room()
         self._count(1)
         try:
             yield

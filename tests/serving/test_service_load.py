@@ -131,9 +131,9 @@ def test_at_the_end_of_a_worker_requests_in_flight_get_the_time_that_is_left(
         async with service.client() as client:
             first = asyncio.create_task(client.post("/v1/predict", content=clip))
             await _entered(gate)
-            assert service.routes.ready
-            service.routes.drain.begin()
-            assert not service.routes.ready
+            assert service.worker.ready
+            service.worker.drain.begin()
+            assert not service.worker.ready
             second = await client.post("/v1/predict", content=clip)
             return [await first, second]
 
