@@ -1,8 +1,8 @@
 """The service: ``bentoml serve serving.service:EmotionService``, or ``emotions serve --bundle B``.
 
 Serves the bundle that ``EMOTIONS_BUNDLE`` names, else the newest one in ``./bundles``; ``serving.settings`` lists what
-else can be set. Listens on 127.0.0.1:3000 unless told otherwise. The work is done by ``serving.http.route_table``, a
-Starlette application that BentoML mounts: twice as fast as its own API methods and its batcher.
+else can be set. Listens on 127.0.0.1:3000 by default. The requests are answered by ``serving.http.route_table``, a
+Starlette application that BentoML mounts: twice as fast as BentoML's own API methods and batcher.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ access_log.install(SETTINGS.log_format)
 
 
 class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not typed
-    """What BentoML's own API takes: one file."""
+    """The input of BentoML's own API: one file."""
 
     file: Path
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: Any) -> Upload:  # noqa: ARG003  # BentoML's signature
-        """Leave the request unread: our reader counts its bytes, and a client's mistake is no traceback in the log."""
+        """Leave the request unread: our reader limits its bytes, and logs no traceback for a client's mistake."""
         unread: Upload = cls.model_construct(file=request)
         return unread
 
@@ -74,12 +74,12 @@ class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not type
 @bentoml.service(
     http={"host": "127.0.0.1", "port": 3000},
     workers=SETTINGS.processes,
-    # Ours strikes first; this one is for whatever ours does not cover.
+    # Our own time limit is shorter; this one is for what ours does not cover.
     traffic={"timeout": SETTINGS.timeout_sec + 5},
-    # Both write down raw paths, which are the client's to invent: ours know the routes.
+    # Both record raw paths, which clients can invent; ours record routes.
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
-    # BentoML builds spans for every request, sampled or not, at 0.4 ms of CPU each: none where none is wanted.
+    # BentoML creates spans for every request, sampled or not, at 0.4 ms of CPU: exclude all where none is sampled.
     tracing={"sample_rate": SETTINGS.trace_rate, **({} if SETTINGS.trace_rate else {"excluded_urls": "."})},
 )
 @bentoml.asgi_app(application(WORKER), path="/", name="routes")
@@ -88,14 +88,15 @@ class EmotionService:
 
     def __init__(self) -> None:
         try:
-            predictor = open_predictor(SETTINGS, (bentoml.server_context.worker_index or 1) - 1)  # BentoML's begin at 1
+            worker_index = bentoml.server_context.worker_index or 1
+            predictor = open_predictor(SETTINGS, worker_index - 1)
         except EmotionsError as error:
-            # The start-up check passed, so that this is an accident; a worker that ends here is started again for ever.
+            # The start-up check has passed, so this is an accident. A worker that ended would be restarted for ever.
             logger.error("cannot load the bundle: %s", error)
             return
         engine = Engine(predictor, SETTINGS, WORKER.metrics)
         engine.warm_up()
-        WORKER.metrics.serving(predictor)
+        WORKER.metrics.describe_bundle(predictor)
         tracing.use(tracer_provider())
         WORKER.engine = engine
         logger.info("serving %r", predictor)
@@ -103,7 +104,7 @@ class EmotionService:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def check_bundle() -> None:
-        """Refuse to start on a bundle that does not load, or open to all; runs once, in the parent of the workers."""
+        """Refuse to start with a bundle that does not load, or exposed without keys. Runs once, in the parent."""
         try:
             check_exposure(_host(), SETTINGS)
             os.environ[BUNDLE_VARIABLE] = str(check(SETTINGS))
@@ -114,7 +115,7 @@ class EmotionService:
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def settle(self) -> None:
-        """Take what was made at start-up out of garbage collection, whose full passes would stall requests."""
+        """Exclude all objects made at start-up from garbage collection, whose full passes would delay requests."""
         if threading.current_thread() is threading.main_thread():
             WORKER.drain.on_sigterm()
         gc.collect()
@@ -132,7 +133,7 @@ class EmotionService:
 
     @bentoml.api(route="/predict", input_spec=Upload)  # type: ignore[untyped-decorator]
     async def predict(self, file: Path) -> dict[str, Any]:
-        """Classify one recording: BentoML's own API, for its clients and its Swagger page; else as ``/v1/predict``."""
+        """Classify one recording: as ``/v1/predict``, for BentoML's clients and its Swagger page."""
         if isinstance(file, Request):
             return await answer(file, WORKER, routes_v1.predict)  # type: ignore[return-value]  # BentoML takes a response as it is
         if WORKER.engine is None:
@@ -144,7 +145,7 @@ class EmotionService:
 
 
 def _host() -> str:
-    """The address that ``bentoml serve`` was told to listen on."""
+    """The address that ``bentoml serve`` listens on."""
     context = click.get_current_context(silent=True)
     named = context.params.get("host") if context else None
     return str(named or configured_host())

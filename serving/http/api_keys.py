@@ -76,19 +76,15 @@ def check_exposure(host: str, settings: Settings) -> None:
     Raises:
         ConfigError: ``host`` is no loopback address, there is no file of keys, and anonymous access is not allowed.
     """
-    if settings.api_keys_file is None and not settings.allow_anonymous and not _is_loopback(host):
+    if (
+        settings.api_keys_file is None
+        and not settings.allow_anonymous
+        and not _is_loopback(host, if_no_address=host == "localhost")
+    ):
         raise ConfigError(
             f"{host} can be reached from other machines: name a file of API keys in {API_KEYS_FILE} "
             f"('emotions serve-key' makes one), or set {ALLOW_ANONYMOUS}=1 to answer whoever asks"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine alone."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def read_keys(path: Path) -> dict[str, bytes]:
@@ -150,7 +146,7 @@ def _presented_key(headers: Headers) -> str:
 
 
 def _key_name(keys: Mapping[str, bytes], presented: str) -> str:
-    """Name of a presented key. It is compared with all of them, in constant time, so that time tells nothing of them.
+    """Name of a presented key. It is compared with all of them, in constant time, against timing attacks.
 
     Raises:
         RequestError: 401, it is unknown.
@@ -164,8 +160,11 @@ def _key_name(keys: Mapping[str, bytes], presented: str) -> str:
 
 def _came_by_loopback(scope: Scope) -> bool:
     """Whether a request came by a loopback address, or by none: a Unix socket, or a test."""
-    address = str((scope.get("server") or ("",))[0])
+    return _is_loopback(str((scope.get("server") or ("",))[0]), if_no_address=True)
+
+
+def _is_loopback(address: str, *, if_no_address: bool) -> bool:
     try:
         return ip_address(address).is_loopback
     except ValueError:
-        return True
+        return if_no_address

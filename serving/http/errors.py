@@ -29,7 +29,7 @@ logger = logging.getLogger("bentoml.emotions")
 
 RETRY_AFTER_SEC = 1
 CLIENT_GONE = 499
-"""Status in the access log of a request whose client left; nobody receives it."""
+"""Status in the access log of a request whose client disconnected; it is not sent."""
 
 _STATUS: tuple[tuple[type[EmotionsError], int], ...] = (
     (TooManyRequests, 429),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,6 +11,7 @@ from serving.http.route_table import find_route
 from serving.http.worker_state import WorkerState
 from serving.telemetry import access_log
 from serving.telemetry.request_context import HEADER, RequestContext, new_context
+from serving.worker.engine import Engine
 
 # BentoML refuses this one as well, but writes a traceback to the log for it.
 _PICKLE = "application/vnd.bentoml+pickle"
@@ -38,18 +37,19 @@ class RequestMiddleware:
             await self.app(scope, receive, send)
             return
         context = new_context(scope, find_route(scope["path"]))
+        reply = _Reply(scope, receive, send, context)
         try:
-            with contextlib.ExitStack() as in_flight:
-                await self._serve(_Reply(scope, receive, send, context, in_flight))
+            await self._serve(reply)
         finally:
-            self.worker.metrics.answered(context)
-            access_log.answered(context)
+            reply.release()
+            self.worker.metrics.count_request(context)
+            access_log.log_request(context)
 
     async def _serve(self, reply: _Reply) -> None:
         scope, receive, context = reply.scope, reply.receive, reply.context
         try:
             self.auth.check(scope, context)
-            reply.in_flight.enter_context(self.worker.admitted(context))
+            reply.engine = self.worker.admit(context)
             if Headers(scope=scope).get("content-type", "").startswith(_PICKLE):
                 raise of_status(415)
             await self.app(scope, receive, reply)
@@ -63,21 +63,20 @@ class RequestMiddleware:
 class _Reply:
     """The ``send`` of one request.
 
-    A request is in flight until its response starts: a client that reads slowly holds no place of another one.
+    A request is in flight until its response starts: a client that reads slowly takes no place from others.
     An error response without our header was made by Starlette or BentoML and is replaced.
     """
 
-    def __init__(
-        self, scope: Scope, receive: Receive, send: Send, context: RequestContext, in_flight: contextlib.ExitStack
-    ) -> None:
-        self.scope, self.receive, self.send, self.context, self.in_flight = scope, receive, send, context, in_flight
+    def __init__(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        self.scope, self.receive, self.send, self.context = scope, receive, send, context
+        self.engine: Engine | None = None
         self.replaced = False
 
     async def __call__(self, message: Message) -> None:
         if self.replaced:
             return
         if message["type"] == "http.response.start":
-            self.in_flight.close()
+            self.release()
             self.context.status = message["status"]
             headers = MutableHeaders(scope=message)
             if HEADER not in headers and message["status"] >= 400:
@@ -88,3 +87,8 @@ class _Reply:
                 return
             headers[HEADER] = self.context.request_id
         await self.send(message)
+
+    def release(self) -> None:
+        if self.engine is not None:
+            self.engine.release()
+            self.engine = None

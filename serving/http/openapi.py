@@ -20,7 +20,7 @@ PAGE_HEADERS = {
     "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:",
     "x-content-type-options": "nosniff",
 }
-"""A browser that shows the page asks nobody but this service."""
+"""The page loads nothing from other hosts."""
 
 
 def document(routes: Iterable[RouteInfo]) -> Json:
@@ -40,17 +40,12 @@ def merged(ours: Json, other: Json) -> Json:
         ours: the document of our routes.
         other: that of BentoML's own.
     """
-    components = {
-        kind: {**other.get("components", {}).get(kind, {}), **ours["components"].get(kind, {})}
-        for kind in {**other.get("components", {}), **ours["components"]}
-    }
-    return {
-        **ours,
-        **other,
-        **{key: ours[key] for key in ("info", "security")},
-        "paths": {**other.get("paths", {}), **ours["paths"]},
-        "components": components,
-    }
+    paths = {**other.get("paths", {}), **ours["paths"]}
+    components = {**other.get("components", {})}
+    for kind, named in ours["components"].items():
+        components[kind] = {**components.get(kind, {}), **named}
+    own = {"info": ours["info"], "security": ours["security"], "paths": paths, "components": components}
+    return {**ours, **other, **own}
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -43,8 +42,13 @@ class WorkerState:
             raise of_status(503)
         return self.engine
 
-    def admitted(self, context: RequestContext) -> contextlib.AbstractContextManager[None]:
-        """Count a request that runs the model as in flight. Raises as ``Engine.admitted``."""
+    def admit(self, context: RequestContext) -> Engine | None:
+        """Count a request as in flight if it runs the model. Raises as ``Engine.admit``.
+
+        Returns:
+            The engine, whose ``release`` is to be called once; None where the request does not run the model.
+        """
         if self.engine is None or not context.route.classifies or context.method != context.route.method:
-            return contextlib.nullcontext()
-        return self.engine.admitted()
+            return None
+        self.engine.admit()
+        return self.engine

@@ -1,4 +1,4 @@
-"""The log: one line a request, as text or as JSON, with the request's id and figures. No path, no file name."""
+"""The access log: one line for each request, as text or JSON, with its id and figures. No path, no file name."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ logger = logging.getLogger("bentoml.emotions")
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON: time, level, logger, and a message or the figures of a request."""
+    """A log record as one line of JSON: time, level, logger, and a message or the figures of a request."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record to one line; a traceback is a string in it."""
+        """Format a record; a traceback is a string."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -32,7 +32,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def install(chosen: LogFormat) -> None:
-    """Write the log of this process in a format; ``text`` is BentoML's own."""
+    """Set the format of this process's log; ``text`` is BentoML's own."""
     if chosen == "text":
         return
     for name in _LOGGERS:
@@ -40,7 +40,7 @@ def install(chosen: LogFormat) -> None:
             handler.setFormatter(JsonFormatter())
 
 
-def answered(context: RequestContext) -> None:
+def log_request(context: RequestContext) -> None:
     """Log a request that was answered. Successful probes and scrapes are left out."""
     if context.route.log_quietly and context.status < 400:
         return

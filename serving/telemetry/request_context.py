@@ -1,4 +1,4 @@
-"""What is known of one request while it is answered: its id, its route, its outcome."""
+"""The context of one request, its id, route and outcome, and the description of a route."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class RouteInfo:
     Attributes:
         path: template of the path. It is what logs and metrics name, since a client chooses the path itself.
         method: HTTP method.
-        handler: answers with a JSON body or a response; None for BentoML's own routes and for unknown paths.
+        handler: called with the request and the worker's state, returns a JSON body or a response; None for BentoML's
+            own routes and for unknown paths.
         public: whether it needs no API key.
         log_quietly: whether successful requests have no line in the access log.
         classifies: whether it runs the model, and so is refused under overload.

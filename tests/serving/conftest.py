@@ -35,7 +35,7 @@ class Service:
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry)
-        metrics.serving(predictor)
+        metrics.describe_bundle(predictor)
         self.worker = WorkerState(metrics, Drain(settings.drain_sec, settings.drain_delay_sec))
         self.worker.engine = self.engine = Engine(predictor, settings, metrics)
         self.app = RequestMiddleware(application(self.worker), self.worker, read_auth(settings))
