@@ -1,1 +1,1 @@
-"""Bundle to answers: the service, folder inference, and the benchmark harness. Never imports torch."""
+"""Inference with a bundle: the HTTP service, folders, and the benchmark harness. Never imports torch."""

@@ -1,4 +1,4 @@
-"""Commands and steps of serving. What is heavy is imported when a command runs."""
+"""Commands and steps of serving. Heavy modules are imported when a command runs."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
     threads: Threads = None,
     chunk: ChunkFiles = 512,
     quiet: Quiet = False,
-    log_format: Annotated[Literal["text", "json"], typer.Option(help="How progress and summary are told.")] = "text",
+    log_format: Annotated[Literal["text", "json"], typer.Option(help="Format of progress and summary.")] = "text",
 ) -> None:
     """Classify recordings into a table. Exit code 1: some files failed, each is a row with its error."""
     from serving.batch.predict import Options, predict_to_table
@@ -146,7 +146,7 @@ def _predict(step: PredictStep, context: Context) -> None:
 
 
 def _placed(name: str, root: Path) -> str:
-    """An input of a step: a path starts from the root, a URL and standard input stay as they are."""
+    """An input of a step: paths are relative to the root; URLs and standard input stay as they are."""
     from emotions.inputs.input_file import STANDARD_INPUT, is_url
 
     return name if name == STANDARD_INPUT or is_url(name) else str(root / name)
@@ -155,16 +155,9 @@ def _placed(name: str, root: Path) -> str:
 def _options(step: PredictStep, context: Context) -> Options:
     from serving.batch.predict import Options
 
-    return Options(
-        overwrite=step.overwrite,
-        resume=step.resume,
-        windows=step.windows,
-        embeddings=step.embeddings,
-        plot=None if step.plot is None else context.root.joinpath(*step.plot),
-        ray_address=step.ray_address,
-        variant=step.variant,
-        quiet=context.quiet,
-    )
+    shared = step.model_dump(include={"overwrite", "resume", "windows", "embeddings", "ray_address", "variant"})
+    plot = None if step.plot is None else context.root.joinpath(*step.plot)
+    return Options(**shared, plot=plot, quiet=context.quiet)
 
 
 def _check_table(step: PredictStep, context: Context) -> None:

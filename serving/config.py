@@ -30,21 +30,21 @@ Scenario = Literal[
     "peer",
     "pressure",
 ]
-"""What the harness measures: layers from the bare model outwards, then the service under loads of several kinds."""
+"""What the benchmark measures: layers from the bare model outwards, then the service under several kinds of load."""
 SCENARIOS: tuple[Scenario, ...] = (
     *("session", "folder", "service", "waterfall", "single_stream", "multi_stream", "offline", "server"),
     *("burst", "bad_input", "soak", "search", "loadgen", "overload", "cold_start"),
     *("backends", "peers"),
 )
-"""What it measures unless told."""
+"""What it measures by default."""
 OF_SERVICE: frozenset[Scenario] = frozenset(SCENARIOS[4:-2])
 """Loads of a running service, rather than layers."""
-_OLDER: dict[Scenario, tuple[Scenario, ...]] = {"pressure": ("overload", "soak"), "peer": ("peers",)}
+_FORMER: dict[Scenario, tuple[Scenario, ...]] = {"pressure": ("overload", "soak"), "peer": ("peers",)}
 
 
 def resolved(named: Sequence[Scenario]) -> tuple[Scenario, ...]:
-    """Scenarios without doubles, older names replaced by what they stand for."""
-    return tuple(dict.fromkeys(each for name in named for each in _OLDER.get(name, (name,))))
+    """Scenarios without duplicates, former names replaced by their scenarios."""
+    return tuple(dict.fromkeys(each for name in named for each in _FORMER.get(name, (name,))))
 
 
 class PredictStep(StepConfig):

@@ -49,9 +49,9 @@ def serve(
     opened = read_bundle(find_bundle(settings))
     environment["EMOTIONS_BUNDLE"] = str(opened.path)
     address = "127.0.0.1" if host == "localhost" else host
-    from serving.http.api_keys import check_exposure, read_guard
+    from serving.http.api_keys import check_exposure, read_auth
 
-    read_guard(settings)
+    read_auth(settings)
     check_exposure(address, settings)
     command = [*SERVE, TARGET, "--host", address, "--port", str(port)]
     os.execve(sys.executable, command, environment)  # noqa: S606  # becomes the server: signals reach it directly

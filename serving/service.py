@@ -1,8 +1,8 @@
 """The service: ``bentoml serve serving.service:EmotionService``, or ``emotions serve --bundle B``.
 
 Serves the bundle that ``EMOTIONS_BUNDLE`` names, else the newest one in ``./bundles``; ``serving.settings`` lists what
-else can be set. Listens on 127.0.0.1:3000 unless told otherwise. The work is done by ``serving.http.routes_v1``, a
-Starlette application that BentoML mounts: twice as fast as its own API methods and its batcher.
+else can be set. Listens on 127.0.0.1:3000 by default. The requests are answered by ``serving.http.route_table``, a
+Starlette application that BentoML mounts: twice as fast as BentoML's own API methods and batcher.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from bentoml.exceptions import BentoMLException
 from starlette.requests import Request
 
 from emotions.errors import EmotionsError
-from serving.http.api_keys import ApiKeyAuth, check_exposure, read_guard
-from serving.http.app import application
+from serving.http import routes_v1
+from serving.http.api_keys import ApiKeyAuth, check_exposure, read_auth
 from serving.http.middleware import RequestMiddleware
-from serving.http.openapi import merged
 from serving.http.responses import Body, prediction_body
-from serving.http.routes_v1 import Routes
+from serving.http.route_table import answer, application
+from serving.http.worker_state import WorkerState
 from serving.settings import API_KEYS_FILE, Settings, read_settings
 from serving.telemetry import access_log, tracing
 from serving.telemetry.metrics import Metrics
@@ -44,30 +44,29 @@ disable_usage_tracking()
 def _read() -> tuple[Settings, ApiKeyAuth]:
     try:
         settings = read_settings(os.environ)
-        return settings, read_guard(settings)
+        return settings, read_auth(settings)
     except EmotionsError as error:
         raise BentoMLException(str(error)) from error
 
 
-def _docs() -> Body:
+def _bentoml_openapi() -> Body:
     spec: Body = EmotionService.openapi_spec.asdict()  # type: ignore[attr-defined]
-    return merged(spec)
+    return spec
 
 
-SETTINGS, GUARD = _read()
-METRICS = Metrics()
-ROUTES = Routes(METRICS, Drain(SETTINGS.drain_sec, SETTINGS.drain_delay_sec), _docs)
+SETTINGS, AUTH = _read()
+WORKER = WorkerState(Metrics(), Drain(SETTINGS.drain_sec, SETTINGS.drain_delay_sec), _bentoml_openapi)
 access_log.install(SETTINGS.log_format)
 
 
 class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not typed
-    """What BentoML's own API takes: one file."""
+    """The input of BentoML's own API: one file."""
 
     file: Path
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: Any) -> Upload:  # noqa: ARG003  # BentoML's signature
-        """Leave the request unread: our reader counts its bytes, and a client's mistake is no traceback in the log."""
+        """Leave the request unread: our reader limits its bytes, and logs no traceback for a client's mistake."""
         unread: Upload = cls.model_construct(file=request)
         return unread
 
@@ -75,36 +74,37 @@ class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not type
 @bentoml.service(
     http={"host": "127.0.0.1", "port": 3000},
     workers=SETTINGS.processes,
-    # Ours strikes first; this one is for whatever ours does not cover.
+    # Our own time limit is shorter; this one is for what ours does not cover.
     traffic={"timeout": SETTINGS.timeout_sec + 5},
-    # Both write down raw paths, which are the client's to invent: ours know the routes.
+    # Both record raw paths, which clients can invent; ours record routes.
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
-    # BentoML builds spans for every request, sampled or not, at 0.4 ms of CPU each: none where none is wanted.
+    # BentoML creates spans for every request, sampled or not, at 0.4 ms of CPU: exclude all where none is sampled.
     tracing={"sample_rate": SETTINGS.trace_rate, **({} if SETTINGS.trace_rate else {"excluded_urls": "."})},
 )
-@bentoml.asgi_app(application(ROUTES), path="/", name="routes")
+@bentoml.asgi_app(application(WORKER), path="/", name="routes")
 class EmotionService:
     """Speech emotion recognition: a recording in, probabilities for each label out."""
 
     def __init__(self) -> None:
         try:
-            predictor = open_predictor(SETTINGS, (bentoml.server_context.worker_index or 1) - 1)  # BentoML's begin at 1
+            worker_index = bentoml.server_context.worker_index or 1
+            predictor = open_predictor(SETTINGS, worker_index - 1)
         except EmotionsError as error:
-            # The start-up check passed, so that this is an accident; a worker that ends here is started again for ever.
+            # The start-up check has passed, so this is an accident. A worker that ended would be restarted for ever.
             logger.error("cannot load the bundle: %s", error)
             return
-        engine = Engine(predictor, SETTINGS, METRICS)
+        engine = Engine(predictor, SETTINGS, WORKER.metrics)
         engine.warm_up()
-        METRICS.serving(predictor)
+        WORKER.metrics.describe_bundle(predictor)
         tracing.use(tracer_provider())
-        ROUTES.engine = engine
+        WORKER.engine = engine
         logger.info("serving %r", predictor)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def check_bundle() -> None:
-        """Refuse to start on a bundle that does not load, or open to all; runs once, in the parent of the workers."""
+        """Refuse to start with a bundle that does not load, or exposed without keys. Runs once, in the parent."""
         try:
             check_exposure(_host(), SETTINGS)
             os.environ[BUNDLE_VARIABLE] = str(check(SETTINGS))
@@ -115,40 +115,40 @@ class EmotionService:
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def settle(self) -> None:
-        """Take what was made at start-up out of garbage collection, whose full passes would stall requests."""
+        """Exclude all objects made at start-up from garbage collection, whose full passes would delay requests."""
         if threading.current_thread() is threading.main_thread():
-            ROUTES.drain.on_sigterm()
+            WORKER.drain.on_sigterm()
         gc.collect()
         gc.freeze()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         """Stop the engine."""
-        engine, ROUTES.engine = ROUTES.engine, None
+        engine, WORKER.engine = WORKER.engine, None
         if engine is not None:
             engine.close()
 
     async def __is_ready__(self) -> bool:
-        return ROUTES.ready
+        return WORKER.ready
 
     @bentoml.api(route="/predict", input_spec=Upload)  # type: ignore[untyped-decorator]
     async def predict(self, file: Path) -> dict[str, Any]:
-        """Classify one recording: BentoML's own API, for its clients and its Swagger page; else as ``/v1/predict``."""
+        """Classify one recording: as ``/v1/predict``, for BentoML's clients and its Swagger page."""
         if isinstance(file, Request):
-            return await ROUTES.predict(file)  # type: ignore[return-value]  # BentoML takes a response as it is
-        if ROUTES.engine is None:
+            return await answer(file, WORKER, routes_v1.predict)  # type: ignore[return-value]  # BentoML takes a response as it is
+        if WORKER.engine is None:
             raise BentoMLException("the service is not ready")
         started = time.perf_counter()
-        classified = await ROUTES.engine.classify(file)
+        classified = await WORKER.engine.classify(file)
         total_sec = time.perf_counter() - started
-        return prediction_body(classified, ROUTES.engine, uuid.uuid4().hex, total_sec, windows=False)
+        return prediction_body(classified, WORKER.engine, uuid.uuid4().hex, total_sec, windows=False)
 
 
 def _host() -> str:
-    """The address that ``bentoml serve`` was told to listen on."""
+    """The address that ``bentoml serve`` listens on."""
     context = click.get_current_context(silent=True)
     named = context.params.get("host") if context else None
     return str(named or configured_host())
 
 
-EmotionService.add_asgi_middleware(RequestMiddleware, metrics=METRICS, guard=GUARD, admit=ROUTES.admit)  # type: ignore[attr-defined]
+EmotionService.add_asgi_middleware(RequestMiddleware, worker=WORKER, auth=AUTH)  # type: ignore[attr-defined]

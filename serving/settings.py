@@ -1,4 +1,4 @@
-"""What an operator can set: environment variables ``EMOTIONS_*``, or a file of them, all of it checked at once."""
+"""The service's settings: environment variables ``EMOTIONS_*``, or a file of them, all validated at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emotions.runtime.session import DeviceChoice, available_cores
 
 PREFIX = "EMOTIONS_"
 CONFIG = f"{PREFIX}CONFIG"
-"""Names a JSON file of settings, by their names in ``Settings``; a variable of its own goes before the file."""
+"""Names a JSON file of settings, whose keys are those of ``Settings``; a setting's own variable takes precedence."""
 
 API_KEYS_FILE = f"{PREFIX}API_KEYS_FILE"
 ALLOW_ANONYMOUS = f"{PREFIX}ALLOW_ANONYMOUS"
@@ -36,7 +36,7 @@ class Settings(BaseModel):
         variant: which form of the model; None or ``auto`` for the one that suits the device.
         threads: CPU threads of the model in one worker; None shares the cores among the workers.
         parallel_batches: batches that one worker runs at once, which share its threads; None for one a thread on a CPU,
-            at most 4, and for two on a GPU.
+            at most 4, and two on a GPU.
         max_batch: most windows in one batch; None for 64 on a GPU and 16 on a CPU.
         max_bytes: largest recording, in bytes.
         max_items: most recordings in one request to ``/v1/predict/batch``.
@@ -49,7 +49,7 @@ class Settings(BaseModel):
         drain_delay_sec: seconds before that in which new connections are still taken, while ``/readyz`` says 503.
         workers: processes, each with its own model; None for one a GPU, each on its own, or one on a CPU.
         decode_threads: recordings that one worker decodes at a time; None for one a core.
-        api_keys_file: file of the API keys that may come in, as ``emotions serve-key`` writes it.
+        api_keys_file: file of the API keys, as ``emotions serve-key`` writes it.
         allow_anonymous: whether to listen beyond this machine without such a file.
         log_format: ``text`` or ``json``.
         trace_rate: share of requests whose spans are recorded, 0 to 1; where they go is BentoML's configuration.
@@ -109,7 +109,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
     Raises:
         ConfigError: values that are not allowed, each named by its variable or its key in the file; or the file cannot
-            be read, is not JSON, or holds something else than settings.
+            be read, is not JSON, or holds other things than settings.
     """
     file = Path(environment[CONFIG]) if environment.get(CONFIG) else None
     written = {} if file is None else _read_file(file)
@@ -123,15 +123,13 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def _read_file(file: Path) -> dict[str, Any]:
-    """What a file of settings holds, none of it checked but the names."""
+    """The content of a file of settings; only the names are checked."""
     written = read_json(file)
     if not isinstance(written, dict):
         raise ConfigError(f'{file}: is no object of settings such as {{"max_in_flight": 64}}')
     known = [*Settings.model_fields]
-    faults = [
-        Fault(f"{file}: {name}", "no such setting", unknown(name, known)) for name in written if name not in known
-    ]
-    if faults:
+    unknown_names = [name for name in written if name not in known]
+    if faults := [Fault(f"{file}: {name}", "no such setting", unknown(name, known)) for name in unknown_names]:
         raise ConfigError("the service's settings:", faults)
     return written
 

@@ -1,14 +1,14 @@
-"""The checkpoint of a prediction run: what is done of a table that is not finished, so that a killed run goes on.
+"""The checkpoint of a prediction run: the finished chunks of an unfinished table, so that a killed run can resume.
 
-Beside ``table.csv`` lies, until it is finished, the folder ``.table.csv.partial``:
+Until ``table.csv`` is finished, the folder ``.table.csv.partial`` lies beside it:
 
-    lock              held (flock) while a run writes; it dies with its process
-    journal.jsonl     the run's settings, then a line for each chunk that is done: its signature and its totals
-    000000.csv ...    the rows of each chunk, written whole
+    lock              locked while a run writes; the operating system releases it when the process ends
+    journal.jsonl     the run's settings, then a line for each finished chunk: its signature and its totals
+    000000.csv ...    the rows of each chunk, written atomically
 
-A chunk is done again when its signature (names, segments, sizes and times of change of its files) is another one, or
-its rows are not those that the checkpoint names. The table is joined from the chunks in their order, so it has the same
-bytes however often a run was killed.
+A chunk is classified again when its signature (names, segments, sizes and modification times of its files) has
+changed, or when its rows have not the size that was recorded. The table is joined from the chunks in their order, so
+that it has the same bytes however often the run was killed.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from emotions.errors import ConfigError, OutputExists
 from emotions.files import parse_json, write_bytes
@@ -30,53 +31,58 @@ from serving.tables.columns import Columns
 from serving.tables.writer import join_parts, part_ending
 
 Join = Callable[[Sequence[Path], Path, Columns], None]
-"""Makes the table at a path of its parts."""
+"""Joins parts to the table at a path, with the given columns."""
 _JOURNAL, _LOCK = "journal.jsonl", "lock"
 
 
 def partial_folder(output: Path) -> Path:
-    """Where the unfinished rows of a table are."""
+    """Folder of the checkpoint of a table."""
     return output.with_name(f".{output.name}.partial")
 
 
-def is_begun(output: Path) -> bool:
-    """Whether a run on a table was begun and not finished."""
+def is_unfinished(output: Path) -> bool:
+    """Whether there is an unfinished run of a table."""
     return (partial_folder(output) / _JOURNAL).exists()
 
 
 def check_output(output: Path, *, overwrite: bool, resume: bool) -> None:
     """Refuse an output that is there, finished or not, unless the user says what to do with it.
 
+    Args:
+        output: the table.
+        overwrite: replace it.
+        resume: finish it.
+
     Raises:
-        ConfigError: both answers at once.
-        OutputExists: none of them, or another run is writing it.
+        ConfigError: both ``overwrite`` and ``resume``.
+        OutputExists: neither, or another run is writing it.
     """
     if overwrite and resume:
-        raise ConfigError(f"{output}: --resume goes on and --overwrite starts anew; give one of them")
-    if is_begun(output):
+        raise ConfigError(f"{output}: --resume continues the run and --overwrite starts again; give one of them")
+    if is_unfinished(output):
         with _locked(output):
             pass
     if overwrite or resume:
         return
-    if is_begun(output):
-        raise OutputExists(f"{output}: a run was begun and not finished; --resume goes on, --overwrite starts anew")
+    if is_unfinished(output):
+        raise OutputExists(f"{output}: an earlier run did not finish; --resume continues it, --overwrite starts again")
     if os.path.lexists(output):
         raise OutputExists(
-            f"{output}: is there already; name another output, or give --resume to go on with a run that was killed "
+            f"{output}: is there already; name another output, or give --resume to continue a run that was killed "
             "or --overwrite to replace it"
         )
 
 
 def signature(files: Sequence[InputFile]) -> str:
-    """What changes when a chunk's files do: hex SHA-256 of their names, segments, sizes and times of change."""
+    """Hex SHA-256 of a chunk's files: their names, segments, sizes and modification times."""
     digest = hashlib.sha256()
     for file in files:
-        told = [file.name, file.start, file.end, _state(file)]
-        digest.update(json.dumps(told).encode() + b"\n")
+        fields = [file.name, file.start, file.end, _size_and_time(file)]
+        digest.update(json.dumps(fields).encode() + b"\n")
     return digest.hexdigest()
 
 
-def _state(file: InputFile) -> list[int | str]:
+def _size_and_time(file: InputFile) -> list[int | str]:
     if is_url(file.source):
         return [file.stamp]
     try:
@@ -87,28 +93,36 @@ def _state(file: InputFile) -> list[int | str]:
 
 
 class RunCheckpoint:
-    """The chunks of one table that are done. Made by ``open_checkpoint``."""
+    """The finished chunks of one table. Made by ``open_checkpoint``."""
 
     def __init__(self, output: Path, columns: Columns, settings: Mapping[str, Any], *, resume: bool) -> None:
         self._output, self._columns = output, columns
         self._folder = partial_folder(output)
         self._head = {"format": 1, **settings, "columns": [*columns]}
-        self._done: dict[int, dict[str, Any]] = self._read() if resume and is_begun(output) else {}
+        self._done: dict[int, dict[str, Any]] = self._read() if resume and is_unfinished(output) else {}
         lines = [self._head, *(self._done[index] for index in sorted(self._done))]
         write_bytes(self._folder / _JOURNAL, b"".join(map(_line, lines)))  # without a line that a kill cut off
 
     def part(self, index: int) -> Path:
-        """Where the rows of a chunk are."""
+        """File of a chunk's rows."""
         return self._folder / f"{index:06}{part_ending(self._output)}"
 
     def pending(self, chunks: Sequence[Sequence[InputFile]]) -> list[int]:
-        """The chunks that are still to do: not done, or their files changed since."""
-        kept = {index for index, files in enumerate(chunks) if self._keeps(index, files)}
-        self._done = {index: entry for index, entry in self._done.items() if index in kept}
-        return [index for index in range(len(chunks)) if index not in kept]
+        """Indices of the chunks to classify: those not finished, and those whose files have changed since."""
+        for index, entry in [*self._done.items()]:
+            files = chunks[index] if index < len(chunks) else ()
+            if _size(self.part(index)) != entry["bytes"] or signature(files) != entry["signature"]:
+                del self._done[index]
+        return [index for index in range(len(chunks)) if index not in self._done]
 
     def record(self, index: int, signed: str, totals: Mapping[str, Any]) -> None:
-        """Note that a chunk's rows are written."""
+        """Record durably that a chunk's rows are written.
+
+        Args:
+            index: the chunk.
+            signed: its signature before its files were read.
+            totals: its counts, as JSON.
+        """
         entry = {"chunk": index, "bytes": _size(self.part(index)), "signature": signed, "totals": totals}
         with (self._folder / _JOURNAL).open("ab") as stream:
             stream.write(_line(entry))
@@ -117,7 +131,7 @@ class RunCheckpoint:
         self._done[index] = entry
 
     def totals(self) -> Iterator[Mapping[str, Any]]:
-        """The totals of every chunk that is done, in order."""
+        """The totals of every finished chunk, in order."""
         return (self._done[index]["totals"] for index in sorted(self._done))
 
     def finish(self, join: Join = join_parts) -> None:
@@ -125,18 +139,14 @@ class RunCheckpoint:
         join([self.part(index) for index in sorted(self._done)], self._output, self._columns)
         (self._folder / _JOURNAL).unlink()
 
-    def _keeps(self, index: int, files: Sequence[InputFile]) -> bool:
-        done = self._done.get(index)
-        return done is not None and _size(self.part(index)) == done["bytes"] and signature(files) == done["signature"]
-
     def _read(self) -> dict[int, dict[str, Any]]:
         lines = (self._folder / _JOURNAL).read_text(encoding="utf-8").splitlines()
         entries = [entry for line in lines if (entry := _entry(line)) is not None]
         if not entries or entries[0] != json.loads(json.dumps(self._head)):
             changed = [key for key, value in self._head.items() if not entries or entries[0].get(key) != value]
             raise OutputExists(
-                f"{self._output}: was begun with another {' and '.join(changed) or 'kind of table'}; "
-                "give --overwrite to start anew"
+                f"{self._output}: was started with another {' and '.join(changed) or 'kind of table'}; "
+                "give --overwrite to start again"
             )
         return {entry["chunk"]: entry for entry in entries[1:]}
 
@@ -145,22 +155,22 @@ class RunCheckpoint:
 def open_checkpoint(
     output: Path, columns: Columns, settings: Mapping[str, Any], *, resume: bool = False
 ) -> Iterator[RunCheckpoint]:
-    """The checkpoint of a table, for this process alone; what is done stays unless the table is finished.
+    """Lock and open the checkpoint of a table; it is removed when the table is finished, else kept.
 
     Args:
         output: the table.
         columns: its columns.
-        settings: what its rows depend on beside the files; JSON.
-        resume: go on with what is there, rather than start anew.
+        settings: what its rows depend on, other than the files; JSON.
+        resume: keep the finished chunks, rather than start again.
 
     Raises:
-        OutputExists: another run is writing, or what is there was begun with other settings.
+        OutputExists: another run is writing, or the unfinished one had other settings.
     """
     with _locked(output):
         try:
             yield RunCheckpoint(output, columns, settings, resume=resume)
         finally:
-            if not is_begun(output):
+            if not is_unfinished(output):
                 shutil.rmtree(partial_folder(output), ignore_errors=True)
 
 
@@ -168,34 +178,13 @@ def open_checkpoint(
 def _locked(output: Path) -> Iterator[None]:
     folder = partial_folder(output)
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        if not _lock(handle) or not _is(handle, folder / _LOCK):
-            raise OutputExists(f"{output}: another run is writing it; wait for its end, or name another output")
+        # Where a file system has no flock, a mere file as the lock would outlive a killed run.
+        lock = FileLock(folder / _LOCK, timeout=0, mode=0o600, fallback_to_soft=False).acquire()
+    except Timeout as error:
+        raise OutputExists(f"{output}: another run is writing it; wait for its end, or name another output") from error
+    with lock:
         yield
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int) -> bool:
-    """Lock a file for this process, or say that another one has; its end, however it comes, lets go."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _is(handle: int, path: Path) -> bool:
-    """Whether the file that was locked still has its name: a run that ended meanwhile has removed it."""
-    return path.exists() and os.fstat(handle).st_ino == path.stat().st_ino
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:
@@ -203,7 +192,7 @@ def _line(entry: Mapping[str, Any]) -> bytes:
 
 
 def _entry(line: str) -> dict[str, Any] | None:
-    """A line of the checkpoint, or None for one that a kill cut off."""
+    """A line of the journal, or None for one that a kill cut off."""
     try:
         entry = parse_json(line, _JOURNAL)
     except ConfigError:

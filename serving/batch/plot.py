@@ -10,12 +10,12 @@ from emotions.errors import ConfigError, MissingExtra
 from emotions.files import atomic_file
 from serving.batch.statistics import CONFIDENCE_BINS, DURATION_BINS, Totals
 
-_MOST_LABELS = 12
+_MAX_LABELS = 12
 _COLOUR = "#3b6ea5"
 
 
 def check_plot(path: Path) -> None:
-    """Refuse a picture that could not be drawn, before anything is computed.
+    """Refuse a plot that could not be drawn, before anything is computed.
 
     Raises:
         ConfigError: its ending is not ``.png``.
@@ -28,7 +28,12 @@ def check_plot(path: Path) -> None:
 
 
 def plot_summary(path: Path, totals: Totals) -> None:
-    """Draw a panel a target with the shares of its labels, one of the confidence and one of the duration."""
+    """Draw a panel for each target with the shares of its labels, one of the confidence and one of the duration.
+
+    Args:
+        path: the PNG file.
+        totals: counts of all files.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -37,7 +42,7 @@ def plot_summary(path: Path, totals: Totals) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     for axis, (target, counts) in zip(axes, totals.labels.items(), strict=False):
-        _labels(axis, target, dict(counts.most_common(_MOST_LABELS)), counts.total())
+        _labels(axis, target, dict(counts.most_common(_MAX_LABELS)), counts.total())
     _confidence(axes[-2], totals)
     _duration(axes[-1], totals)
     figure.suptitle(f"{totals.files:,} files, {totals.errors:,} errors, {totals.audio_sec / 3600:,.2f} h of audio")
@@ -63,7 +68,7 @@ def _confidence(axis: Any, totals: Totals) -> None:
 
 
 def _duration(axis: Any, totals: Totals) -> None:
-    """Durations on a logarithmic axis, in plain seconds."""
+    """Draw durations on a logarithmic axis, labelled in seconds."""
     from matplotlib.ticker import FuncFormatter
 
     lefts = [2 ** (bin_ / DURATION_BINS) for bin_ in totals.durations]

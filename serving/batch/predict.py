@@ -5,33 +5,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
-from itertools import islice
+from itertools import islice, tee
 from pathlib import Path
-from typing import Any
 
 from emotions.audio.containers import EXTENSIONS
 from emotions.bundle.manifest import Bundle, read_bundle
 from emotions.bundle.variants import AUTO, choose_variant
 from emotions.errors import DataError, MissingExtra
-from emotions.folder.predict_files import CHUNK_FILES, ParallelRuns, chunked, open_parallel, predict_chunks
+from emotions.folder.predict_files import CHUNK_FILES, chunked, open_parallel, predict_chunks
 from emotions.folder.result import FileResult
 from emotions.inputs.discovery import FileList, find_files
 from emotions.inputs.input_file import InputFile
-from emotions.runtime.prediction import Model
 from emotions.runtime.session import DeviceChoice
-from serving.batch.checkpoint import Join, RunCheckpoint, check_output, is_begun, open_checkpoint, signature
+from serving.batch.checkpoint import Join, RunCheckpoint, check_output, is_unfinished, open_checkpoint, signature
 from serving.batch.plot import check_plot, plot_summary
-from serving.batch.progress import LogFormat, watched
+from serving.batch.progress import LogFormat, show_progress
 from serving.batch.statistics import Totals
 from serving.batch.summary import document, summary
 from serving.tables.audformat import database_of
 from serving.tables.columns import AUDFORMAT, Columns, Row, columns
 from serving.tables.writer import check_ending, join_parts, open_part, rows
 
-Chunk = Sequence[InputFile]
-Execute = Callable[[Iterable[tuple[int, Chunk]]], Iterator[tuple[int, Iterator[FileResult]]]]
-"""Classifies numbered chunks; it gives the results of each, of all its files, in any order of the chunks."""
+NumberedChunk = tuple[int, Sequence[InputFile]]
+ChunkResults = tuple[int, Iterator[FileResult]]
+Classify = Callable[[Iterable[NumberedChunk]], Iterator[ChunkResults]]
+"""Classifies numbered chunks, and gives the results of all files of each; the chunks may come in any order."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Options:
         device: where the model runs; on every GPU where there are several.
         variant: which form of the model; None or ``auto`` for the one that suits the device.
         threads: CPU threads of the model and of decoding; None for one a core.
-        chunk_files: files of a chunk: what batches form in, and what a killed run loses at most.
+        chunk_files: files of a chunk: batches form inside it, and a killed run loses at most one.
         quiet: no progress on stderr.
-        log_format: progress and summary in words, or as JSON for machines.
+        log_format: progress and summary as text, or as JSON for machines.
     """
 
     overwrite: bool = False
@@ -70,7 +70,11 @@ class Options:
 
 
 def check_table(output: Path, options: Options) -> None:
-    """Refuse what would stop a run for certain, before anything is computed.
+    """Refuse what would certainly stop a run, before anything is computed.
+
+    Args:
+        output: the table.
+        options: how to classify.
 
     Raises:
         ConfigError, OutputExists, MissingExtra: the table cannot be written.
@@ -90,7 +94,10 @@ def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, o
         inputs: recordings, folders that are searched for them, patterns, tables of segments, URLs.
         bundle: the bundle to classify with.
         output: the table.
-        options: how.
+        options: how to classify.
+
+    Returns:
+        Counts of all files, those of an earlier run included.
 
     Raises:
         ConfigError, OutputExists, MissingExtra: the table cannot be written.
@@ -98,18 +105,19 @@ def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, o
         BundleError, DeviceError: the bundle cannot be used.
     """
     check_table(output, options)
-    if options.resume and output.exists() and not is_begun(output):
+    if options.resume and output.exists() and not is_unfinished(output):
         print(f"{output}: is complete; there is nothing to resume")
         return Totals()
     found = _find(inputs, options)
-    opened, execute, where = _executor(bundle, options)
-    totals = _Run(opened, found, output, options, where).classify(execute)
+    address = options.ray_address
+    opened, classify, run_on = _open_local(bundle, options) if address is None else _open_ray(bundle, address, options)
+    totals = _write_table(opened, found, output, options, run_on, classify)
     if options.plot is not None:
         plot_summary(options.plot, totals)
     if options.log_format == "json":
-        print(document(output, totals, where))
+        print(document(output, totals, run_on))
     else:
-        print(summary(output, totals, list(opened.manifest.targets), where))
+        print(summary(output, totals, [*opened.manifest.targets], run_on))
     return totals
 
 
@@ -124,27 +132,8 @@ def _find(inputs: Sequence[Path | str], options: Options) -> FileList:
     return found
 
 
-def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str, str]]:
-    """The bundle, what classifies with it, and the variant and device that rows depend on."""
-    if options.ray_address is not None:
-        from serving.batch.ray_pool import classify_on_ray
-        from serving.batch.ray_worker import Cluster
-
-        opened = read_bundle(bundle)
-        variant = options.variant or AUTO
-        if options.device != "auto":
-            variant = choose_variant(opened, options.device, variant)
-        cluster = Cluster(
-            options.ray_address,
-            bundle.absolute(),
-            options.device,
-            options.threads,
-            options.windows,
-            options.embeddings,
-            variant,
-        )
-        where = {"variant": variant, "device": options.device}
-        return opened, lambda chunks: classify_on_ray(cluster, chunks), where
+def _open_local(bundle: Path, options: Options) -> tuple[Bundle, Classify, dict[str, str]]:
+    """The bundle, what classifies with it in this process, and the variant and device that its rows depend on."""
     model, parallel_batches = open_parallel(
         bundle,
         device=options.device,
@@ -152,108 +141,100 @@ def _executor(bundle: Path, options: Options) -> tuple[Bundle, Execute, dict[str
         threads=options.threads,
         embedding=options.embeddings,
     )
-    where = {
-        "variant": model.session.variant,
-        "device": model.session.device,
-        "batches_at_once": str(len(parallel_batches)),
-    }
-    return model.bundle, lambda chunks: _locally(model, chunks, options.threads, parallel_batches), where
+    session = model.session
+    run_on = {"variant": session.variant, "device": session.device, "batches_at_once": str(len(parallel_batches))}
+
+    def classify(chunks: Iterable[NumberedChunk]) -> Iterator[ChunkResults]:
+        # The scheduler reads chunks ahead of the results that are written.
+        ahead, numbered = tee(chunks)
+        files = (chunk for _, chunk in ahead)
+        results = predict_chunks(model, files, decode_threads=options.threads, parallel_batches=parallel_batches)
+        for index, chunk in numbered:
+            yield index, islice(results, len(chunk))
+
+    return model.bundle, classify, run_on
 
 
-def _locally(
-    model: Model, chunks: Iterable[tuple[int, Chunk]], threads: int | None, parallel_batches: ParallelRuns
-) -> Iterator[tuple[int, Iterator[FileResult]]]:
-    """Classify chunks one after the other in this process."""
-    begun: list[tuple[int, int]] = []
+def _open_ray(bundle: Path, address: str, options: Options) -> tuple[Bundle, Classify, dict[str, str]]:
+    """As ``_open_local``, on the Ray cluster at ``address``."""
+    from serving.batch.ray_pool import classify_on_ray
+    from serving.batch.ray_worker import Cluster
 
-    def feed() -> Iterator[Chunk]:
-        for index, chunk in chunks:
-            begun.append((index, len(chunk)))
-            yield chunk
+    opened = read_bundle(bundle)
+    variant = options.variant or AUTO
+    if options.device != "auto":
+        variant = choose_variant(opened, options.device, variant)
+    cluster = Cluster(
+        address,
+        bundle.absolute(),
+        options.device,
+        options.threads,
+        options.windows,
+        options.embeddings,
+        variant,
+    )
+    return opened, partial(classify_on_ray, cluster), {"variant": variant, "device": options.device}
 
-    results = predict_chunks(model, feed(), decode_threads=threads, parallel_batches=parallel_batches)
-    while (first := next(results, None)) is not None:
-        index, count = begun.pop(0)
-        yield index, _with_first(first, islice(results, count - 1))
+
+def _write_table(
+    bundle: Bundle, found: FileList, output: Path, options: Options, run_on: Mapping[str, str], classify: Classify
+) -> Totals:
+    """Classify the chunks that are not finished, and join the table."""
+    manifest = bundle.manifest
+    names = columns(manifest.targets, embeddings=options.embeddings, unknown_targets=manifest.thresholds)
+    join: Join = join_parts
+    if output.suffix.lower() == AUDFORMAT:
+        join = database_of(bundle, found.files, windows=options.windows)
+    settings = {"bundle": bundle.id, **run_on, "chunk_files": options.chunk_files, "windows": options.windows}
+    chunks = [*chunked(found.files, options.chunk_files)]
+    with open_checkpoint(output, names, settings, resume=options.resume) as checkpoint:
+        pending = checkpoint.pending(chunks)
+        if options.ray_address is not None:
+            from serving.batch.ray_pool import heaviest_first
+
+            pending = heaviest_first(pending, chunks)
+        totals = _totals_of(checkpoint, found)
+        totals.resumed_files, totals.resumed_sec = totals.files, totals.audio_sec
+        total = len(found.files)
+        with show_progress(totals, total, quiet=options.quiet, log_format=options.log_format) as update:
+            started = time.perf_counter()
+            numbered = [(index, chunks[index]) for index in pending]
+            for result in _write_chunks(checkpoint, classify, numbered, names, windows=options.windows):
+                totals.add(result)
+                update()
+            wall_sec = time.perf_counter() - started
+        # Counted again in the order of the chunks, which come in any order from a cluster.
+        done = _totals_of(checkpoint, found)
+        done.resumed_files, done.resumed_sec, done.wall_sec = totals.resumed_files, totals.resumed_sec, wall_sec
+        checkpoint.finish(join)
+    return done
 
 
-def _with_first(first: FileResult, rest: Iterator[FileResult]) -> Iterator[FileResult]:
-    yield first
-    yield from rest
+def _totals_of(checkpoint: RunCheckpoint, found: FileList) -> Totals:
+    totals = Totals(found.skipped)
+    for state in checkpoint.totals():
+        totals.merge(state)
+    return totals
 
 
-class _Run:
-    """One table being written."""
+def _write_chunks(
+    checkpoint: RunCheckpoint, classify: Classify, chunks: Sequence[NumberedChunk], names: Columns, *, windows: bool
+) -> Iterator[FileResult]:
+    """Write the rows of each chunk as its results come, and record it when it is complete."""
+    signatures: dict[int, str] = {}
+    template: Row = dict.fromkeys(names)
 
-    def __init__(
-        self, bundle: Bundle, found: FileList, output: Path, options: Options, where: Mapping[str, str]
-    ) -> None:
-        self._found, self._output, self._options = found, output, options
-        self._join: Join = join_parts
-        if output.suffix.lower() == AUDFORMAT:
-            self._join = database_of(bundle, found.files, windows=options.windows)
-        self._columns: Columns = columns(
-            bundle.manifest.targets, embeddings=options.embeddings, unknown_targets=bundle.manifest.thresholds
-        )
-        self._chunks = [*chunked(found.files, options.chunk_files)]
-        self._settings: dict[str, Any] = {
-            "bundle": bundle.id,
-            **where,
-            "chunk_files": options.chunk_files,
-            "windows": options.windows,
-        }
+    def signed() -> Iterator[NumberedChunk]:
+        for index, files in chunks:
+            signatures[index] = signature(files)  # before the files are read, so that a later change is noticed
+            yield index, files
 
-    def classify(self, execute: Execute) -> Totals:
-        """Do what is to do, and join the table."""
-        options = self._options
-        with open_checkpoint(self._output, self._columns, self._settings, resume=options.resume) as checkpoint:
-            pending = checkpoint.pending(self._chunks)
-            if options.ray_address is not None:
-                from serving.batch.ray_pool import heaviest_first
-
-                pending = heaviest_first(pending, self._chunks)
-            totals = self._counted(checkpoint)
-            totals.resumed_files, totals.resumed_sec = totals.files, totals.audio_sec
-            total = len(self._found.files)
-            with watched(totals, total, quiet=options.quiet, log_format=options.log_format) as update:
-                started = time.perf_counter()
-                self._write(checkpoint, execute, pending, totals, update)
-                wall_sec = time.perf_counter() - started
-            done = self._counted(checkpoint)
-            done.resumed_files, done.resumed_sec, done.wall_sec = totals.resumed_files, totals.resumed_sec, wall_sec
-            checkpoint.finish(self._join)
-        return done
-
-    def _counted(self, checkpoint: RunCheckpoint) -> Totals:
-        totals = Totals(self._found.skipped)
-        for state in checkpoint.totals():
-            totals.merge(state)
-        return totals
-
-    def _write(
-        self,
-        checkpoint: RunCheckpoint,
-        execute: Execute,
-        pending: Sequence[int],
-        totals: Totals,
-        update: Callable[[], None],
-    ) -> None:
-        """Write the rows of each chunk as they come, and note it when all of them are there."""
-        signed: dict[int, str] = {}
-        template: Row = dict.fromkeys(self._columns)
-
-        def begin() -> Iterator[tuple[int, Chunk]]:
-            for index in pending:
-                signed[index] = signature(self._chunks[index])  # before its files are read: a later change is seen
-                yield index, self._chunks[index]
-
-        for index, results in execute(begin()):
-            chunk = Totals()
-            with open_part(checkpoint.part(index), self._columns) as write:
-                for result in results:
-                    for cells in rows(result, template, windows=self._options.windows):
-                        write(cells)
-                    chunk.add(result)
-                    totals.add(result)
-                    update()
-            checkpoint.record(index, signed.pop(index), chunk.state())
+    for index, results in classify(signed()):
+        counts = Totals()
+        with open_part(checkpoint.part(index), names) as write:
+            for result in results:
+                for cells in rows(result, template, windows=windows):
+                    write(cells)
+                counts.add(result)
+                yield result
+        checkpoint.record(index, signatures.pop(index), counts.state())

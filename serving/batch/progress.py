@@ -7,89 +7,87 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Literal, Protocol
+from typing import Literal
 
 from emotions.pipeline.runner import console
+from serving.batch.statistics import Totals
 
 LogFormat = Literal["text", "json"]
-_PATIENCE_SEC = 1.0
-_LINE_EVERY_SEC = 30.0
+_BAR_AFTER_SEC = 1.0
 _BAR_EVERY_SEC = 0.1
-
-
-class Counted(Protocol):
-    """What progress is told of."""
-
-    files: int
-    audio_sec: float
-    resumed_files: int
-    resumed_sec: float
-
-    @property
-    def errors(self) -> int:
-        """Files that failed."""
+_LINE_EVERY_SEC = 30.0
 
 
 @contextlib.contextmanager
-def watched(
-    counted: Counted, total: int, *, quiet: bool, log_format: LogFormat = "text"
+def show_progress(
+    totals: Totals, total: int, *, quiet: bool, log_format: LogFormat = "text"
 ) -> Iterator[Callable[[], None]]:
     """Give a function to call after each file.
 
     Args:
-        counted: the totals so far, read on each call.
-        total: files to come in all.
+        totals: the counts so far, read on each call.
+        total: files in all.
         quiet: show nothing.
-        log_format: words, or JSON for machines.
+        log_format: text, or JSON for machines.
     """
     if quiet:
         yield lambda: None
     elif log_format == "json":
-        with _lines(lambda seconds: _say(counted, total, seconds), at_once=True) as update:
-            yield update
+        yield _at_intervals(lambda seconds: _print_json(totals, total, seconds), first_sec=0)
     elif console().is_terminal:
-        with _bar(counted, total) as update:
+        with _bar(totals, total) as update:
             yield update
     else:
-        with _lines(lambda seconds: _print(status(counted, total, seconds))) as update:
-            yield update
+        yield _at_intervals(lambda seconds: _print_line(status(totals, total, seconds)), first_sec=_LINE_EVERY_SEC)
 
 
-def figures(counted: Counted, total: int, seconds: float) -> dict[str, float]:
-    """Files, files/s, real-time factor, errors and seconds left after ``seconds``; what was resumed took no time."""
-    files = counted.files - counted.resumed_files
+def figures(totals: Totals, total: int, seconds: float) -> dict[str, float]:
+    """Files, files/s, real-time factor, errors and seconds left. What an earlier run did does not count as speed.
+
+    Args:
+        totals: the counts so far.
+        total: files in all.
+        seconds: seconds since this run began to classify.
+    """
+    files = totals.files - totals.resumed_files
     speed = files / seconds if seconds > 0 else 0.0
     return {
-        "files": counted.files,
+        "files": totals.files,
         "total": total,
         "files_per_sec": round(speed, 2),
-        "times_real_time": round((counted.audio_sec - counted.resumed_sec) / max(seconds, 1e-9), 2),
-        "errors": counted.errors,
-        "left_sec": round((total - counted.files) / speed, 1) if speed else 0.0,
+        "times_real_time": round((totals.audio_sec - totals.resumed_sec) / max(seconds, 1e-9), 2),
+        "errors": totals.errors,
+        "left_sec": round((total - totals.files) / speed, 1) if speed else 0.0,
     }
 
 
-def status(counted: Counted, total: int, seconds: float) -> str:
-    """The figures in words."""
-    told = figures(counted, total, seconds)
-    minutes, rest = divmod(round(told["left_sec"]), 60)
+def status(totals: Totals, total: int, seconds: float) -> str:
+    """``figures`` as text.
+
+    Args:
+        totals: the counts so far.
+        total: files in all.
+        seconds: seconds since this run began to classify.
+    """
+    now = figures(totals, total, seconds)
+    minutes, rest = divmod(round(now["left_sec"]), 60)
     return (
-        f"{counted.files}/{total} files, {told['files_per_sec']:.1f} files/s, "
-        f"{told['times_real_time']:.0f}x real time, {counted.errors} errors, {minutes}:{rest:02} left"
+        f"{totals.files}/{total} files, {now['files_per_sec']:.1f} files/s, "
+        f"{now['times_real_time']:.0f}x real time, {totals.errors} errors, {minutes}:{rest:02} left"
     )
 
 
-def _say(counted: Counted, total: int, seconds: float) -> None:
-    print(json.dumps({"event": "progress", **figures(counted, total, seconds)}), file=sys.stderr, flush=True)
+def _print_json(totals: Totals, total: int, seconds: float) -> None:
+    print(json.dumps({"event": "progress", **figures(totals, total, seconds)}), file=sys.stderr, flush=True)
 
 
-def _print(text: str) -> None:
+def _print_line(text: str) -> None:
     console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
-def _bar(counted: Counted, total: int) -> Iterator[Callable[[], None]]:
-    """A bar that appears once it has taken a second and vanishes at the end."""
+def _bar(totals: Totals, total: int) -> Iterator[Callable[[], None]]:
+    """A bar that appears after a second and vanishes at the end."""
     from rich.progress import BarColumn, Progress, TextColumn
 
     started = shown = time.monotonic()
@@ -99,12 +97,11 @@ def _bar(counted: Counted, total: int) -> Iterator[Callable[[], None]]:
     def update() -> None:
         nonlocal shown
         now = time.monotonic()
-        if now - started < _PATIENCE_SEC or now - shown < _BAR_EVERY_SEC:
+        if now - started < _BAR_AFTER_SEC or now - shown < _BAR_EVERY_SEC:
             return
         shown = now
-        bar.update(task, completed=counted.files, description=status(counted, total, now - started))
-        if not bar.live.is_started:
-            bar.start()
+        bar.update(task, completed=totals.files, description=status(totals, total, now - started))
+        bar.start()
 
     try:
         yield update
@@ -113,17 +110,16 @@ def _bar(counted: Counted, total: int) -> Iterator[Callable[[], None]]:
             bar.stop()
 
 
-@contextlib.contextmanager
-def _lines(tell: Callable[[float], None], *, at_once: bool = False) -> Iterator[Callable[[], None]]:
-    """A line each half minute, for logs; ``at_once``: one at the first file too."""
+def _at_intervals(show: Callable[[float], None], *, first_sec: float) -> Callable[[], None]:
+    """A function that calls ``show`` with the seconds so far: after ``first_sec``, then each half minute."""
     started = time.monotonic()
-    told = started - (_LINE_EVERY_SEC if at_once else 0)
+    due = started + first_sec
 
     def update() -> None:
-        nonlocal told
+        nonlocal due
         now = time.monotonic()
-        if now - told >= _LINE_EVERY_SEC:
-            told = now
-            tell(now - started)
+        if now >= due:
+            due = now + _LINE_EVERY_SEC
+            show(now - started)
 
-    yield update
+    return update

@@ -1,8 +1,8 @@
-"""Folders on a Ray cluster: chunks of paths go out to actors, rows come back; no waveform travels.
+"""Folders on a Ray cluster: chunks of paths go to actors, results come back; no waveform is transferred.
 
-Plain actors rather than Ray Data: a chunk of the list is classified in the very batches of a local run, so that the
-table is the same; the checkpoint notes each chunk as it comes, so that a killed run goes on; and a chunk that kills its
-process twice is halved until the file that does it stands alone. A node that dies costs the chunks it was at.
+Plain actors rather than Ray Data: a chunk is classified in the same batches as in a local run, so that the table is
+the same; the checkpoint records each chunk as it comes, so that a killed run can resume; and a chunk whose process dies
+twice is halved until the file that crashes it is alone. A node that dies loses only the chunks that it was working on.
 """
 
 from __future__ import annotations
@@ -18,20 +18,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from emotions.errors import DeviceError, EmotionsError, ModelError
+import ray
+
+from emotions.errors import DeviceError, EmotionsError, ModelError, first_line
 from emotions.folder.result import FileResult
 from emotions.inputs.input_file import InputFile, is_url
 from serving.batch.ray_worker import CORES, Cluster, Task, Worker
 
-_MOST_FAILURES = 50
-"""Failures in a row that say that something else than a file is wrong."""
+_MAX_FAILURES = 50
+"""Consecutive failures after which something else than a file must be wrong."""
 _CONNECT_SEC = 10.0
-_PATIENCE_SEC = 300.0
-"""Seconds without a living actor after which the cluster is given up."""
+_ACTOR_TIMEOUT_SEC = 300.0
+"""Seconds without a living actor after which the run gives up."""
+NumberedChunks = Iterator[tuple[int, Sequence[InputFile]]]
+ChunkResults = Iterator[tuple[int, Iterator[FileResult]]]
 
 
 def heaviest_first(pending: Sequence[int], chunks: Sequence[Sequence[InputFile]]) -> list[int]:
-    """The chunks with the most bytes first, so that none is left to run alone at the end."""
+    """Sort chunks by size, the largest first, so that none of them runs alone at the end.
+
+    Args:
+        pending: indices of the chunks to sort.
+        chunks: files of all chunks.
+    """
     return sorted(pending, key=lambda index: -sum(map(_bytes, chunks[index])))
 
 
@@ -42,10 +51,12 @@ def _bytes(file: InputFile) -> int:
         return 0
 
 
-def classify_on_ray(
-    cluster: Cluster, chunks: Iterable[tuple[int, Sequence[InputFile]]]
-) -> Iterator[tuple[int, Iterator[FileResult]]]:
-    """Classify numbered chunks on a cluster, in any order.
+def classify_on_ray(cluster: Cluster, chunks: Iterable[tuple[int, Sequence[InputFile]]]) -> ChunkResults:
+    """Classify numbered chunks on a cluster; their results come in any order.
+
+    Args:
+        cluster: where and how.
+        chunks: index and files of each.
 
     Raises:
         EmotionsError: the cluster cannot be reached, the bundle cannot be used there, or everything fails.
@@ -58,45 +69,32 @@ def classify_on_ray(
             pool.close()
 
 
-def _ray() -> Any:
-    import ray
-
-    return ray
-
-
 @contextlib.contextmanager
 def _connected(address: str) -> Iterator[None]:
-    """A connection to a cluster, closed at the end unless the caller's process had it before."""
-    ray = _ray()
+    """Connect to a cluster, and disconnect at the end unless the process was connected before."""
     if ray.is_initialized():
         yield
         return
-    _connect(address)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    options = {"include_dashboard": False} if address == "local" else {}
+    try:
+        if re.fullmatch(r"[^/]+:\d+", address):  # Ray would end this process where nobody answers
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), _CONNECT_SEC).close()
+        ray.init(address=address, configure_logging=False, log_to_driver=False, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = first_line(error)
+        raise ModelError(f"no Ray cluster at {address} ({reason}); 'local' starts one on this machine") from error
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _connect(address: str) -> None:
-    ray = _ray()
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    started = {"include_dashboard": False} if address == "local" else {}
-    try:
-        if re.fullmatch(r"[^/]+:\d+", address):  # Ray would end this process where nobody answers
-            host, _, port = address.rpartition(":")
-            socket.create_connection((host, int(port)), _CONNECT_SEC).close()
-        ray.init(address=address, configure_logging=False, log_to_driver=False, **started)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = (str(error) or "no answer").splitlines()[0]
-        raise ModelError(f"no Ray cluster at {address} ({reason}); 'local' starts one on this machine") from error
-
-
 class _Pool:
-    """Actors, what each is at, and what is still to do. One that dies is replaced."""
+    """Actors, the task of each, and the tasks that wait. An actor that dies is replaced."""
 
     def __init__(self, cluster: Cluster) -> None:
-        ray = _ray()
         self._cluster = cluster
         self._gpus, self._cores, count = _plan(cluster)
         self._busy: dict[Any, tuple[Any, Task | None]] = {}
@@ -106,34 +104,33 @@ class _Pool:
         self._results: dict[int, dict[int, list[FileResult]]] = {}
         self._failures = 0
         self._variant = ""
-        self._ray = ray
         for _ in range(count):
             self._start()
 
-    def classify(self, chunks: Iterator[tuple[int, Sequence[InputFile]]]) -> Iterator[tuple[int, Iterator[FileResult]]]:
-        """Keep every actor at work, and give each chunk when all of its files are done."""
+    def classify(self, chunks: NumberedChunks) -> ChunkResults:
+        """Keep every actor busy, and give each chunk when all of its files are done."""
         alive = time.monotonic()
         while self._feed(chunks):
-            ready, _ = self._ray.wait([*self._busy], num_returns=1, timeout=10)
+            ready, _ = ray.wait([*self._busy], num_returns=1, timeout=10)
             if ready or any(task for _, task in self._busy.values()):
                 alive = time.monotonic()
-            if time.monotonic() - alive > _PATIENCE_SEC:
-                raise ModelError(f"the cluster has had no room for the model for {_PATIENCE_SEC:g} s")
+            if time.monotonic() - alive > _ACTOR_TIMEOUT_SEC:
+                raise ModelError(f"the cluster has had no room for the model for {_ACTOR_TIMEOUT_SEC:g} s")
             for reference in ready:
                 yield from self._take(reference)
 
     def close(self) -> None:
         """End the actors."""
         for actor in (*self._idle, *(actor for actor, _ in self._busy.values())):
-            self._ray.kill(actor)
+            ray.kill(actor)
 
     def _start(self) -> None:
         resources = {"num_gpus": 1} if self._gpus else {"num_cpus": self._cores}
-        actor = self._ray.remote(**resources)(Worker).remote(replace(self._cluster, cores=self._cores))
+        actor = ray.remote(**resources)(Worker).remote(replace(self._cluster, cores=self._cores))
         self._busy[actor.load.remote()] = (actor, None)
 
-    def _feed(self, chunks: Iterator[tuple[int, Sequence[InputFile]]]) -> bool:
-        """Give idle actors something to do; False once everything is done."""
+    def _feed(self, chunks: NumberedChunks) -> bool:
+        """Give idle actors tasks; False once everything is done."""
         self._refill(chunks)
         while self._idle and self._tasks:
             task, actor = self._tasks.popleft(), self._idle.popleft()
@@ -142,8 +139,8 @@ class _Pool:
             self._refill(chunks)
         return bool(self._files)
 
-    def _refill(self, chunks: Iterator[tuple[int, Sequence[InputFile]]]) -> None:
-        """Have one chunk at hand, as long as there are any."""
+    def _refill(self, chunks: NumberedChunks) -> None:
+        """Keep one chunk waiting, as long as there are any."""
         if self._tasks or (following := next(chunks, None)) is None:
             return
         index, files = following
@@ -151,17 +148,17 @@ class _Pool:
         self._results[index] = {}
         self._tasks.append(Task(index, 0, len(files)))
 
-    def _take(self, reference: Any) -> Iterator[tuple[int, Iterator[FileResult]]]:
-        """Take what an actor has answered, or see to it that others do what it failed at."""
+    def _take(self, reference: Any) -> ChunkResults:
+        """Take the results of an actor, or plan another attempt at what it failed at."""
         actor, task = self._busy.pop(reference)
         try:
-            results = self._ray.get(reference)
-        except self._ray.exceptions.RayActorError:
+            results = ray.get(reference)
+        except ray.exceptions.RayActorError:
             self._start()
             results = self._failed(task)
-        except self._ray.exceptions.RayTaskError as error:
+        except ray.exceptions.RayTaskError as error:
             if task is None:
-                raise _told(error) from error
+                raise _load_error(error) from error
             self._idle.append(actor)
             results = self._failed(task)
         else:
@@ -173,20 +170,20 @@ class _Pool:
             yield from self._done(task, results)
 
     def _failed(self, task: Task | None) -> list[FileResult] | None:
-        """Plan what to try instead of what failed; the result of a file that fails alone."""
+        """Plan another attempt at what failed; the result of a file that crashes its process alone."""
         self._failures += 1
-        if self._failures > _MOST_FAILURES:
+        if self._failures > _MAX_FAILURES:
             raise ModelError(f"the model's processes died {self._failures} times in a row; see Ray's logs")
         if task is None:
             return None
-        instead = task.after_failure()
-        self._tasks.extendleft(reversed(instead))
-        if instead:
+        attempts = task.after_failure()
+        self._tasks.extendleft(reversed(attempts))
+        if attempts:
             return None
         file = self._files[task.chunk][task.start]
         return [FileResult(file.name, None, "the process that classified it died", "crashed", file.start, file.end)]
 
-    def _done(self, task: Task, results: list[FileResult]) -> Iterator[tuple[int, Iterator[FileResult]]]:
+    def _done(self, task: Task, results: list[FileResult]) -> ChunkResults:
         parts = self._results[task.chunk]
         parts[task.start] = results
         if sum(map(len, parts.values())) == len(self._files[task.chunk]):
@@ -195,10 +192,14 @@ class _Pool:
 
 
 def agreed(known: str, found: str) -> str:
-    """The variant and device of all actors; ``known`` is empty before the first.
+    """Check that all actors run the same variant on the same kind of device.
+
+    Args:
+        known: variant and device of the actors so far; empty before the first.
+        found: those of the next one.
 
     Raises:
-        DeviceError: they differ, so that rows would not be of one kind.
+        DeviceError: they differ, so that the rows would not be comparable.
     """
     if known and known != found:
         raise DeviceError(f"the nodes of the cluster run {known} and {found}; say which with --device and --variant")
@@ -206,8 +207,7 @@ def agreed(known: str, found: str) -> str:
 
 
 def _plan(cluster: Cluster) -> tuple[bool, int, int]:
-    """Whether actors have GPUs, the CPU cores of each otherwise, and how many of them the cluster has room for."""
-    ray = _ray()
+    """Whether actors have a GPU each, their CPU cores otherwise, and the number of actors that the cluster can run."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
     if gpus and cluster.device != "cpu":
@@ -218,11 +218,11 @@ def _plan(cluster: Cluster) -> tuple[bool, int, int]:
 
 
 def _absolute(file: InputFile) -> InputFile:
-    """A file as another process finds it."""
+    """A file with its absolute path, by which other processes find it."""
     return file if is_url(file.source) else replace(file, source=os.path.abspath(file.source))  # noqa: PTH100
 
 
-def _told(error: Any) -> EmotionsError:
-    """What went wrong as an actor loaded the model."""
+def _load_error(error: Any) -> EmotionsError:
+    """The error of an actor that could not load the model."""
     cause = getattr(error, "cause", None)
     return cause if isinstance(cause, EmotionsError) else ModelError(f"a node cannot load the model ({cause or error})")

@@ -1,4 +1,4 @@
-"""What runs in each process of a Ray cluster, and what it is asked to do."""
+"""The actor of a Ray cluster, and its tasks."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ CORES = 2
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where to classify.
+    """A Ray cluster and how to classify there.
 
     Attributes:
-        address: ``auto`` for the cluster that this machine is in, ``local`` for one of its own, or ``host:port``.
-        bundle: the bundle; every node sees it, as it sees the recordings, at the same path.
-        device: where the model runs; with GPUs one actor each.
-        cores: CPU cores of an actor where it has no GPU.
-        windows: windows are wanted; else they stay where they were made.
-        embeddings: so are embeddings.
-        variant: which form of the model; None or ``auto`` for the one that suits the device.
+        address: ``auto`` for the cluster that this machine belongs to, ``local`` to start one here, or ``host:port``.
+        bundle: the bundle; every node finds it, as it does the recordings, at the same path.
+        device: where the model runs; on GPUs one actor each.
+        cores: CPU cores of an actor without a GPU.
+        windows: whether results keep their windows; else these are not transferred.
+        embeddings: whether results have embeddings.
+        variant: form of the model; None or ``auto`` for the one that suits the device.
     """
 
     address: str
@@ -40,7 +40,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Task:
-    """Files ``start`` to ``stop`` of a chunk, and how often they have failed as they are."""
+    """Files ``start`` to ``stop`` of a chunk, and how often this task has failed."""
 
     chunk: int
     start: int
@@ -48,7 +48,7 @@ class Task:
     failures: int = 0
 
     def after_failure(self) -> list[Task]:
-        """What to try instead: once the same again, then halves; nothing for a file alone."""
+        """The tasks to try instead: once the same again, then its halves; none for a single file."""
         if self.failures == 0:
             return [replace(self, failures=1)]
         if self.stop - self.start == 1:
@@ -59,23 +59,23 @@ class Task:
 
 
 class Worker:
-    """A model in a process of its own."""
+    """An actor with a model."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
     def load(self) -> str:
-        """Load the model, and say which variant runs where.
+        """Load the model, and return its variant and device.
 
-        A call of its own, so that what is wrong with the bundle is told apart from a dead node.
+        Not part of ``__init__``, so that an error of the bundle is not taken for a dead node.
         """
-        asked = self._cluster
+        cluster = self._cluster
         self._model, self._parallel_batches = open_parallel(
-            asked.bundle,
-            device=asked.device,
-            variant=asked.variant,
-            threads=asked.cores or CORES,
-            embedding=asked.embeddings,
+            cluster.bundle,
+            device=cluster.device,
+            variant=cluster.variant,
+            threads=cluster.cores or CORES,
+            embedding=cluster.embeddings,
         )
         return f"{self._model.session.variant} on {self._model.session.device}"
 
@@ -88,10 +88,9 @@ class Worker:
             decode_threads=self._cluster.cores,
             parallel_batches=self._parallel_batches,
         )
-        return [*results] if self._cluster.windows else [_light(result) for result in results]
+        return [*results] if self._cluster.windows else [_without_windows(result) for result in results]
 
 
-def _light(result: FileResult) -> FileResult:
-    """A result without its windows."""
+def _without_windows(result: FileResult) -> FileResult:
     prediction = result.prediction
     return result if prediction is None else replace(result, prediction=replace(prediction, windows=()))

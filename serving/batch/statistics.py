@@ -1,4 +1,4 @@
-"""Totals of a prediction run: counted as results come, kept in the checkpoint chunk by chunk, shown at the end."""
+"""Totals of a prediction run: counted as results come, recorded in the checkpoint by chunk, shown at the end."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from typing import Any
 
 from emotions.folder.result import FileResult
 
-HEAD = 8
+_HEAD = 8
 """Results that the summary shows."""
 CONFIDENCE_BINS = 20
 """Bins of the confidence, from 0 to 1."""
 DURATION_BINS = 4
 """Bins of the duration in each doubling of it."""
 
+_STATE = ("files", "audio_sec", "codes", "labels", "confidences", "durations", "head")
+
 
 @dataclass
 class Totals:
-    """What became of all files.
+    """Counts of all files.
 
     Attributes:
-        skipped: files passed over because of their extension.
+        skipped: files ignored because of their extension.
         files: files classified or failed.
         codes: how often each error occurred.
         audio_sec: seconds of audio that were classified.
-        wall_sec: seconds that it took, without loading the model.
+        wall_sec: seconds that this took, without loading the model.
         labels: target -> how often each label was the most probable one.
-        confidences: how many files fell into each of ``CONFIDENCE_BINS``.
-        durations: how many files lasted at least 2 ** (bin / DURATION_BINS) seconds, and not as long as the next bin.
+        confidences: files in each of ``CONFIDENCE_BINS``.
+        durations: files by duration, in bins that start at 2 ** (bin / DURATION_BINS) seconds.
         head: cells of the first results: name, label of each target, confidence, duration, error.
-        resumed_files: files of these that an earlier run had done.
-        resumed_sec: seconds of their audio.
+        resumed_files: those of ``files`` that an earlier run did.
+        resumed_sec: seconds of audio in them.
     """
 
     skipped: int = 0
@@ -56,7 +58,7 @@ class Totals:
     def add(self, result: FileResult) -> None:
         """Count one result."""
         self.files += 1
-        if len(self.head) < HEAD:
+        if len(self.head) < _HEAD:
             self.head.append(_cells(result))
         prediction = result.prediction
         if prediction is None:
@@ -69,19 +71,11 @@ class Totals:
             self.labels.setdefault(target, Counter())[label] += 1
 
     def state(self) -> dict[str, Any]:
-        """What ``merge`` takes, as JSON."""
-        return {
-            "files": self.files,
-            "audio_sec": self.audio_sec,
-            "codes": self.codes,
-            "labels": self.labels,
-            "confidences": self.confidences,
-            "durations": self.durations,
-            "head": self.head,
-        }
+        """The counts of a chunk as JSON, for ``merge``."""
+        return {name: getattr(self, name) for name in _STATE}
 
     def merge(self, state: Mapping[str, Any]) -> None:
-        """Add what an earlier run counted of a chunk."""
+        """Add the counts of a chunk, as ``state`` gives them."""
         self.files += state["files"]
         self.audio_sec += state["audio_sec"]
         self.codes.update(state["codes"])
@@ -89,7 +83,7 @@ class Totals:
             self.labels.setdefault(target, Counter()).update(counts)
         for mine, theirs in ((self.confidences, state["confidences"]), (self.durations, state["durations"])):
             mine.update({int(number): count for number, count in theirs.items()})
-        self.head += state["head"][: HEAD - len(self.head)]
+        self.head += state["head"][: _HEAD - len(self.head)]
 
 
 def _cells(result: FileResult) -> list[str]:

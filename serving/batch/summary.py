@@ -1,4 +1,4 @@
-"""The closing words of a prediction run: totals, labels, errors, and the first rows as a small table."""
+"""The summary of a prediction run: totals, labels, errors, and the first rows as a small table."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from serving.batch.statistics import Totals
 
 WIDTH = 100
-"""Columns of a terminal that the table fits."""
+"""Width of the table of first rows, in characters."""
 
 
-def summary(output: Path, totals: Totals, targets: Sequence[str], where: Mapping[str, str]) -> str:
-    """A few aligned lines, then the first rows; ``where`` names the variant and device that ran.
+def summary(output: Path, totals: Totals, targets: Sequence[str], run_on: Mapping[str, str]) -> str:
+    """A few aligned lines, then the first rows; control characters in names are escaped.
 
-    Control characters in names are spelt out.
+    Args:
+        output: the table.
+        totals: counts of all files.
+        targets: names of the targets.
+        run_on: the variant and the device of the model.
     """
     audio_sec = totals.audio_sec - totals.resumed_sec
     speed = audio_sec / max(totals.wall_sec, 1e-9)
@@ -29,7 +33,7 @@ def summary(output: Path, totals: Totals, targets: Sequence[str], where: Mapping
     lines = [
         ("table", f"{output} ({files})"),
         ("audio", f"{audio_sec:.1f} s in {totals.wall_sec:.1f} s, {speed:.1f} times real time"),
-        ("model", f"{where['variant']} on {where['device']}"),
+        ("model", f"{run_on['variant']} on {run_on['device']}"),
         *((target, _counts(totals.labels.get(target, Counter()))) for target in targets),
     ]
     if totals.resumed_files:
@@ -66,8 +70,8 @@ def _rows(totals: Totals, targets: Sequence[str]) -> str:
     return "\n".join([*lines, *([f"... and {more} more"] if more else [])])
 
 
-def document(output: Path, totals: Totals, where: Mapping[str, str]) -> str:
-    """The same for machines: one line of JSON, without names of files."""
+def document(output: Path, totals: Totals, run_on: Mapping[str, str]) -> str:
+    """The summary for machines: one line of JSON, without names of files. Arguments as ``summary``."""
     content = {
         "event": "done",
         "table": str(output),
@@ -77,8 +81,8 @@ def document(output: Path, totals: Totals, where: Mapping[str, str]) -> str:
         "resumed": totals.resumed_files,
         "audio_sec": round(totals.audio_sec, 3),
         "wall_sec": round(totals.wall_sec, 3),
-        "variant": where["variant"],
-        "device": where["device"],
+        "variant": run_on["variant"],
+        "device": run_on["device"],
         "labels": totals.labels,
         "codes": totals.codes,
     }

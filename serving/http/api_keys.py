@@ -18,16 +18,7 @@ from starlette.types import Scope
 from emotions.errors import ConfigError, Fault
 from serving.http.errors import RequestError, of_status
 from serving.settings import ALLOW_ANONYMOUS, API_KEYS_FILE, Settings
-from serving.telemetry.request_record import RequestContext
-
-PUBLIC_PATHS = frozenset(
-    [
-        *("/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"),
-        *("/", "/docs.json", "/schema.json", "/v1/openapi.json"),
-    ]
-)
-"""Paths that want no key: for probes and scrapes, and the description of the rest."""
-_OPEN_FOLDER = "/static_content/"
+from serving.telemetry.request_context import RequestContext
 
 _LINE = re.compile(r"([A-Za-z0-9._-]{1,64})\s+([0-9a-f]{64})")
 _PREFIX = "emo_"
@@ -39,30 +30,34 @@ class ApiKeyAuth:
     """Who may come in.
 
     Attributes:
-        keys: name -> SHA-256 of each key; None where no key is needed.
-        anonymous: whether requests from beyond this machine need no key where there is none.
+        keys: name -> SHA-256 of each key; None where there are no keys.
+        anonymous: whether requests from other machines are answered where there are no keys.
     """
 
     keys: Mapping[str, bytes] | None = None
     anonymous: bool = False
 
-    def check(self, scope: Scope, asked: RequestContext) -> None:
+    def check(self, scope: Scope, context: RequestContext) -> None:
         """Let a request in, and note the name of its key.
 
+        Args:
+            scope: ASGI scope of the request.
+            context: its context.
+
         Raises:
-            RequestError: 401, it may not come in.
+            RequestError: 401, it has no known key, or may not come in without one.
         """
-        if scope["path"] in PUBLIC_PATHS or scope["path"].startswith(_OPEN_FOLDER):
+        if context.route.public:
             return
         if self.keys is not None:
-            asked.key = _named(self.keys, _presented(Headers(scope=scope)))
+            context.key = _key_name(self.keys, _presented_key(Headers(scope=scope)))
         elif not self.anonymous and not _came_by_loopback(scope):
             message = "the service knows no API keys, and answers this machine alone"
             raise RequestError(401, "unauthorized", message)
 
 
-def read_guard(settings: Settings) -> ApiKeyAuth:
-    """Who may come in, by the settings.
+def read_auth(settings: Settings) -> ApiKeyAuth:
+    """The API keys of the settings.
 
     Raises:
         ConfigError: the file of keys cannot be read or holds none.
@@ -74,22 +69,22 @@ def read_guard(settings: Settings) -> ApiKeyAuth:
 def check_exposure(host: str, settings: Settings) -> None:
     """Refuse to listen beyond this machine without keys.
 
+    Args:
+        host: address or name to listen on.
+        settings: the service's settings.
+
     Raises:
-        ConfigError: ``host`` is no loopback address, there is no file of keys, and nobody said that this is meant.
+        ConfigError: ``host`` is no loopback address, there is no file of keys, and anonymous access is not allowed.
     """
-    if settings.api_keys_file is None and not settings.allow_anonymous and not is_loopback(host):
+    if (
+        settings.api_keys_file is None
+        and not settings.allow_anonymous
+        and not _is_loopback(host, if_no_address=host == "localhost")
+    ):
         raise ConfigError(
             f"{host} can be reached from other machines: name a file of API keys in {API_KEYS_FILE} "
             f"('emotions serve-key' makes one), or set {ALLOW_ANONYMOUS}=1 to answer whoever asks"
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's alone."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def read_keys(path: Path) -> dict[str, bytes]:
@@ -118,7 +113,11 @@ def read_keys(path: Path) -> dict[str, bytes]:
 
 
 def add_key(path: Path, name: str) -> str:
-    """Draw a key and add its hash to a file, which is made where there is none, for its owner's eyes.
+    """Generate a key and append its hash to a file, which is created with mode 0600 where there is none.
+
+    Args:
+        path: the file of keys.
+        name: whose key it is.
 
     Returns:
         The key.
@@ -133,32 +132,39 @@ def add_key(path: Path, name: str) -> str:
     if path.exists() and name in read_keys(path):
         raise ConfigError(f"{path}: has a key of the name {name!r} already; name another, or delete its line")
     try:
-        begun = path.exists() and not path.read_bytes().endswith(b"\n")
+        unfinished_line = path.exists() and not path.read_bytes().endswith(b"\n")
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8") as file:
-            file.write(f"{chr(10) if begun else ''}{line}\n")
+            file.write(f"{chr(10) if unfinished_line else ''}{line}\n")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
     return key
 
 
-def _presented(headers: Headers) -> str:
+def _presented_key(headers: Headers) -> str:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
 
 
-def _named(keys: Mapping[str, bytes], presented: str) -> str:
-    """Name of the key that was presented; it is compared with every one, whichever fits, in constant time."""
+def _key_name(keys: Mapping[str, bytes], presented: str) -> str:
+    """Name of a presented key. It is compared with all of them, in constant time, against timing attacks.
+
+    Raises:
+        RequestError: 401, it is unknown.
+    """
     digest = hashlib.sha256(presented.encode("utf-8", "surrogateescape")).digest()
-    fitting = [name for name, known in keys.items() if hmac.compare_digest(digest, known)]
-    if not fitting:
+    matching = [name for name, known in keys.items() if hmac.compare_digest(digest, known)]
+    if not matching:
         raise of_status(401)
-    return fitting[0]
+    return matching[0]
 
 
 def _came_by_loopback(scope: Scope) -> bool:
-    """Whether a request came to an address of this machine alone, or by no address: a socket file, a test."""
-    address = str((scope.get("server") or ("",))[0])
+    """Whether a request came by a loopback address, or by none: a Unix socket, or a test."""
+    return _is_loopback(str((scope.get("server") or ("",))[0]), if_no_address=True)
+
+
+def _is_loopback(address: str, *, if_no_address: bool) -> bool:
     try:
         return ip_address(address).is_loopback
     except ValueError:
-        return True
+        return if_no_address

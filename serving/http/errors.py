@@ -9,27 +9,37 @@
 429 too_many_requests   as many requests as allowed are in flight (Retry-After)
 503 not_ready, overloaded, shutting_down (Retry-After)
 504 timeout
-500 internal       our mistake: logged with the request id, and told without a traceback
+500 internal       our mistake: the traceback is logged with the request id and not sent
 
-The Open Inference Protocol, below ``/v2``, wants ``{"error": message}``.
+Below ``/v2`` the form is the Open Inference Protocol's: ``{"error": message}``.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.responses import JSONResponse, Response
 
 from emotions.errors import AudioError, EmotionsError, NotAudio, Overloaded, TooLong, TooManyRequests
-from serving.telemetry.request_record import HEADER, RequestContext
+from serving.telemetry.request_context import HEADER, RequestContext
+
+logger = logging.getLogger("bentoml.emotions")
 
 RETRY_AFTER_SEC = 1
 CLIENT_GONE = 499
-"""Status in the access log of a request whose client left; nobody receives it."""
+"""Status in the access log of a request whose client disconnected; it is not sent."""
 
-_AUDIO_STATUS: tuple[tuple[type[EmotionsError], int], ...] = ((NotAudio, 415), (TooLong, 413), (AudioError, 422))
-_SPOKEN = {
+_STATUS: tuple[tuple[type[EmotionsError], int], ...] = (
+    (TooManyRequests, 429),
+    (Overloaded, 503),
+    (NotAudio, 415),
+    (TooLong, 413),
+    (AudioError, 422),
+)
+"""Status of the toolkit's errors; the first class that fits counts."""
+_MESSAGES = {
     401: ("unauthorized", "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY"),
     404: ("not_found", "no such path; POST /v1/predict classifies a recording"),
     405: ("method_not_allowed", "this path does not take that method"),
@@ -40,14 +50,14 @@ _SPOKEN = {
 
 
 class RequestError(EmotionsError):
-    """A request that gets an error for an answer.
+    """An error with the HTTP status of its response.
 
     Args:
         status: HTTP status.
         code: stable snake_case name.
         message: one line for the client.
         retry: whether the same request may succeed a little later.
-        close: whether the connection is of no more use.
+        close: whether the connection is to be closed.
     """
 
     def __init__(self, status: int, code: str, message: str, *, retry: bool = False, close: bool = False) -> None:
@@ -59,44 +69,55 @@ class RequestError(EmotionsError):
 
     @property
     def code(self) -> str:
-        """The name that was given."""
+        """The code given."""
         return self._code
 
 
-def as_request_error(error: EmotionsError) -> RequestError:
-    """What a client is told of an error of the toolkit: its own mistakes and overload; the rest is internal."""
+def to_request_error(error: Exception, request_id: str) -> RequestError:
+    """Map an exception to the error that the client gets.
+
+    Args:
+        error: anything raised while the request was answered. What is not a client's mistake or overload is logged
+            with its traceback, and the client learns no detail.
+        request_id: id of the request.
+    """
     if isinstance(error, RequestError):
         return error
-    if isinstance(error, Overloaded):
-        status = 429 if isinstance(error, TooManyRequests) else 503
-        return RequestError(status, error.code, str(error), retry=True)
-    for kind, status in _AUDIO_STATUS:
+    for kind, status in _STATUS:
         if isinstance(error, kind):
-            return RequestError(status, error.code, f"recording: {error}")
+            overload = isinstance(error, Overloaded)
+            return RequestError(status, error.code, f"{'' if overload else 'recording: '}{error}", retry=overload)
+    logger.error("request %s failed", request_id, exc_info=error)
     return of_status(500)
 
 
 def of_status(status: int) -> RequestError:
-    """The error that stands for a bare HTTP status."""
-    code, message = _SPOKEN.get(status, ("", ""))
+    """The error for a bare HTTP status."""
+    code, message = _MESSAGES.get(status, ("", ""))
     phrase = HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else f"status {status}"
     return RequestError(status, code or phrase.lower().replace(" ", "_"), message or phrase)
 
 
-def error_response(error: RequestError, asked: RequestContext, headers: Mapping[str, str] | None = None) -> Response:
-    """An error as an HTTP response, with ``X-Request-Id`` and, where it helps, ``Retry-After``."""
-    asked.code = error.code
-    told = {"error": error_body(error), "request_id": asked.id}
-    sent = {HEADER: asked.id, **(headers or {})}
+def error_response(error: RequestError, context: RequestContext, headers: Mapping[str, str] | None = None) -> Response:
+    """An error as an HTTP response, with ``X-Request-Id`` and, where a later attempt may succeed, ``Retry-After``.
+
+    Args:
+        error: the error; its code is noted in ``context``.
+        context: the request.
+        headers: further headers.
+    """
+    context.code = error.code
+    sent = {HEADER: context.request_id, **(headers or {})}
     if error.retry:
         sent["retry-after"] = str(RETRY_AFTER_SEC)
     if error.close:
         sent["connection"] = "close"
     if error.status == HTTPStatus.UNAUTHORIZED:
         sent["www-authenticate"] = "Bearer"
-    return JSONResponse({"error": str(error)} if asked.is_v2 else told, error.status, sent)
+    v1_body = {"error": error_body(error), "request_id": context.request_id}
+    return JSONResponse({"error": str(error)} if context.is_v2 else v1_body, error.status, sent)
 
 
 def error_body(error: RequestError) -> dict[str, str]:
-    """An error as answers carry it."""
+    """An error in the JSON of a response."""
     return {"code": error.code, "message": str(error)}

@@ -1,91 +1,94 @@
-"""The outermost layer: every request has an id, and every error one JSON form, whoever made it."""
+"""The outermost layer: every request has an id, and every error, whoever raised it, the same JSON form."""
 
 from __future__ import annotations
-
-import logging
-from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from emotions.errors import Overloaded
 from serving.http.api_keys import ApiKeyAuth
-from serving.http.errors import RequestError, as_request_error, error_response, of_status
+from serving.http.errors import error_response, of_status, to_request_error
+from serving.http.route_table import find_route
+from serving.http.worker_state import WorkerState
 from serving.telemetry import access_log
-from serving.telemetry.metrics import Metrics
-from serving.telemetry.request_record import HEADER, RequestContext, exchange
-
-logger = logging.getLogger("bentoml.emotions")
+from serving.telemetry.request_context import HEADER, RequestContext, new_context
+from serving.worker.engine import Engine
 
 # BentoML refuses this one as well, but writes a traceback to the log for it.
 _PICKLE = "application/vnd.bentoml+pickle"
 
 
 class RequestMiddleware:
-    """ASGI middleware that adds ``X-Request-Id`` and puts foreign errors (404, 405, BentoML's own) in our form.
+    """ASGI middleware: API keys, admission, metrics, access log, ``X-Request-Id``, and one form for all errors.
 
-    An answer that carries the header already is ours and passes untouched.
+    Requests are refused here under overload because that takes six tenths of the CPU of a refusal by a handler.
 
     Args:
-        app: what answers.
-        metrics: where requests are counted.
-        guard: who may come in.
-        admit: refuses a request that there is no room for: here for six tenths of the CPU that it takes further in.
+        app: the application inside.
+        worker: the worker's state.
+        auth: who may come in.
     """
 
-    def __init__(
-        self, app: ASGIApp, metrics: Metrics, guard: ApiKeyAuth, admit: Callable[[RequestContext], None]
-    ) -> None:
-        self.app, self.metrics, self.guard, self.admit = app, metrics, guard, admit
+    def __init__(self, app: ASGIApp, worker: WorkerState, auth: ApiKeyAuth) -> None:
+        self.app, self.worker, self.auth = app, worker, auth
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        asked = exchange(scope)
-        reply = _Reply(scope, receive, send, asked)
+        context = new_context(scope, find_route(scope["path"]))
+        reply = _Reply(scope, receive, send, context)
         try:
             await self._serve(reply)
         finally:
-            self.metrics.answered(asked)
-            access_log.answered(asked)
+            reply.release()
+            self.worker.metrics.count_request(context)
+            access_log.log_request(context)
 
     async def _serve(self, reply: _Reply) -> None:
-        scope, receive, asked = reply.scope, reply.receive, reply.asked
+        scope, receive, context = reply.scope, reply.receive, reply.context
         try:
-            self.guard.check(scope, asked)
-            self.admit(asked)
+            self.auth.check(scope, context)
+            reply.engine = self.worker.admit(context)
             if Headers(scope=scope).get("content-type", "").startswith(_PICKLE):
                 raise of_status(415)
             await self.app(scope, receive, reply)
-        except (RequestError, Overloaded) as error:
-            await error_response(as_request_error(error), asked)(scope, receive, reply)
-        except Exception:
-            if asked.status:
+        except Exception as error:
+            if context.status:
                 raise
-            logger.exception("request %s failed", asked.id)
-            await error_response(of_status(500), asked)(scope, receive, reply)
+            response = error_response(to_request_error(error, context.request_id), context)
+            await response(scope, receive, reply)
 
 
 class _Reply:
-    """The ``send`` of one request."""
+    """The ``send`` of one request.
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, asked: RequestContext) -> None:
-        self.scope, self.receive, self.send, self.asked = scope, receive, send, asked
+    A request is in flight until its response starts: a client that reads slowly takes no place from others.
+    An error response without our header was made by Starlette or BentoML and is replaced.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        self.scope, self.receive, self.send, self.context = scope, receive, send, context
+        self.engine: Engine | None = None
         self.replaced = False
 
     async def __call__(self, message: Message) -> None:
         if self.replaced:
             return
         if message["type"] == "http.response.start":
-            self.asked.status = message["status"]
+            self.release()
+            self.context.status = message["status"]
             headers = MutableHeaders(scope=message)
             if HEADER not in headers and message["status"] >= 400:
                 self.replaced = True
                 allow = {"allow": headers["allow"]} if "allow" in headers else None
-                response = error_response(of_status(message["status"]), self.asked, allow)
+                response = error_response(of_status(message["status"]), self.context, allow)
                 await response(self.scope, self.receive, self.send)
                 return
-            headers[HEADER] = self.asked.id
+            headers[HEADER] = self.context.request_id
         await self.send(message)
+
+    def release(self) -> None:
+        if self.engine is not None:
+            self.engine.release()
+            self.engine = None

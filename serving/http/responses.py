@@ -1,4 +1,4 @@
-"""What the service answers: predictions and the model as JSON."""
+"""Bodies of responses: predictions and the model as JSON."""
 
 from __future__ import annotations
 
@@ -7,48 +7,66 @@ from typing import Any
 import onnxruntime
 
 import emotions
-from emotions.runtime.prediction import Prediction
 from serving.http.errors import RequestError, error_body
 from serving.worker.engine import Engine, TimedPrediction
 
 Body = dict[str, Any]
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_LIMITS = ("max_bytes", "max_seconds", "max_items", "max_items_bytes", "max_in_flight")
 
 
-def prediction_body(classified: TimedPrediction, engine: Engine, name: str, total_sec: float, *, windows: bool) -> Body:
-    """The JSON answer to one recording; ``name`` is the request's id."""
+def prediction_body(
+    classified: TimedPrediction, engine: Engine, request_id: str, total_sec: float, *, windows: bool
+) -> Body:
+    """The response to one recording.
+
+    Args:
+        classified: its prediction.
+        engine: what made it.
+        request_id: id of the request.
+        total_sec: seconds since the request arrived.
+        windows: whether each window's prediction is part of it.
+    """
     return {
         **_scores(classified),
         "timing_ms": {**_stages(classified), "total": _ms(total_sec)},
         "bundle": engine.predictor.bundle.id,
-        "request_id": name,
+        "request_id": request_id,
         **(_windows(classified) if windows else {}),
     }
 
 
 def batch_body(
-    items: list[TimedPrediction | RequestError], engine: Engine, name: str, total_sec: float, *, windows: bool
+    items: list[TimedPrediction | RequestError], engine: Engine, request_id: str, total_sec: float, *, windows: bool
 ) -> Body:
-    """The JSON answer to several recordings, in their order: a result or an error for each."""
+    """The response to several recordings, in their order: a prediction or an error for each.
+
+    Args:
+        items: predictions and errors.
+        engine: what made them.
+        request_id: id of the request.
+        total_sec: seconds since the request arrived.
+        windows: whether each window's prediction is part of it.
+    """
     return {
         "results": [{"index": index, **_item(item, windows=windows)} for index, item in enumerate(items)],
         "errors": sum(isinstance(item, RequestError) for item in items),
         "timing_ms": {"total": _ms(total_sec)},
         "bundle": engine.predictor.bundle.id,
-        "request_id": name,
+        "request_id": request_id,
     }
 
 
-def facts(classified: TimedPrediction) -> dict[str, float]:
-    """The figures of a recording for the log."""
+def log_fields(classified: TimedPrediction) -> dict[str, float]:
+    """The figures of a recording for the access log."""
     stages = {f"{stage}_ms": value for stage, value in _stages(classified).items()}
     return {"audio_sec": round(classified.prediction.duration_sec, 3), **stages}
 
 
 def model_body(engine: Engine) -> Body:
     """What is served: targets and labels, window, bundle, versions, device and limits."""
-    manifest, session, limits = engine.predictor.manifest, engine.predictor.session, engine.settings
+    manifest, session, settings = engine.predictor.manifest, engine.predictor.session, engine.settings
     return {
         "bundle": engine.predictor.bundle.id,
         "name": manifest.name,
@@ -64,13 +82,9 @@ def model_body(engine: Engine) -> Body:
             "onnxruntime": onnxruntime.__version__,
         },
         "limits": {
-            "max_bytes": limits.max_bytes,
-            "max_seconds": limits.max_seconds,
-            "max_items": limits.max_items,
-            "max_items_bytes": limits.max_items_bytes,
-            "max_in_flight": limits.max_in_flight,
+            **{name: getattr(settings, name) for name in _LIMITS},
             "max_batch": engine.max_batch,
-            "timeout_sec": limits.timeout_sec,
+            "timeout_sec": settings.timeout_sec,
         },
     }
 
@@ -83,23 +97,16 @@ def _item(item: TimedPrediction | RequestError, *, windows: bool) -> Body:
 
 def _scores(classified: TimedPrediction) -> Body:
     prediction = classified.prediction
-    return {
+    scores = {
         "label": prediction.label,
         "confidence": prediction.confidence,
         "probabilities": prediction.probabilities,
         "duration_sec": prediction.duration_sec,
-        **_unknown(prediction),
     }
-
-
-def _unknown(prediction: Prediction) -> Body:
-    """Whether the model is too little sure: of the first target, and of each; nothing where it has no thresholds."""
-    unknown_targets = prediction.unknown
-    return (
-        {"unknown": unknown_targets.get(next(iter(prediction.probabilities)), False), "unknowns": unknown_targets}
-        if unknown_targets
-        else {}
-    )
+    if unknowns := prediction.unknown:  # empty where the bundle has no thresholds
+        first_target = next(iter(prediction.probabilities))
+        scores |= {"unknown": unknowns.get(first_target, False), "unknowns": unknowns}
+    return scores
 
 
 def _stages(classified: TimedPrediction) -> Body:

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2, below ``/v2``: the model's tensors in JSON, for clients of KServe and Triton.
+"""Handlers of the Open Inference Protocol, version 2, below ``/v2``: tensors in JSON, for clients of KServe and Triton.
 
 Inputs are either ``waveform`` FP32 [batch, samples] at 16 kHz with, optionally, ``length`` INT64 [batch], or ``audio``
 BYTES [batch]: recordings in base64. Each row is a clip of any length; outputs are one FP32 [batch, classes] a target.
@@ -9,154 +9,121 @@ from __future__ import annotations
 import asyncio
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 import emotions
 from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.errors import AudioError
 from emotions.runtime.prediction import Prediction
-from serving.http.errors import RequestError, as_request_error, error_response, of_status
+from serving.http.errors import RequestError, of_status, to_request_error
 from serving.http.responses import Body
-from serving.http.routes_v1 import Routes, while_connected
+from serving.http.routes_v1 import while_connected
 from serving.http.tensors import AUDIO, InferenceRequest, parse
 from serving.http.uploads import limited
-from serving.telemetry.request_record import exchange
+from serving.http.worker_state import WorkerState
+from serving.telemetry.request_context import request_context
 from serving.worker.engine import Clip, Engine
 
-_MODEL = "/v2/models/{name}"
-_VERSION = _MODEL + "/versions/{version}"
+
+async def server(_: Request, __: WorkerState) -> Body:
+    """Name the server."""
+    return {"name": "emotions-toolkit", "version": emotions.__version__, "extensions": []}
 
 
-class InferenceProtocol:
-    """The routes below ``/v2``."""
+async def live(_: Request, __: WorkerState) -> Body:
+    """Say that the process is alive."""
+    return {"live": True}
 
-    def __init__(self, routes: Routes) -> None:
-        self._routes = routes
 
-    def all(self) -> list[Route]:
-        """Each route with its handler."""
-        plain = [
-            Route("/v2", self.server, methods=["GET"]),
-            Route("/v2/health/live", self.live, methods=["GET"]),
-            Route("/v2/health/ready", self.ready, methods=["GET"]),
-        ]
-        named = [
-            route
-            for path in (_MODEL, _VERSION)
-            for route in (
-                Route(path, self.model, methods=["GET"]),
-                Route(f"{path}/ready", self.model_ready, methods=["GET"]),
-                Route(f"{path}/infer", self.infer, methods=["POST"]),
-            )
-        ]
-        return plain + named
+async def ready(_: Request, worker: WorkerState) -> Body:
+    """Say whether the model answers."""
+    if not worker.ready:
+        raise of_status(503)
+    return {"ready": True}
 
-    async def server(self, _: Request) -> Response:
-        """Name the server."""
-        return JSONResponse({"name": "emotions-toolkit", "version": emotions.__version__, "extensions": []})
 
-    async def live(self, _: Request) -> Response:
-        """Say that the process lives."""
-        return JSONResponse({"live": True})
+async def model(request: Request, worker: WorkerState) -> Body:
+    """Describe the model's tensors."""
+    engine = _engine_of_model(request, worker)
+    manifest = engine.predictor.manifest
+    return {
+        "name": manifest.name,
+        "versions": [_version(engine)],
+        "platform": "onnxruntime_onnx",
+        "inputs": [
+            {"name": WAVEFORM, "datatype": "FP32", "shape": [-1, -1]},
+            {"name": LENGTH, "datatype": "INT64", "shape": [-1]},
+            {"name": AUDIO, "datatype": "BYTES", "shape": [-1]},
+        ],
+        "outputs": [
+            {"name": name, "datatype": "FP32", "shape": [-1, len(labels)], "parameters": {"labels": labels}}
+            for name, labels in manifest.targets.items()
+        ],
+    }
 
-    async def ready(self, request: Request) -> Response:
-        """Say whether the model answers."""
-        if self._routes.ready:
-            return JSONResponse({"ready": True})
-        return error_response(of_status(503), exchange(request.scope))
 
-    async def model(self, request: Request) -> Response:
-        """Name the model's tensors."""
-        return await self._routes.answered(request, _metadata)
+async def model_ready(request: Request, worker: WorkerState) -> Body:
+    """Say whether this model answers."""
+    engine = _engine_of_model(request, worker)
+    if not worker.ready:
+        raise of_status(503)
+    return {"name": engine.predictor.manifest.name, "ready": True}
 
-    async def model_ready(self, request: Request) -> Response:
-        """Say whether this model answers."""
-        return await self._routes.answered(request, self._model_ready)
 
-    async def infer(self, request: Request) -> Response:
-        """Classify a batch of tensors."""
-        return await self._routes.answered(request, self._infer)
-
-    async def _model_ready(self, request: Request, engine: Engine) -> Body:
-        _check_name(request, engine)
-        if not self._routes.ready:
-            raise of_status(503)
-        return {"name": engine.predictor.manifest.name, "ready": True}
-
-    async def _infer(self, request: Request, engine: Engine) -> Body:
-        _check_name(request, engine)
-        settings = engine.settings
-        with engine.admitted():
-            async with self._routes.drain.limit(settings.timeout_sec) as until:
-                content = b"".join([chunk async for chunk in limited(request, settings.max_bytes, settings.max_bytes)])
-                work = _classified(content, engine, until.when())
-                asked, predictions = await while_connected(request, work)
-        exchange(request.scope).facts["items"] = len(predictions)
-        return _response(asked, predictions, engine)
+async def infer(request: Request, worker: WorkerState) -> Body:
+    """Classify a batch of tensors."""
+    engine = _engine_of_model(request, worker)
+    max_bytes = engine.settings.max_bytes
+    context = request_context(request.scope)
+    async with worker.drain.limit(engine.settings.timeout_sec) as limit:
+        content = b"".join([chunk async for chunk in limited(request, max_bytes, max_bytes)])
+        work = _classify_rows(content, engine, context.request_id, limit.when())
+        inference, predictions = await while_connected(request, work)
+    context.log_fields["items"] = len(predictions)
+    return _inference_body(inference, predictions, engine)
 
 
 def _version(engine: Engine) -> str:
     return engine.predictor.bundle.id.rpartition("@")[2]
 
 
-def _check_name(request: Request, engine: Engine) -> None:
-    """Refuse another model, or another version of this one.
+def _engine_of_model(request: Request, worker: WorkerState) -> Engine:
+    """The engine of the model that the path names.
 
     Raises:
-        RequestError: 404.
+        RequestError: 503, it is not loaded; 404, the path names another model, or another version of this one.
     """
+    engine = worker.loaded_engine()
     name, version = engine.predictor.manifest.name, _version(engine)
-    asked = request.path_params
-    if asked["name"] != name or asked.get("version", version) != version:
+    if request.path_params["name"] != name or request.path_params.get("version", version) != version:
         raise RequestError(404, "not_found", f"no such model; this is {name!r}, version {version!r}")
+    return engine
 
 
-async def _metadata(request: Request, engine: Engine) -> Body:
-    _check_name(request, engine)
-    manifest = engine.predictor.manifest
-    inputs = [
-        {"name": WAVEFORM, "datatype": "FP32", "shape": [-1, -1]},
-        {"name": LENGTH, "datatype": "INT64", "shape": [-1]},
-        {"name": AUDIO, "datatype": "BYTES", "shape": [-1]},
-    ]
-    outputs = [
-        {"name": name, "datatype": "FP32", "shape": [-1, len(labels)], "parameters": {"labels": labels}}
-        for name, labels in manifest.targets.items()
-    ]
-    return {
-        "name": manifest.name,
-        "versions": [_version(engine)],
-        "platform": "onnxruntime_onnx",
-        "inputs": inputs,
-        "outputs": outputs,
-    }
-
-
-async def _classified(
-    content: bytes, engine: Engine, deadline: float | None
+async def _classify_rows(
+    content: bytes, engine: Engine, request_id: str, deadline: float | None
 ) -> tuple[InferenceRequest, list[Prediction]]:
-    """Classify each row of a request; the first that cannot be used fails it as a whole, as the protocol has it."""
-    # Millions of numbers in JSON would hold up the event loop.
-    asked, clips = await engine.in_decoder(parse, content, engine.settings.max_items, engine.predictor.manifest)
+    """Classify each row of a request; the first that cannot be used fails the request, as the protocol has it."""
+    # Millions of numbers in JSON would block the event loop.
+    inference, clips = await engine.in_decoder(parse, content, engine.settings.max_items, engine.predictor.manifest)
 
     async def classify(index: int, clip: Clip) -> Prediction:
         try:
             return (await engine.classify(clip, deadline)).prediction
         except AudioError as error:
-            told = as_request_error(error)
-            raise RequestError(told.status, told.code, f"row {index}: {error}") from error
+            row_error = to_request_error(error, request_id)
+            raise RequestError(row_error.status, row_error.code, f"row {index}: {error}") from error
 
+    # All rows end before the first error is raised, so that none is left running.
     rows = await asyncio.gather(*(classify(*row) for row in enumerate(clips)), return_exceptions=True)
     failed = [row for row in rows if isinstance(row, BaseException)]
     if failed:
         raise failed[0]
-    return asked, [row for row in rows if isinstance(row, Prediction)]
+    return inference, [row for row in rows if isinstance(row, Prediction)]
 
 
-def _response(asked: InferenceRequest, predictions: list[Prediction], engine: Engine) -> Body:
+def _inference_body(inference: InferenceRequest, predictions: list[Prediction], engine: Engine) -> Body:
     targets = engine.predictor.manifest.targets
-    names = [*targets] if asked.outputs is None else [output.name for output in asked.outputs]
+    names = [*targets] if inference.outputs is None else [output.name for output in inference.outputs]
     outputs = [
         {
             "name": name,
@@ -167,10 +134,9 @@ def _response(asked: InferenceRequest, predictions: list[Prediction], engine: En
         }
         for name in names
     ]
-    named = {"id": asked.id} if asked.id is not None else {}
     return {
         "model_name": engine.predictor.manifest.name,
         "model_version": _version(engine),
-        **named,
+        **({} if inference.id is None else {"id": inference.id}),
         "outputs": outputs,
     }

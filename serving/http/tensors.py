@@ -1,4 +1,4 @@
-"""Tensors in JSON, as the Open Inference Protocol has them, to clips."""
+"""Parse JSON tensors of the Open Inference Protocol into clips."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Tensor(BaseModel):
 
 
 class Output(BaseModel):
-    """An output that is asked for."""
+    """A requested output."""
 
     name: str
 
 
 class InferenceRequest(BaseModel):
-    """What is posted to ``/infer``; ``parameters`` and other keys are left aside."""
+    """The body of a request to ``/infer``; ``parameters`` and other keys are ignored."""
 
     id: str | None = Field(default=None, max_length=128)
     inputs: list[Tensor]
@@ -47,32 +47,37 @@ _REQUEST = TypeAdapter(InferenceRequest)
 
 
 def parse(content: bytes, max_rows: int, manifest: Manifest) -> tuple[InferenceRequest, list[Clip]]:
-    """A body as a request for the model of ``manifest``, and the clips in it, at most ``max_rows``.
+    """Parse a request and the clips in it.
+
+    Args:
+        content: the request's body.
+        max_rows: most clips.
+        manifest: of the model that is asked.
 
     Raises:
-        RequestError: 400, it is not what the protocol or the model wants; 413, it has too many rows.
+        RequestError: 400, it does not conform to the protocol or the model; 413, it has too many rows.
     """
     try:
-        asked = _REQUEST.validate_python(json.loads(content))
+        request = _REQUEST.validate_python(json.loads(content))
     except ValidationError as error:
         fault = error.errors(include_input=False)[0]
         where = ".".join(map(str, fault["loc"]))
         raise _malformed(f"{where}: {fault['msg'].lower()}") from error
     except (ValueError, RecursionError) as error:
         raise _malformed("the body is not JSON") from error
-    _check_outputs(asked, manifest)
-    clips = _clips({tensor.name: tensor for tensor in asked.inputs})
+    _check_outputs(request, manifest)
+    clips = _clips({tensor.name: tensor for tensor in request.inputs})
     if not 0 < len(clips) <= max_rows:
         raise RequestError(413, "too_many_items", f"a batch holds 1 to {max_rows} rows")
-    return asked, clips
+    return request, clips
 
 
 def _malformed(message: str) -> RequestError:
     return RequestError(400, "bad_request", message)
 
 
-def _check_outputs(asked: InferenceRequest, manifest: Manifest) -> None:
-    unknown = [output.name for output in asked.outputs or () if output.name not in manifest.targets]
+def _check_outputs(request: InferenceRequest, manifest: Manifest) -> None:
+    unknown = [output.name for output in request.outputs or () if output.name not in manifest.targets]
     if unknown:
         raise _malformed(f"no output is called {unknown[0]!r}: there are {', '.join(manifest.targets)}")
 

@@ -1,4 +1,4 @@
-"""Uploads: multipart fields ``file`` or the raw body, read within a limit of bytes."""
+"""Uploads: multipart fields ``file`` or the raw body, at most a given number of bytes of them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ from serving.settings import Settings
 
 FIELD = "file"
 
-# A recording above this waits for its turn on disk, in a file without a name, not in memory.
+# A larger recording waits in an unnamed file on disk rather than in memory.
 _SPOOL_BYTES = 1 << 20
-# Boundaries, part headers and other fields of a multipart body, on top of the file.
+# Boundaries, part headers and other fields of a multipart body, in addition to the file.
 _ENVELOPE_BYTES = 64 << 10
 _MAX_FIELDS = 16
-# How many times the limit a body of unknown length may be, for its client to finish sending and read why it is refused.
-_DRAINED = 8
+# A body of unknown length is read and dropped up to this multiple of the limit: many clients read the response, and
+# so the reason of the refusal, only after they have sent everything.
+_MAX_DRAIN = 8
 
 
 async def read_upload(request: Request, max_bytes: int) -> UploadFile:
     """Read a request's recording into a spooled file, rewound; the caller closes it.
+
+    Args:
+        request: its body has not been read.
+        max_bytes: most bytes of the recording.
 
     Raises:
         RequestError: 413 for more than ``max_bytes``, 400 for a malformed or an empty body.
@@ -46,6 +51,10 @@ async def read_upload(request: Request, max_bytes: int) -> UploadFile:
 async def read_uploads(request: Request, settings: Settings) -> list[UploadFile]:
     """Read all recordings of a multipart request into spooled files, rewound; the caller closes and measures them.
 
+    Args:
+        request: its body has not been read.
+        settings: the limits.
+
     Raises:
         RequestError: 413 for more than ``max_items`` of them or ``max_items_bytes`` together, 400 for a body that is
             malformed or holds none.
@@ -59,11 +68,15 @@ async def read_uploads(request: Request, settings: Settings) -> list[UploadFile]
     if uploads and len(uploads) == len(form.getlist(FIELD)):
         return uploads
     await form.close()
-    raise _no_file(text=len(form.getlist(FIELD)) > 0)
+    raise _no_file(is_text=len(form.getlist(FIELD)) > 0)
 
 
 def check_size(upload: UploadFile, max_bytes: int) -> None:
-    """Refuse a recording without a byte or with too many.
+    """Refuse an empty or too large recording.
+
+    Args:
+        upload: the recording.
+        max_bytes: most bytes that it may have.
 
     Raises:
         RequestError: 400 or 413.
@@ -75,10 +88,15 @@ def check_size(upload: UploadFile, max_bytes: int) -> None:
 
 
 def limited(request: Request, limit: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """A request's body, at most ``limit`` bytes of it; ``max_bytes`` is the limit that a client is told.
+    """The chunks of a request's body.
+
+    Args:
+        request: its body has not been read.
+        limit: most bytes of the body.
+        max_bytes: the limit that the error names.
 
     Raises:
-        RequestError: 413, at once where the body's length is declared, else in the generator.
+        RequestError: 413; at once where the body's length is declared, else in the generator.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
@@ -94,21 +112,21 @@ def _too_large(max_bytes: int, *, close: bool = False) -> RequestError:
     return RequestError(413, "too_large", f"the upload is larger than {max_bytes} bytes", close=close)
 
 
-def _no_file(*, text: bool) -> RequestError:
-    found = "is text: give it a file name" if text else "is missing"
-    return RequestError(400, "bad_request", f"the multipart field '{FIELD}' {found}")
+def _no_file(*, is_text: bool) -> RequestError:
+    problem = "is text: give it a file name" if is_text else "is missing"
+    return RequestError(400, "bad_request", f"the multipart field '{FIELD}' {problem}")
 
 
 async def _counted(request: Request, limit: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The body's chunks; those after the first ``limit`` bytes are dropped, then it is refused."""
-    seen = 0
+    """The body's chunks; those after the first ``limit`` bytes are dropped, then the body is refused."""
+    received = 0
     async for chunk in request.stream():
-        seen += len(chunk)
-        if seen > _DRAINED * limit:
+        received += len(chunk)
+        if received > _MAX_DRAIN * limit:
             raise _too_large(max_bytes, close=True)
-        if seen <= limit:
+        if received <= limit:
             yield chunk
-    if seen > limit:
+    if received > limit:
         raise _too_large(max_bytes)
 
 
@@ -129,7 +147,7 @@ async def _from_form(request: Request, chunks: AsyncGenerator[bytes, None]) -> U
     if isinstance(upload, UploadFile):
         return upload
     await form.close()
-    raise _no_file(text=upload is not None)
+    raise _no_file(is_text=upload is not None)
 
 
 async def _parsed(request: Request, chunks: AsyncGenerator[bytes, None], max_files: int) -> FormData:

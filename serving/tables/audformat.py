@@ -8,7 +8,7 @@ a column with a scheme of its labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
@@ -26,8 +26,7 @@ _HEADER, _ROWS = "db.yaml", f"db.{_TABLE}.parquet"
 _INDEX = ("file", "start", "end")
 _TIMES = ("start", "end", "duration")
 _RATER = "model"
-_PROBABILITY = {"dtype": "float", "minimum": 0, "maximum": 1}
-_SHARES = "confidence"  # the scheme of every probability; no target may have this name
+_PROBABILITY = "confidence"  # the scheme of every probability; no target may have this name
 
 
 def check_database(path: Path) -> None:
@@ -46,15 +45,15 @@ def check_database(path: Path) -> None:
 def database_of(
     bundle: Bundle, files: Sequence[InputFile], *, windows: bool
 ) -> Callable[[Sequence[Path], Path, Columns], None]:
-    """What joins Parquet parts (paths, the table's columns) to a database at a path, replaced when it is whole.
+    """A function that joins Parquet parts to a database at a path; an existing one is replaced when it is complete.
 
     Args:
-        bundle: what classifies.
-        files: what is classified.
+        bundle: the bundle that classifies.
+        files: the files to classify.
         windows: rows are those of windows.
 
     Raises:
-        DataError: a file or segment stands twice, or the windows of one would be those of another.
+        DataError: a file or segment is there twice, or with ``windows`` the segments of a file overlap.
     """
     _check_index(files, windows=windows)
     segmented = windows or any(file.start is not None or file.end is not None for file in files)
@@ -62,76 +61,63 @@ def database_of(
 
 
 def _check_index(files: Sequence[InputFile], *, windows: bool) -> None:
-    """Refuse files whose rows would have the same index, which audformat has no place for."""
+    """Refuse files whose rows would have the same index, which audformat does not allow."""
     spans = sorted((file.name, file.start or 0.0, math.inf if file.end is None else file.end) for file in files)
-    for (name, start, end), (following, later, last) in pairwise(spans):
-        if name == following and ((start, end) == (later, last) or (windows and later < end)):
-            how = "stands twice" if (start, end) == (later, last) else "has segments that overlap"
-            raise DataError(f"{name}: {how}, which a table of audformat has no place for; write another format")
+    for (name, start, end), (next_name, next_start, next_end) in pairwise(spans):
+        same = (start, end) == (next_start, next_end)
+        if name == next_name and (same or (windows and next_start < end)):
+            problem = "stands twice" if same else "has segments that overlap"
+            raise DataError(f"{name}: {problem}, which a table of audformat has no place for; write another format")
 
 
 def _join(parts: Sequence[Path], path: Path, names: Columns, *, bundle: Bundle, segmented: bool) -> None:
     import yaml
 
     with replaced_folder(path) as folder:
-        document = header(bundle.manifest.name, bundle.id, names, bundle.manifest.targets, segmented=segmented)
-        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+        header = _header(bundle, names, segmented=segmented)
+        text = yaml.safe_dump(header, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
         (folder / _HEADER).write_text(text, encoding="utf-8")
-        join_parquet(parts, folder / _ROWS, names, partial(_timed, segmented=segmented))
+        join_parquet(parts, folder / _ROWS, names, partial(_with_durations, segmented=segmented))
 
 
-def header(
-    name: str, source: str, names: Columns, targets: Mapping[str, Sequence[str]], *, segmented: bool
-) -> dict[str, Any]:
-    """The header of a database: a scheme for each target, one for all probabilities, and the columns that have them.
-
-    Args:
-        name: of the bundle.
-        source: the bundle's id.
-        names: columns of the table.
-        targets: labels of each target.
-        segmented: whether start and end are part of the index.
-    """
-    doubted = {f"{target}.{UNKNOWN}" for target in targets} & {name for name, kind in names.items() if kind is str}
+def _header(bundle: Bundle, names: Columns, *, segmented: bool) -> dict[str, Any]:
+    """The header: a scheme for each target, one for all probabilities, and the columns with their schemes."""
+    manifest = bundle.manifest
     schemes: dict[str, dict[str, Any]] = {
-        **{target: {"dtype": "str", "labels": [*labels]} for target, labels in targets.items()},
-        _SHARES: _PROBABILITY,
-        **({UNKNOWN: {"dtype": "str", "labels": ["yes", "no"]}} if doubted else {}),
+        **{target: {"dtype": "str", "labels": [*labels]} for target, labels in manifest.targets.items()},
+        _PROBABILITY: {"dtype": "float", "minimum": 0, "maximum": 1},
+        **({UNKNOWN: {"dtype": "str", "labels": ["yes", "no"]}} if manifest.thresholds else {}),
         "duration": {"dtype": "time"},
         **({EMBEDDING: {"dtype": "object"}} if EMBEDDING in names else {}),
         "error": {"dtype": "str"},
     }
-    columns = {
-        column: {
-            "scheme_id": UNKNOWN if column in doubted else column if column in schemes else _SHARES,
-            "rater_id": _RATER,
-        }
-        for column in names
-        if column not in _INDEX
+    scheme_of = {
+        **{name: _PROBABILITY for name in names if name not in _INDEX},
+        **{name: name for name in names if name in schemes},
+        **{f"{target}.{UNKNOWN}": UNKNOWN for target in manifest.thresholds},
     }
-    kind = "segmented" if segmented else "filewise"
+    columns = {name: {"scheme_id": scheme, "rater_id": _RATER} for name, scheme in scheme_of.items()}
     return {
-        "name": name,
+        "name": manifest.name,
         "description": "What a model says of recordings: labels and their probabilities.",
-        "source": source,
+        "source": bundle.id,
         "usage": "other",
-        "raters": {_RATER: {"type": "machine", "description": source}},
+        "raters": {_RATER: {"type": "machine", "description": bundle.id}},
         "schemes": schemes,
-        "tables": {_TABLE: {"type": kind, "columns": columns}},
+        "tables": {_TABLE: {"type": "segmented" if segmented else "filewise", "columns": columns}},
     }
 
 
-def _timed(table: Any, *, segmented: bool) -> Any:
-    """A table whose seconds are durations in nanoseconds; without start and end where they are no part of the index."""
+def _with_durations(table: Any, *, segmented: bool) -> Any:
+    """Convert seconds to durations in nanoseconds; drop start and end where they are not part of the index."""
     import pyarrow
     from pyarrow import compute
 
-    for name in _TIMES:
-        at = table.schema.get_field_index(name)
-        if name in _INDEX and not segmented:
-            table = table.remove_column(at)
-            continue
+    if not segmented:
+        table = table.drop_columns(["start", "end"])
+    for name in set(_TIMES) & set(table.column_names):
         seconds = table[name].fill_null(0.0) if name == "start" else table[name]
         nanoseconds = compute.round(compute.multiply(seconds, 1e9)).cast(pyarrow.int64())
-        table = table.set_column(at, name, nanoseconds.cast(pyarrow.duration("ns")))
+        column = nanoseconds.cast(pyarrow.duration("ns"))
+        table = table.set_column(table.schema.get_field_index(name), name, column)
     return table

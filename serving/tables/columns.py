@@ -8,26 +8,28 @@ from pathlib import Path
 
 from emotions.bundle.manifest import EMBEDDING, UNKNOWN
 
+AUDFORMAT = ".audformat"
+"""Ending of an output that is a database."""
 Targets = Mapping[str, Sequence[str]]
 """Labels of each target, in output order."""
-
-
 Row = dict[str, str | float | list[float] | None]
-"""Column -> value; None for an empty one. The columns are in the table's order."""
-
-
-Write = Callable[[Row], object]
-
-
+"""Column -> value, None for an empty one, in the order of the table."""
 Columns = dict[str, type[str] | type[float] | type[list[float]]]
 """Column -> its type, in the order of the table."""
-
-
+Write = Callable[[Row], object]
+"""Writes one row."""
 Writer = Callable[[Path, Columns], contextlib.AbstractContextManager[Write]]
+"""Opens a file to write rows to."""
 
 
 def columns(targets: Targets, *, embeddings: bool = False, unknown_targets: Iterable[str] = ()) -> Columns:
-    """Columns of a table, in order, with their types; ``unknown_targets`` are the targets that may be unknown."""
+    """Columns of a table.
+
+    Args:
+        targets: labels of each target.
+        embeddings: whether there is a column of embeddings.
+        unknown_targets: targets that have a threshold, below which a label is unknown.
+    """
     probabilities = [f"{target}.{label}" for target, labels in targets.items() for label in labels]
     return {
         "file": str,
@@ -39,7 +41,3 @@ def columns(targets: Targets, *, embeddings: bool = False, unknown_targets: Iter
         **({EMBEDDING: list} if embeddings else {}),
         "error": str,
     }
-
-
-AUDFORMAT = ".audformat"
-"""Ending of an output that is a database."""

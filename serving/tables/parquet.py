@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,23 @@ from emotions.files import atomic_folder
 from serving.tables.columns import Columns, Row, Write
 
 _ROWS_IN_GROUP = 10_000
-"""Rows of one Parquet row group: what is held in memory."""
+"""Rows of one Parquet row group, which is held in memory."""
 _PARTS_IN_FILE = 64
 """Chunks that share a file of a partitioned table."""
-_FILES = "part-*.parquet"
 
 
 @contextlib.contextmanager
 def open_parquet(path: Path, names: Columns) -> Iterator[Write]:
-    """Give a function that writes one row to a file."""
+    """Give a function that writes one row to a file.
+
+    Args:
+        path: the file.
+        names: its columns.
+    """
     import pyarrow
     from pyarrow import parquet
 
-    schema = schema_of(names)
+    schema = _schema(names)
     group: list[Row] = []
 
     def flush() -> None:
@@ -42,8 +47,7 @@ def open_parquet(path: Path, names: Columns) -> Iterator[Write]:
         flush()
 
 
-def schema_of(names: Columns) -> Any:
-    """The Arrow schema of a table's columns."""
+def _schema(names: Columns) -> Any:
     import pyarrow
 
     types = {str: pyarrow.string(), float: pyarrow.float64(), list: pyarrow.list_(pyarrow.float32())}
@@ -51,29 +55,27 @@ def schema_of(names: Columns) -> Any:
 
 
 def join_parquet(
-    parts: Sequence[Path], path: Path, names: Columns, convert: Callable[[Any], Any] | None = None
+    parts: Sequence[Path], path: Path, names: Columns, convert: Callable[[Any], Any] = lambda table: table
 ) -> None:
-    """Join files to one at ``path``, with row groups of ``_ROWS_IN_GROUP`` rows and more.
+    """Join Parquet files to one, with row groups of at least ``_ROWS_IN_GROUP`` rows.
 
     Args:
         parts: files with the columns ``names``.
         path: the file to write.
         names: the columns.
-        convert: makes another table of the rows of a group.
+        convert: maps the Arrow table of each row group to the one that is written.
     """
     from pyarrow import parquet
 
-    convert = convert or (lambda table: table)
-    groups = _groups(parts, schema_of(names))
-    first = convert(next(groups))
+    groups = map(convert, _groups(parts, _schema(names)))
+    first = next(groups)
     with parquet.ParquetWriter(path, first.schema) as writer:
-        writer.write_table(first)
-        for table in groups:
-            writer.write_table(convert(table))
+        for table in chain([first], groups):
+            writer.write_table(table)
 
 
 def _groups(parts: Sequence[Path], schema: Any) -> Iterator[Any]:
-    """The rows of all parts in tables of ``_ROWS_IN_GROUP`` rows and more, but for the last; at least one."""
+    """The rows of all parts in tables of at least ``_ROWS_IN_GROUP`` rows, except the last; at least one table."""
     import pyarrow
     from pyarrow import parquet
 
@@ -88,7 +90,13 @@ def _groups(parts: Sequence[Path], schema: Any) -> Iterator[Any]:
 
 
 def join_folder(parts: Sequence[Path], path: Path, names: Columns) -> None:
-    """Join parts to a folder of Parquet files, ``part-00000.parquet`` and so on; what is there is replaced."""
+    """Join Parquet files to a folder of fewer: ``part-00000.parquet`` and so on. What is there is replaced.
+
+    Args:
+        parts: files with the columns ``names``.
+        path: the folder.
+        names: the columns.
+    """
     with replaced_folder(path) as folder:
         for number, at in enumerate(range(0, len(parts), _PARTS_IN_FILE)):
             join_parquet(parts[at : at + _PARTS_IN_FILE], folder / f"part-{number:05}.parquet", names)
@@ -96,7 +104,7 @@ def join_folder(parts: Sequence[Path], path: Path, names: Columns) -> None:
 
 @contextlib.contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Give a folder to fill; it takes the place of ``path`` when it is whole."""
+    """Give an empty folder; it takes the place of ``path`` when the block succeeds."""
     new = path.with_name(f".{path.name}.partial") / "joined"
     shutil.rmtree(new, ignore_errors=True)
     with atomic_folder(new) as temporary:
@@ -106,12 +114,16 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     new.rename(path)
 
 
-def check_folder(path: Path, wanted: Sequence[str] = (_FILES,)) -> None:
-    """Refuse to replace a folder that holds anything but a table.
+def check_folder(path: Path, table_files: Sequence[str] = ("part-*.parquet",)) -> None:
+    """Refuse to replace a folder that holds anything but a table, such as the recordings.
+
+    Args:
+        path: the folder, which need not exist.
+        table_files: names or patterns of a table's files.
 
     Raises:
-        OutputExists: it does, such as the recordings themselves.
+        OutputExists: it holds something else.
     """
     for entry in path.iterdir() if path.is_dir() else ():
-        if not any(entry.match(pattern) for pattern in wanted):
+        if not any(entry.match(pattern) for pattern in table_files):
             raise OutputExists(f"{path}: is a folder that holds other things ({entry.name}); name another output")

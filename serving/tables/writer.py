@@ -1,4 +1,4 @@
-"""Tables of predictions: CSV (RFC 4180), JSON lines or Parquet, one row a file or a window, written as the rows come.
+"""Tables of predictions: CSV (RFC 4180), JSON lines or Parquet, with one row for each file or window.
 
 file, start, end            name relative to the input folder (POSIX), and seconds
 <target>                    the most probable label, one column a target
@@ -6,7 +6,7 @@ file, start, end            name relative to the input folder (POSIX), and secon
 <target>.unknown            yes or no, where the bundle has a threshold: yes where the confidence is below it
 confidence, duration        probability of the first target's label, and seconds of the recording or segment
 embedding                   if asked for: the input of the model's output layers, the mean over windows in a file's row
-error                       "code: message" where the file failed; then all but ``file`` and a segment's times is empty
+error                       "code: message" where the file failed; then only ``file`` and a segment's times are given
 
 An output without an ending is a folder of Parquet files, ``part-00000.parquet`` and so on; one that ends with
 .audformat is a database.
@@ -27,22 +27,17 @@ from emotions.errors import ConfigError, MissingExtra, OutputExists
 from emotions.files import atomic_file
 from emotions.folder.result import FileResult
 from serving.tables.audformat import check_database
-from serving.tables.columns import AUDFORMAT, Columns, Row, Targets, Write, Writer, columns
+from serving.tables.columns import AUDFORMAT, Columns, Row, Write, Writer
 from serving.tables.parquet import check_folder, join_folder, join_parquet, open_parquet
 
 
-def row(result: FileResult, targets: Targets) -> Row:
-    """What became of one file as a row with every column; seconds, and probabilities to six significant digits."""
-    return next(rows(result, dict.fromkeys(columns(targets))))
-
-
 def rows(result: FileResult, template: Row, *, windows: bool = False) -> Iterator[Row]:
-    """What became of one file as rows.
+    """The rows of one file; probabilities have six significant digits.
 
     Args:
         result: a prediction or an error.
-        template: every column of the table, without a value.
-        windows: one row a window, with its start and end in the recording, rather than one for the whole.
+        template: every column of the table, with the value None.
+        windows: one row for each window, with its start and end in the recording, rather than one for the file.
     """
     # A name that is not UTF-8 on disk keeps its odd bytes as \udcXX.
     name = result.name if result.name.isascii() else result.name.encode("utf-8", "backslashreplace").decode()
@@ -67,7 +62,7 @@ def rows(result: FileResult, template: Row, *, windows: bool = False) -> Iterato
 
 
 def _fill(cells: Row, probabilities: Mapping[str, Mapping[str, float]], thresholds: Mapping[str, float]) -> None:
-    """Add the labels and their probabilities, and whether they are too low to be an answer."""
+    """Add the labels and their probabilities, and whether these are below the threshold."""
     for target, scores in probabilities.items():
         label = max(scores, key=scores.__getitem__)
         cells[target] = label
@@ -114,29 +109,25 @@ def check_ending(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def open_table(path: Path, targets: Targets) -> Iterator[Write]:
-    """Give a function that writes one row; the table takes its place at ``path`` when the block succeeds.
+def open_part(path: Path, names: Columns) -> Iterator[Write]:
+    """Give a function that writes one row to a part of a table; a CSV part has no header.
 
     Args:
-        path: ends with ``.csv``, ``.jsonl`` or ``.parquet``; what is there is replaced.
-        targets: labels of each target.
+        path: ends with ``.csv``, ``.jsonl`` or ``.parquet``; what is there is replaced when the block succeeds.
+        names: columns of the table.
     """
-    names = columns(targets)
-    with atomic_file(path) as temporary, _WRITERS[path.suffix.lower()](temporary, names) as write:
-        if path.suffix.lower() == _CSV:
-            write({name: name for name in names})
-        yield write
-
-
-@contextlib.contextmanager
-def open_part(path: Path, names: Columns) -> Iterator[Write]:
-    """As ``open_table``, for a part of a table: a CSV part has no header."""
     with atomic_file(path) as temporary, _WRITERS[path.suffix](temporary, names) as write:
         yield write
 
 
 def join_parts(parts: Sequence[Path], path: Path, names: Columns) -> None:
-    """Join parts to a table at ``path``; what is there is replaced when the table is whole."""
+    """Join parts to a table; what is there is replaced when it is complete.
+
+    Args:
+        parts: written by ``open_part``, in their order.
+        path: the table.
+        names: its columns.
+    """
     if not path.suffix:
         join_folder(parts, path, names)
         return
@@ -160,22 +151,18 @@ def _jsonl(path: Path, _: Columns) -> Iterator[Write]:
 def _join_csv(parts: Sequence[Path], path: Path, names: Columns) -> None:
     with _csv(path, names) as write:
         write({name: name for name in names})
-    _append(parts, path)
+    _append(parts, path, names)
 
 
-def _join_jsonl(parts: Sequence[Path], path: Path, _: Columns) -> None:
-    _append(parts, path)
-
-
-def _append(parts: Sequence[Path], path: Path) -> None:
+def _append(parts: Sequence[Path], path: Path, _: Columns) -> None:
     with path.open("ab") as stream:
         for part in parts:
             with part.open("rb") as source:
                 shutil.copyfileobj(source, stream)
 
 
-_CSV, _PARQUET = ".csv", ".parquet"
+_PARQUET = ".parquet"
 _FOLDERS = ("", AUDFORMAT)
 """Endings of tables that are folders."""
-_WRITERS: dict[str, Writer] = {_CSV: _csv, ".jsonl": _jsonl, _PARQUET: open_parquet}
-_JOINERS = {_CSV: _join_csv, ".jsonl": _join_jsonl, _PARQUET: join_parquet}
+_WRITERS: dict[str, Writer] = {".csv": _csv, ".jsonl": _jsonl, _PARQUET: open_parquet}
+_JOINERS = {".csv": _join_csv, ".jsonl": _append, _PARQUET: join_parquet}

@@ -1,4 +1,4 @@
-"""The log: one line a request, as text or as JSON, with the request's id and figures. No path, no file name."""
+"""The access log: one line for each request, as text or JSON, with its id and figures. No path, no file name."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from serving.settings import LogFormat
-from serving.telemetry.request_record import RequestContext
+from serving.telemetry.request_context import RequestContext
 
 _LOGGERS = ("", "bentoml", "uvicorn.error", "circus")
-_QUIET = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 _FIELDS = "emotions"
 logger = logging.getLogger("bentoml.emotions")
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON: time, level, logger, and a message or the figures of a request."""
+    """A log record as one line of JSON: time, level, logger, and a message or the figures of a request."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record to one line; a traceback is a string in it."""
+        """Format a record; a traceback is a string."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -33,7 +32,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def install(chosen: LogFormat) -> None:
-    """Write the log of this process in a format; ``text`` is BentoML's own."""
+    """Set the format of this process's log; ``text`` is BentoML's own."""
     if chosen == "text":
         return
     for name in _LOGGERS:
@@ -41,20 +40,20 @@ def install(chosen: LogFormat) -> None:
             handler.setFormatter(JsonFormatter())
 
 
-def answered(asked: RequestContext) -> None:
-    """Write the line of a request that was answered. Probes and scrapes that went well have none."""
-    if asked.route in _QUIET and asked.status < 400:
+def log_request(context: RequestContext) -> None:
+    """Log a request that was answered. Successful probes and scrapes are left out."""
+    if context.route.log_quietly and context.status < 400:
         return
     fields = {
         "event": "request",
-        "request_id": asked.id,
-        "method": asked.method,
-        "route": asked.route,
-        "status": asked.status,
-        "ms": round(1000 * asked.seconds, 2),
-        **({"error": asked.code} if asked.code else {}),
-        **({"key": asked.key} if asked.key else {}),
-        **asked.facts,
+        "request_id": context.request_id,
+        "method": context.method,
+        "route": context.route.path,
+        "status": context.status,
+        "ms": round(1000 * context.seconds, 2),
+        **({"error": context.code} if context.code else {}),
+        **({"key": context.key} if context.key else {}),
+        **context.log_fields,
     }
     message = " ".join(f"{name}={value}" for name, value in fields.items() if name != "event")
     logger.info("request %s", message, extra={_FIELDS: fields})

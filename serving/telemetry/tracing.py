@@ -1,7 +1,7 @@
 """OpenTelemetry spans ``decode -> queue -> infer`` of a recording, below the request's own, which BentoML makes.
 
-They are written down after the fact, and only where the request is sampled (``EMOTIONS_TRACE_RATE``): otherwise they
-cost nothing. BentoML's ``tracing`` configuration (``BENTOML_CONFIG``) says where they go.
+They are recorded afterwards, and only for sampled requests (``EMOTIONS_TRACE_RATE``), so that the others cost nothing.
+BentoML's ``tracing`` configuration (``BENTOML_CONFIG``) says where they are exported.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _TRACER = trace.get_tracer("emotions.serving")
 
 
 def use(provider: trace.TracerProvider) -> None:
-    """Send spans where ``provider`` does, unless the process has a provider of its own."""
+    """Set the tracer provider, unless the process has one already."""
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)
 
 
 def record(stages: Mapping[str, float], audio_sec: float) -> None:
-    """Write the spans of a recording that was classified just now.
+    """Record the spans of a recording that was classified just now.
 
     Args:
         stages: seconds of each stage, in order; the last has just ended.

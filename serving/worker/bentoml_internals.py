@@ -1,6 +1,6 @@
-"""What the service takes from BentoML's internals: the one module that imports ``bentoml._internal``.
+"""The service's uses of BentoML's internals: the one module that imports ``bentoml._internal``.
 
-BentoML has no public way to these three things. ``tests/serving/worker/test_bentoml_internals.py`` names each of
+BentoML has no public interface for these three. ``tests/serving/worker/test_bentoml_internals.py`` names each of
 them, so that a release of BentoML that moves one fails there.
 """
 
@@ -16,7 +16,7 @@ from bentoml._internal.utils.analytics import usage_stats
 def disable_usage_tracking() -> None:
     """Switch off BentoML's usage statistics, unless the user has set the variable otherwise."""
     os.environ.setdefault(usage_stats.BENTOML_DO_NOT_TRACK, "True")
-    # BentoML reads the variable once, before it imports the service: the answer that it remembers is dropped.
+    # BentoML reads the variable once, before it imports the service: its cached value is dropped.
     usage_stats.do_not_track.cache_clear()
 
 

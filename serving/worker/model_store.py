@@ -1,4 +1,4 @@
-"""Bundles in BentoML's model store: put in with their files as they are, and taken out checked."""
+"""Bundles in BentoML's model store: stored with their files as they are, and checked when they are copied out."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def to_store(bundle: Bundle, tag: str | None = None) -> str:
 
     Raises:
         OutputExists: the store holds that tag already.
-        BundleError: the tag is none that BentoML takes.
+        BundleError: BentoML does not allow the tag.
     """
-    tag = tag or default_name(bundle)
+    tag = tag or _default_name(bundle)
     if ":" not in tag:
         tag = f"{tag}:{bundle.manifest.variants['fp32'].sha256[:_VERSION_DIGITS]}"
     labels = {"framework": "emotions-toolkit", "format_version": str(bundle.manifest.format_version)}
@@ -40,17 +40,20 @@ def to_store(bundle: Bundle, tag: str | None = None) -> str:
             for name in (MANIFEST, *bundle.manifest.files):
                 shutil.copyfile(bundle.path / name, model.path_of(name))
             read_bundle(model.path)
-    except BentoMLException as error:
-        if "already exists" not in str(error):
-            raise BundleError(f"--tag: {first_line(error)}") from error
-        raise OutputExists(f"{tag}: {first_line(error)}; give another --tag, or bentoml models delete it") from error
-    except ValueError as error:
+    except (BentoMLException, ValueError) as error:
+        if "already exists" in str(error):
+            message = f"{tag}: {first_line(error)}; give another --tag, or bentoml models delete it"
+            raise OutputExists(message) from error
         raise BundleError(f"--tag: {first_line(error)}") from error
     return tag
 
 
 def from_store(tag: str, output: Path) -> Path:
-    """Copy a bundle out of the model store to ``output``.
+    """Copy a bundle out of the model store.
+
+    Args:
+        tag: ``name`` or ``name:version``.
+        output: folder to write.
 
     Raises:
         BundleError: the store has no such model, or it is no bundle, or was altered.
@@ -66,7 +69,7 @@ def from_store(tag: str, output: Path) -> Path:
     return output
 
 
-def default_name(bundle: Bundle) -> str:
-    """The bundle's name as BentoML takes it: lower case, of ASCII; ``emotions`` where nothing is left."""
+def _default_name(bundle: Bundle) -> str:
+    """The bundle's name in BentoML's characters: lower-case ASCII; ``emotions`` where nothing is left."""
     name = _FORBIDDEN.sub("-", bundle.manifest.name.lower()).strip("-._")
     return name[:63].rstrip("-._") or "emotions"

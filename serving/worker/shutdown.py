@@ -1,4 +1,4 @@
-"""Time limits of requests, and the end of a worker: on SIGTERM those in flight are answered, within a limit."""
+"""Time limits of requests, and graceful shutdown: on SIGTERM the requests in flight are answered, within a limit."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ logger = logging.getLogger("bentoml.emotions")
 
 
 class Drain:
-    """The requests in flight of one worker and how long they may still take. Belongs to one event loop.
+    """Deadlines of the requests in flight of one worker. Belongs to one event loop.
 
     Args:
-        cap_sec: most seconds that requests get once the end has begun.
-        delay_sec: seconds that new connections are still taken then, for a balancer to see that it is not ready.
+        drain_sec: most seconds that requests get once shutdown has begun and the delay is over.
+        delay_sec: seconds for which new connections are still accepted then, for a load balancer to see that the
+            worker is not ready.
     """
 
-    def __init__(self, cap_sec: float, delay_sec: float) -> None:
-        self._cap_sec = cap_sec
+    def __init__(self, drain_sec: float, delay_sec: float) -> None:
+        self._drain_sec = drain_sec
         self._delay_sec = delay_sec
         self._ends: float | None = None
         self._limits: set[asyncio.Timeout] = set()
 
     @property
     def draining(self) -> bool:
-        """Whether this worker is about to end."""
+        """Whether shutdown has begun."""
         return self._ends is not None
 
     @contextlib.asynccontextmanager
     async def limit(self, seconds: float) -> AsyncIterator[asyncio.Timeout]:
-        """Limit a request to ``seconds``, and to what is left once the end has begun.
+        """Limit a request to ``seconds``, and to the time that is left once shutdown has begun.
 
         Raises:
             TimeoutError: it took longer.
@@ -48,21 +49,21 @@ class Drain:
                 self._limits.discard(limited)
 
     def begin(self) -> None:
-        """Begin the end: not ready from now on, and requests in flight have until the cap."""
+        """Begin shutdown: the worker is not ready any more, and requests in flight get the end as their deadline."""
         loop = asyncio.get_running_loop()
-        self._ends = loop.time() + self._delay_sec + self._cap_sec
+        self._ends = loop.time() + self._delay_sec + self._drain_sec
         for limited in self._limits:
             limited.reschedule(min(limited.when() or self._ends, self._ends))
         logger.info("draining: %d requests in flight", len(self._limits))
 
     def on_sigterm(self) -> None:
-        """Begin at SIGTERM, and let the server end after the delay. To be called from the event loop's thread."""
+        """Begin shutdown at SIGTERM, and let the server end after the delay. Call it in the event loop's thread."""
         loop = asyncio.get_running_loop()
-        before = signal.getsignal(signal.SIGTERM)
+        server_handler = signal.getsignal(signal.SIGTERM)
 
         def end() -> None:
-            if callable(before):
-                before(signal.SIGTERM, None)
+            if callable(server_handler):
+                server_handler(signal.SIGTERM, None)
 
         def begin() -> None:
             if not self.draining:

@@ -1,7 +1,7 @@
-"""Before the first worker: find the bundle, and prove in a process of its own that it loads and answers its probe.
+"""Before the first worker: find the bundle, and check in a separate process that it loads and passes its probe.
 
-Workers that fail are started again and again; a server that fails here says why in one line and ends. A process of its
-own, so that the server's parent holds no model and no GPU; forked, since a new one would import everything again.
+Workers that fail are restarted for ever; a server that fails here says why in one line and ends. The process is
+separate so that the server's parent holds no model and no GPU, and forked so that it need not import everything again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from emotions.runtime.session import open_session
 from serving.settings import PREFIX, Settings
 
 BUNDLES = Path("bundles")
-"""Where the newest bundle is looked for when none is named: below the working directory, or beside the code."""
+"""Folder of bundles, searched when none is named: in the working directory, or beside the code."""
 BUNDLE_VARIABLE = f"{PREFIX}BUNDLE"
 
 _SOURCE = Path(__file__).resolve().parents[2]
@@ -31,13 +31,18 @@ def find_bundle(settings: Settings) -> Path:
     Raises:
         BundleError: none is named and ``bundles`` holds none.
     """
-    # In a Bento the bundles lie beside the code, and the working directory is anyone's.
+    # In a Bento the bundles lie beside the code, and the working directory may be any.
     packed = _SOURCE / BUNDLES
     return (settings.bundle or newest_bundle(packed if packed.is_dir() and not BUNDLES.is_dir() else BUNDLES)).resolve()
 
 
 def open_predictor(settings: Settings, worker: int = 0) -> Predictor:
-    """Load the bundle as a worker does: the first one on the first GPU, and so on. Raises as ``emotions.load`` does."""
+    """Load the bundle as a worker does. Raises as ``emotions.load``.
+
+    Args:
+        settings: the service's settings.
+        worker: number of the worker, from 0; it runs on the GPU of that number, modulo the number of GPUs.
+    """
     bundle = read_bundle(find_bundle(settings))
     _, threads = cpu_parallel_batches(
         settings.model_threads, dynamic=bundle.manifest.window.dynamic, asked=settings.parallel_batches
@@ -56,30 +61,30 @@ def check(settings: Settings) -> Path:
     """Load the bundle once, in another process.
 
     Returns:
-        Absolute path of the bundle, for the workers: one that is exported meanwhile is not theirs.
+        Absolute path of the bundle, for the workers, which must not pick one that is exported meanwhile.
 
     Raises:
-        BundleError: it does not load, or does not answer as it did at export.
+        BundleError: it does not load, or does not give the probabilities that it gave at export.
     """
     bundle = find_bundle(settings)
     processes = multiprocessing.get_context("fork")
-    told, tell = processes.Pipe(duplex=False)
-    process = processes.Process(target=_try, args=(settings.model_copy(update={"bundle": bundle}), tell))
+    receiver, sender = processes.Pipe(duplex=False)
+    process = processes.Process(target=_try, args=(settings.model_copy(update={"bundle": bundle}), sender))
     process.start()
-    tell.close()
+    sender.close()
     process.join()
     if process.exitcode:
         raise BundleError(f"{bundle}: loading it ended with exit status {process.exitcode}")
-    if reason := told.recv():
+    if reason := receiver.recv():
         raise BundleError(reason)
     return bundle
 
 
-def _try(settings: Settings, tell: Connection) -> None:
-    """Load the bundle, and tell what is wrong with it, or nothing."""
+def _try(settings: Settings, sender: Connection) -> None:
+    """Load the bundle, and send the reason why it does not load, or an empty text."""
     try:
         open_predictor(settings)
     except EmotionsError as error:
-        tell.send(str(error))
+        sender.send(str(error))
     else:
-        tell.send("")
+        sender.send("")

@@ -18,10 +18,10 @@ import emotions
 from emotions.audio.windows import FloatArray
 from emotions.predictor import Predictor
 from emotions.runtime.session import Run
-from serving.http.api_keys import read_guard
-from serving.http.app import application
+from serving.http.api_keys import read_auth
 from serving.http.middleware import RequestMiddleware
-from serving.http.routes_v1 import Routes
+from serving.http.route_table import application
+from serving.http.worker_state import WorkerState
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 from serving.worker.engine import Engine
@@ -35,10 +35,10 @@ class Service:
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry)
-        metrics.serving(predictor)
-        self.routes = Routes(metrics, Drain(settings.drain_sec, settings.drain_delay_sec))
-        self.routes.engine = self.engine = Engine(predictor, settings, metrics)
-        self.app = RequestMiddleware(application(self.routes), metrics, read_guard(settings), self.routes.admit)
+        metrics.describe_bundle(predictor)
+        self.worker = WorkerState(metrics, Drain(settings.drain_sec, settings.drain_delay_sec))
+        self.worker.engine = self.engine = Engine(predictor, settings, metrics)
+        self.app = RequestMiddleware(application(self.worker), self.worker, read_auth(settings))
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample's value; 0 for one that is not there."""

@@ -16,15 +16,14 @@ from serving import service
 from serving.worker.bentoml_internals import usage_stats
 
 service.EmotionService.inner()
-inner = service.application(service.ROUTES)
-app = service.RequestMiddleware(inner, service.METRICS, service.GUARD, service.ROUTES.admit)
+app = service.RequestMiddleware(service.application(service.WORKER), service.WORKER, service.AUTH)
 
 async def post():
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
         return await client.post("/v1/predict", content=open(sys.argv[1], "rb").read())
 
 answer = asyncio.run(post())
-service.ROUTES.engine.close()
+service.WORKER.engine.close()
 heavy = {"torch", "torchaudio", "lightning", "transformers", "onnx", "timm", "ray", "training", "export"}
 telemetry = usage_stats.do_not_track()
 print(json.dumps([answer.status_code, answer.json()["label"], sorted(heavy & set(sys.modules)), telemetry]))

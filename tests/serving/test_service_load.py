@@ -84,6 +84,38 @@ def test_a_full_service_refuses_before_it_looks_further_and_answers_what_asks_no
     assert service.metric("emotions_rejects_total", reason="too_many_requests") == len(posts)
 
 
+def test_a_request_is_in_flight_until_its_response_starts(
+    start: StartService, predictor: Predictor, clip: bytes
+) -> None:
+    in_flight: list[float] = []
+
+    def run(waveform: Any, length: Any) -> Probabilities:
+        in_flight.append(service.metric("emotions_in_flight"))
+        return predictor.session.run(waveform, length)
+
+    service = start(run, max_batch=64)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/predict",
+        "raw_path": b"/v1/predict",
+        "query_string": b"",
+        "headers": [],
+    }
+
+    async def scene() -> None:
+        inbox: asyncio.Queue[Any] = asyncio.Queue()
+        await inbox.put({"type": "http.request", "body": clip, "more_body": False})
+
+        async def send(_: Any) -> None:
+            in_flight.append(service.metric("emotions_in_flight"))
+
+        await service.app(scope, inbox.get, send)
+
+    asyncio.run(scene())
+    assert in_flight == [1, 0, 0]
+
+
 def test_a_full_queue_is_overload(start: StartService, gate: Gate, clip: bytes) -> None:
     service = start(gate, max_queue_sec=2)
 
@@ -131,9 +163,9 @@ def test_at_the_end_of_a_worker_requests_in_flight_get_the_time_that_is_left(
         async with service.client() as client:
             first = asyncio.create_task(client.post("/v1/predict", content=clip))
             await _entered(gate)
-            assert service.routes.ready
-            service.routes.drain.begin()
-            assert not service.routes.ready
+            assert service.worker.ready
+            service.worker.drain.begin()
+            assert not service.worker.ready
             second = await client.post("/v1/predict", content=clip)
             return [await first, second]
 

@@ -17,7 +17,8 @@ from emotions.predictor import Predictor
 from emotions.runtime.batcher import Batcher
 from serving.benchmark.driver.clips import Clip
 from serving.benchmark.driver.passes import Layer, Pass, largest_difference
-from serving.tables.writer import open_table, row
+from serving.tables.columns import columns
+from serving.tables.writer import open_part, rows
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 """Windows in a batch that the bare session is tried with; the fastest is what the other layers compare with."""
@@ -128,13 +129,14 @@ def folder_layers(predictor: Predictor, clips: Sequence[Clip], scratch: Path) ->
         threads=session.threads,
     )
     files = [clip.file for clip in clips]
-    targets = predictor.manifest.targets
+    names = columns(predictor.manifest.targets)
 
     def to_table() -> list[FileResult]:
         results = []
-        with open_table(scratch / "table.csv", targets) as write:
+        with open_part(scratch / "table.csv", names) as write:
             for result in predict_files(opened, files, parallel_batches=parallel_batches):
-                write(row(result, targets))
+                for cells in rows(result, dict.fromkeys(names)):
+                    write(cells)
                 results.append(result)
         return results
 

@@ -142,5 +142,5 @@ def test_a_batch_whose_every_item_is_shed_is_to_be_sent_again(
 
 
 def test_before_the_model_is_loaded_it_is_not_ready(service: Service, clip: bytes) -> None:
-    service.routes.engine = None
+    service.worker.engine = None
     assert error_of(post(service, clip)) == (503, "not_ready")

@@ -11,7 +11,8 @@ import typer
 from typer.testing import CliRunner
 
 from emotions.errors import ConfigError
-from serving.http.api_keys import PUBLIC_PATHS, ApiKeyAuth, add_key, check_exposure, read_guard, read_keys
+from serving.http.api_keys import ApiKeyAuth, add_key, check_exposure, read_auth, read_keys
+from serving.http.route_table import ROUTES
 from serving.serve_command import register_serve
 from serving.settings import Settings
 from tests.serving.conftest import Service, StartService, error_of
@@ -72,7 +73,12 @@ def test_the_hash_of_a_key_is_no_key(guarded: Service, key: str, clip: bytes) ->
 
 
 def test_probes_metrics_and_the_description_want_no_key(guarded: Service) -> None:
-    for path in PUBLIC_PATHS:
+    public = {route.path for route in ROUTES if route.public}
+    assert public == {
+        *("/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"),
+        *("/", "/docs.json", "/schema.json", "/v1/openapi.json"),
+    }
+    for path in (*public, "/static_content/index.css"):
         assert guarded.request("GET", path).status_code != 401, path
     assert guarded.request("GET", "/metrics").status_code == 200
 
@@ -137,11 +143,11 @@ def test_a_file_that_is_none_is_told(keys_file: Path, content: bytes | None, fau
     if content is not None:
         keys_file.write_bytes(content)
     with pytest.raises(ConfigError, match=fault):
-        read_guard(Settings(api_keys_file=keys_file))
+        read_auth(Settings(api_keys_file=keys_file))
 
 
 def test_without_a_file_there_are_no_keys() -> None:
-    assert read_guard(Settings()) == ApiKeyAuth(None, False)
+    assert read_auth(Settings()) == ApiKeyAuth(None, False)
 
 
 def test_the_command_prints_a_key_once_and_adds_its_hash(keys_file: Path) -> None:

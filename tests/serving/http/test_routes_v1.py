@@ -170,7 +170,7 @@ def test_bentoml_pickles_are_refused(service: Service) -> None:
 
 
 def test_before_the_model_is_loaded_it_is_not_ready(service: Service, clip: bytes) -> None:
-    service.routes.engine = None
+    service.worker.engine = None
     assert error_of(service.post(clip)) == (503, "not_ready")
 
 

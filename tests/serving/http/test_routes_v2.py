@@ -94,9 +94,9 @@ def test_the_server_and_the_model_describe_themselves(service: Service, predicto
 def test_it_is_ready_when_the_model_is_and_no_longer_at_the_end(service: Service) -> None:
     paths = ("/v2/health/ready", "/v2/models/tiny/ready")
     assert [service.request("GET", path).status_code for path in paths] == [200, 200]
-    service.routes.drain._ends = 0.0
+    service.worker.drain._ends = 0.0
     assert [to_request_error(service.request("GET", path))[0] for path in paths] == [503, 503]
-    service.routes.engine = None
+    service.worker.engine = None
     assert [to_request_error(service.request("GET", path))[0] for path in paths] == [503, 503]
     assert service.request("GET", "/v2/health/live").status_code == 200
 
@@ -153,5 +153,5 @@ def test_a_row_that_cannot_be_used_fails_the_request_and_is_named(start: StartSe
 def test_errors_of_its_paths_have_its_form(service: Service) -> None:
     assert to_request_error(service.request("GET", "/v2/nothing"))[0] == 404
     assert to_request_error(service.request("GET", INFER))[0] == 405
-    service.routes.engine = None
+    service.worker.engine = None
     assert to_request_error(infer(service, waveform([0.1] * 500)))[0] == 503

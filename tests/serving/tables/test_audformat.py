@@ -18,7 +18,7 @@ from emotions.errors import DataError, MissingExtra, OutputExists
 from emotions.inputs.input_file import InputFile
 from serving.batch.predict import Options, predict_to_table
 from serving.tables import audformat as database
-from serving.tables.audformat import check_database, database_of, header
+from serving.tables.audformat import check_database, database_of
 from serving.tables.columns import AUDFORMAT, columns
 from serving.tables.writer import part_ending
 from tests.conftest import TINY_TARGETS, Tone, WriteWav
@@ -141,8 +141,10 @@ def test_a_database_of_nothing_and_odd_labels_is_whole(tiny_bundle: Path, tmp_pa
     assert document["schemes"]["embedding"] == {"dtype": "object"}
     assert parquet.read_table(tmp_path / "p.audformat" / "db.predictions.parquet").num_rows == 0
     targets = {"no": ["yes", "1", "emotion.гнев", "a: b", "😀\n"]}
-    told = header("x", "y", columns(targets), targets, segmented=True)
-    assert yaml.safe_load(yaml.safe_dump(told, allow_unicode=True))["schemes"]["no"]["labels"] == targets["no"]
+    odd = replace(bundle, manifest=bundle.manifest.model_copy(update={"targets": targets}))
+    database_of(odd, [InputFile("a.wav", "a.wav")], windows=True)([], tmp_path / "odd.audformat", columns(targets))
+    document = yaml.safe_load((tmp_path / "odd.audformat" / "db.yaml").read_text(encoding="utf-8"))
+    assert document["schemes"]["no"]["labels"] == targets["no"]
 
 
 def test_what_is_in_the_way_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

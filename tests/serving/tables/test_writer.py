@@ -16,8 +16,8 @@ from emotions.folder.result import FileResult
 from emotions.runtime.prediction import Prediction, WindowPrediction
 from serving.tables import parquet as parquet_tables
 from serving.tables import writer
-from serving.tables.columns import columns
-from serving.tables.writer import check_ending, join_parts, open_part, open_table, row, rows
+from serving.tables.columns import Row, Targets, columns
+from serving.tables.writer import check_ending, join_parts, open_part, rows
 
 TARGETS = {"emotion": ["angry", "emotion.гнев", "a,b\n\"c'"], "state": ["negative", "positive"]}
 FORMATS = ["csv", "jsonl", "parquet"]
@@ -49,10 +49,19 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
+def row(result: FileResult, targets: Targets) -> Row:
+    (cells,) = rows(result, dict.fromkeys(columns(targets)))
+    return cells
+
+
 def write(path: Path, given: list[FileResult]) -> Path:
-    with open_table(path, TARGETS) as append:
+    """A table of one part."""
+    part = path.with_name(f"part-of-{path.name}")
+    with open_part(part, columns(TARGETS)) as append:
         for result in given:
             append(row(result, TARGETS))
+    join_parts([part], path, columns(TARGETS))
+    part.unlink()
     return path
 
 
@@ -111,8 +120,10 @@ def test_a_name_that_is_no_utf8_is_written_readably(tmp_path: Path, ending: str)
 
 def test_parquet_is_typed_and_written_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet_tables, "_ROWS_IN_GROUP", 10)
-    failed = [FileResult(f"{index}.wav", None, "is empty", "not_audio") for index in range(25)]
-    file = parquet.ParquetFile(write(tmp_path / "t.parquet", failed))
+    with open_part(tmp_path / "t.parquet", columns(TARGETS)) as append:
+        for index in range(25):
+            append(row(FileResult(f"{index}.wav", None, "is empty", "not_audio"), TARGETS))
+    file = parquet.ParquetFile(tmp_path / "t.parquet")
     assert [file.metadata.row_group(index).num_rows for index in range(3)] == [10, 10, 5]
     types = {field.name: str(field.type) for field in file.schema_arrow}
     assert types == {name: {str: "string", float: "double"}[kind] for name, kind in columns(TARGETS).items()}
@@ -123,7 +134,7 @@ def test_parquet_is_typed_and_written_in_groups(tmp_path: Path, monkeypatch: pyt
 def test_a_run_that_stops_leaves_what_was_there(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"t.{ending}"
     path.write_text("before")
-    with pytest.raises(KeyboardInterrupt), open_table(path, TARGETS) as append:
+    with pytest.raises(KeyboardInterrupt), open_part(path, columns(TARGETS)) as append:
         append(row(FileResult("a", None, "x", "y"), TARGETS))
         raise KeyboardInterrupt
     assert path.read_text() == "before"

@@ -66,7 +66,7 @@ def test_refusals_are_counted_by_their_reason(start: StartService, clip: bytes) 
 
 
 def test_what_is_shed_is_timed(service: Service, clip: bytes) -> None:
-    service.routes.engine = None
+    service.worker.engine = None
     service.post(clip)
     assert service.metric("emotions_reject_seconds_count") == 1
     assert service.metric("emotions_rejects_total", reason="not_ready") == 1

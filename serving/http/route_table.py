@@ -1,0 +1,106 @@
+"""The route table, from which admission, API keys, the access log and the OpenAPI document are derived."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route, compile_path
+
+from serving.http import routes_v1, routes_v2
+from serving.http.errors import CLIENT_GONE, RequestError, error_response, of_status, to_request_error
+from serving.http.openapi import PAGE, PAGE_HEADERS, document, merged
+from serving.http.responses import Body
+from serving.http.worker_state import WorkerState
+from serving.telemetry.request_context import HEADER, RouteInfo, request_context
+
+Handler = Callable[[Request, WorkerState], Awaitable[Body | Response]]
+_SHUTTING_DOWN = RequestError(503, "shutting_down", "the service is shutting down", retry=True)
+
+
+def application(worker: WorkerState) -> Starlette:
+    """Our routes as one ASGI application, to be mounted at the root of the service."""
+    routes = [
+        Route(route.path, partial(answer, worker=worker, handler=route.handler), methods=[route.method])
+        for route in ROUTES
+        if route.handler
+    ]
+    return Starlette(routes=routes)
+
+
+async def answer(request: Request, worker: WorkerState, handler: Handler) -> Response:
+    """Answer a request by a handler; whatever that raises becomes an error response.
+
+    Args:
+        request: a request that came through ``RequestMiddleware``.
+        worker: the worker's state.
+        handler: gives the JSON body or the response.
+    """
+    context = request_context(request.scope)
+    try:
+        body = await handler(request, worker)
+    except ClientDisconnect:
+        return error_response(RequestError(CLIENT_GONE, "client_gone", "the client left"), context)
+    except TimeoutError:
+        return error_response(_SHUTTING_DOWN if worker.drain.draining else of_status(504), context)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+        return error_response(to_request_error(error, context.request_id), context)
+    return body if isinstance(body, Response) else JSONResponse(body, headers={HEADER: context.request_id})
+
+
+def find_route(path: str) -> RouteInfo:
+    """The route of a path, whatever the method; ``OTHER`` or ``OTHER_V2`` for an unknown one."""
+    if found := _BY_PATH.get(path):
+        return found
+    if path.startswith("/v2/"):
+        return next((route for pattern, route in _PATTERNS if pattern.fullmatch(path)), OTHER_V2)
+    return _STATIC if path.startswith("/static_content/") else OTHER
+
+
+async def _index(_: Request, __: WorkerState) -> Response:
+    return HTMLResponse(PAGE, headers=PAGE_HEADERS)
+
+
+async def _openapi(_: Request, __: WorkerState) -> Body:
+    return document(ROUTES)
+
+
+async def _docs(_: Request, worker: WorkerState) -> Body:
+    """What the Swagger page shows: our routes and BentoML's."""
+    return merged(document(ROUTES), worker.bentoml_openapi())
+
+
+_V2_MODEL = "/v2/models/{name}"
+_V2_VERSION = f"{_V2_MODEL}/versions/{{version}}"
+ROUTES = (
+    RouteInfo("/v1/predict", "POST", routes_v1.predict, classifies=True, openapi="predict"),
+    RouteInfo("/v1/predict/batch", "POST", routes_v1.predict_batch, classifies=True, openapi="predict_batch"),
+    RouteInfo("/v1/model", "GET", routes_v1.model, openapi="model"),
+    RouteInfo("/v2", "GET", routes_v2.server, openapi="v2_server"),
+    RouteInfo("/v2/health/live", "GET", routes_v2.live, public=True, log_quietly=True, openapi="v2_live"),
+    RouteInfo("/v2/health/ready", "GET", routes_v2.ready, public=True, log_quietly=True, openapi="v2_ready"),
+    RouteInfo(_V2_MODEL, "GET", routes_v2.model, openapi="v2_model"),
+    RouteInfo(_V2_VERSION, "GET", routes_v2.model),
+    RouteInfo(f"{_V2_MODEL}/ready", "GET", routes_v2.model_ready, openapi="v2_model_ready"),
+    RouteInfo(f"{_V2_VERSION}/ready", "GET", routes_v2.model_ready),
+    RouteInfo(f"{_V2_MODEL}/infer", "POST", routes_v2.infer, classifies=True, openapi="v2_infer"),
+    RouteInfo(f"{_V2_VERSION}/infer", "POST", routes_v2.infer, classifies=True),
+    RouteInfo("/", "GET", _index, public=True),
+    RouteInfo("/v1/openapi.json", "GET", _openapi, public=True),
+    RouteInfo("/docs.json", "GET", _docs, public=True),
+    RouteInfo("/metrics", "GET", routes_v1.metrics, public=True, log_quietly=True),
+    # BentoML's own.
+    RouteInfo("/predict", "POST", classifies=True),
+    RouteInfo("/schema.json", public=True),
+    RouteInfo("/livez", public=True, log_quietly=True),
+    RouteInfo("/readyz", public=True, log_quietly=True),
+    RouteInfo("/healthz", public=True, log_quietly=True),
+)
+OTHER, OTHER_V2 = RouteInfo("other"), RouteInfo("/v2/other")
+"""Of unknown paths."""
+_STATIC = RouteInfo("other", public=True)  # the files of the Swagger page
+_BY_PATH = {route.path: route for route in ROUTES}
+_PATTERNS = [(compile_path(route.path)[0], route) for route in ROUTES if "{" in route.path]
