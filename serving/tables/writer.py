@@ -27,13 +27,8 @@ from emotions.errors import ConfigError, MissingExtra, OutputExists
 from emotions.files import atomic_file
 from emotions.folder.result import FileResult
 from serving.tables.audformat import check_database
-from serving.tables.columns import AUDFORMAT, Columns, Row, Targets, Write, Writer, columns
+from serving.tables.columns import AUDFORMAT, Columns, Row, Write, Writer
 from serving.tables.parquet import check_folder, join_folder, join_parquet, open_parquet
-
-
-def row(result: FileResult, targets: Targets) -> Row:
-    """What became of one file as a row with every column; seconds, and probabilities to six significant digits."""
-    return next(rows(result, dict.fromkeys(columns(targets))))
 
 
 def rows(result: FileResult, template: Row, *, windows: bool = False) -> Iterator[Row]:
@@ -114,23 +109,13 @@ def check_ending(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def open_table(path: Path, targets: Targets) -> Iterator[Write]:
-    """Give a function that writes one row; the table takes its place at ``path`` when the block succeeds.
+def open_part(path: Path, names: Columns) -> Iterator[Write]:
+    """Give a function that writes one row; the part of a table takes its place at ``path`` when the block succeeds.
 
     Args:
-        path: ends with ``.csv``, ``.jsonl`` or ``.parquet``; what is there is replaced.
-        targets: labels of each target.
+        path: ends with ``.csv``, ``.jsonl`` or ``.parquet``; what is there is replaced. A CSV part has no header.
+        names: every column of the table, with its type.
     """
-    names = columns(targets)
-    with atomic_file(path) as temporary, _WRITERS[path.suffix.lower()](temporary, names) as write:
-        if path.suffix.lower() == _CSV:
-            write({name: name for name in names})
-        yield write
-
-
-@contextlib.contextmanager
-def open_part(path: Path, names: Columns) -> Iterator[Write]:
-    """As ``open_table``, for a part of a table: a CSV part has no header."""
     with atomic_file(path) as temporary, _WRITERS[path.suffix](temporary, names) as write:
         yield write
 

@@ -75,6 +75,23 @@ def make_clips(folder: Path, count: int, seed: int, mix: str = MIX) -> None:
         soundfile.write(folder / f"{index:05}.wav", _voice(random, seconds), decode.SAMPLE_RATE, subtype="PCM_16")
 
 
+def make_broken(folder: Path) -> list[InputFile]:
+    """Write files that cannot be classified, of ten kinds, and name them."""
+    folder.mkdir()
+    contents = {"empty.wav": b"", "text.wav": b"no audio " * 99, "archive.mp3": b"PK\3\4" + bytes(999)}
+    contents |= {"header.flac": b"fLaC", "random.ogg": b"OggS" + bytes(range(256))}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    noise = np.random.default_rng(0).normal(0, 0.1, 32_000)
+    soundfile.write(folder / "cut.wav", noise, 16_000)
+    (folder / "cut.wav").write_bytes((folder / "cut.wav").read_bytes()[:9_000])
+    soundfile.write(folder / "silent.wav", 0 * noise, 16_000)
+    soundfile.write(folder / "short.wav", noise[:99], 16_000)
+    soundfile.write(folder / "nan.wav", np.full(9_000, np.nan), 16_000, subtype="FLOAT")
+    names = [*contents, "cut.wav", "silent.wav", "short.wav", "nan.wav", "gone.wav"]
+    return [InputFile(folder / name, name) for name in names]
+
+
 def _voice(random: np.random.Generator, seconds: float) -> FloatArray:
     """Harmonics of a gliding pitch under a syllables' envelope, with a little noise: (samples,) float32."""
     time = np.arange(int(seconds * decode.SAMPLE_RATE)) / decode.SAMPLE_RATE

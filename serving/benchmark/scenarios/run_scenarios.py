@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from serving.benchmark.driver.clips import Clip
+from serving.benchmark.driver.clips import Clip, make_broken
 from serving.benchmark.driver.load_generator import Client, Job
 from serving.benchmark.driver.server_process import Server, running
 from serving.benchmark.driver.statistics import spread
 from serving.benchmark.driver.target import OURS, Target, driven
 from serving.benchmark.driver.trace import Trace, poisson, to_trace
-from serving.benchmark.scenarios.folder_scale import make_broken
-from serving.benchmark.scenarios.mlperf import agreement
+from serving.benchmark.scenarios.from_checkout import loadgen
 from serving.benchmark.scenarios.profile import BenchmarkProfile, Clock
 from serving.benchmark.scenarios.rate_search import search
 from serving.benchmark.scenarios.scenarios import (
@@ -110,7 +109,7 @@ class ScenarioRunner:
             "soak": lambda target: soak(target, self.profile, self.peak(target)),
             "search": self._search,
             "bad_input": self._bad_input,
-            "loadgen": self._loadgen,
+            "loadgen": lambda target: loadgen(target.server.port, self.clips, self.profile, self.peak(target)),
         }
         return own[name](target)
 
@@ -149,10 +148,6 @@ class ScenarioRunner:
             bad += [False] * _GOOD_TO_BAD + [True]
         with Client(target.server.port, [OURS.request(content) for content in contents]) as client:
             return bad_input(replace(target, client=client), self.profile, rate, bad)
-
-    def _loadgen(self, target: Target) -> Figures:
-        requests = [OURS.request(clip.content) for clip in self.clips]
-        return agreement(target, self.profile, self.peak(target), requests)
 
     def _overload(self) -> Figures:
         started = self._service("overload", EMOTIONS_MAX_IN_FLIGHT=str(MOST_IN_FLIGHT))

@@ -28,7 +28,8 @@ from serving.batch.statistics import Totals
 from serving.batch.summary import WIDTH, summary
 from serving.commands import PREDICT
 from serving.config import PredictStep
-from serving.tables.writer import row
+from serving.tables.columns import columns
+from serving.tables.writer import rows
 from tests.conftest import Tone, WriteWav
 
 REPOSITORY = Path(__file__).parents[3]
@@ -312,5 +313,6 @@ def test_python_yields_the_rows_of_the_table(tiny_bundle: Path, mixed: Path, tmp
     predict_to_table([mixed], tiny_bundle, tmp_path / "t.jsonl", options)
     lines = (tmp_path / "t.jsonl").read_text(encoding="utf-8").splitlines()
     predictor = emotions.load(tiny_bundle, device="cpu", threads=1)
-    targets = predictor.manifest.targets
-    assert [json.loads(line) for line in lines] == [row(each, targets) for each in predictor.predict_folder(mixed)]
+    template = dict.fromkeys(columns(predictor.manifest.targets))
+    expected = [next(rows(each, template)) for each in predictor.predict_folder(mixed)]
+    assert [json.loads(line) for line in lines] == expected

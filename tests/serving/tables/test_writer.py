@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from emotions.runtime.prediction import Prediction, WindowPrediction
 from serving.tables import parquet as parquet_tables
 from serving.tables import writer
 from serving.tables.columns import columns
-from serving.tables.writer import check_ending, join_parts, open_part, open_table, row, rows
+from serving.tables.writer import check_ending, join_parts, open_part, rows
 
 TARGETS = {"emotion": ["angry", "emotion.гнев", "a,b\n\"c'"], "state": ["negative", "positive"]}
 FORMATS = ["csv", "jsonl", "parquet"]
@@ -32,6 +33,10 @@ def results(draw: st.DrawFn) -> FileResult:
         return FileResult(draw(names), None, draw(st.text(st.characters(exclude_categories=["Cs"]))), "not_audio")
     scores = {target: {label: draw(unit) for label in labels} for target, labels in TARGETS.items()}
     return FileResult(draw(names), Prediction(scores, (), draw(st.floats(0.025, 1e5))))
+
+
+def row(result: FileResult, targets: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    return next(rows(result, dict.fromkeys(columns(targets))))
 
 
 def typed(cells: dict[str, str]) -> dict[str, Any]:
@@ -49,10 +54,15 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
-def write(path: Path, given: list[FileResult]) -> Path:
-    with open_table(path, TARGETS) as append:
+def write_part(path: Path, given: list[FileResult]) -> Path:
+    with open_part(path, columns(TARGETS)) as append:
         for result in given:
             append(row(result, TARGETS))
+    return path
+
+
+def write(path: Path, given: list[FileResult]) -> Path:
+    join_parts([write_part(path.with_name(f"part-{path.name}"), given)], path, columns(TARGETS))
     return path
 
 
@@ -112,7 +122,7 @@ def test_a_name_that_is_no_utf8_is_written_readably(tmp_path: Path, ending: str)
 def test_parquet_is_typed_and_written_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet_tables, "_ROWS_IN_GROUP", 10)
     failed = [FileResult(f"{index}.wav", None, "is empty", "not_audio") for index in range(25)]
-    file = parquet.ParquetFile(write(tmp_path / "t.parquet", failed))
+    file = parquet.ParquetFile(write_part(tmp_path / "t.parquet", failed))
     assert [file.metadata.row_group(index).num_rows for index in range(3)] == [10, 10, 5]
     types = {field.name: str(field.type) for field in file.schema_arrow}
     assert types == {name: {str: "string", float: "double"}[kind] for name, kind in columns(TARGETS).items()}
@@ -123,7 +133,7 @@ def test_parquet_is_typed_and_written_in_groups(tmp_path: Path, monkeypatch: pyt
 def test_a_run_that_stops_leaves_what_was_there(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"t.{ending}"
     path.write_text("before")
-    with pytest.raises(KeyboardInterrupt), open_table(path, TARGETS) as append:
+    with pytest.raises(KeyboardInterrupt), open_part(path, columns(TARGETS)) as append:
         append(row(FileResult("a", None, "x", "y"), TARGETS))
         raise KeyboardInterrupt
     assert path.read_text() == "before"

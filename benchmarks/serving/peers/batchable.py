@@ -1,6 +1,6 @@
 """BentoML's plain batchable endpoint, as its documentation has it.
 
-``bentoml serve serving.benchmark.peers.batchable:Batchable`` is what the benchmark starts; nobody else should.
+``bentoml serve benchmarks.serving.peers.batchable:Batchable`` is what the benchmark starts; nobody else should.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import bentoml
 
-from serving.benchmark.peers.model import MAX_BATCH, Model
+from benchmarks.serving.peers.model import MAX_BATCH, Model
 
 
 @bentoml.service(http={"host": "127.0.0.1"}, workers=1, traffic={"timeout": 60})

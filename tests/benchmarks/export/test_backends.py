@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.export.__main__ import app
+from benchmarks.export.backends import REFERENCE, lines, measure, openers
 from emotions.bundle.manifest import read_bundle
-from export.benchmark.__main__ import app
-from export.benchmark.backends import REFERENCE, lines, measure, openers
 
 
 def test_a_bundle_without_torch_forms_says_so(tiny_bundle: Path) -> None:
@@ -48,7 +48,7 @@ def test_what_fails_does_not_stop_the_others(tiny_bundle: Path, monkeypatch: pyt
 
     known = openers
     monkeypatch.setattr(
-        "export.benchmark.backends.openers",
+        "benchmarks.export.backends.openers",
         lambda bundle, threads: {**known(bundle, threads), "torchscript": lambda: broken},
     )
     measured = measure(tiny_bundle, 1, 1, compiled=False)
@@ -65,7 +65,7 @@ def test_what_does_not_open_does_not_stop_the_others(tiny_bundle: Path, monkeypa
 
     known = openers
     monkeypatch.setattr(
-        "export.benchmark.backends.openers",
+        "benchmarks.export.backends.openers",
         lambda bundle, threads: {**known(bundle, threads), "openvino, fp32": unreadable, "torchscript": wordless},
     )
     measured = measure(tiny_bundle, 1, 1, compiled=False)
@@ -80,6 +80,6 @@ def test_without_what_all_are_compared_with_nothing_is_measured(
     def unreadable() -> object:
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr("export.benchmark.backends.openers", lambda *_: {REFERENCE: unreadable})
+    monkeypatch.setattr("benchmarks.export.backends.openers", lambda *_: {REFERENCE: unreadable})
     with pytest.raises(RuntimeError, match="no such operator"):
         measure(tiny_bundle, 1, 1, compiled=False)

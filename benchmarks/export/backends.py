@@ -20,9 +20,9 @@ import torch
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import LENGTH, WAVEFORM, Bundle, read_bundle
 from emotions.runtime.session import Probabilities, Run, open_session
-from export.benchmark.interleaved import rounds_of
 from export.graph.torch_programs import open_pt2, open_torchscript
 from export.proof.signals import padded, synthetic_voices
+from serving.benchmark.driver.interleaved import interleaved, seconds_of
 
 BATCHES = (1, 8)
 """Windows in a batch of the races."""
@@ -183,10 +183,10 @@ def _raced(bundle: Bundle, opened: Mapping[str, Run], size: int, rounds: int, no
         except Exception as error:  # noqa: BLE001 - see _reason
             not_run[f"{name}, batch {size}"] = _reason(error)
 
-    def side(run: Run) -> Callable[[], object]:
-        return lambda: run(waveform, lengths)
+    def timed(run: Run) -> Callable[[], float]:
+        return seconds_of(lambda: run(waveform, lengths))
 
-    taken = rounds_of({name: side(opened[name]) for name in answers}, rounds)
+    taken = interleaved({name: timed(opened[name]) for name in answers}, rounds)
     return [_row(name, size, taken[name], answers[name], answers[REFERENCE]) for name in answers]
 
 

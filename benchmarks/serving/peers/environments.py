@@ -19,7 +19,7 @@ _KERNEL = ("numpy", "soundfile", "soxr", "av", "pydantic", "onnxruntime-gpu", "o
 _DONE = "complete"
 _INSTALL_SEC = 600
 _SOURCE = Path(__file__).resolve().parents[3]
-_PACKAGES = ("emotions", "serving")
+_PACKAGES = ("benchmarks", "emotions", "serving")
 
 
 def pinned(requirements: Sequence[str]) -> list[str]:

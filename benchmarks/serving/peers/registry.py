@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.serving.peers.environments import environment, sources
 from serving.benchmark.driver.target import FORM, LISTED, RAW, Api
-from serving.benchmark.peers.environments import environment, sources
 
-_HERE = "serving.benchmark.peers"
+_HERE = "benchmarks.serving.peers"
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ import soundfile
 import torch
 from transformers import AudioClassificationPipeline, Wav2Vec2Config
 
+from benchmarks.export.huggingface import make_classifier, pipeline_of
 from emotions.errors import DataError
 from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.inputs.discovery import find_files
 from emotions.inputs.input_file import InputFile
-from export.benchmark.huggingface import make_classifier, pipeline_of
-from export.benchmark.interleaved import race
 from export.bundle.export import export_source
 from export.bundle.variants import ExportOptions
 from export.huggingface.source import load_huggingface
+from serving.benchmark.driver.interleaved import race
 
 TARGETS = {"fp32": 1.15, "int8": 1.8}
 """How many times as fast as the pipeline a form is at least to be."""

@@ -1,4 +1,4 @@
-"""FastAPI with ONNX Runtime, as most write it: ``python -m serving.benchmark.peers.fastapi_app PORT``, no batching."""
+"""FastAPI with ONNX Runtime, as most write it: ``python -m benchmarks.serving.peers.fastapi_app PORT``, no batching."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import fastapi
 import uvicorn
 from starlette.concurrency import run_in_threadpool
 
-from serving.benchmark.peers.model import Model
+from benchmarks.serving.peers.model import Model
 
 app = fastapi.FastAPI()
 _models: list[Model] = []

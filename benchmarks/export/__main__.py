@@ -1,4 +1,4 @@
-"""Benchmarks of the export, ``python -m export.benchmark``.
+"""Benchmarks of the export, ``python -m benchmarks.export``.
 
 ``hf``: convert a base-size classifier and race it against the transformers pipeline. ``int8``: race its variants.
 ``folder``: race a folder job against the transformers pipeline. ``formats``: every model family in every form.
@@ -29,7 +29,7 @@ def hf(
     clips: Annotated[int, typer.Option(min=1, help="Clips a round.")] = 6,
 ) -> None:
     """Build a base-size wav2vec2 classifier with random weights, convert it, and race both."""
-    from export.benchmark.huggingface import benchmark
+    from benchmarks.export.huggingface import benchmark
 
     for line in benchmark(threads, rounds, seconds, clips):
         typer.echo(line)
@@ -42,7 +42,7 @@ def int8(
     seconds: Annotated[float, typer.Option(min=0.1, max=30, help="Seconds of the longest clip.")] = 4.0,
 ) -> None:
     """Build a base-size wav2vec2 classifier with random weights and race int8 against fp32."""
-    from export.benchmark.int8 import benchmark
+    from benchmarks.export.int8 import benchmark
 
     for line in benchmark(threads, rounds, seconds):
         typer.echo(line)
@@ -59,7 +59,7 @@ def folder(
     ] = None,
 ) -> None:
     """Classify files by the bundle of a base-size wav2vec2 classifier, in fp32 and int8, and by transformers."""
-    from export.benchmark.folder import benchmark
+    from benchmarks.export.folder import benchmark
 
     for line in benchmark(data, files, threads, rounds, output=output):
         typer.echo(line)
@@ -78,8 +78,8 @@ def formats(
     ] = None,
 ) -> None:
     """Train, export and race every model family in every form; prints a Markdown table."""
+    from benchmarks.export.formats import benchmark
     from emotions.errors import EmotionsError
-    from export.benchmark.formats import benchmark
 
     try:
         for line in benchmark(data, epochs, rounds, threads, family or (), output):
@@ -100,7 +100,7 @@ def backends(
     """Race a bundle in ONNX Runtime, torch, TorchScript and OpenVINO, and compare their answers."""
     from dataclasses import asdict
 
-    from export.benchmark.backends import lines, measure
+    from benchmarks.export.backends import lines, measure
 
     measured = measure(bundle, threads, rounds, compiled=compiled)
     typer.echo(json.dumps(asdict(measured)) if as_json else "\n".join(lines(measured)))

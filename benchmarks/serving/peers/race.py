@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,18 +11,47 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.serving.peers.registry import PEERS, Peer
 from emotions.errors import EmotionsError, first_line
-from serving.benchmark.driver.clips import Clip
+from emotions.predictor import load
+from emotions.runtime.session import DeviceChoice
+from serving.benchmark.driver.clips import Clip, read_clips
+from serving.benchmark.driver.interleaved import interleaved
 from serving.benchmark.driver.passes import Layer, Pass
 from serving.benchmark.driver.server_process import Server, running, started
 from serving.benchmark.driver.statistics import spread
 from serving.benchmark.driver.target import OURS, driven, layer
 from serving.benchmark.layers.layers import CONNECTIONS
-from serving.benchmark.peers.registry import PEERS, Peer
-from serving.benchmark.scenarios.profile import Clock
+from serving.benchmark.layers.service_layers import service_settings
+from serving.benchmark.scenarios.profile import BenchmarkProfile, Clock
 
 _PIPELINE = "transformers pipeline"
-_PIPELINE_WHY = "it runs checkpoints, not ONNX files; python -m export.benchmark hf races it against the bundle of one"
+_PIPELINE_WHY = "it runs checkpoints, not ONNX files; python -m benchmarks.export hf races it against the bundle of one"
+
+
+def measure(
+    bundle: Path, data: Path, device: DeviceChoice, threads: int | None, *, profile: BenchmarkProfile, install: bool
+) -> dict[str, Any]:
+    """Race every peer that can run, on the recordings of a folder.
+
+    Args:
+        bundle: the bundle.
+        data: folder of recordings.
+        device: where the model runs.
+        threads: CPU threads of the model; None for one a core.
+        profile: how many recordings, and how often.
+        install: make environments that are not there.
+
+    Returns:
+        ``rows``: peer -> figures, ``not_run``: peer -> reason, and ``parts_sec``: part -> seconds.
+    """
+    clock = Clock(lambda part: print(part, file=sys.stderr))
+    predictor = load(bundle, device=device, threads=threads)
+    clips, _ = read_clips(predictor, data, profile.peer_clips)
+    settings = service_settings(predictor, clips)
+    with tempfile.TemporaryDirectory(prefix="emotions-benchmark-") as scratch:
+        raced = race(settings, clips, Path(scratch), repeats=profile.peer_passes, install=install, clock=clock)
+    return {**raced, "parts_sec": clock.parts_sec}
 
 
 def race(
@@ -31,7 +62,6 @@ def race(
     repeats: int,
     install: bool,
     clock: Clock,
-    peers: Sequence[Peer] = PEERS,
 ) -> dict[str, Any]:
     """Race every peer that can run.
 
@@ -42,7 +72,6 @@ def race(
         repeats: passes of each side, after one that warms up.
         install: make environments that are not there.
         clock: times each peer.
-        peers: whom to race.
 
     Returns:
         ``rows``: peer -> figures; ``not_run``: peer -> reason.
@@ -53,7 +82,7 @@ def race(
         with clock.part("start of the service"):
             server = beside.enter_context(running(settings, scratch / "beside.log"))
             ours = layer(beside.enter_context(driven(server, OURS, clips)), "ours", CONNECTIONS[-1], len(clips))
-        for peer in peers:
+        for peer in PEERS:
             try:
                 with clock.part(peer.name):
                     rows[peer.name] = _raced(peer, ours, server, settings, clips, scratch, repeats, install)
@@ -76,8 +105,9 @@ def _raced(
     server = started(peer.command(install=install), peer.settings(settings, scratch), log, peer.ready)
     with server as running_peer, driven(running_peer, peer.api, clips) as target:
         theirs = layer(target, peer.name, CONNECTIONS[-1], len(clips))
-        pairs = [(_beside(running_peer, ours), _beside(our_server, theirs)) for _ in range(repeats + 1)][1:]
-    return _figures([first for first, _ in pairs], [second for _, second in pairs], len(clips))
+        sides = {"ours": lambda: _beside(running_peer, ours), "theirs": lambda: _beside(our_server, theirs)}
+        passes = interleaved(sides, repeats)
+    return _figures(passes["ours"], passes["theirs"], len(clips))
 
 
 def _beside(other: Server, layer: Layer) -> Pass:

@@ -6,8 +6,8 @@ import re
 
 from transformers import Wav2Vec2Config
 
-from export.benchmark import int8 as eight_bits
-from export.benchmark.huggingface import benchmark
+from benchmarks.export import int8 as int8_benchmark
+from benchmarks.export.huggingface import benchmark
 from tests.training.models.encoders import TINY
 
 
@@ -25,7 +25,7 @@ def test_it_reports_conversion_memory_and_the_race() -> None:
 
 
 def test_int8_races_fp32() -> None:
-    lines = [*eight_bits.benchmark(1, 1, 0.2, Wav2Vec2Config(**TINY, classifier_proj_size=16))]
+    lines = [*int8_benchmark.benchmark(1, 1, 0.2, Wav2Vec2Config(**TINY, classifier_proj_size=16))]
     assert [re.sub(r"[\d.]+", "#", line) for line in lines] == [
         "fp# # MiB, int# # MiB",
         "fp#: # clips/s (median of # rounds of # clips, # threads)",

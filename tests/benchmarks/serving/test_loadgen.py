@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.serving.loadgen import MODULE, TURN_SEC, agreement, compare, figures, ours, ratios
+from benchmarks.serving.loadgen_process import Kind, Load, LoadGen, arrivals, drive
 from emotions.errors import EmotionsError
 from serving.benchmark.driver.fake_server import fake_service
 from serving.benchmark.driver.load_generator import Client, Job
 from serving.benchmark.driver.self_check import DELAY_SEC
-from serving.benchmark.driver.target import OURS, Target
+from serving.benchmark.driver.target import OURS
 from serving.benchmark.report.tables import tables
-from serving.benchmark.scenarios.mlperf import MODULE, TURN_SEC, agreement, compare, figures, ours, ratios
-from serving.benchmark.scenarios.mlperf_process import Kind, Load, LoadGen, arrivals, drive
 from serving.benchmark.scenarios.profile import BenchmarkProfile
 from serving.benchmark.scenarios.scenarios import Figures
 
@@ -135,9 +135,8 @@ def test_requests_of_loadgen_without_an_answer_are_told(nobody: int) -> None:
 
 
 def test_without_loadgen_the_report_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.benchmark.scenarios.mlperf.MODULE", "no_such_driver")
-    nothing: Any = None
-    told = agreement(nothing, BenchmarkProfile(1, 1, 0), 10, REQUESTS)
+    monkeypatch.setattr("benchmarks.serving.loadgen.MODULE", "no_such_driver")
+    told = agreement(0, BenchmarkProfile(1, 1, 0), 10, REQUESTS)
     assert told == {"not_run": "mlcommons-loadgen is not installed; pip install 'emotions-toolkit[loadgen]'"}
 
 
@@ -146,9 +145,8 @@ def test_a_whole_comparison_has_three_scenarios_and_a_line_of_the_report(
 ) -> None:
     for kind in TURN_SEC:
         monkeypatch.setitem(TURN_SEC, kind, 0.1)
-    with fake_service(0.001) as fake, Client(fake.port, REQUESTS) as client:
-        server: Any = fake
-        told = agreement(Target(server, client, OURS, ()), BenchmarkProfile(0.1, 1, 0), 200, REQUESTS)
+    with fake_service(0.001) as fake:
+        told = agreement(fake.port, BenchmarkProfile(0.1, 1, 0), 200, REQUESTS)
     assert list(told["scenarios"]) == ["single_stream", "server", "offline"]
     nothing: dict[str, Any] = {"layers": {}, "ratios": {}, "cpu_ms_over_session": {}}
     report = {"best_session": "none", **nothing, "scenarios": {"loadgen": told}}

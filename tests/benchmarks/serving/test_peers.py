@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.serving.peers import environments
+from benchmarks.serving.peers.environments import environment, pinned, sources
+from benchmarks.serving.peers.model import Model
+from benchmarks.serving.peers.registry import PEERS
 from emotions.errors import EmotionsError
-from serving.benchmark.peers import environments
-from serving.benchmark.peers.environments import environment, pinned, sources
-from serving.benchmark.peers.model import Model
-from serving.benchmark.peers.registry import PEERS
-from serving.benchmark.scenarios import runtimes as module
-from serving.benchmark.scenarios.runtimes import runtimes
+from serving.benchmark.scenarios import from_checkout
 from tests.conftest import Tone, WriteWav
 
 
@@ -65,7 +64,7 @@ def test_an_environment_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyP
 
 def test_an_environment_sees_our_packages_and_nothing_else(tmp_path: Path) -> None:
     folder = sources(tmp_path)
-    assert sorted(each.name for each in folder.iterdir()) == ["emotions", "serving"]
+    assert sorted(each.name for each in folder.iterdir()) == ["benchmarks", "emotions", "serving"]
     assert sources(tmp_path) == folder
 
 
@@ -90,14 +89,14 @@ def test_the_model_of_a_peer_answers_as_ours(
 def test_an_adapter_imports_nothing_that_its_environment_lacks() -> None:
     # What the model of a peer needs must be among the pinned packages: neither bentoml nor torch nor pyarrow.
     lacking = ("bentoml", "torch", "pyarrow", "httptools", "typer", "httpx")
-    code = f"import sys, serving.benchmark.peers.model; print([each for each in {lacking} if each in sys.modules])"
+    code = f"import sys, benchmarks.serving.peers.model; print([each for each in {lacking} if each in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_runtimes_that_cannot_be_measured_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda _: None)
-    told = runtimes(tmp_path, 1, quick=True)
+    monkeypatch.setattr(from_checkout, "find_spec", lambda _: None)
+    told = from_checkout.backends(tmp_path, 1, quick=True)
     assert told == {
         "rows": [],
         "not_run": {"all runtimes": "torch is not installed; pip install 'emotions-toolkit[export]'"},

@@ -1,4 +1,4 @@
-"""Ray Serve, as its documentation has it: ``python -m serving.benchmark.peers.ray_serve_app PORT``."""
+"""Ray Serve, as its documentation has it: ``python -m benchmarks.serving.peers.ray_serve_app PORT``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ray import serve
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from serving.benchmark.peers.model import MAX_BATCH, Model
+from benchmarks.serving.peers.model import MAX_BATCH, Model
 
 
 @serve.deployment(max_ongoing_requests=256)

@@ -1,4 +1,4 @@
-"""LitServe, as its documentation has it: ``python -m serving.benchmark.peers.litserve_app PORT``."""
+"""LitServe, as its documentation has it: ``python -m benchmarks.serving.peers.litserve_app PORT``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import litserve
 
-from serving.benchmark.peers.model import MAX_BATCH, Model
+from benchmarks.serving.peers.model import MAX_BATCH, Model
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]  # litserve is not installed where types are checked

@@ -12,11 +12,10 @@ from dataclasses import replace
 from importlib.util import find_spec
 from statistics import median
 
+from benchmarks.serving.loadgen_process import Kind, Latencies, Load
 from emotions.errors import EmotionsError
-from serving.benchmark.driver.load_generator import Client
-from serving.benchmark.driver.target import Target
+from serving.benchmark.driver.load_generator import Client, Job
 from serving.benchmark.driver.trace import OK
-from serving.benchmark.scenarios.mlperf_process import Kind, Latencies, Load
 from serving.benchmark.scenarios.profile import BenchmarkProfile
 from serving.benchmark.scenarios.scenarios import Figures
 
@@ -32,25 +31,26 @@ TURN_SEC: dict[Kind, float] = {"single_stream": 1.0, "server": 2.0, "offline": 1
 Measured = dict[str, float]
 
 
-def agreement(target: Target, profile: BenchmarkProfile, peak: float, requests: Sequence[bytes]) -> Figures:
+def agreement(port: int, profile: BenchmarkProfile, peak: float, requests: Sequence[bytes]) -> Figures:
     """What both drivers measure of a service in three scenarios, and the ratios; ``not_run`` with the reason if none.
 
     Args:
-        target: the service.
+        port: of the running service on the loopback interface.
         profile: a second of it is four turns of each scenario.
         peak: offline throughput of the service in requests a second.
-        requests: what LoadGen sends: those of the target's client.
+        requests: whole HTTP requests, which both send.
     """
     if find_spec(MODULE) is None:
         return {"not_run": "mlcommons-loadgen is not installed; pip install 'emotions-toolkit[loadgen]'"}
-    from serving.benchmark.scenarios.mlperf_process import LoadGen
+    from benchmarks.serving.loadgen_process import LoadGen
 
     turns = range(profile.seeds(9)[0], profile.seeds(9)[0] + max(_FEWEST_TURNS, round(profile.seconds)))
     rates: dict[Kind, float] = {"single_stream": peak, "server": SHARE * peak, "offline": peak}
     try:
-        with LoadGen(target.server.port, requests) as theirs:
+        with Client(port, requests) as client, LoadGen(port, requests) as theirs:
+            client.run(Job(count=1))  # it opens its connections before it is measured, as LoadGen's process does
             measured = {
-                kind: compare(Load(kind, TURN_SEC[kind], rate), turns, target.client, theirs.run)
+                kind: compare(Load(kind, TURN_SEC[kind], rate), turns, client, theirs.run)
                 for kind, rate in rates.items()
             }
     except EmotionsError as error:

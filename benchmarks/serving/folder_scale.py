@@ -1,6 +1,6 @@
 """Folders at scale, in one run: speed against the bare session, the cost of broken files, memory and time by size.
 
-python -m serving.benchmark.scenarios.folder_scale --bundle bundles/mine --data recordings --files 20000
+python -m benchmarks.serving folder --bundle bundles/mine --data recordings --files 20000
 
 The recordings are listed again and again until there are enough. Rounds of every measurement are interleaved, so that
 a machine that drifts drifts for all; memory and time by size are those of processes of their own.
@@ -17,20 +17,14 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
 
-import numpy as np
-import soundfile
-import typer
-
-from emotions.folder.predict_files import ParallelRuns, open_parallel, predict_files
+from emotions.folder.predict_files import open_parallel
 from emotions.inputs.discovery import find_files
 from emotions.inputs.input_file import InputFile
-from emotions.predictor import Predictor, load
-from serving.benchmark.driver.clips import read_clips
-from serving.benchmark.layers.layers import session_layers
-from serving.tables.columns import columns
-from serving.tables.writer import open_part, rows
+from emotions.predictor import load
+from serving.benchmark.driver.clips import make_broken, read_clips
+from serving.benchmark.driver.interleaved import interleaved
+from serving.benchmark.layers.layers import predict_to_csv, session_layers
 
 _CLIPS = 400
 _LEAST_ROUNDS = 3
@@ -47,23 +41,6 @@ print(json.dumps({"files": totals.files, "sec": totals.wall_sec, "peak_mb": int(
 """
 
 
-def make_broken(folder: Path) -> list[InputFile]:
-    """Write files that cannot be classified, of ten kinds, and name them."""
-    folder.mkdir()
-    contents = {"empty.wav": b"", "text.wav": b"no audio " * 99, "archive.mp3": b"PK\3\4" + bytes(999)}
-    contents |= {"header.flac": b"fLaC", "random.ogg": b"OggS" + bytes(range(256))}
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    noise = np.random.default_rng(0).normal(0, 0.1, 32_000)
-    soundfile.write(folder / "cut.wav", noise, 16_000)
-    (folder / "cut.wav").write_bytes((folder / "cut.wav").read_bytes()[:9_000])
-    soundfile.write(folder / "silent.wav", 0 * noise, 16_000)
-    soundfile.write(folder / "short.wav", noise[:99], 16_000)
-    soundfile.write(folder / "nan.wav", np.full(9_000, np.nan), 16_000, subtype="FLOAT")
-    names = [*contents, "cut.wav", "silent.wav", "short.wav", "nan.wav", "gone.wav"]
-    return [InputFile(folder / name, name) for name in names]
-
-
 def repeated(files: Sequence[InputFile], count: int) -> list[InputFile]:
     """``count`` files: the given ones again and again."""
     return [*itertools.islice(itertools.cycle(files), count)]
@@ -75,19 +52,11 @@ def with_broken(files: Sequence[InputFile], broken: Sequence[InputFile]) -> list
     return [next(kinds) if at % _BROKEN_IN == _BROKEN_IN // 2 else file for at, file in enumerate(files)]
 
 
-def _timed(run: Callable[..., object], *arguments: object) -> float:
-    started = time.perf_counter()
-    run(*arguments)
-    return time.perf_counter() - started
-
-
-def _to_table(predictor: Predictor, parallel_batches: ParallelRuns, files: Sequence[InputFile], path: Path) -> None:
-    names = columns(predictor.manifest.targets)
-    template = dict.fromkeys(names)
-    with open_part(path, names) as write:
-        for result in predict_files(predictor, files, parallel_batches=parallel_batches):
-            for cells in rows(result, template):
-                write(cells)
+def _costs(run: Callable[[], object]) -> tuple[float, float]:
+    """Seconds, and CPU seconds of this process, that something takes."""
+    started, cpu = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - started, time.process_time() - cpu
 
 
 def speeds(bundle: Path, data: Path, count: int, threads: int | None, scratch: Path) -> dict[str, float]:
@@ -99,17 +68,20 @@ def speeds(bundle: Path, data: Path, count: int, threads: int | None, scratch: P
     bare = min(layers, key=lambda layer: (layer.run(), layer.run().wall_sec)[1])
     files = [clip.file for clip in clips]
     mixed = with_broken(files, make_broken(scratch / "broken"))
-    measured: dict[str, list[float]] = {"bare": [], "folder": [], "broken": []}
-    cpu_sec = []
-    for _ in range(max(_LEAST_ROUNDS, count // len(files))):
-        measured["bare"].append(len(files) / _timed(bare.run))
-        cpu = time.process_time()
-        for name, listed in (("folder", files), ("broken", mixed)):
-            seconds = _timed(_to_table, *folder, listed, scratch / "table.csv")
-            measured[name].append(len(listed) / seconds)
-        cpu_sec.append((time.process_time() - cpu) / (len(files) + len(mixed)))
+    table = scratch / "table.csv"
+    candidates: dict[str, Callable[[], tuple[float, float]]] = {
+        "bare": lambda: _costs(bare.run),
+        "folder": lambda: _costs(lambda: predict_to_csv(*folder, files, table)),
+        "broken": lambda: _costs(lambda: predict_to_csv(*folder, mixed, table)),
+    }
+    costs = interleaved(candidates, max(_LEAST_ROUNDS, count // len(files)), warm_up=False)
+    measured = {name: [len(files) / seconds for seconds, _ in rounds] for name, rounds in costs.items()}
+    cpu_sec = [
+        (whole + with_some) / (2 * len(files))
+        for (_, whole), (_, with_some) in zip(costs["folder"], costs["broken"], strict=True)
+    ]
     ratios = [folder / alone for folder, alone in zip(measured["folder"], measured["bare"], strict=True)]
-    losses = [mixed / folder for mixed, folder in zip(measured["broken"], measured["folder"], strict=True)]
+    losses = [broken / folder for broken, folder in zip(measured["broken"], measured["folder"], strict=True)]
     return {
         "batch": float(bare.name.rpartition(" ")[2]),
         "bare_clips_per_sec": statistics.median(measured["bare"]),
@@ -135,20 +107,18 @@ def by_size(bundle: Path, data: Path, count: int, threads: int, scratch: Path) -
     return measured
 
 
-def main(
-    bundle: Annotated[Path, typer.Option(metavar="DIR", help="The bundle.")],
-    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Recordings.")],
-    files: Annotated[int, typer.Option(min=100, help="Files to classify in all.")] = 2_000,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 for one a core.")] = 0,
-) -> None:
-    """Measure and print JSON."""
+def measure(bundle: Path, data: Path, files: int, threads: int) -> dict[str, object]:
+    """Speed, the cost of broken files, and memory and time by size.
+
+    Args:
+        bundle: the bundle.
+        data: folder of recordings.
+        files: how many to classify in all.
+        threads: CPU threads; 0 for one a core.
+    """
     with tempfile.TemporaryDirectory(prefix="emotions-benchmark-") as scratch:
         report: dict[str, object] = dict(speeds(bundle, data, files, threads or None, Path(scratch)))
         small, large = by_size(bundle, data, files, threads, Path(scratch))
     report |= {"by_size": [small, large], "memory_growth": large["peak_mb"] / small["peak_mb"] - 1}
     report["time_growth_per_file"] = large["sec"] / large["files"] / (small["sec"] / small["files"]) - 1
-    print(json.dumps(report, indent=2))
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    return report

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from transformers import Wav2Vec2Config
 
+from benchmarks.export.folder import benchmark
 from emotions.errors import DataError
-from export.benchmark.folder import benchmark
 from tests.conftest import Tone, WriteWav
 from tests.export.huggingface.checkpoints import TINY
 

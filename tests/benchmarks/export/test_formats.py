@@ -8,7 +8,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from export.benchmark.__main__ import app
+from benchmarks.export.__main__ import app
 
 FAMILY = "SpectrogramCnnClassifier"
 COMMAND = ["formats", "--rounds", "1", "--family"]

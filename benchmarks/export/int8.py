@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from transformers import Wav2Vec2Config
 
+from benchmarks.export.huggingface import make_classifier
 from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.runtime.session import onnx_session
-from export.benchmark.huggingface import make_classifier
-from export.benchmark.interleaved import race
 from export.graph.deployable import Deployable
 from export.graph.int8 import to_int8
 from export.graph.onnx_files import write_onnx
 from export.graph.to_onnx import to_onnx
 from export.huggingface.source import load_huggingface
 from export.proof.signals import padded, voice
+from serving.benchmark.driver.interleaved import race
 
 _CLIPS = 8
 _MIB = 1 << 20

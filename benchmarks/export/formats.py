@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from transformers import Wav2Vec2Config
 
+from benchmarks.export.backends import opened
 from emotions.bundle.manifest import Bundle, read_bundle
 from emotions.errors import ConfigError
 from emotions.files import read_json, write_json
 from emotions.pipeline.runner import Context
 from emotions.runtime.session import Run
-from export.benchmark.backends import opened
-from export.benchmark.interleaved import race
 from export.bundle.export import export_run
 from export.bundle.report import REPORT
 from export.bundle.variants import ExportOptions
 from export.proof.signals import padded, synthetic_voices
+from serving.benchmark.driver.interleaved import race
 from training.config.train import TrainStep
 from training.data.demo import make_demo_corpus
 from training.loop.fit import fit

@@ -6,7 +6,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from export.graph.to_onnx import to_onnx
 from export.huggingface.original import Original
 from export.huggingface.source import load_huggingface
 from export.proof.signals import voice
+from serving.benchmark.driver.interleaved import interleaved, seconds_of
 from training.models.hub import quiet_transformers
 
 _LABELS = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness")
@@ -113,16 +114,20 @@ def _race(checkpoint: Path, graph: Path, threads: int, rounds: int, clips: Seque
     session = onnx_session(graph, threads)
     pipeline = pipeline_of(checkpoint)
 
-    def bundle(clip: FloatArray) -> Any:
-        return session.run(None, {WAVEFORM: clip[None], LENGTH: np.array([len(clip)], np.int64)})
+    def bundle() -> None:
+        for clip in clips:
+            session.run(None, {WAVEFORM: clip[None], LENGTH: np.array([len(clip)], np.int64)})
 
-    rates: dict[str, list[float]] = {"bundle": [], "transformers": []}
-    for _ in range(rounds + 1):
-        rates["bundle"].append(_rate(bundle, clips))
-        rates["transformers"].append(_rate(lambda clip: pipeline(clip, top_k=None), clips))
-    for side, values in rates.items():
-        yield f"{side}: {statistics.median(values[1:]):.2f} clips/s (median of {rounds} rounds of {len(clips)} clips)"
-    ratios = [one / other for one, other in zip(*rates.values(), strict=True)][1:]  # the first round warms up
+    def transformers() -> None:
+        for clip in clips:
+            pipeline(clip, top_k=None)
+
+    sides = {"bundle": seconds_of(bundle), "transformers": seconds_of(transformers)}
+    seconds = interleaved(sides, rounds)
+    for side, taken in seconds.items():
+        rate = len(clips) / statistics.median(taken)
+        yield f"{side}: {rate:.2f} clips/s (median of {rounds} rounds of {len(clips)} clips)"
+    ratios = [theirs / ours for ours, theirs in zip(*seconds.values(), strict=True)]
     yield f"ratio {statistics.median(ratios):.2f} (median; {min(ratios):.2f} to {max(ratios):.2f}; at least 1.15)"
 
 
@@ -133,11 +138,3 @@ def pipeline_of(checkpoint: Path) -> Any:
     with quiet_transformers():
         model: Any = Wav2Vec2ForSequenceClassification.from_pretrained(checkpoint)
     return pipeline(model=model.eval(), feature_extractor=extractor, device=-1)
-
-
-def _rate(run: Callable[[FloatArray], Any], clips: Sequence[FloatArray]) -> float:
-    """Clips a second."""
-    began = time.perf_counter()
-    for clip in clips:
-        run(clip)
-    return len(clips) / (time.perf_counter() - began)
