@@ -97,7 +97,15 @@ class NotHere(Exception):
 
 
 def openers(bundle: Bundle, threads: int) -> dict[str, Callable[[], Run]]:
-    """How to open the bundle in each runtime: name -> a function that does, or raises why it cannot."""
+    """How to open a bundle in each runtime.
+
+    Args:
+        bundle: the bundle.
+        threads: CPU threads of each runtime.
+
+    Returns:
+        Name of the runtime -> a function that opens the bundle in it, or raises why it cannot.
+    """
     variants = [name for name, variant in bundle.manifest.variants.items() if variant.file.endswith(".onnx")]
 
     def session(device: Literal["cpu", "cuda"], name: str) -> Callable[[], Run]:
@@ -116,7 +124,13 @@ def openers(bundle: Bundle, threads: int) -> dict[str, Callable[[], Run]]:
 
 
 def opened(bundle: Bundle, name: str, threads: int) -> Run:
-    """A variant of a bundle in the runtime that it is made for, on the CPU."""
+    """A variant of a bundle in the runtime that it is made for, on the CPU.
+
+    Args:
+        bundle: the bundle.
+        name: of the variant.
+        threads: CPU threads.
+    """
     kinds = {".onnx": f"onnxruntime cpu, {name}", ".ts": "torchscript", ".pt2": "torch eager, pt2"}
     return openers(bundle, threads)[kinds[bundle.file(name).suffix]]()
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import soundfile
 import torch
 from transformers import AudioClassificationPipeline, Wav2Vec2Config
@@ -21,6 +20,7 @@ from emotions.inputs.input_file import InputFile
 from export.bundle.export import export_source
 from export.bundle.variants import ExportOptions
 from export.huggingface.source import load_huggingface
+from serving.benchmark.driver.clips import evenly_spread
 from serving.benchmark.driver.interleaved import race
 
 TARGETS = {"fp32": 1.15, "int8": 1.8}
@@ -44,9 +44,12 @@ def benchmark(
         DataError: there are no recordings.
     """
     torch.set_num_threads(threads)
+    found = find_files([data]).files
+    if not found:
+        raise DataError(f"{data}: holds no recording to race on")
     with tempfile.TemporaryDirectory(prefix="emotions-benchmark-") as name:
         clips = Path(name) / "clips"
-        chosen = _copied(_spread(find_files([data]).files, files, data), clips)
+        chosen = _copied(evenly_spread(found, files), clips)
         seconds = sum(soundfile.info(file.path).duration for file in chosen)
         checkpoint, bundle = _converted(output or Path(name), config or Wav2Vec2Config(), clips)
         sides = {f"folder {variant}": _folder(bundle, variant, threads, chosen) for variant in TARGETS}
@@ -69,12 +72,6 @@ def _converted(folder: Path, config: Any, clips: Path) -> tuple[Path, Path]:
         wanted = ExportOptions(variants=("int8",), allow_loss=True)
         export_source(lambda: load_huggingface(str(checkpoint)), bundle, "raced", data=clips, wanted=wanted)
     return checkpoint, bundle
-
-
-def _spread(files: Sequence[InputFile], count: int, data: Path) -> list[InputFile]:
-    if not files:
-        raise DataError(f"{data}: holds no recording to race on")
-    return [files[int(at)] for at in np.linspace(0, len(files) - 1, min(count, len(files)))]
 
 
 def _copied(files: Sequence[InputFile], folder: Path) -> tuple[InputFile, ...]:

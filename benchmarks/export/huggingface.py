@@ -51,16 +51,22 @@ def benchmark(threads: int, rounds: int, seconds: float, clips: int, config: Any
         checkpoint, graph = Path(folder) / "checkpoint", Path(folder) / "model.onnx"
         make_classifier(checkpoint, config or Wav2Vec2Config())
         yield from _convert(checkpoint, graph)
-        yield from _race(checkpoint, graph, threads, rounds, _clips(clips, seconds))
+        yield from _race(checkpoint, graph, threads, rounds, voice_clips(clips, seconds))
 
 
 def make_classifier(folder: Path, config: Any, seed: int = 0) -> Path:
-    """Write a wav2vec2 classifier with random weights, its head scaled so that its answers follow the clip."""
+    """Write a wav2vec2 classifier with random weights, its head scaled so that its answers follow the clip.
+
+    Args:
+        folder: for the checkpoint.
+        config: of the classifier; its labels are set.
+        seed: of the weights.
+    """
     torch.manual_seed(seed)
     config.id2label, config.label2id = dict(enumerate(_LABELS)), {label: i for i, label in enumerate(_LABELS)}
     model: Any = Wav2Vec2ForSequenceClassification(config)
     extractor: Any = Wav2Vec2FeatureExtractor
-    spread(Original(model.eval(), extractor(), "emotion"), model.classifier, _clips(4, 1.0))
+    spread(Original(model.eval(), extractor(), "emotion"), model.classifier, voice_clips(4, 1.0))
     with quiet_transformers():
         model.save_pretrained(folder)
     extractor().save_pretrained(folder)
@@ -71,6 +77,11 @@ def spread(original: Original, head: Any, clips: Sequence[FloatArray]) -> None:
     """Scale and shift a head, the last linear layer of a classifier, so that clips get different answers.
 
     Random weights give every clip nearly the same logits, which would hide any fault.
+
+    Args:
+        original: the model, whose logits are measured.
+        head: its last layer, which is changed.
+        clips: waveforms at 16 kHz, (samples,) float32 each.
     """
     with torch.no_grad():
         logits = torch.cat([original.logits(clip) for clip in clips])
@@ -79,8 +90,13 @@ def spread(original: Original, head: Any, clips: Sequence[FloatArray]) -> None:
         head.bias.copy_((head.bias - logits.mean(dim=0)) * scale)
 
 
-def _clips(count: int, seconds: float) -> list[FloatArray]:
-    """Voice-like clips between a third of ``seconds`` and all of them."""
+def voice_clips(count: int, seconds: float) -> list[FloatArray]:
+    """Voice-like clips at 16 kHz, (samples,) each, from a third of ``seconds`` to all of them.
+
+    Args:
+        count: how many clips.
+        seconds: of the longest.
+    """
     random, most = np.random.default_rng(0), round(seconds * 16_000)
     return [voice(int(samples), random) for samples in np.linspace(most // 3, most, count)]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from transformers import Wav2Vec2Config
 
-from benchmarks.export.huggingface import make_classifier
+from benchmarks.export.huggingface import make_classifier, voice_clips
 from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.runtime.session import onnx_session
@@ -19,7 +19,7 @@ from export.graph.int8 import to_int8
 from export.graph.onnx_files import write_onnx
 from export.graph.to_onnx import to_onnx
 from export.huggingface.source import load_huggingface
-from export.proof.signals import padded, voice
+from export.proof.signals import padded
 from serving.benchmark.driver.interleaved import race
 
 _CLIPS = 8
@@ -35,9 +35,8 @@ def benchmark(threads: int, rounds: int, seconds: float, config: Any = None) -> 
         seconds: of the longest clip.
         config: of the classifier; by default that of a base-size one.
     """
-    random, most = np.random.default_rng(0), round(seconds * 16_000)
-    clips = [voice(int(samples), random) for samples in np.linspace(most // 3, most, _CLIPS)]
-    waveform, length = padded(clips, most)
+    clips = voice_clips(_CLIPS, seconds)
+    waveform, length = padded(clips, round(seconds * 16_000))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = load_huggingface(str(make_classifier(folder / "checkpoint", config or Wav2Vec2Config())))

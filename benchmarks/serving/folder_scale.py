@@ -60,7 +60,15 @@ def _costs(run: Callable[[], object]) -> tuple[float, float]:
 
 
 def speeds(bundle: Path, data: Path, count: int, threads: int | None, scratch: Path) -> dict[str, float]:
-    """Clips/s of the bare session at its best batch and files/s of a folder, whole and with broken files."""
+    """Clips/s of the bare session at its best batch and files/s of a folder, whole and with broken files.
+
+    Args:
+        bundle: the bundle.
+        data: folder of recordings.
+        count: files to classify in all.
+        threads: CPU threads; None for one a core.
+        scratch: folder for the tables.
+    """
     predictor = load(bundle, device="cpu", threads=threads)
     folder = open_parallel(bundle, device="cpu", threads=threads)
     clips, _ = read_clips(predictor, data, _CLIPS)
@@ -95,7 +103,15 @@ def speeds(bundle: Path, data: Path, count: int, threads: int | None, scratch: P
 
 
 def by_size(bundle: Path, data: Path, count: int, threads: int, scratch: Path) -> list[dict[str, float]]:
-    """Files, seconds and peak memory of processes that classify a tenth of the files, and all of them."""
+    """Files, seconds and peak memory of processes that classify a tenth of the files, and all of them.
+
+    Args:
+        bundle: the bundle.
+        data: folder of recordings.
+        count: files of the larger run.
+        threads: CPU threads; 0 for one a core.
+        scratch: folder for lists and tables.
+    """
     files = find_files([data.absolute()]).files
     measured = []
     for size in (count // 10, count):

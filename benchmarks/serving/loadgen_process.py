@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import multiprocessing
 import re
 import tempfile
 import threading
@@ -19,7 +18,7 @@ import numpy as np
 
 from emotions.errors import EmotionsError
 from serving.benchmark.driver.http_connection import Pool
-from serving.benchmark.driver.load_generator import MOST_CONNECTIONS, Job, be_punctual, loop_factory
+from serving.benchmark.driver.load_generator import MOST_CONNECTIONS, ClientProcess, Job, be_punctual, loop_factory
 from serving.benchmark.driver.trace import OK
 from serving.benchmark.scenarios.scenarios import IN_FLIGHT
 
@@ -30,11 +29,10 @@ _SLACK = 1.1
 """LoadGen's own: it sends so many times as many offline samples as it is asked for."""
 _TRACE = "mlperf_log_trace.json"
 _COMPLETE = re.compile(r'^\{"name":"Sample",.*"complete_ns":(\d+)', re.MULTILINE)
-_STOP_SEC = 10.0
 
 
-class LoadGen:
-    """The process; use it as a context manager.
+class LoadGen(ClientProcess):
+    """The process.
 
     Args:
         port: of the service on the loopback interface.
@@ -42,20 +40,7 @@ class LoadGen:
     """
 
     def __init__(self, port: int, requests: Sequence[bytes]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, self._theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(self._theirs, port, [*requests]), daemon=True)
-
-    def __enter__(self) -> LoadGen:
-        self._process.start()
-        self._theirs.close()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pipe.close()
-        self._process.join(_STOP_SEC)
-        if self._process.is_alive():
-            self._process.kill()
+        super().__init__(_serve, port, requests)
 
     def run(self, load: Load) -> Latencies:
         """One test of LoadGen's; what its trace says of each sample.
@@ -64,13 +49,12 @@ class LoadGen:
             EmotionsError: a request was not answered, or the process is gone.
         """
         try:
-            self._pipe.send(load)
-            told: Latencies | str = self._pipe.recv()
+            answer: Latencies | str = self._ask(load)
         except (EOFError, OSError):
             raise EmotionsError("LoadGen's process ended by itself") from None
-        if isinstance(told, str):
-            raise EmotionsError(told)
-        return told
+        if isinstance(answer, str):
+            raise EmotionsError(answer)
+        return answer
 
 
 def _serve(pipe: Pipe, port: int, requests: list[bytes]) -> None:
@@ -85,21 +69,22 @@ def _serve(pipe: Pipe, port: int, requests: list[bytes]) -> None:
                 return
             pool = Pool(port, IN_FLIGHT if load.kind == "offline" else MOST_CONNECTIONS)
             if load.kind == "single_stream":
-                sender, told = _one_by_one(pool, requests, load)
+                sender, latencies = _one_by_one(pool, requests, load)
             else:
                 sender = Sender(loop, pool, requests)
-                told = drive(sender, load)
+                latencies = drive(sender, load)
                 loop.call_soon_threadsafe(pool.close)
-            pipe.send(f"the service did not answer {sender.refused} of LoadGen's requests" if sender.refused else told)
+            refused = f"the service did not answer {sender.refused} of LoadGen's requests"
+            pipe.send(refused if sender.refused else latencies)
 
 
 def _one_by_one(pool: Pool, requests: Sequence[bytes], load: Load) -> tuple[Sender, Latencies]:
     """A single stream, which needs no second thread: waking one costs a tenth of a request of 7 ms."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         sender = SenderInTurn(runner.get_loop(), pool, requests)
-        told = drive(sender, load)
+        latencies = drive(sender, load)
         pool.close()
-    return sender, told
+    return sender, latencies
 
 
 @contextlib.contextmanager

@@ -42,7 +42,18 @@ def trained(
     callbacks: Sequence[Callback] = (),
     **options: Any,
 ) -> list[float]:
-    """Train through Lightning on the CPU; the seconds of each epoch."""
+    """Train through Lightning on the CPU.
+
+    Args:
+        module: what to train.
+        loader: its batches.
+        epochs: how many.
+        callbacks: of the trainer.
+        **options: of the trainer.
+
+    Returns:
+        Seconds of each epoch.
+    """
     clock = Clock()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
@@ -60,6 +71,11 @@ def trained(
 
 
 def medians(candidates: Mapping[str, Candidate], rounds: int) -> dict[str, float]:
-    """Median seconds of each candidate, each run once a round, in turn."""
+    """Median seconds of each candidate.
+
+    Args:
+        candidates: name -> what runs it.
+        rounds: how often each is run, in turn.
+    """
     seconds = interleaved(candidates, rounds, warm_up=False)
     return {name: median(itertools.chain(*runs)) for name, runs in seconds.items()}

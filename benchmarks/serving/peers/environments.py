@@ -8,11 +8,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from emotions.errors import EmotionsError
 from emotions.files import cache_root
+from serving.benchmark.report.report import installed
 
 _KERNEL = ("numpy", "soundfile", "soxr", "av", "pydantic", "onnxruntime-gpu", "onnxruntime")
 """What our decoder and session need: the versions that are installed here, so that only the servers differ."""
@@ -24,14 +24,7 @@ _PACKAGES = ("benchmarks", "emotions", "serving")
 
 def pinned(requirements: Sequence[str]) -> list[str]:
     """A peer's requirements and, in the versions of this environment, those of the model."""
-    return [*requirements, *(f"{name}=={found}" for name in _KERNEL if (found := _version(name)))]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+    return [*requirements, *(f"{name}=={found}" for name in _KERNEL if (found := installed(name)))]
 
 
 def environment(name: str, requirements: Sequence[str], *, install: bool) -> Path:

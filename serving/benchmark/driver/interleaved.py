@@ -52,6 +52,11 @@ def seconds_of(run: Callable[[], object]) -> Callable[[], float]:
 
 
 def race(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of one run of each side, over ``rounds`` rounds after one that warms up."""
+    """Median seconds of one run of each side.
+
+    Args:
+        sides: name -> what to run.
+        rounds: how often, after a round that warms up.
+    """
     seconds = interleaved({name: seconds_of(run) for name, run in sides.items()}, rounds)
     return {name: median(values) for name, values in seconds.items()}

@@ -41,7 +41,12 @@ SERVICE, NULL_MODEL = "service", "http, fake model"
 
 
 def session_layers(predictor: Predictor, clips: Sequence[Clip]) -> list[Layer]:
-    """The model alone, at each batch size: the same windows from memory, nothing decoded, nothing pooled."""
+    """The model alone, at each batch size: the same windows from memory, nothing decoded, nothing pooled.
+
+    Args:
+        predictor: the model.
+        clips: whose windows it runs on.
+    """
     samples, lengths = stacked([clip.windows for clip in clips])
 
     def layer(size: int) -> Layer:
@@ -64,7 +69,12 @@ def session_name(size: int) -> str:
 
 
 def predictor_layer(predictor: Predictor, clips: Sequence[Clip]) -> Layer:
-    """One recording after the other, from its bytes to its prediction, each stage timed."""
+    """One recording after the other, from its bytes to its prediction, each stage timed.
+
+    Args:
+        predictor: the model.
+        clips: the recordings.
+    """
 
     def run() -> Pass:
         spent = dict.fromkeys(STAGES, 0.0)
@@ -94,7 +104,12 @@ def _staged(predictor: Predictor, content: bytes, spent: dict[str, float]) -> di
 
 
 def batcher_layers(predictor: Predictor, clips: Sequence[Clip]) -> list[Layer]:
-    """The service's batcher without HTTP: windows from memory, from one caller and from many."""
+    """The service's batcher without HTTP: windows from memory, from one caller and from many.
+
+    Args:
+        predictor: the model.
+        clips: whose windows are submitted.
+    """
 
     def layer(callers: int) -> Layer:
         return Layer(batcher_name(callers), lambda: _batched(predictor, clips, callers))
@@ -122,7 +137,13 @@ def _batched(predictor: Predictor, clips: Sequence[Clip], callers: int) -> Pass:
 
 
 def folder_layers(predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> list[Layer]:
-    """A folder from disk as it is done by default, decoding included: to predictions, and to a table in ``scratch``."""
+    """A folder from disk as it is done by default, decoding included: to predictions, and to a table.
+
+    Args:
+        predictor: names the bundle, variant, device and threads.
+        clips: files of the folder.
+        scratch: folder for the table.
+    """
     session = predictor.session
     opened, runs = open_parallel(
         predictor.bundle.path, device=session.device, variant=session.variant, threads=session.threads

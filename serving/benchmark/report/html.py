@@ -7,7 +7,7 @@ from typing import Any
 
 from emotions.html.page import render
 from serving.benchmark.layers.layers import NULL_MODEL
-from serving.benchmark.report.svg_plots import Axes, Line, bars, columns, lines, waterfall
+from serving.benchmark.report.svg_plots import Axes, Line, bars, lines, waterfall
 from serving.benchmark.report.tables import Row, Table, head, runs, tables
 
 PAGE = "report.html"
@@ -40,7 +40,7 @@ def plots(report: Report) -> list[str]:
         _throughput(report),
         _by_rate(scenarios),
         _cdf(report),
-        columns("Batches at saturation", Axes("windows in a batch, at most", "runs of the model"), _batches(scenarios)),
+        bars("Batches at saturation, by windows in a batch at most", "runs", _batches(scenarios)),
         *_timelines(report),
     ]
 

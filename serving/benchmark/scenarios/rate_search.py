@@ -1,4 +1,4 @@
-"""The highest rate that a service bears: p99 within a limit, and fewer than one request in a thousand without answer.
+"""The highest rate that a service sustains: p99 within a limit, and fewer than one request in a thousand unanswered.
 
 Rates are tried by bisection, each with several repeats of its own arrivals; a rate passes by all its repeats together.
 The interval is a bootstrap over blocks of a second: requests close to each other wait for each other, so that single
@@ -45,7 +45,7 @@ class Probe:
         return float(np.mean(~np.concatenate([trace.good for trace in self.traces])))
 
     def passes(self, limit_ms: float) -> bool:
-        """Whether the service bears this rate; a client that slipped proves nothing."""
+        """Whether the service sustains this rate; a client that slipped proves nothing."""
         return (
             not any(trace.void for trace in self.traces) and self.p99_ms <= limit_ms and self.error_share < MOST_ERRORS
         )
@@ -108,7 +108,13 @@ def _probe(run: Callable[[float, int], Trace], rate: float, seeds: Sequence[int]
 
 
 def interval(probes: Sequence[Probe], limit_ms: float, found: float) -> list[float]:
-    """Bootstrap interval of 95 % of the rate at which the p99 crosses the limit."""
+    """Bootstrap interval of 95 % of the rate at which the p99 crosses the limit.
+
+    Args:
+        probes: rates that were tried, rising.
+        limit_ms: of the p99 latency.
+        found: the rate that the search gives; it is always inside.
+    """
     random = np.random.default_rng(0)
     crossings = [_crossing(probes, [_drawn(probe, random) for probe in probes], limit_ms) for _ in range(DRAWS // 2)]
     low, high = np.percentile(crossings, LEVEL).tolist()
