@@ -125,7 +125,7 @@ def _measured(plan: Plan, predictor: Predictor, scratch: Path) -> Report:
         raced = peers(
             plan.bundle, folder, session.device, session.threads, quick=plan.quick, install=plan.install_peers
         )
-        clock.parts_sec |= raced.pop("parts_sec")
+        clock.add(raced.pop("parts_sec"))
         report["peers"] = raced
     return {**report, "seconds": time.perf_counter() - began, "parts_sec": clock.parts_sec}
 

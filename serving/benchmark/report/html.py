@@ -47,11 +47,11 @@ def plots(report: Report) -> list[str]:
 
 def _throughput(report: Report) -> str:
     layers = report["layers"].items()
-    heights = {name: layer["clips_per_sec"]["median"] for name, layer in layers if _told(report, name)}
+    heights = {name: layer["clips_per_sec"]["median"] for name, layer in layers if _is_shown(report, name)}
     return bars("Throughput of each layer", "clips/s", heights)
 
 
-def _told(report: Report, name: str) -> bool:
+def _is_shown(report: Report, name: str) -> bool:
     """Whether a layer classifies, and is none of the batch sizes that are slower than the best."""
     return name == report["best_session"] or not name.startswith(("session", NULL_MODEL))
 
@@ -103,8 +103,8 @@ def _machine(report: Report) -> Table:
     machine = dict(report["machine"])
     facts = {**machine.pop("packages"), **machine}
     rows: list[Row] = [("machine and versions", "")]
-    return Table("Machine", [*rows, *((name.replace("_", " "), _said(value)) for name, value in facts.items())])
+    return Table("Machine", [*rows, *((name.replace("_", " "), _shown(value)) for name, value in facts.items())])
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     return ", ".join(f"{each:.2f}" for each in value) if isinstance(value, list) else str(value)

@@ -7,7 +7,7 @@ how long and on how many recordings something is measured, never how often: fewe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -82,4 +82,9 @@ class Clock:
         try:
             yield
         finally:
-            self.parts_sec[name] = self.parts_sec.get(name, 0.0) + time.perf_counter() - began
+            self.add({name: time.perf_counter() - began})
+
+    def add(self, parts_sec: Mapping[str, float]) -> None:
+        """Add seconds to parts, by their names."""
+        for name, seconds in parts_sec.items():
+            self.parts_sec[name] = self.parts_sec.get(name, 0.0) + seconds

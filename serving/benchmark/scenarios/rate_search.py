@@ -90,7 +90,7 @@ def search(
         "rate_per_sec": low,
         "interval": interval(probes, limit_ms, low),
         "repeat_rates_per_sec": [_alone(probes, repeat, limit_ms) for repeat in range(repeats)],
-        "probes": [_told(probe, limit_ms) for probe in probes],
+        "probes": [_row(probe, limit_ms) for probe in probes],
     }
 
 
@@ -145,7 +145,7 @@ def _crossing(probes: Sequence[Probe], p99s: Sequence[float], limit_ms: float) -
     return below[0]
 
 
-def _told(probe: Probe, limit_ms: float) -> dict[str, Any]:
+def _row(probe: Probe, limit_ms: float) -> dict[str, Any]:
     finite = probe.p99_ms if np.isfinite(probe.p99_ms) else None
     return {
         "rate_per_sec": probe.rate,
