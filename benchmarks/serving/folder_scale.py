@@ -59,16 +59,8 @@ def _costs(run: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - started, time.process_time() - cpu
 
 
-def speeds(bundle: Path, data: Path, count: int, threads: int | None, scratch: Path) -> dict[str, float]:
-    """Clips/s of the bare session at its best batch and files/s of a folder, whole and with broken files.
-
-    Args:
-        bundle: the bundle.
-        data: folder of recordings.
-        count: files to classify in all.
-        threads: CPU threads; None for one a core.
-        scratch: folder for the tables.
-    """
+def _speeds(bundle: Path, data: Path, count: int, threads: int | None, scratch: Path) -> dict[str, float]:
+    """Clips/s of the bare session at its best batch and files/s of a folder, whole and with broken files."""
     predictor = load(bundle, device="cpu", threads=threads)
     folder = open_parallel(bundle, device="cpu", threads=threads)
     clips, _ = read_clips(predictor, data, _CLIPS)
@@ -102,16 +94,8 @@ def speeds(bundle: Path, data: Path, count: int, threads: int | None, scratch: P
     }
 
 
-def by_size(bundle: Path, data: Path, count: int, threads: int, scratch: Path) -> list[dict[str, float]]:
-    """Files, seconds and peak memory of processes that classify a tenth of the files, and all of them.
-
-    Args:
-        bundle: the bundle.
-        data: folder of recordings.
-        count: files of the larger run.
-        threads: CPU threads; 0 for one a core.
-        scratch: folder for lists and tables.
-    """
+def _by_size(bundle: Path, data: Path, count: int, threads: int, scratch: Path) -> list[dict[str, float]]:
+    """Files, seconds and peak memory of processes that classify a tenth of the files, and all of them."""
     files = find_files([data.absolute()]).files
     measured = []
     for size in (count // 10, count):
@@ -133,8 +117,8 @@ def measure(bundle: Path, data: Path, files: int, threads: int) -> dict[str, obj
         threads: CPU threads; 0 for one a core.
     """
     with tempfile.TemporaryDirectory(prefix="emotions-benchmark-") as scratch:
-        report: dict[str, object] = dict(speeds(bundle, data, files, threads or None, Path(scratch)))
-        small, large = by_size(bundle, data, files, threads, Path(scratch))
+        report: dict[str, object] = dict(_speeds(bundle, data, files, threads or None, Path(scratch)))
+        small, large = _by_size(bundle, data, files, threads, Path(scratch))
     report |= {"by_size": [small, large], "memory_growth": large["peak_mb"] / small["peak_mb"] - 1}
     report["time_growth_per_file"] = large["sec"] / large["files"] / (small["sec"] / small["files"]) - 1
     return report

@@ -129,7 +129,7 @@ def _serve(pipe: Pipe, port: int, requests: list[bytes]) -> None:
                 job: Job = pipe.recv()
             except EOFError:
                 return
-            pipe.send(runner.run(drive(job, port, requests)))
+            pipe.send(runner.run(_drive(job, port, requests)))
             gc.collect()
 
 
@@ -159,14 +159,8 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def drive(job: Job, port: int, requests: Sequence[bytes]) -> Record:
-    """Do a job in this event loop.
-
-    Args:
-        job: what to send.
-        port: of the service on the loopback interface.
-        requests: whole HTTP requests, as bytes.
-    """
+async def _drive(job: Job, port: int, requests: Sequence[bytes]) -> Record:
+    """Do a job in this event loop."""
     run = _Run(job, Pool(port, MOST_CONNECTIONS), requests)
     run.record.started, cpu = time.perf_counter(), time.process_time()
     await (run.open_loop() if job.schedule else run.closed_loop())

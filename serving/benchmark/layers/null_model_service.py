@@ -20,13 +20,8 @@ from serving.worker.startup import open_predictor
 EmotionService = service.EmotionService
 
 
-def open_null_predictor(settings: Settings, worker: int = 0) -> Predictor:
-    """The bundle's predictor, its model replaced by one that gives equal probabilities and takes no time.
-
-    Args:
-        settings: of the service.
-        worker: number of the worker, from 0.
-    """
+def _open_null_predictor(settings: Settings, worker: int = 0) -> Predictor:
+    """The bundle's predictor, its model replaced by one that gives equal probabilities and takes no time."""
     predictor = open_predictor(settings, worker)
     classes = {target: len(labels) for target, labels in predictor.manifest.targets.items()}
 
@@ -37,4 +32,4 @@ def open_null_predictor(settings: Settings, worker: int = 0) -> Predictor:
 
 
 # BentoML builds the service in each worker from this module's name alone, so that nothing can be passed to it.
-service.open_predictor = open_null_predictor  # type: ignore[attr-defined]  # the service's own import of it
+service.open_predictor = _open_null_predictor  # type: ignore[attr-defined]  # the service's own import of it

@@ -88,7 +88,7 @@ def search(
         "limit_ms": limit_ms,
         "repeats": repeats,
         "rate_per_sec": low,
-        "interval": interval(probes, limit_ms, low),
+        "interval": _interval(probes, limit_ms, low),
         "repeat_rates_per_sec": [_alone(probes, repeat, limit_ms) for repeat in range(repeats)],
         "probes": [_row(probe, limit_ms) for probe in probes],
     }
@@ -107,14 +107,8 @@ def _probe(run: Callable[[float, int], Trace], rate: float, seeds: Sequence[int]
     return Probe(rate, kept, void)
 
 
-def interval(probes: Sequence[Probe], limit_ms: float, found: float) -> list[float]:
-    """Bootstrap interval of 95 % of the rate at which the p99 crosses the limit.
-
-    Args:
-        probes: rates that were tried, rising.
-        limit_ms: of the p99 latency.
-        found: the rate that the search gives; it is always inside.
-    """
+def _interval(probes: Sequence[Probe], limit_ms: float, found: float) -> list[float]:
+    """Bootstrap interval of 95 % of the rate at which the p99 crosses the limit."""
     random = np.random.default_rng(0)
     crossings = [_crossing(probes, [_drawn(probe, random) for probe in probes], limit_ms) for _ in range(DRAWS // 2)]
     low, high = np.percentile(crossings, LEVEL).tolist()
