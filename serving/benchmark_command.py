@@ -77,10 +77,10 @@ def compare(
     tolerance: Annotated[float, typer.Option(min=0, help="Share by which a figure may be worse.")] = 0.05,
 ) -> None:
     """Compare two reports. Exit code 1: B is worse by more than the tolerance, and not by chance."""
-    from serving.benchmark.report.compare import compare_reports, told
+    from serving.benchmark.report.compare import compare_reports, comparison
 
     changes = compare_reports(before, after, tolerance)
-    typer.echo(told(changes, tolerance))
+    typer.echo(comparison(changes, tolerance))
     if any(change.regressed for change in changes):
         raise typer.Exit(1)
 

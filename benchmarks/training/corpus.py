@@ -33,7 +33,13 @@ LABELS = ("anger", "happiness", "neutral", "sadness")
 
 
 def synthesise(folder: Path, clips: int, sec: float) -> Path:
-    """Write clips of noise, no two alike, and their annotations; the folder."""
+    """Write clips of noise, no two alike, and their annotations; returns the folder.
+
+    Args:
+        folder: is made.
+        clips: how many.
+        sec: seconds of each.
+    """
     random = np.random.default_rng(0)
     folder.mkdir(parents=True)
     rows = {f"{clip}.wav": {"emotion": LABELS[clip % len(LABELS)]} for clip in range(clips)}
@@ -44,7 +50,13 @@ def synthesise(folder: Path, clips: int, sec: float) -> Path:
 
 
 def read_windows(data: Path, clips: int, sec: float) -> WindowDataset:
-    """Windows of ``sec`` seconds of clips that lie evenly in a dataset: the first ones could be all of one class."""
+    """Windows of clips that lie evenly in a dataset: the first ones could be all of one class.
+
+    Args:
+        data: the dataset.
+        clips: how many of its clips.
+        sec: seconds of a window.
+    """
     table = read_clips(DatasetConfig(path=str(data)), data)
     count = min(clips, len(table))
     chosen = table.select([at * len(table) // count for at in range(count)])
@@ -64,7 +76,14 @@ class Images:
 
 
 def read_images(data: Path, clips: int, sec: float, backbone: str) -> Images:
-    """Clips of a dataset as images of ``IMAGE_SIZE`` squared, and an untrained image network for them."""
+    """Clips of a dataset as images of ``IMAGE_SIZE`` squared, and an untrained image network for them.
+
+    Args:
+        data: the dataset.
+        clips: how many of its clips.
+        sec: seconds of a window.
+        backbone: the image network.
+    """
     windows = read_windows(data, clips, sec)
     torch.manual_seed(0)
     frontend = Spectrogram(windows.spec.samples, IMAGE_SIZE, "mel")
@@ -75,7 +94,13 @@ def read_images(data: Path, clips: int, sec: float, backbone: str) -> Images:
 
 
 def untrained(model: Classifier, windows: WindowDataset, seed: int = 0) -> ClassifierModule:
-    """A module that trains a copy of the model's head; what it starts from does not depend on earlier runs."""
+    """A module that trains a copy of the model's head; what it starts from does not depend on earlier runs.
+
+    Args:
+        model: the classifier, which stays as it is.
+        windows: have the targets.
+        seed: of the training.
+    """
     targets = {target: [str(number) for number in range(count)] for target, count in classes(windows).items()}
     # Only a checkpoint would need to know how the model was built, and none is written.
     spec = ModelSpec(
@@ -92,5 +117,10 @@ def classes(windows: WindowDataset) -> dict[str, int]:
 
 
 def batches(data: ClipDataset, size: int) -> DataLoader[Any]:
-    """Batches in order; a last batch of one window, from which batch norm cannot learn, is left out."""
+    """Batches in order; a last batch of one window, from which batch norm cannot learn, is left out.
+
+    Args:
+        data: windows or features.
+        size: of a batch.
+    """
     return DataLoader(data, size, drop_last=len(data) % size == 1)

@@ -1,4 +1,4 @@
-"""Timing: candidates take turns, so that whatever else the machine does slows all of them alike."""
+"""Timing of trainings: the seconds of epochs, as medians over interleaved rounds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
+
+from serving.benchmark.driver.interleaved import interleaved
 
 Candidate = Callable[[], list[float]]
 """Runs something a few times; the seconds that each time took."""
@@ -40,7 +42,18 @@ def trained(
     callbacks: Sequence[Callback] = (),
     **options: Any,
 ) -> list[float]:
-    """Train through Lightning on the CPU; the seconds of each epoch."""
+    """Train through Lightning on the CPU.
+
+    Args:
+        module: what to train.
+        loader: its batches.
+        epochs: how many.
+        callbacks: of the trainer.
+        **options: of the trainer.
+
+    Returns:
+        Seconds of each epoch.
+    """
     clock = Clock()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
@@ -58,9 +71,11 @@ def trained(
 
 
 def medians(candidates: Mapping[str, Candidate], rounds: int) -> dict[str, float]:
-    """Median seconds of each candidate, each run once a round, in turn."""
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(rounds):
-        for name, run in candidates.items():
-            seconds[name] += run()
-    return {name: median(each) for name, each in seconds.items()}
+    """Median seconds of each candidate.
+
+    Args:
+        candidates: name -> what runs it.
+        rounds: how often each is run, in turn.
+    """
+    seconds = interleaved(candidates, rounds, warm_up=False)
+    return {name: median(itertools.chain(*runs)) for name, runs in seconds.items()}

@@ -181,8 +181,11 @@ def _variant(context: ExportContext, name: str) -> Artifact:
         smaller = to_half(context.graph, fixed)
     else:
         recordings = slice(len(context.signals) - context.signals.special)
-        windows = {WAVEFORM: context.signals.waveform[recordings], LENGTH: context.signals.length[recordings]}
-        smaller = to_int8(context.graph, dict(windows), fixed, context.source.window.dynamic)
+        windows: dict[str, np.typing.NDArray[Any]] = {
+            WAVEFORM: context.signals.waveform[recordings],
+            LENGTH: context.signals.length[recordings],
+        }
+        smaller = to_int8(context.graph, windows, fixed, context.source.window.dynamic)
     write_onnx(context.folder / file, smaller)
     run = onnx_runner(context.folder / file, context.source)
     return Artifact(file, _DEVICES[name], _proven(context, run, _ANY, VARIANT_BATCH_DIFFERENCE))

@@ -76,7 +76,7 @@ def _connected(address: str) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    options = {"include_dashboard": False} if address == "local" else {}
+    options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         if re.fullmatch(r"[^/]+:\d+", address):  # Ray would end this process where nobody answers
             host, _, port = address.rpartition(":")
@@ -125,8 +125,8 @@ class _Pool:
             ray.kill(actor)
 
     def _start(self) -> None:
-        resources = {"num_gpus": 1} if self._gpus else {"num_cpus": self._cores}
-        actor = ray.remote(**resources)(Worker).remote(replace(self._cluster, cores=self._cores))
+        resources: dict[str, Any] = {"num_gpus": 1} if self._gpus else {"num_cpus": self._cores}
+        actor: Any = ray.remote(**resources)(Worker).remote(replace(self._cluster, cores=self._cores))
         self._busy[actor.load.remote()] = (actor, None)
 
     def _feed(self, chunks: NumberedChunks) -> bool:
@@ -208,7 +208,7 @@ def agreed(known: str, found: str) -> str:
 
 def _plan(cluster: Cluster) -> tuple[bool, int, int]:
     """Whether actors have a GPU each, their CPU cores otherwise, and the number of actors that the cluster can run."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
     if gpus and cluster.device != "cpu":
         return True, cluster.cores or CORES, gpus

@@ -18,14 +18,15 @@ from emotions.pipeline.runner import console
 from emotions.predictor import Predictor, load
 from emotions.runtime.session import DeviceChoice
 from serving.benchmark.driver.clips import MIX, Clip, make_clips, read_clips
-from serving.benchmark.driver.passes import Layer, Pass
+from serving.benchmark.driver.interleaved import interleaved
+from serving.benchmark.driver.passes import Layer
 from serving.benchmark.layers.layers import batcher_layers, folder_layers, predictor_layer, session_layers
 from serving.benchmark.layers.service_layers import SERVED, need_bentoml, served, service_settings
 from serving.benchmark.report.html import PAGE, page
 from serving.benchmark.report.report import FORMAT, REPORT, Report, figures, machine
 from serving.benchmark.report.tables import text
+from serving.benchmark.scenarios.from_checkout import backends, peers
 from serving.benchmark.scenarios.profile import FULL, QUICK, BenchmarkProfile, Clock
-from serving.benchmark.scenarios.runtimes import runtimes
 from serving.config import OF_SERVICE, Scenario, resolved
 
 
@@ -100,25 +101,33 @@ def benchmark_to_report(plan: Plan) -> Report:
 
 
 def _measured(plan: Plan, predictor: Predictor, scratch: Path) -> Report:
-    began, wanted, clock = time.perf_counter(), resolved(plan.scenarios), Clock(plan.say)
+    began, scenarios, clock = time.perf_counter(), resolved(plan.scenarios), Clock(plan.say)
+    profile, session = plan.profile, predictor.session
     with clock.part("recordings"):
-        clips, left_out = _clips(plan, predictor, scratch)
+        folder = plan.data or _synthetic(plan, scratch / "clips")
+        clips, left_out = read_clips(predictor, folder, profile.clips)
     audio_sec = sum(clip.expected.duration_sec for clip in clips)
-    told = {**_facts(plan, predictor), "clips": _described(plan, clips, left_out, audio_sec)}
-    if {*wanted} - {"session", "folder", "backends"}:
+    report = {**_facts(plan, predictor), "clips": _described(plan, clips, left_out, audio_sec)}
+    if {*scenarios} - {"session", "folder", "backends"}:
         need_bentoml()
         with clock.part("the harness itself"):
-            told["harness"] = _own_cost(plan.profile)
-    with clock.part("layers"), _layers(wanted, predictor, clips, scratch) as layers:
-        told |= figures(_interleaved(plan, layers), len(clips), audio_sec)
-    if OF_SERVICE & {*wanted}:
-        told["scenarios"] = _scenario_runner(plan, predictor, clips, scratch, wanted, clock)
-    if "backends" in wanted:
+            report["harness"] = _own_cost(profile)
+    with clock.part("layers"), _layers(scenarios, predictor, clips, scratch) as layers:
+        passes = interleaved({layer.name: layer.run for layer in layers}, profile.passes, say=plan.say)
+    report |= figures(passes, len(clips), audio_sec)
+    if OF_SERVICE & {*scenarios}:
+        report["scenarios"] = _scenarios(plan, predictor, clips, scratch, scenarios, clock)
+    if "backends" in scenarios:
         with clock.part("backends"):
-            told["backends"] = runtimes(plan.bundle, predictor.session.threads, quick=plan.quick)
-    if "peers" in wanted:
-        told["peers"] = _peers(plan, predictor, clips, scratch, clock)
-    return {**told, "seconds": time.perf_counter() - began, "parts_sec": clock.parts_sec}
+            report["backends"] = backends(plan.bundle, session.threads, quick=plan.quick)
+    if "peers" in scenarios:
+        plan.say("peers")
+        raced = peers(
+            plan.bundle, folder, session.device, session.threads, quick=plan.quick, install=plan.install_peers
+        )
+        clock.add(raced.pop("parts_sec"))
+        report["peers"] = raced
+    return {**report, "seconds": time.perf_counter() - began, "parts_sec": clock.parts_sec}
 
 
 def _facts(plan: Plan, predictor: Predictor) -> Report:
@@ -153,67 +162,42 @@ def _described(plan: Plan, clips: Sequence[Clip], left_out: int, audio_sec: floa
     }
 
 
-def _clips(plan: Plan, predictor: Predictor, scratch: Path) -> tuple[list[Clip], int]:
-    count = plan.profile.clips
-    if plan.data is not None:
-        return read_clips(predictor, plan.data, count)
-    folder = scratch / "clips"
+def _synthetic(plan: Plan, folder: Path) -> Path:
+    """The folder, with synthetic recordings."""
     folder.mkdir()
-    make_clips(folder, count, plan.seed, plan.durations)
-    return read_clips(predictor, folder, count)
+    make_clips(folder, plan.profile.clips, plan.seed, plan.durations)
+    return folder
 
 
 @contextlib.contextmanager
 def _layers(
-    wanted: Sequence[Scenario], predictor: Predictor, clips: Sequence[Clip], scratch: Path
+    scenarios: Sequence[Scenario], predictor: Predictor, clips: Sequence[Clip], scratch: Path
 ) -> Iterator[list[Layer]]:
     """The layers to measure; the services run until the block ends."""
     layers = session_layers(predictor, clips)
-    if "waterfall" in wanted:
+    if "waterfall" in scenarios:
         layers += [predictor_layer(predictor, clips), *batcher_layers(predictor, clips)]
-    if "folder" in wanted:
+    if "folder" in scenarios:
         layers += folder_layers(predictor, clips, scratch)
     with contextlib.ExitStack() as servers:
         for scenario, name, target in SERVED:
-            if scenario in wanted:
+            if scenario in scenarios:
                 layers += servers.enter_context(served(name, target, predictor, clips, scratch))
         yield layers
 
 
-def _scenario_runner(
-    plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path, wanted: Sequence[Scenario], clock: Clock
+def _scenarios(
+    plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path, scenarios: Sequence[Scenario], clock: Clock
 ) -> Report:
     """The scenarios of a running service."""
-    from serving.benchmark.scenarios.run_scenarios import ScenarioRunner
+    from serving.benchmark.scenarios.run_scenarios import ScenarioRunner  # imports what the extra serve installs
 
     settings = service_settings(predictor, clips)
-    course = ScenarioRunner(clips, settings, plan.profile, scratch, clock, limit_ms=plan.p99_limit_ms)
-    return dict(course.run(wanted))
-
-
-def _peers(plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path, clock: Clock) -> Report:
-    """Other servers of the same model, each beside ours."""
-    from serving.benchmark.peers.race import race
-
-    settings, profile = service_settings(predictor, clips), plan.profile
-    sent, repeats = clips[: profile.peer_clips], profile.peer_passes
-    return race(settings, sent, scratch, repeats=repeats, install=plan.install_peers, clock=clock)
+    runner = ScenarioRunner(clips, settings, plan.profile, scratch, clock, limit_ms=plan.p99_limit_ms)
+    return dict(runner.run(scenarios))
 
 
 def _own_cost(profile: BenchmarkProfile) -> Report:
     from serving.benchmark.driver.self_check import own_cost
 
     return own_cost(profile.harness_sec)
-
-
-def _interleaved(plan: Plan, layers: Sequence[Layer]) -> dict[str, list[Pass]]:
-    """Warm every layer up, then take turns, each other repeat backwards: a machine that drifts drifts for all."""
-    passes: dict[str, list[Pass]] = {layer.name: [] for layer in layers}
-    for repeat in range(plan.profile.passes + 1):
-        told = f"repeat {repeat} of {plan.profile.passes}" if repeat else "warming up"
-        plan.say(f"{told}, {len(layers)} layers")
-        for layer in layers if repeat % 2 else reversed(layers):
-            measured = layer.run()
-            if repeat:
-                passes[layer.name].append(measured)
-    return passes

@@ -13,8 +13,9 @@ import pytest
 import soundfile
 
 import emotions
+from benchmarks.serving.folder_scale import repeated, with_broken
 from emotions.folder.predict_files import predict_files
-from serving.benchmark.scenarios.folder_scale import make_broken, repeated, with_broken
+from serving.benchmark.driver.clips import make_broken
 from tests.conftest import Tone, WriteWav
 
 pytestmark = pytest.mark.slow
@@ -65,7 +66,7 @@ def test_the_benchmark_of_folders_prints_its_figures(
     for index in range(5):
         write_wav(tmp_path / "clips" / f"{index}.wav", tone(0.3 + 0.1 * index))
     arguments = ("--bundle", tiny_bundle, "--data", tmp_path / "clips", "--files", "500", "--threads", "1")
-    report = json.loads(run("-m", "serving.benchmark.scenarios.folder_scale", *arguments))
+    report = json.loads(run("-m", "benchmarks.serving", "folder", *arguments))
     assert [part["files"] for part in report["by_size"]] == [50, 500]
     assert report["bare_clips_per_sec"] > report["folder_files_per_sec"] > 0
     assert report["of_bare_lowest"] <= report["of_bare"] <= report["of_bare_highest"]

@@ -23,7 +23,7 @@ from emotions.runtime.prediction import Prediction
 MAX_SEC = 60.0
 """Longer recordings are left out: a few of them would outweigh all others."""
 MIX, SPEECH = "1-5", "speech"
-"""Durations of synthetic recordings unless told, and the mix that is like speech."""
+"""Default durations of synthetic recordings, and the mix that is like speech."""
 _LEAST_SEC = 0.1
 _RANGE = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
 
@@ -33,10 +33,10 @@ class Clip:
     """A recording with what every layer needs of it.
 
     Attributes:
-        file: where it lies.
+        file: its path.
         content: the file's bytes, as they are uploaded.
-        windows: what the model is fed.
-        expected: what the model says of it alone.
+        windows: the model's input.
+        expected: the model's prediction for it alone.
     """
 
     file: InputFile
@@ -66,7 +66,13 @@ def durations(mix: str, count: int, random: np.random.Generator) -> npt.NDArray[
 
 
 def make_clips(folder: Path, count: int, seed: int, mix: str = MIX) -> None:
-    """Write ``count`` synthetic recordings (WAV, 16 kHz, 16 bits) to a folder; the same for a seed and a mix.
+    """Write synthetic recordings (WAV, 16 kHz, 16 bits) to a folder; the same for a seed and a mix.
+
+    Args:
+        folder: an existing folder.
+        count: how many recordings.
+        seed: of their durations and sound.
+        mix: of durations, as in ``durations``.
 
     Raises:
         ConfigError: there is no such mix of durations.
@@ -77,8 +83,30 @@ def make_clips(folder: Path, count: int, seed: int, mix: str = MIX) -> None:
         soundfile.write(folder / f"{index:05}.wav", voice, decode.SAMPLE_RATE, subtype="PCM_16")
 
 
+def make_broken(folder: Path) -> list[InputFile]:
+    """Write files that cannot be classified, of nine kinds, and name them with a tenth that does not exist."""
+    folder.mkdir()
+    contents = {"empty.wav": b"", "text.wav": b"no audio " * 99, "archive.mp3": b"PK\3\4" + bytes(999)}
+    contents |= {"header.flac": b"fLaC", "random.ogg": b"OggS" + bytes(range(256))}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    noise = np.random.default_rng(0).normal(0, 0.1, 32_000)
+    soundfile.write(folder / "cut.wav", noise, 16_000)
+    (folder / "cut.wav").write_bytes((folder / "cut.wav").read_bytes()[:9_000])
+    soundfile.write(folder / "silent.wav", 0 * noise, 16_000)
+    soundfile.write(folder / "short.wav", noise[:99], 16_000)
+    soundfile.write(folder / "nan.wav", np.full(9_000, np.nan), 16_000, subtype="FLOAT")
+    names = [*contents, "cut.wav", "silent.wav", "short.wav", "nan.wav", "gone.wav"]
+    return [InputFile(folder / name, name) for name in names]
+
+
 def read_clips(predictor: Predictor, folder: Path, limit: int) -> tuple[list[Clip], int]:
     """Read at most ``limit`` recordings, spread evenly over a folder.
+
+    Args:
+        predictor: cuts them into windows, and gives the expected answers.
+        folder: is searched for recordings.
+        limit: the most recordings to look at.
 
     Returns:
         The clips, and how many of those looked at were left out as unusable or longer than ``MAX_SEC``.
@@ -86,14 +114,20 @@ def read_clips(predictor: Predictor, folder: Path, limit: int) -> tuple[list[Cli
     Raises:
         DataError: there is none to measure on.
     """
-    files = _spread(find_files([folder]).files, limit)
+    files = evenly_spread(find_files([folder]).files, limit)
     clips = [clip for file in files if (clip := _clip(predictor, file)) is not None]
     if not clips:
         raise DataError(f"{folder}: holds no recording of at most {MAX_SEC:g} s to measure on")
     return clips, len(files) - len(clips)
 
 
-def _spread(files: Sequence[InputFile], limit: int) -> list[InputFile]:
+def evenly_spread(files: Sequence[InputFile], limit: int) -> list[InputFile]:
+    """At most ``limit`` of the files, evenly spread over them.
+
+    Args:
+        files: all of them, in their order.
+        limit: the most to choose.
+    """
     chosen = np.linspace(0, len(files) - 1, min(limit, len(files))).round().astype(int)
     return [files[index] for index in chosen]
 

@@ -53,7 +53,7 @@ def _serve(pipe: Pipe, delay_sec: float) -> None:
     async def run() -> None:
         loop, stalls, closed = asyncio.get_running_loop(), list[tuple[float, float]](), asyncio.Event()
 
-        def told() -> None:
+        def receive_stall() -> None:
             try:
                 stalls.append(pipe.recv())
                 pipe.send(True)
@@ -61,7 +61,7 @@ def _serve(pipe: Pipe, delay_sec: float) -> None:
                 closed.set()
 
         server = await loop.create_server(lambda: _Session(delay_sec, stalls), "127.0.0.1", 0)
-        loop.add_reader(pipe.fileno(), told)
+        loop.add_reader(pipe.fileno(), receive_stall)
         pipe.send(server.sockets[0].getsockname()[1])
         await closed.wait()
 
@@ -76,7 +76,12 @@ class Fake:
         self.port: int = pipe.recv()
 
     def stall(self, after_sec: float, seconds: float) -> None:
-        """BatchResult nothing for ``seconds``, beginning ``after_sec`` from now."""
+        """Answer nothing for a while.
+
+        Args:
+            after_sec: seconds from now until the stall begins.
+            seconds: its length.
+        """
         begin = time.perf_counter() + after_sec
         self._pipe.send((begin, begin + seconds))
         self._pipe.recv()

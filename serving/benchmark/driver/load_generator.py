@@ -18,8 +18,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from serving.benchmark.driver.http_connection import Pool, Reply
 
@@ -40,8 +39,8 @@ class Job:
         schedule: seconds at which requests are due, sorted: an open loop; empty for a closed one.
         streams: requests that a closed loop keeps in flight.
         together: requests of one query: they are sent at once, and the next query when all are answered.
-        seconds: a closed loop starts no query after so long.
-        count: a closed loop sends so many queries; None for as many as fit into ``seconds``.
+        seconds: after which a closed loop starts no query.
+        count: queries of a closed loop; None for as many as fit into ``seconds``.
         first: index of the request to begin with; they are sent in order, again and again.
     """
 
@@ -73,8 +72,39 @@ class Record:
     cpu_sec: float = 0.0
 
 
-class Client:
-    """The process that sends; use it as a context manager.
+class ClientProcess:
+    """A process that sends requests when it is asked to; use it as a context manager.
+
+    Args:
+        serve: what the process runs, given its end of a pipe, the port and the requests, until the pipe closes.
+        port: of the service on the loopback interface.
+        requests: whole HTTP requests, as bytes.
+    """
+
+    def __init__(self, serve: Callable[[Pipe, int, list[bytes]], None], port: int, requests: Sequence[bytes]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, self._theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(self._theirs, port, [*requests]), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        self._theirs.close()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.close()
+        self._process.join(_STOP_SEC)
+        if self._process.is_alive():
+            self._process.kill()
+
+    def _ask(self, job: Any) -> Any:
+        """Send the process a job, and wait for what it gave."""
+        self._pipe.send(job)
+        return self._pipe.recv()
+
+
+class Client(ClientProcess):
+    """The load generator's process.
 
     Args:
         port: of the service on the loopback interface.
@@ -82,26 +112,11 @@ class Client:
     """
 
     def __init__(self, port: int, requests: Sequence[bytes]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, port, [*requests]), daemon=True)
-
-    def __enter__(self) -> Client:
-        self._process.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pipe.close()
-        self._process.join(_STOP_SEC)
-        if self._process.is_alive():
-            self._process.kill()
+        super().__init__(_serve, port, requests)
 
     def run(self, job: Job) -> Record:
         """Do a job and wait for it."""
-        self._pipe.send(job)
-        record: Record = self._pipe.recv()
+        record: Record = self._ask(job)
         return record
 
 
@@ -114,7 +129,7 @@ def _serve(pipe: Pipe, port: int, requests: list[bytes]) -> None:
                 job: Job = pipe.recv()
             except EOFError:
                 return
-            pipe.send(runner.run(drive(job, port, requests)))
+            pipe.send(runner.run(_drive(job, port, requests)))
             gc.collect()
 
 
@@ -122,8 +137,8 @@ def be_punctual() -> None:
     """Keep what would delay this process away from it: others on its cores, and garbage collection.
 
     It takes a few hundredths of a core, so that it costs the service little to come first; where it comes second, a
-    service that keeps every core busy makes it late by some milliseconds. Only some users may ask for that, and only
-    some systems know it: one that is late for want of it sees its runs void.
+    service that keeps every core busy makes it late by some milliseconds. Not every user may ask for that, and not
+    every system has it: without it, runs that are late are void.
     """
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_REAL_TIME))
@@ -144,7 +159,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def drive(job: Job, port: int, requests: Sequence[bytes]) -> Record:
+async def _drive(job: Job, port: int, requests: Sequence[bytes]) -> Record:
     """Do a job in this event loop."""
     run = _Run(job, Pool(port, MOST_CONNECTIONS), requests)
     run.record.started, cpu = time.perf_counter(), time.process_time()

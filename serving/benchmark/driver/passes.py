@@ -19,7 +19,7 @@ class Pass:
         cpu_sec: CPU seconds of this process: the layer's own, or the client's.
         server_cpu_sec: CPU seconds of the service.
         latencies_sec: seconds of each request.
-        max_abs_diff: largest difference of a clip's probability to what the model says of it alone.
+        max_abs_diff: largest difference of a clip's probability to that of the model alone.
         stages_sec: seconds of each stage, where the layer knows them.
     """
 
@@ -40,12 +40,22 @@ class Layer:
 
 
 def layer_name(name: str, connections: int) -> str:
-    """Name of a service's layer at a number of connections."""
+    """Name of a service's layer at a number of connections.
+
+    Args:
+        name: of the service.
+        connections: HTTP connections at once.
+    """
     return f"{name} {connections} connection{'s' if connections > 1 else ''}"
 
 
 def largest_difference(answers: Iterable[dict[str, dict[str, float]]], expected: Sequence[Prediction]) -> float:
-    """Largest difference between probabilities[target][label] of clips and what is expected; infinite if one lacks."""
+    """Largest difference of a probability to the expected one; infinite where a label is missing.
+
+    Args:
+        answers: ``answer[target][label]`` of each clip.
+        expected: the prediction of each clip.
+    """
     return max(
         abs(answer.get(target, {}).get(label, np.inf) - probability)
         for answer, prediction in zip(answers, expected, strict=True)

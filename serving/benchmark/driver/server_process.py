@@ -46,19 +46,6 @@ class Server:
         parent = psutil.Process(self.process.pid)
         return int(sum(each.memory_info().rss for each in (parent, *parent.children(recursive=True))))
 
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """The service with its workers takes no CPU until the block ends: some poll even when nothing is asked."""
-        parent = psutil.Process(self.process.pid)
-        processes = [parent, *parent.children(recursive=True)]
-        for process in processes:
-            process.suspend()
-        try:
-            yield
-        finally:
-            for process in reversed(processes):
-                process.resume()
-
     def histogram(self, name: str) -> dict[float, float]:
         """Cumulative counts of a histogram without labels on ``/metrics``, by the upper edges; empty without one."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_SCRAPE_SEC)
@@ -93,7 +80,7 @@ def running(settings: Mapping[str, str], log: Path, target: str = TARGET) -> con
     Args:
         settings: the service's settings, by variable; none is taken from the environment.
         log: file for what it prints.
-        target: what ``bentoml serve`` is told to serve.
+        target: what ``bentoml serve`` serves.
 
     Raises:
         EmotionsError: it did not get ready.

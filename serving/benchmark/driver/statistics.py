@@ -21,7 +21,16 @@ def spread(values: Sequence[float]) -> dict[str, object]:
 
 
 def ratio_interval(before: Sequence[float], after: Sequence[float], seed: int = 0) -> tuple[float, float, float]:
-    """Ratio of the medians, after to before, with the bootstrap interval of 95 % over the repeats of both."""
+    """Ratio of the medians, after to before, with the bootstrap interval of 95 % over the repeats of both.
+
+    Args:
+        before: repeats of the one.
+        after: repeats of the other.
+        seed: of the bootstrap.
+
+    Returns:
+        The ratio, and the low and the high end of its interval.
+    """
     random = np.random.default_rng(seed)
 
     def drawn(values: Sequence[float]) -> Numbers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from emotions.errors import EmotionsError
@@ -24,7 +24,7 @@ class Target:
         server: the service.
         client: the process.
         api: how it takes recordings.
-        expected: what the model says of each request's clip alone; none to leave answers unread.
+        expected: the prediction for each request's clip alone; none to leave answers unread.
     """
 
     server: Server
@@ -42,13 +42,27 @@ class Target:
 
 @contextlib.contextmanager
 def driven(server: Server, api: Api, clips: Sequence[Clip], *, read: bool = True) -> Iterator[Target]:
-    """A service with a process that sends ``clips`` to it; ``read`` compares its answers with what is expected."""
+    """A service with a process that sends recordings to it.
+
+    Args:
+        server: the service.
+        api: how it takes recordings.
+        clips: what to send.
+        read: compare its answers with the expected ones.
+    """
     with Client(server.port, [api.request(clip.content) for clip in clips]) as client:
         yield Target(server, client, api, [clip.expected for clip in clips] if read else ())
 
 
 def layer(target: Target, name: str, connections: int, clips: int) -> Layer:
-    """A service over loopback HTTP, every clip uploaded once a pass: a closed loop of ``connections``."""
+    """A service over loopback HTTP, every clip uploaded once a pass: a closed loop of ``connections``.
+
+    Args:
+        target: the service.
+        name: of the layer.
+        connections: of the closed loop.
+        clips: how many recordings the target sends.
+    """
     return Layer(layer_name(name, connections), lambda: _pass(target, connections, clips))
 
 
@@ -63,9 +77,6 @@ def _pass(target: Target, connections: int, clips: int) -> Pass:
         refused = {status: count for status, count in trace.statuses.items() if status != OK}
         raise EmotionsError(f"the service did not answer every clip (status: requests, 0 for no answer): {refused}")
     return Pass(trace.seconds, trace.client_cpu_sec, server_cpu, tuple(trace.latency.tolist()), trace.max_abs_diff)
-
-
-_BOUNDARY = "3f1c7c0e9a"
 
 
 @dataclass(frozen=True)
@@ -91,22 +102,5 @@ class Api:
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def _form(content: bytes) -> bytes:
-    head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
-    return head.encode() + content + f"\r\n--{_BOUNDARY}--\r\n".encode()
-
-
 OURS = Api("/v1/predict", "application/octet-stream", lambda content: content, lambda answer: answer["probabilities"])
 """The service's."""
-
-
-RAW = replace(OURS, path="/predict")
-"""A peer's that takes a body as it is."""
-
-
-FORM = replace(RAW, content_type=f"multipart/form-data; boundary={_BOUNDARY}", body=_form)
-"""A peer's that takes a form's field ``files``."""
-
-
-LISTED = replace(FORM, probabilities=lambda answer: answer[0]["probabilities"])
-"""BentoML's batchable endpoints: a list for a list."""

@@ -36,7 +36,7 @@ class Trace:
         statuses: how many requests got which status; 0 for those without an answer.
         seconds: how long the run took.
         client_cpu_sec: CPU seconds of the client.
-        max_abs_diff: largest difference of an answer's probability to what the model says of the clip alone.
+        max_abs_diff: largest difference of an answer's probability to the prediction for the clip alone.
     """
 
     due: Numbers
@@ -70,7 +70,7 @@ class Trace:
 
     @property
     def shed(self) -> int:
-        """Requests that the service refused for want of room."""
+        """Requests that the service refused because it is full."""
         return sum(self.statuses[status] for status in SHED)
 
     @property
@@ -101,7 +101,7 @@ def to_trace(record: Record, expected: Sequence[Prediction] = (), probabilities:
 
     Args:
         record: what the client noted.
-        expected: what the model says of each request's clip alone; none to leave the answers unread.
+        expected: the prediction for each request's clip alone; none to leave the answers unread.
         probabilities: takes them from an answer's JSON.
     """
     queries = sorted(record.queries, key=lambda query: query.due)
@@ -127,7 +127,13 @@ def to_trace(record: Record, expected: Sequence[Prediction] = (), probabilities:
 
 
 def poisson(rate: float, seconds: float, seed: int) -> tuple[float, ...]:
-    """Arrivals of a Poisson process, drawn beforehand: seconds, sorted; the same for a seed."""
+    """Arrivals of a Poisson process, drawn beforehand: seconds, sorted; the same for a seed.
+
+    Args:
+        rate: mean arrivals a second.
+        seconds: length.
+        seed: of the gaps.
+    """
     random = np.random.default_rng(seed)
     gaps = random.exponential(1 / rate, int(rate * seconds + 6 * np.sqrt(rate * seconds)) + 10)
     arrivals = np.cumsum(gaps)
@@ -135,5 +141,11 @@ def poisson(rate: float, seconds: float, seed: int) -> tuple[float, ...]:
 
 
 def bursts(size: int, every_sec: float, count: int) -> tuple[float, ...]:
-    """``count`` bursts of ``size`` requests due at the same instant."""
+    """Arrivals in bursts: seconds, sorted.
+
+    Args:
+        size: requests due at the same instant.
+        every_sec: seconds from one burst to the next.
+        count: bursts.
+    """
     return tuple(burst * every_sec for burst in range(count) for _ in range(size))

@@ -11,13 +11,15 @@ import numpy as np
 
 from emotions.audio import decode
 from emotions.audio.windows import FloatArray, IntArray, Windows
-from emotions.folder.predict_files import open_parallel, predict_files
+from emotions.folder.predict_files import ParallelRuns, open_parallel, predict_files
 from emotions.folder.result import FileResult
+from emotions.inputs.input_file import InputFile
 from emotions.predictor import Predictor
 from emotions.runtime.batcher import Batcher
+from emotions.runtime.prediction import Model
 from serving.benchmark.driver.clips import Clip
 from serving.benchmark.driver.passes import Layer, Pass, largest_difference
-from serving.tables.columns import columns
+from serving.tables.columns import Row, columns
 from serving.tables.writer import open_part, rows
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
@@ -39,7 +41,12 @@ SERVICE, NULL_MODEL = "service", "http, fake model"
 
 
 def session_layers(predictor: Predictor, clips: Sequence[Clip]) -> list[Layer]:
-    """The model alone, at each batch size: the same windows from memory, nothing decoded, nothing pooled."""
+    """The model alone, at each batch size: the same windows from memory, nothing decoded, nothing pooled.
+
+    Args:
+        predictor: the model.
+        clips: whose windows it runs on.
+    """
     samples, lengths = stacked([clip.windows for clip in clips])
 
     def layer(size: int) -> Layer:
@@ -62,7 +69,12 @@ def session_name(size: int) -> str:
 
 
 def predictor_layer(predictor: Predictor, clips: Sequence[Clip]) -> Layer:
-    """One recording after the other, from its bytes to its prediction, each stage timed."""
+    """One recording after the other, from its bytes to its prediction, each stage timed.
+
+    Args:
+        predictor: the model.
+        clips: the recordings.
+    """
 
     def run() -> Pass:
         spent = dict.fromkeys(STAGES, 0.0)
@@ -92,7 +104,12 @@ def _staged(predictor: Predictor, content: bytes, spent: dict[str, float]) -> di
 
 
 def batcher_layers(predictor: Predictor, clips: Sequence[Clip]) -> list[Layer]:
-    """The service's batcher without HTTP: windows from memory, from one caller and from many."""
+    """The service's batcher without HTTP: windows from memory, from one caller and from many.
+
+    Args:
+        predictor: the model.
+        clips: whose windows are submitted.
+    """
 
     def layer(callers: int) -> Layer:
         return Layer(batcher_name(callers), lambda: _batched(predictor, clips, callers))
@@ -120,31 +137,45 @@ def _batched(predictor: Predictor, clips: Sequence[Clip], callers: int) -> Pass:
 
 
 def folder_layers(predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> list[Layer]:
-    """A folder from disk as it is done by default, decoding included: to predictions, and to a table in ``scratch``."""
+    """A folder from disk as it is done by default, decoding included: to predictions, and to a table.
+
+    Args:
+        predictor: names the bundle, variant, device and threads.
+        clips: files of the folder.
+        scratch: folder for the table.
+    """
     session = predictor.session
-    opened, parallel_batches = open_parallel(
-        predictor.bundle.path,
-        device=session.device,
-        variant=session.variant,
-        threads=session.threads,
+    opened, runs = open_parallel(
+        predictor.bundle.path, device=session.device, variant=session.variant, threads=session.threads
     )
     files = [clip.file for clip in clips]
-    names = columns(predictor.manifest.targets)
+    table = scratch / "table.csv"
+    return [
+        Layer("folder", _timed(lambda: [*predict_files(opened, files, parallel_batches=runs)], clips)),
+        Layer("folder to table", _timed(lambda: predict_to_csv(opened, runs, files, table), clips)),
+    ]
 
-    def to_table() -> list[FileResult]:
-        results = []
-        with open_part(scratch / "table.csv", names) as write:
-            for result in predict_files(opened, files, parallel_batches=parallel_batches):
-                for cells in rows(result, dict.fromkeys(names)):
-                    write(cells)
-                results.append(result)
-        return results
 
-    runs = {
-        "folder": lambda: [*predict_files(opened, files, parallel_batches=parallel_batches)],
-        "folder to table": to_table,
-    }
-    return [Layer(name, _timed(run, clips)) for name, run in runs.items()]
+def predict_to_csv(
+    model: Model, parallel_batches: ParallelRuns, files: Sequence[InputFile], path: Path
+) -> list[FileResult]:
+    """Classify files and write their rows, as ``emotions predict`` does for each chunk of a folder.
+
+    Args:
+        model: a loaded bundle.
+        parallel_batches: what each of the batches that run at once goes to.
+        files: what to classify.
+        path: the table, without a header.
+    """
+    names = columns(model.manifest.targets, unknown_targets=model.manifest.thresholds)
+    template: Row = dict.fromkeys(names)
+    results = []
+    with open_part(path, names) as write:
+        for result in predict_files(model, files, parallel_batches=parallel_batches):
+            for cells in rows(result, template):
+                write(cells)
+            results.append(result)
+    return results
 
 
 def _timed(run: Callable[[], list[FileResult]], clips: Sequence[Clip]) -> Callable[[], Pass]:

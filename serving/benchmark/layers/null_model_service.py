@@ -13,15 +13,16 @@ import numpy as np
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.predictor import Predictor
 from emotions.runtime.session import Probabilities
+from serving import service
 from serving.settings import Settings
-from serving.worker import startup
+from serving.worker.startup import open_predictor
 
-_open = startup.open_predictor
+EmotionService = service.EmotionService
 
 
-def _null_model(settings: Settings, worker: int = 0) -> Predictor:
-    """The bundle's predictor, its model replaced by one that knows nothing and takes no time."""
-    predictor = _open(settings, worker)
+def _open_null_predictor(settings: Settings, worker: int = 0) -> Predictor:
+    """The bundle's predictor, its model replaced by one that gives equal probabilities and takes no time."""
+    predictor = open_predictor(settings, worker)
     classes = {target: len(labels) for target, labels in predictor.manifest.targets.items()}
 
     def run(waveform: FloatArray, length: IntArray) -> Probabilities:  # noqa: ARG001  # a model's signature
@@ -30,8 +31,5 @@ def _null_model(settings: Settings, worker: int = 0) -> Predictor:
     return Predictor(predictor.bundle, replace(predictor.session, run=run))
 
 
-startup.open_predictor = _null_model
-
-from serving.service import EmotionService  # noqa: E402  # it takes what opens the bundle from there
-
-__all__ = ["EmotionService"]
+# BentoML builds the service in each worker from this module's name alone, so that nothing can be passed to it.
+service.open_predictor = _open_null_predictor  # type: ignore[attr-defined]  # the service's own import of it

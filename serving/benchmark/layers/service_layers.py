@@ -19,12 +19,20 @@ SERVED: tuple[tuple[Scenario, str, str], ...] = (
     ("waterfall", NULL_MODEL, "serving.benchmark.layers.null_model_service:EmotionService"),
     ("service", SERVICE, TARGET),
 )
-"""Scenario, name of the layer, what ``bentoml serve`` is told to serve."""
+"""Scenario, name of the layer, target of ``bentoml serve``."""
 
 
 @contextlib.contextmanager
 def served(name: str, target: str, predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Iterator[list[Layer]]:
-    """The layers of a service, with the same model, device and threads."""
+    """The layers of a service, with the same model, device and threads.
+
+    Args:
+        name: of the layer.
+        target: what ``bentoml serve`` serves.
+        predictor: names the bundle, variant, device and threads.
+        clips: recordings to send.
+        scratch: folder for the log.
+    """
     need_bentoml()
     from serving.benchmark.driver.server_process import running
     from serving.benchmark.driver.target import OURS, driven, layer
@@ -47,7 +55,12 @@ def need_bentoml() -> None:
 
 
 def service_settings(predictor: Predictor, clips: Sequence[Clip]) -> dict[str, str]:
-    """Settings of a service, by variable, with the same model, variant, device and threads as the predictor."""
+    """Settings of a service, by variable, with the same model, variant, device and threads as the predictor.
+
+    Args:
+        predictor: the model.
+        clips: the largest of them is the largest upload.
+    """
     return {
         "EMOTIONS_BUNDLE": str(predictor.bundle.path.absolute()),
         "EMOTIONS_VARIANT": predictor.session.variant,

@@ -104,8 +104,13 @@ def _change(name: str, old: _Figure, new: _Figure, tolerance: float) -> Change:
     return Change(name, before, after, ratio, low, high, ratio < 1 - tolerance and high < 1)
 
 
-def told(changes: list[Change], tolerance: float) -> str:
-    """The comparison as a table, the verdict below it."""
+def comparison(changes: list[Change], tolerance: float) -> str:
+    """The comparison as a table, the verdict below it.
+
+    Args:
+        changes: the figures of both reports.
+        tolerance: share by which a figure may be worse.
+    """
     rows: list[Row] = [("figure", "A", "B", "B is better by", "interval of 95 %", "")]
     for each in changes:
         interval = f"{each.low:.3f} to {each.high:.3f}"

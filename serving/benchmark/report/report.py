@@ -100,11 +100,12 @@ def machine() -> Report:
         "python": platform.python_version(),
         "onnxruntime": onnxruntime.__version__,
         "toolkit": emotions.__version__,
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in _PACKAGES if (found := installed(name))},
     }
 
 
-def _version(name: str) -> str | None:
+def installed(name: str) -> str | None:
+    """The version of a package; None where it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

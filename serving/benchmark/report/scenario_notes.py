@@ -11,7 +11,7 @@ Report = Mapping[str, Any]
 
 
 def _agreement(both: Report) -> str:
-    told = (
+    ratios_of_all = (
         f"{kind} ({each['ours']['requests']} requests) "
         + ", ".join(f"{name} {ratio:.3f} ({each['ours_to_ours'][name]:.3f})" for name, ratio in ratios.items())
         for kind, each in both["scenarios"].items()
@@ -19,7 +19,7 @@ def _agreement(both: Report) -> str:
     )
     return (
         f"LoadGen: our figures to those that it measured (to our own, measured twice), server at "
-        f"{both['offered_per_sec']:.1f}/s: {'; '.join(told)}"
+        f"{both['offered_per_sec']:.1f}/s: {'; '.join(ratios_of_all)}"
     )
 
 

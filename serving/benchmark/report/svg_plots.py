@@ -43,7 +43,13 @@ class Axes:
 
 
 def lines(title: str, axes: Axes, drawn: Sequence[Line]) -> str:
-    """Lines over two axes; empty without a point."""
+    """Lines over two axes; empty without a point.
+
+    Args:
+        title: of the plot.
+        axes: their labels and scales.
+        drawn: the lines, in the order of the legend.
+    """
     points = [point for line in drawn for point in line.points]
     if not points:
         return ""
@@ -58,27 +64,14 @@ def lines(title: str, axes: Axes, drawn: Sequence[Line]) -> str:
     return _svg(title, _HEIGHT, [*parts, _legend(drawn)])
 
 
-def columns(title: str, axes: Axes, heights: Mapping[str, float]) -> str:
-    """A column for each name; empty without one."""
-    if not heights:
-        return ""
-    y, ticks = _linear(0.0, max(heights.values()), _HEIGHT - _BOTTOM, _TOP)
-    wide = (_WIDTH - _LEFT - _RIGHT) / len(heights)
-    parts = [_frame(axes, None, [], y, ticks)]
-    for at, (name, height) in enumerate(heights.items()):
-        left, top = _LEFT + at * wide, y(height)
-        tall = _HEIGHT - _BOTTOM - top
-        told = f"<title>{escape(name)}: {_number(height)}</title>"
-        parts.append(
-            f'<rect class="f0" x="{left + wide * 0.15:.1f}" y="{top:.1f}" width="{wide * 0.7:.1f}" '
-            f'height="{tall:.1f}">{told}</rect>'
-        )
-        parts.append(_text(left + wide / 2, _HEIGHT - _BOTTOM + 16, name, "middle"))
-    return _svg(title, _HEIGHT, parts)
-
-
 def waterfall(title: str, unit: str, parts: Mapping[str, float]) -> str:
-    """Bars that begin where the last one ended, and their sum; empty without a part."""
+    """Bars that begin where the last one ended, and their sum; empty without a part.
+
+    Args:
+        title: of the plot.
+        unit: of the values.
+        parts: name -> length, negative where it goes back.
+    """
     if not parts:
         return ""
     rows, at = list[_Bar](), 0.0
@@ -89,7 +82,13 @@ def waterfall(title: str, unit: str, parts: Mapping[str, float]) -> str:
 
 
 def bars(title: str, unit: str, lengths: Mapping[str, float]) -> str:
-    """A bar for each name; empty without one."""
+    """A bar for each name; empty without one.
+
+    Args:
+        title: of the plot.
+        unit: of the values.
+        lengths: name -> length.
+    """
     return _bars(title, unit, [_Bar(name, 0.0, length, 0) for name, length in lengths.items()]) if lengths else ""
 
 
@@ -151,14 +150,14 @@ def _logarithmic(low: float, high: float, begin: float, end: float) -> tuple[Sca
     return lambda value: begin + math.log(value / least) / span * (end - begin), ticks
 
 
-def _frame(axes: Axes, x: Scale | None, x_ticks: Sequence[float], y: Scale, y_ticks: Sequence[float]) -> str:
+def _frame(axes: Axes, x: Scale, x_ticks: Sequence[float], y: Scale, y_ticks: Sequence[float]) -> str:
     low, far = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     parts = [f'<path class="axis" d="M{_LEFT} {_TOP}V{low}H{far}"/>']
     for tick in y_ticks:
         parts.append(f'<path class="grid" d="M{_LEFT} {y(tick):.1f}H{far}"/>')
         parts.append(_text(_LEFT - 8, y(tick) + 4, _number(tick), "end"))
-    for tick in x_ticks if x else ():
-        at = x(tick) if x else 0.0
+    for tick in x_ticks:
+        at = x(tick)
         parts.append(f'<path class="grid" d="M{at:.1f} {_TOP}V{low}"/>')
         parts.append(_text(at, low + 16, _number(tick), "middle"))
     middle = (_TOP + low) / 2
@@ -174,11 +173,11 @@ def _line(line: Line, at: int, points: Sequence[Point]) -> str:
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     dash = " dashed" if line.dashed else ""
     drawn = f'<path class="line c{colour}{dash}" d="M{path}"><title>{escape(line.name)}</title></path>' if path else ""
-    told = zip(points, line.points, strict=True) if line.dots else ()
+    marked = zip(points, line.points, strict=True) if line.dots else ()
     dots = [
         f'<circle class="f{colour}" cx="{x:.1f}" cy="{y:.1f}" r="3.5">'
         f"<title>{escape(line.name)}: {_number(a)}, {_number(b)}</title></circle>"
-        for (x, y), (a, b) in told
+        for (x, y), (a, b) in marked
     ]
     return drawn + "".join(dots)
 

@@ -32,7 +32,7 @@ def tables(report: Report) -> list[Table]:
         _search(report),
         _backends(report),
         _peers(report),
-        _facts(report),
+        _scenario_notes(report),
         _seconds(report),
     ]
     return [table for table in made if len(table.rows) > 1 or table.notes]
@@ -164,7 +164,7 @@ def _search(report: Report) -> Table:
         return Table("Search", rows)
     for probe in found["probes"]:
         p99 = "none" if probe["p99_ms"] is None else f"{probe['p99_ms']:.1f}"
-        verdict = "borne" if probe["passed"] else "too much"
+        verdict = "sustained" if probe["passed"] else "too much"
         rows.append((f"{probe['rate_per_sec']:.1f}", p99, f"{probe['error_share']:.2%}", str(probe["void"]), verdict))
     low, high = found["interval"]
     note = (
@@ -215,5 +215,5 @@ def _seconds(report: Report) -> Table:
     return Table("Seconds", rows)
 
 
-def _facts(report: Report) -> Table:
-    return Table("Besides", [], [*lines(report.get("scenarios", {}))])
+def _scenario_notes(report: Report) -> Table:
+    return Table("Notes", [], [*lines(report.get("scenarios", {}))])

@@ -7,7 +7,7 @@ how long and on how many recordings something is measured, never how often: fewe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class BenchmarkProfile:
         seed: of arrivals.
         soak_times: length of the soak, in runs of ``seconds``.
         search_steps: rates that the search tries, each ``repeats`` times.
-        cold_starts: how often the service is started to see how long that takes.
+        cold_starts: starts of the service that are timed.
         harness_sec: seconds for which the harness itself is measured.
         clips: recordings in one pass of a layer, at most.
         passes: of each layer, after one that warms up.
@@ -64,10 +64,10 @@ FULL_SOAK_SEC = 600.0
 
 
 class Clock:
-    """Tells what is being measured, and notes in ``parts_sec`` how many seconds each part took.
+    """Says what is being measured, and keeps in ``parts_sec`` how many seconds each part took.
 
     Args:
-        say: is told the name of each part as it begins.
+        say: is given the name of each part as it begins.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -82,4 +82,9 @@ class Clock:
         try:
             yield
         finally:
-            self.parts_sec[name] = self.parts_sec.get(name, 0.0) + time.perf_counter() - began
+            self.add({name: time.perf_counter() - began})
+
+    def add(self, parts_sec: Mapping[str, float]) -> None:
+        """Add seconds to parts, by their names."""
+        for name, seconds in parts_sec.items():
+            self.parts_sec[name] = self.parts_sec.get(name, 0.0) + seconds

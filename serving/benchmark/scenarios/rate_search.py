@@ -1,4 +1,4 @@
-"""The highest rate that a service bears: p99 within a limit, and fewer than one request in a thousand without answer.
+"""The highest rate that a service sustains: p99 within a limit, and fewer than one request in a thousand unanswered.
 
 Rates are tried by bisection, each with several repeats of its own arrivals; a rate passes by all its repeats together.
 The interval is a bootstrap over blocks of a second: requests close to each other wait for each other, so that single
@@ -45,7 +45,7 @@ class Probe:
         return float(np.mean(~np.concatenate([trace.good for trace in self.traces])))
 
     def passes(self, limit_ms: float) -> bool:
-        """Whether the service bears this rate; a client that slipped proves nothing."""
+        """Whether the service sustains this rate; a client that slipped proves nothing."""
         return (
             not any(trace.void for trace in self.traces) and self.p99_ms <= limit_ms and self.error_share < MOST_ERRORS
         )
@@ -88,9 +88,9 @@ def search(
         "limit_ms": limit_ms,
         "repeats": repeats,
         "rate_per_sec": low,
-        "interval": interval(probes, limit_ms, low),
+        "interval": _interval(probes, limit_ms, low),
         "repeat_rates_per_sec": [_alone(probes, repeat, limit_ms) for repeat in range(repeats)],
-        "probes": [_told(probe, limit_ms) for probe in probes],
+        "probes": [_row(probe, limit_ms) for probe in probes],
     }
 
 
@@ -107,7 +107,7 @@ def _probe(run: Callable[[float, int], Trace], rate: float, seeds: Sequence[int]
     return Probe(rate, kept, void)
 
 
-def interval(probes: Sequence[Probe], limit_ms: float, found: float) -> list[float]:
+def _interval(probes: Sequence[Probe], limit_ms: float, found: float) -> list[float]:
     """Bootstrap interval of 95 % of the rate at which the p99 crosses the limit."""
     random = np.random.default_rng(0)
     crossings = [_crossing(probes, [_drawn(probe, random) for probe in probes], limit_ms) for _ in range(DRAWS // 2)]
@@ -139,7 +139,7 @@ def _crossing(probes: Sequence[Probe], p99s: Sequence[float], limit_ms: float) -
     return below[0]
 
 
-def _told(probe: Probe, limit_ms: float) -> dict[str, Any]:
+def _row(probe: Probe, limit_ms: float) -> dict[str, Any]:
     finite = probe.p99_ms if np.isfinite(probe.p99_ms) else None
     return {
         "rate_per_sec": probe.rate,

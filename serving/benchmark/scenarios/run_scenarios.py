@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from serving.benchmark.driver.clips import Clip
+from serving.benchmark.driver.clips import Clip, make_broken
 from serving.benchmark.driver.load_generator import Client, Job
 from serving.benchmark.driver.server_process import Server, running
 from serving.benchmark.driver.statistics import spread
 from serving.benchmark.driver.target import OURS, Target, driven
 from serving.benchmark.driver.trace import Trace, poisson, to_trace
-from serving.benchmark.scenarios.folder_scale import make_broken
-from serving.benchmark.scenarios.mlperf import agreement
+from serving.benchmark.scenarios.from_checkout import loadgen
 from serving.benchmark.scenarios.profile import BenchmarkProfile, Clock
 from serving.benchmark.scenarios.rate_search import search
 from serving.benchmark.scenarios.scenarios import (
@@ -24,16 +23,14 @@ from serving.benchmark.scenarios.scenarios import (
     SHARES,
     SIMPLE,
     Figures,
-    at_rate,
     bad_input,
     overload,
+    server,
     soak,
 )
 
 SHARED = frozenset({*SIMPLE, "server", "soak", "search", "bad_input", "loadgen"})
 """Scenarios that share a service."""
-OWN = frozenset({"overload", "cold_start"})
-"""Scenarios for which a service is started, or started again and again."""
 _GOOD_TO_BAD = 3
 _TOO_FAST = 1.25
 """Times the offline throughput: the search begins below it."""
@@ -41,7 +38,7 @@ _FIRST_REQUESTS = 20
 
 
 class ScenarioRunner:
-    """What is needed to run scenarios.
+    """Runs scenarios on a service, which most of them share.
 
     Args:
         clips: recordings to send.
@@ -67,19 +64,19 @@ class ScenarioRunner:
         self._peak = 0.0
         self._colds: list[tuple[float, float, float]] = []
 
-    def run(self, wanted: Sequence[str]) -> dict[str, Figures]:
-        """Run what is wanted and known here, and return its figures by its name."""
+    def run(self, scenarios: Sequence[str]) -> dict[str, Figures]:
+        """Run those of ``scenarios`` that drive a service, and return the figures of each by its name."""
         measured: dict[str, Figures] = {}
-        if SHARED & {*wanted}:
-            with contextlib.ExitStack() as running_:
+        if SHARED & {*scenarios}:
+            with contextlib.ExitStack() as stack:
                 with self._clock.part("start of the service"):
-                    target = running_.enter_context(self._started("scenarios"))
+                    target = stack.enter_context(self._started("scenarios"))
                     target.run(Job(count=len(self.clips), streams=IN_FLIGHT))
-                for name in filter(SHARED.__contains__, wanted):
+                for name in filter(SHARED.__contains__, scenarios):
                     with self._clock.part(name):
                         measured[name] = self._shared(name, target)
         for name, run in (("overload", self._overload), ("cold_start", self._cold_start)):
-            if name in wanted:
+            if name in scenarios:
                 with self._clock.part(name):
                     measured[name] = run()
         return measured
@@ -105,40 +102,28 @@ class ScenarioRunner:
             if name == "offline":
                 self._peak = measured["clips_per_sec"]["median"]
             return measured
-        own: dict[str, Callable[[Target], Figures]] = {
-            "server": self._server,
-            "soak": lambda target: soak(target, self.profile, self.peak(target)),
-            "search": self._search,
-            "bad_input": self._bad_input,
-            "loadgen": self._loadgen,
-        }
-        return own[name](target)
-
-    def peak(self, target: Target) -> float:
-        """Offline throughput in clips/s; measured now if it was not before."""
         if not self._peak:
             self._peak = target.run(Job(seconds=self.profile.seconds, streams=IN_FLIGHT))[0].goodput
-        return self._peak
-
-    def _server(self, target: Target) -> Figures:
-        rates = [share * self.peak(target) for share in SHARES]
-        seeds = self.profile.seeds(8)
-        return {
-            "rates": [
-                at_rate(target, self.profile, rate, [seed + at for seed in seeds])[0] for at, rate in enumerate(rates)
-            ]
+        of_peak: dict[str, Callable[[], Figures]] = {
+            "server": lambda: server(target, self.profile, self._peak),
+            "soak": lambda: soak(target, self.profile, self._peak),
+            "search": lambda: self._search(target),
+            "bad_input": lambda: self._bad_input(target),
+            "loadgen": lambda: loadgen(target.server.port, self.clips, self.profile, self._peak),
         }
+        return of_peak[name]()
 
     def _search(self, target: Target) -> Figures:
         def run(rate: float, seed: int) -> Trace:
             arrivals = poisson(rate, self.profile.seconds, 1000 * self.profile.seed + seed)
             return to_trace(target.client.run(Job(schedule=arrivals, first=seed)))
 
-        highest = _TOO_FAST * self.peak(target)
-        return search(run, self._limit_ms, highest, max(3, self.profile.repeats), self.profile.search_steps)
+        return search(
+            run, self._limit_ms, _TOO_FAST * self._peak, max(3, self.profile.repeats), self.profile.search_steps
+        )
 
     def _bad_input(self, target: Target) -> Figures:
-        rate = SHARES[0] * self.peak(target)
+        rate = SHARES[0] * self._peak
         kinds = [file.path.read_bytes() for file in make_broken(self.scratch / "broken") if file.path.exists()]
         contents, bad = list[bytes](), list[bool]()
         for at, broken in enumerate(kinds):
@@ -150,17 +135,13 @@ class ScenarioRunner:
         with Client(target.server.port, [OURS.request(content) for content in contents]) as client:
             return bad_input(replace(target, client=client), self.profile, rate, bad)
 
-    def _loadgen(self, target: Target) -> Figures:
-        requests = [OURS.request(clip.content) for clip in self.clips]
-        return agreement(target, self.profile, self.peak(target), requests)
-
     def _overload(self) -> Figures:
         started = self._service("overload", EMOTIONS_MAX_IN_FLIGHT=str(MOST_IN_FLIGHT))
         with started as server, driven(server, OURS, self.clips) as target:
             return overload(target, self.profile)
 
     def _cold_start(self) -> Figures:
-        """Start the service as often as is wanted; that of the other scenarios was started cold, too."""
+        """Start the service again and again; that of the other scenarios was started cold, too."""
         while len(self._colds) < self.profile.cold_starts:
             with self._started("cold"):
                 pass

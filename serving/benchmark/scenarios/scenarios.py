@@ -9,7 +9,6 @@ there is room for, of hours, and of bytes that are no recording.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -19,7 +18,7 @@ from serving.benchmark.driver.load_generator import Job
 from serving.benchmark.driver.server_process import memory_watched
 from serving.benchmark.driver.statistics import spread
 from serving.benchmark.driver.target import Target
-from serving.benchmark.driver.trace import OK, Trace, bursts, poisson
+from serving.benchmark.driver.trace import OK, QUANTILES, Trace, bursts, poisson
 from serving.benchmark.scenarios.profile import BenchmarkProfile
 
 SHARES = (0.25, 0.5, 0.75, 0.9)
@@ -31,45 +30,39 @@ TOGETHER = 8
 IN_FLIGHT = 64
 """Requests in flight of the offline scenario."""
 MOST_IN_FLIGHT = 24
-"""Requests that the service is told to take under overload."""
+"""Requests that the service takes at once under overload."""
 _BURST, _BURST_EVERY_SEC = 32, 2.0
 _BINS = 60
 
 Figures = dict[str, Any]
+Run = tuple[Trace, float]
+"""One repeat of a scenario, and the CPU seconds that the service took."""
 
 
-def figures(trace: Trace, server_cpu_sec: float, offered: float | None = None) -> Figures:
-    """What one run gave, ready for JSON; ``offered`` is the rate of an open loop in requests a second."""
+def summary(runs: Sequence[Run], offered: float | None = None) -> Figures:
+    """Repeats of one scenario as one: medians with their range, sums, and what plots need; ready for JSON.
+
+    Args:
+        runs: at least one repeat.
+        offered: rate of an open loop, in requests a second.
+    """
+    traces = [trace for trace, _ in runs]
+    latencies = [found for trace in traces if (found := trace.latency_ms())]
+    good_ms = np.concatenate([1000 * trace.latency[trace.good] for trace in traces])
     return {
         "offered_per_sec": offered,
-        "clips_per_sec": trace.goodput,
-        "requests": trace.requests,
-        "error_share": trace.error_share,
-        "shed": trace.shed,
-        "failed": trace.failed,
-        "latency_ms": trace.latency_ms(),
-        "server_cpu_ms": 1000 * server_cpu_sec / max(1, trace.requests),
-        "client_cores": trace.client_cores,
-        "slip_p99_ms": trace.slip_ms,
-        "void": trace.void,
-        "max_abs_diff": trace.max_abs_diff,
-    }
-
-
-def summary(runs: Sequence[Figures], traces: Sequence[Trace]) -> Figures:
-    """Repeats of one scenario as one: medians with their range, and what plots need."""
-    latencies = [run["latency_ms"] for run in runs if run["latency_ms"]]
-    offered = [run["offered_per_sec"] for run in runs if run["offered_per_sec"] is not None]
-    numbers = ("clips_per_sec", "error_share", "server_cpu_ms", "client_cores", "slip_p99_ms")
-    good = np.concatenate([1000 * trace.latency[trace.good] for trace in traces])
-    return {
-        "offered_per_sec": median(offered) if offered else None,
-        **{key: spread([run[key] for run in runs]) for key in numbers},
-        **{key: sum(run[key] for run in runs) for key in ("requests", "shed", "failed")},
-        "latency_ms": {key: spread([each[key] for each in latencies]) for key in (latencies[0] if latencies else ())},
-        "void": sum(run["void"] for run in runs),
-        "max_abs_diff": max(run["max_abs_diff"] for run in runs),
-        "cdf_ms": np.percentile(good, np.linspace(0, 100, 101)).tolist() if len(good) else [],
+        "clips_per_sec": spread([trace.goodput for trace in traces]),
+        "error_share": spread([trace.error_share for trace in traces]),
+        "server_cpu_ms": spread([1000 * cpu_sec / max(1, trace.requests) for trace, cpu_sec in runs]),
+        "client_cores": spread([trace.client_cores for trace in traces]),
+        "slip_p99_ms": spread([trace.slip_ms for trace in traces]),
+        "requests": sum(trace.requests for trace in traces),
+        "shed": sum(trace.shed for trace in traces),
+        "failed": sum(trace.failed for trace in traces),
+        "latency_ms": {key: spread([each[key] for each in latencies]) for key in QUANTILES if latencies},
+        "void": sum(trace.void for trace in traces),
+        "max_abs_diff": max(trace.max_abs_diff for trace in traces),
+        "cdf_ms": np.percentile(good_ms, np.linspace(0, 100, 101)).tolist() if len(good_ms) else [],
         "timeline": timeline(traces[-1]),
     }
 
@@ -87,37 +80,50 @@ def timeline(trace: Trace) -> list[list[float]]:
     ]
 
 
-def repeated(target: Target, jobs: Sequence[Job], rate: float | None = None) -> Figures:
-    """Run jobs one after the other and sum them up."""
-    traces, runs = [], []
-    for job in jobs:
-        trace, cpu = target.run(job)
-        traces.append(trace)
-        runs.append(figures(trace, cpu, rate))
-    return summary(runs, traces)
-
-
 def single_stream(target: Target, profile: BenchmarkProfile) -> Figures:
-    """One request at a time."""
-    return repeated(target, [Job(seconds=profile.seconds, first=seed) for seed in profile.seeds(1)])
+    """One request at a time.
+
+    Args:
+        target: the service.
+        profile: length and repeats.
+    """
+    return summary([target.run(Job(seconds=profile.seconds, first=seed)) for seed in profile.seeds(1)])
 
 
 def multi_stream(target: Target, profile: BenchmarkProfile) -> Figures:
-    """Eight recordings at once; a query has its answer with the last of them."""
-    return repeated(target, [Job(seconds=profile.seconds, together=TOGETHER, first=seed) for seed in profile.seeds(2)])
+    """Eight recordings at once; a query has its answer with the last of them.
+
+    Args:
+        target: the service.
+        profile: length and repeats.
+    """
+    jobs = (Job(seconds=profile.seconds, together=TOGETHER, first=seed) for seed in profile.seeds(2))
+    return summary([target.run(job) for job in jobs])
 
 
 def offline(target: Target, profile: BenchmarkProfile) -> Figures:
-    """Always another recording: as many as the service can, with the sizes of the batches that it formed."""
+    """Always another recording: as many as the service can, with the sizes of the batches that it formed.
+
+    Args:
+        target: the service.
+        profile: length and repeats.
+    """
     before = target.server.histogram("emotions_batch_size")
-    jobs = [Job(seconds=profile.seconds, streams=IN_FLIGHT, first=seed) for seed in profile.seeds(3)]
-    measured = repeated(target, jobs)
-    after = target.server.histogram("emotions_batch_size")
-    return {**measured, "batch_sizes": batches(before, after)}
+    jobs = (Job(seconds=profile.seconds, streams=IN_FLIGHT, first=seed) for seed in profile.seeds(3))
+    measured = summary([target.run(job) for job in jobs])
+    return {**measured, "batch_sizes": batches(before, target.server.histogram("emotions_batch_size"))}
 
 
 def batches(before: dict[float, float], after: dict[float, float]) -> dict[str, float]:
-    """Runs of the model between two scrapes, by the upper edge of their size's bucket."""
+    """Runs of the model between two scrapes of a histogram.
+
+    Args:
+        before: cumulative counts of the first scrape, by the upper edge of the bucket.
+        after: those of the second.
+
+    Returns:
+        Upper edge of a batch size's bucket -> runs in it.
+    """
     counts, below = {}, 0.0
     for edge in sorted(after):
         upto = after[edge] - before.get(edge, 0.0)
@@ -125,60 +131,79 @@ def batches(before: dict[float, float], after: dict[float, float]) -> dict[str, 
     return counts
 
 
-def at_rate(
-    target: Target, profile: BenchmarkProfile, rate: float, seeds: Sequence[int]
-) -> tuple[Figures, list[Trace]]:
-    """Poisson arrivals at a rate, a schedule of its own for each repeat."""
-    traces, runs = [], []
-    for seed in seeds:
-        trace, cpu = target.run(Job(schedule=poisson(rate, profile.seconds, seed), first=seed))
-        traces.append(trace)
-        runs.append(figures(trace, cpu, rate))
-    return summary(runs, traces), traces
+def server(target: Target, profile: BenchmarkProfile, peak: float) -> Figures:
+    """Poisson arrivals at shares of the offline throughput, with a schedule of its own for each repeat.
+
+    Args:
+        target: the service.
+        profile: length and repeats.
+        peak: offline throughput, in requests a second.
+    """
+    rates = []
+    for number, rate in enumerate(share * peak for share in SHARES):
+        runs = [_at_rate(target, profile.seconds, rate, seed + number) for seed in profile.seeds(8)]
+        rates.append(summary(runs, rate))
+    return {"rates": rates}
+
+
+def _at_rate(target: Target, seconds: float, rate: float, seed: int) -> Run:
+    return target.run(Job(schedule=poisson(rate, seconds, seed), first=seed))
 
 
 def burst(target: Target, profile: BenchmarkProfile) -> Figures:
-    """Thirty-two recordings at the same instant, every two seconds."""
+    """Thirty-two recordings at the same instant, every two seconds.
+
+    Args:
+        target: the service.
+        profile: length and repeats.
+    """
     count = max(1, round(profile.seconds / _BURST_EVERY_SEC))
-    jobs = [Job(schedule=bursts(_BURST, _BURST_EVERY_SEC, count), first=seed) for seed in profile.seeds(4)]
-    return repeated(target, jobs)
+    jobs = (Job(schedule=bursts(_BURST, _BURST_EVERY_SEC, count), first=seed) for seed in profile.seeds(4))
+    return summary([target.run(job) for job in jobs])
 
 
 def overload(target: Target, profile: BenchmarkProfile) -> Figures:
     """One and a half times what the service can: what it still answers, how fast it sheds, and its memory.
 
-    The service is told to take ``MOST_IN_FLIGHT`` requests; its peak is that of a closed loop of as many, measured anew
-    before each repeat: a machine that slows down does so for both.
+    The service takes ``MOST_IN_FLIGHT`` requests; its peak is that of a closed loop of as many, measured anew before
+    each repeat: a machine that slows down does so for both.
+
+    Args:
+        target: the service.
+        profile: length and repeats.
     """
     target.run(Job(seconds=min(profile.seconds, 3), streams=MOST_IN_FLIGHT))
     before = target.server.histogram("emotions_reject_seconds")
-    peaks, runs, traces = [], [], []
+    peaks, runs = list[float](), list[Run]()
     with memory_watched(target.server) as memory:
         for seed in profile.seeds(5):
             peaks.append(target.run(Job(seconds=profile.seconds, streams=MOST_IN_FLIGHT))[0].goodput)
-            rate = OVERLOAD * peaks[-1]
-            trace, cpu = target.run(Job(schedule=poisson(rate, profile.seconds, seed), first=seed))
-            traces.append(trace)
-            runs.append(figures(trace, cpu, rate))
+            runs.append(_at_rate(target, profile.seconds, OVERLOAD * peaks[-1], seed))
     after = target.server.histogram("emotions_reject_seconds")
     return {
-        **summary(runs, traces),
+        **summary(runs, OVERLOAD * median(peaks)),
         "peak_per_sec": median(peaks),
-        "goodput_of_peak": median(trace.goodput / peak for trace, peak in zip(traces, peaks, strict=True)),
+        "goodput_of_peak": median(trace.goodput / peak for (trace, _), peak in zip(runs, peaks, strict=True)),
         "shed_p95_ms": 1000 * histogram_quantile(before, after, 0.95),
         "memory_growth": growth(memory),
     }
 
 
 def soak(target: Target, profile: BenchmarkProfile, peak: float) -> Figures:
-    """Half of what the service can, for long: whether it slows down, grows or loses anything."""
-    long = replace(profile, seconds=profile.soak_times * profile.seconds, repeats=1)
+    """Half of what the service can, for long: whether it slows down, grows or loses anything.
+
+    Args:
+        target: the service.
+        profile: length of the other scenarios, and how many times as long this one is.
+        peak: offline throughput, in requests a second.
+    """
+    rate, seconds = SOAK * peak, profile.soak_times * profile.seconds
     with memory_watched(target.server) as memory:
-        measured, traces = at_rate(target, long, SOAK * peak, long.seeds(6))
-    quarters = np.array_split(1000 * traces[0].latency, 4)
+        run = _at_rate(target, seconds, rate, profile.seeds(6)[0])
+    quarters = np.array_split(1000 * run[0].latency, 4)
     return {
-        **measured,
-        "seconds": long.seconds,
+        **summary([run], rate),
+        "seconds": seconds,
         "p99_last_quarter_of_first": float(np.percentile(quarters[-1], 99) / np.percentile(quarters[0], 99)),
         "memory_growth": growth(memory),
     }
@@ -215,7 +240,16 @@ def growth(memory: Sequence[int]) -> float:
 
 
 def histogram_quantile(before: dict[float, float], after: dict[float, float], share: float) -> float:
-    """Upper edge of the bucket that holds a quantile of what came between two scrapes; 0 where nothing did."""
+    """A quantile of what came between two scrapes of a histogram.
+
+    Args:
+        before: cumulative counts of the first scrape, by the upper edge of the bucket.
+        after: those of the second.
+        share: 0.95 for the 95th percentile.
+
+    Returns:
+        Upper edge of the quantile's bucket; 0 where nothing came.
+    """
     counts = {edge: after[edge] - before.get(edge, 0.0) for edge in sorted(after)}
     total = max(counts.values(), default=0.0)
     return next((edge for edge, count in counts.items() if total and count >= share * total), 0.0)

@@ -21,7 +21,7 @@ from transformers import (
     WhisperForAudioClassification,
 )
 
-from export.benchmark.huggingface import spread
+from benchmarks.export.huggingface import spread
 from export.huggingface.original import Original
 from tests.training.models.encoders import KINDS, TINY, vary
 from training.models.hub import quiet_transformers

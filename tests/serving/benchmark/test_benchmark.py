@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from emotions.pipeline.runner import Context
 from emotions.runtime.session import Probabilities
 from serving.benchmark.driver import server_process
 from serving.benchmark.driver.clips import durations, make_clips, read_clips
+from serving.benchmark.driver.interleaved import interleaved
 from serving.benchmark.driver.passes import Pass, largest_difference
 from serving.benchmark.layers.layers import session_layers
 from serving.benchmark.report.report import best_session, figures
@@ -149,7 +151,7 @@ def test_the_page_needs_nothing_else_and_shows_every_table(whole: tuple[Path, di
     content = (whole[0] / "report.html").read_text(encoding="utf-8")
     assert not re.findall(r'(?:src|href)="', content)
     assert "url(" not in content
-    for title in ("Layers", "Scenarios", "Waterfall", "Search", "Runtimes", "Peers", "Besides", "Seconds", "Machine"):
+    for title in ("Layers", "Scenarios", "Waterfall", "Search", "Runtimes", "Peers", "Notes", "Seconds", "Machine"):
         assert f"<h2>{title}" in content
     for plot in ("A request alone", "Latency by rate", "Requests answered within", "Batches at sat", "over time: soak"):
         assert f'aria-label="{plot}' in content or f"{plot}" in content
@@ -273,6 +275,19 @@ def test_figures_are_medians_and_ratios_are_taken_pass_by_pass() -> None:
     service = report["layers"]["service 1 connection"]
     assert service["server_cpu_ms_per_clip"]["median"] == 20
     assert service["latency_ms"]["p50"] == pytest.approx(2)
+
+
+def test_candidates_take_turns_after_a_round_that_does_not_count() -> None:
+    order: list[str] = []
+    said: list[str] = []
+
+    def candidate(name: str) -> Callable[[], int]:
+        return lambda: order.append(name) or len(order)
+
+    measured = interleaved({"a": candidate("a"), "b": candidate("b")}, 2, say=said.append)
+    assert order == ["b", "a", "a", "b", "b", "a"]
+    assert measured == {"a": [3, 6], "b": [4, 5]}
+    assert said == ["warming up", "repeat 1 of 2", "repeat 2 of 2"]
 
 
 def test_an_answer_that_lacks_a_label_is_not_equal(predictor: emotions.Predictor, tone: Tone) -> None:

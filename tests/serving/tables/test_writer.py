@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from emotions.folder.result import FileResult
 from emotions.runtime.prediction import Prediction, WindowPrediction
 from serving.tables import parquet as parquet_tables
 from serving.tables import writer
-from serving.tables.columns import Row, Targets, columns
+from serving.tables.columns import columns
 from serving.tables.writer import check_ending, join_parts, open_part, rows
 
 TARGETS = {"emotion": ["angry", "emotion.гнев", "a,b\n\"c'"], "state": ["negative", "positive"]}
@@ -34,6 +35,10 @@ def results(draw: st.DrawFn) -> FileResult:
     return FileResult(draw(names), Prediction(scores, (), draw(st.floats(0.025, 1e5))))
 
 
+def row(result: FileResult, targets: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    return next(rows(result, dict.fromkeys(columns(targets))))
+
+
 def typed(cells: dict[str, str]) -> dict[str, Any]:
     """A row of a CSV file, which has neither numbers nor nulls, with those of the table."""
     kinds = columns(TARGETS)
@@ -47,11 +52,6 @@ def read(path: Path) -> list[dict[str, Any]]:
         with path.open(encoding="utf-8", newline="") as stream:
             return [typed(cells) for cells in csv.DictReader(stream, strict=True)]
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-
-
-def row(result: FileResult, targets: Targets) -> Row:
-    (cells,) = rows(result, dict.fromkeys(columns(targets)))
-    return cells
 
 
 def write(path: Path, given: list[FileResult]) -> Path:

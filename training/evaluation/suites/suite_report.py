@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from training.evaluation.report.html import FIGURES, document, group_table, html_table, plots
+from emotions.html.page import render
+from training.evaluation.report.html import FIGURES, group_table
 from training.evaluation.report.plots import confusion_png
 from training.evaluation.report.wording import shown, with_interval
 
@@ -20,18 +20,17 @@ _HEAD = ("test", "kind", "unchanged", "UAR", "UAR loss", "UAR gap", "verdict", "
 def suite_page(report: Mapping[str, Any]) -> str:
     """A suite's report as HTML that needs nothing else."""
     overall = report["overall"]
-    parts = [
-        f"<p><b>{escape(report['bundle'])}</b>, {escape(report['target'])}: {escape(report['protocol'])}.</p>",
-        html_table(
-            [*FIGURES.values(), "ECE", "clips"],
-            [[*(with_interval(overall, name) for name in FIGURES), f"{overall['ece']:.3f}", overall["clips"]]],
-        ),
-        html_table(*_filled(report["tests"])) if report["tests"] else "",
-        plots(confusion_png(report["target"], overall)),
-        *(f"<h3>{escape(name)}</h3>{group_table(rows)}" for name, rows in overall["per_group"].items()),
-        f"<h3>Speakers</h3>{group_table(overall['per_speaker'])}",
-    ]
-    return document(f"{report['model']}: {report['suite']}", "\n".join(parts))
+    figures = [*(with_interval(overall, name) for name in FIGURES), f"{overall['ece']:.3f}", overall["clips"]]
+    groups = {**overall["per_group"], "Speakers": overall["per_speaker"]}
+    return render(
+        "suite.html",
+        title=f"{report['model']}: {report['suite']}",
+        report=report,
+        overall=([*FIGURES.values(), "ECE", "clips"], [figures]),
+        tests=_filled(report["tests"]) if report["tests"] else None,
+        pngs=[confusion_png(report["target"], overall)],
+        groups={name: group_table(rows) for name, rows in groups.items()},
+    )
 
 
 def print_suite(report: Mapping[str, Any], page: Path) -> None:

@@ -5,7 +5,7 @@ from xml.dom.minidom import parseString
 
 import pytest
 
-from serving.benchmark.report.svg_plots import Axes, Line, bars, columns, lines, waterfall
+from serving.benchmark.report.svg_plots import Axes, Line, bars, lines, waterfall
 
 AXES = Axes("s", "ms")
 
@@ -50,21 +50,13 @@ def test_bars_of_a_waterfall_begin_where_the_last_one_ended() -> None:
     assert ">-1 ms</text>" in svg
 
 
-def test_columns_and_bars_are_as_long_as_their_values() -> None:
-    tall = [float(each) for each in re.findall(r'height="([\d.]+)"><title>', columns("t", AXES, {"1": 5, "2": 10}))]
-    assert tall[1] == pytest.approx(2 * tall[0], abs=0.2)
+def test_bars_are_as_long_as_their_values() -> None:
     wide = [float(each) for each in re.findall(r'width="([\d.]+)"', bars("t", "clips/s", {"a": 5, "b": 10}))]
     assert wide[1] == pytest.approx(2 * wide[0], abs=0.2)
 
 
 def test_nothing_gives_no_plot() -> None:
-    assert (
-        lines("t", AXES, [Line("l", [])])
-        == columns("t", AXES, {})
-        == waterfall("t", "ms", {})
-        == bars("t", "", {})
-        == ""
-    )
+    assert lines("t", AXES, [Line("l", [])]) == waterfall("t", "ms", {}) == bars("t", "", {}) == ""
 
 
 def test_one_point_alone_can_be_drawn() -> None:

@@ -1,0 +1,1 @@
+"""Benchmarks of serving that back the project's own claims: ``python -m benchmarks.serving``."""

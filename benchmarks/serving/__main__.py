@@ -1,0 +1,89 @@
+"""Benchmarks of serving, ``python -m benchmarks.serving``.
+
+``folder``: a folder at scale. ``harness``: what the load generator costs. ``loadgen``: MLPerf's LoadGen beside our load
+generator. ``peers``: other servers beside ours. ``emotions benchmark`` runs the last two as scenarios.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+app = typer.Typer(add_completion=False, help=__doc__)
+
+
+@app.callback()
+def main() -> None:
+    """Benchmarks of serving."""
+
+
+@app.command()
+def folder(
+    bundle: Annotated[Path, typer.Option(metavar="DIR", help="The bundle.")],
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Recordings.")],
+    files: Annotated[int, typer.Option(min=100, help="Files to classify in all.")] = 2_000,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 for one a core.")] = 0,
+) -> None:
+    """Measure a folder against the bare session, with broken files, and by its size."""
+    from benchmarks.serving.folder_scale import measure
+
+    _print(measure(bundle, data, files, threads), indent=2)
+
+
+@app.command()
+def harness(
+    rate: Annotated[float, typer.Option(min=1, help="Requests a second.")] = 200.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds of a run.")] = 5.0,
+    processes: Annotated[int, typer.Option("--busy", min=0, help="Processes that keep the cores busy.")] = 0,
+) -> None:
+    """Print what the load generator costs, by how much it misses its schedule, and how it measures a known delay."""
+    from benchmarks.serving.busy import busy
+    from serving.benchmark.driver.self_check import own_cost
+
+    with busy(processes):
+        cost = own_cost(seconds, rate)
+    typer.echo("\n".join(f"{name} {value}" for name, value in cost.items()))
+
+
+@app.command()
+def loadgen(
+    port: Annotated[int, typer.Argument(help="Port of a running service on the loopback interface.")],
+    files: Annotated[list[Path], typer.Argument(help="Recordings to send.")],
+    peak: Annotated[float, typer.Option(min=0, help="Offline throughput of the service, in requests a second.")],
+    seconds: Annotated[float, typer.Option(min=0, help="Rounds of each scenario.")] = 5.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the arrivals.")] = 0,
+) -> None:
+    """Drive a service by MLPerf's LoadGen and by our load generator in turn, and print the ratios as JSON."""
+    from benchmarks.serving.loadgen import agreement
+    from serving.benchmark.driver.target import OURS
+    from serving.benchmark.scenarios.profile import BenchmarkProfile
+
+    requests = [OURS.request(file.read_bytes()) for file in files]
+    _print(agreement(port, BenchmarkProfile(seconds, seed=seed), peak, requests))
+
+
+@app.command()
+def peers(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle.")],
+    data: Annotated[Path, typer.Argument(metavar="FOLDER", help="Recordings.")],
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; by default one a core.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A shorter measurement.")] = False,
+    install: Annotated[bool, typer.Option("--install-peers", help="Make the environments that lack.")] = False,
+) -> None:
+    """Race BentoML's batchable endpoint, LitServe, FastAPI and Ray Serve against our service; prints JSON."""
+    from benchmarks.serving.peers.race import measure
+    from serving.benchmark.scenarios.profile import FULL, QUICK
+
+    _print(measure(bundle, data, device, threads, profile=QUICK if quick else FULL, install=install))
+
+
+def _print(measured: dict[str, Any], indent: int | None = None) -> None:
+    typer.echo(json.dumps(measured, indent=indent))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""HTML pages of reports: one style and one set of templates."""
