@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 
 from emotions.errors import CheckpointError
@@ -18,7 +17,6 @@ from training.corpus import read_corpus
 from training.loop.fit import conclude
 from training.loop.job import Job, seeded_model, train
 from training.loop.precompute import precomputed
-from training.models.registry import build_model
 from training.run_folder.frozen_encoder import write_encoder
 from training.run_folder.layout import RUN_FILE
 from training.tuning.records import Results
@@ -74,7 +72,4 @@ def _job(step: TrainStep, context: Context, run: Path, fingerprint: str) -> Job:
     corpus = read_corpus(step, context, whole=True)
     if corpus.table.fingerprint != fingerprint:
         raise CheckpointError(f"{corpus.table.root}: is not the dataset that was searched on any more")
-    with torch.random.fork_rng(devices=[]):
-        model = build_model(corpus.spec)
-    corpus = precomputed(corpus, model, step, augmented=step.learn_params.augments_waveform)
-    return Job(step, context, corpus, run, None, newest=True)
+    return Job(step, context, precomputed(corpus, step), run, None, newest=True)

@@ -24,10 +24,9 @@ from training.corpus import Corpus, read_corpus
 from training.loop.callbacks import History
 from training.loop.job import Job, seeded_model, train
 from training.loop.precompute import precomputed
-from training.models.registry import build_model
 from training.run_folder.checkpoints import LAST, BestCheckpoint, remove_left_over
 from training.run_folder.frozen_encoder import write_encoder
-from training.run_folder.read import read_checkpoint
+from training.run_folder.read import last_state, read_checkpoint
 from training.tuning.records import Results, SearchRecord, TrialRecord
 from training.tuning.spaces import train_step
 
@@ -108,10 +107,7 @@ def prepared(step: TrainStep, context: Context) -> Corpus:
     key = json.dumps([step.model, frontend, sizes, step.dataset.model_dump(mode="json"), context.seed])
     if key not in _prepared:
         _prepared.clear()  # features differ from trial to trial: one set in memory is enough
-        corpus = read_corpus(step, context)
-        with torch.random.fork_rng(devices=[]):
-            model = build_model(corpus.spec)
-        _prepared[key] = precomputed(corpus, model, step, augmented=learn.augments_waveform)
+        _prepared[key] = precomputed(read_corpus(step, context), step)
     return _prepared[key]
 
 
@@ -201,11 +197,10 @@ def _train(shared: Shared, results: Results, record: TrialRecord, report: Report
     record.parameters = sum(each.numel() for each in model.parameters() if each.requires_grad)
     write_encoder(job.folder, model)
     reporter = Reporter(results, record, shared.search, report)
-    train(job, model, watchers=[reporter])
+    train(job, model, callbacks=[reporter])
     # A trial that was killed after its last epoch has nothing left to train, and nothing was reported.
-    callbacks = read_checkpoint(job.folder / f"{LAST}.ckpt")["callbacks"]
-    best = next(state["best_model_path"] for name, state in callbacks.items() if name.startswith("BestCheckpoint"))
-    reporter.record(callbacks["History"]["metrics"], best)
+    best, history = last_state(job.folder)
+    reporter.record(history, best)
 
 
 def _without_broken_start(job: Job) -> Job:

@@ -117,7 +117,7 @@ def test_windows_are_pooled_into_clips_in_any_order() -> None:
     assert answers.clips.tolist() == [0, 2, 7]
     assert answers.truth["a"].tolist() == [0, 1, NO_LABEL]
     expected = torch.stack([probabilities[[1, 3]].mean(0), probabilities[[0, 2]].mean(0), probabilities[4]])
-    np.testing.assert_allclose(answers.probabilities["a"], expected, atol=1e-6)
+    np.testing.assert_allclose(answers.probabilities("a"), expected, atol=1e-6)
     assert score_answers(answers, {"a": ["x", "y", "z"]})["a"]["clips"] == 2
 
 
@@ -147,7 +147,7 @@ def test_a_lonely_last_window_is_left_out(make_step: MakeStep, context: Context)
 def test_evaluation_does_not_depend_on_the_batch(tiny_run: Path, make_step: MakeStep, context: Context) -> None:
     model = load_checkpoint(tiny_run / "last.ckpt").model
     corpus = read_corpus(make_step(), context)
-    one, many = (evaluate(model, corpus.train, batch_size=size).probabilities["emotion"] for size in (1, 16))
+    one, many = (evaluate(model, corpus.train, batch_size=size).probabilities("emotion") for size in (1, 16))
     assert len(one) == len(corpus.split.train)
     assert float(one.std(axis=0).min()) > 1e-3
     np.testing.assert_allclose(one, many, atol=1e-5)

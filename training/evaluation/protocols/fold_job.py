@@ -69,8 +69,7 @@ def run_fold(shared: Shared, task: Task) -> None:
     job = _job(shared, task, folder)
     model = seeded_model(job)
     write_encoder(folder, model)
-    augmented = job.step.learn_params.augments_waveform
-    job = replace(job, corpus=precomputed(job.corpus, model, job.step, augmented=augmented))
+    job = replace(job, corpus=precomputed(job.corpus, job.step, model))
     train(job, model)
     trained, result = outcome(job)
     test = job.corpus.test

@@ -96,13 +96,10 @@ def choose(shared: Shared, folds: int, inner: int, seed: int, jobs: int | Litera
 
 def _uar(answers: PartAnswers, table: ClipTable) -> float:
     target = table.targets[0]
-    known = np.array([target in table.clips[clip].labels for clip in answers.clips], bool)
-    if not known.any():
+    truth, probabilities = answers.labelled(target, truth_of(table, answers.clips, target))
+    if not len(truth):
         return float("nan")
-    truth = truth_of(table, answers.clips[known], target).tolist()
-    predicted = answers.probabilities(target)[known].argmax(axis=1).tolist()
-    uar: float = score(truth, predicted, table.labels(target))["uar"]
-    return uar
+    return float(score(truth, probabilities(1.0).argmax(axis=1), table.labels(target))["uar"])
 
 
 def summary_of(fold: int, chosen: Selection) -> dict[str, Any]:

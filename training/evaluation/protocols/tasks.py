@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-import torch
-
 from emotions.errors import CheckpointError
 from training.config.evaluate import decisive
 from training.config.train import TrainStep
@@ -21,7 +19,6 @@ from training.evaluation.protocols.fold_job import Shared, Task
 from training.evaluation.protocols.process_pool import run_folds
 from training.loop.precompute import precomputed
 from training.metrics.predictions import FoldAnswers, read_answers
-from training.models.registry import build_model
 
 _LOG = logging.getLogger(__name__)
 
@@ -75,6 +72,4 @@ def _precompute(shared: Shared, step: TrainStep) -> None:
     every = tuple(range(len(shared.table)))
     split = replace(shared.splits[0], train=every, val=shared.splits[0].val, test=())
     corpus = cut_corpus(step, shared.table, shared.facts, split)
-    with torch.random.fork_rng(devices=[]):
-        model = build_model(corpus.spec)
-    precomputed(corpus, model, step, augmented=step.learn_params.augments_waveform)
+    precomputed(corpus, step)

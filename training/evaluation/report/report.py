@@ -165,13 +165,7 @@ def _of_fold(answers: FoldAnswers, table: ClipTable, target: str, max_risk: floa
 
 def calibrate(val: PartAnswers, table: ClipTable, target: str, max_risk: float | None) -> tuple[float, float]:
     """Temperature, and threshold for a risk (0: none), of what a model said of validation clips."""
-    known = np.array([target in table.clips[clip].labels for clip in val.clips], bool)
-    truth = truth_of(table, val.clips[known], target)
-
-    def at(temperature: float) -> FloatArray:
-        chosen: FloatArray = val.probabilities(target, temperature)[known]
-        return chosen
-
+    truth, at = val.labelled(target, truth_of(table, val.clips, target))
     temperature = fit_temperature(at, truth)
     return temperature, 0.0 if max_risk is None else threshold_of(risk_coverage(at(temperature), truth), max_risk)
 

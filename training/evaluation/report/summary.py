@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from emotions.audio.windows import FloatArray, IntArray
-from training.metrics.classification import score
-from training.metrics.intervals import Array, confusions, figures, intervals
+from training.metrics.classification import Array, confusions, figures, score
+from training.metrics.intervals import intervals
 
 FIGURES = ("uar", "wa", "macro_f1")
 _FEW_CLIPS = 5
@@ -53,7 +53,7 @@ def summarise(measured: Measured, columns: Mapping[str, Sequence[str | None]]) -
         columns: name -> value of each clip, or None where it has none.
     """
     counts = confusions(measured.truth, measured.predicted, len(measured.labels), measured.speakers)
-    by_seed = [score(measured.truth.tolist(), said.tolist(), measured.labels) for said in measured.predicted]
+    by_seed = [score(measured.truth, said, measured.labels) for said in measured.predicted]
     return {
         **_overall(counts, measured),
         "labels": list(measured.labels),

@@ -182,8 +182,7 @@ def _corrupted(subject: Subject, before: FloatArray, test: Corruption, seed: int
 
 
 def _uar(subject: Subject, said: FloatArray) -> float:
-    found = score(subject.truth.tolist(), said.argmax(axis=1).tolist(), subject.labels)
-    return float(found["uar"])
+    return float(score(subject.truth, said.argmax(axis=1), subject.labels)["uar"])
 
 
 def _fairness(subject: Subject, before: FloatArray, _: int) -> list[dict[str, Any]]:
