@@ -12,18 +12,17 @@ from emotions.pipeline.runner import Context
 from training.config.train import LearnParams, ModelSpec, TrainStep, joined
 from training.corpus import Corpus, read_corpus
 from training.features.feature_dataset import ClipDataset
-from training.loop.calibrate import calibrated
 from training.loop.ddp import train_in_processes
 from training.loop.job import EVALUATION_BATCH, Job, seeded_model, train
 from training.loop.loaders import check_shares
 from training.loop.precompute import device_of, precomputed
-from training.loop.score import ClipAnswers, evaluate, score_answers
+from training.loop.score import ClipPredictions, calibrated, evaluate, score_predictions
 from training.metrics.classification import Scores
 from training.models.base import Classifier
 from training.models.registry import pinned
-from training.run_folder.checkpoints import LAST, remove_left_over
+from training.run_folder.checkpoints import remove_left_over
 from training.run_folder.frozen_encoder import encoder_hash, write_encoder
-from training.run_folder.layout import RUN_FILE
+from training.run_folder.layout import LAST, RUN_FILE
 from training.run_folder.read import Trained, last_state, load_checkpoint, read_checkpoint
 from training.run_folder.write import Result, print_summary, write_run
 
@@ -147,18 +146,18 @@ def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[
     """
     trained, result = outcome(job)
     targets, corpus = trained.spec.targets, job.corpus
-    predictions = {"test": _answers(trained, corpus.test)} if corpus.test is not None else {}
+    predictions = {"test": _predictions(trained, corpus.test)} if corpus.test is not None else {}
     calibration: dict[str, Any] = {}
     if validation is None:
-        val = _answers(trained, corpus.val)
-        validation = score_answers(val, targets)
+        val = _predictions(trained, corpus.val)
+        validation = score_predictions(val, targets)
         calibration = calibrated(val, predictions.get("test"), targets)
     result.metrics["validation"] = validation
-    result.metrics.update({part: score_answers(answers, targets) for part, answers in predictions.items()})
+    result.metrics.update({part: score_predictions(each, targets) for part, each in predictions.items()})
     about = {"calibration": calibration, **(extra or {})}
     write_run(job.folder, job.step, job.context, replace(corpus, spec=trained.spec), result, about)
     return result
 
 
-def _answers(trained: Trained, dataset: ClipDataset) -> ClipAnswers:
+def _predictions(trained: Trained, dataset: ClipDataset) -> ClipPredictions:
     return evaluate(trained.model, dataset, batch_size=EVALUATION_BATCH)

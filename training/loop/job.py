@@ -16,12 +16,11 @@ from emotions.errors import DeviceError, first_line
 from emotions.pipeline.runner import Context
 from training.config.train import SavingDataParams, TrainStep, concatenated, joined
 from training.corpus import Corpus
-from training.loop.callbacks import Bar, History
+from training.loop.callbacks import Bar, History, TensorBoardImages
 from training.loop.lightning_output import interruptible, lightning_output
 from training.loop.loaders import training_batches, validation_batches
 from training.loop.losses import class_weights
 from training.loop.module import ClassifierModule
-from training.loop.tensorboard import TensorBoardImages
 from training.loop.waveform_augmentation import WaveformAugmenter
 from training.models.base import Classifier
 from training.models.registry import build_model, pinned

@@ -14,7 +14,8 @@ from emotions.errors import ConfigError, DataError
 from training.corpus import Corpus
 from training.data.dataset import NO_LABEL, WindowDataset
 from training.features.feature_dataset import ClipDataset
-from training.loop.seeds import derived_seed
+
+_GOLDEN = 0x9E3779B9  # 2^32 / golden ratio (Knuth's multiplicative hashing)
 
 
 class EpochSampler(Sampler[int]):
@@ -163,7 +164,7 @@ def check_shares(corpus: Corpus, batch_size: int, processes: int) -> None:
 
     Raises:
         ConfigError: the batch is too small for so many processes.
-        DataError: the data are.
+        DataError: a part has fewer windows than the processes need.
     """
     if processes == 1:
         return
@@ -178,3 +179,13 @@ def check_shares(corpus: Corpus, batch_size: int, processes: int) -> None:
                 f"the {name} part has {len(part)} windows, too few for {processes} processes (at least {least}); "
                 "lower devices"
             )
+
+
+def derived_seed(seed: int, number: int) -> int:
+    """Seed of one epoch or step; those of neighbouring run seeds differ.
+
+    Args:
+        seed: seed of the run.
+        number: number of the epoch or step.
+    """
+    return (seed * _GOLDEN + number) % (1 << 63)

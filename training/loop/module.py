@@ -15,10 +15,10 @@ from training.config.learning import FeatureAugmentation
 from training.config.train import SPECTROGRAM_MODELS, LearnParams, ModelSpec
 from training.features.feature_dataset import FeatureItem
 from training.loop.feature_augmentation import augment, mixed
+from training.loop.loaders import derived_seed
 from training.loop.losses import Objective, loss_sums, mean_loss, total_loss
 from training.loop.optimisers import build_optimiser
-from training.loop.score import Batch, ClipPooler, features_of, score_answers
-from training.loop.seeds import derived_seed
+from training.loop.score import Batch, ClipPooler, features_of, score_predictions
 from training.loop.waveform_augmentation import WaveformAugmenter
 from training.metrics.classification import Scores
 from training.models.base import Classifier, Logits, is_frozen
@@ -118,7 +118,7 @@ class ClassifierModule(lightning.LightningModule):
         self._check_finite(loss, "validation")
         self.log("val/loss", loss, sync_dist=True)
         _gather(self._pooler)
-        self.scores = score_answers(self._pooler.answers(), self.spec.targets)
+        self.scores = score_predictions(self._pooler.pooled(), self.spec.targets)
         for target, scores in self.scores.items():
             for name in ("uar", "wa", "macro_f1"):
                 self.log(f"val/{target}_{name}", scores[name], sync_dist=True)

@@ -1,9 +1,10 @@
-"""Run a model over windows, pool them into clips, and score the clips."""
+"""Run a model over windows, pool them into clips, score the clips, and calibrate the model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from torch.utils.data import DataLoader
 from emotions.audio.windows import FloatArray, IntArray
 from training.features.extract import rounded
 from training.features.feature_dataset import ClipDataset, FeatureItem
+from training.metrics.calibration import calibration_of, fit_temperature, risk_coverage, thinned
 from training.metrics.classification import Scores, score
-from training.metrics.predictions import PartAnswers
+from training.metrics.predictions import PartPredictions
 from training.models.base import Classifier, is_frozen
 
 Batch = tuple[Tensor, Tensor, dict[str, Tensor], Tensor] | FeatureItem
@@ -38,7 +40,7 @@ def features_of(model: Classifier, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class ClipAnswers(PartAnswers):
+class ClipPredictions(PartPredictions):
     """Logits of a model for the windows of clips, with the clips' truth. ``clips`` is ascending.
 
     Attributes:
@@ -69,17 +71,17 @@ class ClipPooler:
         values = {target: each.detach().float().cpu().numpy() for target, each in logits.items()}
         self.batches.append((clips.cpu().numpy(), {target: truth[target].cpu().numpy() for target in values}, values))
 
-    def answers(self) -> ClipAnswers:
+    def pooled(self) -> ClipPredictions:
         """All clips so far."""
         of_window = np.concatenate([clips for clips, _, _ in self.batches])
         clips, first, windows = np.unique(of_window, return_index=True, return_inverse=True)
         targets = self.batches[0][1]
         truth = {target: np.concatenate([each[target] for _, each, _ in self.batches])[first] for target in targets}
         logits = {target: np.concatenate([each[target] for _, _, each in self.batches]) for target in targets}
-        return ClipAnswers(clips, windows, logits, truth)
+        return ClipPredictions(clips, windows, logits, truth)
 
 
-def evaluate(model: Classifier, dataset: ClipDataset, *, batch_size: int = 32, workers: int = 0) -> ClipAnswers:
+def evaluate(model: Classifier, dataset: ClipDataset, *, batch_size: int = 32, workers: int = 0) -> ClipPredictions:
     """Run a model over every window of a dataset, on the device that the model is on.
 
     Args:
@@ -96,14 +98,14 @@ def evaluate(model: Classifier, dataset: ClipDataset, *, batch_size: int = 32, w
             features, frames = features_of(model, move_data_to_device(batch, device))
             pooler.add(batch, model.head(features, frames))
     model.train(was_training)
-    return pooler.answers()
+    return pooler.pooled()
 
 
-def score_answers(answers: ClipAnswers, targets: Mapping[str, Sequence[str]]) -> dict[str, Scores]:
+def score_predictions(predictions: ClipPredictions, targets: Mapping[str, Sequence[str]]) -> dict[str, Scores]:
     """Score predictions over the labelled clips.
 
     Args:
-        answers: the predictions.
+        predictions: the predictions.
         targets: target -> labels in output order.
 
     Returns:
@@ -111,7 +113,35 @@ def score_answers(answers: ClipAnswers, targets: Mapping[str, Sequence[str]]) ->
     """
     scores = {}
     for target, labels in targets.items():
-        truth, probabilities = answers.labelled(target, answers.truth[target])
+        truth, probabilities = predictions.labelled(target, predictions.truth[target])
         if len(truth):
             scores[target] = score(truth, probabilities(1.0).argmax(axis=1), labels)
     return scores
+
+
+def calibrated(
+    val: ClipPredictions, test: ClipPredictions | None, targets: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Any]]:
+    """Fit each target's temperature on validation clips, and measure it on test clips where there are any.
+
+    Args:
+        val: predictions for the validation part.
+        test: predictions for the test part.
+        targets: target -> labels in output order.
+
+    Returns:
+        target -> ``temperature``, ``measured_on``, ECE and Brier score before and after, and the ``risk_coverage`` of
+        the calibrated validation clips, which thresholds are chosen from. Targets without a labelled clip are left out.
+    """
+    found = {}
+    for target in targets:
+        truth, at = val.labelled(target, val.truth[target])
+        if not len(truth):
+            continue
+        temperature, part = fit_temperature(at, truth), "validation"
+        risks = thinned(risk_coverage(at(temperature), truth))
+        if test is not None and len(test.labelled(target, test.truth[target])[0]):
+            part, (truth, at) = "test", test.labelled(target, test.truth[target])
+        measured = calibration_of(at(1.0), at(temperature), truth)
+        found[target] = {"temperature": temperature, "measured_on": part, **measured, "risk_coverage": risks}
+    return found

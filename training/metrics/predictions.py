@@ -23,7 +23,7 @@ _PARTS = ("val", "test")
 
 
 @dataclass(frozen=True)
-class PartAnswers:
+class PartPredictions:
     """Logits of a model for the windows of one part.
 
     Attributes:
@@ -63,7 +63,7 @@ class PartAnswers:
 
 
 @dataclass(frozen=True)
-class FoldAnswers:
+class FoldPredictions:
     """Predictions of one fold with one seed.
 
     Attributes:
@@ -78,15 +78,15 @@ class FoldAnswers:
     seed: int
     best_epoch: int
     seconds: float
-    val: PartAnswers
-    test: PartAnswers
+    val: PartPredictions
+    test: PartPredictions
 
     def write(self, path: Path) -> None:
         """Write an NPZ file atomically."""
         about = {"format": _FORMAT, **{name: getattr(self, name) for name in ("fold", "seed", "best_epoch", "seconds")}}
         arrays: dict[str, Any] = {_ABOUT: np.array(json.dumps(about))}
         for name in _PARTS:
-            part: PartAnswers = getattr(self, name)
+            part: PartPredictions = getattr(self, name)
             arrays |= {f"{name}.clips": part.clips, f"{name}.windows": part.windows}
             arrays |= {f"{name}.logits.{target}": values for target, values in part.logits.items()}
         content = io.BytesIO()
@@ -109,19 +109,19 @@ def truth_of(table: ClipTable, clips: IntArray, target: str) -> IntArray:
     return np.array([index.get(table.clips[clip].labels.get(target, ""), NO_LABEL) for clip in clips], np.int64)
 
 
-def read_answers(path: Path) -> FoldAnswers | None:
+def read_predictions(path: Path) -> FoldPredictions | None:
     """Read a fold's predictions; None where the file is missing or damaged, so that the fold is trained again."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             about = json.loads(str(arrays[_ABOUT]))
             if about.pop("format") != _FORMAT:
                 return None
-            return FoldAnswers(**about, val=_part(arrays, "val"), test=_part(arrays, "test"))
+            return FoldPredictions(**about, val=_part(arrays, "val"), test=_part(arrays, "test"))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
 
 
-def _part(arrays: Any, name: str) -> PartAnswers:
+def _part(arrays: Any, name: str) -> PartPredictions:
     prefix = f"{name}.logits."
     logits = {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
-    return PartAnswers(arrays[f"{name}.clips"], arrays[f"{name}.windows"], logits)
+    return PartPredictions(arrays[f"{name}.clips"], arrays[f"{name}.windows"], logits)

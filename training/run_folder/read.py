@@ -20,9 +20,8 @@ from training.data.clips import ClipTable, read_clips
 from training.data.splits import Split
 from training.models.base import Classifier
 from training.models.registry import build_model
-from training.run_folder.checkpoints import LAST
 from training.run_folder.frozen_encoder import FILE, encoder_hash, read_encoder
-from training.run_folder.layout import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ENCODER_KEY, RUN_FILE, SPLIT_FILE
+from training.run_folder.layout import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ENCODER_KEY, LAST, RUN_FILE, SPLIT_FILE
 
 RUN_FORMAT = 1
 

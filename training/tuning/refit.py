@@ -1,4 +1,4 @@
-"""Refit: the best trial's values trained again, on the training and the validation part together."""
+"""Refit: train the best trial's values again, on the training and the validation part together."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from training.tuning.records import Results
 from training.tuning.spaces import train_step
 
 REFIT = "refit"
-"""Folder of the run, in the results folder."""
+"""Folder of the refit run, in the results folder."""
 
 
 def refit(folder: Path, context: Context) -> Path:
     """Train the best trial's values for ``learn_params.max_epoch`` epochs on all but the test part.
 
-    The last epoch is kept: no clip is left to choose one by. The run's validation scores are the trial's, from before.
+    The last epoch is kept: there is no validation part to select one by. The run's validation scores are the trial's.
 
     Args:
         folder: the results folder of a search.
@@ -47,13 +47,13 @@ def refit(folder: Path, context: Context) -> Path:
     index = read_json(best / RUN_FILE)
     run = folder / REFIT
     shutil.rmtree(run, ignore_errors=True)
-    there = Context(Path(record.root), record.seed, context.workers, context.config, quiet=context.quiet)
+    context = Context(Path(record.root), record.seed, context.workers, context.config, quiet=context.quiet)
     step = train_step(_tune_step(record.step, folder), index["search"]["values"])
     saving = step.saving_data_params.model_copy(
         update={"saved_checkpoints_path": [str(run)], "saved_checkpoints_filename": ["last_epoch"]}
     )
     step = step.model_copy(update={"saving_data_params": saving})
-    job = _job(step, there, run, index["dataset"]["fingerprint"])
+    job = _job(step, context, run, index["dataset"]["fingerprint"])
     model = seeded_model(job)
     write_encoder(run, model)
     train(job, model)
