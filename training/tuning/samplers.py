@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from emotions.errors import ConfigError
 from training.config.tune import SearchSpace, TuneStep
@@ -50,7 +50,7 @@ class OptunaSampler:
         self._spaces = search_spaces(step)
         # A resumed search needs another seed, else it would repeat the first draws.
         sampler = optuna.samplers.TPESampler(seed=search.seed + len(ended), constant_liar=True)
-        direction = "maximize" if search.mode == "max" else "minimize"
+        direction: Literal["maximize", "minimize"] = "maximize" if search.mode == "max" else "minimize"
         self._study = optuna.create_study(direction=direction, sampler=sampler)
         self._open: dict[int, Any] = {}
         with warnings.catch_warnings():

@@ -35,8 +35,8 @@ def group_columns(table: ClipTable, asked: Sequence[str]) -> dict[str, list[str 
     missing = [name for name in asked if name not in names]
     if missing:
         raise DataError(f"groups: there is no column {some(map(repr, missing))}; the columns are {', '.join(names)}")
-    names = asked or [name for name in names if name not in table.targets and _is_grouping(table, name)]
-    return {name: [clip.columns.get(name) or clip.labels.get(name) for clip in table.clips] for name in names}
+    grouping = asked or [name for name in names if name not in table.targets and _is_grouping(table, name)]
+    return {name: [clip.columns.get(name) or clip.labels.get(name) for clip in table.clips] for name in grouping}
 
 
 def _is_grouping(table: ClipTable, name: str) -> bool:
