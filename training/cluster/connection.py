@@ -1,4 +1,4 @@
-"""Ray: an existing cluster, or one of this machine that lives as long as the run."""
+"""Connect to Ray: an existing cluster, or one on this machine for the duration of the run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 from emotions.errors import ConfigError, first_line
 
 _TELEMETRY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_ENABLE_STATE_TRACKING": "0"}
-_KNOCK_SEC = 5.0
+_CONNECT_SEC = 5.0
 _TOKEN = Path.home() / ".ray" / "auth_token"
 # A socket's path has at most 107 bytes, of which Ray needs about 70 below its folder.
-_LONGEST_FOLDER = 36
+_MAX_FOLDER_BYTES = 36
 
 
 @contextmanager
@@ -29,9 +29,9 @@ def connected(
 
     Args:
         address: ``auto``, ``ray://host:10001`` or ``host:6379``; None starts one here.
-        cpus: cores of the one that is started.
+        cpus: cores of a new cluster.
         key: the setting that the address comes from, for errors.
-        session: folder of the session files of the one that is started; Ray's own where its path is too long.
+        session: folder of a new cluster's session files; Ray's default where its path is too long.
         environment: Ray's runtime environment.
 
     Raises:
@@ -42,7 +42,7 @@ def connected(
         for category in (DeprecationWarning, FutureWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)  # Ray's, of its own modules
         if address is not None and address != "auto":
-            _check_answer(address, key)
+            _check_address(address, key)
         if address is not None and address.startswith("ray://") and _TOKEN.is_file():
             os.environ.setdefault("RAY_AUTH_MODE", "token")  # as Ray does by itself for other addresses
         import ray
@@ -63,31 +63,30 @@ def connected(
 
 
 def _session_folder(session: Path | None) -> str | None:
-    if session is None or len(str(session).encode()) > _LONGEST_FOLDER:
+    if session is None or len(str(session).encode()) > _MAX_FOLDER_BYTES:
         return None
     session.mkdir(parents=True, exist_ok=True)
     return str(session)
 
 
-def _check_answer(address: str, key: str) -> None:
-    """Knock at an address: Ray itself would knock for minutes, and may end the process.
+def _check_address(address: str, key: str) -> None:
+    """Test whether a server listens: Ray itself would retry for minutes, and may end the process.
 
     Raises:
-        ConfigError: nobody answers, or it is no address.
+        ConfigError: none does, or it is not an address.
     """
     parts = urlsplit(address if "://" in address else f"ray://{address}")
     try:
         if not parts.hostname or not parts.port:
             raise ValueError('it is neither "auto" nor host:port')
-        socket.create_connection((parts.hostname, parts.port), _KNOCK_SEC).close()
+        socket.create_connection((parts.hostname, parts.port), _CONNECT_SEC).close()
     except (OSError, ValueError) as error:
         raise _no_answer(address, key, error) from error
 
 
 def _no_answer(address: str | None, key: str, error: Exception) -> ConfigError:
-    reason = first_line(error)
     return ConfigError(
-        f"{key}: no Ray cluster answers at {address!r} ({reason}); start one with `ray start --head`, "
+        f"{key}: no Ray cluster answers at {address!r} ({first_line(error)}); start one with `ray start --head`, "
         f"or leave {key} out to use this machine"
     )
 
@@ -95,8 +94,7 @@ def _no_answer(address: str | None, key: str, error: Exception) -> ConfigError:
 def run_packed(call: bytes) -> None:
     """Run a pickled function with its arguments, in a process of the cluster.
 
-    Ray's client server unpickles what it hands on, in threads of which two may not import torch at once: this way it
-    sees bytes.
+    Bytes, because Ray's client server unpickles arguments in several threads, which must not import torch at once.
     """
     import ray.cloudpickle
 
@@ -105,17 +103,17 @@ def run_packed(call: bytes) -> None:
 
 
 def check_room(resources: dict[str, float], needed: dict[str, float], found: str) -> None:
-    """Refuse what a cluster could never start: Ray would wait for it for ever.
+    """Refuse more resources than a cluster has: Ray would wait for them for ever.
 
     Args:
-        resources: what the cluster has.
-        needed: what has to be there at once.
+        resources: resource -> amount in the cluster.
+        needed: resource -> amount that is needed at once.
         found: the setting and its value, for the error.
 
     Raises:
-        ConfigError: it has less.
+        ConfigError: the cluster has less.
     """
     for name, least in needed.items():
-        there = resources.get(name, 0)
-        if there < least:
-            raise ConfigError(f"{found}, which need {least:g} {name}s; the cluster has {there:g}")
+        available = resources.get(name, 0)
+        if available < least:
+            raise ConfigError(f"{found}, which need {least:g} {name}s; the cluster has {available:g}")

@@ -1,4 +1,4 @@
-"""``emotions evaluate``: a model by a protocol, or a bundle on a dataset. What is heavy is imported when it runs."""
+"""``emotions evaluate``: a model by a protocol, or a bundle on a dataset. Heavy imports are inside functions."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of a command line
 
 
 def _step(pipeline: Pipeline, path: Path, changes: dict[str, Any], data: Path | None) -> EvaluateStep:
-    """The file's first ``evaluate`` step, else its first ``train`` step made one, with a command's own changes."""
+    """The file's first ``evaluate`` step, or its first ``train`` step as one, with the options of the command."""
     from pydantic import TypeAdapter
 
     found = [planned.config for planned in pipeline.steps if isinstance(planned.config, FixedStep)]
@@ -64,7 +64,7 @@ def _step(pipeline: Pipeline, path: Path, changes: dict[str, Any], data: Path | 
 def _evaluate_bundle(
     bundle: Path, data: Path | None, suite: str, output: Path | None, config_file: Path | None, root: Path
 ) -> None:
-    """Exit with 1 where a test is not passed."""
+    """Run a suite; exit with 1 where a test fails."""
     if suite not in get_args(Suite):
         raise ConfigError(f"--suite: found {suite}; it is accuracy, robustness or fairness")
     dataset = DatasetConfig()

@@ -1,4 +1,4 @@
-"""The ``evaluate`` step: ``clips -> folds -> audit -> choice -> one training a fold and seed -> answers -> report``."""
+"""The ``evaluate`` step: clips, folds, audit, nested selection, one training per fold and seed, report."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from training.data.leakage import audit
 from training.data.waveform_cache import WaveformCache
 from training.evaluation.protocols.fold_job import Shared
 from training.evaluation.protocols.folds import Folds, make_folds
-from training.evaluation.protocols.nested_selection import choose, inner_splits
-from training.evaluation.protocols.tasks import answered, hash_of, task_of
+from training.evaluation.protocols.nested_selection import inner_splits, select_candidates
+from training.evaluation.protocols.tasks import hash_of, predictions_of, task_of
 from training.evaluation.report.report import Evidence, write_report
 
 FOLDS = "folds"
 
 
 def cross_validate(step: EvaluateStep, context: Context) -> Path:
-    """Measure a model by a protocol, or go on with a measurement that was interrupted.
+    """Measure a model by a protocol, or resume a measurement that was interrupted.
 
     Args:
-        step: what to train, on what, by which protocol.
+        step: model, data and protocol.
         context: root, seed and workers.
 
     Returns:
         The report's folder.
 
     Raises:
-        DataError: the dataset cannot be used, or not cut into such folds; or something leaks between the parts.
+        DataError: the dataset cannot be used or cut into folds, or the parts share speakers, recordings or clips.
         ConfigError: the model cannot be built or trained so.
         DeviceError: the accelerator asked for cannot be used, or a process was killed.
     """
@@ -48,11 +48,11 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
         splits += tuple(inner_splits(table, splits, step.dataset.split, inner, seeds[0]))
     output = _output(step, context, table, folds)
     shared = Shared(steps, context, table, tuple(facts), splits, output / FOLDS)
-    chosen = choose(shared, len(folds), inner, seeds[0], step.jobs) if inner else None
-    models = chosen.candidates if chosen else [0] * len(folds)
+    selection = select_candidates(shared, len(folds), inner, seeds[0], step.jobs) if inner else None
+    models = selection.candidates if selection else [0] * len(folds)
     tasks = [task_of(shared, fold, model, seed) for seed in seeds for fold, model in enumerate(models)]
-    answers = answered(shared, tasks, step.jobs, "Folds")
-    return write_report(output, step, Evidence(table, folds, leaks, answers, chosen))
+    predictions = predictions_of(shared, tasks, step.jobs, "Folds")
+    return write_report(output, step, Evidence(table, folds, leaks, predictions, selection))
 
 
 def _check(step: TrainStep) -> None:
@@ -66,7 +66,7 @@ def _check(step: TrainStep) -> None:
 
 
 def _output(step: EvaluateStep, context: Context, table: ClipTable, folds: Folds) -> Path:
-    """The folder that the step names, else one below ``runs`` that the same evaluation always gets."""
+    """The folder that the step names, else one below ``runs`` that depends on the evaluation alone."""
     if step.output is not None:
         return context.root / joined(step.output)
     models = [decisive(each) for each in step.candidates()]

@@ -16,20 +16,26 @@ from training.loop.job import Job, ProcessContext, seeded_model, train
 
 
 def train_in_processes(job: Job, processes: int) -> None:
-    """Train a job in ``processes`` new processes, one a device; this one waits.
+    """Train a job in new processes, one per device, and wait for them.
+
+    Not Lightning's own launchers: ``ddp`` runs the whole command again in each process, and ``ddp_spawn`` pickles the
+    trainer with its callbacks and hands errors back as text, so that a user's mistake would end in a traceback.
+
+    Args:
+        job: what to train.
+        processes: number of processes.
 
     Raises:
-        EmotionsError: what went wrong in one of them, as ``job.train`` raises it.
-        DeviceError: there are not so many devices, or a process was killed.
+        EmotionsError: raised by ``job.train`` in one of them.
+        DeviceError: there are too few devices, or a process was killed.
     """
     _check_devices(job.step.accelerator, processes)
     context = get_context("spawn")
     errors = context.SimpleQueue()
-    # Not torch's own choice of the start method: a forked process would share this one's threads and CUDA state.
+    # "spawn", because a forked process would inherit this one's threads and CUDA state.
     start: Any = start_processes
-    spawned = start(
-        _work, (job, processes, find_free_network_port(), errors), processes, join=False, start_method="spawn"
-    )
+    arguments = (job, processes, find_free_network_port(), errors)
+    spawned = start(_work, arguments, processes, join=False, start_method="spawn")
     try:
         while not spawned.join():
             pass
@@ -43,11 +49,11 @@ def train_in_processes(job: Job, processes: int) -> None:
         for process, error_file in zip(spawned.processes, spawned.error_files, strict=True):
             process.kill()
             process.join()
-            Path(error_file).unlink(missing_ok=True)  # torch leaves it in the system's /tmp
+            Path(error_file).unlink(missing_ok=True)  # torch does not remove it
 
 
 def _work(rank: int, job: Job, processes: int, port: int, errors: Any) -> None:
-    """One of the processes."""
+    """Train in one of the processes."""
     os.environ.update(
         MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_RANK=str(rank), NODE_RANK="0", WORLD_SIZE=str(processes)
     )

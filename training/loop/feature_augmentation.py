@@ -1,6 +1,6 @@
-"""Augmentation of features while training: bands and spans blotted out, spectra moved a little, windows mixed.
+"""Augmentation of features while training: masks over bins and frames, shifts along frequency, mixup.
 
-Masks after SpecAugment (Park et al., 2019, arXiv:1904.08779). Features are normalised, so zero is the mean and hides.
+Masks after SpecAugment (Park et al., 2019, arXiv:1904.08779). Features are normalised, so zero is their mean.
 Measured with the defaults on 339 clips of acted speech by ten speakers, four emotions, one split: UAR on two held-out
 speakers 0.55 without, 0.71 with masks alone and with both; best validation loss 0.94, 0.70 and 0.55.
 """
@@ -19,28 +19,29 @@ DEFAULTS = FeatureAugmentation()
 def augment(
     features: Tensor, frames: Tensor, random: torch.Generator, settings: FeatureAugmentation = DEFAULTS
 ) -> Tensor:
-    """Shift each window's spectrum by a few bins, then hide some bins and some frames.
+    """Shift each window's spectrum by a few bins, then mask some bins and some frames.
 
     Args:
         features: (batch, bins, frames) or (batch, layers, bins, frames) float32, normalised.
         frames: (batch,) valid frames.
-        random: a CPU generator: the same numbers whatever the device.
-        settings: how much, and of how many windows.
+        random: generator on the CPU, so that the device does not change the numbers.
+        settings: extent of the changes, and the share of the windows that are changed.
 
     Returns:
         Like ``features``; they stay zero past the valid frames.
     """
     if settings.probability == 0:
         return features
-    changed = shift_bins(features, random, settings.shift_share) * _kept(features, frames, random, settings)
+    changed = shift_bins(features, random, settings.shift_share) * _mask(features, frames, random, settings)
     if settings.probability < 1:
         chosen = torch.rand(len(features), generator=random) < settings.probability
-        return torch.where(_beside(chosen, features), changed, features)
+        rows = chosen.to(features.device).reshape(-1, *(1,) * (features.ndim - 1))
+        return torch.where(rows, changed, features)
     return changed
 
 
-def _kept(features: Tensor, frames: Tensor, random: torch.Generator, settings: FeatureAugmentation) -> Tensor:
-    """False where something is hidden, in a shape that goes with the features; layers share it."""
+def _mask(features: Tensor, frames: Tensor, random: torch.Generator, settings: FeatureAugmentation) -> Tensor:
+    """Mask that broadcasts to the features, False where they are masked; the same for all layers."""
     batch, bins, width = len(features), features.shape[-2], features.shape[-1]
     keep = torch.ones((batch, bins, width), dtype=torch.bool, device=features.device)
     for _ in range(settings.masks):
@@ -50,15 +51,21 @@ def _kept(features: Tensor, frames: Tensor, random: torch.Generator, settings: F
 
 
 def shift_bins(features: Tensor, random: torch.Generator, share: float = DEFAULTS.shift_share) -> Tensor:
-    """Move each window of (batch, ..., bins, frames) up or down by at most ``share`` of the bins; edges repeat."""
+    """Shift each window up or down along frequency, repeating the bins at the edges.
+
+    Args:
+        features: (batch, ..., bins, frames).
+        random: generator on the CPU.
+        share: largest shift, as a share of the bins.
+    """
     batch, bins = len(features), features.shape[-2]
     most = round(share * bins)
     if not most:
         return features
     shift = torch.randint(-most, most + 1, (batch, 1), generator=random)
     source = (torch.arange(bins) + shift).clamp(0, bins - 1).to(features.device)
-    place = source.reshape(batch, *(1,) * (features.ndim - 3), bins, 1)
-    return features.gather(features.ndim - 2, place.expand_as(features))
+    index = source.reshape(batch, *(1,) * (features.ndim - 3), bins, 1)
+    return features.gather(features.ndim - 2, index.expand_as(features))
 
 
 def mixed(
@@ -69,12 +76,12 @@ def mixed(
     Args:
         features: (batch, ...) float32.
         frames: (batch,) valid frames.
-        alpha: shares come from Beta(alpha, alpha); one share a batch.
-        random: a CPU generator.
+        alpha: the share comes from Beta(alpha, alpha), one per batch.
+        random: generator on the CPU.
 
     Returns:
-        The mixed features and valid frames, (batch,) int64 which other window each was mixed with, and the share that
-        each kept of its own.
+        The mixed features, their valid frames, (batch,) int64 index of the window that each was mixed with, and the
+        share of the window itself.
     """
     order = torch.randperm(len(features), generator=random)
     seed = int(torch.randint(2**62, (), generator=random))
@@ -83,14 +90,10 @@ def mixed(
     return features.lerp(features[other], 1 - share), torch.maximum(frames, frames[other]), other, share
 
 
-def _beside(chosen: Tensor, features: Tensor) -> Tensor:
-    return chosen.to(features.device).reshape(-1, *(1,) * (features.ndim - 1))
-
-
-def _span(extent: Tensor, size: int, share: float, random: torch.Generator) -> Tensor:
-    """A random span of at most ``share`` of each extent (batch,): (batch, size) bool, True inside."""
-    draws = torch.rand((2, len(extent), 1), generator=random)
-    width = draws[0] * share * extent[:, None]
-    start = draws[1] * (extent[:, None] - width)
-    place = torch.arange(size)
-    return (place >= start) & (place < start + width)
+def _span(lengths: Tensor, size: int, share: float, random: torch.Generator) -> Tensor:
+    """A random span of at most ``share`` of each length (batch,): (batch, size) bool, True inside."""
+    draws = torch.rand((2, len(lengths), 1), generator=random)
+    width = draws[0] * share * lengths[:, None]
+    start = draws[1] * (lengths[:, None] - width)
+    positions = torch.arange(size)
+    return (positions >= start) & (positions < start + width)

@@ -1,4 +1,4 @@
-"""Fit: a train step in, a run folder out."""
+"""Train a model as a ``train`` step says, and write its run folder."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from training.config.learning import LearnParams
 from training.config.train import ModelSpec, TrainStep, joined
 from training.corpus import Corpus, read_corpus
 from training.features.feature_dataset import ClipDataset
-from training.loop.calibrate import calibrated
 from training.loop.ddp import train_in_processes
 from training.loop.job import EVALUATION_BATCH, Job, seeded_model, train
 from training.loop.loaders import check_shares
 from training.loop.precompute import device_of, precomputed
-from training.loop.score import ClipAnswers, evaluate, score_answers
+from training.loop.score import ClipPredictions, calibrated, evaluate, score_predictions
 from training.metrics.classification import Scores
 from training.models.base import Classifier
 from training.models.registry import pinned
-from training.run_folder.checkpoints import LAST, remove_left_over
+from training.run_folder.checkpoints import remove_left_over
 from training.run_folder.frozen_encoder import encoder_hash, write_encoder
-from training.run_folder.layout import RUN_FILE
-from training.run_folder.read import Trained, load_checkpoint, read_checkpoint
+from training.run_folder.layout import LAST, RUN_FILE
+from training.run_folder.read import Trained, last_state, load_checkpoint, read_checkpoint
 from training.run_folder.write import Result, print_summary, write_run
 
 
@@ -33,7 +32,7 @@ def fit(step: TrainStep, context: Context) -> Path:
     """Train a model and write its run folder.
 
     Args:
-        step: what to train, on what, and where to.
+        step: model, data, settings and output.
         context: root, seed, workers and the resolved config.
 
     Returns:
@@ -52,14 +51,14 @@ def fit(step: TrainStep, context: Context) -> Path:
         raise OutputExists(f"{folder}: holds a finished run; name another saved_checkpoints_path")
     corpus = read_corpus(step, context)
     _check_targets(corpus, step.learn_params)
-    check_shares(corpus, step.learn_params.batch_size, processes_of(step))
+    check_shares(corpus, step.learn_params.batch_size, _processes_of(step))
     job = Job(step, context, corpus, folder, start)
     model = seeded_model(job)
     if start is not None:
         _check_start(start, corpus.spec, model, step.learn_params.max_epoch)
     remove_left_over(folder)
     write_encoder(folder, model)
-    job = replace(job, corpus=precomputed(corpus, model, step, augmented=step.learn_params.augments_waveform))
+    job = replace(job, corpus=precomputed(corpus, step, model))
     _train(job, model)
     result = conclude(job)
     print_summary(folder, step, context, corpus, result)
@@ -67,7 +66,7 @@ def fit(step: TrainStep, context: Context) -> Path:
 
 
 def _check_targets(corpus: Corpus, learn: LearnParams) -> None:
-    """Refuse weights of targets that are not there.
+    """Refuse weights of targets that the data does not have.
 
     Raises:
         ConfigError: a weight is for an unknown target, or all targets weigh nothing.
@@ -87,15 +86,17 @@ def _start(step: TrainStep, context: Context) -> Path | None:
 
 
 def _check_start(path: Path, spec: ModelSpec, model: Classifier, max_epoch: int) -> None:
-    """Refuse a checkpoint of another model than the one that was built, and one that has nothing left to train."""
+    """Refuse a checkpoint of another model, and one that has been trained to the end."""
     trained, checkpoint = load_checkpoint(path), read_checkpoint(path)
     stored, asked = trained.spec.model_dump(exclude={"encoder"}), spec.model_dump(exclude={"encoder"})
-    other = [name for name in asked if stored[name] != asked[name]]
-    if other:
-        named = "; ".join(f"{name} is {stored[name]}, the config and data give {asked[name]}" for name in other)
-        raise CheckpointError(f"{path}: is of another model: {named}")
-    same = pinned(spec, model).encoder == trained.spec.encoder and encoder_hash(model) == encoder_hash(trained.model)
-    if not same:
+    differences = "; ".join(
+        f"{key} is {stored[key]}, the config and data give {value}"
+        for key, value in asked.items()
+        if stored[key] != value
+    )
+    if differences:
+        raise CheckpointError(f"{path}: is of another model: {differences}")
+    if pinned(spec, model).encoder != trained.spec.encoder or encoder_hash(model) != encoder_hash(trained.model):
         raise CheckpointError(f"{path}: was trained with another encoder than {spec.architecture['encoder']} is now")
     if not checkpoint.get("optimizer_states") or not isinstance(checkpoint.get("epoch"), int):
         raise CheckpointError(f"{path}: has no optimiser state, so training cannot go on from it")
@@ -112,53 +113,52 @@ def _train(job: Job, model: Classifier) -> None:
         from training.loop.ray_train import train_on_ray
 
         train_on_ray(job)
-    elif processes_of(job.step) > 1:
-        train_in_processes(job, processes_of(job.step))
+    elif _processes_of(job.step) > 1:
+        train_in_processes(job, _processes_of(job.step))
     else:
         train(job, model)
 
 
-def processes_of(step: TrainStep) -> int:
-    """Processes that train a step together."""
+def _processes_of(step: TrainStep) -> int:
+    """Number of processes that train a step together."""
     if step.engine == "ray":
         return step.ray.workers
     return 1 if step.devices == "auto" else step.devices
 
 
 def outcome(job: Job) -> tuple[Trained, Result]:
-    """The best checkpoint and what to tell of the run, as its last checkpoint has it."""
-    callbacks = read_checkpoint(job.folder / f"{LAST}.ckpt")["callbacks"]
-    best = next(state["best_model_path"] for name, state in callbacks.items() if name.startswith("BestCheckpoint"))
-    kept = job.folder / Path(best).name  # the folder may have come from elsewhere
+    """The best checkpoint and the result of a run, without metrics, as its last checkpoint records them."""
+    best, history = last_state(job.folder)
+    kept = job.folder / best
     trained = load_checkpoint(kept)
     if job.step.accelerator != "cpu":
         trained.model.to(device_of(job.step.accelerator))
     epoch = int(read_checkpoint(kept)["epoch"])
-    return trained, Result(kept.name, f"{LAST}.ckpt", epoch, trained.steps, callbacks["History"]["metrics"], {})
+    return trained, Result(best, f"{LAST}.ckpt", epoch, trained.steps, history, {})
 
 
 def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[str, Scores] | None = None) -> Result:
-    """Score the best checkpoint on the validation and the test part, and write the run folder's record.
+    """Score the best checkpoint on the validation and the test part, and complete the run folder.
 
     Args:
-        job: what was trained.
+        job: the training, finished.
         extra: more entries for the run folder's index.
-        validation: scores on the validation part, where they are not to be measured: it was trained on.
+        validation: scores on the validation part, where the model was trained on it and it cannot be measured.
     """
     trained, result = outcome(job)
     targets, corpus = trained.spec.targets, job.corpus
-    predictions = {"test": _answers(trained, corpus.test)} if corpus.test is not None else {}
+    predictions = {"test": _predictions(trained, corpus.test)} if corpus.test is not None else {}
     calibration: dict[str, Any] = {}
     if validation is None:
-        val = _answers(trained, corpus.val)
-        validation = score_answers(val, targets)
+        val = _predictions(trained, corpus.val)
+        validation = score_predictions(val, targets)
         calibration = calibrated(val, predictions.get("test"), targets)
     result.metrics["validation"] = validation
-    result.metrics.update({part: score_answers(answers, targets) for part, answers in predictions.items()})
+    result.metrics.update({part: score_predictions(each, targets) for part, each in predictions.items()})
     about = {"calibration": calibration, **(extra or {})}
     write_run(job.folder, job.step, job.context, replace(corpus, spec=trained.spec), result, about)
     return result
 
 
-def _answers(trained: Trained, dataset: ClipDataset) -> ClipAnswers:
+def _predictions(trained: Trained, dataset: ClipDataset) -> ClipPredictions:
     return evaluate(trained.model, dataset, batch_size=EVALUATION_BATCH)

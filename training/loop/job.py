@@ -1,4 +1,4 @@
-"""A job: one run's training, as a single process does it or each process of a distributed run."""
+"""The training of one run, in a single process or in each process of a distributed run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from emotions.errors import DeviceError, first_line
 from emotions.pipeline.runner import Context
 from training.config.train import SavingDataParams, TrainStep, concatenated, joined
 from training.corpus import Corpus
-from training.loop.callbacks import Bar, History
-from training.loop.lightning_output import interruptible, quiet
-from training.loop.loaders import sampling_weights, training_batches, validation_batches
+from training.loop.callbacks import Bar, History, TensorBoardImages
+from training.loop.lightning_output import interruptible, lightning_output
+from training.loop.loaders import training_batches, validation_batches
 from training.loop.losses import class_weights
 from training.loop.module import ClassifierModule
-from training.loop.tensorboard import TensorBoardImages
 from training.loop.waveform_augmentation import WaveformAugmenter
 from training.models.base import Classifier
 from training.models.registry import build_model, pinned
@@ -32,14 +31,14 @@ EVALUATION_BATCH = 32
 
 @dataclass(frozen=True)
 class Job:
-    """What to train. Picklable, for the processes of a distributed run.
+    """One training. Picklable, for the processes of a distributed run.
 
     Attributes:
-        step: how.
+        step: the settings.
         context: root, seed and workers.
-        corpus: on what.
+        corpus: the data.
         folder: the run folder.
-        start: checkpoint to go on from.
+        start: checkpoint to resume from.
         metric: validation metric that the best checkpoint is chosen by; by default the UAR of the first target.
         newest: keep the last epoch's checkpoint as the best one, whatever the metric.
     """
@@ -53,18 +52,18 @@ class Job:
     newest: bool = False
 
     @property
-    def judged_by(self) -> str:
+    def selection_metric(self) -> str:
         """The validation metric that the best checkpoint is chosen by."""
-        return metric_of(self.corpus) if self.metric is None else self.metric
+        return f"val/{next(iter(self.corpus.spec.targets))}_uar" if self.metric is None else self.metric
 
 
 @dataclass(frozen=True)
 class ProcessContext:
-    """One process among those that train together.
+    """One of the processes that train together.
 
     Attributes:
-        rank, processes: which of how many it is.
-        options: what it takes of ``lightning.Trainer`` to know the others.
+        rank, processes: its index, and how many there are.
+        options: arguments of ``lightning.Trainer`` that connect it with the others.
     """
 
     rank: int
@@ -73,7 +72,7 @@ class ProcessContext:
 
     @property
     def is_rank_zero(self) -> bool:
-        """Whether this is the one process that writes and shows anything."""
+        """Whether this is the process that writes files and shows progress."""
         return self.rank == 0
 
 
@@ -81,19 +80,19 @@ SINGLE = ProcessContext(0, 1, {"devices": 1})
 
 
 def seeded_model(job: Job) -> Classifier:
-    """The job's model with fresh weights, which only its seed decides."""
+    """The job's model with initial weights that depend on its seed alone."""
     lightning.seed_everything(job.context.seed, workers=True, verbose=False)
     return build_model(job.corpus.spec)
 
 
-def train(job: Job, model: Classifier, place: ProcessContext = SINGLE, watchers: Sequence[Callback] = ()) -> None:
-    """Train to the end; what comes of it are the checkpoints and logs in the run folder.
+def train(job: Job, model: Classifier, process: ProcessContext = SINGLE, callbacks: Sequence[Callback] = ()) -> None:
+    """Train to the end; the result is the checkpoints and logs in the run folder.
 
     Args:
         job: what to train.
-        model: with the job's fresh weights.
-        place: which of how many processes this is.
-        watchers: callbacks that run after the checkpoints are written, where they are Lightning's ``Checkpoint``.
+        model: of ``seeded_model``.
+        process: this process, among those that train together.
+        callbacks: run after the checkpoints are written, where they are Lightning's ``Checkpoint``.
 
     Raises:
         ConfigError: training diverged, or the impulse responses cannot be used.
@@ -102,42 +101,37 @@ def train(job: Job, model: Classifier, place: ProcessContext = SINGLE, watchers:
     """
     learn, corpus, context = job.step.learn_params, job.corpus, job.context
     balanced = learn.sampling == "balanced"
-    weights = sampling_weights(class_weights(job.step, corpus), balanced=balanced)
+    weights = class_weights(job.step, corpus)
     waveforms = WaveformAugmenter(learn.augmentation.waveform, context.root) if learn.augments_waveform else None
     module = ClassifierModule(model, pinned(corpus.spec, model), learn, weights, context.seed, waveforms)
-    spot = (place.rank, place.processes)
-    batches = training_batches(corpus, learn.batch_size, context.seed, context.workers, balanced=balanced, place=spot)
-    with quiet(), interruptible():
-        trainer = _trainer(job, place, len(batches), watchers)
-        validation = validation_batches(corpus, EVALUATION_BATCH, context.workers, spot)
+    place = (process.rank, process.processes)
+    batches = training_batches(corpus, learn.batch_size, context.seed, context.workers, balanced=balanced, place=place)
+    with lightning_output(), interruptible():
+        trainer = _trainer(job, process, len(batches), callbacks)
+        validation = validation_batches(corpus, EVALUATION_BATCH, context.workers, place)
         trainer.fit(module, batches, validation, ckpt_path=job.start, weights_only=True)
 
 
-def metric_of(corpus: Corpus) -> str:
-    """The validation metric that a run is judged by: the UAR of its first target."""
-    return f"val/{next(iter(corpus.spec.targets))}_uar"
-
-
-def _callbacks(job: Job, place: ProcessContext) -> list[Callback]:
-    learn, metric = job.step.learn_params, job.judged_by
-    watchers: list[Callback] = [History(), Bar(metric, job.context.quiet or not place.is_rank_zero)]
-    if place.is_rank_zero:
-        watchers.append(TensorBoardImages())
-    watchers.append(LearningRateMonitor("step"))
+def _callbacks(job: Job, process: ProcessContext) -> list[Callback]:
+    learn, metric = job.step.learn_params, job.selection_metric
+    callbacks: list[Callback] = [History(), Bar(metric, job.context.quiet or not process.is_rank_zero)]
+    if process.is_rank_zero:
+        callbacks.append(TensorBoardImages())
+    callbacks.append(LearningRateMonitor("step"))
     if learn.early_stopping_epochs is not None:
         patience = learn.early_stopping_epochs
-        watchers.append(EarlyStopping(metric, patience=patience, mode=mode_of(metric), check_on_train_epoch_end=True))
+        callbacks.append(EarlyStopping(metric, patience=patience, mode=mode_of(metric), check_on_train_epoch_end=True))
     newest = job.newest or learn.keep == "last"
-    return [*watchers, *checkpoint_callbacks(job.step.saving_data_params, job.folder, None if newest else metric)]
+    return [*callbacks, *checkpoint_callbacks(job.step.saving_data_params, job.folder, None if newest else metric)]
 
 
-def _trainer(job: Job, place: ProcessContext, batches: int, watchers: Sequence[Callback]) -> lightning.Trainer:
+def _trainer(job: Job, process: ProcessContext, batches: int, callbacks: Sequence[Callback]) -> lightning.Trainer:
     step, learn = job.step, job.step.learn_params
     try:
         return lightning.Trainer(
             accelerator=step.accelerator,
             max_epochs=learn.max_epoch,
-            callbacks=[*_callbacks(job, place), *watchers],
+            callbacks=[*_callbacks(job, process), *callbacks],
             logger=_logger(step.saving_data_params, job.folder, job.context.root),
             default_root_dir=job.folder,
             log_every_n_steps=max(1, min(10, batches)),
@@ -148,7 +142,7 @@ def _trainer(job: Job, place: ProcessContext, batches: int, watchers: Sequence[C
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            **{**place.options, "plugins": [*place.options.get("plugins", ()), AtomicCheckpoints()]},
+            **{**process.options, "plugins": [*process.options.get("plugins", ()), AtomicCheckpoints()]},
         )
     except (MisconfigurationException, RuntimeError, ValueError) as error:
         raise DeviceError(f"accelerator {step.accelerator!r} cannot be used here ({first_line(error)})") from error

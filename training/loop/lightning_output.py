@@ -1,4 +1,4 @@
-"""What Lightning and torch do to a process while they train, undone: their chatter, signals, switches."""
+"""Contain what Lightning and torch change in a process while they train: log levels, signal handlers, switches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-# What Lightning and torch say that tells a user nothing; each by its own words.
+# Warnings of Lightning and torch that a user cannot act on, each by its own text.
 _NOISE = (
     r".*does not have many workers.*",
     r".*The number of training batches .* is smaller than the logging interval.*",
@@ -27,7 +27,7 @@ _NOISE = (
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C be what it is elsewhere: Lightning ignores the signal from then on and leaves the process."""
+    """Raise KeyboardInterrupt on Ctrl-C. Lightning would ignore the signal from then on, and exit the process."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
@@ -38,19 +38,19 @@ def interruptible() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Leave out what Lightning says about itself; its and torch's other warnings pass."""
-    talkers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels: list[Any] = [talker.level for talker in talkers]
+def lightning_output() -> Iterator[None]:
+    """Suppress Lightning's status messages and known warnings, and restore torch's deterministic mode at the end."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels: list[Any] = [logger.level for logger in loggers]
     deterministic = torch.are_deterministic_algorithms_enabled()
     with warnings.catch_warnings():
         for message in _NOISE:
             warnings.filterwarnings("ignore", message=message)
-        for talker in talkers:
-            talker.setLevel(logging.WARNING)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(deterministic)
-            for talker, level in zip(talkers, levels, strict=True):
-                talker.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""The order of a run's windows: shuffled or balanced epochs, and batches that any number of processes share."""
+"""Samplers and loaders: shuffled or balanced epochs, and batches that are divided among processes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from emotions.audio.windows import IntArray
@@ -15,11 +14,12 @@ from emotions.errors import ConfigError, DataError
 from training.corpus import Corpus
 from training.data.dataset import NO_LABEL, WindowDataset
 from training.features.feature_dataset import ClipDataset
-from training.loop.seeds import derived_seed
+
+_GOLDEN = 0x9E3779B9  # 2^32 / golden ratio (Knuth's multiplicative hashing)
 
 
 class EpochSampler(Sampler[int]):
-    """Every item once an epoch, in an order that only the seed and the epoch decide.
+    """Every item once an epoch, in an order that depends on the seed and the epoch alone.
 
     Args:
         size: items.
@@ -33,8 +33,10 @@ class EpochSampler(Sampler[int]):
         return self.size
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(derived_seed(self.seed, self.epoch))
-        yield from torch.randperm(self.size, generator=generator).tolist()
+        yield from torch.randperm(self.size, generator=self._generator()).tolist()
+
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(derived_seed(self.seed, self.epoch))
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
@@ -42,7 +44,7 @@ class EpochSampler(Sampler[int]):
 
 
 class BalancedSampler(EpochSampler):
-    """As many draws as windows, with replacement, rare classes as often as frequent ones.
+    """As many draws as windows, with replacement, each class with the same probability.
 
     Windows without a label are drawn as often as they would be without balancing.
 
@@ -53,34 +55,28 @@ class BalancedSampler(EpochSampler):
 
     def __init__(self, classes: IntArray, seed: int) -> None:
         super().__init__(len(classes), seed)
-        self._upto = torch.from_numpy(np.cumsum(_chances(classes)))
+        labelled = classes != NO_LABEL
+        found, counts = np.unique(classes[labelled], return_counts=True)
+        weights = np.ones(len(classes))
+        for each, count in zip(found, counts, strict=True):
+            weights[classes == each] = labelled.sum() / (len(found) * count)
+        self._cumulated = torch.from_numpy(np.cumsum(weights))
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(derived_seed(self.seed, self.epoch))
-        draws = torch.rand(self.size, generator=generator, dtype=torch.float64) * self._upto[-1]
-        yield from torch.searchsorted(self._upto, draws, right=True).clamp_max(self.size - 1).tolist()
-
-
-def _chances(classes: IntArray) -> Any:
-    """Chance of each window, (windows,) float64, adding up to the number of windows."""
-    labelled = classes != NO_LABEL
-    found, counts = np.unique(classes[labelled], return_counts=True)
-    chances = np.ones(len(classes))
-    for each, count in zip(found, counts, strict=True):
-        chances[classes == each] = labelled.sum() / (len(found) * count)
-    return chances
+        draws = torch.rand(self.size, generator=self._generator(), dtype=torch.float64) * self._cumulated[-1]
+        yield from torch.searchsorted(self._cumulated, draws, right=True).clamp_max(self.size - 1).tolist()
 
 
 class SharedBatches(Sampler[list[int]]):
-    """Batches of a run, of each the share of one process: its windows ``rank``, ``rank + processes``, ...
+    """One process's share of each batch: windows ``rank``, ``rank + processes``, ... of it.
 
-    Together the processes see the batches that a single one would see. Lightning tells ``sampler`` the epoch.
+    Together the processes see the batches that a single one would see. Lightning sets the epoch of ``sampler``.
 
     Args:
         sampler: windows in the order of an epoch.
         size: windows of a batch, over all processes.
-        rank: which process this is.
-        processes: how many there are.
+        rank: index of this process.
+        processes: number of processes.
     """
 
     def __init__(self, sampler: Sampler[int], size: int, rank: int = 0, processes: int = 1) -> None:
@@ -101,13 +97,13 @@ class SharedBatches(Sampler[list[int]]):
 
 
 class EvenBatches(Sampler[list[int]]):
-    """Every item once over all processes, which all get the same number of batches: none is repeated to fill up.
+    """Every item once over all processes, which all get the same number of batches, without padding by repetition.
 
     Args:
         items: how many there are, at least as many as processes.
-        size: most items of a batch of one process.
-        rank: which process this is.
-        processes: how many there are.
+        size: largest batch of one process.
+        rank: index of this process.
+        processes: number of processes.
     """
 
     def __init__(self, items: int, size: int, rank: int = 0, processes: int = 1) -> None:
@@ -124,15 +120,15 @@ class EvenBatches(Sampler[list[int]]):
 def training_batches(
     corpus: Corpus, batch_size: int, seed: int, workers: int, *, balanced: bool = False, place: tuple[int, int] = (0, 1)
 ) -> DataLoader[Any]:
-    """The training part, in an order that only the seed and the epoch decide.
+    """Loader of the training part, in an order that depends on the seed and the epoch alone.
 
     Args:
         corpus: the data.
         batch_size: windows of a batch, over all processes.
         seed: seed of the run.
-        workers: processes that load; 0 loads in this one.
-        balanced: draw rare classes of the first target as often as frequent ones.
-        place: which of how many processes this is.
+        workers: loader processes; 0 loads in this process.
+        balanced: draw all classes of the first target equally often.
+        place: index of this process, and number of processes.
     """
     part = corpus.train
     sampler = BalancedSampler(window_classes(part), seed) if balanced else EpochSampler(len(part), seed)
@@ -142,7 +138,7 @@ def training_batches(
 def validation_batches(
     corpus: Corpus, batch_size: int, workers: int, place: tuple[int, int] = (0, 1)
 ) -> DataLoader[Any]:
-    """The validation part, in order; arguments as ``training_batches``, but for the batch being one process's."""
+    """Loader of the validation part, in order; as ``training_batches``, with the ``batch_size`` of one process."""
     return _loader(corpus.val, EvenBatches(len(corpus.val), batch_size, *place), workers)
 
 
@@ -159,11 +155,16 @@ def window_classes(part: ClipDataset) -> IntArray:
 
 
 def check_shares(corpus: Corpus, batch_size: int, processes: int) -> None:
-    """Refuse batches and data that leave a process with too little to learn from.
+    """Refuse batches and data that are too small for the processes to share.
+
+    Args:
+        corpus: the data.
+        batch_size: windows of a batch, over all processes.
+        processes: number of processes.
 
     Raises:
         ConfigError: the batch is too small for so many processes.
-        DataError: the data are.
+        DataError: a part has fewer windows than the processes need.
     """
     if processes == 1:
         return
@@ -180,9 +181,11 @@ def check_shares(corpus: Corpus, batch_size: int, processes: int) -> None:
             )
 
 
-def sampling_weights(weights: dict[str, Tensor], *, balanced: bool) -> dict[str, Tensor]:
-    """Class weights as they are to be used: even for the first target where the sampling balances it already."""
-    if not balanced:
-        return weights
-    first = next(iter(weights))
-    return {**weights, first: torch.ones_like(weights[first])}
+def derived_seed(seed: int, number: int) -> int:
+    """Seed of one epoch or step; those of neighbouring run seeds differ.
+
+    Args:
+        seed: seed of the run.
+        number: number of the epoch or step.
+    """
+    return (seed * _GOLDEN + number) % (1 << 63)

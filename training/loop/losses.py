@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -17,13 +18,12 @@ from training.data.dataset import NO_LABEL
 
 @dataclass(frozen=True)
 class Objective:
-    """What training minimises.
+    """Form of the loss.
 
     Attributes:
-        gamma: how much less windows that are right already count (Lin et al., 2017, arXiv:1708.02002); 0 is
-            cross-entropy.
-        smoothing: share of the truth that is spread over all classes.
-        target_weights: target -> how much its loss counts; 1 where it is not named.
+        gamma: exponent of the focal loss (Lin et al., 2017, arXiv:1708.02002); 0 is cross-entropy.
+        smoothing: label smoothing, 0 to 1.
+        target_weights: target -> weight of its loss; 1 where it is not named.
     """
 
     gamma: float = 0.0
@@ -51,25 +51,19 @@ def loss_sums(
     weights: Mapping[str, Tensor],
     objective: Objective = CROSS_ENTROPY,
 ) -> Tensor:
-    """Weighted losses of each target's labelled windows and their weights, both summed: (targets, 2) float32.
+    """Sums of the weighted losses of each target's labelled windows, and of their weights: (targets, 2) float32.
 
     Args:
         logits: target -> (batch, classes).
         truth: target -> (batch,) class indices, ``NO_LABEL`` where there is none.
-        weights: target -> (classes,), how much an error in each class counts.
+        weights: target -> (classes,), weight of each class.
         objective: the form of the loss.
     """
     rows = []
     for target, values in logits.items():
         labels, weight = truth[target], weights[target]
-        losses = cross_entropy(
-            values.float(),
-            labels,
-            weight,
-            ignore_index=NO_LABEL,
-            reduction="none",
-            label_smoothing=objective.smoothing,
-        )
+        options: dict[str, Any] = {"ignore_index": NO_LABEL, "label_smoothing": objective.smoothing}
+        losses = cross_entropy(values.float(), labels, weight, reduction="none", **options)
         known = labels.clamp_min(0)
         if objective.gamma > 0:
             right = values.float().softmax(dim=1).gather(1, known[:, None])[:, 0]
@@ -81,15 +75,21 @@ def loss_sums(
 
 
 def mean_loss(sums: Tensor, targets: Mapping[str, object], objective: Objective = CROSS_ENTROPY) -> Tensor:
-    """() float32: the weighted sum over the targets, in their order, of the mean losses; 0 where none is labelled."""
-    # torch's own mean is 0 / 0 where a batch has no label; this one is the same where it has.
+    """Weighted sum over the targets of the mean losses, () float32; 0 where no window is labelled.
+
+    Args:
+        sums: (targets, 2), of ``loss_sums``.
+        targets: the targets, in the same order.
+        objective: weights of the targets.
+    """
+    # torch's own mean is 0 / 0 where a batch has no label.
     means = sums[:, 0] / sums[:, 1].clamp_min(torch.finfo(sums.dtype).tiny)
     factors = [objective.target_weights.get(target, 1.0) for target in targets]
     return (means * torch.tensor(factors, device=means.device)).sum()
 
 
-def shared(sums: Tensor) -> Tensor:
-    """Sums whose mean loss, averaged over all processes as DDP averages gradients, is that of the whole batch."""
+def _shared(sums: Tensor) -> Tensor:
+    """Scale sums so that their mean loss, averaged over the processes as DDP does, is that of the whole batch."""
     processes = distributed.get_world_size() if distributed.is_initialized() else 1
     if processes == 1:
         return sums
@@ -106,18 +106,27 @@ def total_loss(
 ) -> Tensor:
     """Weighted sum over the targets of the mean loss of the labelled windows; 0 for a target that labels none.
 
-    Arguments as ``loss_sums``; in a distributed run the mean is that over the batches of all processes.
+    Arguments as ``loss_sums``; in a distributed run the mean is over the batches of all processes.
 
     Returns:
         () float32.
     """
-    return mean_loss(shared(loss_sums(logits, truth, weights, objective)), logits, objective)
+    return mean_loss(_shared(loss_sums(logits, truth, weights, objective)), logits, objective)
 
 
 def class_weights(step: TrainStep, corpus: Corpus) -> dict[str, Tensor]:
-    """How much an error in each class counts: target -> (classes,) float32."""
-    balanced = step.learn_params.class_weights == "balanced"
-    return {
-        target: balanced_weights(corpus.train.classes(target), len(labels)) if balanced else torch.ones(len(labels))
-        for target, labels in corpus.spec.targets.items()
-    }
+    """Weight of each class in the loss: target -> (classes,) float32.
+
+    Even for the first target where the sampling balances it already.
+
+    Args:
+        step: the settings.
+        corpus: the data; its training part is counted.
+    """
+    learn = step.learn_params
+    weights = {}
+    for number, (target, labels) in enumerate(corpus.spec.targets.items()):
+        even = learn.class_weights != "balanced" or (number == 0 and learn.sampling == "balanced")
+        counts = len(labels)
+        weights[target] = torch.ones(counts) if even else balanced_weights(corpus.train.classes(target), counts)
+    return weights

@@ -16,10 +16,10 @@ from training.config.learning import FeatureAugmentation, LearnParams
 from training.config.train import ModelSpec
 from training.features.feature_dataset import FeatureItem
 from training.loop.feature_augmentation import augment, mixed
+from training.loop.loaders import derived_seed
 from training.loop.losses import Objective, loss_sums, mean_loss, total_loss
 from training.loop.optimisers import build_optimiser
-from training.loop.score import Batch, ClipPooler, features_of, score_answers
-from training.loop.seeds import derived_seed
+from training.loop.score import Batch, ClipPooler, features_of, score_predictions
 from training.loop.waveform_augmentation import WaveformAugmenter
 from training.metrics.classification import Scores
 from training.models.base import Classifier, Logits, is_frozen
@@ -33,12 +33,12 @@ class ClassifierModule(lightning.LightningModule):
     Logs ``train/loss``, ``val/loss`` and for each target ``val/<target>_uar``, ``_wa`` and ``_macro_f1`` over clips.
 
     Args:
-        model: what trains.
-        spec: how it was built, its encoder described; goes into every checkpoint.
+        model: the classifier.
+        spec: how it was built, with its encoder pinned; goes into every checkpoint.
         learn: learning rates, loss, augmentation and schedule.
-        weights: target -> (classes,) float32, how much an error in each class counts.
-        seed: with the step it seeds dropout and augmentation, so that a resumed run goes on as an unbroken one would.
-        waveforms: changes training windows that come as samples.
+        weights: target -> (classes,) float32, weight of each class in the loss.
+        seed: with the step's number it seeds dropout and augmentation, so that resuming does not change the result.
+        waveforms: augmentation of training windows that come as samples.
 
     Attributes:
         scores: target -> scores of the last validation; the same in every process of a distributed run.
@@ -77,7 +77,7 @@ class ClassifierModule(lightning.LightningModule):
         return logits
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """Start the step's own streams of random numbers, others in each process."""
+        """Seed the random numbers of the step, differently in each process."""
         trainer = self.trainer
         seed = derived_seed(self.seed, self.global_step * trainer.world_size + trainer.global_rank)
         torch.manual_seed(seed)
@@ -90,7 +90,7 @@ class ClassifierModule(lightning.LightningModule):
             ConfigError: it is not a finite number.
         """
         truth, learn = batch[2], self.learn.augmentation
-        features, frames = self._computed(self._changed(batch))
+        features, frames = self._features_of(self._augmented(batch))
         features = augment(features, frames, self._random, self._features)
         if learn.mixup_alpha > 0:
             features, frames, other, share = mixed(features, frames, learn.mixup_alpha, self._random)
@@ -99,40 +99,41 @@ class ClassifierModule(lightning.LightningModule):
             loss = share * self._loss(logits, truth) + (1 - share) * self._loss(logits, swapped)
         else:
             loss = self._loss(self.model.head(features, frames), truth)
-        self._check(loss, f"step {self.global_step}")
+        self._check_finite(loss, f"step {self.global_step}")
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(features), sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch) -> None:
-        """Keep what the model says of a batch."""
-        features, frames = self._computed(batch)
+        """Collect the logits and losses of a batch."""
+        features, frames = self._features_of(batch)
         logits = self.model.head(features, frames)
         self._sums.append(loss_sums(logits, batch[2], self.class_weights, self.objective))
         self._pooler.add(batch, logits)
 
     def on_validation_epoch_end(self) -> None:
-        """Pool the windows of all processes into clips, and log the loss and how well they are classified."""
+        """Pool the windows of all processes into clips, and log the loss and the metrics."""
         sums = torch.stack(self._sums).sum(dim=0)
         if distributed.is_initialized():
             distributed.all_reduce(sums)
         loss = mean_loss(sums, self.spec.targets, self.objective)
-        self._check(loss, "validation")
+        self._check_finite(loss, "validation")
         self.log("val/loss", loss, sync_dist=True)
-        self.scores = score_answers(gathered(self._pooler).answers(), self.spec.targets)
+        _gather(self._pooler)
+        self.scores = score_predictions(self._pooler.pooled(), self.spec.targets)
         for target, scores in self.scores.items():
             for name in ("uar", "wa", "macro_f1"):
                 self.log(f"val/{target}_{name}", scores[name], sync_dist=True)
         self._pooler, self._sums = ClipPooler(), []
 
-    def _changed(self, batch: Batch) -> Batch:
-        """The batch with its samples augmented; features are past that."""
+    def _augmented(self, batch: Batch) -> Batch:
+        """The batch with its samples augmented; cached features are left as they are."""
         if self._waveforms is None or isinstance(batch, FeatureItem):
             return batch
         waveform, length, truth, clips = batch
         return (*self._waveforms(waveform, length, self._random), truth, clips)
 
-    def _computed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Features and valid frames; those of a frozen frontend in full precision, as the feature cache has them."""
+    def _features_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Features and valid frames. A frozen frontend runs in full precision, as in the feature cache."""
         frozen = isinstance(batch, FeatureItem) or is_frozen(self.model.frontend)
         with torch.autocast(self.device.type, enabled=not frozen and torch.is_autocast_enabled(self.device.type)):
             return features_of(self.model, batch)
@@ -140,7 +141,7 @@ class ClassifierModule(lightning.LightningModule):
     def _loss(self, logits: Logits, truth: Mapping[str, Tensor]) -> Tensor:
         return total_loss(logits, truth, self.class_weights, self.objective)
 
-    def _check(self, loss: Tensor, where: str) -> None:
+    def _check_finite(self, loss: Tensor, where: str) -> None:
         if not torch.isfinite(loss):
             rate = self.trainer.optimizers[0].param_groups[0]["lr"]
             raise ConfigError(
@@ -150,42 +151,44 @@ class ClassifierModule(lightning.LightningModule):
             )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW, its groups each with a learning rate that follows the schedule."""
+        """AdamW and its schedule, which is stepped after every batch."""
         optimiser, schedule = build_optimiser(self.model, self.learn, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add how to build the model, as JSON text: no pickled object. A frozen encoder's weights stay out."""
+        """Add the model's description as JSON text, not as a pickled object. Leave a frozen encoder's weights out."""
         entry = {"format": CHECKPOINT_FORMAT, "spec": self.spec.model_dump_json()}
         checkpoint[CHECKPOINT_KEY] = entry if self._encoder is None else {**entry, ENCODER_KEY: self._encoder}
         checkpoint["state_dict"] = without_encoder(checkpoint["state_dict"], self.model, "model.")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Fill in the frozen encoder that the model has already."""
+        """Fill in the weights of the frozen encoder, which the checkpoint does not have."""
         checkpoint["state_dict"] = {**self.state_dict(), **checkpoint["state_dict"]}
 
 
 def objective(learn: LearnParams) -> Objective:
-    """The form of the loss that a config asks for."""
+    """The objective of a config."""
     gamma = learn.focal_gamma if learn.loss == "focal" else 0.0
     return Objective(gamma, learn.label_smoothing, learn.target_weights)
 
 
 def feature_augmentation(learn: LearnParams, spec: ModelSpec) -> FeatureAugmentation:
-    """How features are augmented: an encoder's dims have no order, so they are not moved up or down.
+    """Settings of the feature augmentation that suit the model.
 
-    Statistics have no frames either: nothing of them is hidden but by the model's own dropout.
+    Args:
+        learn: the settings of the config.
+        spec: the model. Dimensions of an encoder have no order, so they are not shifted; functionals have no frames
+            either, so they are not masked.
     """
-    chosen = learn.augmentation.features
+    settings = learn.augmentation.features
     if spec.model == "FunctionalsClassifier":
-        return chosen.model_copy(update={"probability": 0.0})
-    return chosen if spec.model in SPECTROGRAM_MODELS else chosen.model_copy(update={"shift_share": 0.0})
+        return settings.model_copy(update={"probability": 0.0})
+    return settings if spec.model in SPECTROGRAM_MODELS else settings.model_copy(update={"shift_share": 0.0})
 
 
-def gathered(pooler: ClipPooler) -> ClipPooler:
-    """What the processes of a distributed run have pooled, as one of them alone would have it."""
-    if not distributed.is_initialized() or distributed.get_world_size() == 1:
-        return pooler
-    every: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(every, pooler)
-    return ClipPooler.merged(every)
+def _gather(pooler: ClipPooler) -> None:
+    """Add the batches that the other processes of a distributed run have collected."""
+    if distributed.is_initialized() and distributed.get_world_size() > 1:
+        every: list[Any] = [None] * distributed.get_world_size()
+        distributed.all_gather_object(every, pooler.batches)
+        pooler.batches = [batch for batches in every for batch in batches]

@@ -19,12 +19,12 @@ Schedule = Literal["cosine", "linear", "constant"]
 
 
 def build_optimiser(model: nn.Module, learn: LearnParams, steps: int) -> tuple[AdamW, LambdaLR]:
-    """AdamW with a schedule over ``steps`` optimiser steps, to be moved on after each.
+    """AdamW, and a schedule that is stepped after each optimiser step.
 
     Args:
-        model: what trains.
+        model: the model to train.
         learn: learning rates and schedule.
-        steps: all steps of the run.
+        steps: optimiser steps of the whole run.
     """
     optimiser = AdamW(parameter_groups(model, learn.lr), lr=learn.lr.base_lr)
     schedule: Schedule = learn.scheduler
@@ -32,10 +32,13 @@ def build_optimiser(model: nn.Module, learn: LearnParams, steps: int) -> tuple[A
 
 
 def parameter_groups(model: nn.Module, rates: LearningRates | None = None) -> list[dict[str, Any]]:
-    """Groups of the parameters that train: the encoder's, the convolutions' where they have a rate, and the others.
+    """Parameter groups: the encoder, the convolutions where they have a rate of their own, and the others.
 
-    In each, weights decay; norms and biases, whatever has one dimension, do not. The encoder is what trains of the
-    frontend; the convolutions are what a head gives as its ``conv_parameters``.
+    Each is split into weights, and norms and biases (whatever has one dimension), which have no weight decay.
+
+    Args:
+        model: its frontend's parameters are the encoder, and its head's ``conv_parameters`` the convolutions.
+        rates: learning rates; by default those of the config.
     """
     rates = LearningRates() if rates is None else rates
     encoder = {id(each) for name, each in model.named_parameters() if name.startswith("frontend.")}
@@ -67,11 +70,18 @@ def _conv_parameters(model: nn.Module) -> set[int]:
 
 
 def learning_rate_factor(step: int, steps: int, warm_up: float = WARM_UP, schedule: Schedule = "cosine") -> float:
-    """Share of the full learning rate at a step: up in a line over the first steps, then as the schedule goes."""
+    """Factor of the learning rate at a step: a linear warm-up, then the schedule.
+
+    Args:
+        step: optimiser step, from 0.
+        steps: optimiser steps of the whole run.
+        warm_up: share of the steps with a rising rate.
+        schedule: shape of the decay to 0.
+    """
     warm = max(1, round(warm_up * steps)) if warm_up > 0 else 0
     if step < warm:
         return (step + 1) / warm
-    gone = min(1.0, (step - warm) / max(1, steps - warm))
+    progress = min(1.0, (step - warm) / max(1, steps - warm))
     if schedule == "constant":
         return 1.0
-    return 1 - gone if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * gone))
+    return 1 - progress if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))

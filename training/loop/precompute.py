@@ -1,4 +1,4 @@
-"""Features of a run's data, computed once before its first epoch where they stay the same."""
+"""Compute the features of a run's data once, before its first epoch, where they stay the same."""
 
 from __future__ import annotations
 
@@ -19,34 +19,37 @@ from training.models.registry import build_model
 _LOG = logging.getLogger(__name__)
 
 
-def precomputed(corpus: Corpus, model: Classifier, step: TrainStep, *, augmented: bool = False) -> Corpus:
-    """The corpus with features in place of samples, in every part whose features stay the same.
+def precomputed(corpus: Corpus, step: TrainStep, model: Classifier | None = None) -> Corpus:
+    """Replace samples by features, in every part whose features stay the same.
 
     Args:
         corpus: the data of the run, as samples.
-        model: built of the corpus's spec.
-        step: says whether features may be kept, and on which device to compute.
-        augmented: training changes the samples, so that the training part's features differ from epoch to epoch.
+        step: whether features may be kept, whether the waveforms are augmented, and the accelerator.
+        model: of the corpus's spec; built where none is given.
 
     Raises:
         DataError: the disk is full or cannot be written.
     """
+    if model is None:
+        with torch.random.fork_rng(devices=[]):
+            model = build_model(corpus.spec)
     if not step.learn_params.cache_features:
         _LOG.warning("features are computed anew in every epoch: learn_params.cache_features is false")
         return corpus
     if not is_frozen(model.frontend):
         _LOG.warning("features are computed anew in every epoch: the encoder trains")
         return corpus
+    augmented = step.learn_params.augments_waveform
     if augmented:
         _LOG.warning("training features are computed anew in every epoch: the waveform augmentation is on")
+    frontend, device = model.frontend, device_of(step.accelerator)
     # Not the registry's pinned spec: the encoder's own weights are needed again.
-    cache = FeatureCache(model.frontend, corpus.val.spec, partial(_frontend, corpus.spec))
-    device = device_of(step.accelerator)
+    cache = FeatureCache(frontend, corpus.val.spec, partial(_frontend, corpus.spec))
 
     def features(part: ClipDataset) -> ClipDataset:
         if isinstance(part, FeatureDataset):
             return part
-        cache.prepare(part, model.frontend, device)
+        cache.prepare(part, frontend, device)
         return FeatureDataset(part, cache)
 
     train = corpus.train if augmented else features(corpus.train)
@@ -58,7 +61,7 @@ def _frontend(spec: ModelSpec) -> Frontend:
 
 
 def device_of(accelerator: str) -> torch.device:
-    """Where features are computed: on the accelerator that trains, each process of a machine on its own."""
+    """Device that features are computed on: the accelerator that trains, another one in each process of a machine."""
     if accelerator != "cpu" and torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     if accelerator in ("auto", "mps") and torch.backends.mps.is_available():

@@ -1,4 +1,4 @@
-"""Training through Ray: the processes of a job on the machines of a cluster."""
+"""Train through Ray: the processes of a job on the machines of a cluster."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from training.loop.job import Job, ProcessContext, seeded_model, train
 
 
 def train_on_ray(job: Job) -> None:
-    """Train a job in the workers of a Ray cluster; this process waits.
+    """Train a job in the workers of a Ray cluster, and wait for them.
 
-    The workers read the data and write the run folder where this process would: all machines must see them there.
+    All machines must see the data and the run folder at the same paths as this process.
 
     Raises:
-        EmotionsError: what went wrong in a worker, as ``job.train`` raises it.
+        EmotionsError: raised by ``job.train`` in a worker.
         ConfigError: the cluster does not answer, or has too few cores.
         DeviceError: a worker was lost.
     """
-    wanted = job.step.ray
-    cpus = wanted.workers * wanted.cpus_per_worker
-    needed: dict[str, float] = {"CPU": cpus, "GPU": wanted.workers if _wants_gpu(job) else 0}
-    with tempfile.TemporaryDirectory() as storage, connected(wanted.address, cpus, "ray.address") as ray:
-        check_room(ray.cluster_resources(), needed, f"ray.workers: found {wanted.workers}")
+    config = job.step.ray
+    cpus = config.workers * config.cpus_per_worker
+    needed: dict[str, float] = {"CPU": cpus, "GPU": config.workers if _uses_gpu(job) else 0}
+    with tempfile.TemporaryDirectory() as storage, connected(config.address, cpus, "ray.address") as ray:
+        check_room(ray.cluster_resources(), needed, f"ray.workers: found {config.workers}")
         _fit(job, Path(storage))
 
 
@@ -47,22 +47,22 @@ def _trainer(job: Job, storage: Path) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    wanted = job.step.ray
+    config, use_gpu = job.step.ray, _uses_gpu(job)
     return TorchTrainer(
         _work,
         train_loop_config={"job": job},
         scaling_config=ScalingConfig(
-            num_workers=wanted.workers,
-            use_gpu=_wants_gpu(job),
-            resources_per_worker={"CPU": wanted.cpus_per_worker, **({"GPU": 1} if _wants_gpu(job) else {})},
+            num_workers=config.workers,
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": config.cpus_per_worker, **({"GPU": 1} if use_gpu else {})},
         ),
-        # The run folder has all that is kept; Ray's own record of the training is thrown away.
+        # The run folder is the only result; Ray's own record of the training is discarded.
         run_config=RunConfig(name="run", storage_path=str(storage), failure_config=FailureConfig(max_failures=0)),
     )
 
 
 def _work(config: dict[str, Any]) -> None:
-    """One of the workers."""
+    """Train in one of the workers."""
     import ray.train
     from ray.train import lightning
 
@@ -73,12 +73,12 @@ def _work(config: dict[str, Any]) -> None:
     train(job, seeded_model(job), ProcessContext(here.get_world_rank(), here.get_world_size(), options))
 
 
-def _wants_gpu(job: Job) -> bool:
+def _uses_gpu(job: Job) -> bool:
     return job.step.accelerator in ("gpu", "cuda")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, what caused it, and what workers raised."""
+    """The error, its causes, and the errors of workers."""
     yield error
     failures = getattr(error, "worker_failures", None) or {}
     for each in [*failures.values(), error.__cause__]:

@@ -1,10 +1,10 @@
-"""A model over windows to clip probabilities, and those to figures of merit: the one way that clips are scored."""
+"""Run a model over windows, pool them into clips, score the clips, and calibrate the model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +12,12 @@ from lightning.fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from emotions.audio.windows import FloatArray, IntArray, pool
-from training.data.dataset import NO_LABEL
+from emotions.audio.windows import FloatArray, IntArray
 from training.features.extract import rounded
 from training.features.feature_dataset import ClipDataset, FeatureItem
+from training.metrics.calibration import calibration_of, fit_temperature, risk_coverage, thinned
 from training.metrics.classification import Scores, score
+from training.metrics.predictions import PartPredictions
 from training.models.base import Classifier, is_frozen
 
 Batch = tuple[Tensor, Tensor, dict[str, Tensor], Tensor] | FeatureItem
@@ -25,9 +26,11 @@ with features and frames in place of the first two."""
 
 
 def features_of(model: Classifier, batch: Batch) -> tuple[Tensor, Tensor]:
-    """What a model's head takes of a batch: (batch, ..., frames) features and (batch,) valid frames.
+    """Inputs of a model's head: (batch, ..., frames) features and (batch,) valid frames.
 
-    They are computed unless they come from the feature cache, and are the same either way.
+    Args:
+        model: computes them, unless they come from the feature cache; they are the same either way.
+        batch: samples, or cached features.
     """
     if isinstance(batch, FeatureItem):
         return batch.features, batch.frames
@@ -37,80 +40,55 @@ def features_of(model: Classifier, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class ClipAnswers:
-    """What a model said of clips.
+class ClipPredictions(PartPredictions):
+    """Logits of a model for the windows of clips, with the clips' truth. ``clips`` is ascending.
 
     Attributes:
-        clips: (clips,) int64, ascending: which of the dataset's clips.
-        probabilities: target -> (clips, classes) float32, the mean over each clip's windows.
         truth: target -> (clips,) int64 class indices, ``NO_LABEL`` where a clip has none.
-        windows: (windows,) int64: which of ``clips`` each window is of.
-        logits: target -> (windows, classes) float32.
     """
 
-    clips: IntArray
-    probabilities: dict[str, FloatArray]
-    truth: dict[str, IntArray]
-    windows: IntArray
-    logits: dict[str, FloatArray]
+    truth: Mapping[str, IntArray]
 
 
 class ClipPooler:
-    """Gathers windows, batch by batch in any order, and pools them into clips."""
+    """Collects batches of windows in any order, and groups them into clips.
+
+    Attributes:
+        batches: (windows,) clip indices, target -> (windows,) truth and target -> (windows, classes) logits of each.
+    """
 
     def __init__(self) -> None:
-        self._clips: list[IntArray] = []
-        self._truth: dict[str, list[IntArray]] = {}
-        self._probabilities: dict[str, list[FloatArray]] = {}
-        self._logits: dict[str, list[FloatArray]] = {}
+        self.batches: list[tuple[IntArray, dict[str, IntArray], dict[str, FloatArray]]] = []
 
     def add(self, batch: Batch, logits: Mapping[str, Tensor]) -> None:
-        """Take a batch's windows with the logits, target -> (batch, classes), that the model gave them."""
+        """Add a batch.
+
+        Args:
+            batch: the windows, with their truth and clip indices.
+            logits: target -> (batch, classes).
+        """
         _, _, truth, clips = batch
-        self._clips.append(_numpy(clips))
-        for target, values in logits.items():
-            plain = values.detach().float()
-            self._logits.setdefault(target, []).append(_numpy(plain))
-            self._probabilities.setdefault(target, []).append(_numpy(plain.softmax(dim=1)))
-            self._truth.setdefault(target, []).append(_numpy(truth[target]))
+        values = {target: each.detach().float().cpu().numpy() for target, each in logits.items()}
+        self.batches.append((clips.cpu().numpy(), {target: truth[target].cpu().numpy() for target in values}, values))
 
-    @classmethod
-    def merged(cls, poolers: Sequence[ClipPooler]) -> ClipPooler:
-        """What several have gathered, as one; no window may be in two of them."""
-        every = cls()
-        for each in poolers:
-            every._clips += each._clips
-            for target, parts in each._truth.items():
-                every._truth.setdefault(target, []).extend(parts)
-                every._probabilities.setdefault(target, []).extend(each._probabilities[target])
-                every._logits.setdefault(target, []).extend(each._logits[target])
-        return every
-
-    def answers(self) -> ClipAnswers:
+    def pooled(self) -> ClipPredictions:
         """All clips so far."""
-        of_window = np.concatenate(self._clips)
-        clips, first, place = np.unique(of_window, return_index=True, return_inverse=True)
-        truth = {target: np.concatenate(parts)[first] for target, parts in self._truth.items()}
-        probabilities = {}
-        for target, parts in self._probabilities.items():
-            windows = np.concatenate(parts)
-            probabilities[target] = np.stack([pool(windows[of_window == clip]) for clip in clips])
-        logits = {target: np.concatenate(parts) for target, parts in self._logits.items()}
-        return ClipAnswers(clips, probabilities, truth, place.reshape(-1), logits)
+        of_window = np.concatenate([clips for clips, _, _ in self.batches])
+        clips, first, windows = np.unique(of_window, return_index=True, return_inverse=True)
+        targets = self.batches[0][1]
+        truth = {target: np.concatenate([each[target] for _, each, _ in self.batches])[first] for target in targets}
+        logits = {target: np.concatenate([each[target] for _, _, each in self.batches]) for target in targets}
+        return ClipPredictions(clips, windows, logits, truth)
 
 
-def _numpy(tensor: Tensor) -> Any:
-    return tensor.cpu().numpy()
-
-
-def evaluate(model: Classifier, dataset: ClipDataset, *, batch_size: int = 32, workers: int = 0) -> ClipAnswers:
+def evaluate(model: Classifier, dataset: ClipDataset, *, batch_size: int = 32, workers: int = 0) -> ClipPredictions:
     """Run a model over every window of a dataset, on the device that the model is on.
 
     Args:
-        model: put in evaluation mode for the time.
+        model: is in evaluation mode while it runs.
         dataset: windows with the model's targets, or their features.
-        batch_size: windows a batch; the answers do not depend on it.
-        workers: processes that load; 0 loads in this one.
+        batch_size: windows of a batch; the result does not depend on it.
+        workers: loader processes; 0 loads in this process.
     """
     device = next(model.parameters()).device
     was_training, pooler = model.training, ClipPooler()
@@ -120,14 +98,14 @@ def evaluate(model: Classifier, dataset: ClipDataset, *, batch_size: int = 32, w
             features, frames = features_of(model, move_data_to_device(batch, device))
             pooler.add(batch, model.head(features, frames))
     model.train(was_training)
-    return pooler.answers()
+    return pooler.pooled()
 
 
-def score_answers(answers: ClipAnswers, targets: Mapping[str, Sequence[str]]) -> dict[str, Scores]:
-    """Score answers over the clips that are labelled.
+def score_predictions(predictions: ClipPredictions, targets: Mapping[str, Sequence[str]]) -> dict[str, Scores]:
+    """Score predictions over the labelled clips.
 
     Args:
-        answers: what a model said.
+        predictions: the predictions.
         targets: target -> labels in output order.
 
     Returns:
@@ -135,13 +113,35 @@ def score_answers(answers: ClipAnswers, targets: Mapping[str, Sequence[str]]) ->
     """
     scores = {}
     for target, labels in targets.items():
-        truth = answers.truth[target]
-        known = truth != NO_LABEL
-        if known.any():
-            predicted = answers.probabilities[target].argmax(axis=1)
-            scores[target] = score(_list(truth[known]), _list(predicted[known]), labels)
+        truth, probabilities = predictions.labelled(target, predictions.truth[target])
+        if len(truth):
+            scores[target] = score(truth, probabilities(1.0).argmax(axis=1), labels)
     return scores
 
 
-def _list(values: IntArray) -> list[int]:
-    return cast(list[int], values.tolist())
+def calibrated(
+    val: ClipPredictions, test: ClipPredictions | None, targets: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Any]]:
+    """Fit each target's temperature on validation clips, and measure it on test clips where there are any.
+
+    Args:
+        val: predictions for the validation part.
+        test: predictions for the test part.
+        targets: target -> labels in output order.
+
+    Returns:
+        target -> ``temperature``, ``measured_on``, ECE and Brier score before and after, and the ``risk_coverage`` of
+        the calibrated validation clips, which thresholds are chosen from. Targets without a labelled clip are left out.
+    """
+    found = {}
+    for target in targets:
+        truth, at = val.labelled(target, val.truth[target])
+        if not len(truth):
+            continue
+        temperature, part = fit_temperature(at, truth), "validation"
+        risks = thinned(risk_coverage(at(temperature), truth))
+        if test is not None and len(test.labelled(target, test.truth[target])[0]):
+            part, (truth, at) = "test", test.labelled(target, test.truth[target])
+        measured = calibration_of(at(1.0), at(temperature), truth)
+        found[target] = {"temperature": temperature, "measured_on": part, **measured, "risk_coverage": risks}
+    return found

@@ -15,7 +15,7 @@ from emotions.errors import AudioError, ConfigError
 from training.config.learning import WaveformAugmentation
 
 _SPEED_STEPS = 100
-"""Speeds are whole hundredths: a resampler of any ratio would need thousands of filters."""
+"""Speeds are rounded to hundredths, to keep the number of resampling filters small."""
 _MAX_RESPONSE_SEC = 10.0
 _AUDIO = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 
@@ -24,11 +24,11 @@ class WaveformAugmenter:
     """Changes the samples of training windows at random.
 
     Args:
-        settings: which changes, how far, and of how many windows.
-        root: what a relative folder of impulse responses starts from.
+        settings: range of each change, and the share of the windows that get it.
+        root: folder that a relative folder of impulse responses starts from.
 
     Raises:
-        ConfigError: the folder of impulse responses is not there, or holds a file that cannot be used, or none.
+        ConfigError: the folder of impulse responses is missing, empty, or holds a file that cannot be used.
     """
 
     def __init__(self, settings: WaveformAugmentation, root: Path) -> None:
@@ -41,41 +41,42 @@ class WaveformAugmenter:
 
         Args:
             waveform: (batch, W) float32, zero past its length.
-            length: (batch,) int64, how many samples of each window are real.
-            random: a CPU generator: the same numbers whatever the device.
+            length: (batch,) int64, valid samples of each window.
+            random: generator on the CPU, so that the device does not change the numbers.
 
         Returns:
-            The same of the changed windows.
+            Waveform and length of the changed windows.
         """
-        chosen = self.settings
-        if chosen.speed is not None:
-            picked = self._picked(chosen.speed_probability, waveform, random)
-            factors = _drawn(chosen.speed, waveform, random)
+        settings = self.settings
+        if settings.speed is not None:
+            picked = _picked(settings.speed_probability, waveform, random)
+            factors = _drawn(settings.speed, waveform, random)
             waveform, length = _respeeded(waveform, length, torch.where(picked, factors, 1.0))
         if self._responses is not None:
-            picked = self._picked(chosen.reverb_probability, waveform, random)
+            picked = _picked(settings.reverb_probability, waveform, random)
             echoed = _reverberated(waveform, length, self._responses, random)
             waveform = torch.where(picked[:, None], echoed, waveform)
-        if chosen.noise_snr_db is not None:
-            picked = self._picked(chosen.noise_probability, waveform, random)
+        if settings.noise_snr_db is not None:
+            picked = _picked(settings.noise_probability, waveform, random)
             noise = torch.randn(waveform.shape, generator=random).to(waveform.device)
-            noisy = add_noise(waveform, noise, _drawn(chosen.noise_snr_db, waveform, random), length)
+            noisy = add_noise(waveform, noise, _drawn(settings.noise_snr_db, waveform, random), length)
             waveform = torch.where(picked[:, None] & _valid(waveform, length), noisy, waveform)
-        if chosen.gain_db is not None:
-            picked = self._picked(chosen.gain_probability, waveform, random)
-            decibels = torch.where(picked, _drawn(chosen.gain_db, waveform, random), 0.0)
+        if settings.gain_db is not None:
+            picked = _picked(settings.gain_probability, waveform, random)
+            decibels = torch.where(picked, _drawn(settings.gain_db, waveform, random), 0.0)
             waveform = waveform * (10 ** (decibels / 20))[:, None]
         return waveform, length
 
-    def _picked(self, probability: float, waveform: Tensor, random: torch.Generator) -> Tensor:
-        return (torch.rand(len(waveform), generator=random) < probability).to(waveform.device)
+
+def _picked(probability: float, waveform: Tensor, random: torch.Generator) -> Tensor:
+    return (torch.rand(len(waveform), generator=random) < probability).to(waveform.device)
 
 
 def read_responses(folder: Path) -> Tensor:
-    """The impulse responses in a folder, at 16 kHz: (responses, longest) float32, each from its loudest sample on.
+    """The impulse responses in a folder, at 16 kHz: (responses, longest) float32, each from its peak on.
 
     Raises:
-        ConfigError: the folder is not there, or holds a file that cannot be used, or none.
+        ConfigError: the folder is missing, empty, or holds a file that cannot be used.
     """
     key = "learn_params.augmentation.waveform.impulse_responses"
     if not folder.is_dir():
@@ -87,14 +88,10 @@ def read_responses(folder: Path) -> Tensor:
         responses = [torch.from_numpy(read(path, max_sec=_MAX_RESPONSE_SEC).waveform) for path in files]
     except (AudioError, OSError) as error:
         raise ConfigError(f"{key}: a file in {folder} cannot be used ({error})") from error
-    return _from_peak(responses, f"{key}: {folder}")
-
-
-def _from_peak(responses: Sequence[Tensor], where: str) -> Tensor:
     if any(not len(each) or not each.isfinite().all() or not each.any() for each in responses):
-        raise ConfigError(f"{where} holds an impulse response without a sample that is not zero")
-    cut = [each[int(each.abs().argmax()) :] for each in responses]
-    return torch.nn.utils.rnn.pad_sequence(cut, batch_first=True)
+        raise ConfigError(f"{key}: {folder} holds an impulse response without a sample that is not zero")
+    from_peak = [each[int(each.abs().argmax()) :] for each in responses]
+    return torch.nn.utils.rnn.pad_sequence(from_peak, batch_first=True)
 
 
 def _drawn(limits: Sequence[float], waveform: Tensor, random: torch.Generator) -> Tensor:
@@ -107,7 +104,7 @@ def _valid(waveform: Tensor, length: Tensor) -> Tensor:
 
 
 def _respeeded(waveform: Tensor, length: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
-    """Play each window at its speed; what no longer fits is cut off. None gets shorter than a recording may be."""
+    """Resample each window to its speed and cut it to its width. None gets shorter than ``MIN_SAMPLES``."""
     fastest = (length / MIN_SAMPLES).clamp_min(1.0)
     steps = (torch.minimum(factors, fastest) * _SPEED_STEPS).floor().to(torch.int64)
     waveform, length, width = waveform.clone(), length.clone(), waveform.shape[1]
@@ -120,9 +117,9 @@ def _respeeded(waveform: Tensor, length: Tensor, factors: Tensor) -> tuple[Tenso
 
 
 def _reverberated(waveform: Tensor, length: Tensor, responses: Tensor, random: torch.Generator) -> Tensor:
-    """Each window in a room of its own, as loud as before; the echo past the window's end is cut off."""
-    choice = torch.randint(len(responses), (len(waveform),), generator=random)
-    rooms = responses[choice][:, : waveform.shape[1]].to(waveform.device)
+    """Convolve each window with a random response, keeping its energy, and cut it to its width."""
+    drawn = torch.randint(len(responses), (len(waveform),), generator=random)
+    rooms = responses[drawn][:, : waveform.shape[1]].to(waveform.device)
     echoed = fftconvolve(waveform, rooms)[:, : waveform.shape[1]]
     echoed = torch.where(_valid(waveform, length), echoed, 0.0)
     before, after = (each.square().sum(dim=1, keepdim=True) for each in (waveform, echoed))

@@ -1,6 +1,6 @@
-"""Confidence intervals over speakers: how sure a figure is, when the next recordings come from other people.
+"""Confidence intervals of metrics over speakers: how uncertain a figure is for speakers that were not recorded.
 
-Whole speakers are drawn with replacement, never clips: what one person says is alike. The plain percentile bootstrap
+Whole speakers are drawn with replacement, never clips: clips of one speaker are correlated. The percentile bootstrap
 is too narrow for few speakers, by the factor sqrt((n - 1) / n) and by a normal quantile in place of Student's (T. C.
 Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015). So the interval is
 Student's t with n - 1 degrees of freedom times the bootstrap's standard error, widened by that factor, on the logit
@@ -13,61 +13,25 @@ import functools
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-from emotions.audio.windows import IntArray
+from training.metrics.classification import Array, figures
 
 DRAWS = 2_000
 LEVEL = 0.95
 MIN_UNITS = 3
-"""Fewest speakers that an interval is given for."""
+"""Smallest number of speakers that an interval is given for."""
 _SEED = 0
-_MOST_WEIGHTS = 20_000_000
-_NO_ERROR = 1e-9  # what rounding leaves of none
+_MAX_WEIGHTS = 20_000_000  # draws x speakers: 160 MB
+_NO_ERROR = 1e-9  # a standard error of zero, up to rounding
 
-Array = npt.NDArray[np.float64]
 Interval = tuple[float, float]
-
-
-def confusions(truth: IntArray, predicted: IntArray, classes: int, units: IntArray) -> Array:
-    """Confusion matrices, (units, seeds, classes, classes), rows the truth.
-
-    Args:
-        truth: (clips,) class indices.
-        predicted: (seeds, clips) class indices.
-        classes: how many there are.
-        units: (clips,) whose clip each is, from 0.
-    """
-    counts = np.zeros((int(units.max()) + 1, len(predicted), classes, classes))
-    for seed, said in enumerate(predicted):
-        np.add.at(counts[:, seed], (units, truth, said), 1)
-    return counts
-
-
-def figures(counts: Array) -> dict[str, Array]:
-    """Figures of merit of confusion matrices (..., classes, classes).
-
-    Returns:
-        ``uar``, ``wa``, ``macro_f1`` (...), over the classes that occur; ``recall``, ``precision``, ``f1`` (...,
-        classes), NaN where a class does not occur.
-    """
-    right = np.diagonal(counts, axis1=-2, axis2=-1)
-    true, said = counts.sum(axis=-1), counts.sum(axis=-2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        recall = right / true
-        precision = np.where(said > 0, right / said, np.where(true > 0, 0.0, np.nan))
-        f1 = np.where(true > 0, 2 * right / (true + said), np.nan)
-        wa = right.sum(axis=-1) / true.sum(axis=-1)
-    occurs = np.maximum((true > 0).sum(axis=-1), 1)
-    means = {"uar": np.nansum(recall, axis=-1) / occurs, "macro_f1": np.nansum(f1, axis=-1) / occurs}
-    return {**means, "wa": wa, "recall": recall, "precision": precision, "f1": f1}
 
 
 @functools.lru_cache(maxsize=4)
 def _weights(units: int) -> Array:
-    """How often each speaker is drawn, (draws, units); the same every time, so that a report can be made again."""
-    draws = int(np.clip(_MOST_WEIGHTS // units, 200, DRAWS))
+    """How often each speaker is drawn, (draws, units). The seed is fixed, so that a report is reproducible."""
+    draws = int(np.clip(_MAX_WEIGHTS // units, 200, DRAWS))
     random = np.random.default_rng(_SEED)
     return random.multinomial(units, np.full(units, 1 / units), draws).astype(np.float64)
 
@@ -104,22 +68,19 @@ def _flat(found: dict[str, Array]) -> dict[str, Array]:
     return flat
 
 
-@functools.lru_cache
-def _student(units: int) -> float:
-    """The quantile of Student's t that a 95 % interval reaches to."""
-    return float(stats.t.ppf((1 + LEVEL) / 2, units - 1))
+_student_quantile = functools.lru_cache(stats.t.ppf)  # called for every figure of every group
 
 
 def _interval(point: float, sampled: Array, units: int, clips: float) -> Interval | None:
-    """The interval of one figure; half a clip keeps 0 and 1 off the ends of the logit scale."""
+    """The interval of one figure. Half a clip keeps 0 and 1 finite on the logit scale."""
     known = sampled[np.isfinite(sampled)]
     if not np.isfinite(point) or len(known) < 2 or clips < 1:
         return None
     edge = 0.5 / (clips + 1)
     error = float(_logit(known, edge).std(ddof=1)) * np.sqrt(units / (units - 1))
-    if error < _NO_ERROR:  # no speaker differs: the half clip is all that is not known
+    if error < _NO_ERROR:  # all speakers agree: only the half clip is uncertain
         error = 1 / np.sqrt(clips * edge * (1 - edge)) if point in (0.0, 1.0) else 0.0
-    reach = _student(units) * error
+    reach = _student_quantile((1 + LEVEL) / 2, units - 1) * error
     middle = float(_logit(np.array(point), edge))
     low, high = (1 / (1 + np.exp(-(middle + sign * reach))) for sign in (-1, 1))
     return min(float(low), point), max(float(high), point)

@@ -1,4 +1,4 @@
-"""Pictures of a training run: the confusion matrix and the learning curves, drawn without a display."""
+"""Plots of a training run: confusion matrices and learning curves, drawn without a display."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from training.metrics.classification import Scores
 History = Mapping[str, Sequence[float | None]]
 """Metric name to its value after each epoch; None where it was not measured."""
 
-# DejaVu Sans, matplotlib's own, has Latin, Cyrillic, Greek, Arabic; the others stand in for the rest where installed.
+# DejaVu Sans, which matplotlib ships, has Latin, Cyrillic, Greek and Arabic; the others are fallbacks where installed.
 _FONTS = [
     "DejaVu Sans",
     "Noto Sans CJK SC",
@@ -47,9 +47,9 @@ def draw_confusion(path: Path, scores: Mapping[str, Scores], title: str) -> None
     """Draw the confusion matrix of each target side by side.
 
     Args:
-        path: the PNG to write.
-        scores: target -> what ``metrics.score`` gave.
-        title: what was measured and how, such as ``test set, speaker-disjoint hold-out``.
+        path: PNG to write.
+        scores: target -> scores of ``metrics.score``.
+        title: part and protocol, such as ``test set, speaker-disjoint hold-out``.
     """
     side = [2.4 + 0.62 * len(each["labels"]) for each in scores.values()]
 
@@ -63,7 +63,12 @@ def draw_confusion(path: Path, scores: Mapping[str, Scores], title: str) -> None
 
 
 def confusion_image(target: str, scores: Scores) -> NDArray[np.uint8]:
-    """The confusion matrix of one target as a picture: (height, width, 3) uint8."""
+    """Confusion matrix of one target as an image, (height, width, 3) uint8.
+
+    Args:
+        target: name of the target.
+        scores: its scores.
+    """
     side = 2.4 + 0.62 * len(scores["labels"])
     with house_style():
         figure = Figure(figsize=(side + 1.0, side), layout="constrained", dpi=72)
@@ -74,7 +79,13 @@ def confusion_image(target: str, scores: Scores) -> NDArray[np.uint8]:
 
 
 def draw_matrix(axis: Axes, target: str, scores: Mapping[str, Any]) -> None:
-    """Draw a confusion matrix, whose counts may be means over seeds."""
+    """Draw a confusion matrix.
+
+    Args:
+        axis: where to draw.
+        target: name of the target.
+        scores: its scores; the counts may be means over seeds.
+    """
     counts = np.array(scores["confusion"])
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -96,9 +107,9 @@ def draw_curves(path: Path, history: History, best_epoch: int) -> None:
     """Draw loss and UAR by epoch.
 
     Args:
-        path: the PNG to write.
+        path: PNG to write.
         history: values of ``train/loss``, ``val/loss`` and ``val/<target>_uar`` after each epoch.
-        best_epoch: the epoch whose weights were kept, counted from 0.
+        best_epoch: epoch of the best checkpoint, from 0.
     """
     losses = {name: history[f"{name}/loss"] for name in ("train", "val") if f"{name}/loss" in history}
     uars = {name[4:-4]: values for name, values in history.items() if name.startswith("val/") and name.endswith("_uar")}
@@ -125,7 +136,13 @@ def _lines(axis: Axes, series: History, title: str, best_epoch: int) -> None:
 
 
 def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Figure], None]) -> None:
-    """Draw a figure of so many inches into a PNG, in the house style."""
+    """Draw a figure and write it as a PNG, in the house style.
+
+    Args:
+        path: PNG to write.
+        size: width and height, in inches.
+        draw: draws into the figure.
+    """
     with house_style(), atomic_file(path) as temporary:
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
@@ -135,12 +152,12 @@ def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Figure], 
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Fonts and colours of every picture, for the time of a block."""
+    """Use the fonts and colours of all plots within a block."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
     fonts = [name for name in _FONTS if name in installed]
     cycle = cycler(color=[BLUE, ORANGE, "#2f855a", "#6b46c1", "#b83280"])
     style: Any = {"font.family": fonts, "axes.prop_cycle": cycle, "text.color": INK, "axes.labelcolor": INK}
     with mpl.rc_context(style), warnings.catch_warnings():
-        # A script that no installed font covers is drawn as boxes; the figures themselves are in metrics.json.
+        # Scripts without an installed font are drawn as boxes; the metrics are in metrics.json too.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font", category=UserWarning)
         yield

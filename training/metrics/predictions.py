@@ -1,11 +1,11 @@
-"""Answers of a fold: what its model said of the clips that it was not trained on, kept as one file."""
+"""Predictions of a fold: logits on the clips that its model was not trained on, kept as one file."""
 
 from __future__ import annotations
 
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from emotions.audio.windows import FloatArray, IntArray, pool
 from emotions.files import write_bytes
 from training.data.clips import ClipTable
+from training.data.dataset import NO_LABEL
 
 _FORMAT = 1
 _ABOUT = "about"
@@ -22,12 +23,12 @@ _PARTS = ("val", "test")
 
 
 @dataclass(frozen=True)
-class PartAnswers:
-    """What a model said of one part's windows.
+class PartPredictions:
+    """Logits of a model for the windows of one part.
 
     Attributes:
-        clips: (clips,) int64: which clips of the dataset.
-        windows: (windows,) int64: which of ``clips`` each window is of.
+        clips: (clips,) int64: indices into the dataset's clips.
+        windows: (windows,) int64: index into ``clips`` of each window.
         logits: target -> (windows, classes) float32.
     """
 
@@ -36,38 +37,56 @@ class PartAnswers:
     logits: Mapping[str, FloatArray]
 
     def probabilities(self, target: str, temperature: float = 1.0) -> FloatArray:
-        """(clips, classes) float32: the mean over each clip's windows, as every reader of a bundle pools them."""
+        """Pool windows into clips, as a bundle does: (clips, classes) float32.
+
+        Args:
+            target: name of the target.
+            temperature: divisor of the logits.
+        """
         scaled = self.logits[target].astype(np.float64) / temperature
         exponents = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         softmax = (exponents / exponents.sum(axis=1, keepdims=True)).astype(np.float32)
         return np.stack([pool(softmax[self.windows == clip]) for clip in range(len(self.clips))])
 
+    def labelled(self, target: str, truth: IntArray) -> tuple[IntArray, Callable[[float], FloatArray]]:
+        """Truth and probabilities of the clips that have a label.
+
+        Args:
+            target: name of the target.
+            truth: (clips,) class indices, ``NO_LABEL`` where a clip has none.
+
+        Returns:
+            (labelled clips,) class indices, and a function from temperature to (labelled clips, classes) probabilities.
+        """
+        known = truth != NO_LABEL
+        return truth[known], lambda temperature: self.probabilities(target, temperature)[known]
+
 
 @dataclass(frozen=True)
-class FoldAnswers:
-    """What came of one fold with one seed.
+class FoldPredictions:
+    """Predictions of one fold with one seed.
 
     Attributes:
-        fold: which fold, from 0.
-        seed: the seed of its training.
-        best_epoch: the epoch, from 0, that the model was taken after.
-        seconds: how long it took.
-        val, test: answers on its validation and its test clips.
+        fold: index of the fold.
+        seed: seed of its training.
+        best_epoch: epoch of the checkpoint that was used, from 0.
+        seconds: duration of training and prediction.
+        val, test: predictions for its validation and its test clips.
     """
 
     fold: int
     seed: int
     best_epoch: int
     seconds: float
-    val: PartAnswers
-    test: PartAnswers
+    val: PartPredictions
+    test: PartPredictions
 
     def write(self, path: Path) -> None:
-        """Write them, whole or not at all."""
+        """Write an NPZ file atomically."""
         about = {"format": _FORMAT, **{name: getattr(self, name) for name in ("fold", "seed", "best_epoch", "seconds")}}
         arrays: dict[str, Any] = {_ABOUT: np.array(json.dumps(about))}
         for name in _PARTS:
-            part: PartAnswers = getattr(self, name)
+            part: PartPredictions = getattr(self, name)
             arrays |= {f"{name}.clips": part.clips, f"{name}.windows": part.windows}
             arrays |= {f"{name}.logits.{target}": values for target, values in part.logits.items()}
         content = io.BytesIO()
@@ -76,24 +95,33 @@ class FoldAnswers:
 
 
 def truth_of(table: ClipTable, clips: IntArray, target: str) -> IntArray:
-    """(clips,) class indices of clips that are all labelled for a target."""
-    labels = table.labels(target)
-    return np.array([labels.index(table.clips[clip].labels[target]) for clip in clips], np.int64)
+    """Class indices of some clips, (clips,) int64.
+
+    Args:
+        table: the dataset.
+        clips: (clips,) indices into the dataset's clips.
+        target: name of the target.
+
+    Returns:
+        Positions in ``table.labels(target)``, ``NO_LABEL`` where a clip has no label.
+    """
+    index = {label: number for number, label in enumerate(table.labels(target))}
+    return np.array([index.get(table.clips[clip].labels.get(target, ""), NO_LABEL) for clip in clips], np.int64)
 
 
-def read_answers(path: Path) -> FoldAnswers | None:
-    """What a finished fold left; None where there is nothing, or nothing that can be read: it is trained again."""
+def read_predictions(path: Path) -> FoldPredictions | None:
+    """Read a fold's predictions; None where the file is missing or damaged, so that the fold is trained again."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             about = json.loads(str(arrays[_ABOUT]))
             if about.pop("format") != _FORMAT:
                 return None
-            return FoldAnswers(**about, val=_part(arrays, "val"), test=_part(arrays, "test"))
+            return FoldPredictions(**about, val=_part(arrays, "val"), test=_part(arrays, "test"))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
 
 
-def _part(arrays: Any, name: str) -> PartAnswers:
+def _part(arrays: Any, name: str) -> PartPredictions:
     prefix = f"{name}.logits."
     logits = {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
-    return PartAnswers(arrays[f"{name}.clips"], arrays[f"{name}.windows"], logits)
+    return PartPredictions(arrays[f"{name}.clips"], arrays[f"{name}.windows"], logits)

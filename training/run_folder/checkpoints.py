@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written whole or not at all, and never the last good one lost."""
+"""Write the checkpoints of a run atomically, so that a kill or a full disk never loses the last good one."""
 
 from __future__ import annotations
 
@@ -15,27 +15,26 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from emotions.errors import CheckpointError
 from emotions.files import atomic_file
 from training.config.train import SavingDataParams, concatenated
-
-LAST = "last"
+from training.run_folder.layout import LAST
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def mode_of(metric: str) -> Literal["max", "min"]:
-    """Whether more of a metric is better, or less: less of a loss."""
+    """``min`` for a loss, ``max`` for any other metric."""
     return "min" if metric.endswith("loss") else "max"
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it; Lightning's own crosses over from the system's /tmp."""
+    """Writes a checkpoint next to its final path and renames it; Lightning writes to the system's /tmp first."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:  # noqa: ARG002 - for remote files
         """Write a checkpoint.
 
         Raises:
-            CheckpointError: it cannot be written; what stood there before stands there still.
+            CheckpointError: it cannot be written; an earlier file of the name is unchanged.
         """
-        # Through memory: torch's own writer turns a full disk into errors that do not say so.
+        # Through memory, because torch's own writer hides the cause when the disk is full.
         content = io.BytesIO()
         torch.save(checkpoint, content)
         try:
@@ -50,12 +49,12 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps the best epoch's checkpoint; the one before it goes only when the last checkpoint names the new one.
+    """Keeps the best epoch's checkpoint, and removes its predecessor once the last checkpoint names the new one.
 
-    A run that is killed in between goes on from a last checkpoint that still names the earlier one.
+    A run that is killed in between resumes from a last checkpoint that still names the predecessor.
 
     Args:
-        saving: gives the file's name.
+        saving: template of the file name.
         folder: the run folder.
         metric: the validation metric; None for the last epoch.
     """
@@ -69,10 +68,10 @@ class BestCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
-        self._outdone: list[str] = []
+        self._outdated: list[str] = []
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on; the folder may have come from elsewhere, with the best checkpoint in it."""
+        """Resume; the folder may have been moved, with the best checkpoint in it."""
         folder = Path(str(self.dirpath))
         best = folder / Path(state_dict["best_model_path"]).name
         if state_dict["dirpath"] != self.dirpath and best.is_file():
@@ -83,20 +82,20 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict)
 
     def _remove_checkpoint(self, trainer: lightning.Trainer, filepath: str) -> None:  # noqa: ARG002 - Lightning's
-        self._outdone.append(filepath)
+        self._outdated.append(filepath)
 
-    def remove_outdone(self, trainer: lightning.Trainer) -> None:
-        """Remove the checkpoints that are the best no more."""
-        while self._outdone:
-            super()._remove_checkpoint(trainer, self._outdone.pop())
+    def remove_outdated(self, trainer: lightning.Trainer) -> None:
+        """Remove the checkpoints that are no longer the best."""
+        while self._outdated:
+            super()._remove_checkpoint(trainer, self._outdated.pop())
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keeps the last epoch's checkpoint. Of its own: ``save_last`` writes only when the best one was written too.
+    """Keeps the last epoch's checkpoint; Lightning's ``save_last`` writes only when the best one is written too.
 
     Args:
         folder: the run folder.
-        best: its outdone checkpoints are removed afterwards.
+        best: its outdated checkpoints are removed afterwards.
     """
 
     def __init__(self, folder: Path, best: BestCheckpoint) -> None:
@@ -104,18 +103,24 @@ class LastCheckpoint(ModelCheckpoint):
         self._best = best
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write the checkpoint, then tidy up."""
+        """Write the checkpoint, then remove outdated ones."""
         super().on_train_epoch_end(trainer, pl_module)
-        self._best.remove_outdone(trainer)
+        self._best.remove_outdated(trainer)
 
 
 def checkpoint_callbacks(saving: SavingDataParams, folder: Path, metric: str | None) -> list[Callback]:
-    """What writes a run's checkpoints, the best one first, so that the last one's state names it."""
+    """Checkpoint callbacks of a run, the best one first, so that the last one's state names it.
+
+    Args:
+        saving: template of the best checkpoint's name.
+        folder: the run folder.
+        metric: the validation metric; None keeps the last epoch as the best.
+    """
     best = BestCheckpoint(saving, folder, metric)
     return [best, LastCheckpoint(folder, best)]
 
 
 def remove_left_over(folder: Path) -> None:
-    """Remove what a killed run had not finished writing."""
+    """Remove temporary files of a killed run."""
     for path in folder.glob(f".{'?' * 16}.ckpt"):
         path.unlink(missing_ok=True)

@@ -1,7 +1,6 @@
-"""A frozen encoder's weights beside a run's checkpoints: kept once, not in each of them.
+"""Weights of a frozen encoder, stored once in the run folder and not in each checkpoint.
 
-They are a hundred times the rest of a checkpoint, and never change. A checkpoint holds their hash, and is read with the
-file beside it.
+They are a hundred times larger than the rest of a checkpoint, and never change. A checkpoint holds their hash.
 """
 
 from __future__ import annotations
@@ -30,13 +29,17 @@ def _encoder(model: Classifier) -> nn.Module | None:
 
 
 def encoder_hash(model: Classifier) -> str | None:
-    """sha256 of the weights of a model's frozen encoder, or nothing where it has none."""
+    """SHA-256 of the weights of a model's frozen encoder; None where it has none."""
     encoder = _encoder(model)
     return None if encoder is None else weights_hash(encoder)
 
 
 def write_encoder(folder: Path, model: Classifier) -> None:
     """Write the weights of a model's frozen encoder into a run folder, where it has one.
+
+    Args:
+        folder: the run folder.
+        model: the model.
 
     Raises:
         CheckpointError: they cannot be written.
@@ -53,14 +56,20 @@ def write_encoder(folder: Path, model: Classifier) -> None:
 
 
 def without_encoder(state: Mapping[str, Any], model: Classifier, prefix: str) -> dict[str, Any]:
-    """A state dict without the weights of the model's frozen encoder; ``prefix`` precedes the model's own names."""
+    """A state dict without the weights of the model's frozen encoder.
+
+    Args:
+        state: name -> weights.
+        model: the model.
+        prefix: what precedes the model's own names in ``state``.
+    """
     if _encoder(model) is None:
         return dict(state)
     return {name: value for name, value in state.items() if not name.startswith(prefix + _FRONTEND)}
 
 
 def read_encoder(checkpoint: Path) -> dict[str, Tensor]:
-    """The encoder's weights beside a checkpoint that was written without them, by their names in the model.
+    """Read the encoder's weights beside a checkpoint, by their names in the model.
 
     Raises:
         CheckpointError: they are missing or damaged.

@@ -1,4 +1,4 @@
-"""Run folders and checkpoints, read back: untrusted files, so no pickle runs and every mismatch has its own line."""
+"""Read run folders and checkpoints. They are untrusted: no pickle is run, and every mismatch has its own message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from training.data.splits import Split
 from training.models.base import Classifier
 from training.models.registry import build_model
 from training.run_folder.frozen_encoder import FILE, encoder_hash, read_encoder
-from training.run_folder.layout import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ENCODER_KEY, RUN_FILE, SPLIT_FILE
+from training.run_folder.layout import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ENCODER_KEY, LAST, RUN_FILE, SPLIT_FILE
 
 RUN_FORMAT = 1
 
@@ -37,7 +37,7 @@ class Trained:
     Attributes:
         model: in evaluation mode, on the CPU.
         spec: how it is built.
-        steps: optimiser steps behind its weights, at least 1.
+        steps: optimiser steps that it was trained for, at least 1.
     """
 
     model: Classifier
@@ -50,15 +50,15 @@ class Run:
     """A run folder.
 
     Attributes:
-        folder: where it is.
+        folder: path of the folder.
         trained: the best checkpoint.
         metrics: part (``validation``, ``test``) -> target -> scores.
-        protocol: how the parts were made: what every figure is quoted with.
+        protocol: how the parts were made, to be quoted with every figure.
         dataset: facts about the data, without names: fingerprint, clips, hours, license, split.
-        config: the dataset's config, as the run was given it.
-        root: what a relative dataset path starts from.
-        search: the search that the run is a trial of: spaces, trials, metric, seed; None for a training by itself.
-        calibration: target -> temperature and what it is worth; empty where nothing was left to find it on.
+        config: config of the dataset, as the run was given it.
+        root: folder that a relative dataset path starts from.
+        search: search that the run is a trial of: spaces, trials, metric, seed; None for a ``train`` step.
+        calibration: target -> temperature and calibration errors; empty where no validation clips were left.
     """
 
     folder: Path
@@ -73,10 +73,10 @@ class Run:
 
     @cached_property
     def table(self) -> ClipTable:
-        """The dataset, read again from where it was.
+        """The dataset, read again from its place.
 
         Raises:
-            DataError: it is gone, or is not what the run was trained on any more.
+            DataError: it is gone, or has changed since the run.
         """
         table = read_clips(self.config, self.root)
         if table.fingerprint != self.dataset["fingerprint"]:
@@ -170,6 +170,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def last_state(folder: Path) -> tuple[str, dict[str, list[float | None]]]:
+    """File name of a run's best checkpoint, and metric -> value after each epoch, as its last checkpoint has them."""
+    callbacks = read_checkpoint(folder / f"{LAST}.ckpt")["callbacks"]
+    best = next(state["best_model_path"] for name, state in callbacks.items() if name.startswith("BestCheckpoint"))
+    return Path(best).name, callbacks["History"]["metrics"]
+
+
 def _spec(path: Path, checkpoint: Mapping[str, Any]) -> ModelSpec:
     entry = checkpoint[CHECKPOINT_KEY]
     if entry.get("format") != CHECKPOINT_FORMAT:
@@ -187,19 +194,19 @@ def _load_weights(path: Path, model: Classifier, state: object, encoder: Mapping
         raise CheckpointError(f"{path}: holds no weights")
     own = {name.removeprefix(_PREFIX): value for name, value in state.items() if name.startswith(_PREFIX)}
     weights = {**own, **encoder}
-    wanted = model.state_dict()
-    strange = [name for name in (*state, *encoder) if name.removeprefix(_PREFIX) not in wanted]
-    misfits = [name for name, value in wanted.items() if not _fits(weights.get(name), value)]
-    if strange or misfits:
-        raise CheckpointError(f"{path}: its weights do not fit its model ({_some([*misfits, *strange])})")
-    unfit = [name for name, value in weights.items() if not torch.isfinite(value).all()]
-    if unfit:
-        raise CheckpointError(f"{path}: holds weights that are NaN or infinite ({_some(unfit)}); train again")
+    expected = model.state_dict()
+    unknown = [name for name in (*state, *encoder) if name.removeprefix(_PREFIX) not in expected]
+    misfits = [name for name, value in expected.items() if not _fits(weights.get(name), value)]
+    if unknown or misfits:
+        raise CheckpointError(f"{path}: its weights do not fit its model ({_some([*misfits, *unknown])})")
+    not_finite = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if not_finite:
+        raise CheckpointError(f"{path}: holds weights that are NaN or infinite ({_some(not_finite)}); train again")
     model.load_state_dict(weights, strict=True)
 
 
-def _fits(value: object, wanted: Tensor) -> bool:
-    return isinstance(value, Tensor) and value.shape == wanted.shape and value.dtype == wanted.dtype
+def _fits(value: object, expected: Tensor) -> bool:
+    return isinstance(value, Tensor) and value.shape == expected.shape and value.dtype == expected.dtype
 
 
 def _some(names: list[str]) -> str:

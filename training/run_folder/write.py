@@ -1,4 +1,4 @@
-"""The record of a run: its folder's files, and the summary that is printed at its end.
+"""Write the files of a run folder, and print the summary of the run.
 
 config.json   the pipeline as it was run        run.json       index: checkpoints, metrics, protocol, dataset facts
 model.json    how the model is built            metrics.json   scores per part and target, and the history
@@ -29,12 +29,12 @@ from training.run_folder.read import RUN_FORMAT
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a run.
+    """Result of a run.
 
     Attributes:
         best, last: file names of the checkpoints.
-        best_epoch: the epoch, counted from 0, that the best one was written after.
-        steps: optimiser steps behind the best one.
+        best_epoch: epoch of the best checkpoint, from 0.
+        steps: optimiser steps of the best checkpoint.
         history: metric name -> value after each epoch.
         metrics: part (``validation``, ``test``) -> target -> scores of the best checkpoint.
     """
@@ -48,14 +48,23 @@ class Result:
 
     @property
     def part(self) -> str:
-        """The part that the run is judged by: the test part where there is one."""
+        """The part that is reported: the test part where there is one."""
         return "test" if self.metrics.get("test") else "validation"
 
 
 def write_run(
     folder: Path, step: TrainStep, context: Context, corpus: Corpus, result: Result, extra: Mapping[str, Any]
 ) -> None:
-    """Write everything but the checkpoints and logs; the index last, so that a folder that has one is complete."""
+    """Write everything but checkpoints and logs, the index last.
+
+    Args:
+        folder: the run folder.
+        step: the ``train`` step.
+        context: root, seed and resolved config.
+        corpus: the data and the model's spec.
+        result: result of the run.
+        extra: more entries of the index.
+    """
     protocol = corpus.split.protocol
     write_json(folder / "config.json", context.config)
     write_json(folder / "model.json", corpus.spec.model_dump(mode="json"))
@@ -94,7 +103,15 @@ def _index(step: TrainStep, context: Context, corpus: Corpus, result: Result) ->
 
 
 def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpus, result: Result) -> None:
-    """Print the scores per part and target, the protocol and where everything lies to stdout."""
+    """Print the scores per part and target, the protocol and the paths to stdout.
+
+    Args:
+        folder: the run folder.
+        step: the ``train`` step.
+        context: its root is where a relative TensorBoard folder starts.
+        corpus: the data and the model's spec.
+        result: result of the run.
+    """
     table = Table(title=f"{corpus.spec.model}, best epoch {result.best_epoch}", title_justify="left")
     for heading in ("part", "target"):
         table.add_column(heading)
@@ -107,7 +124,7 @@ def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpu
     console = Console()
     console.print(table)
     console.print(f"protocol: {corpus.split.protocol}", markup=False, highlight=False)
-    board = step.saving_data_params.tensorboard_lr_monitors_logs_path
-    logs = folder / "logs" if board is None else context.root / joined(board)
+    parts = step.saving_data_params.tensorboard_lr_monitors_logs_path
+    logs = folder / "logs" if parts is None else context.root / joined(parts)
     for name, path in (("run folder", folder), ("best checkpoint", folder / result.best), ("TensorBoard logs", logs)):
         console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Where the experiment is driven from: this process, or, behind ``ray://``, one of the cluster's."""
+"""Run the experiment from this process or, behind ``ray://``, from one in the cluster."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from training.tuning.experiment import run_experiment
 from training.tuning.live_table import LiveTable
 from training.tuning.trial import Shared
 
-_HEAD = {"node:__internal_head__": 0.001}  # the node whose end is the cluster's
-_LOOK_SEC = 1.0
-_FAREWELL_SEC = 30.0
+_HEAD = {"node:__internal_head__": 0.001}  # the head node: the cluster ends with it
+_POLL_SEC = 1.0
+_CANCEL_SEC = 30.0
 
 
 def drive(ray: Any, shared: Shared, pending: Sequence[int], needed: dict[str, float]) -> None:
     """Run trials until all have ended or Ctrl-C stops them.
 
-    Ray's client can start an experiment only within the cluster: from a process there that reserves nothing.
+    Behind Ray's client, Ray Tune has to run within the cluster: in a process there that reserves nothing.
 
     Args:
-        ray: connected.
+        ray: the connected module.
         shared: what all trials have in common.
         pending: numbers of the trials to run.
-        needed: what a trial reserves: ``CPU``, ``GPU``.
+        needed: resources of a trial: ``CPU``, ``GPU``.
     """
     if ray.util.client.ray.is_connected():
         call = ray.cloudpickle.dumps((_drive, (shared, list(pending), needed)))
@@ -42,23 +42,23 @@ def _drive(shared: Shared, pending: Sequence[int], needed: dict[str, float], *, 
     results.fetch()
     with (
         tempfile.TemporaryDirectory() as scratch,
-        LiveTable(results, shared.search, quiet=shared.context.quiet or not here) as screen,
+        LiveTable(results, shared.search, quiet=shared.context.quiet or not here) as table,
     ):
-        run_experiment(shared, results, screen, pending, needed, Path(scratch))
+        run_experiment(shared, results, table, pending, needed, Path(scratch))
 
 
-def _watch(ray: Any, shared: Shared, driving: Any) -> None:
-    """Show what is on record until the experiment in the cluster has ended."""
+def _watch(ray: Any, shared: Shared, experiment: Any) -> None:
+    """Show the records until the experiment in the cluster has ended."""
     results = shared.results()
-    with LiveTable(results, shared.search, quiet=shared.context.quiet) as screen:
+    with LiveTable(results, shared.search, quiet=shared.context.quiet) as table:
         try:
-            while not ray.wait([driving], timeout=_LOOK_SEC)[0]:
+            while not ray.wait([experiment], timeout=_POLL_SEC)[0]:
                 results.fetch(record_only=True)
-                screen.show()
-            ray.get(driving)
+                table.show()
+            ray.get(experiment)
         except KeyboardInterrupt:
-            ray.cancel(driving)
-            ray.wait([driving], timeout=_FAREWELL_SEC)
+            ray.cancel(experiment)
+            ray.wait([experiment], timeout=_CANCEL_SEC)
         results.fetch()
         for trial in results.trials():
-            screen.ended(trial)
+            table.ended(trial)

@@ -1,4 +1,4 @@
-"""One experiment of Ray Tune: trials in processes that are used again, watched and tidied up after by this one."""
+"""One Ray Tune experiment: trials in reused worker processes, with records, pruning and display in this one."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ray.tune.search import Searcher
 from training.cluster.storage import StorageLost
 from training.run_folder.frozen_encoder import FILE as ENCODER
 from training.tuning.live_table import LiveTable
-from training.tuning.records import Results, TrialRecord
+from training.tuning.records import Results, SearchRecord, TrialRecord
 from training.tuning.samplers import Sampler, make_sampler
 from training.tuning.trial import Shared, run_trial
 
-# A trial whose process or machine was lost begins again from its last checkpoint.
-_MOST_LOSSES = 3
+# A trial whose process or machine was lost is restarted from its last checkpoint.
+_MAX_RESTARTS = 3
 _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # TensorBoard logs are the trials' own
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that fails at once reports none
@@ -38,21 +38,22 @@ ENVIRONMENT = {
 """Ray's runtime environment."""
 
 
-class _Here:
-    """Stays in this process: Ray pickles what could begin an experiment again, which is never done from there."""
+class _NotPickled:
+    """Base of objects without state for Ray, which pickles callbacks to restore an experiment; we never restore one."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-class ResumableSearcher(_Here, Searcher):
-    """Hands Ray the trials that have not ended, in their order: those with values on record keep them.
+class ResumableSearcher(_NotPickled, Searcher):
+    """Hands Ray the trials that have not ended, in their order; those with recorded values keep them.
 
     Args:
-        sampler: gives values to the others, and learns from those that end.
+        sampler: draws values for the others, and learns from those that end.
         results: the records.
         pending: numbers of the trials to run.
-        metric, mode: what they are compared by.
+        metric: what trials are compared by.
+        mode: ``max`` or ``min``.
     """
 
     def __init__(self, sampler: Sampler, results: Results, pending: Sequence[int], metric: str, mode: str) -> None:
@@ -73,69 +74,73 @@ class ResumableSearcher(_Here, Searcher):
         return {"number": number, "values": known.values}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:  # noqa: ARG002
-        """Settle what became of it, and learn from it."""
+        """Record how the trial ended, and learn from it."""
         number = self._numbers[trial_id]
         self._results.fetch(number)
         trial = self._results.read_trial(number)
         if trial is None:
             return
-        if not trial.ended:  # Ray ended it, and it has not come to say so itself, or never will
-            why = f"its process was lost {_MOST_LOSSES + 1} times; perhaps memory was short" if error else None
+        if not trial.ended:  # Ray ended it, or its process was lost, before it could record that itself
+            why = f"its process was lost {_MAX_RESTARTS + 1} times; perhaps memory was short" if error else None
             trial.state, trial.reason = ("failed" if error else "stopped"), why
             self._results.write_trial(trial)
             self._results.publish(number)
         self._sampler.tell(trial)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: the records are the state."""
+        """Do nothing: the records are the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore."""
+        """Do nothing."""
 
 
-class CheckpointPruner(_Here, Callback):
-    """Deletes the checkpoints of trials that were beaten as the search goes, and keeps the screen up to date.
+class CheckpointPruner(_NotPickled, Callback):
+    """Deletes the checkpoints of trials that are no longer the best, and refreshes the table.
 
     Args:
         shared: what all trials have in common.
         results: the records.
-        screen: shows them.
+        table: shows them.
     """
 
-    def __init__(self, shared: Shared, results: Results, screen: LiveTable) -> None:
-        self._search, self._results, self._screen = shared.search, results, screen
+    def __init__(self, shared: Shared, results: Results, table: LiveTable) -> None:
+        self._search, self._results, self._table = shared.search, results, table
 
     def on_trial_start(self, *_: Any, **__: Any) -> None:
-        """Show it."""
-        self._screen.show()
+        """Refresh the table."""
+        self._table.show()
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **_: Any) -> None:  # noqa: ARG002
-        """Show it."""
-        with contextlib.suppress(StorageLost):  # it is only shown; what counts is fetched at its end
+        """Refresh the table."""
+        with contextlib.suppress(StorageLost):  # for display only: the record is fetched again at the trial's end
             self._results.fetch(trial.config["number"], record_only=True)
-        self._screen.show()
+        self._table.show()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
-        """Tidy up."""
+        """Delete checkpoints that are no longer needed."""
         remove_beaten(self._results, self._search)
         found = self._results.read_trial(trial.config["number"])
         if found is not None:
-            self._screen.ended(found)
-        self._screen.show()
+            self._table.ended(found)
+        self._table.show()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Tidy up."""
+        """Delete checkpoints that are no longer needed."""
         self.on_trial_complete(iteration, trials, trial)
 
 
-def remove_beaten(results: Results, search: Any) -> None:
-    """Delete the checkpoints of ended trials that are neither the best nor reach the threshold."""
+def remove_beaten(results: Results, search: SearchRecord) -> None:
+    """Delete the checkpoints of ended trials that are neither the best nor reach the threshold.
+
+    Args:
+        results: the records.
+        search: metric and threshold.
+    """
     ranked = [trial for trial in results.ranked(search) if trial.ended]
     for place, trial in enumerate(ranked):
         best = trial.best(search)
-        failed = trial.state == "failed" or best is None
-        enough = best is not None and search.threshold is not None and not search.better(search.threshold, best[1])
-        if trial.checkpoint is None or (not failed and (place == 0 or enough)):
+        keep = best is not None and trial.state != "failed" and (place == 0 or search.reaches_threshold(best[1]))
+        if trial.checkpoint is None or keep:
             continue
         folder = results.trial_folder(trial.number)
         for path in (*folder.glob("*.ckpt"), folder / ENCODER):
@@ -146,16 +151,16 @@ def remove_beaten(results: Results, search: Any) -> None:
 
 
 def run_experiment(
-    shared: Shared, results: Results, screen: LiveTable, pending: Sequence[int], needed: dict[str, float], scratch: Path
+    shared: Shared, results: Results, table: LiveTable, pending: Sequence[int], needed: dict[str, float], scratch: Path
 ) -> None:
     """Run trials until all have ended or Ctrl-C stops them.
 
     Args:
         shared: what all trials have in common.
         results: the records.
-        screen: shows them.
+        table: shows them.
         pending: numbers of the trials to run.
-        needed: what a trial reserves: ``CPU``, ``GPU``.
+        needed: resources of a trial: ``CPU``, ``GPU``.
         scratch: folder for Ray's own records.
     """
     os.environ.update(_SETTINGS)
@@ -175,8 +180,8 @@ def run_experiment(
         run_config=RunConfig(
             name="search",
             storage_path=str(scratch),
-            callbacks=[CheckpointPruner(shared, results, screen)],
-            failure_config=FailureConfig(max_failures=_MOST_LOSSES),
+            callbacks=[CheckpointPruner(shared, results, table)],
+            failure_config=FailureConfig(max_failures=_MAX_RESTARTS),
             verbose=0,
         ),
     )
@@ -187,21 +192,19 @@ def _scheduler(shared: Shared) -> Any:
     search = shared.search
     if search.sampler == "random":
         return FIFOScheduler()  # type: ignore[no-untyped-call]
-    # Of every six trials the best goes on, after a tenth of the epochs, and again after six times as many. Ray's own
-    # four spent 0.54 of the epochs of a plain search of 24 trials: while draws get better, many are the best so far.
-    grace = max(1, search.max_epochs // 10)
+    # Of every six trials the best one continues, after a tenth of the epochs, and again after six times as many. With
+    # Ray's default of four, 24 trials took 0.54 of a plain search's epochs: as draws improve, many are the best so far.
     return ASHAScheduler(
-        # One more than there are: a trial that comes to its last epoch ends by itself.
-        "epoch",
-        search.metric,
-        search.mode,
-        max_t=search.max_epochs + 1,
-        grace_period=grace,
+        time_attr="epoch",
+        metric=search.metric,
+        mode=search.mode,
+        max_t=search.max_epochs + 1,  # a trial that reaches its last epoch ends by itself
+        grace_period=max(1, search.max_epochs // 10),
         reduction_factor=6,
     )
 
 
 def _trial(config: dict[str, Any], shared: Shared) -> None:
-    """What a process of the cluster runs."""
+    """Run a trial in a worker process of the cluster."""
     worker = ray.get_runtime_context().get_node_id()
     run_trial(shared.on_node("trials"), config["number"], config["values"], tune.report, worker)

@@ -1,4 +1,4 @@
-"""Pictures of a search, beside its results: the best so far, which values matter, and how values go together."""
+"""Plots of a search: best metric so far, importance of the values, and parallel coordinates."""
 
 from __future__ import annotations
 
@@ -19,25 +19,24 @@ from training.config.tune import SearchSpace
 from training.metrics.plots import BLUE, INK, ORANGE, save_figure
 from training.tuning.records import SearchRecord, TrialRecord, flattened
 
-# A share of importance is a mean over a forest: of fewer trials it says nothing.
-_FEWEST_FOR_IMPORTANCE = 8
-_FEWEST_FOR_LINES = 2
+_MIN_TRIALS_FOR_IMPORTANCE = 8  # importance is a mean over a random forest
+_MIN_TRIALS_FOR_LINES = 2
 _COLOURS = "viridis"
 
 Scored = list[tuple[TrialRecord, float]]
 
 
 def draw_pictures(folder: Path, search: SearchRecord, trials: Sequence[TrialRecord]) -> list[Path]:
-    """Draw what can be drawn of the trials so far.
+    """Draw the plots that the trials so far allow.
 
     Args:
-        folder: where the PNGs go.
-        search: what is searched.
+        folder: folder of the PNGs.
+        search: the search.
         trials: its trials, in any order.
 
     Returns:
         The files: ``best_so_far.png``, ``parallel_coordinates.png``, ``importance.png``; the latter two need several
-        trials with a figure.
+        trials with a metric.
     """
     best = [(trial, trial.best(search)) for trial in sorted(trials, key=lambda trial: trial.number)]
     scored: Scored = [(trial, found[1]) for trial, found in best if found is not None and trial.state != "failed"]
@@ -49,7 +48,7 @@ def draw_pictures(folder: Path, search: SearchRecord, trials: Sequence[TrialReco
 
     if scored:
         draw("best_so_far.png", (7, 4), lambda figure: _best_so_far(figure, search, scored))
-    if len(scored) >= _FEWEST_FOR_LINES:
+    if len(scored) >= _MIN_TRIALS_FOR_LINES:
         wide = max(6.0, 1.6 * (len(search.spaces) + 1))
         draw("parallel_coordinates.png", (wide, 4.5), lambda figure: _parallel(figure, search, scored))
     shares = importance(search, scored)
@@ -74,9 +73,14 @@ def _best_so_far(figure: Figure, search: SearchRecord, scored: Scored) -> None:
 def importance(search: SearchRecord, scored: Scored) -> dict[str, float]:
     """Share of the metric's variance that each searched value explains, largest first (fANOVA, Hutter et al., 2014).
 
-    Nothing where there are too few trials, or they are all alike.
+    Args:
+        search: its search spaces.
+        scored: trials with their best metric.
+
+    Returns:
+        Short name of the value -> share; empty where there are too few trials, or all have the same metric.
     """
-    if len(scored) < _FEWEST_FOR_IMPORTANCE or np.ptp([value for _, value in scored]) == 0:
+    if len(scored) < _MIN_TRIALS_FOR_IMPORTANCE or np.ptp([value for _, value in scored]) == 0:
         return {}
     import optuna
 
@@ -125,16 +129,17 @@ def _parallel(figure: Figure, search: SearchRecord, scored: Scored) -> None:
 
 
 def _heights(values: Sequence[Any], space: dict[str, Any]) -> tuple[list[float], list[tuple[float, str]]]:
-    """Where each value stands between 0 and 1, and what to write at which height."""
+    """Height of each value, 0 to 1, and the axis' labels as (height, text)."""
     kind = SearchSpace.model_validate(space)
     if kind.choice is not None:
         last = max(1, len(kind.choice) - 1)
         marks = [(index / last, str(choice)) for index, choice in enumerate(kind.choice)]
         return [kind.choice.index(value) / last for value in values], marks
     low, high = kind.values
-    turn = np.log if kind.loguniform is not None else np.asarray
-    bottom, top = float(turn(low)), float(turn(high))
-    return [(float(turn(value)) - bottom) / (top - bottom) for value in values], [(0.0, f"{low:g}"), (1.0, f"{high:g}")]
+    transform = np.log if kind.loguniform is not None else np.asarray
+    bottom, top = float(transform(low)), float(transform(high))
+    heights = [(float(transform(value)) - bottom) / (top - bottom) for value in values]
+    return heights, [(0.0, f"{low:g}"), (1.0, f"{high:g}")]
 
 
 def _mark(axis: Axes, place: int, marks: Sequence[tuple[float, str]]) -> None:

@@ -1,18 +1,18 @@
-"""The results folder of a search, as it is on disk: JSON alone, each file written whole.
+"""The results folder of a search on disk: JSON files, each written atomically.
 
-search.json   what is searched, and how     trials/0007/trial.json   a trial: values, metrics, what became of it
+search.json   the search and its settings   trials/0007/trial.json   a trial: values, metrics, state
 search.lock   held by a running search      trials/0007/             its run folder, as a train step writes it
 """
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emotions.errors import CheckpointError, ConfigError, OutputExists
@@ -20,11 +20,11 @@ from emotions.files import read_json, write_json
 from training.cluster.storage import Storage
 from training.run_folder.layout import RUN_FILE
 
-SEARCH_FILE, TRIAL_FILE, TRIALS = "search.json", "trial.json", "trials"
-_MOST_BYTES = 64 << 20
+SEARCH_FILE, TRIAL_FILE, LOCK_FILE, TRIALS = "search.json", "trial.json", "search.lock", "trials"
+_MAX_BYTES = 64 << 20
 
 State = Literal["running", "done", "stopped", "failed"]
-"""``done``: trained to the end; ``stopped``: ended early as it promised little; ``failed``: see the reason."""
+"""``done``: trained to the end; ``stopped``: ended early by the scheduler; ``failed``: see the reason."""
 
 
 class _Record(BaseModel):
@@ -32,19 +32,19 @@ class _Record(BaseModel):
 
 
 class SearchRecord(_Record):
-    """What is searched, and how.
+    """A search and its settings.
 
     Attributes:
-        key: hash of all that decides on the trials: a search that is started again must have the same.
-        model: the model's name.
-        spaces: dotted path -> space.
-        metric: what trials are compared by; ``mode`` says whether more or less of it is better.
-        num_samples, max_epochs: trials, and the most epochs of each.
+        key: hash of all that determines the trials: a search that is resumed must have the same.
+        model: name of the model.
+        spaces: dotted path -> search space.
+        metric: what trials are compared by; ``mode``: whether more or less of it is better.
+        num_samples, max_epochs: number of trials, and largest number of epochs of each.
         sampler: ``random``, or ``optuna`` with early stopping.
         seed: seed of the draws, the split and the trainings.
-        threshold: trials that reach it keep their checkpoints, as the best does.
-        protocol: how the data was split: what every figure is quoted with.
-        step: the ``tune`` step as it was given; ``root`` is what its relative paths start from.
+        threshold: trials whose metric reaches it keep their checkpoints, as the best one does.
+        protocol: how the data was split, to be quoted with every figure.
+        step: the ``tune`` step as it was given; ``root``: folder that its relative paths start from.
         state: ``finished`` once every trial has ended.
     """
 
@@ -64,25 +64,25 @@ class SearchRecord(_Record):
     root: str
     state: Literal["running", "interrupted", "finished"] = "running"
 
-    def better(self, value: float, other: float | None) -> bool:
-        """Whether a value of the metric beats another, or there is no other."""
-        if other is None:
-            return True
-        return value > other if self.mode == "max" else value < other
+    def reaches_threshold(self, value: float) -> bool:
+        """Whether a value of the metric is as good as the threshold."""
+        if self.threshold is None:
+            return False
+        return value >= self.threshold if self.mode == "max" else value <= self.threshold
 
 
 class TrialRecord(_Record):
     """One trial.
 
     Attributes:
-        number: from 0.
-        values: dotted path -> what was drawn.
-        state: what became of it; ``reason`` says why it failed.
+        number: number of the trial, from 0.
+        values: dotted path -> value that was drawn.
+        state: ``running``, or how it ended; ``reason``: why it failed.
         history: metric -> value after each epoch; None where it was not measured.
-        seconds: time that it trained, over all its attempts.
-        parameters: weights that train.
-        checkpoint: file of the best checkpoint in its folder, while it is kept.
-        worker: Ray's node that it ran on last.
+        seconds: training time, over all attempts.
+        parameters: number of weights that train.
+        checkpoint: file name of the best checkpoint in its folder, while it is kept.
+        worker: id of the Ray node that it ran on last.
     """
 
     number: int = Field(ge=0)
@@ -97,29 +97,28 @@ class TrialRecord(_Record):
 
     @property
     def epochs(self) -> int:
-        """Epochs that it has trained."""
+        """Number of epochs trained."""
         return max((len(values) for values in self.history.values()), default=0)
 
     @property
     def ended(self) -> bool:
-        """Whether it will not train any more."""
+        """Whether training is over."""
         return self.state != "running"
 
     def best(self, search: SearchRecord) -> tuple[int, float] | None:
-        """Its best epoch, counted from 0, and the metric there; nothing before its first validation."""
-        found: tuple[int, float] | None = None
-        for epoch, value in enumerate(self.history.get(search.metric, [])):
-            if value is not None and search.better(value, None if found is None else found[1]):
-                found = (epoch, value)
-        return found
+        """Best epoch, from 0, and its metric; None before the first validation."""
+        history = self.history.get(search.metric, [])
+        measured = [(epoch, value) for epoch, value in enumerate(history) if value is not None]
+        sign = 1 if search.mode == "max" else -1
+        return max(measured, key=lambda each: sign * each[1], default=None)  # of equals the first
 
 
 class Results:
     """A results folder.
 
     Args:
-        folder: where it is.
-        storage: what its trials travel through, where they do not write into it themselves.
+        folder: path of the folder.
+        storage: where the trials' folders are exchanged, when the nodes do not share this folder.
     """
 
     def __init__(self, folder: Path, storage: Storage | None = None) -> None:
@@ -130,10 +129,10 @@ class Results:
         return self.folder / TRIALS / f"{number:04d}"
 
     def read_search(self) -> SearchRecord:
-        """What is searched.
+        """Read the search.
 
         Raises:
-            CheckpointError: no results folder, or a damaged one.
+            CheckpointError: there is no results folder, or it is damaged.
         """
         path = self.folder / SEARCH_FILE
         if not path.is_file():
@@ -143,11 +142,11 @@ class Results:
         return search
 
     def write_search(self, search: SearchRecord) -> None:
-        """Write what is searched."""
+        """Write the search."""
         write_json(self.folder / SEARCH_FILE, search.model_dump(mode="json"))
 
     def read_trial(self, number: int) -> TrialRecord | None:
-        """A trial, or nothing where it has not begun. Raises CheckpointError."""
+        """Read a trial; None where it has not started. Raises CheckpointError."""
         path = self.trial_folder(number) / TRIAL_FILE
         return _read(path, TrialRecord) if path.is_file() else None
 
@@ -156,12 +155,12 @@ class Results:
         write_json(self.trial_folder(trial.number) / TRIAL_FILE, trial.model_dump(mode="json"))
 
     def trials(self) -> list[TrialRecord]:
-        """Every trial that has begun, by number. Raises CheckpointError."""
+        """Every trial that has started, by number. Raises CheckpointError."""
         found = [_read(path, TrialRecord) for path in sorted((self.folder / TRIALS).glob(f"[0-9]*/{TRIAL_FILE}"))]
         return sorted(found, key=lambda trial: trial.number)
 
     def ranked(self, search: SearchRecord) -> list[TrialRecord]:
-        """The trials, best first; those without a figure last. The earlier one wins a draw."""
+        """The trials, best first, those without a metric last; of equals the earlier first."""
 
         def rank(trial: TrialRecord) -> tuple[int, float]:
             best = trial.best(search)
@@ -175,7 +174,7 @@ class Results:
         """The run folder of the best trial whose checkpoint is kept.
 
         Raises:
-            CheckpointError: no results folder, or no trial of it can be used.
+            CheckpointError: there is no results folder, or no trial of it can be used.
         """
         search = self.read_search()
         for trial in self.ranked(search):
@@ -187,7 +186,11 @@ class Results:
         )
 
     def fetch(self, number: int | None = None, *, record_only: bool = False) -> None:
-        """Bring here what the storage holds of a trial, or of all; nothing where there is no storage.
+        """Download trials from the storage; does nothing where there is none.
+
+        Args:
+            number: the trial; None for all.
+            record_only: leave the checkpoints out.
 
         Raises:
             StorageLost: it does not answer.
@@ -199,34 +202,35 @@ class Results:
             self._storage.download(name, self.folder / TRIALS / name, TRIAL_FILE if record_only else None)
 
     def publish(self, number: int) -> None:
-        """Give the storage what is here of a trial; nothing where there is no storage. Raises StorageLost."""
+        """Upload a trial to the storage; does nothing where there is none. Raises StorageLost."""
         folder = self.trial_folder(number)
         if self._storage is not None:
             self._storage.upload(folder, folder.name, last=TRIAL_FILE)
 
     def release(self, number: int) -> None:
-        """Remove what is here of a trial that the storage holds; nothing where there is no storage."""
+        """Remove the local copy of an uploaded trial; does nothing where there is no storage."""
         if self._storage is not None:
             shutil.rmtree(self.trial_folder(number), ignore_errors=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one search.
+        """Lock the folder for one search.
 
         Raises:
             OutputExists: another process holds it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "search.lock").open("w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise OutputExists(f"{self.folder}: another search is running in it") from error
+        lock = FileLock(self.folder / LOCK_FILE, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise OutputExists(f"{self.folder}: another search is running in it") from error
+        with lock:
             yield
 
 
 def _read(path: Path, kind: Any) -> Any:
-    if path.stat().st_size > _MOST_BYTES:
+    if path.stat().st_size > _MAX_BYTES:
         raise CheckpointError(f"{path}: is too large for the record of a search")
     try:
         return kind.model_validate(read_json(path))
@@ -236,6 +240,11 @@ def _read(path: Path, kind: Any) -> Any:
 
 
 def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by the last part of their path, as people call them; the whole path where two share it."""
+    """Values by the last part of their dotted path, or by the whole path where two share that part."""
     short = [path.rpartition(".")[2] for path in values]
     return {name if short.count(name) == 1 else path: values[path] for name, path in zip(short, values, strict=True)}
+
+
+def shown(value: Any) -> str:
+    """A drawn value as text, floats with three significant digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Refit: the best trial's values trained again, on the training and the validation part together."""
+"""Refit: train the best trial's values again, on the training and the validation part together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 
 from emotions.errors import CheckpointError
@@ -18,20 +17,19 @@ from training.corpus import read_corpus
 from training.loop.fit import conclude
 from training.loop.job import Job, seeded_model, train
 from training.loop.precompute import precomputed
-from training.models.registry import build_model
 from training.run_folder.frozen_encoder import write_encoder
 from training.run_folder.layout import RUN_FILE
 from training.tuning.records import Results
 from training.tuning.spaces import train_step
 
 REFIT = "refit"
-"""Folder of the run, in the results folder."""
+"""Folder of the refit run, in the results folder."""
 
 
 def refit(folder: Path, context: Context) -> Path:
     """Train the best trial's values for ``learn_params.max_epoch`` epochs on all but the test part.
 
-    The last epoch is kept: no clip is left to choose one by. The run's validation scores are the trial's, from before.
+    The last epoch is kept: there is no validation part to select one by. The run's validation scores are the trial's.
 
     Args:
         folder: the results folder of a search.
@@ -49,13 +47,13 @@ def refit(folder: Path, context: Context) -> Path:
     index = read_json(best / RUN_FILE)
     run = folder / REFIT
     shutil.rmtree(run, ignore_errors=True)
-    there = Context(Path(record.root), record.seed, context.workers, context.config, quiet=context.quiet)
+    context = Context(Path(record.root), record.seed, context.workers, context.config, quiet=context.quiet)
     step = train_step(_tune_step(record.step, folder), index["search"]["values"])
     saving = step.saving_data_params.model_copy(
         update={"saved_checkpoints_path": [str(run)], "saved_checkpoints_filename": ["last_epoch"]}
     )
     step = step.model_copy(update={"saving_data_params": saving})
-    job = _job(step, there, run, index["dataset"]["fingerprint"])
+    job = _job(step, context, run, index["dataset"]["fingerprint"])
     model = seeded_model(job)
     write_encoder(run, model)
     train(job, model)
@@ -74,7 +72,4 @@ def _job(step: TrainStep, context: Context, run: Path, fingerprint: str) -> Job:
     corpus = read_corpus(step, context, whole=True)
     if corpus.table.fingerprint != fingerprint:
         raise CheckpointError(f"{corpus.table.root}: is not the dataset that was searched on any more")
-    with torch.random.fork_rng(devices=[]):
-        model = build_model(corpus.spec)
-    corpus = precomputed(corpus, model, step, augmented=step.learn_params.augments_waveform)
-    return Job(step, context, corpus, run, None, newest=True)
+    return Job(step, context, precomputed(corpus, step), run, None, newest=True)

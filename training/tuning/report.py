@@ -1,9 +1,8 @@
-"""What came of a search, finished, running or interrupted: a table, JSON or CSV, and pictures beside the results."""
+"""Report a search, finished, running or interrupted: a table, JSON or CSV on stdout, and plots in its folder."""
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.tuning.plots import draw_pictures
-from training.tuning.records import Results, SearchRecord, TrialRecord, flattened
+from training.tuning.records import Results, SearchRecord, TrialRecord, flattened, shown
 
 Format = Literal["table", "json", "csv"]
 
@@ -22,7 +21,7 @@ _WIDTH = 160  # of a table that goes to a file
 
 
 def print_results(folder: Path, form: Format = "table") -> None:
-    """Print the trials of a search to stdout, best first, and draw its pictures into its folder.
+    """Print the trials of a search to stdout, best first, and draw its plots into its folder.
 
     Args:
         folder: the results folder.
@@ -34,49 +33,40 @@ def print_results(folder: Path, form: Format = "table") -> None:
     results = Results(folder)
     search = results.read_search()
     trials = results.ranked(search)
-    pictures = draw_pictures(folder, search, trials)
+    plots = draw_pictures(folder, search, trials)
+    rows = [_row(results, search, trial) for trial in trials]
     if form == "json":
-        print(json.dumps(_document(results, search, trials), ensure_ascii=False, indent=2))
+        document = {"folder": str(results.folder), "search": search.model_dump(mode="json"), "trials": rows}
+        print(json.dumps(document, ensure_ascii=False, indent=2))
     elif form == "csv":
-        print(_csv(results, search, trials), end="")
+        writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["trial"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
     else:
-        _print_table(results, search, trials, pictures)
+        _print_table(results, search, trials, plots)
 
 
 def _row(results: Results, search: SearchRecord, trial: TrialRecord) -> dict[str, Any]:
-    best = trial.best(search)
-    kept = None if trial.checkpoint is None else str(results.trial_folder(trial.number) / trial.checkpoint)
+    epoch, value = trial.best(search) or (None, None)
     return {
         "trial": trial.number,
         "state": trial.state,
-        search.metric: None if best is None else best[1],
-        "epoch": None if best is None else best[0],
+        search.metric: value,
+        "epoch": epoch,
         "epochs": trial.epochs,
         "seconds": round(trial.seconds, 2),
         "parameters": trial.parameters,
         **flattened(trial.values),
-        "checkpoint": kept,
+        "checkpoint": _checkpoint(results, trial),
         "reason": trial.reason,
     }
 
 
-def _document(results: Results, search: SearchRecord, trials: Sequence[TrialRecord]) -> dict[str, Any]:
-    rows = [_row(results, search, trial) for trial in trials]
-    return {"folder": str(results.folder), "search": search.model_dump(mode="json"), "trials": rows}
+def _checkpoint(results: Results, trial: TrialRecord) -> str | None:
+    return None if trial.checkpoint is None else str(results.trial_folder(trial.number) / trial.checkpoint)
 
 
-def _csv(results: Results, search: SearchRecord, trials: Sequence[TrialRecord]) -> str:
-    rows = [_row(results, search, trial) for trial in trials]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else ["trial"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _print_table(
-    results: Results, search: SearchRecord, trials: Sequence[TrialRecord], pictures: Sequence[Path]
-) -> None:
+def _print_table(results: Results, search: SearchRecord, trials: Sequence[TrialRecord], plots: Sequence[Path]) -> None:
     ended = sum(trial.ended for trial in trials)
     title = f"{search.model}: {ended} of {search.num_samples} trials ended, {search.state}"
     table = Table(title=title, title_justify="left")
@@ -84,21 +74,19 @@ def _print_table(
     for heading in ("trial", "state", search.metric, "epoch", "time", "parameters", *names):
         table.add_column(heading, justify="right", overflow="fold")
     for trial in trials:
-        table.add_row(*_cells(search, trial))
+        best = trial.best(search)
+        value, epoch = ("", "") if best is None else (f"{best[1]:.3f}", str(best[0]))
+        cells = [str(trial.number), trial.state, value, epoch, f"{trial.seconds:.1f} s", f"{trial.parameters:,}"]
+        table.add_row(*cells, *map(shown, flattened(trial.values).values()))
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     console.print(table)
     lines = [f"protocol of {search.metric}: {search.protocol}, validation part", f"results: {results.folder}"]
     lines += [f"trial {trial.number} failed: {trial.reason}" for trial in trials if trial.state == "failed"]
-    for trial in trials:
-        if trial.checkpoint is not None and trial.state in ("done", "stopped"):
-            lines.append(f"checkpoint of trial {trial.number}: {results.trial_folder(trial.number) / trial.checkpoint}")
-    lines += [f"picture: {path}" for path in pictures]
+    lines += [
+        f"checkpoint of trial {trial.number}: {_checkpoint(results, trial)}"
+        for trial in trials
+        if trial.checkpoint is not None and trial.state in ("done", "stopped")
+    ]
+    lines += [f"picture: {path}" for path in plots]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _cells(search: SearchRecord, trial: TrialRecord) -> list[str]:
-    best = trial.best(search)
-    value, epoch = ("", "") if best is None else (f"{best[1]:.3f}", str(best[0]))
-    numbers = [f"{each:.3g}" if isinstance(each, float) else str(each) for each in flattened(trial.values).values()]
-    return [str(trial.number), trial.state, value, epoch, f"{trial.seconds:.1f} s", f"{trial.parameters:,}", *numbers]

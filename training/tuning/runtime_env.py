@@ -1,4 +1,4 @@
-"""What travels to the nodes of a cluster that share no file system with this machine: the code and the data."""
+"""Ship code and data to the nodes of a cluster that share no file system with this machine."""
 
 from __future__ import annotations
 
@@ -19,32 +19,36 @@ from training.data.sources import locate
 from training.models.encoders import RANDOM
 
 MAX_BYTES = 500 << 20
-"""Most that Ray's runtime environment carries."""
+"""Largest content of Ray's runtime environment."""
 
 
 @contextmanager
 def runtime_environment(step: TuneStep, context: Context) -> Iterator[dict[str, Any]]:
-    """Ray's runtime environment in which the folder that relative paths start from lies on every node.
+    """Ray's runtime environment with the code of this package and, as the working directory, a copy of the data.
 
-    In it are the dataset and the encoders that are named by a relative path; an absolute path has to lead to the same
-    on every node. The code of this package travels as well: a node needs no more than what it stands on.
+    The copy has the dataset and the encoders that are named by a relative path. An absolute path has to exist on every
+    node. A node needs the dependencies of this package, but not the package.
+
+    Args:
+        step: names dataset and encoders.
+        context: its root is the folder that relative paths start from.
 
     Raises:
-        ConfigError: it is more than Ray carries.
+        ConfigError: it exceeds ``MAX_BYTES``.
     """
-    with tempfile.TemporaryDirectory(prefix="emotions-travel-") as name:
-        there = Path(name)
+    with tempfile.TemporaryDirectory(prefix="emotions-") as name:
+        folder = Path(name)
         for source, place in _files_to_ship(step, context):
-            _pack(source, there / place)
-        _check_size(there)
-        # A .gitignore says what is not code, never what is not data.
+            _copy(source, folder / place)
+        _check_size(folder)
+        # A .gitignore must not leave data out.
         os.environ["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] = "1"
         modules = [str(Path(str(each.__file__)).parent) for each in (emotions, training)]
         yield {"working_dir": name, "py_modules": modules, "excludes": ["__pycache__"]}
 
 
 def _files_to_ship(step: TuneStep, context: Context) -> Iterator[tuple[Path, Path]]:
-    """What travels, and where it lies in the working directory there."""
+    """Files and folders, each with its place in the working directory."""
     source = locate(step.dataset, context.root)
     named = step.dataset.path
     if named is None or not Path(*([named] if isinstance(named, str) else named)).is_absolute():
@@ -60,7 +64,7 @@ def _encoders(step: TuneStep) -> list[str]:
     return list(found.values) if isinstance(found, SearchSpace) else [found] if found else []
 
 
-def _pack(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
         shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
     else:

@@ -1,46 +1,23 @@
-"""Samplers: which values the next trial gets, and whether a running one goes on."""
+"""Samplers: which values the next trial gets."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal
 
 from emotions.errors import ConfigError
 from training.config.tune import SearchSpace, TuneStep
 from training.tuning.records import SearchRecord, TrialRecord
-from training.tuning.spaces import Values, draw, is_possible, search_spaces
-
-_MOST_DRAWS = 1000
-
-
-class Sampler(Protocol):
-    """Gives each trial its values."""
-
-    def suggest(self, number: int) -> Values:
-        """Values of trial ``number``."""
-
-    def tell(self, trial: TrialRecord) -> None:
-        """Learn from a trial that has ended."""
-
-
-def make_sampler(step: TuneStep, search: SearchRecord, ended: Sequence[TrialRecord]) -> Sampler:
-    """The sampler of a search.
-
-    Args:
-        step: what is searched.
-        search: names the sampler.
-        ended: trials to learn from.
-    """
-    return OptunaSampler(step, search, ended) if search.sampler == "optuna" else RandomSampler(step, search.seed)
+from training.tuning.spaces import MAX_DRAWS, Values, draw, is_possible, search_spaces
 
 
 class RandomSampler:
-    """The plain search: a trial's values depend on the seed and its number alone.
+    """Random search: a trial's values depend on the seed and its number alone.
 
     Args:
-        step: what is searched.
-        seed: the search's.
+        step: the ``tune`` step.
+        seed: seed of the search.
     """
 
     def __init__(self, step: TuneStep, seed: int) -> None:
@@ -51,18 +28,18 @@ class RandomSampler:
         return draw(self._step, self._seed, number)
 
     def tell(self, trial: TrialRecord) -> None:
-        """Nothing: what came of a trial changes none of the others."""
+        """Do nothing: trials are independent."""
 
 
 class OptunaSampler:
     """Optuna's tree-structured Parzen estimator (Bergstra et al., 2011), which learns from the trials that have ended.
 
-    The study lives in memory; a search that is started again tells it the trials on record.
+    The study lives in memory; a resumed search tells it the recorded trials.
 
     Args:
-        step: what is searched.
+        step: the ``tune`` step.
         search: metric and seed.
-        ended: trials to learn from at once.
+        ended: trials to learn from at the start.
     """
 
     def __init__(self, step: TuneStep, search: SearchRecord, ended: Sequence[TrialRecord]) -> None:
@@ -71,11 +48,9 @@ class OptunaSampler:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._step, self._search = step, search
         self._spaces = search_spaces(step)
-        # As many draws as there are trials lie between two starts: another seed, else the first ones would come again.
+        # A resumed search needs another seed, else it would repeat the first draws.
         sampler = optuna.samplers.TPESampler(seed=search.seed + len(ended), constant_liar=True)
-        direction = (
-            optuna.study.StudyDirection.MAXIMIZE if search.mode == "max" else optuna.study.StudyDirection.MINIMIZE
-        )
+        direction: Literal["maximize", "minimize"] = "maximize" if search.mode == "max" else "minimize"
         self._study = optuna.create_study(direction=direction, sampler=sampler)
         self._open: dict[int, Any] = {}
         with warnings.catch_warnings():
@@ -85,14 +60,14 @@ class OptunaSampler:
             self.tell(trial)
 
     def suggest(self, number: int) -> Values:
-        """Values of trial ``number``; impossible combinations are told to the study and do not count.
+        """Values of trial ``number``; impossible combinations are reported to the study as failed.
 
         Raises:
             ConfigError: a thousand draws gave none that is possible.
         """
         from optuna.trial import TrialState
 
-        for _ in range(_MOST_DRAWS):
+        for _ in range(MAX_DRAWS):
             asked = self._study.ask(self._kinds)
             values = {path: _value(space, asked.params[path]) for path, space in self._spaces.items()}
             if is_possible(self._step, values):
@@ -100,20 +75,34 @@ class OptunaSampler:
                 return values
             self._study.tell(asked, state=TrialState.FAIL)
         raise ConfigError(
-            f"{_MOST_DRAWS} draws gave no combination that a {self._step.model} can have; narrow the search spaces"
+            f"{MAX_DRAWS} draws gave no combination that a {self._step.model} can have; narrow the search spaces"
         )
 
     def tell(self, trial: TrialRecord) -> None:
-        """Learn from a trial that has ended; one that failed teaches nothing."""
+        """Learn from a trial that has ended; failed ones are left out."""
         from optuna.trial import TrialState, create_trial
 
         best, asked = trial.best(self._search), self._open.pop(trial.number, None)
         if asked is not None:
-            lost = best is None or trial.state == "failed"
-            self._study.tell(asked, None if lost else best[1], TrialState.FAIL if lost else None)  # type: ignore[index]
+            failed = best is None or trial.state == "failed"
+            self._study.tell(asked, None if failed else best[1], TrialState.FAIL if failed else None)  # type: ignore[index]
         elif best is not None and trial.state != "failed":
             known = {path: parameter_of(space, trial.values[path]) for path, space in self._spaces.items()}
             self._study.add_trial(create_trial(params=known, distributions=self._kinds, value=best[1]))
+
+
+Sampler = RandomSampler | OptunaSampler
+
+
+def make_sampler(step: TuneStep, search: SearchRecord, ended: Sequence[TrialRecord]) -> Sampler:
+    """The sampler of a search.
+
+    Args:
+        step: the ``tune`` step.
+        search: names the sampler.
+        ended: trials to learn from.
+    """
+    return OptunaSampler(step, search, ended) if search.sampler == "optuna" else RandomSampler(step, search.seed)
 
 
 def distribution_of(space: SearchSpace) -> Any:
@@ -134,5 +123,10 @@ def _value(space: SearchSpace, parameter: Any) -> Any:
 
 
 def parameter_of(space: SearchSpace, value: Any) -> Any:
-    """What a value is in Optuna's distribution of its space."""
+    """A value as a parameter of Optuna's distribution.
+
+    Args:
+        space: its search space.
+        value: a value of the space.
+    """
     return value if space.choice is None else space.choice.index(value)

@@ -1,8 +1,8 @@
-"""The search: Ray Tune runs the trials; what lies in the results folder is the truth about them.
+"""The search: Ray Tune runs the trials, and the results folder is the only record of them.
 
-Ray's own record of an experiment is pickled and thrown away: a results folder may come from elsewhere, and is read as
-JSON alone. So a search that is started again is a new experiment over the trials that have not ended, each of which
-goes on from its own last checkpoint.
+Ray's own record of an experiment is pickled, and a results folder may come from an untrusted source, so Ray's record
+is discarded and ours is JSON. A resumed search is a new experiment over the trials that have not ended, each of which
+resumes from its own last checkpoint.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from training.loop.precompute import device_of
 from training.run_folder.checkpoints import mode_of
 from training.tuning.driver import drive
 from training.tuning.experiment import ENVIRONMENT
-from training.tuning.records import Results, SearchRecord, TrialRecord
+from training.tuning.records import LOCK_FILE, SEARCH_FILE, Results, SearchRecord, TrialRecord
 from training.tuning.report import print_results
 from training.tuning.runtime_env import runtime_environment
 from training.tuning.spaces import check_searched, draw, search_spaces, train_step
@@ -40,10 +40,10 @@ _LOG = logging.getLogger(__name__)
 
 
 def search(step: TuneStep, context: Context) -> Path:
-    """Search, or go on with a search that was interrupted, until every trial has ended.
+    """Search, or resume an interrupted search, until every trial has ended.
 
     Args:
-        step: what to search, on what, and where to.
+        step: model, search spaces, data and output.
         context: root, seed and workers.
 
     Returns:
@@ -53,7 +53,7 @@ def search(step: TuneStep, context: Context) -> Path:
         ConfigError: there is nothing to search, no such metric, no such cluster; or no trial ended well.
         DataError: the dataset cannot be used.
         OutputExists: the results folder holds another search, or one that is running.
-        KeyboardInterrupt: it was stopped by Ctrl-C; what is known by then is on record.
+        KeyboardInterrupt: it was stopped by Ctrl-C; the results so far are recorded.
     """
     check_searched(step)
     if step.tune.storage_path is not None:
@@ -66,7 +66,7 @@ def search(step: TuneStep, context: Context) -> Path:
     with results.locked():
         _check_same(results, record)
         results.write_search(record)
-        _run_or_lose(shared, results)
+        _run(shared, results)
         left = record.num_samples - sum(trial.ended for trial in results.trials())
         results.write_search(record.model_copy(update={"state": "interrupted" if left else "finished"}))
         concluded = _conclude(shared, results)
@@ -109,10 +109,9 @@ def _record(step: TuneStep, context: Context, corpus: Corpus) -> SearchRecord:
 
 
 def _key(step: TuneStep, context: Context, corpus: Corpus) -> str:
-    """Hash of all that decides on the trials, but for where files lie and which machines compute."""
-    decisive = step.model_dump(
-        mode="json", exclude={"name", "saving_data_params", "accelerator", "devices", "strategy"}
-    )
+    """Hash of all that determines the trials, without the places of files and the machines."""
+    ignored = {"name", "saving_data_params", "accelerator", "devices", "strategy"}
+    decisive = step.model_dump(mode="json", exclude=ignored)
     for placed in ("cpus_per_trial", "gpus_per_trial", "ray_address", "storage_path", "checkpoints_save_threshold"):
         decisive["tune"].pop(placed)
     content = [decisive, context.seed, corpus.table.fingerprint, corpus.split.sha256]
@@ -120,11 +119,11 @@ def _key(step: TuneStep, context: Context, corpus: Corpus) -> str:
 
 
 def _folder(step: TuneStep, context: Context, record: SearchRecord) -> Path:
-    """The results folder: the newest one of the same search that has not finished, else the one that the step names."""
+    """The newest results folder of the same search that has not finished, else the one that the step names."""
     saving = step.saving_data_params
     parent = context.root / joined(saving.tune_results_path)
     named = parent / concatenated(saving.tune_results_dir)
-    for path in sorted(parent.glob("*/search.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+    for path in sorted(parent.glob(f"*/{SEARCH_FILE}"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
             found = Results(path.parent).read_search()
         except CheckpointError:
@@ -137,8 +136,8 @@ def _folder(step: TuneStep, context: Context, record: SearchRecord) -> Path:
 
 
 def _check_same(results: Results, record: SearchRecord) -> None:
-    """Refuse a folder that holds something else."""
-    inside = [path.name for path in results.folder.iterdir() if path.name != "search.lock"]
+    """Refuse a folder with other content."""
+    inside = [path.name for path in results.folder.iterdir() if path.name != LOCK_FILE]
     if not inside:
         return
     try:
@@ -153,16 +152,16 @@ def _check_same(results: Results, record: SearchRecord) -> None:
         raise OutputExists(f"{results.folder}: holds this search, finished; name another tune_results_dir")
 
 
-def _run_or_lose(shared: Shared, results: Results) -> None:
+def _run(shared: Shared, results: Results) -> None:
     try:
-        _run(shared, results)
+        _run_pending(shared, results)
     except StorageLost as error:
         raise ConfigError(
             f"tune.storage_path: the storage does not answer any more ({error}); the same command goes on"
         ) from error
 
 
-def _run(shared: Shared, results: Results) -> None:
+def _run_pending(shared: Shared, results: Results) -> None:
     """Run the trials that have not ended."""
     results.fetch()
     known = results.trials()
@@ -173,13 +172,14 @@ def _run(shared: Shared, results: Results) -> None:
     session = shared.context.root / joined(shared.step.saving_data_params.tune_session_path)
     cpus = max(available_cores(), tune.cpus_per_trial)
     with _environment(shared) as environment, connected(tune.ray_address, cpus, _ADDRESS, session, environment) as ray:
-        check_room(ray.cluster_resources(), needed, f"tune.gpus_per_trial, cpus_per_trial: found {_found(needed)}")
+        found = f"tune.gpus_per_trial, cpus_per_trial: found {needed['GPU']:g}, {needed['CPU']:g}"
+        check_room(ray.cluster_resources(), needed, found)
         drive(ray, shared, pending, needed)
 
 
 @contextmanager
 def _environment(shared: Shared) -> Iterator[dict[str, Any]]:
-    """Ray's runtime environment; code and data are in it where the nodes see none of this machine's folders."""
+    """Ray's runtime environment; it carries code and data where the nodes share no folder with this machine."""
     if shared.step.tune.storage_path is None:
         yield ENVIRONMENT
         return
@@ -188,24 +188,19 @@ def _environment(shared: Shared) -> Iterator[dict[str, Any]]:
 
 
 def _needed(step: TuneStep) -> dict[str, float]:
-    """What a trial reserves."""
+    """Resources of a trial."""
     tune = step.tune
     gpus = tune.gpus_per_trial
     if gpus is None:
-        wanted = step.accelerator in ("gpu", "cuda") or device_of(step.accelerator).type == "cuda"
-        gpus = (0.5 if tune.enable_tune_features else 1.0) if wanted else 0.0
+        uses_gpu = step.accelerator in ("gpu", "cuda") or device_of(step.accelerator).type == "cuda"
+        gpus = (0.5 if tune.enable_tune_features else 1.0) if uses_gpu else 0.0
     return {"CPU": float(tune.cpus_per_trial), "GPU": gpus}
 
 
-def _found(needed: dict[str, float]) -> str:
-    return f"{needed['GPU']:g}, {needed['CPU']:g}"
-
-
 def _conclude(shared: Shared, results: Results) -> int:
-    """Make run folders of the trials whose checkpoints are kept; the best one alone is scored on the test part.
+    """Complete the run folders of the trials whose checkpoints are kept, and return how many there are.
 
-    Returns:
-        How many there are.
+    The best one alone is scored on the test part.
     """
     ranked = [trial for trial in results.ranked(shared.search) if trial.ended]
     kept = [trial for trial in ranked if trial.state != "failed" and _is_kept(results, trial)]
@@ -226,6 +221,6 @@ def _is_kept(results: Results, trial: TrialRecord) -> bool:
 
 
 def _about(search: SearchRecord, trials: int) -> dict[str, Any]:
-    """What a run folder and a bundle say of the search that they come from."""
+    """What a run folder and a bundle record of the search that they come from."""
     named = search.model_dump(mode="json", include={"spaces", "metric", "mode", "num_samples", "sampler", "seed"})
     return {**named, "max_epochs": search.max_epochs, "trials": trials}

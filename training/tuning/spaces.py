@@ -1,4 +1,4 @@
-"""What is searched: the spaces of a ``tune`` step, draws from them, and the train step that a draw makes."""
+"""The search spaces of a ``tune`` step, draws from them, and the ``train`` step of a draw."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ Values = dict[str, Any]
 """Dotted path in the step, such as ``learn_params.lr.base_lr``, -> value."""
 
 _BLOCKS = ("model_architecture", "learn_params")
-_MOST_DRAWS = 1000
+MAX_DRAWS = 1000
 
 
 def search_spaces(step: TuneStep) -> dict[str, SearchSpace]:
-    """The spaces of a step by dotted path, in the order of the step; empty where nothing is searched."""
+    """Dotted path -> search space, in the order of the step."""
     found: dict[str, SearchSpace] = {}
     for block in _BLOCKS:
-        found.update(_inside(getattr(step, block), block))
+        found.update(_spaces_in(getattr(step, block), block))
     return found
 
 
-def _inside(block: BaseModel, where: str) -> dict[str, SearchSpace]:
+def _spaces_in(block: BaseModel, where: str) -> dict[str, SearchSpace]:
     found: dict[str, SearchSpace] = {}
     for key, value in block:
         if isinstance(value, SearchSpace):
             found[f"{where}.{key}"] = value
         elif isinstance(value, BaseModel):
-            found.update(_inside(value, f"{where}.{key}"))
+            found.update(_spaces_in(value, f"{where}.{key}"))
     return found
 
 
@@ -53,19 +53,23 @@ def check_searched(step: TuneStep) -> None:
 
 
 def train_step(step: TuneStep, values: Mapping[str, Any]) -> TrainStep:
-    """The ``train`` step of one trial: the search's with a value in place of each space.
+    """The ``train`` step of one trial: the ``tune`` step with a value in place of each space.
+
+    Args:
+        step: the ``tune`` step.
+        values: dotted path -> value.
 
     Raises:
         ConfigError: no model can have these values together.
     """
-    # What the file left out stays out: its defaults are those of a train step, and some of them are null.
+    # Keys that the file leaves out take the defaults of a train step: some defaults of a tune step are null.
     raw = {**step.model_dump(exclude={"type", "tune"}, exclude_unset=True), "type": "train"}
     for path, value in values.items():
         *parents, last = path.split(".")
-        inside = raw
+        block = raw
         for parent in parents:
-            inside = inside[parent]
-        inside[last] = copy.deepcopy(value)
+            block = block[parent]
+        block[last] = copy.deepcopy(value)
     faults = train_faults(raw)
     if faults:
         raise ConfigError("no model has these values together", faults)
@@ -76,7 +80,12 @@ def train_step(step: TuneStep, values: Mapping[str, Any]) -> TrainStep:
 
 
 def is_possible(step: TuneStep, values: Mapping[str, Any]) -> bool:
-    """Whether a model can have these values together."""
+    """Whether a model can have these values together.
+
+    Args:
+        step: the ``tune`` step.
+        values: dotted path -> value.
+    """
     try:
         train_step(step, values)
     except ConfigError:
@@ -85,20 +94,25 @@ def is_possible(step: TuneStep, values: Mapping[str, Any]) -> bool:
 
 
 def draw(step: TuneStep, seed: int, number: int) -> Values:
-    """The values of a trial of the plain search: they depend on the seed and the trial's number alone.
+    """Draw the values of a trial of the random search. They depend on the seed and the trial's number alone.
 
-    Impossible combinations are drawn again, and do not count.
+    Impossible combinations are drawn again.
+
+    Args:
+        step: the ``tune`` step.
+        seed: seed of the search.
+        number: number of the trial.
 
     Raises:
         ConfigError: a thousand draws gave none that is possible.
     """
     random = np.random.default_rng([seed, number])
     spaces = search_spaces(step)
-    for _ in range(_MOST_DRAWS):
+    for _ in range(MAX_DRAWS):
         values = {path: _drawn(space, random) for path, space in spaces.items()}
         if is_possible(step, values):
             return values
-    raise ConfigError(f"{_MOST_DRAWS} draws gave no combination that a {step.model} can have; narrow the search spaces")
+    raise ConfigError(f"{MAX_DRAWS} draws gave no combination that a {step.model} can have; narrow the search spaces")
 
 
 def _drawn(space: SearchSpace, random: np.random.Generator) -> Any:

@@ -1,4 +1,4 @@
-"""One trial: a training of the values that it was given, recorded after every epoch, resumed where it stopped."""
+"""One trial: a training with drawn values, recorded after every epoch, and resumed from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from emotions.errors import EmotionsError
+from emotions.errors import EmotionsError, first_line
 from emotions.files import cache_root
 from emotions.pipeline.runner import Context
 from training.cluster.storage import Storage, StorageLost
@@ -24,10 +24,10 @@ from training.corpus import Corpus, read_corpus
 from training.loop.callbacks import History
 from training.loop.job import Job, seeded_model, train
 from training.loop.precompute import precomputed
-from training.models.registry import build_model
-from training.run_folder.checkpoints import LAST, BestCheckpoint, remove_left_over
+from training.run_folder.checkpoints import BestCheckpoint, remove_left_over
 from training.run_folder.frozen_encoder import write_encoder
-from training.run_folder.read import read_checkpoint
+from training.run_folder.layout import LAST
+from training.run_folder.read import last_state, read_checkpoint
 from training.tuning.records import Results, SearchRecord, TrialRecord
 from training.tuning.spaces import train_step
 
@@ -41,10 +41,10 @@ class Shared:
     """What all trials of a search have in common. Picklable.
 
     Attributes:
-        step: the search's step.
+        step: the ``tune`` step.
         context: root, seed and workers.
         folder: the results folder.
-        search: what is searched.
+        search: the search.
         threads: CPU threads of a trial.
     """
 
@@ -55,12 +55,12 @@ class Shared:
     threads: int
 
     def results(self) -> Results:
-        """The results folder. Raises ConfigError where its storage cannot be used."""
+        """The results folder, with its storage. Raises ConfigError where that cannot be used."""
         url = self.step.tune.storage_path
         return Results(self.folder, None if url is None else Storage(url, f"{self.folder.name}-{self.search.key[:16]}"))
 
     def on_node(self, name: str) -> Shared:
-        """The same for a process on a node of the cluster, which may see no folder of the machine that began it."""
+        """The same for a process on a node of the cluster, with folders of that node where the nodes share no disk."""
         if self.step.tune.storage_path is None:
             return self
         folder = cache_root() / "searches" / self.search.key[:16] / name / self.folder.name
@@ -68,10 +68,17 @@ class Shared:
 
 
 def trial_job(shared: Shared, number: int, values: Mapping[str, Any], *, test: bool = False) -> Job:
-    """The training of one trial; the test part is left out unless asked for."""
+    """The training of one trial.
+
+    Args:
+        shared: what all trials have in common.
+        number: number of the trial.
+        values: dotted path -> drawn value.
+        test: include the test part.
+    """
     results = Results(shared.folder)
     folder = results.trial_folder(number)
-    step = _placed(train_step(shared.step, values), shared, folder)
+    step = _with_folders(train_step(shared.step, values), shared, folder)
     whole = prepared(step, shared.context)
     spec = model_spec(step, whole.spec.targets)
     corpus = replace(whole, spec=spec, test=whole.test if test else None)
@@ -79,55 +86,54 @@ def trial_job(shared: Shared, number: int, values: Mapping[str, Any], *, test: b
     return Job(step, shared.context, corpus, folder, last if last.is_file() else None, shared.search.metric)
 
 
-def _placed(step: TrainStep, shared: Shared, folder: Path) -> TrainStep:
-    """The step with its run folder and TensorBoard logs in the trial's place, and the search's number of epochs."""
+def _with_folders(step: TrainStep, shared: Shared, folder: Path) -> TrainStep:
+    """The step with the trial's run folder and TensorBoard logs, and the search's number of epochs."""
     saving = step.saving_data_params
     logs = saving.tensorboard_lr_monitors_logs_path
     if logs is not None:
         logs = [*logs, shared.folder.name, folder.name]
-    places = {"saved_checkpoints_path": [str(folder)], "tensorboard_lr_monitors_logs_path": logs}
+    folders = {
+        "saved_checkpoints_path": [str(folder)],
+        "saved_checkpoints_filename": ["best_{epoch:02d}"],
+        "tensorboard_lr_monitors_logs_path": logs,
+    }
     learn = step.learn_params.model_copy(update={"max_epoch": shared.search.max_epochs})
-    return step.model_copy(
-        update={
-            "saving_data_params": saving.model_copy(
-                update={**places, "saved_checkpoints_filename": ["best_{epoch:02d}"]}
-            ),
-            "learn_params": learn,
-        }
-    )
+    return step.model_copy(update={"saving_data_params": saving.model_copy(update=folders), "learn_params": learn})
 
 
 _prepared: dict[str, Corpus] = {}
 
 
 def prepared(step: TrainStep, context: Context) -> Corpus:
-    """The data of a step as features, where they stay the same; read once by each process for all its trials."""
+    """The data of a step, as features where they stay the same; each process reads it once for all its trials.
+
+    Args:
+        step: model, data and settings.
+        context: root, seed and workers.
+    """
     architecture, learn = step.model_architecture.model_dump(), step.learn_params
     frontend = {key: architecture[key] for key in _FRONTEND_KEYS if key in architecture}
     sizes = (learn.padding_sec, learn.spectrogram_size, learn.augments_waveform, learn.cache_features)
     key = json.dumps([step.model, frontend, sizes, step.dataset.model_dump(mode="json"), context.seed])
     if key not in _prepared:
-        _prepared.clear()  # features differ from trial to trial: one set in memory is enough
-        corpus = read_corpus(step, context)
-        with torch.random.fork_rng(devices=[]):
-            model = build_model(corpus.spec)
-        _prepared[key] = precomputed(corpus, model, step, augmented=learn.augments_waveform)
+        _prepared.clear()  # only one set of features stays in memory
+        _prepared[key] = precomputed(read_corpus(step, context), step)
     return _prepared[key]
 
 
 class Reporter(Checkpoint):
-    """Records each epoch and reports it. One of Lightning's checkpoints, so that it runs once those are written.
+    """Records each epoch and reports it. A ``Checkpoint``, so that Lightning runs it after the checkpoints are written.
 
     Args:
-        results: where the record lies.
-        record: the trial; changed and written after each epoch.
+        results: the results folder.
+        record: the trial; updated and written after each epoch.
         search: names the metric.
-        report: is told the metric; it may raise SystemExit to end the trial.
+        report: receives metric and epoch; it may raise SystemExit to end the trial.
     """
 
     def __init__(self, results: Results, record: TrialRecord, search: SearchRecord, report: Report) -> None:
         self._results, self._record, self._metric, self._report = results, record, search.metric, report
-        self._before, self._began = record.seconds, time.monotonic()
+        self._before, self._started = record.seconds, time.monotonic()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Record and report."""
@@ -139,23 +145,35 @@ class Reporter(Checkpoint):
         self._report({self._metric: history[self._metric][-1], "epoch": trainer.current_epoch + 1})
 
     def record(self, history: Mapping[str, list[float | None]], best: str) -> None:
-        """Write what is known by now."""
+        """Write the trial's record.
+
+        Args:
+            history: metric -> value after each epoch.
+            best: path of the best checkpoint.
+        """
         record = self._record
         record.history = {name: list(values) for name, values in history.items() if name.startswith(("val/", "train/"))}
         record.checkpoint = Path(best).name or None
-        record.seconds = self._before + time.monotonic() - self._began
+        record.seconds = self._before + time.monotonic() - self._started
         self._results.write_trial(record)
 
 
 def run_trial(
     shared: Shared, number: int, values: Mapping[str, Any], report: Report, worker: str | None = None
 ) -> TrialRecord:
-    """Train a trial to its end, or to where ``report`` ends it, and record what became of it.
+    """Train a trial until it is done or ``report`` ends it, and record how it ended.
 
-    What goes wrong in it is recorded as well: the search goes on without it.
+    An error is recorded too, and the search goes on without the trial.
+
+    Args:
+        shared: what all trials have in common.
+        number: number of the trial.
+        values: dotted path -> drawn value.
+        report: receives metric and epoch after each epoch.
+        worker: id of the Ray node.
 
     Raises:
-        SystemExit: ``report`` ended it; what is recorded then is up to whoever told it to.
+        SystemExit: ``report`` ended it; the caller records that.
     """
     torch.set_num_threads(shared.threads)
     results = shared.results()
@@ -176,7 +194,7 @@ def _run(
     try:
         _train(shared, results, record, report)
         record.state = "done"
-    except KeyboardInterrupt as error:  # what Lightning's loop makes of SystemExit here
+    except KeyboardInterrupt as error:  # Lightning's loop turns SystemExit into it
         raise SystemExit(0) from error
     except StorageLost:
         raise
@@ -184,9 +202,8 @@ def _run(
         record.state, record.reason = "failed", str(error)
     except MemoryError:
         record.state, record.reason = "failed", "out of memory"
-    except Exception as error:  # noqa: BLE001 - whatever a draw of values brings about must not end the search
-        lines = str(error).strip().splitlines()
-        record.state, record.reason = "failed", f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
+    except Exception as error:  # noqa: BLE001 - no combination of values may end the search
+        record.state, record.reason = "failed", f"{type(error).__name__}: {first_line(error)}"[:300]
     results.write_trial(record)
     results.publish(number)
     return record
@@ -201,15 +218,14 @@ def _train(shared: Shared, results: Results, record: TrialRecord, report: Report
     record.parameters = sum(each.numel() for each in model.parameters() if each.requires_grad)
     write_encoder(job.folder, model)
     reporter = Reporter(results, record, shared.search, report)
-    train(job, model, watchers=[reporter])
-    # A trial that was killed after its last epoch has nothing left to train, and nothing was reported.
-    callbacks = read_checkpoint(job.folder / f"{LAST}.ckpt")["callbacks"]
-    best = next(state["best_model_path"] for name, state in callbacks.items() if name.startswith("BestCheckpoint"))
-    reporter.record(callbacks["History"]["metrics"], best)
+    train(job, model, callbacks=[reporter])
+    # A trial that was killed after its last epoch had nothing left to train, so that nothing was reported.
+    best, history = last_state(job.folder)
+    reporter.record(history, best)
 
 
 def _without_broken_start(job: Job) -> Job:
-    """The job, from the beginning where the checkpoint to go on from cannot be read."""
+    """The job, from the start where its checkpoint cannot be read."""
     if job.start is not None:
         with contextlib.suppress(EmotionsError):
             read_checkpoint(job.start)

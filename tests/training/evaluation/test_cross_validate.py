@@ -17,7 +17,7 @@ from training.config.evaluate import EvaluateStep
 from training.evaluation import cross_validate as crossvalidation
 from training.evaluation.cross_validate import cross_validate
 from training.evaluation.protocols import fold_job
-from training.metrics.predictions import read_answers
+from training.metrics.predictions import read_predictions
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +106,11 @@ def test_a_leak_stops_before_anything_is_trained(
 
 def test_damaged_answers_count_as_none(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
-    assert read_answers(path) is None
+    assert read_predictions(path) is None
     path.write_bytes(b"PK\x03\x04 cut off")
-    assert read_answers(path) is None
+    assert read_predictions(path) is None
     np.savez(path, about=np.array('{"format": 99}'))
-    assert read_answers(path) is None
+    assert read_predictions(path) is None
 
 
 def test_a_checkpoint_to_start_from_and_several_devices_are_refused(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
-import torch
 
 from emotions.errors import ConfigError, DataError
 from emotions.pipeline.runner import Context
@@ -17,11 +19,11 @@ from training.loop.loaders import (
     EvenBatches,
     SharedBatches,
     check_shares,
-    sampling_weights,
     training_batches,
     validation_batches,
     window_classes,
 )
+from training.loop.losses import class_weights
 
 
 def test_balanced_draws_are_even_over_the_classes() -> None:
@@ -83,8 +85,12 @@ def test_too_many_processes_are_refused(make_step: MakeStep, context: Context) -
         check_shares(corpus, 100, 50)
 
 
-def test_balanced_sampling_makes_the_first_targets_weights_even() -> None:
-    weights = {"a": torch.tensor([0.5, 2.0]), "b": torch.tensor([0.7, 1.3])}
-    assert sampling_weights(weights, balanced=False) == weights
-    even = sampling_weights(weights, balanced=True)
-    assert (even["a"].tolist(), even["b"].tolist()) == ([1, 1], weights["b"].tolist())
+def test_balanced_sampling_makes_the_first_targets_weights_even(make_step: MakeStep) -> None:
+    classes = {"a": np.array([0, 0, 0, 1]), "b": np.array([0, 1, 1, 1])}
+    spec = SimpleNamespace(targets=dict.fromkeys(classes, ("x", "y")))
+    corpus: Any = SimpleNamespace(spec=spec, train=SimpleNamespace(classes=classes.get))
+    plain = class_weights(make_step(), corpus)
+    even = class_weights(make_step(learn_params__sampling="balanced"), corpus)
+    assert plain["a"].tolist() == pytest.approx([2 / 3, 2])
+    assert even["a"].tolist() == [1, 1]
+    assert even["b"].tolist() == plain["b"].tolist() == pytest.approx([2, 2 / 3])

@@ -20,7 +20,7 @@ from training.loop.fit import fit
 from training.loop.loaders import EpochSampler, training_batches
 from training.loop.losses import balanced_weights, class_weights, total_loss
 from training.loop.optimisers import learning_rate_factor, parameter_groups
-from training.loop.score import ClipPooler, evaluate, score_answers
+from training.loop.score import ClipPooler, evaluate, score_predictions
 from training.run_folder.read import load_checkpoint
 
 
@@ -112,20 +112,20 @@ def test_windows_are_pooled_into_clips_in_any_order() -> None:
     for rows in (slice(0, 2), slice(2, 5)):
         batch = (torch.empty(0), torch.empty(0), {"a": truth["a"][rows]}, clips[rows])
         pooler.add(batch, {"a": logits[rows]})
-    answers = pooler.answers()
+    answers = pooler.pooled()
     probabilities = logits.softmax(dim=1)
     assert answers.clips.tolist() == [0, 2, 7]
     assert answers.truth["a"].tolist() == [0, 1, NO_LABEL]
     expected = torch.stack([probabilities[[1, 3]].mean(0), probabilities[[0, 2]].mean(0), probabilities[4]])
-    np.testing.assert_allclose(answers.probabilities["a"], expected, atol=1e-6)
-    assert score_answers(answers, {"a": ["x", "y", "z"]})["a"]["clips"] == 2
+    np.testing.assert_allclose(answers.probabilities("a"), expected, atol=1e-6)
+    assert score_predictions(answers, {"a": ["x", "y", "z"]})["a"]["clips"] == 2
 
 
 def test_a_target_without_labels_has_no_score() -> None:
     pooler = ClipPooler()
     truth = {"a": torch.tensor([NO_LABEL])}
     pooler.add((torch.empty(0), torch.empty(0), truth, torch.tensor([0])), {"a": torch.zeros(1, 2)})
-    assert score_answers(pooler.answers(), {"a": ["x", "y"]}) == {}
+    assert score_predictions(pooler.pooled(), {"a": ["x", "y"]}) == {}
 
 
 def test_the_class_weights_of_the_config(make_step: MakeStep, context: Context) -> None:
@@ -147,7 +147,7 @@ def test_a_lonely_last_window_is_left_out(make_step: MakeStep, context: Context)
 def test_evaluation_does_not_depend_on_the_batch(tiny_run: Path, make_step: MakeStep, context: Context) -> None:
     model = load_checkpoint(tiny_run / "last.ckpt").model
     corpus = read_corpus(make_step(), context)
-    one, many = (evaluate(model, corpus.train, batch_size=size).probabilities["emotion"] for size in (1, 16))
+    one, many = (evaluate(model, corpus.train, batch_size=size).probabilities("emotion") for size in (1, 16))
     assert len(one) == len(corpus.split.train)
     assert float(one.std(axis=0).min()) > 1e-3
     np.testing.assert_allclose(one, many, atol=1e-5)

@@ -11,6 +11,7 @@ import torch
 from benchmarks.training.timing import trained
 from emotions.pipeline.runner import Context
 from tests.training.conftest import MakeStep
+from training.config.learning import WaveformAugmentation
 from training.corpus import Corpus, read_corpus
 from training.features.feature_cache import FeatureCache
 from training.features.feature_dataset import FeatureDataset
@@ -82,31 +83,34 @@ def test_features_of_an_encoder_are_halved_and_train_the_same(make_step: MakeSte
         corpus = read_corpus(step, context)
         model = _tiny_model(corpus)
         if cached:
-            corpus = precomputed(corpus, model, step)
+            corpus = precomputed(corpus, step, model)
             assert isinstance(corpus.train, FeatureDataset)
             assert corpus.train.cache.load(corpus.train.windows, 0).dtype == "float16"
         module = ClassifierModule(model, corpus.spec, step.learn_params, class_weights(step, corpus), seed=0)
         trained(module, training_batches(corpus, 4, context.seed, 0), 3)
-        answers.append(evaluate(model, corpus.val).probabilities["emotion"])
+        answers.append(evaluate(model, corpus.val).probabilities("emotion"))
         batch = next(iter(validation_batches(corpus, 4, 0)))
         assert len(batch) == 4
     assert (answers[0].argmax(axis=1) == answers[1].argmax(axis=1)).all()
     assert answers[0] == pytest.approx(answers[1], abs=1e-5)
 
 
-def _augmented(corpus: Corpus, model: Classifier, step: Any) -> Corpus:
-    return precomputed(corpus, model, step, augmented=True)
+def _augmented(corpus: Corpus, step: Any, model: Classifier) -> Corpus:
+    waveform = {"waveform": WaveformAugmentation(gain_db=(-6, 6))}
+    augmentation = step.learn_params.augmentation.model_copy(update=waveform)
+    learn = step.learn_params.model_copy(update={"augmentation": augmentation})
+    return precomputed(corpus, step.model_copy(update={"learn_params": learn}), model)
 
 
-def _off(corpus: Corpus, model: Classifier, step: Any) -> Corpus:
+def _off(corpus: Corpus, step: Any, model: Classifier) -> Corpus:
     learn = step.learn_params.model_copy(update={"cache_features": False})
-    return precomputed(corpus, model, step.model_copy(update={"learn_params": learn}))
+    return precomputed(corpus, step.model_copy(update={"learn_params": learn}), model)
 
 
-def _unfrozen(corpus: Corpus, model: Classifier, step: Any) -> Corpus:
+def _unfrozen(corpus: Corpus, step: Any, model: Classifier) -> Corpus:
     tuned = _tiny_model(corpus)
     tuned.frontend.requires_grad_(True)
-    return precomputed(corpus, tuned, step)
+    return precomputed(corpus, step, tuned)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +131,7 @@ def test_the_cache_is_off_for_what_it_does_not_hold_for_and_the_log_says_so(
     said: str,
 ) -> None:
     corpus = read_corpus(make_step(), context)
-    made = make(corpus, build_model(corpus.spec), make_step())
+    made = make(corpus, make_step(), build_model(corpus.spec))
     parts = {part: getattr(made, part) for part in ("train", "val", "test")}
     assert [part for part, data in parts.items() if isinstance(data, FeatureDataset)] == kept
     assert [len(data) for data in parts.values()] == [len(corpus.train), len(corpus.val), len(corpus.test or [])]

@@ -19,17 +19,17 @@ from training.metrics.calibration import (
     thinned,
     threshold_of,
 )
-from training.metrics.predictions import PartAnswers
+from training.metrics.predictions import PartPredictions
 
 
-def answers(clips: int, scale: float, seed: int = 0) -> tuple[PartAnswers, np.ndarray]:
+def answers(clips: int, scale: float, seed: int = 0) -> tuple[PartPredictions, np.ndarray]:
     """Answers whose logits are ``scale`` times too large, and the truth drawn from the right ones."""
     random = np.random.default_rng(seed)
     logits = random.normal(0, 1.5, (clips, 4))
     chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     truth = np.array([random.choice(4, p=row) for row in chances])
     order = np.arange(clips)
-    return PartAnswers(order, order, {"emotion": (scale * logits).astype(np.float32)}), truth
+    return PartPredictions(order, order, {"emotion": (scale * logits).astype(np.float32)}), truth
 
 
 @pytest.mark.parametrize("scale", [0.5, 3.0])
@@ -45,7 +45,7 @@ def test_the_temperature_undoes_what_makes_a_model_too_sure_or_unsure(scale: flo
 
 def test_a_few_clips_that_are_all_right_do_not_make_a_model_certain() -> None:
     logits = np.eye(4, dtype=np.float32) * 3
-    part = PartAnswers(np.arange(4), np.arange(4), {"emotion": logits})
+    part = PartPredictions(np.arange(4), np.arange(4), {"emotion": logits})
     assert 0.5 < fit_temperature(lambda t: part.probabilities("emotion", t), np.arange(4)) < 1
 
 
@@ -62,7 +62,7 @@ def test_errors_are_those_of_libraries() -> None:
 
 def test_windows_are_pooled_after_the_temperature() -> None:
     logits = np.array([[4, 0], [0, 1], [0, 2]], np.float32)
-    part = PartAnswers(np.array([7, 9]), np.array([0, 0, 1]), {"emotion": logits})
+    part = PartPredictions(np.array([7, 9]), np.array([0, 0, 1]), {"emotion": logits})
 
     def soft(row: list[float]) -> FloatArray:
         powers = np.exp(np.array(row) / 2)

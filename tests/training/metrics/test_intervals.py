@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import accuracy_score, f1_score, recall_score
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
     multiclass_confusion_matrix,
@@ -13,8 +14,8 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-from training.metrics.classification import score
-from training.metrics.intervals import Array, confusions, figures, intervals
+from training.metrics.classification import Array, confusions, figures, score
+from training.metrics.intervals import intervals
 
 CLASSES = 4
 DRAWS = 1_000
@@ -26,7 +27,7 @@ def test_figures_are_those_of_scikit_learn_and_torchmetrics(seed: int) -> None:
     truth, said = random.integers(0, CLASSES, 200), random.integers(0, CLASSES, 200)
     counts = confusions(truth, said[None], CLASSES, random.integers(0, 7, 200)).sum(axis=0)
     mine = {name: values[0] for name, values in figures(counts).items()}
-    sklearn = score(truth.tolist(), said.tolist(), "abcd")
+    scores = score(truth.tolist(), said.tolist(), "abcd")
     a, b = torch.from_numpy(said), torch.from_numpy(truth)
     macro = {"num_classes": CLASSES, "average": "macro"}
     theirs = {
@@ -34,14 +35,19 @@ def test_figures_are_those_of_scikit_learn_and_torchmetrics(seed: int) -> None:
         "wa": multiclass_accuracy(a, b, CLASSES, average="micro"),
         "macro_f1": multiclass_f1_score(a, b, **macro),
     }
+    sklearn = {
+        "uar": recall_score(truth, said, average="macro"),
+        "wa": accuracy_score(truth, said),
+        "macro_f1": f1_score(truth, said, average="macro"),
+    }
     for name, value in theirs.items():
-        assert mine[name] == pytest.approx(sklearn[name], abs=1e-12)
+        assert mine[name] == scores[name] == pytest.approx(sklearn[name], abs=1e-12)
         assert mine[name] == pytest.approx(float(value), abs=1e-6)
     per_class = {"num_classes": CLASSES, "average": None}
     np.testing.assert_allclose(mine["recall"], multiclass_recall(a, b, **per_class), atol=1e-6)
     np.testing.assert_allclose(mine["precision"], multiclass_precision(a, b, **per_class), atol=1e-6)
-    assert counts[0].tolist() == sklearn["confusion"] == multiclass_confusion_matrix(a, b, CLASSES).tolist()
-    assert mine["recall"].tolist() == pytest.approx([row["recall"] for row in sklearn["per_class"].values()])
+    assert counts[0].tolist() == scores["confusion"] == multiclass_confusion_matrix(a, b, CLASSES).tolist()
+    assert mine["recall"].tolist() == pytest.approx([row["recall"] for row in scores["per_class"].values()])
 
 
 def test_a_class_that_never_occurs_counts_for_nothing() -> None:

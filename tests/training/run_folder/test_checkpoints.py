@@ -88,7 +88,7 @@ def test_a_kill_between_two_checkpoints_leaves_the_best_that_the_last_one_names(
         write(self, trainer, module)
 
     # Every epoch is the best so far.
-    monkeypatch.setattr("training.loop.job.metric_of", lambda _: "epoch_number")
+    monkeypatch.setattr("training.loop.job.Job.selection_metric", "epoch_number")
     monkeypatch.setattr(
         "training.loop.module.ClassifierModule.on_train_epoch_end",
         lambda self: self.log("epoch_number", float(self.current_epoch)),

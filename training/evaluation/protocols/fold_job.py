@@ -1,4 +1,4 @@
-"""One fold with one seed: trained, asked about the clips that it has not seen, and cleared away."""
+"""One fold with one seed: train, predict the validation and test clips, and remove the checkpoints."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from emotions.pipeline.runner import Context
 from training.config.train import TrainStep
@@ -19,7 +21,7 @@ from training.loop.fit import outcome
 from training.loop.job import EVALUATION_BATCH, Job, seeded_model, train
 from training.loop.precompute import precomputed
 from training.loop.score import evaluate
-from training.metrics.predictions import FoldAnswers, PartAnswers
+from training.metrics.predictions import FoldPredictions, PartPredictions
 from training.run_folder.frozen_encoder import write_encoder
 from training.run_folder.read import Trained
 
@@ -29,11 +31,11 @@ class Shared:
     """What all folds have in common. Picklable.
 
     Attributes:
-        steps: the candidates, how each of them is trained; often one.
+        steps: training settings of each candidate; often one.
         context: root, workers and the pipeline.
-        table, facts: the clips, and what is known of them.
-        splits: one a fold; behind them those of the inner folds that the candidates are compared by.
-        folder: where the folds' files go.
+        table, facts: the clips, and their measurements.
+        splits: one per fold, followed by those of the inner folds that the candidates are compared on.
+        folder: folder of the folds' files.
     """
 
     steps: tuple[TrainStep, ...]
@@ -46,7 +48,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Task:
-    """A candidate on one fold, or inner fold, with one seed; ``key`` hashes all that decides on its answers."""
+    """A candidate on one fold or inner fold with one seed; ``key`` hashes all that determines its predictions."""
 
     fold: int
     candidate: int
@@ -54,52 +56,51 @@ class Task:
     key: str
 
     def file(self, folder: Path) -> Path:
-        """Where its answers are kept."""
+        """File of its predictions."""
         return folder / f"{self.key}.npz"
 
 
 def run_fold(shared: Shared, task: Task) -> None:
-    """Train a fold and keep what it answers.
+    """Train a fold and write its predictions.
+
+    Args:
+        shared: what the folds have in common.
+        task: the fold.
 
     Raises:
         EmotionsError: as ``training.loop.fit.fit`` does.
     """
-    began, folder = time.monotonic(), shared.folder / f"{task.key}.part"
+    started, folder = time.monotonic(), shared.folder / f"{task.key}.part"
     shutil.rmtree(folder, ignore_errors=True)
     job = _job(shared, task, folder)
     model = seeded_model(job)
     write_encoder(folder, model)
-    augmented = job.step.learn_params.augments_waveform
-    job = replace(job, corpus=precomputed(job.corpus, model, job.step, augmented=augmented))
+    job = replace(job, corpus=precomputed(job.corpus, job.step, model))
     train(job, model)
     trained, result = outcome(job)
     test = job.corpus.test
     if test is None:
         raise ValueError(f"fold {task.fold} has no test part")
     split = shared.splits[task.fold]
-    val, held_out = _answers(trained, job.corpus.val, split.val), _answers(trained, test, split.test)
-    seconds = time.monotonic() - began
-    FoldAnswers(task.fold, task.seed, result.best_epoch, seconds, val, held_out).write(task.file(shared.folder))
+    val, held_out = _predictions(trained, job.corpus.val, split.val), _predictions(trained, test, split.test)
+    seconds = time.monotonic() - started
+    FoldPredictions(task.fold, task.seed, result.best_epoch, seconds, val, held_out).write(task.file(shared.folder))
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def _job(shared: Shared, task: Task, folder: Path) -> Job:
     step = shared.steps[task.candidate]
-    saving = step.saving_data_params.model_copy(
-        update={
-            "saved_checkpoints_path": [str(folder)],
-            "saved_checkpoints_filename": ["best_{epoch:02d}"],
-            "tensorboard_lr_monitors_logs_path": None,
-        }
-    )
-    step = step.model_copy(update={"saving_data_params": saving})
+    folders = {
+        "saved_checkpoints_path": [str(folder)],
+        "saved_checkpoints_filename": ["best_{epoch:02d}"],
+        "tensorboard_lr_monitors_logs_path": None,
+    }
+    step = step.model_copy(update={"saving_data_params": step.saving_data_params.model_copy(update=folders)})
     context = replace(shared.context, seed=task.seed, quiet=True)
     corpus = cut_corpus(step, shared.table, shared.facts, shared.splits[task.fold])
     return Job(step, context, corpus, folder, None)
 
 
-def _answers(trained: Trained, dataset: ClipDataset, clips: Sequence[int]) -> PartAnswers:
-    import numpy as np
-
-    answers = evaluate(trained.model, dataset, batch_size=EVALUATION_BATCH)
-    return PartAnswers(np.array(clips, np.int64)[answers.clips], answers.windows, answers.logits)
+def _predictions(trained: Trained, dataset: ClipDataset, clips: Sequence[int]) -> PartPredictions:
+    predictions = evaluate(trained.model, dataset, batch_size=EVALUATION_BATCH)
+    return PartPredictions(np.array(clips, np.int64)[predictions.clips], predictions.windows, predictions.logits)

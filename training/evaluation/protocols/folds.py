@@ -1,4 +1,4 @@
-"""Folds: a protocol to splits whose test groups nobody trained or validated on."""
+"""Cut a dataset into folds by a protocol: no fold trains or validates on its test groups."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Folds:
     """The folds of a protocol.
 
     Attributes:
-        splits: one a fold; each clip is in the test part of one of them at most.
-        protocol: one readable line that every figure is quoted with.
+        splits: one per fold; each clip is in the test part of at most one.
+        protocol: one readable line, to be quoted with every figure.
     """
 
     splits: tuple[Split, ...]
@@ -41,18 +41,18 @@ def make_folds(table: ClipTable, protocol: Protocol, folds: int, config: SplitCo
     Args:
         table: the dataset.
         protocol: ``holdout``, ``group_kfold`` or ``loso``.
-        folds: how many, of ``group_kfold``.
-        config: what groups the clips, and the share for validation, which is drawn from the training groups.
-        seeds: the first one decides on the folds.
+        folds: number of folds of ``group_kfold``.
+        config: grouping of the clips, and the share for validation, which is drawn from the training groups.
+        seeds: the first one determines the folds.
 
     Raises:
-        DataError: fewer groups than folds, clips without a speaker, or a class that a fold could not learn.
+        DataError: fewer groups than folds, clips without a speaker, or a class without training clips in a fold.
     """
     if protocol == "holdout":
         return _holdout(table, config, seeds[0])
     by = "speaker" if protocol == "loso" else _by(table, config)
     groups = groups_of(table, by)
-    tests = _each(groups) if protocol == "loso" else _stratified(table, groups, folds, by, seeds[0])
+    tests = _one_per_group(groups) if protocol == "loso" else _stratified(table, groups, folds, by, seeds[0])
     _check_classes(table, tests)
     splits = [_fold(table, test, by, config, seeds[0]) for test in tests]
     return Folds(tuple(splits), _protocol(protocol, by, groups, len(splits)))
@@ -67,12 +67,12 @@ def _holdout(table: ClipTable, config: SplitConfig, seed: int) -> Folds:
 
 def _by(table: ClipTable, config: SplitConfig) -> str:
     by = config.by or default_by(table)
-    if by == "split":  # a predefined split has one test part; folds are cut by who speaks
+    if by == "split":  # a predefined split has one test part, so folds are cut by speaker
         return "speaker" if any(clip.speaker for clip in table.clips) else "recording"
     return by
 
 
-def _each(groups: IntArray) -> list[IntArray]:
+def _one_per_group(groups: IntArray) -> list[IntArray]:
     names = np.unique(groups)
     if len(names) < 3:
         raise DataError(f"leave one speaker out needs at least 3 speakers, there are {len(names)}")
@@ -91,7 +91,7 @@ def _stratified(table: ClipTable, groups: IntArray, folds: int, by: str, seed: i
     labels = np.array([clip.labels.get(table.targets[0], "") for clip in table.clips])
     cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # A class with fewer clips than folds is absent from some: that is looked at below.
+        # A class with fewer clips than folds is absent from some: ``_check_classes`` decides whether that matters.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         try:
             tests = [test for _, test in cut.split(labels, labels, groups)]
@@ -103,7 +103,7 @@ def _stratified(table: ClipTable, groups: IntArray, folds: int, by: str, seed: i
 
 
 def _check_classes(table: ClipTable, tests: Sequence[IntArray]) -> None:
-    """Refuse a class that a fold would be tested on and could not learn."""
+    """Refuse a class that is in a fold's test part and not in its training part."""
     for number, test in enumerate(tests, 1):
         rest = table.select(np.setdiff1d(np.arange(len(table)), test))
         for target in table.targets:

@@ -1,4 +1,4 @@
-"""Nested choice: inside each fold, candidates are compared on inner folds of the clips that it does not test."""
+"""Nested cross-validation: each fold selects its candidate on inner folds of the clips that it does not test."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from training.data.clips import ClipTable
 from training.data.splits import PARTS, Split
 from training.evaluation.protocols.fold_job import Shared
 from training.evaluation.protocols.folds import make_folds
-from training.evaluation.protocols.tasks import answered, task_of
+from training.evaluation.protocols.tasks import predictions_of, task_of
 from training.metrics.classification import score
-from training.metrics.predictions import PartAnswers, truth_of
+from training.metrics.predictions import PartPredictions, truth_of
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What the folds have chosen, and by which figures.
+    """The candidates that the folds selected, and their inner metrics.
 
     Attributes:
         figures: (folds, candidates, inner folds) float64: UAR of the first target; NaN where no clip has its label.
-        seconds: what the inner trainings took, together.
+        seconds: total time of the inner trainings.
     """
 
     figures: FloatArray
@@ -34,13 +34,13 @@ class Selection:
 
     @property
     def means(self) -> FloatArray:
-        """(folds, candidates): what the candidates are compared by."""
+        """(folds, candidates): mean UAR over the inner folds."""
         means: FloatArray = np.nanmean(self.figures, axis=2)
         return means
 
     @property
     def candidates(self) -> list[int]:
-        """The candidate of each fold; of equals the first."""
+        """Index of each fold's candidate; of equals the first."""
         best: list[int] = self.means.argmax(axis=1).tolist()
         return best
 
@@ -48,7 +48,7 @@ class Selection:
 def inner_splits(
     table: ClipTable, splits: Sequence[Split], config: SplitConfig, folds: int, seed: int
 ) -> Iterator[Split]:
-    """The inner folds of each fold, one fold after the other: whole groups of its training and validation clips.
+    """The inner folds of each fold in turn, cut by whole groups from its training and validation clips.
 
     Args:
         table: the clips.
@@ -72,44 +72,46 @@ def inner_splits(
             yield replace(each, train=train, val=val, test=test)
 
 
-def choose(shared: Shared, folds: int, inner: int, seed: int, jobs: int | Literal["auto"]) -> Selection:
+def select_candidates(shared: Shared, folds: int, inner: int, seed: int, jobs: int | Literal["auto"]) -> Selection:
     """Train every candidate on every inner fold, and compare.
 
     Args:
         shared: its splits are the folds, then ``inner`` of each of them.
-        folds: how many folds.
-        inner: how many inner folds each has.
+        folds: number of folds.
+        inner: number of inner folds of each.
         seed: seed of all inner trainings.
-        jobs: how many to train at once.
+        jobs: number of trainings at once.
 
     Raises:
-        EmotionsError: as ``answered`` does.
+        EmotionsError: as ``predictions_of`` does.
     """
     shape = (folds, len(shared.steps), inner)
     tasks = [
         task_of(shared, folds + fold * inner + part, candidate, seed) for fold, candidate, part in np.ndindex(shape)
     ]
-    answers = answered(shared, tasks, jobs, "Inner folds")
-    figures = np.array([_uar(each.test, shared.table) for each in answers]).reshape(shape)
-    return Selection(figures, sum(each.seconds for each in answers))
+    predictions = predictions_of(shared, tasks, jobs, "Inner folds")
+    figures = np.array([_uar(each.test, shared.table) for each in predictions]).reshape(shape)
+    return Selection(figures, sum(each.seconds for each in predictions))
 
 
-def _uar(answers: PartAnswers, table: ClipTable) -> float:
+def _uar(predictions: PartPredictions, table: ClipTable) -> float:
     target = table.targets[0]
-    known = np.array([target in table.clips[clip].labels for clip in answers.clips], bool)
-    if not known.any():
+    truth, probabilities = predictions.labelled(target, truth_of(table, predictions.clips, target))
+    if not len(truth):
         return float("nan")
-    truth = truth_of(table, answers.clips[known], target).tolist()
-    predicted = answers.probabilities(target)[known].argmax(axis=1).tolist()
-    uar: float = score(truth, predicted, table.labels(target))["uar"]
-    return uar
+    return float(score(truth, probabilities(1.0).argmax(axis=1), table.labels(target))["uar"])
 
 
-def summary_of(fold: int, chosen: Selection) -> dict[str, Any]:
-    """What a fold has chosen, as JSON: the candidate's place, from 1, and inner figures in the candidates' order."""
-    inner = [[None if np.isnan(value) else value for value in row] for row in chosen.figures[fold].tolist()]
+def summary_of(fold: int, selection: Selection) -> dict[str, Any]:
+    """A fold's selection as JSON: the candidate's number, from 1, and the inner UAR of all candidates.
+
+    Args:
+        fold: index of the fold.
+        selection: of all folds.
+    """
+    inner = [[None if np.isnan(value) else value for value in row] for row in selection.figures[fold].tolist()]
     return {
-        "candidate": chosen.candidates[fold] + 1,
-        "inner_uar": chosen.means[fold].tolist(),
+        "candidate": selection.candidates[fold] + 1,
+        "inner_uar": selection.means[fold].tolist(),
         "inner_uar_by_fold": inner,
     }

@@ -1,4 +1,4 @@
-"""Folds in parallel processes: one a GPU, or a few that share the CPU's cores."""
+"""Run folds in parallel processes: one per GPU, or several that share the CPU's cores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, Literal
@@ -18,20 +18,20 @@ from emotions.errors import DeviceError
 from emotions.runtime.session import available_cores
 from training.evaluation.protocols.fold_job import Shared, Task, run_fold
 
-_WATCH_SEC = 2.0
+_POLL_SEC = 2.0
 _shared: Shared | None = None
 
 
 def run_folds(shared: Shared, tasks: Sequence[Task], jobs: int | Literal["auto"]) -> Iterator[Task]:
-    """Run tasks, each as it is done.
+    """Run tasks, and yield each when it is done.
 
     Args:
-        shared: what they have in common.
+        shared: what the folds have in common.
         tasks: what to run.
-        jobs: how many at once; auto: as many as there are GPUs, or cores.
+        jobs: number of processes; auto: one per GPU, or per core.
 
     Raises:
-        EmotionsError: what went wrong in one of them; those that are done are kept.
+        EmotionsError: raised by one of them; the results of finished tasks are kept.
         DeviceError: a process was killed.
     """
     gpus = _gpus() if shared.steps[0].accelerator != "cpu" else []
@@ -42,13 +42,16 @@ def run_folds(shared: Shared, tasks: Sequence[Task], jobs: int | Literal["auto"]
             yield task
         return
     context = get_context("spawn")
-    turns = context.Queue()
-    for turn in range(count):
-        turns.put(gpus[turn % len(gpus)] if gpus else None)
+    devices = context.Queue()  # each process takes one
+    for number in range(count):
+        devices.put(gpus[number % len(gpus)] if gpus else None)
     threads = max(1, available_cores() // count)
-    pool = ProcessPoolExecutor(count, context, _begin, (shared, turns, threads, os.getpid()))
+    pool = ProcessPoolExecutor(count, context, _set_up, (shared, devices, threads, os.getpid()))
     try:
-        yield from _finished({pool.submit(_run, task): task for task in tasks})
+        futures = {pool.submit(_run, task): task for task in tasks}
+        for future in as_completed(futures):
+            future.result()
+            yield futures[future]
     except BrokenProcessPool as error:
         raise DeviceError("a process of a fold ended before its time; perhaps memory was short: lower jobs") from error
     finally:
@@ -62,14 +65,8 @@ def _gpus() -> list[str]:
     return [name.strip() for name in named.split(",") if name.strip()][:count] or [str(gpu) for gpu in range(count)]
 
 
-def _finished(futures: dict[Future[None], Task]) -> Iterator[Task]:
-    for future in as_completed(futures):
-        future.result()
-        yield futures[future]
-
-
 def _stop(pool: ProcessPoolExecutor) -> None:
-    """End the processes, whatever they do: what they have finished is on disk."""
+    """Terminate the processes: finished tasks are on disk."""
     processes: list[Any] = list((pool._processes or {}).values())
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
@@ -78,13 +75,13 @@ def _stop(pool: ProcessPoolExecutor) -> None:
         process.join()
 
 
-def _begin(shared: Shared, turns: Any, threads: int, parent: int) -> None:
-    """Set up one of the processes: its GPU, its threads, and its end when the parent is gone."""
+def _set_up(shared: Shared, devices: Any, threads: int, parent: int) -> None:
+    """Set up one of the processes: its GPU, its threads, and its exit when the parent is gone."""
     global _shared  # noqa: PLW0603 - what a process of a pool starts with
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent, lambda: os._exit(1)), daemon=True).start()
-    gpu = turns.get()
-    if gpu is not None:  # in time: a process reads it when it first uses CUDA
+    gpu = devices.get()
+    if gpu is not None:  # before the process first uses CUDA
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     torch.set_num_threads(threads)
     _shared = shared
@@ -92,7 +89,7 @@ def _begin(shared: Shared, turns: Any, threads: int, parent: int) -> None:
 
 def _watch(parent: int, end: Callable[[], None]) -> None:
     while os.getppid() == parent:
-        time.sleep(_WATCH_SEC)
+        time.sleep(_POLL_SEC)
     end()
 
 

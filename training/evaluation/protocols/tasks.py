@@ -1,4 +1,4 @@
-"""Tasks of an evaluation: what each is known by, and their answers, whether they are there already or trained now."""
+"""Tasks of an evaluation: their keys, and their predictions, read from disk or trained now."""
 
 from __future__ import annotations
 
@@ -9,65 +9,70 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-import torch
-
 from emotions.errors import CheckpointError
 from training.config.evaluate import decisive
 from training.config.train import TrainStep
 from training.corpus import cut_corpus
 from training.data.progress import watched
-from training.data.splits import PARTS, Split
+from training.data.splits import PARTS
 from training.evaluation.protocols.fold_job import Shared, Task
 from training.evaluation.protocols.process_pool import run_folds
 from training.loop.precompute import precomputed
-from training.metrics.predictions import FoldAnswers, read_answers
-from training.models.registry import build_model
+from training.metrics.predictions import FoldPredictions, read_predictions
 
 _LOG = logging.getLogger(__name__)
 
 
 def task_of(shared: Shared, fold: int, candidate: int, seed: int) -> Task:
-    """A candidate on a fold with a seed. Its key hashes the clips' identities too: answers name clips by place."""
+    """The task of a candidate on a fold with a seed.
+
+    Its key hashes the clips' identities too, because predictions refer to clips by index.
+
+    Args:
+        shared: what the folds have in common.
+        fold: index into the splits.
+        candidate: index into the steps.
+        seed: seed of the training.
+    """
     identities = [clip.identity for clip in shared.table.clips]
-    data = [shared.table.fingerprint, identities, shared.table.targets, _parts(shared.splits[fold])]
+    split = [getattr(shared.splits[fold], part) for part in PARTS]
+    data = [shared.table.fingerprint, identities, shared.table.targets, split]
     return Task(fold, candidate, seed, hash_of([1, decisive(shared.steps[candidate]), seed, data]))
 
 
 def hash_of(content: Any) -> str:
-    """SHA-256 of JSON."""
+    """Hex SHA-256 of the content as JSON."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _parts(split: Split) -> list[tuple[int, ...]]:
-    return [getattr(split, part) for part in PARTS]
-
-
-def answered(shared: Shared, tasks: Sequence[Task], jobs: int | Literal["auto"], name: str) -> list[FoldAnswers]:
-    """The answers of all tasks, in their order; those that no file holds yet are trained.
+def predictions_of(
+    shared: Shared, tasks: Sequence[Task], jobs: int | Literal["auto"], name: str
+) -> list[FoldPredictions]:
+    """Predictions of all tasks, in their order; those without a file are trained first.
 
     Args:
-        shared: what the tasks have in common.
-        tasks: what to answer.
-        jobs: how many to train at once.
-        name: what they are, such as ``Folds``, for who waits.
+        shared: what the folds have in common.
+        tasks: what to predict.
+        jobs: number of trainings at once.
+        name: title of the progress bar, such as ``Folds``.
 
     Raises:
-        EmotionsError: as ``run_folds`` does; what was done is kept.
-        CheckpointError: answers are gone.
+        EmotionsError: as ``run_folds`` does; finished tasks are kept.
+        CheckpointError: a file of predictions disappeared.
     """
-    left = [task for task in tasks if read_answers(task.file(shared.folder)) is None]
-    if left:
-        if len(left) < len(tasks):
-            _LOG.warning("%d of %d %s are done already", len(tasks) - len(left), len(tasks), name.lower())
+    found = {task: read_predictions(task.file(shared.folder)) for task in tasks}
+    missing = [task for task in found if found[task] is None]
+    if missing:
+        if len(missing) < len(tasks):
+            _LOG.warning("%d of %d %s are done already", len(tasks) - len(missing), len(tasks), name.lower())
         for step in shared.steps:
             _precompute(shared, step)
-        for _ in watched(run_folds(shared, left, jobs), len(left), name):
-            pass
-    found = [read_answers(task.file(shared.folder)) for task in tasks]
-    whole = [each for each in found if each is not None]
-    if len(whole) < len(found):
-        raise CheckpointError(f"{shared.folder}: answers of a fold are gone; start again")
-    return whole
+        for task in watched(run_folds(shared, missing, jobs), len(missing), name):
+            found[task] = read_predictions(task.file(shared.folder))
+    predictions = [each for each in map(found.get, tasks) if each is not None]
+    if len(predictions) < len(tasks):
+        raise CheckpointError(f"{shared.folder}: predictions of a fold are gone; start again")
+    return predictions
 
 
 def _precompute(shared: Shared, step: TrainStep) -> None:
@@ -75,6 +80,4 @@ def _precompute(shared: Shared, step: TrainStep) -> None:
     every = tuple(range(len(shared.table)))
     split = replace(shared.splits[0], train=every, val=shared.splits[0].val, test=())
     corpus = cut_corpus(step, shared.table, shared.facts, split)
-    with torch.random.fork_rng(devices=[]):
-        model = build_model(corpus.spec)
-    precomputed(corpus, model, step, augmented=step.learn_params.augments_waveform)
+    precomputed(corpus, step)

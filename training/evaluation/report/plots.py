@@ -14,7 +14,12 @@ from training.metrics.plots import BLUE, ORANGE, draw_matrix, house_style
 
 
 def confusion_png(target: str, found: Mapping[str, Any]) -> bytes:
-    """The confusion matrix."""
+    """Confusion matrix.
+
+    Args:
+        target: name of the target.
+        found: its metrics.
+    """
     side = 2.4 + 0.62 * len(found["labels"])
     return _png((side + 1.0, side), lambda axis: draw_matrix(axis, target, found))
 
@@ -38,7 +43,7 @@ def reliability_png(calibration: Mapping[str, Any]) -> bytes:
 
 
 def risk_png(rows: Sequence[Mapping[str, float]]) -> bytes:
-    """Share of errors by share of clips that are answered."""
+    """Risk-coverage curve."""
 
     def draw(axis: Axes) -> None:
         axis.plot([row["coverage"] for row in rows], [row["risk"] for row in rows], color=BLUE, lw=1.6)
@@ -51,7 +56,12 @@ def risk_png(rows: Sequence[Mapping[str, float]]) -> bytes:
 
 
 def table_png(rows: Sequence[Mapping[str, Any]], most: int = 40) -> bytes:
-    """UAR of each speaker with its interval."""
+    """UAR of each speaker with its interval.
+
+    Args:
+        rows: metrics of the speakers.
+        most: largest number of rows to draw.
+    """
     shown = rows[:most]
 
     def draw(axis: Axes) -> None:

@@ -1,4 +1,4 @@
-"""The report of an evaluation by folds: ``answers -> figures -> report.json, report.html`` and a table on stdout."""
+"""Report an evaluation by folds: ``report.json``, ``report.html`` and a table on stdout."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from emotions.audio.windows import FloatArray, IntArray
 from emotions.files import write_bytes, write_json
 from training.config.evaluate import EvaluateStep
 from training.data.clips import ClipTable
+from training.data.dataset import NO_LABEL
 from training.data.leakage import Leaks
 from training.evaluation.protocols.folds import Folds
 from training.evaluation.protocols.groups import group_columns, units_of
@@ -30,7 +31,7 @@ from training.metrics.calibration import (
     thinned,
     threshold_of,
 )
-from training.metrics.predictions import FoldAnswers, PartAnswers, truth_of
+from training.metrics.predictions import FoldPredictions, PartPredictions, truth_of
 
 REPORT, PAGE = "report.json", "report.html"
 
@@ -41,24 +42,29 @@ class Evidence:
 
     Attributes:
         table: the clips.
-        folds: how they were cut.
-        leaks: what the parts share.
-        answers: of every fold with every seed.
-        chosen: which candidate each fold chose, where there was a choice.
+        folds: the folds.
+        leaks: what their parts share.
+        predictions: predictions of every fold with every seed.
+        selection: the candidates that the folds selected, where there are several.
     """
 
     table: ClipTable
     folds: Folds
     leaks: Leaks
-    answers: Sequence[FoldAnswers]
-    chosen: Selection | None = None
+    predictions: Sequence[FoldPredictions]
+    selection: Selection | None = None
 
 
 def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
     """Write ``report.json`` and ``report.html`` into a folder, print the table, and return the folder.
 
+    Args:
+        output: the folder.
+        step: the ``evaluate`` step.
+        evidence: folds and predictions.
+
     Raises:
-        DataError: there is no column to measure by that the step names.
+        DataError: the step names a column that does not exist.
     """
     columns = group_columns(evidence.table, step.groups)
     targets = {target: _target(evidence, target, columns, step) for target in evidence.table.targets}
@@ -70,7 +76,7 @@ def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
 
 
 def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
-    table, answers = evidence.table, evidence.answers
+    table, predictions = evidence.table, evidence.predictions
     units, by = units_of(table)
     among = f"; model chosen among {len(step.choose.candidates)} inside each fold" if step.choose else ""
     return {
@@ -79,10 +85,10 @@ def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
         "toolkit_version": emotions.__version__,
         "model": step.model,
         "protocol": f"{evidence.folds.protocol}{among}",
-        "seeds": sorted({each.seed for each in answers}),
-        **_choice(step, evidence),
+        "seeds": sorted({each.seed for each in predictions}),
+        **_selection(step, evidence),
         "folds": [_fold(evidence, fold) for fold in range(len(evidence.folds))],
-        "training_seconds": round(sum(each.seconds for each in answers), 1),
+        "training_seconds": round(sum(each.seconds for each in predictions), 1),
         "dataset": {
             "fingerprint": table.fingerprint,
             "clips": len(table),
@@ -93,18 +99,18 @@ def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _choice(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
-    """How the folds have chosen; nothing where there was no choice."""
-    if step.choose is None or evidence.chosen is None:
+def _selection(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
+    """The settings of the nested selection; empty where there was none."""
+    if step.choose is None or evidence.selection is None:
         return {}
-    choice = {
+    settings = {
         **step.choose.model_dump(mode="json", exclude_unset=True),
         "folds": step.choose.folds,
         "target": evidence.table.targets[0],
-        "seed": evidence.answers[0].seed,
-        "training_seconds": round(evidence.chosen.seconds, 1),
+        "seed": evidence.predictions[0].seed,
+        "training_seconds": round(evidence.selection.seconds, 1),
     }
-    return {"choose": choice}
+    return {"choose": settings}
 
 
 def _fold(evidence: Evidence, fold: int) -> dict[str, Any]:
@@ -114,64 +120,56 @@ def _fold(evidence: Evidence, fold: int) -> dict[str, Any]:
         "val": len(split.val),
         "test": len(split.test),
         "split_sha256": split.sha256,
-        "best_epochs": [each.best_epoch for each in evidence.answers if each.fold == fold],
-        **({"chosen": summary_of(fold, evidence.chosen)} if evidence.chosen else {}),
+        "best_epochs": [each.best_epoch for each in evidence.predictions if each.fold == fold],
+        **({"chosen": summary_of(fold, evidence.selection)} if evidence.selection else {}),
     }
 
 
 def _target(
     evidence: Evidence, target: str, columns: dict[str, list[str | None]], step: EvaluateStep
 ) -> dict[str, Any] | None:
-    """All that is known of a target; None where no test clip is labelled for it."""
+    """Metrics of a target; None where no test clip is labelled for it."""
     table = evidence.table
     clips, before, after, thresholds = _pooled(evidence, target, step.max_risk)
     if not len(clips):
         return None
     truth = truth_of(table, clips, target)
-    measured = Measured(table.labels(target), truth, before, _compact(units_of(table)[0][clips]), units_of(table)[1])
+    units, unit = units_of(table)
+    compact = np.unique(units[clips], return_inverse=True)[1]
+    measured = Measured(table.labels(target), truth, before, compact, unit)
     found = summarise(measured, {name: [values[clip] for clip in clips] for name, values in columns.items()})
     return {**found, "calibration": _calibration(before, after, truth, thresholds, step.max_risk)}
 
 
-def _compact(units: IntArray) -> IntArray:
-    compact: IntArray = np.unique(units, return_inverse=True)[1].reshape(-1)
-    return compact
-
-
 def _pooled(evidence: Evidence, target: str, max_risk: float | None) -> tuple[IntArray, FloatArray, FloatArray, Any]:
-    """Labelled test clips of all folds, (clips,), and their probabilities, (seeds, clips, classes), before and after
-    calibration; with (seeds, clips) thresholds. Each fold's temperature comes from its own validation clips.
+    """Predictions for the labelled test clips of all folds; each fold is calibrated on its own validation clips.
+
+    Returns:
+        (clips,) indices; (seeds, clips, classes) probabilities before and after calibration; (seeds, clips) thresholds.
     """
-    table, seeds = evidence.table, sorted({each.seed for each in evidence.answers})
-    known = np.array([target in clip.labels for clip in table.clips])
-    clips = np.concatenate([each.test.clips for each in evidence.answers if each.seed == seeds[0]])
-    rows: dict[str, list[Any]] = {"before": [], "after": [], "threshold": []}
-    for seed in seeds:
-        parts = [_of_fold(each, table, target, max_risk) for each in evidence.answers if each.seed == seed]
-        for name, row in rows.items():
-            row.append(np.concatenate([part[name] for part in parts])[known[clips]])
-    return clips[known[clips]], np.stack(rows["before"]), np.stack(rows["after"]), np.stack(rows["threshold"])
+    table, clips = evidence.table, np.zeros(0, np.int64)
+    before, after, thresholds = [], [], []
+    for seed in sorted({each.seed for each in evidence.predictions}):
+        folds = [each for each in evidence.predictions if each.seed == seed]
+        clips = np.concatenate([each.test.clips for each in folds])  # the same for every seed
+        fitted = [(each.test, *calibrate(each.val, table, target, max_risk)) for each in folds]
+        before.append(np.concatenate([test.probabilities(target) for test, _, _ in fitted]))
+        after.append(np.concatenate([test.probabilities(target, temperature) for test, temperature, _ in fitted]))
+        thresholds.append(np.concatenate([np.full(len(test.clips), threshold) for test, _, threshold in fitted]))
+    known = truth_of(table, clips, target) != NO_LABEL
+    return clips[known], *(np.stack(rows)[:, known] for rows in (before, after, thresholds))
 
 
-def _of_fold(answers: FoldAnswers, table: ClipTable, target: str, max_risk: float | None) -> dict[str, Any]:
-    temperature, threshold = calibrate(answers.val, table, target, max_risk)
-    after = answers.test.probabilities(target, temperature)
-    return {
-        "before": answers.test.probabilities(target),
-        "after": after,
-        "threshold": np.full(len(after), threshold),
-    }
+def calibrate(val: PartPredictions, table: ClipTable, target: str, max_risk: float | None) -> tuple[float, float]:
+    """Temperature, and confidence threshold for a risk, fitted on validation clips.
 
-
-def calibrate(val: PartAnswers, table: ClipTable, target: str, max_risk: float | None) -> tuple[float, float]:
-    """Temperature, and threshold for a risk (0: none), of what a model said of validation clips."""
-    known = np.array([target in table.clips[clip].labels for clip in val.clips], bool)
-    truth = truth_of(table, val.clips[known], target)
-
-    def at(temperature: float) -> FloatArray:
-        chosen: FloatArray = val.probabilities(target, temperature)[known]
-        return chosen
-
+    Args:
+        val: predictions for the validation clips.
+        table: the dataset.
+        target: name of the target.
+        max_risk: largest share of errors among accepted clips; None gives the threshold 0.
+    """
+    truth, at = val.labelled(target, truth_of(table, val.clips, target))
     temperature = fit_temperature(at, truth)
     return temperature, 0.0 if max_risk is None else threshold_of(risk_coverage(at(temperature), truth), max_risk)
 
@@ -191,8 +189,8 @@ def _calibration(
 
 
 def _unknown(probabilities: FloatArray, truth: IntArray, thresholds: Any, max_risk: float) -> dict[str, Any]:
-    """What the threshold that validation clips gave is worth on test clips."""
-    answered = probabilities.max(axis=1) >= thresholds.reshape(-1)
-    wrong = (probabilities.argmax(axis=1) != truth)[answered]
+    """Coverage and risk on test clips of the threshold that was fitted on validation clips."""
+    accepted = probabilities.max(axis=1) >= thresholds.reshape(-1)
+    wrong = (probabilities.argmax(axis=1) != truth)[accepted]
     risk = float(wrong.mean()) if len(wrong) else None
-    return {"max_risk": max_risk, "coverage": float(answered.mean()), "risk": risk}
+    return {"max_risk": max_risk, "coverage": float(accepted.mean()), "risk": risk}

@@ -1,4 +1,4 @@
-"""Figures of a report in words, for the page, the terminal and the model card."""
+"""Metrics of a report as text, for the HTML page, the terminal and the model card."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ def interval(bounds: Any) -> str:
 
 
 def with_interval(found: Mapping[str, Any], name: str) -> str:
-    """``0.851 (0.781-0.912)``; a dash where nobody knows."""
+    """``0.851 (0.781-0.912)``; a dash where the metric is unknown.
+
+    Args:
+        found: metrics and their ``_ci``.
+        name: name of the metric.
+    """
     value, bounds = found.get(name), found.get(f"{name}_ci")
     if value is None:
         return "–"
@@ -28,7 +33,7 @@ def with_interval(found: Mapping[str, Any], name: str) -> str:
 
 
 def leak_lines(leaks: Mapping[str, Any]) -> list[str]:
-    """One line on what the parts share."""
+    """Lines on what the parts share."""
     found, allowed = leaks["found"], leaks["allowed"]
     named = [f"{kind}: {'not known' if count is None else count}" for kind, count in found.items()]
     lines = [f"on both sides of the split: {', '.join(named)}"]
@@ -38,7 +43,7 @@ def leak_lines(leaks: Mapping[str, Any]) -> list[str]:
 
 
 def choice_lines(report: Mapping[str, Any]) -> list[str]:
-    """What the folds chose from, and by what; nothing where there was no choice."""
+    """Lines on the nested selection; empty where there was none."""
     choice = report.get("choose")
     if choice is None:
         return []
@@ -64,7 +69,7 @@ def _changes(changes: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def choice_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of what each fold chose: its number, the candidate's, and the inner UAR of all."""
+    """Head and rows of the nested selection: the fold, its candidate, and the inner UAR of all candidates."""
     head = ["fold", "chosen", *(f"inner UAR of {n}" for n, _ in enumerate(report["choose"]["candidates"], 1))]
     chosen = [fold["chosen"] for fold in report["folds"]]
     rows = [
@@ -75,7 +80,7 @@ def choice_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
 
 
 def calibration_line(calibration: Mapping[str, Any]) -> str:
-    """What the temperature did to the calibration error, also where it did no good."""
+    """Effect of the temperature on the calibration error, whether it was lowered or not."""
     before, after = calibration["ece_before"], calibration["ece_after"]
     verb = "lowered" if calibration["lowered_ece"] else "did NOT lower"
     briers = f"Brier {calibration['brier_before']:.3f} to {calibration['brier_after']:.3f}"
@@ -88,7 +93,12 @@ def calibration_line(calibration: Mapping[str, Any]) -> str:
 
 
 def print_report(report: dict[str, Any], page: Path) -> None:
-    """Print figures with intervals, the protocol, leaks and calibration, and where the report lies."""
+    """Print metrics with intervals, the protocol, leaks and calibration, and the report's path.
+
+    Args:
+        report: content of ``report.json``.
+        page: path of the HTML page.
+    """
     table = Table(title=f"{report['model']}, {len(report['seeds'])} seeds", title_justify="left")
     for heading in ("target", "UAR", "WA", "macro-F1"):
         table.add_column(heading)

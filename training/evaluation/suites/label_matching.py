@@ -1,4 +1,4 @@
-"""Labels of a bundle and of a dataset, matched where it is certain that they mean the same."""
+"""Match the labels of a bundle and of a dataset where they certainly mean the same."""
 
 from __future__ import annotations
 
@@ -19,27 +19,31 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "positive": ("positive", "pos", "положительное", "позитивное"),
     "negative": ("negative", "neg", "отрицательное", "негативное"),
 }
-"""Noun -> other names of the same. Excitement is not happiness, nor is calm neutral: opinions differ."""
+"""Noun -> its aliases. Excitement is not taken for happiness, nor calm for neutral: corpora disagree on them."""
 
 _NOUN = {alias: noun for noun, aliases in ALIASES.items() for alias in (noun, *aliases)}
 
 
-def noun(label: str) -> str:
-    """What a label is called here: the noun that it is an alias of, else itself in lower case."""
+def _noun(label: str) -> str:
+    """Canonical noun of a label; a label without one in lower case."""
     plain = label.strip().lower()
     return _NOUN.get(plain, plain)
 
 
 def match_labels(bundle: Sequence[str], data: Sequence[str]) -> dict[str, str]:
-    """Each label of a dataset as the label of a bundle that means the same.
+    """Map each label of a dataset to the bundle's label of the same meaning.
+
+    Args:
+        bundle: labels of the bundle.
+        data: labels of the dataset.
 
     Raises:
         DataError: a label has no certain counterpart in the bundle.
     """
     by_noun: dict[str, list[str]] = {}
     for label in bundle:
-        by_noun.setdefault(noun(label), []).append(label)
-    matched = {label: [label] if label in bundle else by_noun.get(noun(label), []) for label in data}
+        by_noun.setdefault(_noun(label), []).append(label)
+    matched = {label: [label] if label in bundle else by_noun.get(_noun(label), []) for label in data}
     unclear = [label for label, found in matched.items() if len(found) != 1]
     if unclear:
         raise DataError(

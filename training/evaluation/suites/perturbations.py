@@ -1,7 +1,7 @@
-"""Disturbances: what should not change an answer, or should cost little of its accuracy.
+"""Corruptions of a waveform that should not change a prediction, or should cost little accuracy.
 
-The small changes and their limits are those that audEERING's ser-tests define; telephone, codecs and resampling are
-ours. Every one takes (samples,) float32 at 16 kHz and gives the same.
+The small changes and their limits are those of audEERING's ser-tests; telephone, codecs and resampling are our own.
+Each takes and returns (samples,) float32 at 16 kHz.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Corruption:
     """One test.
 
     Attributes:
-        name: what is done.
-        kind: a small change must leave 95 % of the answers as they are; noise and channels may cost 0.05 of UAR.
-        change: does it.
+        name: name of the test.
+        kind: a small change must leave 95 % of the predictions unchanged; noise and channels may cost 0.05 of UAR.
+        change: the corruption.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Corruption:
 
 
 def corruptions(voices: Sequence[FloatArray]) -> list[Corruption]:
-    """All tests; ``voices`` are the waveforms that babble is mixed of."""
+    """All tests; babble noise is mixed from the waveforms ``voices``."""
     small: dict[str, Change] = {
         "append zeros": lambda wave, random: np.pad(wave, (0, _some(random))),
         "prepend zeros": lambda wave, random: np.pad(wave, (_some(random), 0)),
@@ -76,7 +76,15 @@ def corruptions(voices: Sequence[FloatArray]) -> list[Corruption]:
 
 
 def recoded(waveform: FloatArray, container: str, codec: str, rate: int, bit_rate: int | None = None) -> FloatArray:
-    """A waveform through a codec and back, in memory."""
+    """Encode a waveform with a codec and decode it again, in memory.
+
+    Args:
+        waveform: (samples,) float32 at 16 kHz.
+        container: name of the FFmpeg muxer.
+        codec: name of the FFmpeg encoder.
+        rate: sampling rate of the encoder, in Hz.
+        bit_rate: in bit/s; None for the encoder's default.
+    """
     content = io.BytesIO()
     samples = np.clip(soxr.resample(waveform, SAMPLE_RATE, rate), -1, 1)
     with av.open(content, "w", format=container) as out:
@@ -137,13 +145,13 @@ def _pink(samples: int, random: np.random.Generator) -> Any:
 
 
 def _babble(samples: int, voices: Sequence[FloatArray], random: np.random.Generator) -> Any:
-    """Seven voices at once."""
+    """Sum of seven voices."""
     chosen = random.choice(len(voices), min(7, len(voices)), replace=False)
     return sum(np.resize(voices[index], samples) / (np.std(voices[index]) + 1e-9) for index in chosen)
 
 
 def _add(wave: FloatArray, noise: Any, snr_db: float) -> FloatArray:
-    """Add noise so many decibels below the clip."""
+    """Add noise at a signal-to-noise ratio."""
     scale = float(np.sqrt(np.mean(np.square(wave)))) / (float(np.sqrt(np.mean(np.square(noise)))) + 1e-12)
     noisy: FloatArray = np.clip(wave + noise * scale * 10 ** (-snr_db / 20), -1, 1).astype(np.float32)
     return noisy

@@ -1,4 +1,4 @@
-"""Suites: how a bundle does on a dataset, how steady it is, and whether it serves everybody alike. No torch."""
+"""Suites that measure a bundle on a dataset: accuracy, robustness, fairness. Without torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MIN_UNCHANGED = 0.95
 MAX_UAR_LOSS = 0.05
 MAX_UAR_GAP = 0.075
 MIN_GROUP_CLIPS = 10
-"""Groups of fewer clips are shown, and left out of the gap."""
+"""Groups of fewer clips are listed, and left out of the gap."""
 _TRAINED_ON = "a bundle on the dataset that it comes from, its training clips among them: the figures are too good"
 _OTHER = "a bundle on a dataset that is not, as a whole, the one that it comes from"
 
@@ -46,9 +46,9 @@ class Subject:
 
     Attributes:
         predictor: the bundle.
-        target: of the bundle.
+        target: target of the bundle.
         table: the clips.
-        waveforms: theirs, (samples,) float32.
+        waveforms: waveform of each clip, (samples,) float32 at 16 kHz.
         truth: (clips,) class indices of the bundle's labels.
     """
 
@@ -60,19 +60,19 @@ class Subject:
 
     @property
     def labels(self) -> list[str]:
-        """The bundle's, in output order."""
+        """Labels of the bundle, in output order."""
         return self.predictor.manifest.targets[self.target]
 
-    def ask(self, waveforms: Iterable[FloatArray]) -> FloatArray:
-        """(clips, classes) float32: windows, batches and pooling as the service has them."""
+    def predict(self, waveforms: Iterable[FloatArray]) -> FloatArray:
+        """Probabilities, (clips, classes) float32, with windows, batches and pooling as in the service."""
         predictor, window = self.predictor, self.predictor.manifest.window
         size = DEFAULT_MAX_BATCH[predictor.session.device]
         least = 0 if window.dynamic else window.samples
         batcher = Batcher(predictor.session.run, max_batch=size, fill=True, least_samples=least)
-        asked = [(cut, batcher.submit(cut)) for cut in map(predictor.split, waveforms)]
+        submitted = [(windows, batcher.submit(windows)) for windows in map(predictor.split, waveforms)]
         batcher.close()
-        said = [predictor.prediction(cut, future.result().probabilities) for cut, future in asked]
-        return np.array([[*each.probabilities[self.target].values()] for each in said], np.float32)
+        found = [predictor.prediction(windows, future.result().probabilities) for windows, future in submitted]
+        return np.array([[*each.probabilities[self.target].values()] for each in found], np.float32)
 
 
 def run_suite(
@@ -82,11 +82,11 @@ def run_suite(
 
     Args:
         predictor: the bundle.
-        dataset: where the recordings lie.
-        root: what a relative path starts from.
-        suite: which tests.
-        output: the report's folder.
-        seed: of the corruptions.
+        dataset: the recordings.
+        root: folder that a relative path starts from.
+        suite: ``accuracy``, ``robustness`` or ``fairness``.
+        output: folder of the report.
+        seed: seed of the corruptions.
 
     Returns:
         Whether every test was passed.
@@ -95,8 +95,12 @@ def run_suite(
         DataError: the dataset cannot be used, its labels are others than the bundle's, or it has no column to group by.
     """
     subject = _subject(predictor, dataset, root)
-    before = subject.ask(subject.waveforms)
-    tests = {"accuracy": _no_tests, "robustness": _robustness, "fairness": _fairness}[suite](subject, before, seed)
+    before = subject.predict(subject.waveforms)
+    tests: list[dict[str, Any]] = []
+    if suite == "robustness":
+        tests = _robustness(subject, before, seed)
+    elif suite == "fairness":
+        tests = _fairness(subject, before)
     report = {**_head(subject, suite), "overall": _overall(subject, before), "tests": tests}
     report["passed"] = all(test["passed"] for test in tests)
     write_json(output / "report.json", report)
@@ -142,21 +146,17 @@ def _head(subject: Subject, suite: Suite) -> dict[str, Any]:
 
 
 def _trained_on(subject: Subject) -> bool:
-    """Whether the dataset is that of the bundle's training, which may have left out some of its targets."""
+    """Whether the bundle was trained on the dataset, perhaps without some of its targets."""
     manifest, table = subject.predictor.manifest, subject.table
     tables = (table, table.labelled_for(manifest.targets))
     return manifest.dataset is not None and manifest.dataset.fingerprint in {each.fingerprint for each in tables}
 
 
-def _overall(subject: Subject, said: FloatArray) -> dict[str, Any]:
+def _overall(subject: Subject, probabilities: FloatArray) -> dict[str, Any]:
     units, unit = units_of(subject.table)
-    measured = Measured(subject.labels, subject.truth, said[None], units, unit)
+    measured = Measured(subject.labels, subject.truth, probabilities[None], units, unit)
     found = summarise(measured, group_columns(subject.table, []))
-    return {**found, "ece": ece(said, subject.truth), "brier": brier(said, subject.truth)}
-
-
-def _no_tests(_: Subject, __: FloatArray, ___: int) -> list[dict[str, Any]]:
-    return []
+    return {**found, "ece": ece(probabilities, subject.truth), "brier": brier(probabilities, subject.truth)}
 
 
 def _robustness(subject: Subject, before: FloatArray, seed: int) -> list[dict[str, Any]]:
@@ -166,27 +166,26 @@ def _robustness(subject: Subject, before: FloatArray, seed: int) -> list[dict[st
 
 def _corrupted(subject: Subject, before: FloatArray, test: Corruption, seed: int) -> dict[str, Any]:
     random = np.random.default_rng(seed)
-    after = subject.ask(np.ascontiguousarray(test.change(wave, random), np.float32) for wave in subject.waveforms)
+    after = subject.predict(np.ascontiguousarray(test.change(wave, random), np.float32) for wave in subject.waveforms)
     unchanged = float((after.argmax(axis=1) == before.argmax(axis=1)).mean())
-    uar = {name: _uar(subject, said) for name, said in (("before", before), ("after", after))}
-    loss = uar["before"] - uar["after"]
+    uar = _uar(subject, after)
+    loss = _uar(subject, before) - uar
     passed = unchanged >= MIN_UNCHANGED if test.kind == "small change" else loss <= MAX_UAR_LOSS
     return {
         "name": test.name,
         "kind": test.kind,
         "unchanged": unchanged,
-        "uar": uar["after"],
+        "uar": uar,
         "uar_loss": loss,
         "passed": passed,
     }
 
 
-def _uar(subject: Subject, said: FloatArray) -> float:
-    found = score(subject.truth.tolist(), said.argmax(axis=1).tolist(), subject.labels)
-    return float(found["uar"])
+def _uar(subject: Subject, probabilities: FloatArray) -> float:
+    return float(score(subject.truth, probabilities.argmax(axis=1), subject.labels)["uar"])
 
 
-def _fairness(subject: Subject, before: FloatArray, _: int) -> list[dict[str, Any]]:
+def _fairness(subject: Subject, before: FloatArray) -> list[dict[str, Any]]:
     columns = group_columns(subject.table, [])
     if not columns:
         raise DataError(f"{subject.table.root}: has no column to compare groups by, such as sex, age or device")
@@ -195,13 +194,13 @@ def _fairness(subject: Subject, before: FloatArray, _: int) -> list[dict[str, An
 
 
 def _gap(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The distance between the best and the worst served group of a column."""
+    """Difference between the highest and the lowest UAR of a column's groups."""
     counted = [row for row in rows if row["clips"] >= MIN_GROUP_CLIPS]
     uars = [row["uar"] for row in counted]
     gap = max(uars) - min(uars) if uars else 0.0
     few = [str(row["name"]) for row in rows if row["clips"] < MIN_GROUP_CLIPS]
     note = f"left out, fewer than {MIN_GROUP_CLIPS} clips: {', '.join(few)}" if few else ""
     if len(counted) < 2:
-        note = f"not told: fewer than two groups of {MIN_GROUP_CLIPS} clips"
+        note = f"not measured: fewer than two groups of {MIN_GROUP_CLIPS} clips"
     passed = gap <= MAX_UAR_GAP and len(counted) > 1
     return {"name": name, "kind": "group gap", "uar_gap": gap, "groups": len(counted), "note": note, "passed": passed}
