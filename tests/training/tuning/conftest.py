@@ -10,17 +10,11 @@ import pytest
 import torch
 
 from emotions.pipeline.runner import Context
-from tests.training.conftest import make_corpus
 from training.config.tune import TuneStep
 from training.tuning.records import Results, SearchRecord
 from training.tuning.trial import Shared
 
 MakeTune = Callable[..., TuneStep]
-
-
-@pytest.fixture(scope="session")
-def corpus_folder(tmp_path_factory: pytest.TempPathFactory, write_wav: Callable[..., Path]) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("searched"), write_wav)
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +56,7 @@ def make_tune(corpus_folder: Path, tmp_path: Path) -> MakeTune:
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Context:
+def context(tmp_path: Path, known_splits: None) -> Context:
     return Context(tmp_path, seed=0, workers=0, config={"pipeline": []}, quiet=True)
 
 
