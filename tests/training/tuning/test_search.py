@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from emotions.errors import CheckpointError, ConfigError, DataError, OutputExists
 from emotions.pipeline.runner import Context
-from tests.training.tuning.conftest import MakeTune
+from tests.training.tuning.conftest import MakeTune, without_ray
 from training.run_folder.read import load_run
 from training.tuning.records import Results
 from training.tuning.refit import refit
 from training.tuning.search import search
 from training.tuning.spaces import draw
-from training.tuning.trial import Shared, run_trial
 
 
 @pytest.fixture
@@ -29,19 +25,6 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("trials were started")
 
     monkeypatch.setattr("training.tuning.search.drive", started)
-
-
-@pytest.fixture
-def trials_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trials run in this process, one after the other, without Ray."""
-
-    def drive(_: object, shared: Shared, pending: Sequence[int], __: object) -> None:
-        for number in pending:
-            run_trial(shared, number, draw(shared.step, shared.context.seed, number), lambda _: None)
-
-    cluster = SimpleNamespace(cluster_resources=lambda: {"CPU": 1.0})
-    monkeypatch.setattr("training.tuning.search.connected", lambda *_: nullcontext(cluster))
-    monkeypatch.setattr("training.tuning.search.drive", drive)
 
 
 @pytest.mark.usefixtures("no_ray")
@@ -117,8 +100,10 @@ def test_a_search_from_its_first_trial_to_a_model(make_tune: MakeTune, context: 
     assert again.trained.steps == epochs * -(-windows // trials[int(best.name)].values["learn_params.batch_size"])
 
 
-@pytest.mark.usefixtures("trials_here")
-def test_a_search_without_a_good_trial_says_why(make_tune: MakeTune, context: Context) -> None:
+def test_a_search_without_a_good_trial_says_why(
+    make_tune: MakeTune, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_ray(monkeypatch)
     step = make_tune(learn_params__lr={"base_lr": {"uniform": [1e29, 1e30]}}, tune={"num_samples": 1})
     with pytest.raises(ConfigError, match=r"no trial of the search ended well; the first said: training diverged"):
         search(step, context)

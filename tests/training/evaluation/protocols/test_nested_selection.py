@@ -49,18 +49,28 @@ def measured(step: EvaluateStep, root: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def report(data: Path, build_once: BuildOnce) -> dict[str, Any]:
-    def build(folder: Path) -> Path:
-        write_json(folder / "whole.json", measured(step_of(data, folder / "out"), folder))
-        return folder / "whole.json"
+def report_of(data: Path, build_once: BuildOnce) -> Callable[[str], dict[str, Any]]:
+    """``report_of(protocol)``: what an unbroken evaluation reports."""
 
-    whole: dict[str, Any] = read_json(build_once("nested_selection", build))
-    return whole
+    def find(protocol: str) -> dict[str, Any]:
+        def build(folder: Path) -> Path:
+            step = step_of(data, folder / "out", protocol=protocol)
+            write_json(folder / "whole.json", measured(step, folder))
+            return folder / "whole.json"
+
+        whole: dict[str, Any] = read_json(build_once(f"nested_selection-{protocol}", build))
+        return whole
+
+    return find
 
 
-def test_inner_figures_decide(report: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "folds"), [("holdout", 1), pytest.param("loso", len(SPEAKERS), marks=pytest.mark.slow)]
+)
+def test_inner_figures_decide(report_of: Callable[[str], dict[str, Any]], protocol: str, folds: int) -> None:
+    report = report_of(protocol)
     chosen = [fold["chosen"] for fold in report["folds"]]
-    assert len(chosen) == len(SPEAKERS)
+    assert len(chosen) == folds
     assert [each["candidate"] for each in chosen] == [1 + int(np.argmax(each["inner_uar"])) for each in chosen]
     assert {each["candidate"] for each in chosen} == {2}
     for each in chosen:
@@ -72,8 +82,9 @@ def test_inner_figures_decide(report: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_labels_of_a_test_speaker_do_not_change_the_choice_of_his_fold(
-    report: dict[str, Any], tmp_path: Path, write_wav: WriteWav
+    report_of: Callable[[str], dict[str, Any]], tmp_path: Path, write_wav: WriteWav
 ) -> None:
+    report = report_of("loso")
     changed = make_corpus(tmp_path / "data", write_wav)
     rows = json.loads((changed / "annotations.json").read_text())
     swapped = {"calm": "wild", "wild": "calm"}
