@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from emotions.audio.windows import FloatArray
 
 Tone = Callable[..., FloatArray]
 WriteWav = Callable[..., Path]
+BuildOnce = Callable[[str, Callable[[Path], Path]], Path]
 
 
 def needs(found: bool, what: str) -> None:
@@ -37,6 +40,30 @@ def emodb4() -> Path:
     folder = Path(os.environ.get("EMOTIONS_TEST_DATA", "")) / "emodb4"
     needs("EMOTIONS_TEST_DATA" in os.environ and folder.is_dir(), "EMOTIONS_TEST_DATA names no folder with emodb4")
     return folder
+
+
+@pytest.fixture(scope="session")
+def build_once(tmp_path_factory: pytest.TempPathFactory) -> BuildOnce:
+    """``build_once(name, build)``: what ``build(folder)`` returned, a path in its folder; not to be changed.
+
+    The first process of the session that asks for a name builds it, and the others wait; all get the same path. A
+    name stands for one recipe, so it may not be used for two.
+    """
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "built_once"
+
+    def find(name: str, build: Callable[[Path], Path]) -> Path:
+        folder, done = root / name, root / f"{name}.done"
+        root.mkdir(exist_ok=True)
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # a build that failed
+                folder.mkdir()
+                done.write_text(str(build(folder)), encoding="utf-8")
+        return Path(done.read_text(encoding="utf-8"))
+
+    return find
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +87,14 @@ def write_wav() -> WriteWav:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fixtures that outlive a test have a cache of the session, never the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMOTIONS_CACHE", str(tmp_path_factory.mktemp("session_cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

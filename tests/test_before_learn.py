@@ -197,6 +197,7 @@ def test_shell_scripts_pass_the_linters() -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_words_of_emotions_classify_train(place: Place) -> None:
     """What follows the image's name in its ``docker run`` lines, in a copy of the repository."""

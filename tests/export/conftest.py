@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
 
 from emotions.pipeline.runner import Context
+from export.bundle import export
 from export.bundle.export import export_run
 from export.bundle.variants import ExportOptions
+from tests.conftest import BuildOnce, WriteWav
 from training.config.train import TrainStep
 from training.loop.fit import fit
+from training.run_folder.read import load_run
 
 WINDOW = 8_000
 ALL = ExportOptions(formats=("onnx", "torchscript", "pt2"), variants=("fp16", "int8"), embedding=True, allow_loss=True)
 TARGETS = {"эмоция": ["гнев", "покой"], "state": ["negative", "neutral"]}
 SPEAKERS = ("anna", "bert", "cora", "dirk", "emma")
-MakeStep = Callable[..., TrainStep]
 
 
 class Standin(nn.Module):
@@ -52,9 +54,14 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory, write_wav: Callable[..., Path]) -> Path:
-    """Five speakers, four clips of 0.3 to 0.9 s each."""
-    folder, random = tmp_path_factory.mktemp("recordings"), np.random.default_rng(0)
+def corpus(build_once: BuildOnce, write_wav: WriteWav) -> Path:
+    """Five speakers, four clips of 0.3 to 0.9 s each; not to be changed."""
+    return build_once("recordings", lambda folder: make_corpus(folder, write_wav))
+
+
+def make_corpus(folder: Path, write_wav: WriteWav) -> Path:
+    """Write the corpus to a folder."""
+    random = np.random.default_rng(0)
     rows: dict[str, Any] = {}
     for speaker in SPEAKERS:
         for (emotion, hz), state in zip((("гнев", 2_500), ("покой", 300)), TARGETS["state"], strict=True):
@@ -91,26 +98,39 @@ def build_step(corpus: Path, run: Path, **changes: Any) -> TrainStep:
 
 
 @pytest.fixture(scope="session")
-def trained_run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_run(corpus: Path, build_once: BuildOnce) -> Path:
     """The run folder of a tiny model; not to be changed."""
-    folder = tmp_path_factory.mktemp("trained")
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EMOTIONS_CACHE", str(folder / "cache"))
-        return fit(
-            build_step(corpus, folder / "run"), Context(folder, seed=0, workers=0, config={"seed": 0}, quiet=True)
-        )
+
+    def build(folder: Path) -> Path:
+        torch.set_num_threads(1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("EMOTIONS_CACHE", str(folder / "cache"))
+            context = Context(folder, seed=0, workers=0, config={"seed": 0}, quiet=True)
+            return fit(build_step(corpus, folder / "run"), context)
+
+    return build_once("trained_run", build)
 
 
 @pytest.fixture(scope="session")
-def bundle(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(trained_run: Path, build_once: BuildOnce) -> Path:
     """The tiny model's bundle; not to be changed."""
     torch.set_num_threads(1)
-    return export_run(trained_run, tmp_path_factory.mktemp("exported") / "tiny")
+    return build_once("exported", lambda folder: export_run(trained_run, folder / "tiny"))
 
 
 @pytest.fixture(scope="session")
-def full(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def full(trained_run: Path, build_once: BuildOnce) -> Path:
     """The tiny model's bundle in every form, with an embedding; not to be changed."""
     torch.set_num_threads(1)
-    return export_run(trained_run, tmp_path_factory.mktemp("forms") / "full", wanted=ALL)
+    return build_once("every_form", lambda folder: export_run(trained_run, folder / "full", wanted=ALL))
+
+
+@pytest.fixture
+def exported_before(bundle: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds of an export saved, where the test is not about the graph: the model's graph is there already.
+
+    It has the run's temperatures in it, so every source has them.
+    """
+    heat = {target: found["temperature"] for target, found in load_run(trained_run).calibration.items()}
+    monkeypatch.setattr(export, "to_onnx", lambda *_: onnx.load(bundle / "model.onnx"))
+    monkeypatch.setattr(export, "temperatures", lambda _: heat)

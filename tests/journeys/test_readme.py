@@ -99,6 +99,7 @@ def test_the_readme_has_blocks_of_every_kind() -> None:
     assert ALL.count("```bash") + ALL.count("```python") == len(BLOCKS)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_command_and_snippet_runs_in_order(workspace: Path, server: Server) -> None:
     for block in BLOCKS:

@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from emotions.audio.windows import IntArray
 from emotions.pipeline.runner import Context
+from tests.conftest import BuildOnce, WriteWav
 from training.config.train import TrainStep
+from training.data.group_assignment import assign_groups
 from training.loop.fit import fit
 
 MakeStep = Callable[..., TrainStep]
+_ASSIGNED: dict[object, IntArray] = {}
 SPEAKERS = ("anna", "bert", "cora", "dirk", "emma")
 
 
-def make_corpus(folder: Path, write_wav: Callable[..., Path]) -> Path:
+def make_corpus(folder: Path, write_wav: WriteWav) -> Path:
     """Five speakers, two emotions, two clips of 0.4 s of each, one of 1.3 s; ``state`` is known of every other clip."""
     random = np.random.default_rng(0)
     rows: dict[str, Any] = {}
@@ -62,9 +66,22 @@ def build_step(data: Path, run: Path, **changes: Any) -> TrainStep:
     return TrainStep.model_validate(step)
 
 
+@pytest.fixture
+def drawn() -> None:
+    """For a test of what pictures show: they are really drawn."""
+
+
+@pytest.fixture(autouse=True)
+def blank_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures have their size and no content, unless ``drawn`` is used: drawing takes half of a short training."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr("matplotlib.figure.Figure.draw", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
-def corpus_folder(tmp_path_factory: pytest.TempPathFactory, write_wav: Callable[..., Path]) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("corpus"), write_wav)
+def corpus_folder(build_once: BuildOnce, write_wav: WriteWav) -> Path:
+    """The corpus; not to be changed."""
+    return build_once("corpus", lambda folder: make_corpus(folder, write_wav))
 
 
 @pytest.fixture
@@ -78,15 +95,31 @@ def make_step(corpus_folder: Path, tmp_path: Path) -> MakeStep:
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Context:
+def known_splits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same clips, shares and seed are split once a process: the draws of a split take as long as an epoch."""
+
+    def assigned(counts: IntArray, shares: tuple[float, float], seed: int) -> IntArray:
+        key = (counts.tobytes(), counts.shape, shares, seed)
+        if key not in _ASSIGNED:
+            _ASSIGNED[key] = assign_groups(counts, shares, seed)
+        return _ASSIGNED[key].copy()
+
+    monkeypatch.setattr("training.data.splits.assign_groups", assigned)
+
+
+@pytest.fixture
+def context(tmp_path: Path, known_splits: None) -> Context:
     return Context(tmp_path, seed=0, workers=0, config={"pipeline": [{"type": "train"}]}, quiet=True)
 
 
 @pytest.fixture(scope="session")
-def tiny_run(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_run(corpus_folder: Path, build_once: BuildOnce) -> Path:
     """A finished run of 8 epochs; not to be changed."""
-    folder = tmp_path_factory.mktemp("tiny")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EMOTIONS_CACHE", str(folder / "cache"))
-        step = build_step(corpus_folder, folder / "run", learn_params__max_epoch=8)
-        return fit(step, Context(folder, seed=0, workers=0, config={"seed": 0}, quiet=True))
+
+    def build(folder: Path) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("EMOTIONS_CACHE", str(folder / "cache"))
+            step = build_step(corpus_folder, folder / "run", learn_params__max_epoch=8)
+            return fit(step, Context(folder, seed=0, workers=0, config={"seed": 0}, quiet=True))
+
+    return build_once("tiny_run", build)

@@ -14,6 +14,7 @@ from tests.conftest import Tone, WriteWav
 from tests.export.huggingface.checkpoints import TINY
 
 
+@pytest.mark.slow
 def test_a_folder_is_raced_in_both_forms(tmp_path: Path, tone: Tone, write_wav: WriteWav) -> None:
     for index in range(3):
         write_wav(tmp_path / f"{index}.wav", tone(0.2 + 0.1 * index, 300 + 200 * index))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from transformers import Wav2Vec2Config
 
 from benchmarks.export import int8 as int8_benchmark
@@ -11,6 +12,7 @@ from benchmarks.export.huggingface import benchmark
 from tests.training.models.encoders import TINY
 
 
+@pytest.mark.slow
 def test_it_reports_conversion_memory_and_the_race() -> None:
     lines = [*benchmark(1, 1, 0.2, 2, Wav2Vec2Config(**TINY, classifier_proj_size=16))]
     assert [re.sub(r"[\d.]+", "#", line) for line in lines] == [
@@ -24,6 +26,7 @@ def test_it_reports_conversion_memory_and_the_race() -> None:
     assert min(bundle, transformers) > 0
 
 
+@pytest.mark.slow
 def test_int8_races_fp32() -> None:
     lines = [*int8_benchmark.benchmark(1, 1, 0.2, Wav2Vec2Config(**TINY, classifier_proj_size=16))]
     assert [re.sub(r"[\d.]+", "#", line) for line in lines] == [

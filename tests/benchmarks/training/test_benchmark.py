@@ -18,6 +18,7 @@ from benchmarks.training.timing import medians
 from benchmarks.training.transformers_trainer import compare_trainer
 from benchmarks.training.tuning import compare_searches
 from tests.training.conftest import make_corpus
+from tests.training.tuning.conftest import without_ray
 
 
 def figure(line: str) -> float:
@@ -73,20 +74,23 @@ def test_transformers_trainer_is_measured_or_its_lack_told(tmp_path: Path) -> No
     assert to_uncached == pytest.approx(trainer / uncached, rel=0.1)
 
 
+@pytest.mark.slow
 def test_memory_is_measured_from_the_command_line() -> None:
-    command = [sys.executable, "-m", "benchmarks.training", "memory", "--clips", "12"]
+    command = [sys.executable, "-m", "benchmarks.training", "memory", "--clips", "2"]
     done = subprocess.run(command, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, text=True, check=True)
-    assert "     12 clips " in done.stdout
-    assert "     48 clips " in done.stdout
+    assert "      2 clips " in done.stdout
+    assert "      8 clips " in done.stdout
     assert "growth / data added" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_peak_is_that_of_the_measured_process_alone() -> None:
     held = bytearray(b"x") * (3 << 30)
     assert peak(2) < len(held) / 1e6
 
 
 def test_searches_are_measured(tmp_path: Path, write_wav: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    without_ray(monkeypatch)
     monkeypatch.setenv("EMOTIONS_CACHE", str(tmp_path / "cache"))
     corpus = make_corpus(tmp_path / "data", write_wav)
     lines = compare_searches(corpus, 2, tmp_path, "test_efficientnet")

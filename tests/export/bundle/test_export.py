@@ -30,17 +30,6 @@ def checkpoint_of(run: Path) -> Path:
     return run / "best.ckpt"
 
 
-@pytest.fixture
-def exported_before(bundle: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The seconds of an export saved, where the test is not about the graph: the model's graph is there already.
-
-    It has the run's temperatures in it, so every source has them.
-    """
-    heat = {target: found["temperature"] for target, found in load_run(trained_run).calibration.items()}
-    monkeypatch.setattr(export, "to_onnx", lambda *_: onnx.load(bundle / "model.onnx"))
-    monkeypatch.setattr(export, "temperatures", lambda _: heat)
-
-
 def test_a_bundle_holds_what_the_run_knew(bundle: Path, trained_run: Path) -> None:
     manifest = read_bundle(bundle).manifest
     run = load_run(trained_run)

@@ -158,7 +158,9 @@ def test_what_loses_too_much_is_left_out_with_its_figures(
     assert "loses more than it may, runs only when named" in capsys.readouterr().out
 
 
-def test_recordings_that_are_named_judge_variants(trained_run: Path, corpus: Path, tmp_path: Path) -> None:
+def test_recordings_that_are_named_judge_variants(
+    trained_run: Path, corpus: Path, exported_before: None, tmp_path: Path
+) -> None:
     path = export_run(
         trained_run / "best.ckpt",
         tmp_path / "b",

@@ -156,6 +156,7 @@ def test_the_cards_snippet_runs(hf_bundle: Path, tmp_path: Path) -> None:
     assert "Hugging Face" in card
 
 
+@pytest.mark.slow
 def test_two_conversions_are_the_same_bytes(hf_bundle: Path, classifier: Checkpoint, tmp_path: Path) -> None:
     script = """
 import sys

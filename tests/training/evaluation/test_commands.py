@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from emotions.cli import run
-from tests.conftest import WriteWav
-from tests.training.conftest import build_step, make_corpus
+from tests.training.conftest import build_step
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, write_wav: WriteWav) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("corpus"), write_wav)
+def data(corpus_folder: Path) -> Path:
+    return corpus_folder
 
 
 @pytest.fixture

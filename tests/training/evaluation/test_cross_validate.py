@@ -21,8 +21,8 @@ from training.metrics.predictions import read_predictions
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, write_wav: WriteWav) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("corpus"), write_wav)
+def data(corpus_folder: Path) -> Path:
+    return corpus_folder
 
 
 def step_of(data: Path, output: Path, **changes: Any) -> EvaluateStep:
@@ -34,7 +34,7 @@ def step_of(data: Path, output: Path, **changes: Any) -> EvaluateStep:
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Context:
+def context(tmp_path: Path, known_splits: None) -> Context:
     return Context(tmp_path, seed=0, workers=0, config={}, quiet=True)
 
 

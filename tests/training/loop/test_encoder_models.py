@@ -58,7 +58,8 @@ def test_both_models_train_and_load_without_the_encoder(
     train: Fit, encoder: Path, tmp_path: Path, model: str, embedding: Any
 ) -> None:
     moved = shutil.copytree(encoder, tmp_path / "encoder")
-    run = train(tmp_path / "run", model, architecture={"encoder": str(moved), "embedding": embedding})
+    architecture = {"encoder": str(moved), "embedding": embedding}
+    run = train(tmp_path / "run", model, architecture=architecture, learn_params__max_epoch=1)
     shutil.rmtree(moved)
     trained = load_run(run).trained
     kept = load_file(run / FILE)
@@ -114,9 +115,18 @@ def test_random_weights_are_possible_and_loudly_warned_about(
     assert load_run(run).trained.steps > 0
 
 
+@pytest.fixture(scope="module")
+def finished(corpus_folder: Path, encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    changes: dict[str, Any] = {"model_architecture": {**FN, "encoder": str(encoder)}, "learn_params__max_epoch": 1}
+    step = build_step(corpus_folder, folder / "run", model="Wav2Vec2FnClassifier", **changes)
+    return fit(step, Context(folder, seed=0, workers=0, config={"pipeline": [{"type": "train"}]}, quiet=True))
+
+
 @pytest.fixture
-def run(train: Fit, tmp_path: Path) -> Path:
-    return train(tmp_path / "run", learn_params__max_epoch=1)
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run, to be broken."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 def test_a_checkpoint_without_its_encoder_is_refused(run: Path) -> None:

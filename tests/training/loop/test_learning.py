@@ -94,6 +94,7 @@ def test_mixed_precision_trains(make_step: MakeStep, context: Context) -> None:
     assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float32}
 
 
+@pytest.mark.usefixtures("drawn")
 def test_tensorboard_has_figures_rates_and_pictures(make_step: MakeStep, context: Context) -> None:
     board = EventAccumulator(str(fit(make_step(), context) / "logs"), size_guidance={"images": 0}).Reload()
     tags = board.Tags()

@@ -70,7 +70,7 @@ def simulated(random: np.random.Generator, speakers: int, truth: float, spread: 
     return counts
 
 
-TRUTHS = [(0.85, 0.05, False), (0.7, 0.1, True)]
+TRUTHS = [(0.85, 0.05, False), pytest.param(0.7, 0.1, True, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize(("truth", "spread", "unequal"), TRUTHS)

@@ -13,6 +13,8 @@ from matplotlib.text import Text
 from training.metrics.classification import score
 from training.metrics.plots import draw_confusion, draw_curves
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 
 @pytest.fixture
 def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:

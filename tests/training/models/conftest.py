@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.conftest import BuildOnce
 from tests.training.models.encoders import make_encoder
 
 Checkpoint = Callable[[str], Path]
@@ -23,13 +24,6 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+def checkpoint(build_once: BuildOnce) -> Checkpoint:
     """``checkpoint(kind)``: the folder of a tiny encoder, written once."""
-    root, made = tmp_path_factory.mktemp("encoders"), dict[str, Path]()
-
-    def find(kind: str) -> Path:
-        if kind not in made:
-            made[kind] = make_encoder(root / kind, kind)
-        return made[kind]
-
-    return find
+    return lambda kind: build_once(f"encoder-{kind}", lambda folder: make_encoder(folder / kind, kind))

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from emotions.pipeline.runner import Context
-from tests.training.conftest import make_corpus
 from training.config.tune import TuneStep
 from training.tuning.records import Results, SearchRecord
-from training.tuning.trial import Shared
+from training.tuning.spaces import draw
+from training.tuning.trial import Shared, run_trial
 
 MakeTune = Callable[..., TuneStep]
-
-
-@pytest.fixture(scope="session")
-def corpus_folder(tmp_path_factory: pytest.TempPathFactory, write_wav: Callable[..., Path]) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("searched"), write_wav)
 
 
 @pytest.fixture(autouse=True)
@@ -62,8 +59,20 @@ def make_tune(corpus_folder: Path, tmp_path: Path) -> MakeTune:
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Context:
+def context(tmp_path: Path, known_splits: None) -> Context:
     return Context(tmp_path, seed=0, workers=0, config={"pipeline": []}, quiet=True)
+
+
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run trials in this process, one after the other, where a search would start Ray."""
+
+    def drive(_: object, shared: Shared, pending: Sequence[int], __: object) -> None:
+        for number in pending:
+            run_trial(shared, number, draw(shared.step, shared.context.seed, number), lambda _: None)
+
+    cluster = SimpleNamespace(cluster_resources=lambda: {"CPU": 1.0})
+    monkeypatch.setattr("training.tuning.search.connected", lambda *_: nullcontext(cluster))
+    monkeypatch.setattr("training.tuning.search.drive", drive)
 
 
 def make_search(**changes: Any) -> SearchRecord:

@@ -59,6 +59,7 @@ def test_a_search_without_a_trial_is_reported(tmp_path: Path, capsys: pytest.Cap
     assert not [*tmp_path.glob("*.png")]
 
 
+@pytest.mark.usefixtures("drawn")
 def test_pictures_are_drawn(tmp_path: Path) -> None:
     write(tmp_path, 12)
     print_results(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 
 from emotions.errors import CheckpointError, ConfigError, DataError, OutputExists
 from emotions.pipeline.runner import Context
-from tests.training.tuning.conftest import MakeTune
+from tests.training.tuning.conftest import MakeTune, without_ray
 from training.run_folder.read import load_run
 from training.tuning.records import Results
 from training.tuning.refit import refit
@@ -100,7 +100,10 @@ def test_a_search_from_its_first_trial_to_a_model(make_tune: MakeTune, context: 
     assert again.trained.steps == epochs * -(-windows // trials[int(best.name)].values["learn_params.batch_size"])
 
 
-def test_a_search_without_a_good_trial_says_why(make_tune: MakeTune, context: Context) -> None:
+def test_a_search_without_a_good_trial_says_why(
+    make_tune: MakeTune, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_ray(monkeypatch)
     step = make_tune(learn_params__lr={"base_lr": {"uniform": [1e29, 1e30]}}, tune={"num_samples": 1})
     with pytest.raises(ConfigError, match=r"no trial of the search ended well; the first said: training diverged"):
         search(step, context)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from emotions.errors import ConfigError, DataError
+from emotions.files import read_json, write_json
 from emotions.pipeline.runner import Context, load_pipeline
-from tests.conftest import WriteWav
+from tests.conftest import BuildOnce, WriteWav
 from tests.training.conftest import SPEAKERS, build_step, make_corpus
 from tests.training.data.helpers import table_of
 from training.config.dataset import SplitConfig
@@ -29,8 +30,8 @@ INNER = 2
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, write_wav: WriteWav) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("corpus"), write_wav)
+def data(corpus_folder: Path) -> Path:
+    return corpus_folder
 
 
 def step_of(data: Path, output: Path, **changes: Any) -> EvaluateStep:
@@ -48,14 +49,28 @@ def measured(step: EvaluateStep, root: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def report(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    root = tmp_path_factory.mktemp("whole")
-    return measured(step_of(data, root / "out"), root)
+def report_of(data: Path, build_once: BuildOnce) -> Callable[[str], dict[str, Any]]:
+    """``report_of(protocol)``: what an unbroken evaluation reports."""
+
+    def find(protocol: str) -> dict[str, Any]:
+        def build(folder: Path) -> Path:
+            step = step_of(data, folder / "out", protocol=protocol)
+            write_json(folder / "whole.json", measured(step, folder))
+            return folder / "whole.json"
+
+        whole: dict[str, Any] = read_json(build_once(f"nested_selection-{protocol}", build))
+        return whole
+
+    return find
 
 
-def test_inner_figures_decide(report: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "folds"), [("holdout", 1), pytest.param("loso", len(SPEAKERS), marks=pytest.mark.slow)]
+)
+def test_inner_figures_decide(report_of: Callable[[str], dict[str, Any]], protocol: str, folds: int) -> None:
+    report = report_of(protocol)
     chosen = [fold["chosen"] for fold in report["folds"]]
-    assert len(chosen) == len(SPEAKERS)
+    assert len(chosen) == folds
     assert [each["candidate"] for each in chosen] == [1 + int(np.argmax(each["inner_uar"])) for each in chosen]
     assert {each["candidate"] for each in chosen} == {2}
     for each in chosen:
@@ -65,9 +80,11 @@ def test_inner_figures_decide(report: dict[str, Any]) -> None:
     assert report["protocol"].endswith("; model chosen among 2 inside each fold")
 
 
+@pytest.mark.slow
 def test_labels_of_a_test_speaker_do_not_change_the_choice_of_his_fold(
-    report: dict[str, Any], tmp_path: Path, write_wav: WriteWav
+    report_of: Callable[[str], dict[str, Any]], tmp_path: Path, write_wav: WriteWav
 ) -> None:
+    report = report_of("loso")
     changed = make_corpus(tmp_path / "data", write_wav)
     rows = json.loads((changed / "annotations.json").read_text())
     swapped = {"calm": "wild", "wild": "calm"}
