@@ -40,7 +40,7 @@ demo: setup
 test: setup check
 
 test-slow: setup
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "slow and not alone"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not alone"
 
 test-all: test test-slow
 
@@ -49,7 +49,7 @@ check:
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not alone and not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not alone and not slow"
 	$(BIN)/python -m pytest -m alone tests/serving/benchmark
 
 format:

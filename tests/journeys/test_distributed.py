@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import torch
 from emotions.errors import ConfigError
 from emotions.files import read_json, write_json
 from emotions.pipeline.runner import Context
+from tests.conftest import BuildOnce, WriteWav
 from tests.training.conftest import build_step, make_corpus
 from training.loop.fit import fit
 from training.run_folder.read import load_run
@@ -38,17 +38,14 @@ CHANGES: dict[str, Any] = {"model_architecture": NO_BATCH_NORM, "learn_params": 
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, write_wav: Callable[..., Path]) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("corpus"), write_wav)
+def data(build_once: BuildOnce, write_wav: WriteWav) -> Path:
+    return build_once("corpus", lambda folder: make_corpus(folder, write_wav))
 
 
 @pytest.fixture(scope="module")
-def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def alone(data: Path, build_once: BuildOnce) -> Path:
     """The run of a single process."""
-    folder = tmp_path_factory.mktemp("alone")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EMOTIONS_CACHE", str(folder / "cache"))
-        return fit(build_step(data, folder / "run", **CHANGES), context(folder))
+    return build_once("alone", lambda folder: fit(build_step(data, folder / "run", **CHANGES), context(folder)))
 
 
 def context(root: Path) -> Context:

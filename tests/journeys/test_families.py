@@ -13,6 +13,7 @@ import torch
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from emotions.files import read_json, write_json
+from tests.conftest import BuildOnce
 from tests.training.models.encoders import save_extractor
 
 EMOTIONS = str(Path(sys.executable).with_name("emotions"))
@@ -68,12 +69,14 @@ def steps(model: str, folder: Path, data: Path, encoder: Path) -> list[dict[str,
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, emodb4: Path, encoder: Path) -> Path:
-    folder = tmp_path_factory.mktemp("families")
-    every = [step for model in FAMILIES for step in steps(model, folder, emodb4, encoder)]
-    write_json(folder / "pipeline.json", {"pipeline": every, "seed": 1})
-    run(folder / "pipeline.json", folder)
-    return folder
+def trained(build_once: BuildOnce, emodb4: Path, encoder: Path) -> Path:
+    def build(folder: Path) -> Path:
+        every = [step for model in FAMILIES for step in steps(model, folder, emodb4, encoder)]
+        write_json(folder / "pipeline.json", {"pipeline": every, "seed": 1})
+        run(folder / "pipeline.json", folder)
+        return folder
+
+    return build_once("families", build)
 
 
 @pytest.mark.parametrize("model", list(FAMILIES))

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 
 from emotions.files import read_json, write_json
+from tests.conftest import BuildOnce
 from tests.servers import Server, running
 
 EMOTIONS = str(Path(sys.executable).with_name("emotions"))
 CHANCE = 0.25
 LEARN = {"padding_sec": 3, "spectrogram_size": 64, "batch_size": 16, "max_epoch": 8}
-pytestmark = pytest.mark.timeout(900)  # the first test of each dataset waits for its training
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first test of each dataset waits for its training
 # As class folders the speaker stands in the file name; annotations.json has it in a column.
 DATASETS: dict[str, dict[str, Any]] = {
     "folders": {"format": "folders", "speaker": {"pattern": r"^[^/]+/(\d\d)"}},
@@ -61,16 +62,20 @@ def pipeline(kind: str, data: Path, folder: Path) -> dict[str, Any]:
     return {"pipeline": [train, export, predict], "seed": 1}
 
 
-@pytest.fixture(scope="module", params=list(DATASETS))
-def job(request: pytest.FixtureRequest, emodb4: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    folder = tmp_path_factory.mktemp(request.param)
-    config = folder / "pipeline.json"
-    write_json(config, pipeline(request.param, emodb4, folder))
-    done = subprocess.run(
-        [EMOTIONS, "train", "--config-file", str(config)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return Job(request.param, folder, done.stdout)
+@pytest.fixture(scope="module", params=["folders", "annotations"])
+def job(request: pytest.FixtureRequest, emodb4: Path, build_once: BuildOnce) -> Job:
+    def build(folder: Path) -> Path:
+        config = folder / "pipeline.json"
+        write_json(config, pipeline(request.param, emodb4, folder))
+        done = subprocess.run(
+            [EMOTIONS, "train", "--config-file", str(config)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        (folder / "stdout").write_text(done.stdout, encoding="utf-8")
+        return folder
+
+    folder = build_once(f"main_job-{request.param}", build)
+    return Job(request.param, folder, (folder / "stdout").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")

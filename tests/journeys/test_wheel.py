@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from emotions.files import write_json
+from tests.conftest import BuildOnce
 from tests.servers import REPOSITORY, free_port, serving
 
 pytestmark = pytest.mark.slow
@@ -32,23 +33,14 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dist")
-    run(
-        UV,
-        "build",
-        "--quiet",
-        "--wheel",
-        "--no-build-isolation",
-        "--python",
-        sys.executable,
-        "--out-dir",
-        folder,
-        ".",
-        cwd=REPOSITORY,
-    )
-    (built,) = folder.glob("*.whl")
-    return built
+def wheel(build_once: BuildOnce) -> Path:
+    def build(folder: Path) -> Path:
+        options = ("--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", folder)
+        run(UV, "build", *options, ".", cwd=REPOSITORY)
+        (built,) = folder.glob("*.whl")
+        return built
+
+    return build_once("wheel", build)
 
 
 def environment(folder: Path, lock: str, wheel: Path) -> Path:

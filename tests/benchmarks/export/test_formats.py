@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from benchmarks.export.__main__ import app
@@ -14,6 +15,7 @@ FAMILY = "SpectrogramCnnClassifier"
 COMMAND = ["formats", "--rounds", "1", "--family"]
 
 
+@pytest.mark.slow
 def test_a_bundle_that_is_there_is_raced_in_every_form(full: Path, tmp_path: Path) -> None:
     (tmp_path / f"{FAMILY}.bundle").symlink_to(full)
     others = [{"family": "TransformerClassifier", "form": "fp32"}, {"family": FAMILY, "form": "old"}]

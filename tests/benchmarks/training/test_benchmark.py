@@ -89,6 +89,7 @@ def test_the_peak_is_that_of_the_measured_process_alone() -> None:
     assert peak(2) < len(held) / 1e6
 
 
+@pytest.mark.slow
 def test_searches_are_measured(tmp_path: Path, write_wav: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     without_ray(monkeypatch)
     monkeypatch.setenv("EMOTIONS_CACHE", str(tmp_path / "cache"))

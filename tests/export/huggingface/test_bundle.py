@@ -174,7 +174,7 @@ write_onnx(Path("again.onnx"), to_onnx(Deployable(source.classifier, ["emotion"]
     assert (tmp_path / "again.onnx").read_bytes() == (hf_bundle / "model.onnx").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["short-ast", "short-whisper"])
+@pytest.mark.parametrize("name", ["short-ast", pytest.param("short-whisper", marks=pytest.mark.slow)])
 def test_the_step_exports_models_of_a_fixed_length(
     classifier: Checkpoint, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

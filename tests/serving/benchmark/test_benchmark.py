@@ -85,6 +85,7 @@ def whole(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
         return output, benchmark_to_report(Plan(tiny_bundle, output, None, SCENARIOS, **options))
 
 
+@pytest.mark.slow
 def test_every_layer_has_an_owner_in_the_waterfall(whole: tuple[Path, dict[str, Any]]) -> None:
     layers, falls = whole[1]["layers"], whole[1]["waterfall"]
     assert list(layers)[6:9] == ["predictor", "batcher 1 caller", "batcher 16 callers"]
@@ -96,6 +97,7 @@ def test_every_layer_has_an_owner_in_the_waterfall(whole: tuple[Path, dict[str, 
     assert sum(falls["cpu_ms"].values()) == pytest.approx(cpu)
 
 
+@pytest.mark.slow
 def test_every_scenario_is_measured_and_every_answer_right(whole: tuple[Path, dict[str, Any]]) -> None:
     report = whole[1]
     scenarios = report["scenarios"]
@@ -119,6 +121,7 @@ def test_every_scenario_is_measured_and_every_answer_right(whole: tuple[Path, di
     assert report["harness"]["rate_per_sec"] == 200
 
 
+@pytest.mark.slow
 def test_every_part_says_how_long_it_took(whole: tuple[Path, dict[str, Any]]) -> None:
     parts = whole[1]["parts_sec"]
     assert {"layers", *OF_SERVICE, "backends", "BentoML batchable", "Ray Serve"} < {*parts}
@@ -126,6 +129,7 @@ def test_every_part_says_how_long_it_took(whole: tuple[Path, dict[str, Any]]) ->
     assert "this run's own time" in text(whole[1])
 
 
+@pytest.mark.slow
 def test_a_peer_that_is_at_hand_is_raced_and_the_others_say_why_not(whole: tuple[Path, dict[str, Any]]) -> None:
     report = whole[1]
     assert set(report["cpu_ms_over_session"]) == {"service 1 connection", "service 16 connections"}
@@ -141,12 +145,14 @@ def test_a_peer_that_is_at_hand_is_raced_and_the_others_say_why_not(whole: tuple
     assert "not ONNX files" in measured["not_run"]["transformers pipeline"]
 
 
+@pytest.mark.slow
 def test_runtimes_are_measured_in_the_same_report(whole: tuple[Path, dict[str, Any]]) -> None:
     measured = whole[1]["backends"]
     assert {"onnxruntime cpu, fp32"} <= {row["name"] for row in measured["rows"]}
     assert measured["not_run"]["torchscript"] == "the bundle has no torchscript; export it with one"
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_else_and_shows_every_table(whole: tuple[Path, dict[str, Any]]) -> None:
     content = (whole[0] / "report.html").read_text(encoding="utf-8")
     assert not re.findall(r'(?:src|href)="', content)

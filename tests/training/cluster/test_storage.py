@@ -68,13 +68,13 @@ def test_the_record_comes_last_and_what_has_not_changed_stays(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied: list[str] = []
-    whole = Storage._copied
+    whole = Storage._copy
 
     def watched(self: Storage, path: Any, local: Path, *, upload: bool) -> None:
         copied.append(path.name)
         whole(self, path, local, upload=upload)
 
-    monkeypatch.setattr(Storage, "_copied", watched)
+    monkeypatch.setattr(Storage, "_copy", watched)
     sent = fill(tmp_path / "sent", trial_json="1", zebra="z", best="b")
     storage.upload(sent, "0001", last="trial.json")
     assert copied == ["best", "zebra", "trial.json"]

@@ -13,7 +13,7 @@ from emotions.pipeline.runner import Context
 from tests.training.conftest import MakeStep
 from training.config.learning import WaveformAugmentation
 from training.corpus import Corpus, read_corpus
-from training.features.feature_cache import FeatureCache
+from training.features import feature_cache
 from training.features.feature_dataset import FeatureDataset
 from training.loop.fit import fit
 from training.loop.loaders import training_batches, validation_batches
@@ -64,7 +64,7 @@ def test_a_second_run_computes_no_features(
     make_step: MakeStep, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = fit(make_step("first"), context)
-    monkeypatch.setattr(FeatureCache, "_put", None)
+    monkeypatch.setattr(feature_cache, "kept_features", None)
     assert _run(fit(make_step("second"), context))[0] == _run(first)[0]
 
 
@@ -96,7 +96,7 @@ def test_features_of_an_encoder_are_halved_and_train_the_same(make_step: MakeSte
 
 
 def _augmented(corpus: Corpus, step: Any, model: Classifier) -> Corpus:
-    waveform = {"waveform": WaveformAugmentation(gain_db=(-6, 6))}
+    waveform = {"waveform": WaveformAugmentation(gain_db=[-6, 6])}
     augmentation = step.learn_params.augmentation.model_copy(update=waveform)
     learn = step.learn_params.model_copy(update={"augmentation": augmentation})
     return precomputed(corpus, step.model_copy(update={"learn_params": learn}), model)

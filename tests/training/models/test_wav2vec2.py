@@ -173,7 +173,7 @@ def test_layer_weights_start_as_the_mean_and_learn() -> None:
     torch.testing.assert_close(mean(features), features[:, 1])
 
 
-EXPORTED_TOO = ("wav2vec2-layer", "hubert-group", "wavlm-group")
+EXPORTED_TOO = ("wav2vec2-layer", "hubert-layer", "hubert-group", "wavlm-group")
 EXPORTED: list[Any] = [
     ("wav2vec2-group", "conv"),
     ("wav2vec2-layer", "projection"),
