@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.telemetry.metrics_dir import DIRECTORY, use_metrics_dir
+from serving.telemetry.metrics import DIRECTORY, use_metrics_dir
 
 
 def test_workers_of_a_server_share_a_folder_that_no_other_server_empties(
