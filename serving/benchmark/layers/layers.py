@@ -30,16 +30,13 @@ Probabilities = dict[str, dict[str, float]]
 """Target -> label -> probability."""
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 """Windows in a batch that the bare session is tried with; the fastest is what the other layers compare with."""
-
 PREDICTOR = "predictor"
 """Name of the layer that classifies one recording after the other."""
 STAGES = ("decode", "windows", "model", "pool")
 """What the predictor spends its time on, in this order."""
 CALLERS = (1, 16)
 """Threads that the batcher is called from: as many as the service is given connections."""
-
 _MOST_WINDOWS = 16  # the service's own on a CPU
-
 CONNECTIONS = (1, 16)
 """Connections that a service is driven with: one for its latency, many for its throughput."""
 SERVICE, NULL_MODEL = "service", "http, fake model"
