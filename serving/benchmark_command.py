@@ -11,15 +11,13 @@ import typer
 from emotions.errors import ConfigError
 from serving.config import SCENARIOS, Scenario
 
-NAME = "benchmark"
-
 
 def register_benchmark(app: typer.Typer) -> None:
     """Add ``benchmark`` to the command line: it measures by itself, and has ``compare`` below it."""
     group = typer.Typer(invoke_without_command=True)
     group.callback()(benchmark)
     group.command()(compare)
-    app.add_typer(group, name=NAME)
+    app.add_typer(group, name="benchmark")
 
 
 def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
@@ -57,7 +55,7 @@ def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
             bundle or newest_bundle(Path("bundles")),
             output,
             data,
-            named_scenarios(scenario or SCENARIOS),
+            _scenarios(scenario or SCENARIOS),
             quick=quick,
             device=device,
             threads=threads,
@@ -85,12 +83,7 @@ def compare(
         raise typer.Exit(1)
 
 
-def named_scenarios(named: Sequence[str]) -> list[Scenario]:
-    """The scenarios of a command line.
-
-    Raises:
-        ConfigError: there is no such scenario.
-    """
+def _scenarios(named: Sequence[str]) -> list[Scenario]:
     known = {str(each): each for each in get_args(Scenario)}
     for name in named:
         if name not in known:

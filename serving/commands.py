@@ -171,21 +171,8 @@ def _benchmark(step: BenchmarkStep, context: Context) -> None:
 
     bundle, output = _bundle(step.bundle, context), context.root.joinpath(*step.output)
     data = context.root / step.data if step.data else None
-    benchmark_to_report(
-        Plan(
-            bundle,
-            output,
-            data,
-            step.scenarios,
-            quick=step.quick,
-            seed=context.seed,
-            quiet=context.quiet,
-            seconds=step.seconds,
-            durations=step.durations,
-            p99_limit_ms=step.p99_limit_ms,
-            install_peers=step.install_peers,
-        )
-    )
+    shared = step.model_dump(include={"scenarios", "quick", "seconds", "durations", "p99_limit_ms", "install_peers"})
+    benchmark_to_report(Plan(bundle, output, data, **shared, seed=context.seed, quiet=context.quiet))
 
 
 PREDICT = Step(PredictStep, _predict, preflight=_check_table)

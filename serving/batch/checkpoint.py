@@ -52,10 +52,6 @@ def check_output(output: Path, *, overwrite: bool, resume: bool) -> None:
         output: the table.
         overwrite: replace it.
         resume: finish it.
-
-    Raises:
-        ConfigError: both ``overwrite`` and ``resume``.
-        OutputExists: neither, or another run is writing it.
     """
     if overwrite and resume:
         raise ConfigError(f"{output}: --resume continues the run and --overwrite starts again; give one of them")
@@ -161,10 +157,7 @@ def open_checkpoint(
         output: the table.
         columns: its columns.
         settings: what its rows depend on, other than the files; JSON.
-        resume: keep the finished chunks, rather than start again.
-
-    Raises:
-        OutputExists: another run is writing, or the unfinished one had other settings.
+        resume: keep the finished chunks, rather than start again; refused where they had other settings.
     """
     with _locked(output):
         try:

@@ -15,12 +15,7 @@ _COLOUR = "#3b6ea5"
 
 
 def check_plot(path: Path) -> None:
-    """Refuse a plot that could not be drawn, before anything is computed.
-
-    Raises:
-        ConfigError: its ending is not ``.png``.
-        MissingExtra: matplotlib is not installed.
-    """
+    """Refuse a plot that could not be drawn, before anything is computed."""
     if path.suffix.lower() != ".png":
         raise ConfigError(f"{path}: a picture of the summary ends with .png")
     if find_spec("matplotlib") is None:

@@ -36,22 +36,15 @@ Classify = Callable[[Iterable[NumberedChunk]], Iterator[ChunkResults]]
 
 @dataclass(frozen=True)
 class Options:
-    """How to classify.
+    """How to classify: the options of ``emotions predict``.
 
     Attributes:
-        overwrite: replace a table that is there already.
-        resume: go on with a table that a killed run did not finish.
         lists: files with a path or URL a line; ``-`` is standard input.
-        windows: one row a window.
-        embeddings: a column with each row's embedding.
-        plot: picture of the summary to draw.
         ray_address: Ray cluster to classify on: ``auto``, ``local`` or ``host:port``; None for this process.
         device: where the model runs; on every GPU where there are several.
         variant: which form of the model; None or ``auto`` for the one that suits the device.
         threads: CPU threads of the model and of decoding; None for one a core.
         chunk_files: files of a chunk: batches form inside it, and a killed run loses at most one.
-        quiet: no progress on stderr.
-        log_format: progress and summary as text, or as JSON for machines.
     """
 
     overwrite: bool = False
@@ -70,15 +63,7 @@ class Options:
 
 
 def check_table(output: Path, options: Options) -> None:
-    """Refuse what would certainly stop a run, before anything is computed.
-
-    Args:
-        output: the table.
-        options: how to classify.
-
-    Raises:
-        ConfigError, OutputExists, MissingExtra: the table cannot be written.
-    """
+    """Refuse what would certainly stop a run, before anything is computed. As ``predict_to_table``."""
     check_ending(output)
     if options.plot is not None:
         check_plot(options.plot)
@@ -195,10 +180,9 @@ def _write_table(
             pending = heaviest_first(pending, chunks)
         totals = _totals_of(checkpoint, found)
         totals.resumed_files, totals.resumed_sec = totals.files, totals.audio_sec
-        total = len(found.files)
-        with show_progress(totals, total, quiet=options.quiet, log_format=options.log_format) as update:
+        numbered = [(index, chunks[index]) for index in pending]
+        with show_progress(totals, len(found.files), quiet=options.quiet, log_format=options.log_format) as update:
             started = time.perf_counter()
-            numbered = [(index, chunks[index]) for index in pending]
             for result in _write_chunks(checkpoint, classify, numbered, names, windows=options.windows):
                 totals.add(result)
                 update()

@@ -33,7 +33,12 @@ def show_progress(
     if quiet:
         yield lambda: None
     elif log_format == "json":
-        yield _at_intervals(lambda seconds: _print_json(totals, total, seconds), first_sec=0)
+        yield _at_intervals(
+            lambda seconds: print(
+                json.dumps({"event": "progress", **figures(totals, total, seconds)}), file=sys.stderr, flush=True
+            ),
+            first_sec=0,
+        )
     elif console().is_terminal:
         with _bar(totals, total) as update:
             yield update
@@ -62,23 +67,13 @@ def figures(totals: Totals, total: int, seconds: float) -> dict[str, float]:
 
 
 def status(totals: Totals, total: int, seconds: float) -> str:
-    """``figures`` as text.
-
-    Args:
-        totals: the counts so far.
-        total: files in all.
-        seconds: seconds since this run began to classify.
-    """
+    """``figures`` as text, of the same arguments."""
     now = figures(totals, total, seconds)
     minutes, rest = divmod(round(now["left_sec"]), 60)
     return (
         f"{totals.files}/{total} files, {now['files_per_sec']:.1f} files/s, "
         f"{now['times_real_time']:.0f}x real time, {totals.errors} errors, {minutes}:{rest:02} left"
     )
-
-
-def _print_json(totals: Totals, total: int, seconds: float) -> None:
-    print(json.dumps({"event": "progress", **figures(totals, total, seconds)}), file=sys.stderr, flush=True)
 
 
 def _print_line(text: str) -> None:

@@ -41,14 +41,14 @@ def heaviest_first(pending: Sequence[int], chunks: Sequence[Sequence[InputFile]]
         pending: indices of the chunks to sort.
         chunks: files of all chunks.
     """
-    return sorted(pending, key=lambda index: -sum(map(_bytes, chunks[index])))
 
+    def size(file: InputFile) -> int:
+        try:
+            return 0 if is_url(file.source) else os.stat(file.source).st_size  # noqa: PTH116 - called for millions
+        except OSError:
+            return 0
 
-def _bytes(file: InputFile) -> int:
-    try:
-        return 0 if is_url(file.source) else os.stat(file.source).st_size  # noqa: PTH116 - for every file of millions
-    except OSError:
-        return 0
+    return sorted(pending, key=lambda index: -sum(map(size, chunks[index])))
 
 
 def classify_on_ray(cluster: Cluster, chunks: Iterable[tuple[int, Sequence[InputFile]]]) -> ChunkResults:
@@ -57,9 +57,6 @@ def classify_on_ray(cluster: Cluster, chunks: Iterable[tuple[int, Sequence[Input
     Args:
         cluster: where and how.
         chunks: index and files of each.
-
-    Raises:
-        EmotionsError: the cluster cannot be reached, the bundle cannot be used there, or everything fails.
     """
     with contextlib.redirect_stdout(sys.stderr), _connected(cluster.address):  # Ray prints; stdout is for results
         pool = _Pool(cluster)
@@ -144,7 +141,10 @@ class _Pool:
         if self._tasks or (following := next(chunks, None)) is None:
             return
         index, files = following
-        self._files[index] = [_absolute(file) for file in files]
+        self._files[index] = [
+            file if is_url(file.source) else replace(file, source=os.path.abspath(file.source))  # noqa: PTH100
+            for file in files  # by absolute paths, other processes find them
+        ]
         self._results[index] = {}
         self._tasks.append(Task(index, 0, len(files)))
 
@@ -158,7 +158,10 @@ class _Pool:
             results = self._failed(task)
         except ray.exceptions.RayTaskError as error:
             if task is None:
-                raise _load_error(error) from error
+                cause: Any = getattr(error, "cause", None)  # what the actor raised while it loaded the model
+                if isinstance(cause, EmotionsError):
+                    raise cause from error
+                raise ModelError(f"a node cannot load the model ({cause or error})") from error
             self._idle.append(actor)
             results = self._failed(task)
         else:
@@ -192,14 +195,11 @@ class _Pool:
 
 
 def agreed(known: str, found: str) -> str:
-    """Check that all actors run the same variant on the same kind of device.
+    """Check that all actors run the same variant on the same kind of device; else rows would not be comparable.
 
     Args:
         known: variant and device of the actors so far; empty before the first.
         found: those of the next one.
-
-    Raises:
-        DeviceError: they differ, so that the rows would not be comparable.
     """
     if known and known != found:
         raise DeviceError(f"the nodes of the cluster run {known} and {found}; say which with --device and --variant")
@@ -215,14 +215,3 @@ def _plan(cluster: Cluster) -> tuple[bool, int, int]:
     most = max((int(node.get("CPU", 0)) for node in nodes), default=1)
     cores = max(1, min(cluster.cores or CORES, most))
     return False, cores, max(1, sum(int(node.get("CPU", 0)) // cores for node in nodes))
-
-
-def _absolute(file: InputFile) -> InputFile:
-    """A file with its absolute path, by which other processes find it."""
-    return file if is_url(file.source) else replace(file, source=os.path.abspath(file.source))  # noqa: PTH100
-
-
-def _load_error(error: Any) -> EmotionsError:
-    """The error of an actor that could not load the model."""
-    cause = getattr(error, "cause", None)
-    return cause if isinstance(cause, EmotionsError) else ModelError(f"a node cannot load the model ({cause or error})")

@@ -21,12 +21,10 @@ class Cluster:
 
     Attributes:
         address: ``auto`` for the cluster that this machine belongs to, ``local`` to start one here, or ``host:port``.
-        bundle: the bundle; every node finds it, as it does the recordings, at the same path.
+        bundle: every node finds it, as it does the recordings, at the same path.
         device: where the model runs; on GPUs one actor each.
         cores: CPU cores of an actor without a GPU.
         windows: whether results keep their windows; else these are not transferred.
-        embeddings: whether results have embeddings.
-        variant: form of the model; None or ``auto`` for the one that suits the device.
     """
 
     address: str
@@ -88,9 +86,6 @@ class Worker:
             decode_threads=self._cluster.cores,
             parallel_batches=self._parallel_batches,
         )
-        return [*results] if self._cluster.windows else [_without_windows(result) for result in results]
-
-
-def _without_windows(result: FileResult) -> FileResult:
-    prediction = result.prediction
-    return result if prediction is None else replace(result, prediction=replace(prediction, windows=()))
+        if self._cluster.windows:
+            return [*results]
+        return [replace(each, prediction=each.prediction and replace(each.prediction, windows=())) for each in results]

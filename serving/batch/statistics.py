@@ -26,16 +26,13 @@ class Totals:
 
     Attributes:
         skipped: files ignored because of their extension.
-        files: files classified or failed.
         codes: how often each error occurred.
-        audio_sec: seconds of audio that were classified.
         wall_sec: seconds that this took, without loading the model.
         labels: target -> how often each label was the most probable one.
         confidences: files in each of ``CONFIDENCE_BINS``.
         durations: files by duration, in bins that start at 2 ** (bin / DURATION_BINS) seconds.
         head: cells of the first results: name, label of each target, confidence, duration, error.
-        resumed_files: those of ``files`` that an earlier run did.
-        resumed_sec: seconds of audio in them.
+        resumed_files: those of ``files`` that an earlier run did, with ``resumed_sec`` of the audio.
     """
 
     skipped: int = 0

@@ -20,7 +20,7 @@ from emotions.runtime.session import DeviceChoice
 from serving.benchmark.driver.clips import MIX, Clip, make_clips, read_clips
 from serving.benchmark.driver.interleaved import interleaved
 from serving.benchmark.driver.passes import Layer
-from serving.benchmark.layers.layers import batcher_layers, folder_layers, predictor_layer, session_layers
+from serving.benchmark.layers.layers import layers_in_process
 from serving.benchmark.layers.service_layers import SERVED, need_bentoml, served, service_settings
 from serving.benchmark.report.html import PAGE, page
 from serving.benchmark.report.report import FORMAT, REPORT, Report, figures, machine
@@ -32,22 +32,14 @@ from serving.config import OF_SERVICE, Scenario, resolved
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure.
+    """What to measure: the options of ``emotions benchmark``, and the keys of ``serving.config.BenchmarkStep``.
 
     Attributes:
-        bundle: the bundle.
-        output: folder of the report.
         data: folder of recordings; None for synthetic ones.
         scenarios: layers beside the bare session, which is always measured.
-        quick: fewer clips, shorter runs.
-        device: where the model runs.
         threads: CPU threads of the model, in every layer; None for one a core.
-        seed: of the synthetic recordings.
-        quiet: no progress on stderr.
         seconds: of each run of a scenario; None for what suits the whole or a quick run.
         durations: of synthetic recordings: a mix of ``serving.benchmark.driver.clips.durations``.
-        p99_limit_ms: latency that the search holds the service to.
-        install_peers: make the environments of peers that lack one, from the package index.
     """
 
     bundle: Path
@@ -77,10 +69,7 @@ class Plan:
 
 
 def benchmark_to_report(plan: Plan) -> Report:
-    """Measure, write ``report.json`` and ``report.html``, and print the tables to stdout.
-
-    Returns:
-        What ``report.json`` holds.
+    """Measure, write ``report.json``, which is returned, and ``report.html``, and print the tables to stdout.
 
     Raises:
         OutputExists: the output holds a report already.
@@ -104,19 +93,35 @@ def _measured(plan: Plan, predictor: Predictor, scratch: Path) -> Report:
     began, scenarios, clock = time.perf_counter(), resolved(plan.scenarios), Clock(plan.say)
     profile, session = plan.profile, predictor.session
     with clock.part("recordings"):
-        folder = plan.data or _synthetic(plan, scratch / "clips")
+        folder = plan.data or scratch / "clips"
+        if plan.data is None:
+            folder.mkdir()
+            make_clips(folder, profile.clips, plan.seed, plan.durations)
         clips, left_out = read_clips(predictor, folder, profile.clips)
     audio_sec = sum(clip.expected.duration_sec for clip in clips)
-    report = {**_facts(plan, predictor), "clips": _described(plan, clips, left_out, audio_sec)}
+    report = _facts(plan, predictor)
+    report["clips"] = {
+        "source": f"synthetic, {plan.durations} s" if plan.data is None else "recorded",
+        "count": len(clips),
+        "left_out": left_out,
+        "audio_sec": audio_sec,
+        "windows": sum(len(clip.windows) for clip in clips),
+    }
     if {*scenarios} - {"session", "folder", "backends"}:
         need_bentoml()
+        from serving.benchmark.driver.self_check import own_cost  # imports what the extra serve installs
+
         with clock.part("the harness itself"):
-            report["harness"] = _own_cost(profile)
+            report["harness"] = own_cost(profile.harness_sec)
     with clock.part("layers"), _layers(scenarios, predictor, clips, scratch) as layers:
         passes = interleaved({layer.name: layer.run for layer in layers}, profile.passes, say=plan.say)
     report |= figures(passes, len(clips), audio_sec)
     if OF_SERVICE & {*scenarios}:
-        report["scenarios"] = _scenarios(plan, predictor, clips, scratch, scenarios, clock)
+        from serving.benchmark.scenarios.run_scenarios import ScenarioRunner  # as well
+
+        service = service_settings(predictor, clips)
+        runner = ScenarioRunner(clips, service, profile, scratch, clock, limit_ms=plan.p99_limit_ms)
+        report["scenarios"] = runner.run(scenarios)
     if "backends" in scenarios:
         with clock.part("backends"):
             report["backends"] = backends(plan.bundle, session.threads, quick=plan.quick)
@@ -152,52 +157,14 @@ def _facts(plan: Plan, predictor: Predictor) -> Report:
     }
 
 
-def _described(plan: Plan, clips: Sequence[Clip], left_out: int, audio_sec: float) -> Report:
-    return {
-        "source": f"synthetic, {plan.durations} s" if plan.data is None else "recorded",
-        "count": len(clips),
-        "left_out": left_out,
-        "audio_sec": audio_sec,
-        "windows": sum(len(clip.windows) for clip in clips),
-    }
-
-
-def _synthetic(plan: Plan, folder: Path) -> Path:
-    """The folder, with synthetic recordings."""
-    folder.mkdir()
-    make_clips(folder, plan.profile.clips, plan.seed, plan.durations)
-    return folder
-
-
 @contextlib.contextmanager
 def _layers(
     scenarios: Sequence[Scenario], predictor: Predictor, clips: Sequence[Clip], scratch: Path
 ) -> Iterator[list[Layer]]:
     """The layers to measure; the services run until the block ends."""
-    layers = session_layers(predictor, clips)
-    if "waterfall" in scenarios:
-        layers += [predictor_layer(predictor, clips), *batcher_layers(predictor, clips)]
-    if "folder" in scenarios:
-        layers += folder_layers(predictor, clips, scratch)
+    layers = layers_in_process(scenarios, predictor, clips, scratch)
     with contextlib.ExitStack() as servers:
         for scenario, name, target in SERVED:
             if scenario in scenarios:
                 layers += servers.enter_context(served(name, target, predictor, clips, scratch))
         yield layers
-
-
-def _scenarios(
-    plan: Plan, predictor: Predictor, clips: Sequence[Clip], scratch: Path, scenarios: Sequence[Scenario], clock: Clock
-) -> Report:
-    """The scenarios of a running service."""
-    from serving.benchmark.scenarios.run_scenarios import ScenarioRunner  # imports what the extra serve installs
-
-    settings = service_settings(predictor, clips)
-    runner = ScenarioRunner(clips, settings, plan.profile, scratch, clock, limit_ms=plan.p99_limit_ms)
-    return dict(runner.run(scenarios))
-
-
-def _own_cost(profile: BenchmarkProfile) -> Report:
-    from serving.benchmark.driver.self_check import own_cost
-
-    return own_cost(profile.harness_sec)

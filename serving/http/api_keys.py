@@ -27,25 +27,17 @@ _MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class ApiKeyAuth:
-    """Who may come in.
-
-    Attributes:
-        keys: name -> SHA-256 of each key; None where there are no keys.
-        anonymous: whether requests from other machines are answered where there are no keys.
-    """
+    """Who may come in: whoever has a key; without ``keys``, this machine, and others too where ``anonymous``."""
 
     keys: Mapping[str, bytes] | None = None
     anonymous: bool = False
 
     def check(self, scope: Scope, context: RequestContext) -> None:
-        """Let a request in, and note the name of its key.
+        """Let a request in, and note the name of its key; 401 without a known key, where one is needed.
 
         Args:
             scope: ASGI scope of the request.
             context: its context.
-
-        Raises:
-            RequestError: 401, it has no known key, or may not come in without one.
         """
         if context.route.public:
             return
@@ -57,11 +49,7 @@ class ApiKeyAuth:
 
 
 def read_auth(settings: Settings) -> ApiKeyAuth:
-    """The API keys of the settings.
-
-    Raises:
-        ConfigError: the file of keys cannot be read or holds none.
-    """
+    """The API keys of the settings. Raises as ``read_keys``."""
     keys = None if settings.api_keys_file is None else read_keys(settings.api_keys_file)
     return ApiKeyAuth(keys, settings.allow_anonymous)
 
@@ -113,14 +101,11 @@ def read_keys(path: Path) -> dict[str, bytes]:
 
 
 def add_key(path: Path, name: str) -> str:
-    """Generate a key and append its hash to a file, which is created with mode 0600 where there is none.
+    """Generate a key, and append its hash to a file, which is created with mode 0600 where there is none.
 
     Args:
         path: the file of keys.
         name: whose key it is.
-
-    Returns:
-        The key.
 
     Raises:
         ConfigError: the name is not allowed or is there already, or the file cannot be read or written.
@@ -146,11 +131,7 @@ def _presented_key(headers: Headers) -> str:
 
 
 def _key_name(keys: Mapping[str, bytes], presented: str) -> str:
-    """Name of a presented key. It is compared with all of them, in constant time, against timing attacks.
-
-    Raises:
-        RequestError: 401, it is unknown.
-    """
+    """Name of a presented key. It is compared with all of them, in constant time, against timing attacks."""
     digest = hashlib.sha256(presented.encode("utf-8", "surrogateescape")).digest()
     matching = [name for name, known in keys.items() if hmac.compare_digest(digest, known)]
     if not matching:

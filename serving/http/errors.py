@@ -74,11 +74,10 @@ class RequestError(EmotionsError):
 
 
 def to_request_error(error: Exception, request_id: str) -> RequestError:
-    """Map an exception to the error that the client gets.
+    """Map an exception to the error that the client gets; of our mistakes only the log has details.
 
     Args:
-        error: anything raised while the request was answered. What is not a client's mistake or overload is logged
-            with its traceback, and the client learns no detail.
+        error: anything raised while the request was answered.
         request_id: id of the request.
     """
     if isinstance(error, RequestError):

@@ -40,17 +40,15 @@ def prediction_body(
 def batch_body(
     items: list[TimedPrediction | RequestError], engine: Engine, request_id: str, total_sec: float, *, windows: bool
 ) -> Body:
-    """The response to several recordings, in their order: a prediction or an error for each.
+    """The response to several recordings, in their order: a prediction or an error each. As ``prediction_body``."""
 
-    Args:
-        items: predictions and errors.
-        engine: what made them.
-        request_id: id of the request.
-        total_sec: seconds since the request arrived.
-        windows: whether each window's prediction is part of it.
-    """
+    def result(item: TimedPrediction | RequestError) -> Body:
+        if isinstance(item, RequestError):
+            return {"error": {"status": item.status, **error_body(item)}}
+        return {**_scores(item), "timing_ms": _stages(item), **(_windows(item) if windows else {})}
+
     return {
-        "results": [{"index": index, **_item(item, windows=windows)} for index, item in enumerate(items)],
+        "results": [{"index": index, **result(item)} for index, item in enumerate(items)],
         "errors": sum(isinstance(item, RequestError) for item in items),
         "timing_ms": {"total": _ms(total_sec)},
         "bundle": engine.predictor.bundle.id,
@@ -87,12 +85,6 @@ def model_body(engine: Engine) -> Body:
             "timeout_sec": settings.timeout_sec,
         },
     }
-
-
-def _item(item: TimedPrediction | RequestError, *, windows: bool) -> Body:
-    if isinstance(item, RequestError):
-        return {"error": {"status": item.status, **error_body(item)}}
-    return {**_scores(item), "timing_ms": _stages(item), **(_windows(item) if windows else {})}
 
 
 def _scores(classified: TimedPrediction) -> Body:

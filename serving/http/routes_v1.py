@@ -72,8 +72,7 @@ async def _classify_all(
 ) -> list[TimedPrediction | RequestError]:
     """Classify the recordings of one request, at most as many at a time as fit a batch: others get their turn between.
 
-    Raises:
-        RequestError: every one was refused for overload, so that the request may be made again as a whole.
+    Where every one was refused for overload, the request is, so that it may be made again as a whole.
     """
     turns = asyncio.Semaphore(engine.max_batch)
 
@@ -93,14 +92,11 @@ async def _classify_all(
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Await ``work``, and cancel it when the client disconnects first.
+    """Await ``work``, and cancel it when the client disconnects first, which raises ``ClientDisconnect``.
 
     Args:
         request: its body has been read.
         work: what to await.
-
-    Raises:
-        ClientDisconnect: the client disconnected.
     """
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(request))

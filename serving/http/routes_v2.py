@@ -87,11 +87,7 @@ def _version(engine: Engine) -> str:
 
 
 def _engine_of_model(request: Request, worker: WorkerState) -> Engine:
-    """The engine of the model that the path names.
-
-    Raises:
-        RequestError: 503, it is not loaded; 404, the path names another model, or another version of this one.
-    """
+    """The engine of the model that the path names; 404 for another model, or another version of this one."""
     engine = worker.loaded_engine()
     name, version = engine.predictor.manifest.name, _version(engine)
     if request.path_params["name"] != name or request.path_params.get("version", version) != version:

@@ -65,7 +65,8 @@ def parse(content: bytes, max_rows: int, manifest: Manifest) -> tuple[InferenceR
         raise _malformed(f"{where}: {fault['msg'].lower()}") from error
     except (ValueError, RecursionError) as error:
         raise _malformed("the body is not JSON") from error
-    _check_outputs(request, manifest)
+    if unknown := [output.name for output in request.outputs or () if output.name not in manifest.targets]:
+        raise _malformed(f"no output is called {unknown[0]!r}: there are {', '.join(manifest.targets)}")
     clips = _clips({tensor.name: tensor for tensor in request.inputs})
     if not 0 < len(clips) <= max_rows:
         raise RequestError(413, "too_many_items", f"a batch holds 1 to {max_rows} rows")
@@ -74,12 +75,6 @@ def parse(content: bytes, max_rows: int, manifest: Manifest) -> tuple[InferenceR
 
 def _malformed(message: str) -> RequestError:
     return RequestError(400, "bad_request", message)
-
-
-def _check_outputs(request: InferenceRequest, manifest: Manifest) -> None:
-    unknown = [output.name for output in request.outputs or () if output.name not in manifest.targets]
-    if unknown:
-        raise _malformed(f"no output is called {unknown[0]!r}: there are {', '.join(manifest.targets)}")
 
 
 def _clips(inputs: dict[str, Tensor]) -> list[Clip]:

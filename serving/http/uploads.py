@@ -72,14 +72,11 @@ async def read_uploads(request: Request, settings: Settings) -> list[UploadFile]
 
 
 def check_size(upload: UploadFile, max_bytes: int) -> None:
-    """Refuse an empty or too large recording.
+    """Refuse an empty recording, or one of more bytes than allowed.
 
     Args:
         upload: the recording.
         max_bytes: most bytes that it may have.
-
-    Raises:
-        RequestError: 400 or 413.
     """
     if not upload.size:
         raise RequestError(400, "bad_request", "the upload is empty")
@@ -88,15 +85,12 @@ def check_size(upload: UploadFile, max_bytes: int) -> None:
 
 
 def limited(request: Request, limit: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The chunks of a request's body.
+    """The chunks of a request's body; 413 at once where the length that it declares is too large, else as they come.
 
     Args:
         request: its body has not been read.
         limit: most bytes of the body.
         max_bytes: the limit that the error names.
-
-    Raises:
-        RequestError: 413; at once where the body's length is declared, else in the generator.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from serving.http.errors import of_status
@@ -12,20 +13,18 @@ from serving.worker.engine import Engine
 from serving.worker.shutdown import Drain
 
 
+@dataclass(eq=False)
 class WorkerState:
-    """The engine of a worker, its metrics and its shutdown. Until ``engine`` is set, routes that need it answer 503.
+    """The metrics of a worker, time limits of its requests, and its engine; routes that need it answer 503 until then.
 
-    Args:
-        metrics: metrics of this process.
-        drain: time limits of the requests in flight.
+    Attributes:
         bentoml_openapi: gives the OpenAPI document of BentoML's own routes.
     """
 
-    def __init__(self, metrics: Metrics, drain: Drain, bentoml_openapi: Callable[[], dict[str, Any]] = dict) -> None:
-        self.engine: Engine | None = None
-        self.metrics = metrics
-        self.drain = drain
-        self.bentoml_openapi = bentoml_openapi
+    metrics: Metrics
+    drain: Drain
+    bentoml_openapi: Callable[[], dict[str, Any]] = dict
+    engine: Engine | None = None
 
     @property
     def ready(self) -> bool:
@@ -33,11 +32,7 @@ class WorkerState:
         return self.engine is not None and not self.drain.draining
 
     def loaded_engine(self) -> Engine:
-        """The engine.
-
-        Raises:
-            RequestError: 503, the model is not loaded.
-        """
+        """The engine; 503 where the model is not loaded."""
         if self.engine is None:
             raise of_status(503)
         return self.engine
@@ -45,8 +40,7 @@ class WorkerState:
     def admit(self, context: RequestContext) -> Engine | None:
         """Count a request as in flight if it runs the model. Raises as ``Engine.admit``.
 
-        Returns:
-            The engine, whose ``release`` is to be called once; None where the request does not run the model.
+        The engine that it returns is to be released once.
         """
         if self.engine is None or not context.route.classifies or context.method != context.route.method:
             return None

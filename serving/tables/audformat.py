@@ -30,12 +30,7 @@ _PROBABILITY = "confidence"  # the scheme of every probability; no target may ha
 
 
 def check_database(path: Path) -> None:
-    """Refuse a database that could not be written.
-
-    Raises:
-        OutputExists: a folder with other things is in its place.
-        MissingExtra: a package that writes it is not installed.
-    """
+    """Refuse a database that could not be written, for lack of a package or for what is in its place."""
     for package in ("pyarrow", "yaml"):
         if find_spec(package) is None:
             raise MissingExtra("serve", package)
@@ -51,9 +46,6 @@ def database_of(
         bundle: the bundle that classifies.
         files: the files to classify.
         windows: rows are those of windows.
-
-    Raises:
-        DataError: a file or segment is there twice, or with ``windows`` the segments of a file overlap.
     """
     _check_index(files, windows=windows)
     segmented = windows or any(file.start is not None or file.end is not None for file in files)

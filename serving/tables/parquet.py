@@ -90,13 +90,7 @@ def _groups(parts: Sequence[Path], schema: Any) -> Iterator[Any]:
 
 
 def join_folder(parts: Sequence[Path], path: Path, names: Columns) -> None:
-    """Join Parquet files to a folder of fewer: ``part-00000.parquet`` and so on. What is there is replaced.
-
-    Args:
-        parts: files with the columns ``names``.
-        path: the folder.
-        names: the columns.
-    """
+    """As ``join_parquet``, to a folder of fewer files: ``part-00000.parquet`` and so on. What is there is replaced."""
     with replaced_folder(path) as folder:
         for number, at in enumerate(range(0, len(parts), _PARTS_IN_FILE)):
             join_parquet(parts[at : at + _PARTS_IN_FILE], folder / f"part-{number:05}.parquet", names)
@@ -120,9 +114,6 @@ def check_folder(path: Path, table_files: Sequence[str] = ("part-*.parquet",)) -
     Args:
         path: the folder, which need not exist.
         table_files: names or patterns of a table's files.
-
-    Raises:
-        OutputExists: it holds something else.
     """
     for entry in path.iterdir() if path.is_dir() else ():
         if not any(entry.match(pattern) for pattern in table_files):

@@ -85,13 +85,7 @@ def part_ending(path: Path) -> str:
 
 
 def check_ending(path: Path) -> None:
-    """Refuse a table that could not be written, before anything is computed.
-
-    Raises:
-        ConfigError: its ending is none of the known ones.
-        OutputExists: it is a folder where a file is to be, the other way round, or a folder with other things.
-        MissingExtra: the package that writes it is not installed.
-    """
+    """Refuse a table that could not be written, for its ending, what is in its place or a package that is missing."""
     ending = path.suffix.lower()
     if part_ending(path) not in _WRITERS:
         known = ", ".join((*_WRITERS, AUDFORMAT))

@@ -1,8 +1,8 @@
 """Prometheus metrics on ``/metrics``: requests, audio and predictions. Never a name, never a raw path.
 
 Several workers share the counters through files, as ``prometheus_client`` does where ``PROMETHEUS_MULTIPROC_DIR`` is
-set; ``bentoml serve`` sets it, and ``serving.telemetry.metrics_dir`` gives each server its own. BentoML's own metrics
-are off: they make a series of every path that a client invents.
+set; ``bentoml serve`` sets it, and ``use_metrics_dir`` gives each server its own. BentoML's own metrics are
+off: they make a series of every path that a client invents.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import os
 import platform
 import re
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -24,9 +25,11 @@ from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.predictor import Predictor
 from emotions.runtime.prediction import Prediction
-from serving.telemetry.metrics_dir import DIRECTORY, use_metrics_dir
 from serving.telemetry.request_context import RequestContext
 
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+"""Where ``prometheus_client`` keeps the counters of several processes."""
+_SHARED, _OWN = "prometheus_multiproc_dir", "emotions_metrics"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
@@ -143,3 +146,39 @@ def _forget_dead_workers(directory: Path) -> None:
         if found and not psutil.pid_exists(int(found[1])):
             with contextlib.suppress(OSError):
                 mark_process_dead(int(found[1]), str(directory))  # type: ignore[no-untyped-call]
+
+
+def use_metrics_dir() -> None:
+    """Move the counters of this worker to a folder of its server, beside BentoML's; remove those of ended servers.
+
+    BentoML has one folder for all servers of a user, and empties it whenever one of them starts: the metrics of those
+    that run already would be lost, and a restarted worker would count into the metrics of another server.
+    """
+    given = Path(os.environ.get(DIRECTORY, ""))
+    if given.name != _SHARED:
+        return
+    folder = given.with_name(_OWN) / _server(os.getppid())
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_ended(folder.parent)
+    os.environ[DIRECTORY] = str(folder)
+
+
+def _server(process: int) -> str:
+    """Unique name of a server: the process that started its workers, and when that was started."""
+    return f"{platform.node()}_{process}_{_started(process)}"
+
+
+def _started(process: int) -> int:
+    """Start time of a process, in clock ticks since boot where Linux has it; 0 where there is no such process."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return int(fields[19])
+    except (OSError, ValueError, IndexError):
+        return int(psutil.Process(process).create_time()) if psutil.pid_exists(process) else 0
+
+
+def _remove_ended(folders: Path) -> None:
+    for folder in folders.glob(f"{platform.node()}_*_*"):
+        process = folder.name.split("_")[-2]
+        if process.isdecimal() and folder.name != _server(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -23,7 +23,6 @@ class RouteInfo:
 
     Attributes:
         path: template of the path. It is what logs and metrics name, since a client chooses the path itself.
-        method: HTTP method.
         handler: called with the request and the worker's state, returns a JSON body or a response; None for BentoML's
             own routes and for unknown paths.
         public: whether it needs no API key.
@@ -47,8 +46,6 @@ class RequestContext:
 
     Attributes:
         request_id: the client's own where it is safe to log, else a new one.
-        method: HTTP method.
-        route: the route that answers.
         started: ``time.perf_counter()`` at its arrival.
         status: HTTP status of the response; 0 until there is one.
         code: error code, empty without an error.

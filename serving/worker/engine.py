@@ -45,7 +45,6 @@ class TimedPrediction:
     """A prediction and where its time went, in seconds.
 
     Attributes:
-        prediction: the prediction.
         decode_sec: decoding, resampling and splitting into windows.
         queue_sec: waiting for a decoding thread and for the model.
         inference_sec: in the model, in batches shared with other recordings.
@@ -194,19 +193,15 @@ class Engine:
 
     def _decode(self, source: Clip) -> tuple[Windows, float, float]:
         """Windows of a recording; ``time.perf_counter()`` when decoding started, and how many seconds it took."""
-        started = time.perf_counter()
-        windows = self.predictor.split(self._waveform(source))
-        return windows, started, time.perf_counter() - started
-
-    def _waveform(self, source: Clip) -> FloatArray:
-        limit = self.settings.max_seconds
-        if isinstance(source, np.ndarray):
-            if len(source) > limit * decode.SAMPLE_RATE:
-                raise TooLong(f"longer than {limit:g} s")
-            return decode.checked(source)
-        # Only here a recording is in memory as a whole: at most one for each thread.
-        content = source if isinstance(source, Path) else source.read()
-        return decode.decode(content, max_sec=limit)
+        started, limit = time.perf_counter(), self.settings.max_seconds
+        if not isinstance(source, np.ndarray):
+            # Only here a recording is in memory as a whole: at most one for each thread.
+            waveform = decode.decode(source if isinstance(source, Path) else source.read(), max_sec=limit)
+        elif len(source) > limit * decode.SAMPLE_RATE:
+            raise TooLong(f"longer than {limit:g} s")
+        else:
+            waveform = decode.checked(source)
+        return self.predictor.split(waveform), started, time.perf_counter() - started
 
     def close(self) -> None:
         """Run what is queued, and stop the threads."""

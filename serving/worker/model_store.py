@@ -18,14 +18,11 @@ _VERSION_DIGITS = 12
 
 
 def to_store(bundle: Bundle, tag: str | None = None) -> str:
-    """Copy a bundle into the model store.
+    """Copy a bundle into the model store, and return the tag that it has there.
 
     Args:
         bundle: an opened bundle.
         tag: ``name`` or ``name:version``; by default the bundle's name and the first digits of its model's hash.
-
-    Returns:
-        The tag that it has there.
 
     Raises:
         OutputExists: the store holds that tag already.

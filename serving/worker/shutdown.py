@@ -34,11 +34,7 @@ class Drain:
 
     @contextlib.asynccontextmanager
     async def limit(self, seconds: float) -> AsyncIterator[asyncio.Timeout]:
-        """Limit a request to ``seconds``, and to the time that is left once shutdown has begun.
-
-        Raises:
-            TimeoutError: it took longer.
-        """
+        """Limit a request to ``seconds``, and to what is left once shutdown has begun; later it raises TimeoutError."""
         now = asyncio.get_running_loop().time()
         until = now + seconds if self._ends is None else min(now + seconds, self._ends)
         async with asyncio.timeout_at(until) as limited:

@@ -26,11 +26,7 @@ _SOURCE = Path(__file__).resolve().parents[2]
 
 
 def find_bundle(settings: Settings) -> Path:
-    """Absolute path of the bundle to serve.
-
-    Raises:
-        BundleError: none is named and ``bundles`` holds none.
-    """
+    """Absolute path of the bundle to serve; ``BundleError`` where none is named and ``bundles`` holds none."""
     # In a Bento the bundles lie beside the code, and the working directory may be any.
     packed = _SOURCE / BUNDLES
     return (settings.bundle or newest_bundle(packed if packed.is_dir() and not BUNDLES.is_dir() else BUNDLES)).resolve()
@@ -58,13 +54,9 @@ def open_predictor(settings: Settings, worker: int = 0) -> Predictor:
 
 
 def check(settings: Settings) -> Path:
-    """Load the bundle once, in another process.
+    """Load the bundle once, in another process; ``BundleError`` where it does not load or fails its probe.
 
-    Returns:
-        Absolute path of the bundle, for the workers, which must not pick one that is exported meanwhile.
-
-    Raises:
-        BundleError: it does not load, or does not give the probabilities that it gave at export.
+    The absolute path that it returns is for the workers, which must not pick a bundle that is exported meanwhile.
     """
     bundle = find_bundle(settings)
     processes = multiprocessing.get_context("fork")
@@ -82,9 +74,9 @@ def check(settings: Settings) -> Path:
 
 def _try(settings: Settings, sender: Connection) -> None:
     """Load the bundle, and send the reason why it does not load, or an empty text."""
+    reason = ""
     try:
         open_predictor(settings)
     except EmotionsError as error:
-        sender.send(str(error))
-    else:
-        sender.send("")
+        reason = str(error)
+    sender.send(reason)

@@ -30,14 +30,7 @@ _RANGE = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
 
 @dataclass(frozen=True)
 class Clip:
-    """A recording with what every layer needs of it.
-
-    Attributes:
-        file: its path.
-        content: the file's bytes, as they are uploaded.
-        windows: the model's input.
-        expected: the model's prediction for it alone.
-    """
+    """A recording with what every layer needs of it: the file's bytes, the model's input, and its prediction alone."""
 
     file: InputFile
     content: bytes
@@ -73,9 +66,6 @@ def make_clips(folder: Path, count: int, seed: int, mix: str = MIX) -> None:
         count: how many recordings.
         seed: of their durations and sound.
         mix: of durations, as in ``durations``.
-
-    Raises:
-        ConfigError: there is no such mix of durations.
     """
     random = np.random.default_rng(seed)
     for index, seconds in enumerate(durations(mix, count, random)):
@@ -101,18 +91,12 @@ def make_broken(folder: Path) -> list[InputFile]:
 
 
 def read_clips(predictor: Predictor, folder: Path, limit: int) -> tuple[list[Clip], int]:
-    """Read at most ``limit`` recordings, spread evenly over a folder.
+    """Read recordings, spread evenly over a folder, and count those left out as unusable or longer than ``MAX_SEC``.
 
     Args:
         predictor: cuts them into windows, and gives the expected answers.
         folder: is searched for recordings.
         limit: the most recordings to look at.
-
-    Returns:
-        The clips, and how many of those looked at were left out as unusable or longer than ``MAX_SEC``.
-
-    Raises:
-        DataError: there is none to measure on.
     """
     files = evenly_spread(find_files([folder]).files, limit)
     clips = [clip for file in files if (clip := _clip(predictor, file)) is not None]

@@ -25,8 +25,8 @@ class _Parsed:
     keep: bool = False
 
 
-class Connection(asyncio.Protocol):
-    """A connection that carries one request at a time."""
+class _Connection(asyncio.Protocol):
+    """A connection that carries one request at a time: asyncio's and httptools's callbacks."""
 
     def __init__(self) -> None:
         self.open = False
@@ -54,11 +54,10 @@ class Connection(asyncio.Protocol):
         self._lost()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio's: it is open."""
         self._transport, self.open = cast(asyncio.Transport, transport), True
 
     def data_received(self, data: bytes) -> None:
-        """asyncio's: part of an answer. What is no HTTP ends the connection."""
+        """Part of an answer; what is no HTTP ends the connection."""
         if self._parser is None:
             return
         try:
@@ -72,15 +71,12 @@ class Connection(asyncio.Protocol):
             self._answer(Reply(status, b"".join(self._parsed.parts)))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
-        """asyncio's: it is gone."""
         self._lost()
 
     def on_body(self, body: bytes) -> None:
-        """httptools's: part of a body."""
         self._parsed.parts.append(body)
 
     def on_message_complete(self) -> None:
-        """httptools's: an answer is whole."""
         self._parsed.complete = True
         self._parsed.keep = bool(self._parser and self._parser.should_keep_alive())
 
@@ -89,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._answer(Reply(0))
 
     def _answer(self, reply: Reply) -> None:
-        if self._waiting is not None and not self._waiting.done():
+        if self._waiting is not None and not self._waiting.done():  # done where the query was cancelled
             self._waiting.set_result(reply)
 
 
@@ -98,7 +94,7 @@ class Pool:
 
     def __init__(self, port: int, most: int) -> None:
         self._port = port
-        self._free: list[Connection] = []
+        self._free: list[_Connection] = []
         self._room = asyncio.Semaphore(most)
 
     async def exchange(self, request: bytes) -> Reply:
@@ -114,12 +110,12 @@ class Pool:
                 connection.close()
             return reply
 
-    async def _connection(self) -> Connection | None:
+    async def _connection(self) -> _Connection | None:
         while self._free:
             if (connection := self._free.pop()).open:
                 return connection
         with contextlib.suppress(OSError):
-            _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", self._port)
+            _, connection = await asyncio.get_running_loop().create_connection(_Connection, "127.0.0.1", self._port)
             return connection
         return None
 

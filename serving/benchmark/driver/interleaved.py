@@ -17,16 +17,13 @@ def interleaved(
     warm_up: bool = True,
     say: Callable[[str], None] | None = None,
 ) -> dict[str, list[Result]]:
-    """Run every candidate once a round, every other round backwards.
+    """Run every candidate once a round, every other round backwards: name -> what its runs returned, in order.
 
     Args:
         candidates: name -> what to run.
         rounds: how often.
         warm_up: run every candidate once more before, and drop what that gave.
         say: is given a line of progress before each round.
-
-    Returns:
-        name -> what each of its runs returned, in the order of the rounds.
     """
     names = [*candidates]
     results: dict[str, list[Result]] = {name: [] for name in names}

@@ -26,7 +26,7 @@ MOST_CONNECTIONS = 1024
 _PATIENCE_SEC = 60.0
 _STOP_SEC = 10.0
 _NICE = -20
-_SOON_SEC = 1e-6
+_SOON_SEC = 1e-6  # a timer of 0 seconds would never ring
 _REAL_TIME = 1
 """Lowest priority of real time: above all that has none."""
 
@@ -104,12 +104,7 @@ class ClientProcess:
 
 
 class Client(ClientProcess):
-    """The load generator's process.
-
-    Args:
-        port: of the service on the loopback interface.
-        requests: whole HTTP requests, as bytes.
-    """
+    """The load generator's process. Arguments as those of ``ClientProcess``."""
 
     def __init__(self, port: int, requests: Sequence[bytes]) -> None:
         super().__init__(_serve, port, requests)
@@ -130,7 +125,7 @@ def _serve(pipe: Pipe, port: int, requests: list[bytes]) -> None:
             except EOFError:
                 return
             pipe.send(runner.run(_drive(job, port, requests)))
-            gc.collect()
+            gc.collect()  # between jobs, for it is off during them
 
 
 def be_punctual() -> None:
@@ -206,15 +201,13 @@ class _Run:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             loop.remove_signal_handler(signal.SIGALRM)
-        _, late = await asyncio.wait(pending, timeout=_PATIENCE_SEC)
-        await _cancel(late)
+        await _finish(pending, _PATIENCE_SEC)
 
     async def closed_loop(self) -> None:
         """Keep ``streams`` queries in flight: a stream sends its next one when its last was answered."""
         left = itertools.count() if self.job.count is None else iter(range(self.job.count))
         streams = [asyncio.create_task(self._stream(left)) for _ in range(self.job.streams)]
-        _, late = await asyncio.wait(streams, timeout=self.job.seconds + _PATIENCE_SEC)
-        await _cancel(late)
+        await _finish(streams, self.job.seconds + _PATIENCE_SEC)
 
     async def _stream(self, left: Any) -> None:
         while self.now() < self.job.seconds and next(left, None) is not None:
@@ -235,7 +228,9 @@ async def _gathered(exchanges: list[Coroutine[Any, Any, Reply]]) -> list[Reply]:
     return [await exchanges[0]] if len(exchanges) == 1 else await asyncio.gather(*exchanges)
 
 
-async def _cancel(late: set[asyncio.Task[None]]) -> None:
+async def _finish(tasks: list[asyncio.Task[None]], patience_sec: float) -> None:
+    """Wait for tasks, and cancel those that are late."""
+    _, late = await asyncio.wait(tasks, timeout=patience_sec)
     for task in late:
         task.cancel()
     if late:

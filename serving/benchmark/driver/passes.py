@@ -15,12 +15,10 @@ class Pass:
     """One pass of a layer over all clips.
 
     Attributes:
-        wall_sec: seconds that it took.
-        cpu_sec: CPU seconds of this process: the layer's own, or the client's.
-        server_cpu_sec: CPU seconds of the service.
-        latencies_sec: seconds of each request.
+        cpu_sec: of this process: the layer's own, or the client's.
+        latencies_sec: of each request to a service.
         max_abs_diff: largest difference of a clip's probability to that of the model alone.
-        stages_sec: seconds of each stage, where the layer knows them.
+        stages_sec: of each stage, where the layer knows them.
     """
 
     wall_sec: float

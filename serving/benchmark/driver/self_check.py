@@ -19,14 +19,11 @@ _UPLOAD_BYTES = 96_000
 
 
 def own_cost(seconds: float, rate: float = RATE) -> dict[str, Any]:
-    """Drive the fake service by an open loop.
+    """Cores and slip of the load generator in an open loop, and how well it measures the fake service's delay.
 
     Args:
         seconds: how long.
         rate: requests a second.
-
-    Returns:
-        Cores and slip of the load generator, and how well it measures the known delay.
     """
     with fake_service(DELAY_SEC) as fake, Client(fake.port, [OURS.request(bytes(_UPLOAD_BYTES))]) as client:
         client.run(Job(count=1))

@@ -37,14 +37,15 @@ class Server:
 
     def cpu_sec(self) -> float:
         """CPU seconds that the service and its workers have used."""
-        parent = psutil.Process(self.process.pid)
-        times = [process.cpu_times() for process in (parent, *parent.children(recursive=True))]
-        return float(sum(each.user + each.system for each in times))
+        return float(sum(sum(each.cpu_times()[:2]) for each in self._processes()))  # user and system
 
     def memory_bytes(self) -> int:
         """Memory that the service and its workers hold."""
+        return int(sum(each.memory_info().rss for each in self._processes()))
+
+    def _processes(self) -> list[psutil.Process]:
         parent = psutil.Process(self.process.pid)
-        return int(sum(each.memory_info().rss for each in (parent, *parent.children(recursive=True))))
+        return [parent, *parent.children(recursive=True)]
 
     def histogram(self, name: str) -> dict[float, float]:
         """Cumulative counts of a histogram without labels on ``/metrics``, by the upper edges; empty without one."""
@@ -75,15 +76,12 @@ def memory_watched(server: Server) -> Iterator[list[int]]:
 
 
 def running(settings: Mapping[str, str], log: Path, target: str = TARGET) -> contextlib.AbstractContextManager[Server]:
-    """Run the service until the block ends.
+    """Run the service until the block ends; ``EmotionsError`` where it does not get ready.
 
     Args:
         settings: the service's settings, by variable; none is taken from the environment.
         log: file for what it prints.
         target: what ``bentoml serve`` serves.
-
-    Raises:
-        EmotionsError: it did not get ready.
     """
     command = [*SERVE, target, "--host", "127.0.0.1", "--port"]
     return started(command, {"BENTOML_DO_NOT_TRACK": "True", **settings}, log, "/readyz")
@@ -91,16 +89,13 @@ def running(settings: Mapping[str, str], log: Path, target: str = TARGET) -> con
 
 @contextlib.contextmanager
 def started(command: Sequence[str], settings: Mapping[str, str], log: Path, ready: str) -> Iterator[Server]:
-    """Run a server until the block ends.
+    """Run a server until the block ends; ``EmotionsError`` where it does not get ready.
 
     Args:
         command: what starts it; a free port is put at its end.
         settings: variables of its environment, beside those of this process that are no settings of ours.
         log: file for what it prints.
         ready: path that answers 200 when it is ready.
-
-    Raises:
-        EmotionsError: it did not get ready.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EMOTIONS_", "BENTOML_"))}
     port = free_port()

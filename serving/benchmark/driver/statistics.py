@@ -27,9 +27,6 @@ def ratio_interval(before: Sequence[float], after: Sequence[float], seed: int = 
         before: repeats of the one.
         after: repeats of the other.
         seed: of the bootstrap.
-
-    Returns:
-        The ratio, and the low and the high end of its interval.
     """
     random = np.random.default_rng(seed)
 

@@ -21,9 +21,6 @@ class Target:
     """A running service and the process that sends recordings to it.
 
     Attributes:
-        server: the service.
-        client: the process.
-        api: how it takes recordings.
         expected: the prediction for each request's clip alone; none to leave answers unread.
     """
 
@@ -42,7 +39,7 @@ class Target:
 
 @contextlib.contextmanager
 def driven(server: Server, api: Api, clips: Sequence[Clip], *, read: bool = True) -> Iterator[Target]:
-    """A service with a process that sends recordings to it.
+    """A target until the block ends.
 
     Args:
         server: the service.
@@ -63,32 +60,20 @@ def layer(target: Target, name: str, connections: int, clips: int) -> Layer:
         connections: of the closed loop.
         clips: how many recordings the target sends.
     """
-    return Layer(layer_name(name, connections), lambda: _pass(target, connections, clips))
 
+    def run() -> Pass:
+        trace, server_cpu = target.run(Job(streams=connections, count=clips))
+        if trace.statuses[OK] < clips:
+            refused = {status: count for status, count in trace.statuses.items() if status != OK}
+            raise EmotionsError(f"the service did not answer every clip (status: requests, 0 for no answer): {refused}")
+        return Pass(trace.seconds, trace.client_cpu_sec, server_cpu, tuple(trace.latency.tolist()), trace.max_abs_diff)
 
-def _pass(target: Target, connections: int, clips: int) -> Pass:
-    """Upload every clip once.
-
-    Raises:
-        EmotionsError: the service refused one, or is gone.
-    """
-    trace, server_cpu = target.run(Job(streams=connections, count=clips))
-    if trace.statuses[OK] < clips:
-        refused = {status: count for status, count in trace.statuses.items() if status != OK}
-        raise EmotionsError(f"the service did not answer every clip (status: requests, 0 for no answer): {refused}")
-    return Pass(trace.seconds, trace.client_cpu_sec, server_cpu, tuple(trace.latency.tolist()), trace.max_abs_diff)
+    return Layer(layer_name(name, connections), run)
 
 
 @dataclass(frozen=True)
 class Api:
-    """How a server takes a recording, and where its answer holds the probabilities.
-
-    Attributes:
-        path: of the request.
-        content_type: of its body.
-        body: the body of a recording's bytes.
-        probabilities: of the answer's JSON.
-    """
+    """How a server takes a recording: the body of its bytes, and the probabilities in the answer's JSON."""
 
     path: str
     content_type: str

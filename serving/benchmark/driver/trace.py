@@ -26,16 +26,15 @@ OK = 200
 
 @dataclass(frozen=True)
 class Trace:
-    """One run of a scenario, a query each.
+    """One run of a scenario; arrays are (queries,).
 
     Attributes:
-        due: seconds from the start at which each was to be sent, (queries,), sorted.
-        latency: seconds from then until its last answer, (queries,).
-        slip: seconds by which the client sent it late, (queries,).
-        good: whether all its answers were 200, (queries,).
+        due: seconds from the start at which each was to be sent, sorted.
+        latency: seconds from then until its last answer.
+        slip: seconds by which the client sent it late.
+        good: whether all its answers were 200.
         statuses: how many requests got which status; 0 for those without an answer.
         seconds: how long the run took.
-        client_cpu_sec: CPU seconds of the client.
         max_abs_diff: largest difference of an answer's probability to the prediction for the clip alone.
     """
 
@@ -135,6 +134,7 @@ def poisson(rate: float, seconds: float, seed: int) -> tuple[float, ...]:
         seed: of the gaps.
     """
     random = np.random.default_rng(seed)
+    # Six standard deviations more than come on average, so that the gaps always suffice.
     gaps = random.exponential(1 / rate, int(rate * seconds + 6 * np.sqrt(rate * seconds)) + 10)
     arrivals = np.cumsum(gaps)
     return tuple(arrivals[arrivals < seconds].tolist()) or (0.0,)

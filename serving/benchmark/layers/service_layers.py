@@ -24,7 +24,7 @@ SERVED: tuple[tuple[Scenario, str, str], ...] = (
 
 @contextlib.contextmanager
 def served(name: str, target: str, predictor: Predictor, clips: Sequence[Clip], scratch: Path) -> Iterator[list[Layer]]:
-    """The layers of a service, with the same model, device and threads.
+    """The layers of a service, which runs until the block ends.
 
     Args:
         name: of the layer.
@@ -44,11 +44,7 @@ def served(name: str, target: str, predictor: Predictor, clips: Sequence[Clip], 
 
 
 def need_bentoml() -> None:
-    """Check that what serves is installed.
-
-    Raises:
-        MissingExtra: it is not.
-    """
+    """Check that what serves is installed; ``MissingExtra`` where it is not."""
     for name in ("bentoml", "psutil"):
         if find_spec(name) is None:
             raise MissingExtra("serve", name)

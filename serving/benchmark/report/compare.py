@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median_high
 from typing import Any
 
 from emotions.errors import ConfigError
@@ -14,20 +15,16 @@ from serving.benchmark.report.report import FORMAT, REPORT
 from serving.benchmark.report.tables import Row, aligned, runs
 
 Report = Mapping[str, Any]
-_LATENCIES = ("p50", "p99")
+_Figure = tuple[list[float], bool]
 
 
 @dataclass(frozen=True)
 class Change:
-    """One figure in both reports.
+    """One figure in both reports, by its medians.
 
     Attributes:
-        name: of the figure.
-        before: its median in the one.
-        after: its median in the other.
         ratio: by how much it is better: 1.1 is ten in a hundred faster, whether it counts clips or milliseconds.
-        low: of the interval of 95 % of the ratio.
-        high: of it.
+        low: of the interval of 95 % of the ratio, as ``high``.
         regressed: worse by more than is tolerated, with the whole interval below 1.
     """
 
@@ -66,26 +63,21 @@ def _read(path: Path) -> Report:
     return report
 
 
-@dataclass(frozen=True)
-class _Figure:
-    values: list[float]
-    higher_is_better: bool
-
-
 def _figures(report: Report) -> Iterator[tuple[str, _Figure]]:
+    """Each figure by its name: its repeats, and whether higher is better."""
     for name, layer in report["layers"].items():
-        yield f"{name}, clips/s", _Figure(layer["clips_per_sec"]["values"], True)
+        yield f"{name}, clips/s", (layer["clips_per_sec"]["values"], True)
     for name, run in _stable(report).items():
         if run["offered_per_sec"] is None:  # at an offered rate it is what was offered
-            yield f"{name}, clips/s", _Figure(run["clips_per_sec"]["values"], True)
-        for key in _LATENCIES:
+            yield f"{name}, clips/s", (run["clips_per_sec"]["values"], True)
+        for key in ("p50", "p99"):
             if key in run["latency_ms"]:
-                yield f"{name}, {key} ms", _Figure(run["latency_ms"][key]["values"], False)
+                yield f"{name}, {key} ms", (run["latency_ms"][key]["values"], False)
     scenarios = report.get("scenarios", {})
     if search := scenarios.get("search"):
-        yield "search, requests/s", _Figure(search["repeat_rates_per_sec"], True)
+        yield "search, requests/s", (search["repeat_rates_per_sec"], True)
     if cold := scenarios.get("cold_start"):
-        yield "cold_start, ready s", _Figure(cold["ready_sec"]["values"], False)
+        yield "cold_start, ready s", (cold["ready_sec"]["values"], False)
 
 
 def _stable(report: Report) -> dict[str, Report]:
@@ -96,12 +88,11 @@ def _stable(report: Report) -> dict[str, Report]:
 
 
 def _change(name: str, old: _Figure, new: _Figure, tolerance: float) -> Change:
-    first, then = (old, new) if old.higher_is_better else (new, old)
-    if not all(first.values) or not all(then.values):
-        return Change(name, max(old.values), max(new.values), 1.0, 0.0, float("inf"), False)
-    ratio, low, high = ratio_interval(first.values, then.values)
-    before, after = sorted(old.values)[len(old.values) // 2], sorted(new.values)[len(new.values) // 2]
-    return Change(name, before, after, ratio, low, high, ratio < 1 - tolerance and high < 1)
+    (before, higher_is_better), (after, _) = old, new
+    if not all(before) or not all(after):  # no ratio to 0
+        return Change(name, max(before), max(after), 1.0, 0.0, float("inf"), False)
+    ratio, low, high = ratio_interval(before, after) if higher_is_better else ratio_interval(after, before)
+    return Change(name, median_high(before), median_high(after), ratio, low, high, ratio < 1 - tolerance and high < 1)
 
 
 def comparison(changes: list[Change], tolerance: float) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from emotions.html.page import render
 from serving.benchmark.layers.layers import NULL_MODEL
 from serving.benchmark.report.svg_plots import Axes, Line, bars, lines, waterfall
-from serving.benchmark.report.tables import Row, Table, head, runs, tables
+from serving.benchmark.report.tables import Table, head, runs, tables
 
 PAGE = "report.html"
 
@@ -19,22 +19,9 @@ _LEAST, _FEW = 3, 12
 
 
 def page(report: Report) -> str:
-    """A whole HTML document."""
-    return render(
-        "benchmark.html",
-        title=f"Benchmark of {report['bundle']}",
-        head=[*head(report), f"{report['date']}, seed {report['seed']}, model {report['bundle_sha256'][:16]}"],
-        command=report["command"],
-        plots=[plot for plot in plots(report) if plot],
-        tables=[*tables(report), _machine(report)],
-    )
-
-
-def plots(report: Report) -> list[str]:
-    """Every plot that the report has data for."""
-    scenarios = report.get("scenarios", {})
-    falls = report.get("waterfall", {})
-    return [
+    """A whole HTML document, with every plot that the report has data for."""
+    scenarios, falls = report.get("scenarios", {}), report.get("waterfall", {})
+    plots = [
         waterfall("A request alone: where its time goes", "ms", falls.get("alone_ms", {})),
         waterfall("CPU of a request at 16 connections", "ms", falls.get("cpu_ms", {})),
         _throughput(report),
@@ -43,17 +30,24 @@ def plots(report: Report) -> list[str]:
         bars("Batches at saturation, by windows in a batch at most", "runs", _batches(scenarios)),
         *_timelines(report),
     ]
+    return render(
+        "benchmark.html",
+        title=f"Benchmark of {report['bundle']}",
+        head=[*head(report), f"{report['date']}, seed {report['seed']}, model {report['bundle_sha256'][:16]}"],
+        command=report["command"],
+        plots=[*filter(None, plots)],
+        tables=[*tables(report), _machine(report)],
+    )
 
 
 def _throughput(report: Report) -> str:
-    layers = report["layers"].items()
-    heights = {name: layer["clips_per_sec"]["median"] for name, layer in layers if _is_shown(report, name)}
+    """Of layers that classify, without the batch sizes that are slower than the best."""
+    heights = {
+        name: layer["clips_per_sec"]["median"]
+        for name, layer in report["layers"].items()
+        if name == report["best_session"] or not name.startswith(("session", NULL_MODEL))
+    }
     return bars("Throughput of each layer", "clips/s", heights)
-
-
-def _is_shown(report: Report, name: str) -> bool:
-    """Whether a layer classifies, and is none of the batch sizes that are slower than the best."""
-    return name == report["best_session"] or not name.startswith(("session", NULL_MODEL))
 
 
 def _by_rate(scenarios: Report) -> str:
@@ -86,25 +80,19 @@ def _batches(scenarios: Report) -> dict[str, float]:
 
 def _timelines(report: Report) -> list[str]:
     shown = {name: run for name, run in runs(report).items() if name in {"soak", "burst", "overload"}}
-    return [_timeline(name, run["timeline"]) for name, run in shown.items() if len(run["timeline"]) >= _LEAST]
-
-
-def _timeline(name: str, slices: Sequence[Sequence[float]]) -> str:
-    few = len(slices) < _FEW
-    middle, highest = ([(each[0], each[at]) for each in slices] for at in (1, 2))
-    return lines(
-        f"Latency over time: {name}",
-        Axes("s", "ms"),
-        [Line("median", middle, dots=few), Line("highest", highest, dots=few)],
-    )
+    drawn = []
+    for name, run in shown.items():
+        if len(slices := run["timeline"]) >= _LEAST:
+            kinds = enumerate(("median", "highest"), 1)
+            each = [Line(kind, [(row[0], row[at]) for row in slices], dots=len(slices) < _FEW) for at, kind in kinds]
+            drawn.append(lines(f"Latency over time: {name}", Axes("s", "ms"), each))
+    return drawn
 
 
 def _machine(report: Report) -> Table:
     machine = dict(report["machine"])
     facts = {**machine.pop("packages"), **machine}
-    rows: list[Row] = [("machine and versions", "")]
-    return Table("Machine", [*rows, *((name.replace("_", " "), _shown(value)) for name, value in facts.items())])
-
-
-def _shown(value: Any) -> str:
-    return ", ".join(f"{each:.2f}" for each in value) if isinstance(value, list) else str(value)
+    if load := facts["load_average"]:
+        facts["load_average"] = ", ".join(f"{each:.2f}" for each in load)
+    rows = [("machine and versions", ""), *((name.replace("_", " "), str(value)) for name, value in facts.items())]
+    return Table("Machine", rows)

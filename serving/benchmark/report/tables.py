@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emotions.bundle.summary import plain
-from serving.benchmark.report.scenario_notes import lines
+from serving.benchmark.scenarios.profile import FULL_SOAK_SEC
 
 Report = Mapping[str, Any]
 Row = tuple[str, ...]
@@ -25,6 +25,7 @@ class Table:
 
 def tables(report: Report) -> list[Table]:
     """Every table of a report that has something to show."""
+    parts = report.get("parts_sec", {}).items()
     made = [
         _layers(report),
         _scenarios(report),
@@ -32,8 +33,8 @@ def tables(report: Report) -> list[Table]:
         _search(report),
         _backends(report),
         _peers(report),
-        _scenario_notes(report),
-        _seconds(report),
+        Table("Notes", [], [*scenario_notes(report.get("scenarios", {}))]),
+        Table("Seconds", [("this run's own time", "seconds"), *((name, f"{sec:.1f}") for name, sec in parts)]),
     ]
     return [table for table in made if len(table.rows) > 1 or table.notes]
 
@@ -47,16 +48,14 @@ def head(report: Report) -> list[str]:
         f"{clips['count']} clips ({clips['source']}), {clips['audio_sec']:.1f} s, {clips['windows']} windows; "
         f"layers: medians of {settings['repeats']} interleaved repeats; {report['seconds']:.0f} s in all",
     ]
-    return lines + ([_own_cost(report["harness"])] if "harness" in report else [])
-
-
-def _own_cost(harness: Report) -> str:
-    verdict = "" if harness["within_limits"] else ": TOO MUCH, do not trust latencies from this machine"
-    return (
-        f"the client itself at {harness['rate_per_sec']:g} requests/s: {harness['client_cores']:.1%} of a core, "
-        f"p99 of slip {harness['slip_p99_ms']:.2f} ms; a delay of {harness['delay_ms']:g} ms measured as "
-        f"{harness['measured_p50_ms']:.1f} ms{verdict}"
-    )
+    if harness := report.get("harness"):
+        verdict = "" if harness["within_limits"] else ": TOO MUCH, do not trust latencies from this machine"
+        lines.append(
+            f"the client itself at {harness['rate_per_sec']:g} requests/s: {harness['client_cores']:.1%} of a core, "
+            f"p99 of slip {harness['slip_p99_ms']:.2f} ms; a delay of {harness['delay_ms']:g} ms measured as "
+            f"{harness['measured_p50_ms']:.1f} ms{verdict}"
+        )
+    return lines
 
 
 def text(report: Report) -> str:
@@ -97,15 +96,11 @@ def _layers(report: Report) -> Table:
                 _ranged(ratios[name]) if name in ratios else "",
             )
         )
-    notes = ["* best batch size: what the ratios are to, pass by pass", *_layer_notes(report)]
-    return Table("Layers", rows, notes)
-
-
-def _layer_notes(report: Report) -> Iterator[str]:
-    """What the table has no column for: CPU on top of the session, and the client's."""
+    notes = ["* best batch size: what the ratios are to, pass by pass"]
     for name, value in report["cpu_ms_over_session"].items():
         client = report["layers"][name]["cpu_ms_per_clip"]["median"]
-        yield f"{name}: {value:.2f} ms of CPU a request over the session; the client took {client:.2f} ms"
+        notes.append(f"{name}: {value:.2f} ms of CPU a request over the session; the client took {client:.2f} ms")
+    return Table("Layers", rows, notes)
 
 
 def _ranged(value: Report) -> str:
@@ -208,12 +203,44 @@ def _contest(title: str, head: Row, rows: Sequence[Row], not_run: Mapping[str, s
     return Table(title, [head, *rows], [f"{name}: not run: {why}" for name, why in not_run.items()])
 
 
-def _seconds(report: Report) -> Table:
-    """What took how long."""
-    parts = report.get("parts_sec", {})
-    rows = [("this run's own time", "seconds"), *((name, f"{seconds:.1f}") for name, seconds in parts.items())]
-    return Table("Seconds", rows)
+def scenario_notes(scenarios: Report) -> Iterator[str]:
+    """What single scenarios say beyond latency and throughput."""
+    if over := scenarios.get("overload"):
+        yield (
+            f"overload: {over['goodput_of_peak']:.2f} of the peak of {over['peak_per_sec']:.1f}/s at 1.5 times it; "
+            f"{over['shed']} requests shed, p95 within {over['shed_p95_ms']:.0f} ms in the server; {over['failed']} "
+            f"neither answered nor shed; memory {over['memory_growth']:+.1%}"
+        )
+    if soak := scenarios.get("soak"):
+        shortened = "" if soak["seconds"] >= FULL_SOAK_SEC else f", shortened from {FULL_SOAK_SEC:g} s,"
+        yield (
+            f"soak: {soak['seconds']:g} s{shortened} at half of the offline throughput, "
+            f"{soak['failed'] + soak['shed']} lost or shed, p99 of the last quarter "
+            f"{soak['p99_last_quarter_of_first']:.2f} of the first's, memory {soak['memory_growth']:+.1%}"
+        )
+    if bad := scenarios.get("bad_input"):
+        yield (
+            f"bad input: {bad['bad_refused']} of {bad['bad']} requests that hold no recording refused as the client's "
+            f"mistake; {bad['good_lost']} of {bad['requests'] - bad['bad']} good ones beside them lost, their p99 "
+            f"{bad['good_p99_ms']:.1f} ms"
+        )
+    if both := scenarios.get("loadgen"):
+        yield f"LoadGen: not run: {both['not_run']}" if "not_run" in both else _agreement(both)
+    if cold := scenarios.get("cold_start"):
+        yield (
+            f"cold start: ready after {cold['ready_sec']['median']:.2f} s, first answer in "
+            f"{cold['first_ms']['median']:.1f} ms, then {cold['then_p50_ms']['median']:.1f} ms (p50)"
+        )
 
 
-def _scenario_notes(report: Report) -> Table:
-    return Table("Notes", [], [*lines(report.get("scenarios", {}))])
+def _agreement(both: Report) -> str:
+    ratios_of_all = (
+        f"{kind} ({each['ours']['requests']} requests) "
+        + ", ".join(f"{name} {ratio:.3f} ({each['ours_to_ours'][name]:.3f})" for name, ratio in ratios.items())
+        for kind, each in both["scenarios"].items()
+        for ratios in [each["ours_to_loadgen"]]
+    )
+    return (
+        f"LoadGen: our figures to those that it measured (to our own, measured twice), server at "
+        f"{both['offered_per_sec']:.1f}/s: {'; '.join(ratios_of_all)}"
+    )

@@ -16,45 +16,35 @@ from serving.benchmark.driver.clips import Clip
 from serving.benchmark.scenarios.profile import BenchmarkProfile
 
 _ROOT = Path(__file__).resolve().parents[3]
-_BACKENDS_NEED = ("torch", "onnx")
-_ROUNDS, _QUICK_ROUNDS = 5, 3
 _BACKENDS_SEC = 300
 
 
 def backends(bundle: Path, threads: int, *, quick: bool) -> dict[str, Any]:
-    """Race a bundle in other runtimes, which need torch.
+    """Race a bundle in other runtimes: ``rows``, a runtime and batch size each, and ``not_run``: name -> reason.
 
     Args:
         bundle: the bundle.
         threads: CPU threads of each runtime.
         quick: fewer rounds, and without ``torch.compile``.
-
-    Returns:
-        ``rows``, a runtime and batch size each, and ``not_run``: name -> reason.
     """
-    lacking = [name for name in _BACKENDS_NEED if find_spec(name) is None]
-    if lacking:
-        why = f"{lacking[0]} is not installed; pip install 'emotions-toolkit[export]'"
-        return {"rows": [], "not_run": {"all runtimes": why}}
-    rounds = ["--rounds", str(_QUICK_ROUNDS), "--no-compiled"] if quick else ["--rounds", str(_ROUNDS)]
+    rounds = ["--rounds", "3", "--no-compiled"] if quick else ["--rounds", "5"]
     command = ["benchmarks.export", "backends", "--json", "--threads", str(threads), *rounds, "--", str(bundle)]
     try:
-        return _measured(command, _BACKENDS_SEC)
+        if lacking := [name for name in ("torch", "onnx") if find_spec(name) is None]:
+            raise EmotionsError(f"{lacking[0]} is not installed; pip install 'emotions-toolkit[export]'")
+        return _measured(command, most_sec=_BACKENDS_SEC)
     except EmotionsError as error:
         return {"rows": [], "not_run": {"all runtimes": str(error)}}
 
 
 def loadgen(port: int, clips: Sequence[Clip], profile: BenchmarkProfile, peak: float) -> dict[str, Any]:
-    """Compare our load generator with MLPerf's LoadGen.
+    """Compare our load generator with MLPerf's LoadGen: figures of both and their ratios, or ``not_run``: reason.
 
     Args:
         port: of the running service on the loopback interface.
         clips: recordings to send.
         profile: length of the measurement, and its seed.
         peak: offline throughput of the service, in requests a second.
-
-    Returns:
-        Figures of both by scenario and their ratios, or ``not_run``: reason.
     """
     files = [str(clip.file.path) for clip in clips]
     options = ["--peak", str(peak), "--seconds", str(profile.seconds), "--seed", str(profile.seed)]
@@ -65,7 +55,7 @@ def loadgen(port: int, clips: Sequence[Clip], profile: BenchmarkProfile, peak: f
 
 
 def peers(bundle: Path, data: Path, device: str, threads: int, *, quick: bool, install: bool) -> dict[str, Any]:
-    """Race other servers of the same model against ours.
+    """Race other servers of the same model: ``rows`` and ``not_run`` by peer, and ``parts_sec``: seconds of each.
 
     Args:
         bundle: the bundle.
@@ -74,9 +64,6 @@ def peers(bundle: Path, data: Path, device: str, threads: int, *, quick: bool, i
         threads: CPU threads of the model.
         quick: fewer recordings and passes.
         install: make the environments of servers that lack one.
-
-    Returns:
-        ``rows``: peer -> figures, ``not_run``: peer -> reason, and ``parts_sec``: seconds of each.
     """
     flags = [*(["--quick"] if quick else []), *(["--install-peers"] if install else [])]
     options = ["--device", device, "--threads", str(threads), *flags]
@@ -86,12 +73,8 @@ def peers(bundle: Path, data: Path, device: str, threads: int, *, quick: bool, i
         return {"rows": {}, "not_run": {"all peers": str(error)}, "parts_sec": {}}
 
 
-def _measured(arguments: Sequence[str], most_sec: float | None = None) -> dict[str, Any]:
-    """What a module of the checkout prints as JSON in its last line.
-
-    Raises:
-        EmotionsError: there is no checkout, it failed, or it took too long.
-    """
+def _measured(arguments: Sequence[str], *, most_sec: float | None = None) -> dict[str, Any]:
+    """What a module of the checkout prints as JSON in its last line. ``EmotionsError`` where it cannot be measured."""
     if not (_ROOT / "benchmarks" / "serving").is_dir():
         raise EmotionsError("it is measured from a checkout of the source, not from an installed wheel")
     paths = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))

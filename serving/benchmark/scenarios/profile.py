@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -17,17 +17,13 @@ class BenchmarkProfile:
     """How much of everything a run measures.
 
     Attributes:
-        seconds: of each run of a scenario.
-        repeats: of it, each with arrivals of its own.
-        seed: of arrivals.
+        seconds: of each run of a scenario, of which there are ``repeats``, each with arrivals of its own.
         soak_times: length of the soak, in runs of ``seconds``.
         search_steps: rates that the search tries, each ``repeats`` times.
         cold_starts: starts of the service that are timed.
         harness_sec: seconds for which the harness itself is measured.
-        clips: recordings in one pass of a layer, at most.
-        passes: of each layer, after one that warms up.
-        peer_clips: recordings in one pass of a peer, at most.
-        peer_passes: of each peer, and of our service beside it.
+        clips: recordings in one pass of a layer, at most; ``peer_clips`` in one of a peer.
+        passes: of each layer, after one that warms up; ``peer_passes`` of each peer, and of our service beside it.
     """
 
     seconds: float
@@ -63,16 +59,12 @@ FULL_SOAK_SEC = 600.0
 """Of a soak that proves something; the whole run has no time for it."""
 
 
+@dataclass
 class Clock:
-    """Says what is being measured, and keeps in ``parts_sec`` how many seconds each part took.
+    """Says what is being measured as it begins, and keeps how many seconds each part took."""
 
-    Args:
-        say: is given the name of each part as it begins.
-    """
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say = say
-        self.parts_sec: dict[str, float] = {}
+    say: Callable[[str], None]
+    parts_sec: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:

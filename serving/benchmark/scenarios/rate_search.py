@@ -8,7 +8,8 @@ ones must not be drawn.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,23 +17,23 @@ import numpy as np
 from serving.benchmark.driver.statistics import DRAWS, LEVEL, Numbers
 from serving.benchmark.driver.trace import Trace
 
-MOST_ERRORS = 0.001
+_MOST_ERRORS = 0.001
 _BLOCK_SEC = 1.0
 _TRIES = 2
 """How often repeats that are void, because the client slipped, are tried."""
 
 
 @dataclass
-class Probe:
+class _Probe:
     """A rate that was tried, with the repeats that count and how many were void."""
 
     rate: float
     traces: list[Trace]
-    void: int = 0
-    blocks: list[Numbers] = field(default_factory=list)
+    void: int
 
-    def __post_init__(self) -> None:
-        self.blocks = [block for trace in self.traces for block in _blocks(trace)]
+    @cached_property
+    def blocks(self) -> list[Numbers]:
+        return [block for trace in self.traces for block in _blocks(trace)]
 
     @property
     def p99_ms(self) -> float:
@@ -41,14 +42,12 @@ class Probe:
 
     @property
     def error_share(self) -> float:
-        """Of all repeats together."""
         return float(np.mean(~np.concatenate([trace.good for trace in self.traces])))
 
     def passes(self, limit_ms: float) -> bool:
         """Whether the service sustains this rate; a client that slipped proves nothing."""
-        return (
-            not any(trace.void for trace in self.traces) and self.p99_ms <= limit_ms and self.error_share < MOST_ERRORS
-        )
+        slipped = any(trace.void for trace in self.traces)
+        return not slipped and self.p99_ms <= limit_ms and self.error_share < _MOST_ERRORS
 
 
 def _blocks(trace: Trace) -> list[Numbers]:
@@ -65,7 +64,7 @@ def _p99(blocks: Sequence[Numbers]) -> float:
 def search(
     run: Callable[[float, int], Trace], limit_ms: float, highest: float, repeats: int, steps: int
 ) -> dict[str, Any]:
-    """Find the highest rate by bisection between none and ``highest``.
+    """Find the highest rate by bisection between 0 and ``highest``, its interval, and how each rate tried did.
 
     Args:
         run: drives the service at a rate, with the arrivals of a seed.
@@ -73,13 +72,11 @@ def search(
         highest: a rate that it surely does not bear, such as 1.2 times its offline throughput.
         repeats: of each rate.
         steps: rates to try.
-
-    Returns:
-        The rate, its interval, and every rate tried; a rate of 0 where none passed.
     """
-    low, high, probes = 0.0, highest, list[Probe]()
+    low, high, probes = 0.0, highest, list[_Probe]()
     for step in range(steps):
         rate = (low + high) / 2
+        # Seeds of its own, so that one lucky schedule of arrivals does not decide for every rate.
         probe = _probe(run, rate, [1 + 1000 * step + repeat for repeat in range(repeats)])
         probes.append(probe)
         low, high = (rate, high) if probe.passes(limit_ms) else (low, rate)
@@ -89,12 +86,24 @@ def search(
         "repeats": repeats,
         "rate_per_sec": low,
         "interval": _interval(probes, limit_ms, low),
-        "repeat_rates_per_sec": [_alone(probes, repeat, limit_ms) for repeat in range(repeats)],
-        "probes": [_row(probe, limit_ms) for probe in probes],
+        "repeat_rates_per_sec": [
+            _crossing(probes, [_p99(_blocks(probe.traces[repeat])) for probe in probes], limit_ms)
+            for repeat in range(repeats)
+        ],
+        "probes": [
+            {
+                "rate_per_sec": probe.rate,
+                "p99_ms": probe.p99_ms if np.isfinite(probe.p99_ms) else None,
+                "error_share": probe.error_share,
+                "void": probe.void,
+                "passed": probe.passes(limit_ms),
+            }
+            for probe in probes
+        ],
     }
 
 
-def _probe(run: Callable[[float, int], Trace], rate: float, seeds: Sequence[int]) -> Probe:
+def _probe(run: Callable[[float, int], Trace], rate: float, seeds: Sequence[int]) -> _Probe:
     """The repeats of a rate; void ones are tried again, and kept only where none of that seed was valid."""
     kept, void = [], 0
     for seed in seeds:
@@ -104,28 +113,22 @@ def _probe(run: Callable[[float, int], Trace], rate: float, seeds: Sequence[int]
                 break
             void += 1
         kept.append(trace)
-    return Probe(rate, kept, void)
+    return _Probe(rate, kept, void)
 
 
-def _interval(probes: Sequence[Probe], limit_ms: float, found: float) -> list[float]:
+def _interval(probes: Sequence[_Probe], limit_ms: float, found: float) -> list[float]:
     """Bootstrap interval of 95 % of the rate at which the p99 crosses the limit."""
     random = np.random.default_rng(0)
-    crossings = [_crossing(probes, [_drawn(probe, random) for probe in probes], limit_ms) for _ in range(DRAWS // 2)]
+
+    def drawn(blocks: Sequence[Numbers]) -> float:
+        return _p99([blocks[index] for index in random.integers(len(blocks), size=len(blocks))])
+
+    crossings = [_crossing(probes, [drawn(probe.blocks) for probe in probes], limit_ms) for _ in range(DRAWS // 2)]
     low, high = np.percentile(crossings, LEVEL).tolist()
     return [min(low, found), max(high, found)]
 
 
-def _drawn(probe: Probe, random: np.random.Generator) -> float:
-    chosen = random.integers(len(probe.blocks), size=len(probe.blocks))
-    return _p99([probe.blocks[index] for index in chosen])
-
-
-def _alone(probes: Sequence[Probe], repeat: int, limit_ms: float) -> float:
-    """The rate by one repeat of each probe alone."""
-    return _crossing(probes, [_p99(_blocks(probe.traces[repeat])) for probe in probes], limit_ms)
-
-
-def _crossing(probes: Sequence[Probe], p99s: Sequence[float], limit_ms: float) -> float:
+def _crossing(probes: Sequence[_Probe], p99s: Sequence[float], limit_ms: float) -> float:
     """Rate at which the p99 crosses the limit, by its logarithm's straight line between two neighbouring rates."""
     below = (0.0, 1e-3)
     for probe, p99 in zip(probes, p99s, strict=True):
@@ -137,14 +140,3 @@ def _crossing(probes: Sequence[Probe], p99s: Sequence[float], limit_ms: float) -
             return float(rate + share * (probe.rate - rate))
         below = (probe.rate, max(p99, 1e-3))
     return below[0]
-
-
-def _row(probe: Probe, limit_ms: float) -> dict[str, Any]:
-    finite = probe.p99_ms if np.isfinite(probe.p99_ms) else None
-    return {
-        "rate_per_sec": probe.rate,
-        "p99_ms": finite,
-        "error_share": probe.error_share,
-        "void": probe.void,
-        "passed": probe.passes(limit_ms),
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from serving.benchmark.driver.clips import Clip, make_broken
@@ -37,54 +37,44 @@ _TOO_FAST = 1.25
 _FIRST_REQUESTS = 20
 
 
+@dataclass
 class ScenarioRunner:
     """Runs scenarios on a service, which most of them share.
 
-    Args:
-        clips: recordings to send.
+    Attributes:
         settings: of the service, by variable.
-        profile: how long and how often.
         scratch: folder for logs and broken files.
-        clock: times each scenario.
         limit_ms: p99 that the search holds the service to.
     """
 
-    def __init__(
-        self,
-        clips: Sequence[Clip],
-        settings: Mapping[str, str],
-        profile: BenchmarkProfile,
-        scratch: Path,
-        clock: Clock,
-        *,
-        limit_ms: float,
-    ) -> None:
-        self.clips, self.settings, self.profile, self.scratch = clips, settings, profile, scratch
-        self._limit_ms, self._clock = limit_ms, clock
-        self._peak = 0.0
-        self._colds: list[tuple[float, float, float]] = []
+    clips: Sequence[Clip]
+    settings: Mapping[str, str]
+    profile: BenchmarkProfile
+    scratch: Path
+    clock: Clock
+    limit_ms: float
+    _peak: float = field(default=0.0, init=False)
+    _colds: list[tuple[float, float, float]] = field(default_factory=list, init=False)
 
     def run(self, scenarios: Sequence[str]) -> dict[str, Figures]:
         """Run those of ``scenarios`` that drive a service, and return the figures of each by its name."""
         measured: dict[str, Figures] = {}
         if SHARED & {*scenarios}:
             with contextlib.ExitStack() as stack:
-                with self._clock.part("start of the service"):
+                with self.clock.part("start of the service"):
                     target = stack.enter_context(self._started("scenarios"))
                     target.run(Job(count=len(self.clips), streams=IN_FLIGHT))
                 for name in filter(SHARED.__contains__, scenarios):
-                    with self._clock.part(name):
+                    with self.clock.part(name):
                         measured[name] = self._shared(name, target)
         for name, run in (("overload", self._overload), ("cold_start", self._cold_start)):
             if name in scenarios:
-                with self._clock.part(name):
+                with self.clock.part(name):
                     measured[name] = run()
         return measured
 
-    @contextlib.contextmanager
-    def _service(self, name: str, **settings: str) -> Iterator[Server]:
-        with running({**self.settings, **settings}, self.scratch / f"{name}.log") as server:
-            yield server
+    def _service(self, name: str, **settings: str) -> contextlib.AbstractContextManager[Server]:
+        return running({**self.settings, **settings}, self.scratch / f"{name}.log")
 
     @contextlib.contextmanager
     def _started(self, name: str) -> Iterator[Target]:
@@ -119,7 +109,7 @@ class ScenarioRunner:
             return to_trace(target.client.run(Job(schedule=arrivals, first=seed)))
 
         return search(
-            run, self._limit_ms, _TOO_FAST * self._peak, max(3, self.profile.repeats), self.profile.search_steps
+            run, self.limit_ms, _TOO_FAST * self._peak, max(3, self.profile.repeats), self.profile.search_steps
         )
 
     def _bad_input(self, target: Target) -> Figures:
@@ -127,10 +117,9 @@ class ScenarioRunner:
         kinds = [file.path.read_bytes() for file in make_broken(self.scratch / "broken") if file.path.exists()]
         contents, bad = list[bytes](), list[bool]()
         for at, broken in enumerate(kinds):
-            good = [
-                self.clips[(at * _GOOD_TO_BAD + offset) % len(self.clips)].content for offset in range(_GOOD_TO_BAD)
-            ]
-            contents += [*good, broken]
+            first = at * _GOOD_TO_BAD
+            contents += [self.clips[(first + offset) % len(self.clips)].content for offset in range(_GOOD_TO_BAD)]
+            contents.append(broken)
             bad += [False] * _GOOD_TO_BAD + [True]
         with Client(target.server.port, [OURS.request(content) for content in contents]) as client:
             return bad_input(replace(target, client=client), self.profile, rate, bad)

@@ -1,14 +1,14 @@
 """Scenarios after MLPerf Inference, and those that users also meet: each drives a running service its own way.
 
 single_stream, multi_stream and offline are closed loops: they measure how fast one caller is answered, how fast eight
-recordings at once, and how many a second when there is always another. server is an open loop: requests come when a
-seeded Poisson process says, and wait no matter whose fault it is. The rest ask what becomes of bursts, of more than
-there is room for, of hours, and of bytes that are no recording.
+recordings at once, and how many a second when there is always another. The others are open loops: requests come when
+a schedule says, and wait no matter whose fault it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -23,9 +23,9 @@ from serving.benchmark.scenarios.profile import BenchmarkProfile
 
 SHARES = (0.25, 0.5, 0.75, 0.9)
 """Of the offline throughput: rates at which the server scenario is measured."""
-OVERLOAD, SOAK = 1.5, 0.5
+_OVERLOAD, _SOAK = 1.5, 0.5
 """Of it: rates of the overload and the soak."""
-TOGETHER = 8
+_TOGETHER = 8
 """Recordings of one query of multi_stream."""
 IN_FLIGHT = 64
 """Requests in flight of the offline scenario."""
@@ -33,19 +33,15 @@ MOST_IN_FLIGHT = 24
 """Requests that the service takes at once under overload."""
 _BURST, _BURST_EVERY_SEC = 32, 2.0
 _BINS = 60
+"""Slices of a time line."""
 
 Figures = dict[str, Any]
 Run = tuple[Trace, float]
 """One repeat of a scenario, and the CPU seconds that the service took."""
 
 
-def summary(runs: Sequence[Run], offered: float | None = None) -> Figures:
-    """Repeats of one scenario as one: medians with their range, sums, and what plots need; ready for JSON.
-
-    Args:
-        runs: at least one repeat.
-        offered: rate of an open loop, in requests a second.
-    """
+def _summary(runs: Sequence[Run], offered: float | None = None) -> Figures:
+    """Repeats of one scenario as one: medians with their range, sums, and what plots need; ready for JSON."""
     traces = [trace for trace, _ in runs]
     latencies = [found for trace in traces if (found := trace.latency_ms())]
     good_ms = np.concatenate([1000 * trace.latency[trace.good] for trace in traces])
@@ -63,11 +59,11 @@ def summary(runs: Sequence[Run], offered: float | None = None) -> Figures:
         "void": sum(trace.void for trace in traces),
         "max_abs_diff": max(trace.max_abs_diff for trace in traces),
         "cdf_ms": np.percentile(good_ms, np.linspace(0, 100, 101)).tolist() if len(good_ms) else [],
-        "timeline": timeline(traces[-1]),
+        "timeline": _timeline(traces[-1]),
     }
 
 
-def timeline(trace: Trace) -> list[list[float]]:
+def _timeline(trace: Trace) -> list[list[float]]:
     """Seconds, median and highest latency in ms of the good queries due in each of a few slices of a run."""
     edges = np.linspace(0, max(float(trace.due[-1]), 1e-6), _BINS + 1)
     slices = np.clip(np.digitize(trace.due, edges) - 1, 0, _BINS - 1)
@@ -80,49 +76,40 @@ def timeline(trace: Trace) -> list[list[float]]:
     ]
 
 
-def single_stream(target: Target, profile: BenchmarkProfile) -> Figures:
-    """One request at a time.
-
-    Args:
-        target: the service.
-        profile: length and repeats.
-    """
-    return summary([target.run(Job(seconds=profile.seconds, first=seed)) for seed in profile.seeds(1)])
+def _single_stream(target: Target, profile: BenchmarkProfile) -> Figures:
+    """One request at a time."""
+    return _repeated(target, profile, 1, Job(seconds=profile.seconds))
 
 
-def multi_stream(target: Target, profile: BenchmarkProfile) -> Figures:
-    """Eight recordings at once; a query has its answer with the last of them.
-
-    Args:
-        target: the service.
-        profile: length and repeats.
-    """
-    jobs = (Job(seconds=profile.seconds, together=TOGETHER, first=seed) for seed in profile.seeds(2))
-    return summary([target.run(job) for job in jobs])
+def _multi_stream(target: Target, profile: BenchmarkProfile) -> Figures:
+    """Eight recordings at once; a query has its answer with the last of them."""
+    return _repeated(target, profile, 2, Job(seconds=profile.seconds, together=_TOGETHER))
 
 
-def offline(target: Target, profile: BenchmarkProfile) -> Figures:
-    """Always another recording: as many as the service can, with the sizes of the batches that it formed.
-
-    Args:
-        target: the service.
-        profile: length and repeats.
-    """
+def _offline(target: Target, profile: BenchmarkProfile) -> Figures:
+    """Always another recording: as many as the service can, with the sizes of the batches that it formed."""
     before = target.server.histogram("emotions_batch_size")
-    jobs = (Job(seconds=profile.seconds, streams=IN_FLIGHT, first=seed) for seed in profile.seeds(3))
-    measured = summary([target.run(job) for job in jobs])
+    measured = _repeated(target, profile, 3, Job(seconds=profile.seconds, streams=IN_FLIGHT))
     return {**measured, "batch_sizes": batches(before, target.server.histogram("emotions_batch_size"))}
 
 
+def _burst(target: Target, profile: BenchmarkProfile) -> Figures:
+    """Thirty-two recordings at the same instant, every two seconds."""
+    count = max(1, round(profile.seconds / _BURST_EVERY_SEC))
+    return _repeated(target, profile, 4, Job(schedule=bursts(_BURST, _BURST_EVERY_SEC, count)))
+
+
+def _repeated(target: Target, profile: BenchmarkProfile, scenario: int, job: Job) -> Figures:
+    """A job once for each seed, which says with which recording it begins."""
+    return _summary([target.run(replace(job, first=seed)) for seed in profile.seeds(scenario)])
+
+
 def batches(before: dict[float, float], after: dict[float, float]) -> dict[str, float]:
-    """Runs of the model between two scrapes of a histogram.
+    """What came between two scrapes of a histogram: upper edge of a bucket -> runs in it.
 
     Args:
         before: cumulative counts of the first scrape, by the upper edge of the bucket.
         after: those of the second.
-
-    Returns:
-        Upper edge of a batch size's bucket -> runs in it.
     """
     counts, below = {}, 0.0
     for edge in sorted(after):
@@ -142,7 +129,7 @@ def server(target: Target, profile: BenchmarkProfile, peak: float) -> Figures:
     rates = []
     for number, rate in enumerate(share * peak for share in SHARES):
         runs = [_at_rate(target, profile.seconds, rate, seed + number) for seed in profile.seeds(8)]
-        rates.append(summary(runs, rate))
+        rates.append(_summary(runs, rate))
     return {"rates": rates}
 
 
@@ -150,38 +137,25 @@ def _at_rate(target: Target, seconds: float, rate: float, seed: int) -> Run:
     return target.run(Job(schedule=poisson(rate, seconds, seed), first=seed))
 
 
-def burst(target: Target, profile: BenchmarkProfile) -> Figures:
-    """Thirty-two recordings at the same instant, every two seconds.
-
-    Args:
-        target: the service.
-        profile: length and repeats.
-    """
-    count = max(1, round(profile.seconds / _BURST_EVERY_SEC))
-    jobs = (Job(schedule=bursts(_BURST, _BURST_EVERY_SEC, count), first=seed) for seed in profile.seeds(4))
-    return summary([target.run(job) for job in jobs])
-
-
 def overload(target: Target, profile: BenchmarkProfile) -> Figures:
     """One and a half times what the service can: what it still answers, how fast it sheds, and its memory.
 
-    The service takes ``MOST_IN_FLIGHT`` requests; its peak is that of a closed loop of as many, measured anew before
-    each repeat: a machine that slows down does so for both.
+    Its peak is measured anew before each repeat: a machine that slows down does so for both.
 
     Args:
-        target: the service.
+        target: a service that takes ``MOST_IN_FLIGHT`` requests at once.
         profile: length and repeats.
     """
-    target.run(Job(seconds=min(profile.seconds, 3), streams=MOST_IN_FLIGHT))
+    target.run(Job(seconds=min(profile.seconds, 3), streams=MOST_IN_FLIGHT))  # warms up
     before = target.server.histogram("emotions_reject_seconds")
     peaks, runs = list[float](), list[Run]()
     with memory_watched(target.server) as memory:
         for seed in profile.seeds(5):
             peaks.append(target.run(Job(seconds=profile.seconds, streams=MOST_IN_FLIGHT))[0].goodput)
-            runs.append(_at_rate(target, profile.seconds, OVERLOAD * peaks[-1], seed))
+            runs.append(_at_rate(target, profile.seconds, _OVERLOAD * peaks[-1], seed))
     after = target.server.histogram("emotions_reject_seconds")
     return {
-        **summary(runs, OVERLOAD * median(peaks)),
+        **_summary(runs, _OVERLOAD * median(peaks)),
         "peak_per_sec": median(peaks),
         "goodput_of_peak": median(trace.goodput / peak for (trace, _), peak in zip(runs, peaks, strict=True)),
         "shed_p95_ms": 1000 * histogram_quantile(before, after, 0.95),
@@ -190,19 +164,13 @@ def overload(target: Target, profile: BenchmarkProfile) -> Figures:
 
 
 def soak(target: Target, profile: BenchmarkProfile, peak: float) -> Figures:
-    """Half of what the service can, for long: whether it slows down, grows or loses anything.
-
-    Args:
-        target: the service.
-        profile: length of the other scenarios, and how many times as long this one is.
-        peak: offline throughput, in requests a second.
-    """
-    rate, seconds = SOAK * peak, profile.soak_times * profile.seconds
+    """Half of what the service can, for long: does it slow down, grow or lose anything? Arguments as ``server``."""
+    rate, seconds = _SOAK * peak, profile.soak_times * profile.seconds
     with memory_watched(target.server) as memory:
         run = _at_rate(target, seconds, rate, profile.seeds(6)[0])
     quarters = np.array_split(1000 * run[0].latency, 4)
     return {
-        **summary([run], rate),
+        **_summary([run], rate),
         "seconds": seconds,
         "p99_last_quarter_of_first": float(np.percentile(quarters[-1], 99) / np.percentile(quarters[0], 99)),
         "memory_growth": growth(memory),
@@ -240,15 +208,12 @@ def growth(memory: Sequence[int]) -> float:
 
 
 def histogram_quantile(before: dict[float, float], after: dict[float, float], share: float) -> float:
-    """A quantile of what came between two scrapes of a histogram.
+    """Upper edge of the bucket of a quantile of what came between two scrapes; 0 where nothing came.
 
     Args:
-        before: cumulative counts of the first scrape, by the upper edge of the bucket.
-        after: those of the second.
+        before: as for ``batches``.
+        after: as for ``batches``.
         share: 0.95 for the 95th percentile.
-
-    Returns:
-        Upper edge of the quantile's bucket; 0 where nothing came.
     """
     counts = {edge: after[edge] - before.get(edge, 0.0) for edge in sorted(after)}
     total = max(counts.values(), default=0.0)
@@ -256,9 +221,9 @@ def histogram_quantile(before: dict[float, float], after: dict[float, float], sh
 
 
 SIMPLE: dict[str, Callable[[Target, BenchmarkProfile], Figures]] = {
-    "single_stream": single_stream,
-    "multi_stream": multi_stream,
-    "offline": offline,
-    "burst": burst,
+    "single_stream": _single_stream,
+    "multi_stream": _multi_stream,
+    "offline": _offline,
+    "burst": _burst,
 }
 """Scenarios that need nothing but a service."""

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from serving.benchmark.report.scenario_notes import lines
+from serving.benchmark.report.tables import scenario_notes
 from serving.benchmark.scenarios.profile import FULL, FULL_SOAK_SEC, QUICK, BenchmarkProfile, Clock
 
 
@@ -40,4 +40,4 @@ def test_a_clock_says_and_adds_up_parts_even_of_those_that_fail() -> None:
 @pytest.mark.parametrize(("seconds", "told"), [(50.0, "50 s, shortened from 600 s, at"), (FULL_SOAK_SEC, "600 s at")])
 def test_a_soak_that_is_cut_short_is_called_so(seconds: float, told: str) -> None:
     soak = {"seconds": seconds, "failed": 0, "shed": 0, "p99_last_quarter_of_first": 1.0, "memory_growth": 0.0}
-    assert told in next(lines({"soak": soak}))
+    assert told in next(scenario_notes({"soak": soak}))
