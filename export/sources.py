@@ -12,7 +12,7 @@ from torch import nn
 
 from emotions.audio.decode import decode
 from emotions.audio.synthetic_speech import synthetic_speech
-from emotions.audio.windows import FloatArray, WindowSpec
+from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import Dataset, Window
 from emotions.errors import AudioError, CheckpointError, DataError
 from emotions.files import read_json
@@ -83,11 +83,6 @@ class Source:
     encoder: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @property
-    def window_spec(self) -> WindowSpec:
-        """The window as ``emotions.audio.windows`` takes it."""
-        return WindowSpec(self.window.samples, self.window.hop_samples, self.window.dynamic)
 
 
 def load_source(path: Path) -> Source:

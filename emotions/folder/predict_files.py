@@ -15,9 +15,10 @@ from emotions.bundle.manifest import read_bundle
 from emotions.folder.result import FileResult
 from emotions.folder.scheduler import BATCHES_AHEAD, FolderScheduler, prefetch
 from emotions.inputs.input_file import InputFile
+from emotions.runtime.batch_shape import Run
 from emotions.runtime.devices import GPU_PARALLEL_BATCHES, cpu_parallel_batches, gpu_count
 from emotions.runtime.prediction import Model
-from emotions.runtime.session import DeviceChoice, Run, available_cores, open_session
+from emotions.runtime.session import DeviceChoice, available_cores, open_session
 
 CHUNK_FILES = 512
 """Files of a chunk. Its last batch is not full, which costs the less the larger it is; a killed run loses as many."""

@@ -17,9 +17,9 @@ from emotions.errors import EmotionsError, ModelError
 from emotions.folder.result import FileResult
 from emotions.folder.windows_of_file import window_parts
 from emotions.inputs.input_file import InputFile
+from emotions.runtime.batch_shape import Run
 from emotions.runtime.batcher import Batcher, BatchResult
 from emotions.runtime.prediction import Model
-from emotions.runtime.session import Run
 
 BATCHES_AHEAD = 3
 """Batches of clips that are decoded while one runs."""
@@ -51,7 +51,7 @@ def prefetch(
     """
 
     def load(file: InputFile) -> tuple[list[_Part], _Parts]:
-        parts = _safe(window_parts(file, model.manifest.window_spec))
+        parts = _safe(window_parts(file, model.manifest.window.spec))
         return [*islice(parts, 2)], parts
 
     files = ((file, at == len(chunk)) for chunk in chunks for at, file in enumerate(chunk, 1))

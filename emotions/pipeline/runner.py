@@ -19,23 +19,11 @@ from emotions.errors import ConfigError, Fault
 from emotions.files import read_json
 from emotions.pipeline.overrides import left_over, override, replace
 from emotions.pipeline.packages import STEPS, installed, missing_extras
-from emotions.pipeline.schema import Document, Schema, StepConfig, document_schema, step_schema
+from emotions.pipeline.schema import Document, Schema, document_schema, step_schema
 from emotions.pipeline.validation import faults_of, shown, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-__all__ = [
-    "Context",
-    "Pipeline",
-    "PlannedStep",
-    "Step",
-    "StepConfig",
-    "console",
-    "load_pipeline",
-    "pipeline_schema",
-    "run_pipeline",
-]
 
 
 @dataclass

@@ -23,17 +23,6 @@ from emotions.runtime.batch_shape import Probabilities, Run, length_bucketed
 from emotions.runtime.devices import CUDA, cuda_usable
 from emotions.runtime.io_binding import IOBindingPool
 
-__all__ = [
-    "DeviceChoice",
-    "Probabilities",
-    "Run",
-    "Session",
-    "available_cores",
-    "onnx_run",
-    "onnx_session",
-    "open_session",
-]
-
 Device = Literal["cpu", "cuda"]
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 

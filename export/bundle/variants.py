@@ -12,7 +12,8 @@ from onnx import ModelProto
 
 from emotions.bundle.manifest import LENGTH, WAVEFORM, Device, Variant
 from emotions.bundle.probe import Probe
-from emotions.runtime.session import Run, available_cores, onnx_run, onnx_session
+from emotions.runtime.batch_shape import Run
+from emotions.runtime.session import available_cores, onnx_run, onnx_session
 from export.bundle.gate_clips import gate_clips
 from export.graph.deployable import Deployable
 from export.graph.fp16 import to_half

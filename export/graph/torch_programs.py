@@ -13,7 +13,7 @@ import torch
 
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.errors import ExportError
-from emotions.runtime.session import Probabilities, Run
+from emotions.runtime.batch_shape import Probabilities, Run
 from export.graph.deployable import Deployable
 from export.graph.to_onnx import example, free_axes, reason
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from emotions.audio.windows import FloatArray, Windows, pool
-from emotions.runtime.session import Run
+from emotions.runtime.batch_shape import Run
 from training.metrics.classification import score
 
 MAX_DIFFERING = 0.01

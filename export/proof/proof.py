@@ -13,7 +13,8 @@ import torch
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM
 from emotions.errors import ExportError
-from emotions.runtime.session import Probabilities, Run, available_cores, onnx_session
+from emotions.runtime.batch_shape import Probabilities, Run
+from emotions.runtime.session import available_cores, onnx_session
 from export.graph.deployable import Deployable
 from export.proof.signals import Signals
 

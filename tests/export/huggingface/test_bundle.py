@@ -87,7 +87,7 @@ def test_the_predictor_answers_as_transformers(
     assert original is not None
     clips = clips_of([1_600, 16_000, 40_000, WINDOW + 30_000])
     for number, clip in enumerate(clips):
-        windows = split(clip, predictor.manifest.window_spec)
+        windows = split(clip, predictor.manifest.window.spec)
         with torch.inference_mode():
             rows = [original(torch.from_numpy(row.copy())[None], torch.tensor([len(row)])) for row in windows.samples]
         expected = pool(torch.cat([row[0] for row in rows]).numpy())
