@@ -67,12 +67,9 @@ class TensorSpec(_Strict):
 
 
 class Variant(_Strict):
-    """One form of the model: its file in the bundle, and what the proof measured.
+    """One form of the model: its file in the bundle, the device that it is made for, and what the proof measured.
 
-    Attributes:
-        device: what it is made for.
-        max_abs_diff: largest difference of a probability to the torch model, over the proof's clips.
-        agreement: share of the proof's clips with the torch model's label, 0 to 1.
+    ``max_abs_diff`` is of a probability to the torch model's, ``agreement`` the share of clips with its label.
     """
 
     file: Name

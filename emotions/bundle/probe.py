@@ -54,11 +54,7 @@ def write_probe(folder: Path, probe: Probe, targets: Mapping[str, list[str]], wi
 
 
 def read_probe(bundle: Bundle) -> Probe:
-    """Read ``probe.npz``.
-
-    Raises:
-        BundleError: it is missing, empty, or not the probe of this bundle's labels and window.
-    """
+    """Read ``probe.npz``; BundleError where it is broken, empty, or not of this bundle's labels and window."""
     try:
         with np.load(bundle.path / PROBE, allow_pickle=False) as arrays:
             promise = str(arrays["contract"])

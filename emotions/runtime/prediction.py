@@ -69,12 +69,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A bundle and the session that runs it: cuts a waveform into windows, and pools their probabilities.
-
-    Attributes:
-        bundle: the bundle, its files checked.
-        session: one of its variants on a device.
-    """
+    """A bundle and the session that runs it: cuts a waveform into windows, and pools their probabilities."""
 
     bundle: Bundle
     session: Session
