@@ -54,13 +54,8 @@ def open_parallel(
     return Model(opened, session), runs
 
 
-def chunked(files: Sequence[InputFile], chunk_files: int = CHUNK_FILES) -> Iterator[Sequence[InputFile]]:
-    """Cut a list of files into chunks.
-
-    Args:
-        files: what to classify.
-        chunk_files: files of a chunk; the last one may be shorter.
-    """
+def chunked(files: Sequence[InputFile], chunk_files: int) -> Iterator[Sequence[InputFile]]:
+    """Cut a list of files into chunks, the last one perhaps shorter. Args as ``predict_files``."""
     return (files[at : at + chunk_files] for at in range(0, len(files), chunk_files))
 
 

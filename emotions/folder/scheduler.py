@@ -24,7 +24,6 @@ from emotions.runtime.prediction import Model
 BATCHES_AHEAD = 3
 """Batches of clips that are decoded while one runs."""
 
-
 _Part = Windows | EmotionsError | OSError
 _Parts = Iterator[_Part]
 
@@ -150,6 +149,7 @@ class FolderScheduler:
             done = pending.popleft()
             if done.windows is not None:
                 self._queued[done.slot] -= len(done.windows)
+                # A long recording has many parts that wait for the last one: its audio is not kept until then.
                 done.windows = replace(done.windows, samples=_NO_SAMPLES)
             self._answered.append(done)
             if done.file is not None:
@@ -174,16 +174,12 @@ def _result(model: Model, file: InputFile, parts: Sequence[_Pending]) -> FileRes
             windows.append(part.windows)
             probabilities.append(part.outcome.result().probabilities)
         joined = {target: np.concatenate([each[target] for each in probabilities]) for target in probabilities[0]}
-        prediction = model.prediction(_joined(windows), joined)
+        lengths, starts = (np.concatenate([getattr(each, name) for each in windows]) for name in ("lengths", "starts"))
+        prediction = model.prediction(Windows(_NO_SAMPLES, lengths, starts), joined)
         embedding = joined.get(EMBEDDING)
     except ModelError as error:
         return _failed(file, error)
     return FileResult(file.name, prediction, start=file.start, end=file.end, embedding=embedding)
-
-
-def _joined(parts: list[Windows]) -> Windows:
-    lengths, starts = ([getattr(part, name) for part in parts] for name in ("lengths", "starts"))
-    return Windows(_NO_SAMPLES, np.concatenate(lengths), np.concatenate(starts))
 
 
 def _failed(file: InputFile, error: object) -> FileResult:

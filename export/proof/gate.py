@@ -38,9 +38,7 @@ class Verdict:
     """What a variant loses against fp32.
 
     Attributes:
-        source: what the clips are.
-        clips: how many clips both classified.
-        differing: how many have another label, of any target.
+        differing: how many clips have another label, of any target.
         uar: target -> fp32's and the variant's UAR, where labels are known.
     """
 
