@@ -13,13 +13,7 @@ from rich.progress import Progress
 
 import emotions
 from emotions.bundle.folders import hash_files, write_bundle, write_manifest
-from emotions.bundle.manifest import (
-    EMBEDDING,
-    LENGTH,
-    WAVEFORM,
-    Manifest,
-    TensorSpec,
-)
+from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Manifest, TensorSpec
 from emotions.bundle.probe import Probe, write_probe
 from emotions.bundle.variants import LOSSY
 from emotions.errors import ConfigError

@@ -29,9 +29,6 @@ def gate_clips(source: Source, data: Path | None, seed: int) -> GateClips:
         source: what is exported.
         data: a dataset with labels, or recordings without; by default the run's validation clips.
         seed: which clips are taken, where there are more.
-
-    Raises:
-        DataError: the recordings are gone, or none can be used.
     """
     if data is not None:
         return _of_user(source, data, seed)

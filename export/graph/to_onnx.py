@@ -148,11 +148,8 @@ def check_graph(model: ModelProto, targets: Sequence[str]) -> None:
     """Make sure that a graph is valid, has the bundle's inputs and outputs, and runs on a GPU as a whole.
 
     Args:
-        model: the graph.
+        model: the graph; ExportError names the node at fault.
         targets: names of its outputs, in order.
-
-    Raises:
-        ExportError: it is not or does not; the node at fault is named.
     """
     try:
         # The checker makes three copies of what it is given, and takes no more than 2 GiB.

@@ -25,12 +25,9 @@ def write_torchscript(path: Path, model: Deployable, window: int, dynamic: bool 
 
     Args:
         path: the file.
-        model: answers ``(waveform, length)`` with a tuple of tensors.
+        model: answers ``(waveform, length)`` with a tuple of tensors; ExportError where it cannot be traced.
         window: samples of a window, or the most where ``dynamic``.
         dynamic: windows may be shorter.
-
-    Raises:
-        ExportError: the model cannot be traced.
     """
     try:
         with quiet(), torch.inference_mode():
@@ -43,7 +40,7 @@ def write_torchscript(path: Path, model: Deployable, window: int, dynamic: bool 
 
 
 def write_pt2(path: Path, model: Deployable, window: int, dynamic: bool = False) -> None:
-    """Write ``path`` as ``torch.export.load`` takes it. Args and Raises as ``write_torchscript``."""
+    """Write ``path`` as ``torch.export.load`` takes it. Args as ``write_torchscript``."""
     try:
         with quiet():
             program = torch.export.export(model, example(window, dynamic), dynamic_shapes=free_axes(window, dynamic))

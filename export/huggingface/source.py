@@ -28,10 +28,7 @@ _AST_TOLERANCE = 5e-4
 _FEW_WINDOWS, _FEW_PROBES = 5, 2
 _LARGE = 200_000_000
 """Parameters from which a window of full length takes too long to prove."""
-_FILTERBANKS: dict[str, Any] = {
-    "audio-spectrogram-transformer": KaldiFilterbank,
-    "whisper": WhisperFilterbank,
-}
+_FILTERBANKS: dict[str, Any] = {"audio-spectrogram-transformer": KaldiFilterbank, "whisper": WhisperFilterbank}
 
 
 def load_huggingface(name: str, target: str | None = None) -> Source:
