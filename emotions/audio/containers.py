@@ -35,7 +35,7 @@ EXTENSIONS = frozenset(
 _BLOCK_SEC = 10
 _MAX_CHANNELS = 64
 _MAX_RATE = 768_000
-_SNIFF_BYTES = 64
+_SNIFF_BYTES = 64  # OpusHead begins at byte 28 of an Ogg page
 _SHORT_SCALE = np.float32(2**-15)
 # A data chunk this large is a placeholder that a recorder writes when it streams: 0x7FFFFFFF, 0xFFFFFFFF and near.
 _OPEN_SIZE = 0x7FFFF000

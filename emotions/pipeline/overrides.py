@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 PLACEHOLDERS = ("ROOT_DIR", "MODEL_NAME", "DATETIME")
 _PLACEHOLDER = re.compile(r"\$\$(\w+)\$\$")
-_MAX_INDEX_DIGITS = 9
+_MAX_INDEX_DIGITS = 9  # no list is longer, and int() raises at thousands of digits
 
 
 def override(document: Any, overrides: Sequence[str]) -> Any:

@@ -35,8 +35,7 @@ from export.bundle.variants import ExportOptions
 from export.commands import EXPORT
 from export.config import ExportStep
 from export.graph.onnx_files import write_onnx
-from export.huggingface.original import Original
-from export.huggingface.source import load_huggingface
+from export.huggingface.source import Original, load_huggingface
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 from serving.worker.engine import Engine
