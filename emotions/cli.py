@@ -85,7 +85,7 @@ def build_app() -> typer.Typer:
     bundle = typer.Typer(help="Work on bundles.")
     bundle.command()(verify)
     bundle.callback()(_no_options)
-    app.add_typer(bundle, name=BUNDLE_COMMANDS)
+    app.add_typer(bundle, name=BUNDLE_COMMANDS)  # before the packages, which add commands to it
     for entry in installed(COMMANDS).values():
         entry.load()(app)
     app.command()(validate)

@@ -42,13 +42,7 @@ class EmotionsError(Exception):
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong in a document.
-
-    Attributes:
-        where: JSON path of the value, such as ``pipeline[0].learn_params.batch_size``.
-        found: what stands there.
-        remedy: what is allowed, or how to mend it.
-    """
+    """One thing wrong in a document: what stands at a JSON path, as ``pipeline[0].name``, and how to mend it."""
 
     where: str
     found: str
@@ -60,12 +54,7 @@ class Fault:
 
 
 class ConfigError(EmotionsError):
-    """A pipeline file, an override or a command's arguments are wrong.
-
-    Args:
-        message: one line that says what is wrong, or what document ``faults`` are about.
-        faults: everything found wrong, reported at once.
-    """
+    """A pipeline file, an override or a command's arguments are wrong; all ``faults`` are reported at once."""
 
     def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
         self.faults = tuple(faults)
@@ -160,12 +149,7 @@ class OutputExists(EmotionsError):
 
 
 class MissingExtra(EmotionsError):
-    """A package is missing that comes with an optional extra.
-
-    Args:
-        extra: name of the extra, such as ``train``.
-        package: the module that could not be imported.
-    """
+    """A package is missing that comes with an optional extra, such as ``train``."""
 
     def __init__(self, extra: str, package: str) -> None:
         super().__init__(

@@ -27,11 +27,7 @@ def sha256(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Parse a UTF-8 JSON file.
-
-    Raises:
-        ConfigError: the file is missing, is not UTF-8, is not JSON, repeats a key, or holds NaN or Infinity.
-    """
+    """Parse a UTF-8 JSON file; ConfigError where it is missing, no JSON, repeats a key, or holds NaN or Infinity."""
     try:
         return parse_json(path.read_text(encoding="utf-8-sig"), str(path))
     except OSError as error:
@@ -71,12 +67,7 @@ def _no_constant(text: str) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically: UTF-8, indented, keys in the order given.
-
-    Args:
-        path: the file; its folder is made where it is missing.
-        value: what ``json`` can write; no NaN.
-    """
+    """Write JSON atomically: UTF-8, indented, keys in the order given, no NaN. Args as ``write_bytes``."""
     write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode())
 
 
@@ -107,11 +98,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling folder to fill; it becomes ``path`` when the block succeeds.
-
-    Raises:
-        OutputExists: ``path`` is there already.
-    """
+    """Give a temporary sibling folder to fill; it becomes ``path``, which must not exist, when the block succeeds."""
     refuse_existing(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _sibling(path)
@@ -121,28 +108,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             if file.is_file():
                 _sync(file)
-        _rename_folder(temporary, path)
+        try:
+            temporary.rename(path)
+        except OSError as error:
+            if path.exists():
+                raise OutputExists(f"{path}: was made by another process meanwhile") from error
+            raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def refuse_existing(path: Path) -> None:
-    """Refuse an output that is there already; called before anything is computed for it.
-
-    Raises:
-        OutputExists: it is.
-    """
+    """Refuse an output that is there already by OutputExists; called before anything is computed for it."""
     if os.path.lexists(path):
         raise OutputExists(f"{path}: is there already; name another output or delete it")
-
-
-def _rename_folder(temporary: Path, path: Path) -> None:
-    try:
-        temporary.rename(path)
-    except OSError as error:
-        if path.exists():
-            raise OutputExists(f"{path}: was made by another process meanwhile") from error
-        raise
 
 
 def _sync(path: Path) -> None:

@@ -60,7 +60,6 @@ class ExportStep(StepConfig):
         default=False,
         description="Answer the input of the model's output layers, too: an output embedding [batch, dims].",
     )
-
     max_risk: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
         description="Answer unknown below the confidence that kept the share of errors among validation clips at this; "

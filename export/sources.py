@@ -12,7 +12,7 @@ from torch import nn
 
 from emotions.audio.decode import decode
 from emotions.audio.synthetic_speech import synthetic_speech
-from emotions.audio.windows import FloatArray, WindowSpec
+from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import Dataset, Window
 from emotions.errors import AudioError, CheckpointError, DataError
 from emotions.files import read_json
@@ -28,7 +28,7 @@ from training.run_folder.read import Run, Trained, load_checkpoint, load_run
 HUGGINGFACE = "huggingface"
 """``extra.source`` in the manifest of a classifier that was trained elsewhere."""
 _MAX_SEC = 600.0
-_SYNTHETIC_SEED = 1
+_SYNTHETIC_SEED = 1  # neither the probe's (0) nor the gate's (2): each hears other voices
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,7 @@ class ProofPlan:
     """How a model is proven.
 
     Attributes:
-        window: samples of the windows that it receives.
-        windows: how many windows of recordings, at most.
+        window: samples of the windows that it receives; of recordings ``windows`` at most.
         whole: a window of full length and a shorter one are given as well, alone and together.
         tolerance: most that a probability may differ by from the model's.
         probes: how many signals the probe holds.
@@ -57,12 +56,10 @@ class Source:
     Attributes:
         classifier: ``waveform (batch, samples), length (batch,) -> {target: logits}``, in evaluation mode.
         targets: the labels of each target, in the order of its logits.
-        window: its input.
         description: how it is built, as JSON for the manifest; ``model`` is its name.
         name: what its bundle is called unless the user names it.
         plan: how its export is proven.
         metrics: ``protocol`` and the scores of each part; empty where only the checkpoint is there.
-        dataset: what it was trained on, if that is known.
         run: the run folder's content, if it comes from one.
         original: what it is proven against where that is another than itself; answers one window at a time.
         encoder: what it was pre-trained as, and the licence, if that is known.
@@ -84,18 +81,9 @@ class Source:
     extra: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    @property
-    def window_spec(self) -> WindowSpec:
-        """The window as ``emotions.audio.windows`` takes it."""
-        return WindowSpec(self.window.samples, self.window.hop_samples, self.window.dynamic)
-
 
 def load_source(path: Path) -> Source:
-    """Load a run folder's best checkpoint, or a checkpoint.
-
-    Raises:
-        CheckpointError: there is none, it is damaged, or its model was never trained.
-    """
+    """Load a run folder's best checkpoint, or a checkpoint. Raises as ``export_run``."""
     if path.is_dir():
         run = load_run(path)
         name = read_json(path / RUN_FILE).get("name") or _default_name(run.trained)
@@ -135,11 +123,8 @@ def proof_signals(source: Source, data: Path | None, seed: int) -> Signals:
 
     Args:
         source: what is exported.
-        data: a folder of recordings, or one recording.
+        data: a folder of recordings, or one recording; DataError where none can be used.
         seed: which recordings are taken.
-
-    Raises:
-        DataError: the recordings are gone, or none can be used.
     """
     plan = source.plan
     if data is not None:
@@ -152,24 +137,14 @@ def proof_signals(source: Source, data: Path | None, seed: int) -> Signals:
 
 
 def whole_signals(source: Source, seed: int) -> Signals:
-    """A synthetic window of full length and one of a third of that.
-
-    Args:
-        source: what is exported.
-        seed: of the signals.
-    """
+    """A synthetic window of full length and one of a third of that. Args as ``proof_signals``."""
     window, random = source.window.samples, np.random.default_rng(seed)
     waveform, length = padded([synthetic_speech(window, random), synthetic_speech(window // 3, random)], window)
     return Signals(waveform, length, 0, 0, "synthetic signals of full length")
 
 
 def recordings(data: Path, seed: int) -> Iterator[FloatArray]:
-    """The recordings below a path that can be used, in seeded order; (samples,) float32 at 16 kHz each.
-
-    Args:
-        data: a folder of recordings, or one recording.
-        seed: of the order.
-    """
+    """Recordings that can be used, in seeded order; (samples,) float32 at 16 kHz each. Args as ``proof_signals``."""
     files = find_files([data]).files
     usable = 0
     for index in np.random.default_rng(seed).permutation(len(files)):

@@ -127,7 +127,7 @@ def make_tiny_bundle(path: Path, variants: Mapping[str, str] | None = None) -> P
 
     from emotions.bundle.folders import hash_files, write_bundle, write_manifest
     from emotions.bundle.manifest import Window
-    from emotions.bundle.probe import Probe, contract, write_probe
+    from emotions.bundle.probe import Probe, write_probe
     from emotions.runtime.session import onnx_session
 
     devices = {"fp32": "any", **(variants or {})}
@@ -139,7 +139,7 @@ def make_tiny_bundle(path: Path, variants: Mapping[str, str] | None = None) -> P
         answers = session.run(list(TINY_TARGETS), {"waveform": waveform, "length": length})
         window = Window(samples=TINY_WINDOW, hop_samples=TINY_WINDOW)
         probe = Probe(waveform, length, dict(zip(TINY_TARGETS, answers, strict=True)))
-        write_probe(folder, probe, contract(TINY_TARGETS, window))
+        write_probe(folder, probe, TINY_TARGETS, window)
         write_manifest(folder, _tiny_manifest(folder, window, devices, hash_files(folder)))
     return path
 

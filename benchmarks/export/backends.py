@@ -19,7 +19,8 @@ import torch
 
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import LENGTH, WAVEFORM, Bundle, read_bundle
-from emotions.runtime.session import Probabilities, Run, open_session
+from emotions.runtime.batch_shape import Probabilities, Run
+from emotions.runtime.session import open_session
 from export.graph.torch_programs import open_pt2, open_torchscript
 from export.proof.signals import padded, synthetic_voices
 from serving.benchmark.driver.interleaved import interleaved, seconds_of

@@ -19,7 +19,7 @@ from emotions.bundle.manifest import Bundle, read_bundle
 from emotions.errors import ConfigError
 from emotions.files import read_json, write_json
 from emotions.pipeline.runner import Context
-from emotions.runtime.session import Run
+from emotions.runtime.batch_shape import Run
 from export.bundle.export import export_run
 from export.bundle.report import REPORT
 from export.bundle.variants import ExportOptions

@@ -26,8 +26,7 @@ from emotions.runtime.session import onnx_session
 from export.graph.deployable import Deployable
 from export.graph.onnx_files import write_onnx
 from export.graph.to_onnx import to_onnx
-from export.huggingface.original import Original
-from export.huggingface.source import load_huggingface
+from export.huggingface.source import Original, load_huggingface
 from serving.benchmark.driver.interleaved import interleaved, seconds_of
 from training.models.hub import quiet_transformers
 

@@ -35,7 +35,7 @@ EXTENSIONS = frozenset(
 _BLOCK_SEC = 10
 _MAX_CHANNELS = 64
 _MAX_RATE = 768_000
-_SNIFF_BYTES = 64
+_SNIFF_BYTES = 64  # OpusHead begins at byte 28 of an Ogg page
 _SHORT_SCALE = np.float32(2**-15)
 # A data chunk this large is a placeholder that a recorder writes when it streams: 0x7FFFFFFF, 0xFFFFFFFF and near.
 _OPEN_SIZE = 0x7FFFF000
@@ -49,13 +49,7 @@ Blocks = Iterator[FloatArray]
 
 @dataclass(frozen=True)
 class Stream:
-    """A recording being read.
-
-    Attributes:
-        rate: samples per second as recorded.
-        channels: channels as recorded.
-        blocks: mono float32 blocks (samples,), in -1 to 1.
-    """
+    """A recording being read: ``rate`` and ``channels`` as recorded, ``blocks`` mono float32 (samples,), in -1 to 1."""
 
     rate: int
     channels: int
@@ -67,12 +61,7 @@ Reader = Callable[[BinaryIO], contextlib.AbstractContextManager[Stream]]
 
 @contextlib.contextmanager
 def open_stream(source: AudioSource) -> Iterator[Stream]:
-    """Open a recording to be read block by block.
-
-    Raises:
-        NotAudio: not a container or codec that we read, or broken.
-        OSError: the file cannot be read.
-    """
+    """Open a recording to be read block by block; NotAudio where it is no container that we read, or broken."""
     with _binary(source) as file:
         head = file.read(_SNIFF_BYTES)
         file.seek(0)
@@ -137,8 +126,7 @@ def _soundfile_blocks(sound: soundfile.SoundFile) -> Blocks:
 @contextlib.contextmanager
 def _wave(file: BinaryIO) -> Iterator[Stream]:
     """A RIFF file. libsndfile reads one that was cut off as if it ended there, so the header is checked first."""
-    missing = _wave_bytes_missing(file)
-    if missing > 0:
+    if (missing := _wave_bytes_missing(file)) > 0:
         raise NotAudio(f"is cut off: {missing} bytes of what its header promises are missing")
     file.seek(0)
     with _soundfile(file) as stream:
@@ -201,17 +189,13 @@ def _mpeg_layer(head: bytes) -> int | None:
     return (head[1] >> 1) & 3 if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 else None
 
 
-def _is_riff(head: bytes) -> bool:
-    return head[:4] == b"RIFF" and head[8:12] == b"WAVE"
-
-
 def _is_libsndfile(head: bytes) -> bool:
     named = (b"fLaC", b"RF64", b"riff", b".snd", b"caff", b"ID3", b"RIFX")
     return head.startswith(named) or (head[:4] == b"FORM" and head[8:11] == b"AIF")
 
 
 _SNIFFERS: tuple[tuple[Callable[[bytes], bool], Reader], ...] = (
-    (_is_riff, _wave),
+    (lambda head: head[:4] == b"RIFF" and head[8:12] == b"WAVE", _wave),
     (_is_libsndfile, _soundfile),
     (lambda head: head[:4] == b"OggS" and b"OpusHead" in head, _av("ogg")),
     (lambda head: head[:4] == b"OggS", _soundfile),

@@ -54,32 +54,20 @@ def decode(source: AudioSource, *, max_sec: float | None = None) -> FloatArray:
 
 
 def checked(waveform: FloatArray) -> FloatArray:
-    """The waveform itself, (samples,) float32 at 16 kHz, if there is something in it to classify.
-
-    Raises:
-        TooShort, Silent, NotFinite: there is not.
-    """
+    """The waveform itself, (samples,) float32 at 16 kHz; TooShort, Silent or NotFinite where it is not to be used."""
     check_length(len(waveform))
     check_not_silent(peak_of(waveform))
     return waveform
 
 
 def check_length(samples: int) -> None:
-    """Refuse a recording by its number of samples at 16 kHz.
-
-    Raises:
-        TooShort: the recording has fewer than ``MIN_SAMPLES``.
-    """
+    """Refuse a recording of fewer than ``MIN_SAMPLES`` at 16 kHz as TooShort."""
     if samples < MIN_SAMPLES:
         raise TooShort(f"holds {samples} samples at 16 kHz, at least {MIN_SAMPLES} are needed")
 
 
 def peak_of(waveform: FloatArray) -> float:
-    """The largest magnitude of a waveform (samples,).
-
-    Raises:
-        NotFinite: it holds a sample that is no number.
-    """
+    """The largest magnitude of a waveform (samples,); NotFinite where a sample is no number."""
     peak = float(max(waveform.max(initial=0), -waveform.min(initial=0)))
     if not np.isfinite(peak):
         raise NotFinite("holds a NaN or infinite sample")
@@ -87,11 +75,7 @@ def peak_of(waveform: FloatArray) -> float:
 
 
 def check_not_silent(peak: float) -> None:
-    """Refuse a recording by its peak.
-
-    Raises:
-        Silent: the recording is silent.
-    """
+    """Refuse a recording whose largest magnitude is below ``SILENCE_PEAK`` as Silent."""
     if peak < SILENCE_PEAK:
         raise Silent(f"nothing to hear: in mono its peak is {peak:.1e}, at least {SILENCE_PEAK:.0e} is needed")
 

@@ -13,12 +13,7 @@ from emotions.files import atomic_folder, sha256, write_json
 
 @contextlib.contextmanager
 def write_bundle(path: Path) -> Iterator[Path]:
-    """Give a temporary folder to fill, the manifest last; once checked it becomes ``path``, or there is nothing.
-
-    Raises:
-        OutputExists: ``path`` is there already.
-        BundleError: what was written is not a bundle.
-    """
+    """Give a temporary folder to fill, the manifest last; once checked it becomes ``path``, or there is nothing."""
     with atomic_folder(path) as folder:
         yield folder
         read_bundle(folder)
@@ -40,11 +35,7 @@ def hash_files(folder: Path) -> dict[str, str]:
 
 
 def newest_bundle(folder: Path) -> Path:
-    """The bundle made last below ``folder``.
-
-    Raises:
-        BundleError: there is none.
-    """
+    """The bundle made last below ``folder``; BundleError where there is none."""
     found = [manifest.parent for manifest in folder.glob(f"*/{MANIFEST}") if not manifest.parent.name.startswith(".")]
     if not found:
         raise BundleError(f"{folder}: holds no bundle; export one, or name one with --bundle or EMOTIONS_BUNDLE")

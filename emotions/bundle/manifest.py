@@ -52,6 +52,11 @@ class Window(_Strict):
     hop_samples: int = Field(gt=0)
     dynamic: bool = False
 
+    @property
+    def spec(self) -> WindowSpec:
+        """The window as ``emotions.audio.windows`` takes it."""
+        return WindowSpec(self.samples, self.hop_samples, self.dynamic)
+
 
 class TensorSpec(_Strict):
     """One input or output of the graph: its element type and shape, a name standing for a free axis."""
@@ -62,12 +67,9 @@ class TensorSpec(_Strict):
 
 
 class Variant(_Strict):
-    """One form of the model: its file in the bundle, and what the proof measured.
+    """One form of the model: its file in the bundle, the device that it is made for, and what the proof measured.
 
-    Attributes:
-        device: what it is made for.
-        max_abs_diff: largest difference of a probability to the torch model, over the proof's clips.
-        agreement: share of the proof's clips with the torch model's label, 0 to 1.
+    ``max_abs_diff`` is of a probability to the torch model's, ``agreement`` the share of clips with its label.
     """
 
     file: Name
@@ -178,11 +180,6 @@ class Manifest(_Strict):
         """Confidence below which a target's answer is unknown, of the targets that have one."""
         known = {name: about for name, about in self.calibration.items() if isinstance(about, dict)}
         return {target: about["threshold"] for target, about in known.items() if "threshold" in about}
-
-    @property
-    def window_spec(self) -> WindowSpec:
-        """The window as ``emotions.audio.windows`` takes it."""
-        return WindowSpec(self.window.samples, self.window.hop_samples, self.window.dynamic)
 
 
 @dataclass(frozen=True)

@@ -32,36 +32,29 @@ class Probe:
     probabilities: dict[str, FloatArray]
 
 
-def contract(targets: Mapping[str, list[str]], window: Window) -> str:
-    """What a user of the graph relies on, as JSON: labels in order and the window.
-
-    Args:
-        targets: target -> labels, in output order.
-        window: the model's window.
-    """
+def _contract(targets: Mapping[str, list[str]], window: Window) -> str:
+    """What a user of the graph relies on, as JSON: labels in order and the window."""
     content = {"targets": targets, "window": window.model_dump()}
     return json.dumps(content, ensure_ascii=True, separators=(",", ":"))
 
 
-def write_probe(folder: Path, probe: Probe, promise: str) -> None:
+def write_probe(folder: Path, probe: Probe, targets: Mapping[str, list[str]], window: Window) -> None:
     """Write ``probe.npz``.
 
     Args:
         folder: the bundle's folder.
         probe: the signals and their probabilities.
-        promise: the ``contract`` of the manifest, so that neither is changed without the other.
+        targets: those of the manifest; kept with the window, so that neither is changed without the probe.
+        window: the same.
     """
+    promise = _contract(targets, window)
     answers: Mapping[str, Any] = {f"probabilities/{name}": value for name, value in probe.probabilities.items()}
     signals: Mapping[str, Any] = {WAVEFORM: probe.waveform, LENGTH: probe.length}
     np.savez_compressed(folder / PROBE, allow_pickle=False, contract=np.array(promise), **signals, **answers)
 
 
 def read_probe(bundle: Bundle) -> Probe:
-    """Read ``probe.npz``.
-
-    Raises:
-        BundleError: it is missing, empty, or not the probe of this bundle's labels and window.
-    """
+    """Read ``probe.npz``; BundleError where it is broken, empty, or not of this bundle's labels and window."""
     try:
         with np.load(bundle.path / PROBE, allow_pickle=False) as arrays:
             promise = str(arrays["contract"])
@@ -69,7 +62,7 @@ def read_probe(bundle: Bundle) -> Probe:
             probe = Probe(arrays[WAVEFORM], arrays[LENGTH], answers)
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise BundleError(f"{bundle.path}: {PROBE} cannot be read ({error})") from error
-    if promise != contract(bundle.manifest.targets, bundle.manifest.window):
+    if promise != _contract(bundle.manifest.targets, bundle.manifest.window):
         raise BundleError(f"{bundle.path}: the manifest's labels or window are not those of the export")
     if not len(probe.length):
         raise BundleError(f"{bundle.path}: {PROBE} holds no signal")

@@ -8,7 +8,6 @@ from typing import Any
 from emotions.bundle.manifest import Bundle, Manifest, TensorSpec
 from emotions.bundle.variants import choose_variant, lossy
 
-_DISJOINT = "speaker-disjoint"
 _SKIPPED = frozenset({"confusion", "per_class"})
 
 
@@ -38,15 +37,15 @@ def warnings(manifest: Manifest) -> list[str]:
     if not [*_scalars(manifest.metrics)]:
         return ["the bundle holds no metrics: nobody measured what its answers are worth"]
     protocol, found = protocol_of(manifest), []
-    if _DISJOINT not in protocol:
+    if "speaker-disjoint" not in protocol:
         found.append(f"the protocol is not speaker-disjoint ({plain(protocol)}): new speakers may be recognised worse")
-    leaked = leaks_of(manifest.dataset.split if manifest.dataset else {})
+    leaked = _leaks(manifest.dataset.split if manifest.dataset else {})
     if leaked:
         found.append(f"training and test share {leaked}, which was allowed: the figures are optimistic")
     return found
 
 
-def leaks_of(split: Mapping[str, Any]) -> str:
+def _leaks(split: Mapping[str, Any]) -> str:
     """What the parts of a split share that was allowed, such as ``speaker (3)``; empty where it is nothing."""
     leaks = split.get("leaks")
     found = leaks.get("found") if isinstance(leaks, Mapping) else None

@@ -21,8 +21,7 @@ def choose_variant(bundle: Bundle, device: str, asked: str | None = None) -> str
     Args:
         bundle: an opened bundle.
         device: ``cpu`` or ``cuda``.
-        asked: its name; None or ``auto`` for the one that suits the device: fp16 on a GPU and int8 on a CPU where the
-            bundle has it and it is not lossy, else fp32.
+        asked: its name; None or ``auto`` for fp16 on a GPU, int8 on a CPU where it is there and not lossy, else fp32.
 
     Raises:
         BundleError: the bundle has no such variant, or it is not ONNX.

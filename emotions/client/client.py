@@ -50,9 +50,6 @@ class _Requests:
             files = [("file", (str(index), content(clip))) for index, clip in enumerate(part)]
             yield self._request("POST", "/v1/predict/batch", windows, files=files)
 
-    def _model_request(self) -> httpx.Request:
-        return self._request("GET", "/v1/model")
-
     def _request(self, method: str, path: str, windows: bool = False, **options: Any) -> httpx.Request:
         headers = {**self._headers, **options.pop("headers", {})}
         query = {"windows": "1"} if windows else None
@@ -138,7 +135,7 @@ class Client(_Requests):
 
     def model(self) -> Json:
         """What is served: targets and labels, window, bundle, limits. Raises as ``predict``."""
-        return self._send(self._model_request())
+        return self._send(self._request("GET", "/v1/model"))
 
     def _send(self, request: httpx.Request) -> Json:
         for attempt in itertools.count():
@@ -190,7 +187,7 @@ class AsyncClient(_Requests):
 
     async def model(self) -> Json:
         """What is served; as ``Client.model``."""
-        return await self._send(self._model_request())
+        return await self._send(self._request("GET", "/v1/model"))
 
     async def _send(self, request: httpx.Request) -> Json:
         for attempt in itertools.count():

@@ -24,7 +24,6 @@ class Answer(Prediction):
     """A prediction by the service. ``windows`` is empty unless they were asked for.
 
     Attributes:
-        bundle: what answered.
         request_id: the request's id in the service's log.
         timing_ms: milliseconds of each stage in the service.
         unknowns: whether the model was too unsure of each target that has a threshold.
@@ -59,11 +58,7 @@ def content(clip: ClipInput) -> bytes:
 
 
 def read_body(response: httpx.Response) -> Json:
-    """The answer's JSON.
-
-    Raises:
-        ServiceError: it is an error, or not ours.
-    """
+    """The answer's JSON; ServiceError where it is an error, or not ours."""
     try:
         body = response.json()
     except ValueError:

@@ -15,9 +15,10 @@ from emotions.bundle.manifest import read_bundle
 from emotions.folder.result import FileResult
 from emotions.folder.scheduler import BATCHES_AHEAD, FolderScheduler, prefetch
 from emotions.inputs.input_file import InputFile
+from emotions.runtime.batch_shape import Run
 from emotions.runtime.devices import GPU_PARALLEL_BATCHES, cpu_parallel_batches, gpu_count
 from emotions.runtime.prediction import Model
-from emotions.runtime.session import DeviceChoice, Run, available_cores, open_session
+from emotions.runtime.session import DeviceChoice, available_cores, open_session
 
 CHUNK_FILES = 512
 """Files of a chunk. Its last batch is not full, which costs the less the larger it is; a killed run loses as many."""
@@ -53,13 +54,8 @@ def open_parallel(
     return Model(opened, session), runs
 
 
-def chunked(files: Sequence[InputFile], chunk_files: int = CHUNK_FILES) -> Iterator[Sequence[InputFile]]:
-    """Cut a list of files into chunks.
-
-    Args:
-        files: what to classify.
-        chunk_files: files of a chunk; the last one may be shorter.
-    """
+def chunked(files: Sequence[InputFile], chunk_files: int) -> Iterator[Sequence[InputFile]]:
+    """Cut a list of files into chunks, the last one perhaps shorter. Args as ``predict_files``."""
     return (files[at : at + chunk_files] for at in range(0, len(files), chunk_files))
 
 

@@ -17,13 +17,12 @@ from emotions.errors import EmotionsError, ModelError
 from emotions.folder.result import FileResult
 from emotions.folder.windows_of_file import window_parts
 from emotions.inputs.input_file import InputFile
+from emotions.runtime.batch_shape import Run
 from emotions.runtime.batcher import Batcher, BatchResult
 from emotions.runtime.prediction import Model
-from emotions.runtime.session import Run
 
 BATCHES_AHEAD = 3
 """Batches of clips that are decoded while one runs."""
-
 
 _Part = Windows | EmotionsError | OSError
 _Parts = Iterator[_Part]
@@ -51,7 +50,7 @@ def prefetch(
     """
 
     def load(file: InputFile) -> tuple[list[_Part], _Parts]:
-        parts = _safe(window_parts(file, model.manifest.window_spec))
+        parts = _safe(window_parts(file, model.manifest.window.spec))
         return [*islice(parts, 2)], parts
 
     files = ((file, at == len(chunk)) for chunk in chunks for at, file in enumerate(chunk, 1))
@@ -150,6 +149,7 @@ class FolderScheduler:
             done = pending.popleft()
             if done.windows is not None:
                 self._queued[done.slot] -= len(done.windows)
+                # A long recording has many parts that wait for the last one: its audio is not kept until then.
                 done.windows = replace(done.windows, samples=_NO_SAMPLES)
             self._answered.append(done)
             if done.file is not None:
@@ -174,16 +174,12 @@ def _result(model: Model, file: InputFile, parts: Sequence[_Pending]) -> FileRes
             windows.append(part.windows)
             probabilities.append(part.outcome.result().probabilities)
         joined = {target: np.concatenate([each[target] for each in probabilities]) for target in probabilities[0]}
-        prediction = model.prediction(_joined(windows), joined)
+        lengths, starts = (np.concatenate([getattr(each, name) for each in windows]) for name in ("lengths", "starts"))
+        prediction = model.prediction(Windows(_NO_SAMPLES, lengths, starts), joined)
         embedding = joined.get(EMBEDDING)
     except ModelError as error:
         return _failed(file, error)
     return FileResult(file.name, prediction, start=file.start, end=file.end, embedding=embedding)
-
-
-def _joined(parts: list[Windows]) -> Windows:
-    lengths, starts = ([getattr(part, name) for part in parts] for name in ("lengths", "starts"))
-    return Windows(_NO_SAMPLES, np.concatenate(lengths), np.concatenate(starts))
 
 
 def _failed(file: InputFile, error: object) -> FileResult:

@@ -63,25 +63,18 @@ class _Finder:
         if text == STANDARD_INPUT:
             self.rows += read_list(text)
         elif is_url(text):
-            self._remote(text)
+            for file in find_remote(text):
+                self._add_recording(file)
         elif Path(text).is_dir():
             self._folder(text, [])
+        elif os.path.lexists(text) and text.lower().endswith(TABLE_SUFFIXES):
+            self.rows += read_segments(Path(text))
         elif os.path.lexists(text):
-            self._file(text)
+            self._add(InputFile(text, Path(text).name))
         elif glob.has_magic(text):
             self._folder(*_pattern(text))
         else:
             raise DataError(f"{text}: no such file or folder")
-
-    def _file(self, path: str) -> None:
-        if path.lower().endswith(TABLE_SUFFIXES):
-            self.rows += read_segments(Path(path))
-        else:
-            self._add(InputFile(path, Path(path).name))
-
-    def _remote(self, url: str) -> None:
-        for file in find_remote(url):
-            self._add_recording(file)
 
     def _folder(self, folder: str, pattern: list[str]) -> None:
         for name in _walk(folder):

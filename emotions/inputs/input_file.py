@@ -9,7 +9,6 @@ from pathlib import Path
 STANDARD_INPUT = "-"
 """An input that stands for a list of paths on standard input."""
 
-
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 

@@ -22,9 +22,6 @@ def read_list(name: str) -> list[InputFile]:
 
     Names end with a new line, or with NUL where the list holds one (``find -print0``), so that a name may hold a new
     line. Relative ones start from the working directory.
-
-    Raises:
-        DataError: the list cannot be read.
     """
     try:
         content = sys.stdin.buffer.read() if name == STANDARD_INPUT else Path(name).read_bytes()
@@ -39,9 +36,7 @@ def read_segments(path: Path) -> list[InputFile]:
     """The recordings or segments of a table with ``file`` and optionally ``start`` and ``end``, in its order.
 
     Times are seconds, or durations as the tables of audformat have them. Relative paths start from the table's folder.
-
-    Raises:
-        DataError: it cannot be read, lacks ``file``, or has times that are none; the first few rows are named.
+    DataError names the first few rows that lack ``file`` or have times that are none.
     """
     files: list[InputFile] = []
     faults: list[str] = []

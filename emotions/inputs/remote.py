@@ -15,34 +15,28 @@ _STAMPS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", 
 
 
 def find_remote(url: str) -> Iterator[InputFile]:
-    """Every file that a URL, or a pattern in one, stands for, hidden ones passed over.
-
-    Raises:
-        DataError: it cannot be reached, or there is nothing.
-        MissingExtra: a package that its scheme needs is not installed.
-    """
+    """Every file that a URL, or a pattern in one, stands for, hidden ones passed over. Raises as ``find_files``."""
     system, path = _opened(url)
+    pattern = "*" in path
     try:
-        found: dict[str, dict[str, Any]] = _files(system, path)
+        found: dict[str, dict[str, Any]] = (system.glob if pattern else system.find)(path, detail=True)
+        if pattern:
+            found = {name: info for name, info in found.items() if info["type"] == "file"}
     except Exception as error:  # storages raise whatever their clients do
         raise DataError(f"{url}: cannot be reached ({first_line(error)})") from error
     if not found:
         raise DataError(f"{url}: no such file or folder, or it cannot be reached")
-    folder = _folder(path)
+    # What names in the table leave out: the path, of a pattern its folder.
+    folder = path.partition("*")[0].rpartition("/")[0] if pattern else path
     for each, info in found.items():
         name = each.removeprefix(folder).lstrip("/") or each.rpartition("/")[2]
         if not any(part.startswith(".") for part in name.split("/")):
-            yield InputFile(system.unstrip_protocol(each), name, stamp=_stamp(info))
+            stamp = " ".join(str(info[key]) for key in ("size", *_STAMPS) if key in info)
+            yield InputFile(system.unstrip_protocol(each), name, stamp=stamp)
 
 
 def fetch(url: str) -> bytes:
-    """The bytes of a remote recording, read block by block, at most ``MAX_BYTES`` of them.
-
-    Raises:
-        TooLong: there are more.
-        OSError: they cannot be fetched.
-        MissingExtra: a package that the scheme needs is not installed.
-    """
+    """The bytes of a remote recording, read block by block; TooLong above ``MAX_BYTES``, OSError where it fails."""
     system, path = _opened(url)
     content = bytearray()
     try:
@@ -70,19 +64,3 @@ def _opened(url: str) -> tuple[Any, str]:
     except ValueError as error:
         raise DataError(f"{url}: {scheme}:// is not known ({first_line(error)})") from error
     return system, path
-
-
-def _files(system: Any, path: str) -> dict[str, dict[str, Any]]:
-    if "*" not in path:
-        return dict(system.find(path, detail=True))
-    found = system.glob(path, detail=True)
-    return {name: info for name, info in found.items() if info["type"] == "file"}
-
-
-def _folder(path: str) -> str:
-    """The part of a path that names in the table leave out: its folder where it is a pattern."""
-    return path.partition("*")[0].rpartition("/")[0] if "*" in path else path
-
-
-def _stamp(info: dict[str, Any]) -> str:
-    return " ".join(str(info[key]) for key in ("size", *_STAMPS) if key in info)

@@ -20,11 +20,7 @@ _CELL_LIMIT = 1 << 20
 
 
 def read_table(path: Path) -> list[Row]:
-    """The rows of a table, every value as text: ``03`` stays ``03``.
-
-    Raises:
-        DataError: the file cannot be read or is not such a table.
-    """
+    """The rows of a table, every value as text: ``03`` stays ``03``; DataError where it is no such table."""
     return [*iter_table(path)]
 
 
@@ -65,7 +61,9 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
 def _csv(path: Path) -> Iterator[Mapping[str, Any]]:
     csv.field_size_limit(_CELL_LIMIT)
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        delimiter = _delimiter(path, stream.readline())
+        header = stream.readline()
+        # A spreadsheet's locale may choose another separator than the comma.
+        delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=header.count)
         stream.seek(0)
         try:
             yield from _csv_records(path, csv.reader(stream, delimiter=delimiter, strict=True))
@@ -83,13 +81,6 @@ def _csv_records(path: Path, lines: Any) -> Iterator[Mapping[str, Any]]:
             raise DataError(f"{path}:{lines.line_num}: has {len(cells)} cells, the header names {len(header)} columns")
         if cells:
             yield dict(zip(header, cells, strict=False))
-
-
-def _delimiter(path: Path, first_line: str) -> str:
-    """A tab for TSV; for CSV whatever stands most often in the header, as a spreadsheet's locale may choose it."""
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    return max(",;\t", key=first_line.count)
 
 
 def _jsonl(path: Path) -> Iterator[Mapping[str, Any]]:

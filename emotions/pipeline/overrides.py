@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 PLACEHOLDERS = ("ROOT_DIR", "MODEL_NAME", "DATETIME")
 _PLACEHOLDER = re.compile(r"\$\$(\w+)\$\$")
-_MAX_INDEX_DIGITS = 9
+_MAX_INDEX_DIGITS = 9  # no list is longer, and int() raises at thousands of digits
 
 
 def override(document: Any, overrides: Sequence[str]) -> Any:
@@ -28,10 +28,7 @@ def override(document: Any, overrides: Sequence[str]) -> Any:
 
     Args:
         document: the parsed JSON.
-        overrides: ``path=value`` texts.
-
-    Raises:
-        ConfigError: an override has no ``=``, an empty key, an index out of range, or leads through a value.
+        overrides: ``path=value`` texts; ConfigError where one does not fit the document.
     """
     for text in overrides:
         path, equals, value = text.partition("=")

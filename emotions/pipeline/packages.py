@@ -38,9 +38,6 @@ def check_not_shadowed() -> None:
     """Refuse to run where a package of another project is imported in place of one of the toolkit's.
 
     Their names, ``training`` and the like, are common, and a module of that name may be found first.
-
-    Raises:
-        EmotionsError: names the package, where it lies, and what to do.
     """
     for package in _PACKAGES:
         spec = importlib.util.find_spec(package)
@@ -57,17 +54,13 @@ def check_not_shadowed() -> None:
 
 def module_exists(name: str) -> bool:
     """Whether a module ``package.module`` could be imported, without importing it."""
-    package = name.partition(".")[0]
-    return importlib.util.find_spec(package) is not None and importlib.util.find_spec(name) is not None
+    # The package first: find_spec raises where the parent of a module is missing.
+    return all(importlib.util.find_spec(each) is not None for each in (name.partition(".")[0], name))
 
 
 @contextlib.contextmanager
 def missing_extras() -> Iterator[None]:
-    """Turn the failed import of an extra's package into the error that names the extra.
-
-    Raises:
-        MissingExtra: a package of an extra is not installed.
-    """
+    """Turn the failed import of an extra's package into MissingExtra, which names the extra."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -19,23 +19,11 @@ from emotions.errors import ConfigError, Fault
 from emotions.files import read_json
 from emotions.pipeline.overrides import left_over, override, replace
 from emotions.pipeline.packages import STEPS, installed, missing_extras
-from emotions.pipeline.schema import Document, Schema, StepConfig, document_schema, step_schema
+from emotions.pipeline.schema import Document, Schema, document_schema, step_schema
 from emotions.pipeline.validation import faults_of, shown, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-__all__ = [
-    "Context",
-    "Pipeline",
-    "PlannedStep",
-    "Step",
-    "StepConfig",
-    "console",
-    "load_pipeline",
-    "pipeline_schema",
-    "run_pipeline",
-]
 
 
 @dataclass
@@ -44,13 +32,9 @@ class Context:
 
     Attributes:
         root: what ``$$ROOT_DIR$$`` stands for.
-        seed: seed of every random choice.
         workers: processes that load data; 0 loads in the main process.
         config: the file as it is run, placeholders and overrides resolved; kept in run folders.
-        last_run: run folder of the last ``train`` step.
-        last_search: results folder of the last ``tune`` step.
-        last_evaluation: folder of the last ``evaluate`` step.
-        last_bundle: bundle of the last ``export`` step.
+        last_run: run folder of the last ``train`` step; the others are of ``tune``, ``evaluate`` and ``export``.
         quiet: no progress on stderr.
         failures: files that could not be classified, over all ``predict`` steps.
     """
@@ -100,15 +84,7 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A pipeline file that was found right.
-
-    Attributes:
-        steps: what to run, in order.
-        document: the file as it is run, placeholders and overrides resolved.
-        root: what ``$$ROOT_DIR$$`` stands for, absolute.
-        seed: seed of every random choice.
-        workers: processes that load data.
-    """
+    """A pipeline file that was found right; ``document`` is it with overrides and placeholders resolved."""
 
     steps: tuple[PlannedStep, ...]
     document: dict[str, Any]
@@ -146,7 +122,8 @@ def load_pipeline(path: Path, overrides: Sequence[str] = (), root: Path | None =
     document = replace(override(read_json(path), overrides), names)
     head, faults = _checked(Document, document, "")
     planned = []
-    for index, raw in enumerate(_objects(document)):
+    steps = document.get("pipeline") if isinstance(document, dict) else None
+    for index, raw in enumerate(steps if isinstance(steps, list) else ()):
         plan, found = _planned(raw, f"pipeline[{index}]", names)
         planned += plan
         faults += found
@@ -157,15 +134,13 @@ def load_pipeline(path: Path, overrides: Sequence[str] = (), root: Path | None =
 
 
 def run_pipeline(pipeline: Pipeline) -> Context:
-    """Run the steps in order, each announced by one line on stderr.
-
-    Returns:
-        The context after the last step.
+    """Run the steps in order, each announced by one line on stderr; returns the context after the last.
 
     Raises:
         EmotionsError: whatever stops a step; a missing package of an extra is named with its extra.
     """
     context = Context(pipeline.root, pipeline.seed, pipeline.workers, pipeline.document)
+    # All of them first: no hours of training before an output is found to exist.
     for planned in pipeline.steps:
         planned.step.preflight(planned.config, context)
     for number, planned in enumerate(pipeline.steps, start=1):
@@ -179,11 +154,6 @@ def run_pipeline(pipeline: Pipeline) -> Context:
 def pipeline_schema() -> Schema:
     """JSON Schema of a pipeline file with every kind of step that is installed."""
     return document_schema([entry.load().config for entry in installed(STEPS).values()])
-
-
-def _objects(document: Any) -> list[Any]:
-    steps = document.get("pipeline") if isinstance(document, dict) else None
-    return steps if isinstance(steps, list) else []
 
 
 def _planned(raw: Any, where: str, names: Mapping[str, str]) -> tuple[list[PlannedStep], list[Fault]]:

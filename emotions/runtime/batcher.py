@@ -8,6 +8,7 @@ timing. The queue is bounded in seconds of audio.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -24,13 +25,10 @@ from emotions.runtime.batch_shape import Probabilities, Run, padded_batch
 
 @dataclass(frozen=True)
 class BatchResult:
-    """The model's output for one clip, and how long it took.
+    """The model's output for one clip, target -> (windows, classes) float32, and how long it took.
 
-    Attributes:
-        probabilities: target -> (windows, classes) float32.
-        queue_sec: seconds from submission until the first window ran.
-        inference_sec: seconds from then until the last window was done.
-        batch_size: windows in the largest batch with windows of this clip.
+    ``queue_sec`` ends when the first window runs, ``inference_sec`` when the last is done; ``batch_size`` is that of
+    the largest batch with windows of the clip.
     """
 
     probabilities: Probabilities
@@ -102,10 +100,7 @@ class Batcher:
             slot.start()
 
     def submit(self, windows: Windows) -> Future[BatchResult]:
-        """Queue a clip's windows.
-
-        Returns:
-            A future of the answer; cancelling it drops the clip's windows that have not run.
+        """Queue a clip's windows; cancelling the future drops those that have not run.
 
         Raises:
             Overloaded: the queue is full, or the batcher is closed.
@@ -206,15 +201,13 @@ def _finish(job: _Job) -> None:
     probabilities = {target: np.concatenate([part[target] for part in parts]) for target in parts[0]}
     done = time.perf_counter()
     answer = BatchResult(probabilities, job.started - job.submitted, done - job.started, job.batch_size)
-    try:
+    try:  # noqa: SIM105 - once a clip: a context manager costs more
         job.future.set_result(answer)
     except InvalidStateError:
-        return  # cancelled while it ran: nobody waits for it
+        pass  # cancelled while it ran: nobody waits for it
 
 
 def _fail(job: _Job, error: Exception) -> None:
     wrapped = error if isinstance(error, EmotionsError) else ModelError(f"the model failed: {error}")
-    try:
+    with contextlib.suppress(InvalidStateError):
         job.future.set_exception(wrapped)
-    except InvalidStateError:
-        return

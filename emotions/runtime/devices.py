@@ -30,7 +30,8 @@ def cpu_parallel_batches(threads: int, *, dynamic: bool, asked: int | None = Non
 
 def cuda_usable() -> bool:
     """Whether this ONNX Runtime was built for CUDA and there is an NVIDIA device."""
-    return CUDA in ort.get_available_providers() and _nvidia_device()
+    device = os.name == "nt" or Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
+    return device and CUDA in ort.get_available_providers()
 
 
 def gpu_count(devices: Path = Path("/dev")) -> int:
@@ -45,7 +46,3 @@ def gpu_count(devices: Path = Path("/dev")) -> int:
     if named is not None:  # CUDA takes those before the first one that is none
         return len(list(takewhile(lambda name: name and not name.startswith("-"), map(str.strip, named.split(",")))))
     return len([*devices.glob("nvidia[0-9]*")]) or 1
-
-
-def _nvidia_device() -> bool:
-    return os.name == "nt" or Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()

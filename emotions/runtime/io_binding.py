@@ -10,6 +10,7 @@ import onnxruntime as ort
 
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import LENGTH, WAVEFORM
+from emotions.runtime.batch_shape import Probabilities, Run
 
 MOST_BOUND = 64
 """Windows of the largest batch that buffers are kept for."""
@@ -20,35 +21,30 @@ def is_bound(windows: int) -> bool:
     return windows <= MOST_BOUND and windows & (windows - 1) == 0
 
 
-class _Binding:
-    """The buffers of one batch size, for one run at a time."""
+def _bound_run(
+    session: ort.InferenceSession, windows: int, samples: int, widths: Mapping[str, int], device: str, device_id: int
+) -> Run:
+    """Runs batches of one size between buffers of its own; for one caller at a time."""
 
-    def __init__(
-        self,
-        session: ort.InferenceSession,
-        windows: int,
-        samples: int,
-        widths: Mapping[str, int],
-        device: str,
-        device_id: int,
-    ) -> None:
-        def buffer(shape: list[int], kind: type[np.generic]) -> ort.OrtValue:
-            return ort.OrtValue.ortvalue_from_shape_and_type(shape, kind, device, device_id)
+    def buffer(shape: list[int], kind: type[np.generic]) -> ort.OrtValue:
+        return ort.OrtValue.ortvalue_from_shape_and_type(shape, kind, device, device_id)
 
-        self._session, self._bound = session, session.io_binding()
-        self._waveform, self._length = buffer([windows, samples], np.float32), buffer([windows], np.int64)
-        self._outputs = {name: buffer([windows, width], np.float32) for name, width in widths.items()}
-        self._bound.bind_ortvalue_input(WAVEFORM, self._waveform)
-        self._bound.bind_ortvalue_input(LENGTH, self._length)
-        for name, output in self._outputs.items():
-            self._bound.bind_ortvalue_output(name, output)
+    bound = session.io_binding()
+    inputs = {WAVEFORM: buffer([windows, samples], np.float32), LENGTH: buffer([windows], np.int64)}
+    outputs = {name: buffer([windows, width], np.float32) for name, width in widths.items()}
+    for name, value in inputs.items():
+        bound.bind_ortvalue_input(name, value)
+    for name, value in outputs.items():
+        bound.bind_ortvalue_output(name, value)
 
-    def run(self, waveform: FloatArray, length: IntArray) -> dict[str, FloatArray]:
-        """(windows, samples) float32 and (windows,) int64 in, output -> (windows, classes) float32 out, copied."""
-        self._waveform.update_inplace(np.ascontiguousarray(waveform))
-        self._length.update_inplace(np.ascontiguousarray(length))
-        self._session.run_with_iobinding(self._bound)
-        return {name: np.array(output.numpy()) for name, output in self._outputs.items()}
+    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
+        inputs[WAVEFORM].update_inplace(np.ascontiguousarray(waveform))
+        inputs[LENGTH].update_inplace(np.ascontiguousarray(length))
+        session.run_with_iobinding(bound)
+        # Copied: the next run writes to the same buffers.
+        return {name: np.array(value.numpy()) for name, value in outputs.items()}
+
+    return run
 
 
 class IOBindingPool:
@@ -68,19 +64,19 @@ class IOBindingPool:
         self._session, self._samples, self._widths = session, samples, widths
         self._device, self._device_id = device, device_id
         sizes = range(1, MOST_BOUND + 1)
-        self._free: dict[int, SimpleQueue[_Binding]] = {size: SimpleQueue() for size in sizes if is_bound(size)}
+        self._free: dict[int, SimpleQueue[Run]] = {size: SimpleQueue() for size in sizes if is_bound(size)}
 
-    def __call__(self, waveform: FloatArray, length: IntArray) -> dict[str, FloatArray]:
+    def __call__(self, waveform: FloatArray, length: IntArray) -> Probabilities:
         """(batch, samples) float32 and (batch,) int64 in, output -> (batch, classes) float32 out."""
         free = self._free.get(len(waveform))
         if free is None:
             answers = self._session.run([*self._widths], {WAVEFORM: waveform, LENGTH: length})
             return dict(zip(self._widths, answers, strict=True))
         try:
-            binding = free.get_nowait()
+            run = free.get_nowait()
         except Empty:
-            arguments = (len(waveform), self._samples, self._widths, self._device, self._device_id)
-            binding = _Binding(self._session, *arguments)
-        answers = binding.run(waveform, length)
-        free.put(binding)
+            buffers = (len(waveform), self._samples, self._widths, self._device, self._device_id)
+            run = _bound_run(self._session, *buffers)
+        answers = run(waveform, length)
+        free.put(run)
         return answers

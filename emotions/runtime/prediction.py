@@ -14,7 +14,8 @@ from emotions.audio import decode
 from emotions.audio.windows import FloatArray, Windows, pool, split
 from emotions.bundle.manifest import Bundle, Manifest
 from emotions.errors import ModelError
-from emotions.runtime.session import Probabilities, Session
+from emotions.runtime.batch_shape import Probabilities
+from emotions.runtime.session import Session
 
 ClipInput = Path | str | bytes | npt.NDArray[Any] | tuple[npt.NDArray[Any], int]
 """A path, a file's bytes, a mono waveform (samples,) at 16 kHz, or (waveform, samples per second)."""
@@ -68,12 +69,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A bundle and the session that runs it: cuts a waveform into windows, and pools their probabilities.
-
-    Attributes:
-        bundle: the bundle, its files checked.
-        session: one of its variants on a device.
-    """
+    """A bundle and the session that runs it: cuts a waveform into windows, and pools their probabilities."""
 
     bundle: Bundle
     session: Session
@@ -90,7 +86,7 @@ class Model:
 
     def split(self, waveform: FloatArray) -> Windows:
         """Cut a waveform (samples,) at 16 kHz into this model's windows."""
-        return split(waveform, self.manifest.window_spec)
+        return split(waveform, self.manifest.window.spec)
 
     def prediction(self, windows: Windows, probabilities: Probabilities) -> Prediction:
         """Pool the probabilities of a clip's windows into its prediction.

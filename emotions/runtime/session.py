@@ -23,20 +23,10 @@ from emotions.runtime.batch_shape import Probabilities, Run, length_bucketed
 from emotions.runtime.devices import CUDA, cuda_usable
 from emotions.runtime.io_binding import IOBindingPool
 
-__all__ = [
-    "DeviceChoice",
-    "Probabilities",
-    "Run",
-    "Session",
-    "available_cores",
-    "onnx_run",
-    "onnx_session",
-    "open_session",
-]
-
 Device = Literal["cpu", "cuda"]
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 
+# As much as the proof of the export allows: another CPU rounds otherwise.
 _PROBE_TOLERANCE = 1e-4
 # Of dynamic windows in one run, padding included: a base-size encoder takes about 20 MB for each second.
 _MAX_SAMPLES = {"cpu": 60 * 16_000, "cuda": 600 * 16_000}
@@ -54,14 +44,7 @@ _ORT_ERRORS: tuple[type[Exception], ...] = (
 
 @dataclass(frozen=True)
 class Session:
-    """A loaded model.
-
-    Attributes:
-        run: (batch, samples) and (batch,) in, probabilities out; safe to call from several threads.
-        device: ``cpu`` or ``cuda``.
-        variant: which of the bundle's variants was loaded.
-        threads: CPU threads of one run.
-    """
+    """A loaded model: ``run`` is safe to call from several threads, each run takes ``threads`` of the CPU."""
 
     run: Run
     device: Device
@@ -121,7 +104,10 @@ def _open_on(
 ) -> Session:
     name = choose_variant(bundle, device, variant)
     session = _load(bundle.file(name), device, threads, device_id)
-    widths, window = _widths(bundle, embedding=embedding), bundle.manifest.window
+    widths = {target: len(labels) for target, labels in bundle.manifest.targets.items()}
+    if embedding and bundle.manifest.embedding:
+        widths[EMBEDDING] = int(bundle.manifest.embedding.shape[1])
+    window = bundle.manifest.window
     run = onnx_run(session, [*widths])
     if window.dynamic:
         run = length_bucketed(run, _MAX_SAMPLES[device], _MIN_FILL[device])
@@ -133,14 +119,11 @@ def _open_on(
 
 
 def onnx_session(path: Path, threads: int) -> ort.InferenceSession:
-    """Open a bare CPU session on an ONNX file.
+    """Open a bare CPU session.
 
     Args:
-        path: the ONNX file.
+        path: an ONNX file; BundleError where ONNX Runtime cannot load it.
         threads: CPU threads of one run.
-
-    Raises:
-        BundleError: ONNX Runtime cannot load the file.
     """
     return _load(path, "cpu", threads, 0)
 
@@ -194,13 +177,6 @@ def _providers(device: str, device_id: int) -> list[str | tuple[str, dict[str, s
     # HEURISTIC: the default search costs half a second per new shape. No TF32: answers equal the CPU's.
     cuda = {"device_id": str(device_id), "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
     return [(CUDA, cuda), "CPUExecutionProvider"]
-
-
-def _widths(bundle: Bundle, *, embedding: bool) -> dict[str, int]:
-    """Output -> classes, or dims of the embedding."""
-    widths = {target: len(labels) for target, labels in bundle.manifest.targets.items()}
-    described = bundle.manifest.embedding
-    return {**widths, EMBEDDING: int(described.shape[1])} if embedding and described else widths
 
 
 def _replay_probe(bundle: Bundle, session: Session) -> None:

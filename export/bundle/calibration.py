@@ -16,11 +16,8 @@ def evaluation_of(folder: Path | None, source: Source) -> dict[str, Any]:
     """What a bundle quotes of an evaluation of its model by folds: ``evaluation`` for the manifest's ``extra``.
 
     Args:
-        folder: of the report; None for none.
+        folder: of the report; None for none; ConfigError where it is of another model or other data.
         source: the model.
-
-    Raises:
-        ConfigError: there is no such report, or it is of another model or other data.
     """
     if folder is None:
         return {}
@@ -49,11 +46,8 @@ def check_risk(source: Source, max_risk: float | None) -> None:
     """Refuse a risk that no threshold can be chosen for.
 
     Args:
-        source: the model.
+        source: the model; ConfigError where its confidence is not known, or a label is called ``unknown``.
         max_risk: share of errors to keep above the threshold, 0 to 1; None for no threshold.
-
-    Raises:
-        ConfigError: nothing is known of the model's confidence, or a label is called what the threshold would answer.
     """
     if max_risk is None:
         return
@@ -66,12 +60,7 @@ def check_risk(source: Source, max_risk: float | None) -> None:
 
 
 def calibration_of(source: Source, max_risk: float | None) -> dict[str, Any]:
-    """The manifest's ``calibration``: target -> temperature, figures, and threshold where a risk is stated.
-
-    Args:
-        source: the model.
-        max_risk: share of errors to keep above the threshold, 0 to 1; None for no threshold.
-    """
+    """The manifest's ``calibration``: target -> temperature, figures, and threshold. Args as ``check_risk``."""
     found: dict[str, Any] = {}
     for target, known in source.calibration.items():
         found[target] = {name: value for name, value in known.items() if name != "risk_coverage"}

@@ -13,19 +13,13 @@ from rich.progress import Progress
 
 import emotions
 from emotions.bundle.folders import hash_files, write_bundle, write_manifest
-from emotions.bundle.manifest import (
-    EMBEDDING,
-    LENGTH,
-    WAVEFORM,
-    Manifest,
-    TensorSpec,
-)
-from emotions.bundle.probe import Probe, contract, write_probe
+from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Manifest, TensorSpec
+from emotions.bundle.probe import Probe, write_probe
 from emotions.bundle.variants import LOSSY
 from emotions.errors import ConfigError
 from emotions.files import refuse_existing, write_bytes, write_json
 from emotions.pipeline.runner import console
-from emotions.runtime.session import Run
+from emotions.runtime.batch_shape import Run
 from export.bundle.calibration import calibration_of, check_risk, evaluation_of, temperatures
 from export.bundle.model_card import PICTURES, model_card
 from export.bundle.report import REPORT, report
@@ -132,7 +126,7 @@ def _describe(context: ExportContext, name: str, artifacts: Artifacts, max_risk:
     folder, source, model, signals = context.folder, context.source, context.model, context.signals
     embedding = {EMBEDDING: prove_embedding(model, folder / MODEL, signals)} if model.dims else {}
     write_json(folder / REPORT, {**report(artifacts, signals, context.seed), **embedding})
-    write_probe(folder, context.probe, contract(source.targets, source.window))
+    write_probe(folder, context.probe, source.targets, source.window)
     _copy_pictures(source, folder)
     # The card quotes the manifest, and the manifest hashes the card.
     draft = _manifest(context, name, artifacts, max_risk)

@@ -29,9 +29,6 @@ def gate_clips(source: Source, data: Path | None, seed: int) -> GateClips:
         source: what is exported.
         data: a dataset with labels, or recordings without; by default the run's validation clips.
         seed: which clips are taken, where there are more.
-
-    Raises:
-        DataError: the recordings are gone, or none can be used.
     """
     if data is not None:
         return _of_user(source, data, seed)
@@ -68,8 +65,8 @@ def _labelled(source: Source, clips: Sequence[Clip], seed: int, words: str) -> G
         for target, labels in source.targets.items()
     }
     known = {target: found for target, found in truth.items() if max(found, default=-1) >= 0}
-    return GateClips([split(cache.waveform(clip), source.window_spec) for clip in chosen], known, words)
+    return GateClips([split(cache.waveform(clip), source.window.spec) for clip in chosen], known, words)
 
 
 def _unlabelled(source: Source, waveforms: Iterable[FloatArray], words: str) -> GateClips:
-    return GateClips([split(waveform, source.window_spec) for waveform in waveforms], {}, words)
+    return GateClips([split(waveform, source.window.spec) for waveform in waveforms], {}, words)

@@ -31,7 +31,7 @@ def model_card(manifest: Manifest, artifacts: Artifacts, signals: Signals) -> st
         signals: what they were proven on.
     """
     markdown = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701 - no HTML
-    markdown.filters.update(text=text, percent=_percent)
+    markdown.filters.update(text=text, percent=lambda share, digits=1: f"{share:.{digits}%}")
     measured = [
         (part, target, scores)
         for part, targets in manifest.metrics.items()
@@ -58,7 +58,3 @@ def model_card(manifest: Manifest, artifacts: Artifacts, signals: Signals) -> st
 def text(value: Any) -> str:
     """A value from a dataset as Markdown text on one line: what would be markup is escaped."""
     return "".join(f"\\{char}" if char in "\\`*_[]<>|#" else char for char in plain(str(value)))
-
-
-def _percent(share: float, digits: int = 1) -> str:
-    return f"{share:.{digits}%}"

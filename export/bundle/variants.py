@@ -12,7 +12,8 @@ from onnx import ModelProto
 
 from emotions.bundle.manifest import LENGTH, WAVEFORM, Device, Variant
 from emotions.bundle.probe import Probe
-from emotions.runtime.session import Run, available_cores, onnx_run, onnx_session
+from emotions.runtime.batch_shape import Run
+from emotions.runtime.session import available_cores, onnx_run, onnx_session
 from export.bundle.gate_clips import gate_clips
 from export.graph.deployable import Deployable
 from export.graph.fp16 import to_half
@@ -141,11 +142,8 @@ def make_artifacts(context: ExportContext, fp32: Artifact, options: ExportOption
     Args:
         context: what to make them from.
         fp32: the ONNX graph, proven.
-        options: what to make.
+        options: what to make; ExportError where one cannot be made, or does not answer as the model does.
         data: recordings that variants are judged on; by default the run's validation clips.
-
-    Raises:
-        ExportError: a artifact cannot be made, or does not answer as the model does.
     """
     kept: dict[str, Artifact] = {FP32: fp32}
     refused: dict[str, Verdict] = {}
@@ -160,7 +158,8 @@ def make_artifacts(context: ExportContext, fp32: Artifact, options: ExportOption
         )
         if verdict.faults and not options.allow_loss:
             refused[name] = verdict
-            _remove(context.folder / artifact.file)
+            for file in context.folder.glob(f"{artifact.file}*"):  # and its weights, where they are in a second file
+                file.unlink()
         else:
             kept[name] = replace(artifact, verdict=verdict)
     return Artifacts(kept, refused)
@@ -198,8 +197,3 @@ def _proven(context: ExportContext, run: Run, tolerance: float, batch_tolerance:
     answers = run(context.probe.waveform, context.probe.length)
     off = max(float(np.abs(answers[name] - known).max()) for name, known in context.probe.probabilities.items())
     return replace(proof, max_abs_diff=max(proof.max_abs_diff, off))
-
-
-def _remove(path: Path) -> None:
-    for file in path.parent.glob(f"{path.name}*"):
-        file.unlink()

@@ -18,13 +18,10 @@ class Deployable(nn.Module):
         classifier: ``waveform (batch, W), length (batch,) -> {target: logits (batch, classes)}``.
         targets: in the order of the answers.
         temperature: what logits are divided by, of all targets or of each by name; 1 leaves them as they were trained.
-        embedding: answer the input of the output layers, too.
+        embedding: answer the input of the output layers, too; ExportError where the last layer is not known.
 
     Attributes:
         dims: of the embedding; 0 where none is answered.
-
-    Raises:
-        ExportError: an embedding is asked of a classifier whose last layer is not known.
     """
 
     def __init__(

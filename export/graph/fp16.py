@@ -26,11 +26,8 @@ def to_half(model: ModelProto, fixed: Collection[str] = ()) -> ModelProto:
     Powers of samples and logarithms of silence leave the range of fp16, so what is before that layer stays fp32.
 
     Args:
-        model: the graph.
+        model: the graph; ExportError where it has branches or loops.
         fixed: names of constants that were not learnt.
-
-    Raises:
-        ExportError: the graph has branches or loops.
     """
     whole = inferred(model)
     _Halver(whole, fixed).convert()
@@ -65,7 +62,9 @@ class _Halver:
         if any(attribute.HasField("g") for attribute in node.attribute):
             raise ExportError(f"node {node.name}: fp16 graphs cannot hold branches or loops ({node.op_type})")
         below = node.output[0] in self.learnt or not self.below.isdisjoint(node.input)
-        half = below and node.op_type not in _KEPT and not self._is_answer(node)
+        # A softmax inside the model may be halved; the one that answers gives probabilities, and stays fp32.
+        answer = node.op_type == "Softmax" and node.output[0] in self.outputs
+        half = below and node.op_type not in _KEPT and not answer
         for index, name in enumerate(node.input):
             yield from self._connected(node, index, name, half)
         if half:
@@ -74,9 +73,6 @@ class _Halver:
             yield node
         if below:
             self.below.update(name for name in node.output if self._is_float(name))
-
-    def _is_answer(self, node: NodeProto) -> bool:
-        return node.op_type == "Softmax" and node.output[0] in self.outputs
 
     def _is_float(self, name: str) -> bool:
         return self.types.get(name) == TensorProto.FLOAT

@@ -10,8 +10,8 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 _FEW = 64
-MIN_INPUTS = 8
-"""A layer with fewer input values than this is not worth quantising."""
+# A layer with fewer input values is not worth quantising.
+_MIN_INPUTS = 8
 
 
 def inferred(model: ModelProto) -> ModelProto:
@@ -110,9 +110,9 @@ def learnt_layers(graph: GraphProto, fixed: Collection[str]) -> Iterator[NodePro
 
 def _is_linear(node: NodeProto, weight: TensorProto) -> bool:
     if node.op_type == "MatMul":
-        return len(weight.dims) == 2 and int(weight.dims[0]) >= MIN_INPUTS
-    return node.op_type == "Gemm" and int(weight.dims[attribute(node, "transB", 0)]) >= MIN_INPUTS
+        return len(weight.dims) == 2 and int(weight.dims[0]) >= _MIN_INPUTS
+    return node.op_type == "Gemm" and int(weight.dims[attribute(node, "transB", 0)]) >= _MIN_INPUTS
 
 
 def _is_convolution(node: NodeProto, weight: TensorProto) -> bool:
-    return node.op_type == "Conv" and (len(weight.dims) == 4 or int(weight.dims[1]) >= MIN_INPUTS)
+    return node.op_type == "Conv" and (len(weight.dims) == 4 or int(weight.dims[1]) >= _MIN_INPUTS)

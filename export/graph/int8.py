@@ -154,7 +154,7 @@ def _rows(name: str, done: set[str]) -> Iterator[NodeProto]:
 
 
 def _integer(node: NodeProto, weight: TensorProto, made: dict[str, TensorProto]) -> Iterator[NodeProto]:
-    """A linear layer on rows of bytes."""
+    """A linear layer on rows of bytes; its weights (inputs, outputs) have one scale an output."""
     source, output = node.input[0], node.output[0]
     values = numpy_helper.to_array(weight)
     if node.op_type == "Gemm":
@@ -162,8 +162,9 @@ def _integer(node: NodeProto, weight: TensorProto, made: dict[str, TensorProto])
         values = values * np.float32(attribute(node, "alpha", 1.0))
     small, scale = f"{output}.weight", f"{output}.weight_scale"
     if small not in made:
-        bytes_, scales = _columns(values)
-        made[small], made[scale] = numpy_helper.from_array(bytes_, small), numpy_helper.from_array(scales, scale)
+        scales = np.maximum(np.abs(values).max(axis=0) / _WEIGHT_STEPS, _LEAST).astype(np.float32)
+        made[small] = numpy_helper.from_array(np.round(values / scales).astype(np.int8), small)
+        made[scale] = numpy_helper.from_array(scales, scale)
     biased = len(node.input) > 2 and node.input[2]
     last = f"{output}.unbiased" if biased else output
     product, number, scaled = (f"{output}.{part}" for part in ("product", "number", "scaled"))
@@ -173,9 +174,3 @@ def _integer(node: NodeProto, weight: TensorProto, made: dict[str, TensorProto])
     yield helper.make_node("Mul", [scaled, f"{source}.scale"], [last], f"int8_{last}")
     if biased:
         yield helper.make_node("Add", [last, node.input[2]], [output], node.name)
-
-
-def _columns(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """(inputs, outputs) weights as int8 with one scale an output, (outputs,)."""
-    scales = np.maximum(np.abs(values).max(axis=0) / _WEIGHT_STEPS, _LEAST).astype(np.float32)
-    return np.round(values / scales).astype(np.int8), scales

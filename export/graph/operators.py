@@ -35,11 +35,7 @@ def cuda_operators() -> dict[str, Any]:
 
 
 def check_operators(model: ModelProto) -> None:
-    """Make sure that each node of a graph, those in branches too, has a kernel for GPUs.
-
-    Raises:
-        ExportError: one has none, by its name, its opset, or the type of what it takes; the node is named.
-    """
+    """Raise ExportError, naming the node, where one, in a branch too, has no kernel of its opset and type for GPUs."""
     opsets = {entry.domain or STANDARD_DOMAIN: entry.version for entry in model.opset_import}
     typed = inferred_skeleton(model)
     types = element_types(typed.graph)
@@ -64,7 +60,8 @@ def _fault(node: NodeProto, opsets: Mapping[str, int], types: Mapping[str, int])
         return f"ONNX Runtime has no {name} for GPUs"
     opset = opsets.get(domain, 1)
     # A kernel of the operator's last change up to this opset is what runs it.
-    changed = _since(node.op_type, opset) if domain == STANDARD_DOMAIN else opset
+    standard = domain == STANDARD_DOMAIN
+    changed = int(onnx.defs.get_schema(node.op_type, opset, "").since_version) if standard else opset
     fitting = [kernel for kernel in kernels if kernel["since"] <= changed <= kernel["until"]]
     if not fitting:
         return f"ONNX Runtime has no {name} of opset {opset} for GPUs"
@@ -72,10 +69,6 @@ def _fault(node: NodeProto, opsets: Mapping[str, int], types: Mapping[str, int])
     if any(_takes(kernel, found) for kernel in fitting):
         return None
     return f"ONNX Runtime has no {name} of opset {opset} for GPUs that takes {', '.join(filter(None, found))}"
-
-
-def _since(operator: str, opset: int) -> int:
-    return int(onnx.defs.get_schema(operator, opset, "").since_version)
 
 
 def _name(kind: int) -> str:

@@ -51,7 +51,7 @@ def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto
         ExportError: the model cannot be exported, or needs an operator that ONNX Runtime does not run on a GPU.
     """
     try:
-        with _quiet():
+        with quiet():
             program = torch.onnx.export(
                 model,
                 example(window, dynamic),
@@ -93,8 +93,8 @@ def free_axes(window: int, dynamic: bool) -> tuple[dict[int, Any], dict[int, Any
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's prints, warnings and logs about its internals."""
+def quiet() -> Iterator[None]:
+    """Silence an exporter's prints, warnings and logs about its internals; the proof is what decides."""
     loggers = [logging.getLogger(name) for name in _NOISY_LOGGERS]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -148,11 +148,8 @@ def check_graph(model: ModelProto, targets: Sequence[str]) -> None:
     """Make sure that a graph is valid, has the bundle's inputs and outputs, and runs on a GPU as a whole.
 
     Args:
-        model: the graph.
+        model: the graph; ExportError names the node at fault.
         targets: names of its outputs, in order.
-
-    Raises:
-        ExportError: it is not or does not; the node at fault is named.
     """
     try:
         # The checker makes three copies of what it is given, and takes no more than 2 GiB.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +10,9 @@ import torch
 
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.errors import ExportError
-from emotions.runtime.session import Probabilities, Run
+from emotions.runtime.batch_shape import Probabilities, Run
 from export.graph.deployable import Deployable
-from export.graph.to_onnx import example, free_axes, reason
+from export.graph.to_onnx import example, free_axes, quiet, reason
 
 # Where each piece of code came from: paths of the machine that exported it.
 _ORIGINS = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
@@ -28,15 +25,12 @@ def write_torchscript(path: Path, model: Deployable, window: int, dynamic: bool 
 
     Args:
         path: the file.
-        model: answers ``(waveform, length)`` with a tuple of tensors.
+        model: answers ``(waveform, length)`` with a tuple of tensors; ExportError where it cannot be traced.
         window: samples of a window, or the most where ``dynamic``.
         dynamic: windows may be shorter.
-
-    Raises:
-        ExportError: the model cannot be traced.
     """
     try:
-        with _quiet(), torch.inference_mode():
+        with quiet(), torch.inference_mode():
             trace: Any = torch.jit.trace
             traced = trace(model, example(window, dynamic), check_trace=False)
             torch.jit.save(torch.jit.freeze(traced), path)
@@ -46,9 +40,9 @@ def write_torchscript(path: Path, model: Deployable, window: int, dynamic: bool 
 
 
 def write_pt2(path: Path, model: Deployable, window: int, dynamic: bool = False) -> None:
-    """Write ``path`` as ``torch.export.load`` takes it. Args and Raises as ``write_torchscript``."""
+    """Write ``path`` as ``torch.export.load`` takes it. Args as ``write_torchscript``."""
     try:
-        with _quiet():
+        with quiet():
             program = torch.export.export(model, example(window, dynamic), dynamic_shapes=free_axes(window, dynamic))
             for node in program.graph.nodes:
                 for origin in _ORIGINS:
@@ -65,14 +59,14 @@ def open_torchscript(path: Path, targets: list[str]) -> Run:
         path: the file.
         targets: names of its outputs, in order.
     """
-    with _quiet():
+    with quiet():
         load: Any = torch.jit.load
         return _runner(load(str(path), map_location="cpu"), targets)
 
 
 def open_pt2(path: Path, targets: list[str]) -> Run:
     """Load a ``torch.export`` file as its users do. Args as ``open_torchscript``."""
-    with _quiet():
+    with quiet():
         return _runner(torch.export.load(path).module(), targets)
 
 
@@ -95,11 +89,3 @@ def _drop_origins(path: Path) -> None:
             offset = archive.fp.tell() + 30 + len(name.encode()) + 4  # type: ignore[union-attr]  # it is open
             entry.extra = b"FB" + (-offset % 64).to_bytes(2, "little") + b"Z" * (-offset % 64)
             archive.writestr(entry, content)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No warnings: that TorchScript is old, that a trace holds constants. The proof is what decides."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

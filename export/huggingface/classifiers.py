@@ -73,15 +73,7 @@ FAMILIES: dict[str, Family] = {
 
 @dataclass(frozen=True)
 class Loaded:
-    """A classifier that passed every check.
-
-    Attributes:
-        model: of transformers, float32, in evaluation mode.
-        extractor: its feature extractor.
-        labels: in the order of its outputs.
-        licence: as its model card says, if it does.
-        checkpoint: where it comes from.
-    """
+    """A classifier of transformers, float32, in evaluation mode, that passed every check; labels as its outputs."""
 
     model: Any
     extractor: Any

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from emotions.audio.decode import SAMPLE_RATE
+from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import RESERVED_NAMES, Window
 from emotions.errors import ConfigError
 from export.huggingface.classifiers import KEY, Loaded, load_classifier
 from export.huggingface.filterbanks import KaldiFilterbank, SpectralClassifier, WhisperFilterbank
-from export.huggingface.original import Original
 from export.huggingface.speech import SpeechClassifier
 from export.proof.proof import MAX_DIFFERENCE
 from export.sources import HUGGINGFACE, ProofPlan, Source
@@ -28,10 +28,30 @@ _AST_TOLERANCE = 5e-4
 _FEW_WINDOWS, _FEW_PROBES = 5, 2
 _LARGE = 200_000_000
 """Parameters from which a window of full length takes too long to prove."""
-_FILTERBANKS: dict[str, Any] = {
-    "audio-spectrogram-transformer": KaldiFilterbank,
-    "whisper": WhisperFilterbank,
-}
+_FILTERBANKS: dict[str, Any] = {"audio-spectrogram-transformer": KaldiFilterbank, "whisper": WhisperFilterbank}
+
+
+class Original(nn.Module):
+    """What transformers itself answers for a clip alone: what a bundle is proven against.
+
+    Args:
+        model: the classifier.
+        extractor: its feature extractor.
+        target: what its labels are of.
+    """
+
+    def __init__(self, model: nn.Module, extractor: Any, target: str) -> None:
+        super().__init__()
+        self.model, self.extractor, self.targets = model, extractor, (target,)
+
+    def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, ...]:
+        """(1, samples) float32 and (1,) int64 in; (1, classes) probabilities out."""
+        return (self.logits(waveform[0, : int(length[0])].numpy()).softmax(dim=1),)
+
+    def logits(self, clip: FloatArray) -> Tensor:
+        """(samples,) float32 in; (1, classes) out."""
+        logits: Tensor = self.model(**self.extractor(clip, sampling_rate=SAMPLE_RATE, return_tensors="pt")).logits
+        return logits
 
 
 def load_huggingface(name: str, target: str | None = None) -> Source:

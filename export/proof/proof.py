@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,8 @@ import torch
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM
 from emotions.errors import ExportError
-from emotions.runtime.session import Probabilities, Run, available_cores, onnx_session
+from emotions.runtime.batch_shape import Probabilities, Run
+from emotions.runtime.session import available_cores, onnx_session
 from export.graph.deployable import Deployable
 from export.proof.signals import Signals
 
@@ -44,7 +45,7 @@ class Answering(Protocol):
 
 @dataclass(frozen=True)
 class Proof:
-    """What was measured.
+    """What was measured, and how large the first and third figure may be.
 
     Attributes:
         max_abs_diff: largest difference of a probability between model and graph, alone and in every batch.
@@ -52,8 +53,6 @@ class Proof:
         batch_difference: largest difference of a probability between a window alone and in a batch.
         padding_difference: the same between zeros and noise past the window's end.
         spread: target -> how far apart the probabilities of the recordings' windows are.
-        tolerance: most that ``max_abs_diff`` may be.
-        batch_tolerance: most that ``batch_difference`` may be.
     """
 
     max_abs_diff: float
@@ -116,10 +115,7 @@ def prove_embedding(model: Deployable, path: Path, signals: Signals) -> dict[str
         signals: the input of both.
 
     Returns:
-        ``dims``, ``max_relative_diff`` and its limit, as JSON.
-
-    Raises:
-        ExportError: they differ, or are no numbers.
+        ``dims``, ``max_relative_diff`` and its limit, as JSON; ExportError above the limit.
     """
     waveform, length = signals.waveform[:_EMBEDDED_ROWS], signals.length[:_EMBEDDED_ROWS]
     (found,) = onnx_session(path, available_cores()).run([EMBEDDING], {WAVEFORM: waveform, LENGTH: length})
@@ -142,12 +138,13 @@ def _measured(model: Answering, run: Run, signals: Signals, seed: int, sizes: Se
     orders = {size: random.permutation(len(signals)) for size in sizes}
     batched = [_in_batches(run, signals.waveform, signals.length, order, size) for size, order in orders.items()]
     noisy = _in_batches(run, signals.with_garbage(seed), signals.length, orders[sizes[0]], sizes[0])
+    recorded = len(signals) - signals.special
     return Proof(
         max_abs_diff=max(_difference(expected, answers) for answers in (alone, *batched)),
         agreement=min(_agreement(expected, answers) for answers in (alone, *batched)),
         batch_difference=max(_difference(alone, answers) for answers in batched),
         padding_difference=_difference(batched[0], noisy),
-        spread=_spread(expected, len(signals) - signals.special),
+        spread={target: float(np.ptp(values[:recorded], axis=0).max()) for target, values in expected.items()},
     )
 
 
@@ -200,13 +197,14 @@ def _agreement(one: Probabilities, other: Probabilities) -> float:
     return float(np.all(same, axis=0).mean())
 
 
-def _spread(probabilities: Mapping[str, FloatArray], count: int) -> dict[str, float]:
-    """How far the first ``count`` windows' probabilities reach, by target."""
-    return {target: float(np.ptp(values[:count], axis=0).max()) for target, values in probabilities.items()}
-
-
 def _check(proof: Proof) -> None:
-    faults = [*_excesses(proof)]
+    measured = (
+        ("probabilities differ by", proof.max_abs_diff, proof.tolerance),
+        ("a batch changes them by", proof.batch_difference, proof.batch_tolerance),
+        ("what lies past a clip's end changes them by", proof.padding_difference, MAX_PADDING_DIFFERENCE),
+    )
+    labels = f"labels agree on {proof.agreement:.1%}"
+    faults = [f"{what} {value:.1e} (at most {most:.0e}; {labels})" for what, value, most in measured if value > most]
     if faults:
         raise ExportError(f"the exported graph does not answer as the model does: {'; '.join(faults)}")
     still = [f"{target} ({spread:.1e})" for target, spread in proof.spread.items() if spread < MIN_SPREAD]
@@ -215,13 +213,3 @@ def _check(proof: Proof) -> None:
             f"the proof says nothing: the model gives every recording the same probabilities of {', '.join(still)}; "
             "train it longer, or name other recordings with --data"
         )
-
-
-def _excesses(proof: Proof) -> Sequence[str]:
-    measured = (
-        ("probabilities differ by", proof.max_abs_diff, proof.tolerance),
-        ("a batch changes them by", proof.batch_difference, proof.batch_tolerance),
-        ("what lies past a clip's end changes them by", proof.padding_difference, MAX_PADDING_DIFFERENCE),
-    )
-    labels = f"labels agree on {proof.agreement:.1%}"
-    return [f"{what} {value:.1e} (at most {most:.0e}; {labels})" for what, value, most in measured if value > most]

@@ -10,6 +10,7 @@ import numpy as np
 from emotions.audio.decode import MIN_SAMPLES
 from emotions.audio.synthetic_speech import synthetic_speech
 from emotions.audio.windows import FloatArray, IntArray, WindowSpec, split
+from emotions.runtime.batch_shape import padded_batch
 
 MAX_WINDOWS = 48
 """Windows of recordings that a proof runs."""
@@ -21,11 +22,9 @@ _SHORTENED = 4
 
 @dataclass(frozen=True)
 class Signals:
-    """Windows to prove a model on; the recordings' come first, the special ones last.
+    """Windows to prove a model on: (windows, W) float32, zero past each ``length``; ``special`` ones last.
 
     Attributes:
-        waveform: (windows, W) float32, zero past the length.
-        length: (windows,) int64.
         clips: how many recordings the first windows are of.
         special: how many of the last windows are silence, noise and the like.
         source: what the recordings are, in words, without a name.
@@ -101,10 +100,7 @@ def padded(rows: Sequence[FloatArray], window: int) -> tuple[FloatArray, IntArra
     Returns:
         (signals, W) float32, zero past the end, and (signals,) int64 lengths.
     """
-    waveform = np.zeros((len(rows), window), np.float32)
-    for row, samples in zip(waveform, rows, strict=True):
-        row[: len(samples)] = samples
-    return waveform, np.array([len(samples) for samples in rows], np.int64)
+    return padded_batch([row[None] for row in rows], window), np.array([len(row) for row in rows], np.int64)
 
 
 def synthetic_voices(count: int, window: int, seed: int) -> list[FloatArray]:

@@ -20,10 +20,11 @@ from emotions.audio import decode
 from emotions.audio.windows import FloatArray, IntArray, Windows
 from emotions.errors import Overloaded, TooLong, TooManyRequests
 from emotions.predictor import Predictor
+from emotions.runtime.batch_shape import Probabilities, Run
 from emotions.runtime.batcher import Batcher
 from emotions.runtime.devices import GPU_PARALLEL_BATCHES, cpu_parallel_batches
 from emotions.runtime.prediction import Prediction
-from emotions.runtime.session import Probabilities, Run, open_session
+from emotions.runtime.session import open_session
 from serving.settings import Settings
 from serving.telemetry import tracing
 from serving.telemetry.metrics import Metrics

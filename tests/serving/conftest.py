@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 import emotions
 from emotions.audio.windows import FloatArray
 from emotions.predictor import Predictor
-from emotions.runtime.session import Run
+from emotions.runtime.batch_shape import Run
 from serving.http.api_keys import read_auth
 from serving.http.middleware import RequestMiddleware
 from serving.http.route_table import application

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from emotions.predictor import Predictor
-from emotions.runtime.session import Probabilities
+from emotions.runtime.batch_shape import Probabilities
 from tests.conftest import Tone
 from tests.serving.conftest import StartService, error_of
 

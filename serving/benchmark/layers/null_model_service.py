@@ -12,7 +12,7 @@ import numpy as np
 
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.predictor import Predictor
-from emotions.runtime.session import Probabilities
+from emotions.runtime.batch_shape import Probabilities
 from serving import service
 from serving.settings import Settings
 from serving.worker.startup import open_predictor

@@ -34,7 +34,7 @@ def test_a_whole_bundle_is_read(tiny_bundle: Path) -> None:
     assert bundle.manifest.targets == TINY_TARGETS
     assert bundle.file("fp32") == tiny_bundle / "model.onnx"
     assert bundle.id.startswith("tiny@")
-    assert bundle.manifest.window_spec.samples == 8_000
+    assert bundle.manifest.window.spec.samples == 8_000
 
 
 @pytest.mark.parametrize("version", [0, 2, 99, "1", None, True])

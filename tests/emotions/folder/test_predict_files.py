@@ -15,7 +15,8 @@ from emotions.folder import predict_files as folders
 from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.inputs.discovery import find_files
 from emotions.inputs.input_file import InputFile
-from emotions.runtime.session import Probabilities, Session, open_session
+from emotions.runtime.batch_shape import Probabilities
+from emotions.runtime.session import Session, open_session
 from tests.conftest import Tone, WriteWav
 
 

@@ -53,7 +53,7 @@ def test_a_long_recording_answers_as_all_at_once(
 ) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 100 * 22_050)
     path = write_wav(tmp_path / "a.wav", noise, rate=22_050)
-    assert len([*window_parts(InputFile(path, "a"), predictor.manifest.window_spec)]) == 3
+    assert len([*window_parts(InputFile(path, "a"), predictor.manifest.window.spec)]) == 3
     (result,) = predict_files(predictor, [InputFile(path, "a.wav")])
     alone = predictor.predict(path)
     assert result.prediction is not None

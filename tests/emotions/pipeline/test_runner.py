@@ -23,11 +23,11 @@ from emotions.pipeline.runner import (
     Pipeline,
     PlannedStep,
     Step,
-    StepConfig,
     load_pipeline,
     pipeline_schema,
     run_pipeline,
 )
+from emotions.pipeline.schema import StepConfig
 
 Write = Callable[[Any], Path]
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from emotions.audio.windows import FloatArray, IntArray, Windows, WindowSpec, split
 from emotions.errors import ModelError, Overloaded
+from emotions.runtime.batch_shape import Probabilities
 from emotions.runtime.batcher import Batcher
-from emotions.runtime.session import Probabilities
 
 
 def clip(value: float, samples: int, window: int = 10) -> Windows:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emotions.bundle.manifest import read_bundle
-from emotions.bundle.probe import Probe, contract, read_probe, write_probe
+from emotions.bundle.probe import Probe, read_probe, write_probe
 from emotions.errors import BundleError, DeviceError
 from emotions.files import sha256
 from emotions.runtime.session import available_cores, open_session
@@ -42,7 +42,7 @@ def test_a_model_that_answers_otherwise_than_at_export_is_refused(copy: Path) ->
     probe = read_probe(read_bundle(copy))
     wrong = {target: np.roll(values, 1, axis=1) for target, values in probe.probabilities.items()}
     manifest = read_bundle(copy).manifest
-    write_probe(copy, Probe(probe.waveform, probe.length, wrong), contract(manifest.targets, manifest.window))
+    write_probe(copy, Probe(probe.waveform, probe.length, wrong), manifest.targets, manifest.window)
     rehash(copy, "probe.npz")
     with pytest.raises(BundleError, match="answers its probe otherwise than at export"):
         open_session(read_bundle(copy), device="cpu")
@@ -52,7 +52,7 @@ def test_a_probe_of_nan_is_no_proof(copy: Path) -> None:
     probe = read_probe(read_bundle(copy))
     wrong = {target: np.full_like(values, np.nan) for target, values in probe.probabilities.items()}
     manifest = read_bundle(copy).manifest
-    write_probe(copy, Probe(probe.waveform, probe.length, wrong), contract(manifest.targets, manifest.window))
+    write_probe(copy, Probe(probe.waveform, probe.length, wrong), manifest.targets, manifest.window)
     rehash(copy, "probe.npz")
     with pytest.raises(BundleError, match="otherwise than at export"):
         open_session(read_bundle(copy), device="cpu")

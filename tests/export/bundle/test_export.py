@@ -67,7 +67,7 @@ def test_the_bundle_answers_as_the_trained_model(bundle: Path, trained_run: Path
     predictor = emotions.load(bundle, device="cpu")
     seen = set()
     for path in sorted(corpus.glob("*.wav")):
-        windows = split(decode(path), predictor.manifest.window_spec)
+        windows = split(decode(path), predictor.manifest.window.spec)
         with torch.inference_mode():
             logits = model(torch.from_numpy(windows.samples.copy()), torch.from_numpy(windows.lengths))
         answer = predictor.predict(path)

@@ -16,7 +16,8 @@ from emotions.bundle.probe import read_probe
 from emotions.bundle.variants import choose_variant
 from emotions.cli import run
 from emotions.errors import ConfigError, ExportError
-from emotions.runtime.session import Probabilities, onnx_session, open_session
+from emotions.runtime.batch_shape import Probabilities
+from emotions.runtime.session import onnx_session, open_session
 from export.bundle import variants
 from export.bundle.export import export_run
 from export.bundle.variants import ExportOptions

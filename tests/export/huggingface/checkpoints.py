@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from benchmarks.export.huggingface import spread
-from export.huggingface.original import Original
+from export.huggingface.source import Original
 from tests.training.models.encoders import KINDS, TINY, vary
 from training.models.hub import quiet_transformers
 

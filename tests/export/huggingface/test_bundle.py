@@ -35,8 +35,7 @@ from export.bundle.variants import ExportOptions
 from export.commands import EXPORT
 from export.config import ExportStep
 from export.graph.onnx_files import write_onnx
-from export.huggingface.original import Original
-from export.huggingface.source import load_huggingface
+from export.huggingface.source import Original, load_huggingface
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 from serving.worker.engine import Engine
@@ -87,7 +86,7 @@ def test_the_predictor_answers_as_transformers(
     assert original is not None
     clips = clips_of([1_600, 16_000, 40_000, WINDOW + 30_000])
     for number, clip in enumerate(clips):
-        windows = split(clip, predictor.manifest.window_spec)
+        windows = split(clip, predictor.manifest.window.spec)
         with torch.inference_mode():
             rows = [original(torch.from_numpy(row.copy())[None], torch.tensor([len(row)])) for row in windows.samples]
         expected = pool(torch.cat([row[0] for row in rows]).numpy())

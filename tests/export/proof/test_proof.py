@@ -10,7 +10,7 @@ import torch
 
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.errors import ExportError
-from emotions.runtime.session import Probabilities, Run
+from emotions.runtime.batch_shape import Probabilities, Run
 from export.graph.deployable import Deployable
 from export.proof.proof import prove
 from export.proof.signals import Signals, signals_of, synthetic_voices

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from emotions.predictor import Predictor
-from emotions.runtime.session import Probabilities
+from emotions.runtime.batch_shape import Probabilities
 from tests.conftest import Tone
 from tests.serving.conftest import Service, StartService, error_of
 

@@ -19,7 +19,7 @@ from emotions.audio.windows import FloatArray, IntArray
 from emotions.cli import run
 from emotions.errors import ConfigError, DataError, EmotionsError, OutputExists
 from emotions.pipeline.runner import Context
-from emotions.runtime.session import Probabilities
+from emotions.runtime.batch_shape import Probabilities
 from serving.benchmark.driver import server_process
 from serving.benchmark.driver.clips import durations, make_clips, read_clips
 from serving.benchmark.driver.interleaved import interleaved

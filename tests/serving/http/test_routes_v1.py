@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from emotions.predictor import Predictor
-from emotions.runtime.session import Probabilities
+from emotions.runtime.batch_shape import Probabilities
 from serving.settings import Settings
 from tests.conftest import TINY_WINDOW, Tone
 from tests.serving.conftest import Service, StartService, error_of

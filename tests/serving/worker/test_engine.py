@@ -10,7 +10,7 @@ import pytest
 
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.predictor import Predictor
-from emotions.runtime.session import Run
+from emotions.runtime.batch_shape import Run
 from tests.conftest import Tone
 from tests.serving.conftest import StartService
 
