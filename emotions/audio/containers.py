@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from emotions.audio.joined import one_flac_of_known_length, one_vorbis
 from emotions.audio.mpeg import ID3_HEADER_BYTES, counted_by_its_tag, id3_bytes
 from emotions.audio.windows import FloatArray
 from emotions.errors import AudioError, NotAudio, first_line
@@ -161,10 +162,25 @@ def _mpeg(file: BinaryIO) -> Iterator[Stream]:
 
 
 @contextlib.contextmanager
-def _bytes_of(file: BinaryIO) -> Iterator[memoryview | mmap.mmap]:
+def _flac(file: BinaryIO) -> Iterator[Stream]:
+    with _bytes_of(file) as data:
+        reader = _soundfile if one_flac_of_known_length(data) else _av("flac")
+    with reader(file) as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def _ogg(file: BinaryIO) -> Iterator[Stream]:
+    with _bytes_of(file) as data:
+        reader = _soundfile if one_vorbis(data) else _av("ogg")
+    with reader(file) as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def _bytes_of(file: BinaryIO) -> Iterator[bytes | mmap.mmap]:
     if isinstance(file, io.BytesIO):
-        with file.getbuffer() as view:
-            yield view
+        yield file.getvalue()
     else:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             yield mapped
@@ -262,15 +278,15 @@ def _is_riff(head: bytes) -> bool:
 
 
 def _is_libsndfile(head: bytes) -> bool:
-    named = (b"fLaC", b"RF64", b"riff", b".snd", b"caff", b"ID3", b"RIFX")
+    named = (b"RF64", b"riff", b".snd", b"caff", b"ID3", b"RIFX")
     return head.startswith(named) or (head[:4] == b"FORM" and head[8:11] == b"AIF")
 
 
 _SNIFFERS: tuple[tuple[Callable[[bytes], bool], Reader], ...] = (
     (_is_riff, _wave),
+    (lambda head: head[:4] == b"fLaC", _flac),
     (_is_libsndfile, _soundfile),
-    (lambda head: head[:4] == b"OggS" and b"OpusHead" in head, _av("ogg")),
-    (lambda head: head[:4] == b"OggS", _soundfile),
+    (lambda head: head[:4] == b"OggS", _ogg),
     (lambda head: head[4:8] == b"ftyp", _av("mov")),
     (lambda head: head[:4] == b"\x1a\x45\xdf\xa3", _av("matroska")),
     (lambda head: _mpeg_layer(head) == 0, _av("aac")),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 import struct
 
-MpegData = memoryview | mmap.mmap
+MpegData = bytes | mmap.mmap
 
 ID3_HEADER_BYTES = 10
 _TRAILERS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")
