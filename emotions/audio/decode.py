@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from emotions.audio.containers import AudioSource, Blocks, Stream, open_stream
+from emotions.audio.containers import AudioSource, open_stream
+from emotions.audio.stream import Blocks, Stream
 from emotions.audio.windows import FloatArray
 from emotions.errors import NotFinite, Silent, TooLong, TooShort
 

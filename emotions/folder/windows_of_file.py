@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from emotions.audio import decode
-from emotions.audio.containers import AudioSource, Blocks, open_stream
+from emotions.audio.containers import AudioSource, open_stream
+from emotions.audio.stream import Blocks
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, split_parts
 from emotions.errors import TooShort
 from emotions.inputs.input_file import InputFile, is_url
