@@ -22,9 +22,6 @@ from training.run_folder.layout import RUN_FILE
 from training.tuning.records import Results
 from training.tuning.spaces import train_step
 
-REFIT = "refit"
-"""Folder of the refit run, in the results folder."""
-
 
 def refit(folder: Path, context: Context) -> Path:
     """Train the best trial's values for ``learn_params.max_epoch`` epochs on all but the test part.
@@ -45,7 +42,7 @@ def refit(folder: Path, context: Context) -> Path:
     results = Results(folder)
     record, best = results.read_search(), results.best_run()
     index = read_json(best / RUN_FILE)
-    run = folder / REFIT
+    run = folder / "refit"
     shutil.rmtree(run, ignore_errors=True)
     context = Context(Path(record.root), record.seed, context.workers, context.config, quiet=context.quiet)
     step = train_step(_tune_step(record.step, folder), index["search"]["values"])

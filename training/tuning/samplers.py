@@ -60,16 +60,13 @@ class OptunaSampler:
             self.tell(trial)
 
     def suggest(self, number: int) -> Values:
-        """Values of trial ``number``; impossible combinations are reported to the study as failed.
-
-        Raises:
-            ConfigError: a thousand draws gave none that is possible.
-        """
+        """Values of trial ``number``; impossible combinations are reported to the study as failed."""
         from optuna.trial import TrialState
 
         for _ in range(MAX_DRAWS):
             asked = self._study.ask(self._kinds)
-            values = {path: _value(space, asked.params[path]) for path, space in self._spaces.items()}
+            drawn = asked.params
+            values = {path: s.choice[drawn[path]] if s.choice else drawn[path] for path, s in self._spaces.items()}
             if is_possible(self._step, values):
                 self._open[number] = asked
                 return values
@@ -116,10 +113,6 @@ def distribution_of(space: SearchSpace) -> Any:
     if space.randint is not None:
         return distributions.IntDistribution(low, high)
     return distributions.FloatDistribution(low, high, log=space.loguniform is not None)
-
-
-def _value(space: SearchSpace, parameter: Any) -> Any:
-    return parameter if space.choice is None else space.choice[parameter]
 
 
 def parameter_of(space: SearchSpace, value: Any) -> Any:

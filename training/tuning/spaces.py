@@ -17,16 +17,13 @@ from training.config.tune import SearchSpace, TuneStep
 Values = dict[str, Any]
 """Dotted path in the step, such as ``learn_params.lr.base_lr``, -> value."""
 
-_BLOCKS = ("model_architecture", "learn_params")
 MAX_DRAWS = 1000
 
 
 def search_spaces(step: TuneStep) -> dict[str, SearchSpace]:
     """Dotted path -> search space, in the order of the step."""
-    found: dict[str, SearchSpace] = {}
-    for block in _BLOCKS:
-        found.update(_spaces_in(getattr(step, block), block))
-    return found
+    blocks = {"model_architecture": step.model_architecture, "learn_params": step.learn_params}
+    return {path: space for name, block in blocks.items() for path, space in _spaces_in(block, name).items()}
 
 
 def _spaces_in(block: BaseModel, where: str) -> dict[str, SearchSpace]:
@@ -40,11 +37,7 @@ def _spaces_in(block: BaseModel, where: str) -> dict[str, SearchSpace]:
 
 
 def check_searched(step: TuneStep) -> None:
-    """Refuse a step without anything to search.
-
-    Raises:
-        ConfigError: every value is fixed.
-    """
+    """Refuse a step of which every value is fixed, with a ConfigError."""
     if not search_spaces(step):
         raise ConfigError(
             "the tune step has nothing to tune: no value of model_architecture or learn_params is null or a search "
