@@ -28,11 +28,8 @@ class CheckReport:
     """Content and faults of a dataset.
 
     Attributes:
-        where: the dataset's folder.
         clips: number of labelled clips whose recording exists.
         hours: total duration of the clips that can be decoded.
-        labels: clips per label of each target.
-        speakers: clips per speaker; empty where speakers are unknown.
         rates, channels: clips per sampling rate (Hz) and per number of channels of the recordings.
         durations: seconds of the shortest, the median and the longest clip.
         bad: kind (``unreadable``, ``silent``, ``too short``) to clips that cannot be used, with the reason.

@@ -82,9 +82,7 @@ class Match:
     """Two clips with the same audio.
 
     Attributes:
-        first, second: indices of the clips, ``first < second``.
         shift_sec: delay of the second clip.
-        errors: bit error rate where both have sound.
     """
 
     first: int

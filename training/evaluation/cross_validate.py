@@ -7,7 +7,7 @@ from pathlib import Path
 from emotions.errors import ConfigError
 from emotions.pipeline.runner import Context
 from training.config.evaluate import EvaluateStep, decisive
-from training.config.train import TrainStep, joined
+from training.config.train import TrainStep
 from training.corpus import read_usable
 from training.data.clips import ClipTable
 from training.data.leakage import audit
@@ -68,7 +68,7 @@ def _check(step: TrainStep) -> None:
 def _output(step: EvaluateStep, context: Context, table: ClipTable, folds: Folds) -> Path:
     """The folder that the step names, else one below ``runs`` that depends on the evaluation alone."""
     if step.output is not None:
-        return context.root / joined(step.output)
+        return context.root.joinpath(*step.output)
     models = [decisive(each) for each in step.candidates()]
     inner = [models, step.choose.folds] if step.choose else models[0]
     content = [inner, step.seeds or [context.seed], table.fingerprint, folds.protocol]

@@ -112,9 +112,6 @@ class FeatureCache:
         Args:
             windows: windows of the clips.
             clip: index.
-
-        Raises:
-            DataError: they are gone and cannot be made again.
         """
         sha256 = windows.facts[clip].sha256
         place = self._places.get(sha256)

@@ -14,19 +14,18 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from emotions.errors import DeviceError, first_line
 from emotions.pipeline.runner import Context
-from training.config.train import SavingDataParams, TrainStep, concatenated, joined
+from training.config.train import SavingDataParams, TrainStep
 from training.corpus import Corpus
 from training.loop.callbacks import Bar, History, TensorBoardImages
 from training.loop.lightning_output import interruptible, lightning_output
 from training.loop.loaders import training_batches, validation_batches
 from training.loop.losses import class_weights
 from training.loop.module import ClassifierModule
+from training.loop.score import EVALUATION_BATCH
 from training.loop.waveform_augmentation import WaveformAugmenter
 from training.models.base import Classifier
 from training.models.registry import build_model, pinned
 from training.run_folder.checkpoints import AtomicCheckpoints, checkpoint_callbacks, mode_of
-
-EVALUATION_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,6 @@ class Job:
     """One training. Picklable, for the processes of a distributed run.
 
     Attributes:
-        step: the settings.
-        context: root, seed and workers.
-        corpus: the data.
-        folder: the run folder.
         start: checkpoint to resume from.
         metric: validation metric that the best checkpoint is chosen by; by default the UAR of the first target.
         newest: keep the last epoch's checkpoint as the best one, whatever the metric.
@@ -69,11 +64,6 @@ class ProcessContext:
     rank: int
     processes: int
     options: Mapping[str, Any]
-
-    @property
-    def is_rank_zero(self) -> bool:
-        """Whether this is the process that writes files and shows progress."""
-        return self.rank == 0
 
 
 SINGLE = ProcessContext(0, 1, {"devices": 1})
@@ -114,8 +104,8 @@ def train(job: Job, model: Classifier, process: ProcessContext = SINGLE, callbac
 
 def _callbacks(job: Job, process: ProcessContext) -> list[Callback]:
     learn, metric = job.step.learn_params, job.selection_metric
-    callbacks: list[Callback] = [History(), Bar(metric, job.context.quiet or not process.is_rank_zero)]
-    if process.is_rank_zero:
+    callbacks: list[Callback] = [History(), Bar(metric, job.context.quiet or process.rank > 0)]
+    if process.rank == 0:
         callbacks.append(TensorBoardImages())
     callbacks.append(LearningRateMonitor("step"))
     if learn.early_stopping_epochs is not None:
@@ -149,14 +139,11 @@ def _trainer(job: Job, process: ProcessContext, batches: int, callbacks: Sequenc
 
 
 def _logger(saving: SavingDataParams, folder: Path, root: Path) -> TensorBoardLogger:
-    def name(parts: list[str] | None) -> str:
-        return "" if parts is None else concatenated(parts)
-
     path = saving.tensorboard_lr_monitors_logs_path
     return TensorBoardLogger(
-        folder / "logs" if path is None else root / joined(path),
-        name=name(saving.tensorboard_lr_monitors_logs_name),
-        version=name(saving.tensorboard_lr_monitors_logs_version),
-        sub_dir=name(saving.tensorboard_lr_monitors_logs_sub_dir) or None,
+        folder / "logs" if path is None else root.joinpath(*path),
+        name="".join(saving.tensorboard_lr_monitors_logs_name or []),
+        version="".join(saving.tensorboard_lr_monitors_logs_version or []),
+        sub_dir="".join(saving.tensorboard_lr_monitors_logs_sub_dir or []) or None,
         default_hp_metric=False,
     )

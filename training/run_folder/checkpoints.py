@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from emotions.errors import CheckpointError
 from emotions.files import atomic_file
-from training.config.train import SavingDataParams, concatenated
+from training.config.train import SavingDataParams
 from training.run_folder.layout import LAST
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -62,7 +62,7 @@ class BestCheckpoint(ModelCheckpoint):
     def __init__(self, saving: SavingDataParams, folder: Path, metric: str | None) -> None:
         super().__init__(
             dirpath=folder,
-            filename=concatenated(saving.saved_checkpoints_filename),
+            filename="".join(saving.saved_checkpoints_filename),
             monitor=metric,
             mode="max" if metric is None else mode_of(metric),
             save_on_train_epoch_end=True,

@@ -20,7 +20,6 @@ from emotions.pipeline.runner import Context
 from emotions.runtime.session import available_cores
 from training.cluster.connection import check_room, connected
 from training.cluster.storage import Storage, StorageLost
-from training.config.train import concatenated, joined
 from training.config.tune import TuneStep
 from training.corpus import Corpus
 from training.loop.fit import conclude
@@ -120,8 +119,8 @@ def _key(step: TuneStep, context: Context, corpus: Corpus) -> str:
 def _folder(step: TuneStep, context: Context, record: SearchRecord) -> Path:
     """The newest results folder of the same search that has not finished, else the one that the step names."""
     saving = step.saving_data_params
-    parent = context.root / joined(saving.tune_results_path)
-    named = parent / concatenated(saving.tune_results_dir)
+    parent = context.root.joinpath(*saving.tune_results_path)
+    named = parent / "".join(saving.tune_results_dir)
     for path in sorted(parent.glob(f"*/{SEARCH_FILE}"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
             found = Results(path.parent).read_search()
@@ -168,7 +167,7 @@ def _run_pending(shared: Shared, results: Results) -> None:
     if not pending:
         return
     tune, needed = shared.step.tune, _needed(shared.step)
-    session = shared.context.root / joined(shared.step.saving_data_params.tune_session_path)
+    session = shared.context.root.joinpath(*shared.step.saving_data_params.tune_session_path)
     cpus = max(available_cores(), tune.cpus_per_trial)
     # Code and data travel with the run where the nodes share no folder with this machine.
     shipped: AbstractContextManager[dict[str, Any]] = nullcontext({})

@@ -16,8 +16,6 @@ from training.data.clips import ClipTable
 from training.data.data_faults import some
 from training.data.splits import Split, default_by, draw_validation, groups_of, make_split, split_clips
 
-_TEST = 2
-
 
 @dataclass(frozen=True)
 class Folds:
@@ -117,7 +115,7 @@ def _check_classes(table: ClipTable, tests: Sequence[IntArray]) -> None:
 
 def _fold(table: ClipTable, test: IntArray, by: str, config: SplitConfig, seed: int) -> Split:
     parts = np.zeros(len(table), np.int64)
-    parts[test] = _TEST
+    parts[test] = 2
     rest = np.flatnonzero(parts == 0)
     parts[rest[draw_validation(table, rest, by, config.val, seed)]] = 1
     return make_split(table, parts, by, f"{by}-disjoint fold")

@@ -56,9 +56,6 @@ def inner_splits(
         config: the share for validation.
         folds: inner folds of each.
         seed: seed of the draw.
-
-    Raises:
-        DataError: a fold has fewer groups to train on than inner folds, or a class that these could not learn.
     """
     for number, split in enumerate(splits, 1):
         known = np.array(sorted((*split.train, *split.val)))
@@ -81,9 +78,6 @@ def select_candidates(shared: Shared, folds: int, inner: int, seed: int, jobs: i
         inner: number of inner folds of each.
         seed: seed of all inner trainings.
         jobs: number of trainings at once.
-
-    Raises:
-        EmotionsError: as ``predictions_of`` does.
     """
     shape = (folds, len(shared.steps), inner)
     tasks = [

@@ -52,12 +52,8 @@ def choice_lines(report: Mapping[str, Any]) -> list[str]:
         f"each fold chose its model by the mean UAR of {choice['target']} over {choice['folds']} inner folds of the "
         f"groups that it trains on, with seed {choice['seed']}; all seeds are trained with it"
     )
-    candidates = enumerate(choice["candidates"], 1)
-    return [head, *(f"candidate {n}, chosen by {chosen.count(n)}: {_candidate(each)}" for n, each in candidates)]
-
-
-def _candidate(candidate: Mapping[str, Any]) -> str:
-    return ", ".join(_changes(candidate)) or "the step as it is"
+    named = [", ".join(_changes(each)) or "the step as it is" for each in choice["candidates"]]
+    return [head, *(f"candidate {n}, chosen by {chosen.count(n)}: {each}" for n, each in enumerate(named, 1))]
 
 
 def _changes(changes: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
