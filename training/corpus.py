@@ -106,9 +106,6 @@ def cut_corpus(
         facts: properties of each.
         split: the clips of each part; those in none are left out.
         whole: train on the validation part too.
-
-    Raises:
-        DataError: the training or the validation part has no clip that is labelled for a target.
     """
     cache = WaveformCache()
     spec = model_spec(step, {target: list(table.labels(target)) for target in table.targets})

@@ -25,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 _GB = 1 << 30
 _TAG = "CACHEDIR.TAG"
 _TAG_TEXT = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by emotions; see https://bford.info/cachedir/\n"
-_STALE_SEC = 24 * 3600
+_STALE_SEC = 24 * 3600  # no writer takes so long: a temporary file that is older was left by a killed one
 # NumPy parses a header with ast.literal_eval, which Python before 3.11.9 may fail in when two threads are in it at once
 # (SystemError, https://github.com/python/cpython/issues/106905).
 _HEADER = threading.Lock()

@@ -53,11 +53,6 @@ class CheckReport:
     faults: Sequence[str]
     warnings: Sequence[str]
 
-    @property
-    def ok(self) -> bool:
-        """Whether every clip can be used."""
-        return not self.bad and not self.faults
-
     def __str__(self) -> str:
         rows = [*self._holdings(), *self._troubles()]
         width = max(len(name) for name, _ in rows)
@@ -108,9 +103,6 @@ def check_dataset(table: ClipTable, cache: WaveformCache, faults: Faults | None 
         table: the clips.
         cache: keeps the decoded clips for training.
         faults: faults found when the table was read.
-
-    Raises:
-        DataError: the cache cannot be written.
     """
     facts = cache.prepare(table.clips, available_cores())
     decoded = [fact for fact in facts if fact.rate]

@@ -114,9 +114,6 @@ class ClipTable:
         """Hex SHA-256 of labels and content, independent of the order, names and folder of the clips.
 
         Labels, speakers, split, times, sizes and the first 64 KiB of each recording count.
-
-        Raises:
-            DataError: a recording cannot be read.
         """
         heads = {file: _head(file) for file in {clip.file for clip in self.clips}}
         rows = sorted(
@@ -161,9 +158,6 @@ def gather_clips(config: DatasetConfig, root: Path, faults: Faults) -> ClipTable
         config: the ``dataset`` block.
         root: folder that a relative ``config.path`` starts from.
         faults: takes the faults.
-
-    Raises:
-        DataError: there is no dataset, or it lacks a column that the config names.
     """
     source = locate(config, root)
     entries = read_entries(source, config.target, faults)

@@ -84,9 +84,6 @@ def audit(
         splits: one, or one per fold.
         config: the source of sentences, and the allowed leaks.
         cache: holds the samples.
-
-    Raises:
-        DataError: the cache cannot be read or written.
     """
     sides = np.stack([_sides(split, len(table)) for split in splits])
     values = {

@@ -42,9 +42,6 @@ def locate(config: DatasetConfig, root: Path) -> Source:
     Args:
         config: its ``path`` and ``format``.
         root: folder that a relative path starts from; without a path, ``data`` and ``data/dataset`` in it are tried.
-
-    Raises:
-        DataError: there is no dataset, or several tables.
     """
     if config.path is None:
         return _look_around(config.format, [root / "data", root / "data" / "dataset"])

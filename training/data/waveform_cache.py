@@ -83,9 +83,6 @@ class WaveformCache:
         Args:
             clips: what to decode.
             workers: number of decoding threads, at least one.
-
-        Raises:
-            DataError: the disk is full or cannot be written.
         """
         known = [self._known(clip) for clip in clips]
         pending: dict[Path, list[int]] = {}
@@ -108,11 +105,7 @@ class WaveformCache:
         return found
 
     def waveform(self, clip: Clip) -> FloatArray:
-        """The samples of a clip: (samples,) float32 at 16 kHz, memory-mapped, read-only.
-
-        Raises:
-            DataError: the clip cannot be used.
-        """
+        """The samples of a clip: (samples,) float32 at 16 kHz, memory-mapped, read-only. Raises DataError."""
         facts = self._known(clip) or self._decode([clip])[0]
         if facts.error is not None:
             raise DataError(f"{printable(clip.name)}: {facts.error}")

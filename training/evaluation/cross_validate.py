@@ -22,14 +22,11 @@ FOLDS = "folds"
 
 
 def cross_validate(step: EvaluateStep, context: Context) -> Path:
-    """Measure a model by a protocol, or resume a measurement that was interrupted.
+    """Measure a model by a protocol, or resume a measurement that was interrupted; the report's folder.
 
     Args:
         step: model, data and protocol.
         context: root, seed and workers.
-
-    Returns:
-        The report's folder.
 
     Raises:
         DataError: the dataset cannot be used or cut into folds, or the parts share speakers, recordings or clips.

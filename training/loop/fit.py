@@ -28,14 +28,11 @@ from training.run_folder.write import Result, print_summary, write_run
 
 
 def fit(step: TrainStep, context: Context) -> Path:
-    """Train a model and write its run folder.
+    """Train a model, write its run folder, and return the folder.
 
     Args:
         step: model, data, settings and output.
         context: root, seed, workers and the resolved config.
-
-    Returns:
-        The run folder.
 
     Raises:
         OutputExists: there is a finished run in the folder.

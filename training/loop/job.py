@@ -83,11 +83,6 @@ def train(job: Job, model: Classifier, process: ProcessContext = SINGLE, callbac
         model: of ``seeded_model``.
         process: this process, among those that train together.
         callbacks: run after the checkpoints are written, where they are Lightning's ``Checkpoint``.
-
-    Raises:
-        ConfigError: training diverged, or the impulse responses cannot be used.
-        CheckpointError: a checkpoint cannot be written.
-        DeviceError: the accelerator asked for cannot be used.
     """
     learn, corpus, context = job.step.learn_params, job.corpus, job.context
     balanced = learn.sampling == "balanced"
@@ -127,11 +122,11 @@ def _trainer(job: Job, process: ProcessContext, batches: int, callbacks: Sequenc
             log_every_n_steps=max(1, min(10, batches)),
             gradient_clip_val=learn.gradient_clip_norm,
             precision=learn.precision,
-            num_sanity_val_steps=0,
-            deterministic="warn",
+            num_sanity_val_steps=0,  # they would be scored as an epoch, by an untrained model
+            deterministic="warn",  # some CUDA operators have no deterministic form: those only warn
             enable_progress_bar=False,
             enable_model_summary=False,
-            use_distributed_sampler=False,
+            use_distributed_sampler=False,  # the batches are divided already
             **{**process.options, "plugins": [*process.options.get("plugins", ()), AtomicCheckpoints()]},
         )
     except (MisconfigurationException, RuntimeError, ValueError) as error:

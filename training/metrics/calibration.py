@@ -18,7 +18,7 @@ BINS = 15
 _BOUNDS = (np.log(0.1), np.log(10.0))
 _PRIOR = 0.5
 """Standard deviation of the normal prior on log T: a few clips that are all right must not make a model certain."""
-_MIN_PROBABILITY = 1e-12
+_MIN_PROBABILITY = 1e-12  # its logarithm must stay finite
 
 
 def fit_temperature(probabilities: Callable[[float], FloatArray], truth: IntArray) -> float:
@@ -76,12 +76,7 @@ def risk_coverage(probabilities: FloatArray, truth: IntArray) -> list[dict[str, 
 
 
 def thinned(rows: list[dict[str, float]], most: int = 200) -> list[dict[str, float]]:
-    """Thin a curve out evenly, keeping its ends.
-
-    Args:
-        rows: points of the curve.
-        most: largest number of points to keep.
-    """
+    """Thin the points of a curve out evenly, to at most ``most``, keeping its ends."""
     keep = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(np.int64))
     return [rows[index] for index in keep]
 

@@ -110,12 +110,7 @@ class _CheckpointPruner(_NotPickled, Callback):
 
 
 def remove_beaten(results: Results, search: SearchRecord) -> None:
-    """Delete the checkpoints of ended trials that are neither the best nor reach the threshold.
-
-    Args:
-        results: the records.
-        search: metric and threshold.
-    """
+    """Delete the checkpoints of ended trials that are neither the best of a ``search`` nor reach its threshold."""
     ranked = [trial for trial in results.ranked(search) if trial.ended]
     for place, trial in enumerate(ranked):
         best = trial.best(search)
@@ -133,16 +128,7 @@ def remove_beaten(results: Results, search: SearchRecord) -> None:
 def run_experiment(
     shared: Shared, results: Results, table: LiveTable, pending: Sequence[int], needed: dict[str, float], scratch: Path
 ) -> None:
-    """Run trials until all have ended or Ctrl-C stops them.
-
-    Args:
-        shared: what all trials have in common.
-        results: the records.
-        table: shows them.
-        pending: numbers of the trials to run.
-        needed: resources of a trial: ``CPU``, ``GPU``.
-        scratch: folder for Ray's own records.
-    """
+    """Run trials as ``drive`` does, with its arguments; ``scratch`` is a folder for Ray's own records."""
     os.environ.update(_SETTINGS)
     search = shared.search
     reserved = {name.lower(): value for name, value in needed.items() if value}

@@ -21,7 +21,7 @@ from training.cluster.storage import Storage
 from training.run_folder.layout import RUN_FILE
 
 SEARCH_FILE, TRIAL_FILE, LOCK_FILE, TRIALS = "search.json", "trial.json", "search.lock", "trials"
-_MAX_BYTES = 64 << 20
+_MAX_BYTES = 64 << 20  # a results folder may come from elsewhere: a huge file must not fill the memory
 
 State = Literal["running", "done", "stopped", "failed"]
 """``done``: trained to the end; ``stopped``: ended early by the scheduler; ``failed``: see the reason."""
@@ -111,12 +111,7 @@ class TrialRecord(_Record):
 
 
 class Results:
-    """A results folder.
-
-    Args:
-        folder: path of the folder.
-        storage: where the trials' folders are exchanged, when the nodes do not share this folder.
-    """
+    """A results folder; through ``storage`` the trials' folders are exchanged, where the nodes do not share it."""
 
     def __init__(self, folder: Path, storage: Storage | None = None) -> None:
         self.folder, self._storage = folder, storage

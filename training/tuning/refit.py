@@ -24,16 +24,13 @@ from training.tuning.spaces import train_step
 
 
 def refit(folder: Path, context: Context) -> Path:
-    """Train the best trial's values for ``learn_params.max_epoch`` epochs on all but the test part.
+    """Train the best trial's values for ``learn_params.max_epoch`` epochs on all but the test part; the run folder.
 
     The last epoch is kept: there is no validation part to select one by. The run's validation scores are the trial's.
 
     Args:
         folder: the results folder of a search.
         context: workers; the search's own root and seed are used.
-
-    Returns:
-        The run folder.
 
     Raises:
         CheckpointError: no trial of the search can be used, or its record is damaged.

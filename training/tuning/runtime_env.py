@@ -32,9 +32,6 @@ def runtime_environment(step: TuneStep, context: Context) -> Iterator[dict[str, 
     Args:
         step: names dataset and encoders.
         context: its root is the folder that relative paths start from.
-
-    Raises:
-        ConfigError: it exceeds ``MAX_BYTES``.
     """
     with tempfile.TemporaryDirectory(prefix="emotions-") as name:
         folder = Path(name)

@@ -13,12 +13,7 @@ from training.tuning.spaces import MAX_DRAWS, Values, draw, is_possible, search_
 
 
 class RandomSampler:
-    """Random search: a trial's values depend on the seed and its number alone.
-
-    Args:
-        step: the ``tune`` step.
-        seed: seed of the search.
-    """
+    """Random search: a trial's values depend on the seed and its number alone."""
 
     def __init__(self, step: TuneStep, seed: int) -> None:
         self._step, self._seed = step, seed
@@ -92,13 +87,7 @@ Sampler = RandomSampler | OptunaSampler
 
 
 def make_sampler(step: TuneStep, search: SearchRecord, ended: Sequence[TrialRecord]) -> Sampler:
-    """The sampler of a search.
-
-    Args:
-        step: the ``tune`` step.
-        search: names the sampler.
-        ended: trials to learn from.
-    """
+    """The sampler that a search names; arguments as ``OptunaSampler``."""
     return OptunaSampler(step, search, ended) if search.sampler == "optuna" else RandomSampler(step, search.seed)
 
 
@@ -116,10 +105,5 @@ def distribution_of(space: SearchSpace) -> Any:
 
 
 def parameter_of(space: SearchSpace, value: Any) -> Any:
-    """A value as a parameter of Optuna's distribution.
-
-    Args:
-        space: its search space.
-        value: a value of the space.
-    """
+    """A ``value`` of a search ``space`` as a parameter of Optuna's distribution."""
     return value if space.choice is None else space.choice.index(value)

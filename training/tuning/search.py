@@ -1,8 +1,7 @@
 """The search: Ray Tune runs the trials, and the results folder is the only record of them.
 
-Ray's own record of an experiment is pickled, and a results folder may come from an untrusted source, so Ray's record
-is discarded and ours is JSON. A resumed search is a new experiment over the trials that have not ended, each of which
-resumes from its own last checkpoint.
+Ray's own record is pickled, and a results folder may come from an untrusted source: it is discarded, and ours is JSON.
+A resumed search is a new experiment over the trials that have not ended, each from its own last checkpoint.
 """
 
 from __future__ import annotations
@@ -37,14 +36,11 @@ _LOG = logging.getLogger(__name__)
 
 
 def search(step: TuneStep, context: Context) -> Path:
-    """Search, or resume an interrupted search, until every trial has ended.
+    """Search, or resume an interrupted search, until every trial has ended; the results folder.
 
     Args:
         step: model, search spaces, data and output.
         context: root, seed and workers.
-
-    Returns:
-        The results folder.
 
     Raises:
         ConfigError: there is nothing to search, no such metric, no such cluster; or no trial ended well.

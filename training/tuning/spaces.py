@@ -46,14 +46,11 @@ def check_searched(step: TuneStep) -> None:
 
 
 def train_step(step: TuneStep, values: Mapping[str, Any]) -> TrainStep:
-    """The ``train`` step of one trial: the ``tune`` step with a value in place of each space.
+    """The ``train`` step of one trial: the ``tune`` step with a value in place of each space. Raises ConfigError.
 
     Args:
         step: the ``tune`` step.
         values: dotted path -> value.
-
-    Raises:
-        ConfigError: no model can have these values together.
     """
     # Keys that the file leaves out take the defaults of a train step: some defaults of a tune step are null.
     raw = {**step.model_dump(exclude={"type", "tune"}, exclude_unset=True), "type": "train"}
@@ -73,12 +70,7 @@ def train_step(step: TuneStep, values: Mapping[str, Any]) -> TrainStep:
 
 
 def is_possible(step: TuneStep, values: Mapping[str, Any]) -> bool:
-    """Whether a model can have these values together.
-
-    Args:
-        step: the ``tune`` step.
-        values: dotted path -> value.
-    """
+    """Whether a model can have these values together; arguments as ``train_step``."""
     try:
         train_step(step, values)
     except ConfigError:
@@ -95,9 +87,6 @@ def draw(step: TuneStep, seed: int, number: int) -> Values:
         step: the ``tune`` step.
         seed: seed of the search.
         number: number of the trial.
-
-    Raises:
-        ConfigError: a thousand draws gave none that is possible.
     """
     random = np.random.default_rng([seed, number])
     spaces = search_spaces(step)

@@ -23,7 +23,6 @@ class Folds:
 
     Attributes:
         splits: one per fold; each clip is in the test part of at most one.
-        protocol: one readable line, to be quoted with every figure.
     """
 
     splits: tuple[Split, ...]
@@ -42,9 +41,6 @@ def make_folds(table: ClipTable, protocol: Protocol, folds: int, config: SplitCo
         folds: number of folds of ``group_kfold``.
         config: grouping of the clips, and the share for validation, which is drawn from the training groups.
         seeds: the first one determines the folds.
-
-    Raises:
-        DataError: fewer groups than folds, clips without a speaker, or a class without training clips in a fold.
     """
     if protocol == "holdout":
         return _holdout(table, config, seeds[0])

@@ -16,12 +16,7 @@ _MAX_ROWS = 40
 
 
 def confusion_png(target: str, found: Mapping[str, Any]) -> bytes:
-    """Confusion matrix.
-
-    Args:
-        target: name of the target.
-        found: its metrics.
-    """
+    """Confusion matrix of a ``target``, of its metrics ``found``."""
     side = 2.4 + 0.62 * len(found["labels"])
     return _png((side + 1.0, side), lambda axis: draw_matrix(axis, target, found))
 

@@ -19,7 +19,7 @@ from training.data.dataset import NO_LABEL
 from training.data.leakage import Leaks
 from training.evaluation.protocols.folds import Folds
 from training.evaluation.protocols.groups import group_columns, units_of
-from training.evaluation.protocols.nested_selection import Selection, summary_of
+from training.evaluation.protocols.nested_selection import Selection
 from training.evaluation.report.html import page
 from training.evaluation.report.summary import Measured, summarise
 from training.evaluation.report.wording import print_report
@@ -108,7 +108,7 @@ def _fold(evidence: Evidence, fold: int) -> dict[str, Any]:
         "test": len(split.test),
         "split_sha256": split.sha256,
         "best_epochs": [each.best_epoch for each in evidence.predictions if each.fold == fold],
-        **({"chosen": summary_of(fold, evidence.selection)} if evidence.selection else {}),
+        **({"chosen": evidence.selection.summary(fold)} if evidence.selection else {}),
     }
 
 

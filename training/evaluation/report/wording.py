@@ -11,25 +11,15 @@ from rich.table import Table
 
 from emotions.bundle.summary import plain as shown
 
-__all__ = ["calibration_line", "choice_lines", "choice_table", "interval", "leak_lines", "shown", "with_interval"]
-
-
-def interval(bounds: Any) -> str:
-    """``0.78-0.91``; empty where there is none."""
-    return "" if bounds is None else f"{bounds[0]:.3f}-{bounds[1]:.3f}"
+__all__ = ["calibration_line", "choice_lines", "choice_table", "leak_lines", "shown", "with_interval"]
 
 
 def with_interval(found: Mapping[str, Any], name: str) -> str:
-    """``0.851 (0.781-0.912)``; a dash where the metric is unknown.
-
-    Args:
-        found: metrics and their ``_ci``.
-        name: name of the metric.
-    """
+    """``0.851 (0.781-0.912)``: a metric in ``found`` by its name, and its ``_ci``; a dash where it is unknown."""
     value, bounds = found.get(name), found.get(f"{name}_ci")
     if value is None:
         return "–"
-    return f"{value:.3f}" + (f" ({interval(bounds)})" if bounds is not None else "")
+    return f"{value:.3f}" + ("" if bounds is None else f" ({bounds[0]:.3f}-{bounds[1]:.3f})")
 
 
 def leak_lines(leaks: Mapping[str, Any]) -> list[str]:

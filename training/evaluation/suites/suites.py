@@ -73,7 +73,7 @@ class _Subject:
 
 
 def run_suite(predictor: Predictor, dataset: DatasetConfig, root: Path, suite: Suite, output: Path) -> bool:
-    """Measure a bundle on a dataset, and write ``report.json`` and ``report.html``.
+    """Measure a bundle on a dataset, and write ``report.json`` and ``report.html``; whether every test was passed.
 
     Args:
         predictor: the bundle.
@@ -81,9 +81,6 @@ def run_suite(predictor: Predictor, dataset: DatasetConfig, root: Path, suite: S
         root: folder that a relative path starts from.
         suite: ``accuracy``, ``robustness`` or ``fairness``.
         output: folder of the report.
-
-    Returns:
-        Whether every test was passed.
 
     Raises:
         DataError: the dataset cannot be used, its labels are others than the bundle's, or it has no column to group by.
