@@ -84,15 +84,7 @@ def _log_power(power: Tensor) -> Tensor:
 
 
 def _normalised(features: Tensor, valid: Tensor) -> Tensor:
-    """Normalise to mean 0 and variance 1 over the valid frames.
-
-    Args:
-        features: (batch, bins, frames).
-        valid: (batch, 1, frames), 1 for valid frames, else 0.
-
-    Returns:
-        (batch, bins, frames), zero where not valid.
-    """
+    """Bring (batch, bins, frames) to mean 0 and variance 1 over ``valid`` frames, (batch, 1, frames); zero others."""
     count = valid.sum(dim=(1, 2), keepdim=True).clamp_min(1) * features.shape[1]
     centred = (features - (features * valid).sum(dim=(1, 2), keepdim=True) / count) * valid
     variance = (centred * centred).sum(dim=(1, 2), keepdim=True) / count
