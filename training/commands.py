@@ -10,7 +10,7 @@ import typer
 from emotions.errors import ConfigError
 from emotions.pipeline.options import ConfigFile, Overrides, Root
 from emotions.pipeline.runner import Context, Step, load_pipeline, run_pipeline
-from training.config.train import TrainStep, joined, train_faults
+from training.config.train import TrainStep, train_faults
 from training.config.tune import PrintTuneResStep, TuneStep, tune_faults
 from training.evaluation.commands import EVALUATE, evaluate
 
@@ -90,7 +90,7 @@ def _check_tune(step: TuneStep, _: Context) -> None:
 def _print_results(step: PrintTuneResStep, context: Context) -> None:
     from training.tuning.report import print_results
 
-    path = joined(step.res_path) if step.res_path is not None else context.last_search
+    path = Path(*step.res_path) if step.res_path is not None else context.last_search
     if path is None:
         raise ConfigError("print_tune_res: no tune step ran before; name a results folder in res_path")
     print_results(context.root / path, step.format)

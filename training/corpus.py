@@ -14,11 +14,9 @@ from training.config.train import FixedStep, ModelSpec, TrainStep, model_spec
 from training.data.clips import ClipTable, read_clips
 from training.data.dataset import NO_LABEL, WindowDataset
 from training.data.leakage import Leaks, audit
-from training.data.splits import Split, split_clips
+from training.data.splits import PARTS, Split, split_clips
 from training.data.waveform_cache import ClipInfo, WaveformCache, usable
 from training.features.feature_dataset import ClipDataset
-
-_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,6 @@ class Corpus:
     Attributes:
         table: all usable clips.
         facts: properties of each clip.
-        split: the clips of each part.
         spec: the model, with the targets of the data.
         train, val: windows of these parts, or their features.
         test: the same of the test part, or None where it is empty.
@@ -46,7 +43,7 @@ class Corpus:
 
     def summary(self) -> dict[str, Any]:
         """Summary of the data as JSON, without names of files and speakers."""
-        parts = {part: getattr(self.split, part) for part in _NAMES}
+        parts = {part: getattr(self.split, part) for part in PARTS}
         return {
             "fingerprint": self.table.fingerprint,
             "clips": len(self.table.clips),
@@ -88,17 +85,11 @@ def read_corpus(step: TrainStep, context: Context, *, whole: bool = False) -> Co
 
 
 def read_usable(dataset: DatasetConfig, context: Context) -> tuple[ClipTable, list[ClipInfo]]:
-    """Read a dataset and decode what is not cached yet.
+    """Read a dataset, decode what is not cached yet: the usable clips, and the properties of each.
 
     Args:
         dataset: the ``dataset`` block.
         context: root and workers.
-
-    Returns:
-        The usable clips, and the properties of each.
-
-    Raises:
-        DataError: the dataset has faults, or no usable clips.
     """
     table = read_clips(dataset, context.root)
     return usable(table, WaveformCache().prepare(table.clips, context.workers))
@@ -115,9 +106,6 @@ def cut_corpus(
         facts: properties of each.
         split: the clips of each part; those in none are left out.
         whole: train on the validation part too.
-
-    Raises:
-        DataError: the training or the validation part has no clip that is labelled for a target.
     """
     cache = WaveformCache()
     spec = model_spec(step, {target: list(table.labels(target)) for target in table.targets})
@@ -128,12 +116,8 @@ def cut_corpus(
         return WindowDataset(chosen, known, cache, window, spec.targets)
 
     train, val = windows((*split.train, *split.val) if whole else split.train), windows(split.val)
-    for part, dataset in (("train", train), ("val", val)):
-        _check_labelled(dataset, spec, part)
+    for part, dataset in (("training", train), ("validation", val)):
+        for target in spec.targets:
+            if (dataset.classes(target) == NO_LABEL).all():
+                raise DataError(f"the {part} part has no clip that is labelled for {target!r}; label more clips")
     return Corpus(table, tuple(facts), split, spec, train, val, windows(split.test) if split.test else None)
-
-
-def _check_labelled(dataset: WindowDataset, spec: ModelSpec, part: str) -> None:
-    for target in spec.targets:
-        if (dataset.classes(target) == NO_LABEL).all():
-            raise DataError(f"the {_NAMES[part]} part has no clip that is labelled for {target!r}; label more clips")

@@ -70,11 +70,7 @@ def _session_folder(session: Path | None) -> str | None:
 
 
 def _check_address(address: str, key: str) -> None:
-    """Test whether a server listens: Ray itself would retry for minutes, and may end the process.
-
-    Raises:
-        ConfigError: none does, or it is not an address.
-    """
+    """Test whether a server listens: Ray itself would retry for minutes, and may end the process."""
     parts = urlsplit(address if "://" in address else f"ray://{address}")
     try:
         if not parts.hostname or not parts.port:
@@ -103,15 +99,12 @@ def run_packed(call: bytes) -> None:
 
 
 def check_room(resources: dict[str, float], needed: dict[str, float], found: str) -> None:
-    """Refuse more resources than a cluster has: Ray would wait for them for ever.
+    """Refuse more resources than a cluster has, with a ConfigError: Ray would wait for them for ever.
 
     Args:
         resources: resource -> amount in the cluster.
         needed: resource -> amount that is needed at once.
         found: the setting and its value, for the error.
-
-    Raises:
-        ConfigError: the cluster has less.
     """
     for name, least in needed.items():
         available = resources.get(name, 0)

@@ -35,11 +35,7 @@ class Storage:
         self._stamps: dict[str, tuple[int, int]] = {}
 
     def check(self) -> None:
-        """Write and read back a file.
-
-        Raises:
-            ConfigError: the storage cannot be used.
-        """
+        """Write and read back a file. Raises ConfigError where that fails."""
         path = str(self._root / "check")
         try:
             self._files.create_dir(str(self._root), recursive=True)
@@ -58,15 +54,12 @@ class Storage:
         return sorted({path.parts[0] for path in self._files_in("")})
 
     def download(self, name: str, folder: Path, only: str | None = None) -> None:
-        """Replace a folder by its stored copy.
+        """Replace a folder by its stored copy. Raises StorageLost.
 
         Args:
             name: name of the trial's folder.
             folder: local folder; emptied first, unless ``only`` is given.
             only: the one file to download; nothing happens where it is not stored.
-
-        Raises:
-            StorageLost: the storage does not answer.
         """
         paths = [path for path in self._files_in(name) if only in (None, str(path.relative_to(name)))]
         if only is None:
@@ -80,15 +73,12 @@ class Storage:
             self._stamps[str(path)] = _stamp(target)
 
     def upload(self, folder: Path, name: str, last: str) -> None:
-        """Replace the stored copy by a folder; files that have not changed are left out.
+        """Replace the stored copy by a folder; files that have not changed are left out. Raises StorageLost.
 
         Args:
             folder: local folder.
             name: name of the trial's folder.
             last: file that names the others, and is therefore uploaded after them.
-
-        Raises:
-            StorageLost: the storage does not answer.
         """
         files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
         for source in sorted(files, key=lambda path: (path.name == last, path)):

@@ -87,11 +87,7 @@ class EvaluateStep(FixedStep):
         return TrainStep.model_validate(self._raw())
 
     def candidates(self) -> tuple[TrainStep, ...]:
-        """The steps that a fold chooses from, or the only one.
-
-        Raises:
-            pydantic.ValidationError: a candidate is not valid; ``evaluate_faults`` reports it.
-        """
+        """The steps that a fold chooses from, or the only one; ``evaluate_faults`` reports those that are not valid."""
         if self.choose is None:
             return (self.training(),)
         raw = self._raw()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field, GetJsonSchemaHandler, ValidationInfo, field_validator
@@ -24,16 +23,6 @@ from training.config.learning import LearnParams, RayConfig
 
 MIN_PATCHES = 17
 """Fewest patches of a transformer's spectrogram."""
-
-
-def joined(parts: list[str]) -> Path:
-    """A list of folder names as one path."""
-    return Path(*parts)
-
-
-def concatenated(parts: list[str]) -> str:
-    """The parts of a name as one string."""
-    return "".join(parts)
 
 
 class SavingDataParams(Block):

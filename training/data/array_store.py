@@ -25,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 _GB = 1 << 30
 _TAG = "CACHEDIR.TAG"
 _TAG_TEXT = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by emotions; see https://bford.info/cachedir/\n"
-_STALE_SEC = 24 * 3600
+_STALE_SEC = 24 * 3600  # no writer takes so long: a temporary file that is older was left by a killed one
 # NumPy parses a header with ast.literal_eval, which Python before 3.11.9 may fail in when two threads are in it at once
 # (SystemError, https://github.com/python/cpython/issues/106905).
 _HEADER = threading.Lock()
@@ -42,22 +42,19 @@ class ArrayStore:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = private_folder(root)
+        self.root = _private_folder(root)
 
     def path(self, key: str) -> Path:
         """Path of the file of a key, whether it exists or not."""
         return self.root / key[:2] / f"{key}.npy"
 
     def put(self, key: str, array: np.ndarray[Any, Any], trailer: bytes = b"") -> None:
-        """Store an array, atomically.
+        """Store an array, atomically. Raises DataError where the disk is full or cannot be written.
 
         Args:
             key: of the array.
             array: any shape, of numbers.
             trailer: bytes that follow the array in the file, such as a checksum.
-
-        Raises:
-            DataError: the disk is full or cannot be written.
         """
         with writing(self.root), atomic_file(self.path(key)) as temporary, temporary.open("wb") as stream:
             np.save(stream, array, allow_pickle=False)
@@ -106,13 +103,9 @@ class ArrayStore:
             os.utime(self.path(key))
 
     def evict(self, keep: Collection[str] = ()) -> int:
-        """Remove the least recently used arrays beyond the limit, and leftovers of killed writers.
+        """Remove the least recently used arrays beyond the limit, but for the keys in ``keep``; return how many.
 
-        Args:
-            keep: keys in use, which are not removed whatever the limit.
-
-        Returns:
-            Number of arrays removed.
+        Leftovers of killed writers go too.
         """
         files = sorted(_arrays(self.root))
         excess = sum(size for _, size, _ in files) - limit_bytes()
@@ -140,11 +133,7 @@ def _arrays(root: Path) -> Iterator[tuple[float, int, Path]]:
 
 @contextlib.contextmanager
 def writing(root: Path) -> Iterator[None]:
-    """Turn a failed write below ``root`` into a clear error.
-
-    Raises:
-        DataError: the disk is full or cannot be written.
-    """
+    """Turn a failed write below ``root`` into a clear DataError: the disk is full, or cannot be written."""
     try:
         yield
     except OSError as error:
@@ -155,11 +144,7 @@ def writing(root: Path) -> Iterator[None]:
 
 
 def limit_bytes() -> int:
-    """Bytes that one store may hold.
-
-    Raises:
-        DataError: ``EMOTIONS_CACHE_GB`` is not a number above 0.
-    """
+    """Bytes that one store may hold. Raises DataError where ``EMOTIONS_CACHE_GB`` is not a number above 0."""
     named = os.environ.get("EMOTIONS_CACHE_GB", "")
     try:
         limit = float(named or DEFAULT_LIMIT_GB)
@@ -170,7 +155,7 @@ def limit_bytes() -> int:
     return int(limit * _GB)
 
 
-def private_folder(root: Path) -> Path:
+def _private_folder(root: Path) -> Path:
     """Make a cache folder that only the user can read, tagged so that backups skip it (bford.info/cachedir)."""
     with writing(root):
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -196,11 +181,7 @@ def describe() -> str:
 
 
 def clear() -> int:
-    """Delete every cache.
-
-    Returns:
-        Bytes freed. Folders without the tag are kept.
-    """
+    """Delete every cache, and return the bytes freed. Folders without the tag are kept."""
     freed = 0
     for store in stores():
         freed += sum(_sizes(store))

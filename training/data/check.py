@@ -28,11 +28,8 @@ class CheckReport:
     """Content and faults of a dataset.
 
     Attributes:
-        where: the dataset's folder.
         clips: number of labelled clips whose recording exists.
         hours: total duration of the clips that can be decoded.
-        labels: clips per label of each target.
-        speakers: clips per speaker; empty where speakers are unknown.
         rates, channels: clips per sampling rate (Hz) and per number of channels of the recordings.
         durations: seconds of the shortest, the median and the longest clip.
         bad: kind (``unreadable``, ``silent``, ``too short``) to clips that cannot be used, with the reason.
@@ -55,11 +52,6 @@ class CheckReport:
     duplicates: Sequence[Sequence[str]]
     faults: Sequence[str]
     warnings: Sequence[str]
-
-    @property
-    def ok(self) -> bool:
-        """Whether every clip can be used."""
-        return not self.bad and not self.faults
 
     def __str__(self) -> str:
         rows = [*self._holdings(), *self._troubles()]
@@ -111,9 +103,6 @@ def check_dataset(table: ClipTable, cache: WaveformCache, faults: Faults | None 
         table: the clips.
         cache: keeps the decoded clips for training.
         faults: faults found when the table was read.
-
-    Raises:
-        DataError: the cache cannot be written.
     """
     facts = cache.prepare(table.clips, available_cores())
     decoded = [fact for fact in facts if fact.rate]

@@ -31,12 +31,10 @@ class Clip:
     """One labelled piece of a recording.
 
     Attributes:
-        file: path of the recording.
         name: POSIX path relative to the dataset's folder, or absolute where the recording is elsewhere.
         start: first second of the clip in the recording; None means its beginning.
         end: last second of the clip; None means the recording's end.
         labels: target to label, only the targets that the clip has.
-        speaker: name or id of the speaker, where known.
         recording: name of the recording that the clip was cut from.
         split: the part of a predefined split, as the dataset writes it.
         columns: every other column of the dataset.
@@ -69,7 +67,6 @@ class ClipTable:
 
     Attributes:
         root: the folder that clip names are relative to.
-        clips: the clips, in the dataset's order.
         targets: names of the targets; the first one is the main one.
         license: licence of the recordings, where the config has it.
     """
@@ -105,11 +102,7 @@ class ClipTable:
         return ClipTable(self.root, tuple(clip for clip in clips if clip.labels), kept, self.license)
 
     def check_labels(self) -> None:
-        """Check that every target has at least two classes.
-
-        Raises:
-            DataError: a target has fewer than two classes.
-        """
+        """Refuse a target with fewer than two classes, with a DataError."""
         for target in self.targets:
             labels = self.labels(target)
             if len(labels) < 2:
@@ -121,9 +114,6 @@ class ClipTable:
         """Hex SHA-256 of labels and content, independent of the order, names and folder of the clips.
 
         Labels, speakers, split, times, sizes and the first 64 KiB of each recording count.
-
-        Raises:
-            DataError: a recording cannot be read.
         """
         heads = {file: _head(file) for file in {clip.file for clip in self.clips}}
         rows = sorted(
@@ -168,9 +158,6 @@ def gather_clips(config: DatasetConfig, root: Path, faults: Faults) -> ClipTable
         config: the ``dataset`` block.
         root: folder that a relative ``config.path`` starts from.
         faults: takes the faults.
-
-    Raises:
-        DataError: there is no dataset, or it lacks a column that the config names.
     """
     source = locate(config, root)
     entries = read_entries(source, config.target, faults)

@@ -16,12 +16,7 @@ class Faults:
         self._kinds: dict[str, list[str]] = {}
 
     def add(self, kind: str, name: str) -> None:
-        """Add one fault.
-
-        Args:
-            kind: what is wrong, and how to correct it.
-            name: the clip or row.
-        """
+        """Add one fault: what is wrong and how to correct it, and the clip or row that has it."""
         self._kinds.setdefault(kind, []).append(name)
 
     def __bool__(self) -> bool:
@@ -32,25 +27,16 @@ class Faults:
         return [f"{len(names)} x {kind}: {some(names)}" for kind, names in self._kinds.items()]
 
     def raise_for(self, where: str) -> None:
-        """Raise the collected faults as one error.
-
-        Raises:
-            DataError: there is at least one fault.
-        """
+        """Raise the collected faults, if any, as one DataError."""
         if self._kinds:
             raise DataError("\n  ".join([f"{where}: the dataset cannot be used as it is", *self.lines()]))
 
 
-def some(names: Iterable[str], shown: int = _SHOWN) -> str:
-    """The first names, printable and separated by commas, and the number of further ones.
-
-    Args:
-        names: of clips, columns or the like.
-        shown: how many are listed.
-    """
+def some(names: Iterable[str]) -> str:
+    """The first names, printable and separated by commas, and the number of further ones."""
     every = [printable(name) for name in names]
-    more = len(every) - shown
-    return ", ".join(every[:shown]) + (f" and {more} more" if more > 0 else "")
+    more = len(every) - _SHOWN
+    return ", ".join(every[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def printable(name: str) -> str:

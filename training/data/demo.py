@@ -36,9 +36,6 @@ def make_demo_corpus(folder: Path, seed: int = 0, *, speakers: int = 6, takes: i
         speakers: number of voices, every other one of them high.
         takes: clips of each speaker and emotion.
 
-    Returns:
-        ``folder``.
-
     Raises:
         OutputExists: there is something at ``folder`` already.
     """

@@ -29,14 +29,14 @@ MIN_FRAMES = 40
 """Frames that two clips must have in common, 0.4 s."""
 
 _RATE = 8_000
-_HOP = 80
-_WINDOW = 2_048
-_BANDS = 33
+_HOP = 80  # 10 ms
+_WINDOW = 2_048  # 256 ms: so wide that a shift by a part of a hop changes few bits
+_BANDS = 33  # 32 differences, a bit each
 _LOW_HZ, _HIGH_HZ = 300.0, 3_200.0
-_ACTIVE = 1e-4
+_ACTIVE = 1e-4  # of the energy of the loudest frame
 _MIN_VOTES = 2
-_BUCKET = 50
-_BLOCK = 256
+_BUCKET = 50  # of equal frames only so many neighbours are paired: hum would make the pairs quadratic
+_BLOCK = 256  # frames transformed at once, to bound memory
 
 
 def _bands() -> FloatArray:
@@ -82,9 +82,7 @@ class Match:
     """Two clips with the same audio.
 
     Attributes:
-        first, second: indices of the clips, ``first < second``.
         shift_sec: delay of the second clip.
-        errors: bit error rate where both have sound.
     """
 
     first: int
@@ -97,9 +95,6 @@ def find_matches(fingerprints: Sequence[Bits]) -> list[Match]:
     """Find every pair of clips with the same audio.
 
     Time and memory grow with the frames of all clips, and with the pairs that share bits by chance.
-
-    Args:
-        fingerprints: of each clip.
     """
     pairs = [_verified(fingerprints, *each) for each in _candidates(fingerprints)]
     best: dict[tuple[int, int], Match] = {}

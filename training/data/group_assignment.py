@@ -15,7 +15,7 @@ from emotions.audio.windows import IntArray
 FloatArray = npt.NDArray[np.float64]
 
 _DRAWS = 2000
-_DRAWN_GROUPS = 2_000_000
+_DRAWN_GROUPS = 2_000_000  # draws x groups: with many groups fewer draws, to bound the time
 _MOVES = 200
 _ABSENT = np.array([1000.0, 10.0, 12.0])
 """What a label that is absent from train, validation or test costs: more than any distance of shares."""

@@ -53,14 +53,7 @@ class Leaks:
         return {"found": counts, "allowed": list(self.allowed)}
 
     def raise_for(self, where: str) -> None:
-        """Raise the leaks that are not allowed; log a warning of those that are.
-
-        Args:
-            where: the dataset, for the error.
-
-        Raises:
-            DataError: there is a leak that is not allowed.
-        """
+        """Raise the leaks that are not allowed as a DataError about ``where``; log a warning of those that are."""
         fatal = [kind for kind in KINDS[:3] if self.found.get(kind) and kind not in self.allowed]
         lines = [f"  {kind}: {line}" for kind in fatal for line in _shown(self.found[kind])]
         if lines:
@@ -91,9 +84,6 @@ def audit(
         splits: one, or one per fold.
         config: the source of sentences, and the allowed leaks.
         cache: holds the samples.
-
-    Raises:
-        DataError: the cache cannot be read or written.
     """
     sides = np.stack([_sides(split, len(table)) for split in splits])
     values = {
@@ -141,15 +131,11 @@ def _shared(names: Sequence[str | None], sides: np.ndarray[Any, Any]) -> Iterato
     for name, clips in sorted(members.items()):
         parts = sorted({part for fold in sides[:, clips] if len(_parts(fold)) > 1 for part in _parts(fold)})
         if parts:
-            yield f"{printable(name)} ({len(clips)} clips, in {_named(parts)})"
+            yield f"{printable(name)} ({len(clips)} clips, in {' and '.join(PARTS[part] for part in parts)})"
 
 
 def _parts(fold: np.ndarray[Any, Any]) -> set[int]:
     return {int(part) for part in fold if part >= 0}
-
-
-def _named(parts: Sequence[int]) -> str:
-    return " and ".join(PARTS[part] for part in parts)
 
 
 def _copies(

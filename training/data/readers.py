@@ -51,9 +51,6 @@ def read_entries(source: Source, target: str, faults: Faults) -> list[Entry]:
         source: the dataset.
         target: column that the names of class folders fill.
         faults: takes the faults of single clips, which are left out.
-
-    Raises:
-        DataError: the annotations, the table or the folder cannot be read at all.
     """
     if source.layout == "annotations":
         return list(_annotations(source, faults))
@@ -155,9 +152,6 @@ def column_or_pattern(
         key: name of the property.
         clips: name and columns of each.
         faults: takes the clips whose path a pattern does not match.
-
-    Raises:
-        DataError: there is no such column.
     """
     if how is None:
         return [columns.get(key) for _, columns in clips]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,7 +25,6 @@ class Source:
 
     Attributes:
         path: the annotations file, the table file, or the folder of class folders.
-        layout: which of the three it is.
     """
 
     path: Path
@@ -44,9 +42,6 @@ def locate(config: DatasetConfig, root: Path) -> Source:
     Args:
         config: its ``path`` and ``format``.
         root: folder that a relative path starts from; without a path, ``data`` and ``data/dataset`` in it are tried.
-
-    Raises:
-        DataError: there is no dataset, or several tables.
     """
     if config.path is None:
         return _look_around(config.format, [root / "data", root / "data" / "dataset"])
@@ -78,7 +73,9 @@ def _source(path: Path, layout: str) -> Source | None:
         return Source(path / ANNOTATIONS, "annotations")
     if layout in ("auto", "table") and (table := _only_table(path)) is not None:
         return Source(table, "table")
-    if layout in ("auto", "folders") and _has_folders(path):
+    if layout in ("auto", "folders") and any(
+        each.is_dir() and not each.name.startswith(".") for each in path.iterdir()
+    ):
         return Source(path, "folders")
     return None
 
@@ -107,11 +104,6 @@ def _names_clips(path: Path) -> bool:
     except DataError:
         return False
     return "file" in header and not {"confidence", "error"} <= header
-
-
-def _has_folders(path: Path) -> bool:
-    with os.scandir(path) as entries:
-        return any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
 
 
 def _nothing_in(path: Path, layout: str) -> str:

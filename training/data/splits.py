@@ -81,9 +81,6 @@ def draw_validation(table: ClipTable, chosen: IntArray, by: str, share: float, s
 
     Returns:
         (chosen,) bool: True for validation.
-
-    Raises:
-        DataError: there are fewer than two groups.
     """
     members, inverse = np.unique(groups_of(table, by)[chosen], return_inverse=True)
     if len(members) < 2:
@@ -113,9 +110,6 @@ def groups_of(table: ClipTable, by: str) -> IntArray:
     Args:
         table: the clips.
         by: as ``Split.by``.
-
-    Raises:
-        DataError: a clip has no group.
     """
     names = [_group(clip, by, index) for index, clip in enumerate(table.clips)]
     without = [clip.name for clip, name in zip(table.clips, names, strict=True) if not name]

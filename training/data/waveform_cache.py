@@ -45,11 +45,8 @@ class ClipInfo:
 
     Attributes:
         sha256: hash of the decoded samples, the clip's key in the cache; empty where ``error`` is set.
-        samples: number of samples at 16 kHz.
-        duration_sec: duration in seconds.
         rate: sampling rate of the recording, in Hz; 0 where the recording cannot be decoded.
         channels: channels of the recording; 0 likewise.
-        peak: largest magnitude.
         clipped: share of samples whose magnitude is 0.999 or more.
         error: why the clip cannot be used, or None.
         error_code: stable name of the error, such as ``too_short``, or None.
@@ -77,19 +74,15 @@ class WaveformCache:
         self.store = ArrayStore(root or cache_root() / "waveforms")
 
     def prepare(self, clips: Sequence[Clip], workers: int = 0) -> list[ClipInfo]:
-        """Decode every clip that is not in the cache yet.
+        """Decode every clip that is not in the cache yet, and give the properties of each, in order.
+
+        A clip that cannot be used has ``error`` set and no waveform. Interrupted work resumes.
 
         Interrupted work resumes.
 
         Args:
             clips: what to decode.
             workers: number of decoding threads, at least one.
-
-        Returns:
-            The properties of each clip, in order. A clip that cannot be used has ``error`` set and no waveform.
-
-        Raises:
-            DataError: the disk is full or cannot be written.
         """
         known = [self._known(clip) for clip in clips]
         pending: dict[Path, list[int]] = {}
@@ -112,11 +105,7 @@ class WaveformCache:
         return found
 
     def waveform(self, clip: Clip) -> FloatArray:
-        """The samples of a clip: (samples,) float32 at 16 kHz, memory-mapped, read-only.
-
-        Raises:
-            DataError: the clip cannot be used.
-        """
+        """The samples of a clip: (samples,) float32 at 16 kHz, memory-mapped, read-only. Raises DataError."""
         facts = self._known(clip) or self._decode([clip])[0]
         if facts.error is not None:
             raise DataError(f"{printable(clip.name)}: {facts.error}")
@@ -128,9 +117,6 @@ class WaveformCache:
         Args:
             facts: of the clip, as ``prepare`` gives them.
             clip: decoded again if its array is gone.
-
-        Raises:
-            DataError: the array is gone from the cache and the recording has changed since.
         """
         samples = self.store.get(facts.sha256, (facts.samples,))
         if samples is None:
@@ -184,14 +170,11 @@ class WaveformCache:
 
 
 def usable(table: ClipTable, facts: Sequence[ClipInfo]) -> tuple[ClipTable, list[ClipInfo]]:
-    """Select the clips that can be used; the number of others is logged with the reasons.
+    """Select the clips that can be used, and their facts; the number of others is logged with the reasons.
 
     Args:
         table: the clips.
         facts: of each clip, as ``WaveformCache.prepare`` gives them.
-
-    Returns:
-        The table of usable clips, and their facts.
 
     Raises:
         DataError: no clip is left, or a target has fewer than two classes left.

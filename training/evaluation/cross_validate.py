@@ -7,7 +7,7 @@ from pathlib import Path
 from emotions.errors import ConfigError
 from emotions.pipeline.runner import Context
 from training.config.evaluate import EvaluateStep, decisive
-from training.config.train import TrainStep, joined
+from training.config.train import TrainStep
 from training.corpus import read_usable
 from training.data.clips import ClipTable
 from training.data.leakage import audit
@@ -22,14 +22,11 @@ FOLDS = "folds"
 
 
 def cross_validate(step: EvaluateStep, context: Context) -> Path:
-    """Measure a model by a protocol, or resume a measurement that was interrupted.
+    """Measure a model by a protocol, or resume a measurement that was interrupted; the report's folder.
 
     Args:
         step: model, data and protocol.
         context: root, seed and workers.
-
-    Returns:
-        The report's folder.
 
     Raises:
         DataError: the dataset cannot be used or cut into folds, or the parts share speakers, recordings or clips.
@@ -68,7 +65,7 @@ def _check(step: TrainStep) -> None:
 def _output(step: EvaluateStep, context: Context, table: ClipTable, folds: Folds) -> Path:
     """The folder that the step names, else one below ``runs`` that depends on the evaluation alone."""
     if step.output is not None:
-        return context.root / joined(step.output)
+        return context.root.joinpath(*step.output)
     models = [decisive(each) for each in step.candidates()]
     inner = [models, step.choose.folds] if step.choose else models[0]
     content = [inner, step.seeds or [context.seed], table.fingerprint, folds.protocol]

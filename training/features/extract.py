@@ -38,15 +38,12 @@ def rounded(features: Tensor, samples: int) -> Tensor:
 
 
 def compute(frontend: Frontend, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute features with the precision of the cache.
+    """Features with the precision of the cache, (batch, ..., frames) float32, and (batch,) int64 valid frames.
 
     Args:
         frontend: put into evaluation mode.
         waveform: (batch, W) float32 at 16 kHz.
         length: (batch,) int64, valid samples.
-
-    Returns:
-        (batch, ..., frames) float32, and (batch,) int64 valid frames.
     """
     with torch.no_grad():
         features, frames = frontend.eval()(waveform, length)

@@ -2,14 +2,12 @@
 
 One file a clip, ``(windows, ..., frames)`` followed by a checksum, keyed by a hash of the clip's decoded samples, the
 window and the frontend's settings, which include its weights: every epoch, trial and fold with the same frontend
-shares it. Files are written atomically, so interrupted work resumes, and processes that need the same features
-share the work.
+shares it. Interrupted work resumes, and processes that need the same features share the work.
 
-Small features are kept as float32. Those that are larger than the samples they come from, as an encoder's are, would
-dwarf the decoded recordings, and are kept as float16. Training without the cache rounds them in the same way, so that
-it gives the same figures. Measured on 357 windows of acted speech: rounding moves a spectrogram's features by at most
-2e-3, the probabilities that a trained network makes of them by at most 2e-4, and no decision. That costs nothing, but
-saves only 32 KB a window of 5 s there; of the features of a base-size wav2vec2 encoder it saves 382 KB.
+Features that are larger than the samples they come from, as an encoder's are, would dwarf the decoded recordings, and
+are kept as float16; training without the cache rounds them too, so that it gives the same figures. Measured on 357
+windows of acted speech: rounding a spectrogram moves the probabilities by at most 2e-4, and no decision, but saves only
+32 KB a window of 5 s; of a base-size wav2vec2 encoder's features it saves 382 KB.
 """
 
 from __future__ import annotations
@@ -83,18 +81,12 @@ class FeatureCache:
         return hashlib.sha256(json.dumps([_FORMAT, sha256, window, self._settings]).encode()).hexdigest()
 
     def prepare(self, windows: WindowDataset, frontend: Frontend, device: torch.device | str = "cpu") -> int:
-        """Compute the features of every clip that is not cached, and check those that are.
+        """Compute the features of every clip that is not cached, and check those that are; the number computed here.
 
         Args:
             windows: the clips.
             frontend: the one that the cache was made for.
             device: where it computes; the frontend returns to its own device.
-
-        Returns:
-            Number of clips whose features this process has computed.
-
-        Raises:
-            DataError: the disk is full or cannot be written.
         """
         keys = [self.key(facts.sha256) for facts in windows.facts]
         first = {key: clip for clip, key in reversed(list(enumerate(keys)))}
@@ -112,9 +104,6 @@ class FeatureCache:
         Args:
             windows: windows of the clips.
             clip: index.
-
-        Raises:
-            DataError: they are gone and cannot be made again.
         """
         sha256 = windows.facts[clip].sha256
         place = self._places.get(sha256)

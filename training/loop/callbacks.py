@@ -21,12 +21,7 @@ _SHOWN = 4  # windows
 
 
 class Bar(Callback):
-    """One bar on stderr over all batches of all epochs, with the last loss and the validation metric.
-
-    Args:
-        metric: validation metric to show.
-        quiet: show nothing.
-    """
+    """One bar on stderr over all batches of all epochs, with the last loss and the validation metric."""
 
     def __init__(self, metric: str, quiet: bool) -> None:
         self.metric = metric
@@ -104,7 +99,7 @@ class TensorBoardImages(Callback):
         batch = default_collate([data[item] for item in range(min(_SHOWN, len(data)))])
         with torch.no_grad():
             features, _ = features_of(module.model, move_data_to_device(batch, module.device))
-        for number, image in enumerate(feature_images(features)):
+        for number, image in enumerate(_feature_images(features)):
             self._show(trainer, f"features/{number}", image, "HW")
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -117,7 +112,7 @@ class TensorBoardImages(Callback):
         logger.experiment.add_image(name, image, trainer.current_epoch, dataformats=axes)
 
 
-def feature_images(features: Tensor) -> Tensor:
+def _feature_images(features: Tensor) -> Tensor:
     """Features (batch, [layers,] bins, frames) as grey images (batch, bins, frames), 0 to 1, low bins at the bottom.
 
     Of an encoder's layers, the last one.

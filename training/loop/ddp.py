@@ -24,10 +24,6 @@ def train_in_processes(job: Job, processes: int) -> None:
     Args:
         job: what to train.
         processes: number of processes.
-
-    Raises:
-        EmotionsError: raised by ``job.train`` in one of them.
-        DeviceError: there are too few devices, or a process was killed.
     """
     _check_devices(job.step.accelerator, processes)
     context = get_context("spawn")
@@ -47,7 +43,7 @@ def train_in_processes(job: Job, processes: int) -> None:
         raise
     finally:
         for process, error_file in zip(spawned.processes, spawned.error_files, strict=True):
-            process.kill()
+            process.kill()  # one that waits for a lost one in a collective would wait for ever
             process.join()
             Path(error_file).unlink(missing_ok=True)  # torch does not remove it
 

@@ -10,33 +10,29 @@ from typing import Any
 from emotions.errors import CheckpointError, ConfigError, OutputExists
 from emotions.pipeline.runner import Context
 from training.config.learning import LearnParams
-from training.config.train import ModelSpec, TrainStep, joined
+from training.config.train import ModelSpec, TrainStep
 from training.corpus import Corpus, read_corpus
-from training.features.feature_dataset import ClipDataset
 from training.loop.ddp import train_in_processes
-from training.loop.job import EVALUATION_BATCH, Job, seeded_model, train
+from training.loop.job import Job, seeded_model, train
 from training.loop.loaders import check_shares
 from training.loop.precompute import device_of, precomputed
-from training.loop.score import ClipPredictions, calibrated, evaluate, score_predictions
+from training.loop.score import calibrated, evaluate, score_predictions
 from training.metrics.classification import Scores
 from training.models.base import Classifier
 from training.models.registry import pinned
 from training.run_folder.checkpoints import remove_left_over
 from training.run_folder.frozen_encoder import encoder_hash, write_encoder
-from training.run_folder.layout import LAST, RUN_FILE
+from training.run_folder.layout import RUN_FILE
 from training.run_folder.read import Trained, last_state, load_checkpoint, read_checkpoint
 from training.run_folder.write import Result, print_summary, write_run
 
 
 def fit(step: TrainStep, context: Context) -> Path:
-    """Train a model and write its run folder.
+    """Train a model, write its run folder, and return the folder.
 
     Args:
         step: model, data, settings and output.
         context: root, seed, workers and the resolved config.
-
-    Returns:
-        The run folder.
 
     Raises:
         OutputExists: there is a finished run in the folder.
@@ -45,8 +41,9 @@ def fit(step: TrainStep, context: Context) -> Path:
         CheckpointError: the checkpoint to start from is broken, or of another model.
         DeviceError: the accelerator asked for cannot be used.
     """
-    folder = context.root / joined(step.saving_data_params.saved_checkpoints_path)
-    start = _start(step, context)
+    folder = context.root.joinpath(*step.saving_data_params.saved_checkpoints_path)
+    resumed = step.saving_data_params.start_from_saved_checkpoint_path
+    start = None if resumed is None else context.root.joinpath(*resumed)
     if (folder / RUN_FILE).exists() and (start is None or start.parent != folder):
         raise OutputExists(f"{folder}: holds a finished run; name another saved_checkpoints_path")
     corpus = read_corpus(step, context)
@@ -66,11 +63,7 @@ def fit(step: TrainStep, context: Context) -> Path:
 
 
 def _check_targets(corpus: Corpus, learn: LearnParams) -> None:
-    """Refuse weights of targets that the data does not have.
-
-    Raises:
-        ConfigError: a weight is for an unknown target, or all targets weigh nothing.
-    """
+    """Refuse weights of targets that the data does not have."""
     targets = corpus.spec.targets
     where = "learn_params.target_weights"
     unknown = [target for target in learn.target_weights if target not in targets]
@@ -78,11 +71,6 @@ def _check_targets(corpus: Corpus, learn: LearnParams) -> None:
         raise ConfigError(f"{where}: found {', '.join(unknown)}; the targets are {', '.join(targets)}")
     if not any(learn.target_weights.get(target, 1.0) for target in targets):
         raise ConfigError(f"{where}: every target weighs 0, so nothing would be learnt")
-
-
-def _start(step: TrainStep, context: Context) -> Path | None:
-    parts = step.saving_data_params.start_from_saved_checkpoint_path
-    return None if parts is None else context.root / joined(parts)
 
 
 def _check_start(path: Path, spec: ModelSpec, model: Classifier, max_epoch: int) -> None:
@@ -134,7 +122,7 @@ def outcome(job: Job) -> tuple[Trained, Result]:
     if job.step.accelerator != "cpu":
         trained.model.to(device_of(job.step.accelerator))
     epoch = int(read_checkpoint(kept)["epoch"])
-    return trained, Result(best, f"{LAST}.ckpt", epoch, trained.steps, history, {})
+    return trained, Result(best, epoch, trained.steps, history, {})
 
 
 def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[str, Scores] | None = None) -> Result:
@@ -147,10 +135,10 @@ def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[
     """
     trained, result = outcome(job)
     targets, corpus = trained.spec.targets, job.corpus
-    predictions = {"test": _predictions(trained, corpus.test)} if corpus.test is not None else {}
+    predictions = {"test": evaluate(trained.model, corpus.test)} if corpus.test is not None else {}
     calibration: dict[str, Any] = {}
     if validation is None:
-        val = _predictions(trained, corpus.val)
+        val = evaluate(trained.model, corpus.val)
         validation = score_predictions(val, targets)
         calibration = calibrated(val, predictions.get("test"), targets)
     result.metrics["validation"] = validation
@@ -158,7 +146,3 @@ def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[
     about = {"calibration": calibration, **(extra or {})}
     write_run(job.folder, job.step, job.context, replace(corpus, spec=trained.spec), result, about)
     return result
-
-
-def _predictions(trained: Trained, dataset: ClipDataset) -> ClipPredictions:
-    return evaluate(trained.model, dataset, batch_size=EVALUATION_BATCH)

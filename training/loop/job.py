@@ -14,19 +14,18 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from emotions.errors import DeviceError, first_line
 from emotions.pipeline.runner import Context
-from training.config.train import SavingDataParams, TrainStep, concatenated, joined
+from training.config.train import SavingDataParams, TrainStep
 from training.corpus import Corpus
 from training.loop.callbacks import Bar, History, TensorBoardImages
 from training.loop.lightning_output import interruptible, lightning_output
 from training.loop.loaders import training_batches, validation_batches
 from training.loop.losses import class_weights
 from training.loop.module import ClassifierModule
+from training.loop.score import EVALUATION_BATCH
 from training.loop.waveform_augmentation import WaveformAugmenter
 from training.models.base import Classifier
 from training.models.registry import build_model, pinned
 from training.run_folder.checkpoints import AtomicCheckpoints, checkpoint_callbacks, mode_of
-
-EVALUATION_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,6 @@ class Job:
     """One training. Picklable, for the processes of a distributed run.
 
     Attributes:
-        step: the settings.
-        context: root, seed and workers.
-        corpus: the data.
-        folder: the run folder.
         start: checkpoint to resume from.
         metric: validation metric that the best checkpoint is chosen by; by default the UAR of the first target.
         newest: keep the last epoch's checkpoint as the best one, whatever the metric.
@@ -70,11 +65,6 @@ class ProcessContext:
     processes: int
     options: Mapping[str, Any]
 
-    @property
-    def is_rank_zero(self) -> bool:
-        """Whether this is the process that writes files and shows progress."""
-        return self.rank == 0
-
 
 SINGLE = ProcessContext(0, 1, {"devices": 1})
 
@@ -93,11 +83,6 @@ def train(job: Job, model: Classifier, process: ProcessContext = SINGLE, callbac
         model: of ``seeded_model``.
         process: this process, among those that train together.
         callbacks: run after the checkpoints are written, where they are Lightning's ``Checkpoint``.
-
-    Raises:
-        ConfigError: training diverged, or the impulse responses cannot be used.
-        CheckpointError: a checkpoint cannot be written.
-        DeviceError: the accelerator asked for cannot be used.
     """
     learn, corpus, context = job.step.learn_params, job.corpus, job.context
     balanced = learn.sampling == "balanced"
@@ -114,8 +99,8 @@ def train(job: Job, model: Classifier, process: ProcessContext = SINGLE, callbac
 
 def _callbacks(job: Job, process: ProcessContext) -> list[Callback]:
     learn, metric = job.step.learn_params, job.selection_metric
-    callbacks: list[Callback] = [History(), Bar(metric, job.context.quiet or not process.is_rank_zero)]
-    if process.is_rank_zero:
+    callbacks: list[Callback] = [History(), Bar(metric, job.context.quiet or process.rank > 0)]
+    if process.rank == 0:
         callbacks.append(TensorBoardImages())
     callbacks.append(LearningRateMonitor("step"))
     if learn.early_stopping_epochs is not None:
@@ -137,11 +122,11 @@ def _trainer(job: Job, process: ProcessContext, batches: int, callbacks: Sequenc
             log_every_n_steps=max(1, min(10, batches)),
             gradient_clip_val=learn.gradient_clip_norm,
             precision=learn.precision,
-            num_sanity_val_steps=0,
-            deterministic="warn",
+            num_sanity_val_steps=0,  # they would be scored as an epoch, by an untrained model
+            deterministic="warn",  # some CUDA operators have no deterministic form: those only warn
             enable_progress_bar=False,
             enable_model_summary=False,
-            use_distributed_sampler=False,
+            use_distributed_sampler=False,  # the batches are divided already
             **{**process.options, "plugins": [*process.options.get("plugins", ()), AtomicCheckpoints()]},
         )
     except (MisconfigurationException, RuntimeError, ValueError) as error:
@@ -149,14 +134,11 @@ def _trainer(job: Job, process: ProcessContext, batches: int, callbacks: Sequenc
 
 
 def _logger(saving: SavingDataParams, folder: Path, root: Path) -> TensorBoardLogger:
-    def name(parts: list[str] | None) -> str:
-        return "" if parts is None else concatenated(parts)
-
     path = saving.tensorboard_lr_monitors_logs_path
     return TensorBoardLogger(
-        folder / "logs" if path is None else root / joined(path),
-        name=name(saving.tensorboard_lr_monitors_logs_name),
-        version=name(saving.tensorboard_lr_monitors_logs_version),
-        sub_dir=name(saving.tensorboard_lr_monitors_logs_sub_dir) or None,
+        folder / "logs" if path is None else root.joinpath(*path),
+        name="".join(saving.tensorboard_lr_monitors_logs_name or []),
+        version="".join(saving.tensorboard_lr_monitors_logs_version or []),
+        sub_dir="".join(saving.tensorboard_lr_monitors_logs_sub_dir or []) or None,
         default_hp_metric=False,
     )

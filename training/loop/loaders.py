@@ -19,12 +19,7 @@ _GOLDEN = 0x9E3779B9  # 2^32 / golden ratio (Knuth's multiplicative hashing)
 
 
 class EpochSampler(Sampler[int]):
-    """Every item once an epoch, in an order that depends on the seed and the epoch alone.
-
-    Args:
-        size: items.
-        seed: seed of the run.
-    """
+    """Every item once an epoch, in an order that depends on the seed and the epoch alone."""
 
     def __init__(self, size: int, seed: int) -> None:
         self.size, self.seed, self.epoch = size, seed, 0
@@ -161,10 +156,6 @@ def check_shares(corpus: Corpus, batch_size: int, processes: int) -> None:
         corpus: the data.
         batch_size: windows of a batch, over all processes.
         processes: number of processes.
-
-    Raises:
-        ConfigError: the batch is too small for so many processes.
-        DataError: a part has fewer windows than the processes need.
     """
     if processes == 1:
         return

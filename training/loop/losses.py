@@ -104,12 +104,9 @@ def total_loss(
     weights: Mapping[str, Tensor],
     objective: Objective = CROSS_ENTROPY,
 ) -> Tensor:
-    """Weighted sum over the targets of the mean loss of the labelled windows; 0 for a target that labels none.
+    """Weighted sum over the targets of the mean loss of the labelled windows, () float32; 0 for a target without any.
 
     Arguments as ``loss_sums``; in a distributed run the mean is over the batches of all processes.
-
-    Returns:
-        () float32.
     """
     return mean_loss(_shared(loss_sums(logits, truth, weights, objective)), logits, objective)
 

@@ -84,11 +84,7 @@ class ClassifierModule(lightning.LightningModule):
         self._random.manual_seed(seed)
 
     def training_step(self, batch: Batch) -> Tensor:
-        """The loss of a batch.
-
-        Raises:
-            ConfigError: it is not a finite number.
-        """
+        """The loss of a batch. Raises ConfigError where it is not a finite number."""
         truth, learn = batch[2], self.learn.augmentation
         features, frames = self._features_of(self._augmented(batch))
         features = augment(features, frames, self._random, self._features)

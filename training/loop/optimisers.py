@@ -27,8 +27,9 @@ def build_optimiser(model: nn.Module, learn: LearnParams, steps: int) -> tuple[A
         steps: optimiser steps of the whole run.
     """
     optimiser = AdamW(parameter_groups(model, learn.lr), lr=learn.lr.base_lr)
-    schedule: Schedule = learn.scheduler
-    return optimiser, LambdaLR(optimiser, lambda step: learning_rate_factor(step, steps, learn.warm_up, schedule))
+    return optimiser, LambdaLR(
+        optimiser, lambda step: learning_rate_factor(step, steps, learn.warm_up, learn.scheduler)
+    )
 
 
 def parameter_groups(model: nn.Module, rates: LearningRates | None = None) -> list[dict[str, Any]]:

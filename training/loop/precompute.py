@@ -26,9 +26,6 @@ def precomputed(corpus: Corpus, step: TrainStep, model: Classifier | None = None
         corpus: the data of the run, as samples.
         step: whether features may be kept, whether the waveforms are augmented, and the accelerator.
         model: of the corpus's spec; built where none is given.
-
-    Raises:
-        DataError: the disk is full or cannot be written.
     """
     if model is None:
         with torch.random.fork_rng(devices=[]):

@@ -16,11 +16,6 @@ def train_on_ray(job: Job) -> None:
     """Train a job in the workers of a Ray cluster, and wait for them.
 
     All machines must see the data and the run folder at the same paths as this process.
-
-    Raises:
-        EmotionsError: raised by ``job.train`` in a worker.
-        ConfigError: the cluster does not answer, or has too few cores.
-        DeviceError: a worker was lost.
     """
     config = job.step.ray
     cpus = config.workers * config.cpus_per_worker

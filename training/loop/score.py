@@ -23,6 +23,7 @@ from training.models.base import Classifier, is_frozen
 Batch = tuple[Tensor, Tensor, dict[str, Tensor], Tensor] | FeatureItem
 """(batch, W) float32, (batch,) lengths, target -> (batch,) class indices, (batch,) clip indices; or a ``FeatureItem``
 with features and frames in place of the first two."""
+EVALUATION_BATCH = 32
 
 
 def features_of(model: Classifier, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -81,20 +82,19 @@ class ClipPooler:
         return ClipPredictions(clips, windows, logits, truth)
 
 
-def evaluate(model: Classifier, dataset: ClipDataset, *, batch_size: int = 32, workers: int = 0) -> ClipPredictions:
+def evaluate(model: Classifier, dataset: ClipDataset, *, batch_size: int = EVALUATION_BATCH) -> ClipPredictions:
     """Run a model over every window of a dataset, on the device that the model is on.
 
     Args:
         model: is in evaluation mode while it runs.
         dataset: windows with the model's targets, or their features.
         batch_size: windows of a batch; the result does not depend on it.
-        workers: loader processes; 0 loads in this process.
     """
     device = next(model.parameters()).device
     was_training, pooler = model.training, ClipPooler()
     model.eval()
     with torch.inference_mode():
-        for batch in DataLoader(dataset, batch_size, num_workers=workers):
+        for batch in DataLoader(dataset, batch_size):
             features, frames = features_of(model, move_data_to_device(batch, device))
             pooler.add(batch, model.head(features, frames))
     model.train(was_training)

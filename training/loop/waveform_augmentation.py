@@ -37,15 +37,12 @@ class WaveformAugmenter:
         self._responses = None if folder is None else read_responses(root.joinpath(*folder))
 
     def __call__(self, waveform: Tensor, length: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Change a batch.
+        """Change a batch: waveform and length of the changed windows.
 
         Args:
             waveform: (batch, W) float32, zero past its length.
             length: (batch,) int64, valid samples of each window.
             random: generator on the CPU, so that the device does not change the numbers.
-
-        Returns:
-            Waveform and length of the changed windows.
         """
         settings = self.settings
         if settings.speed is not None:
@@ -73,11 +70,7 @@ def _picked(probability: float, waveform: Tensor, random: torch.Generator) -> Te
 
 
 def read_responses(folder: Path) -> Tensor:
-    """The impulse responses in a folder, at 16 kHz: (responses, longest) float32, each from its peak on.
-
-    Raises:
-        ConfigError: the folder is missing, empty, or holds a file that cannot be used.
-    """
+    """The impulse responses in a folder, at 16 kHz: (responses, longest) float32, each from its peak on."""
     key = "learn_params.augmentation.waveform.impulse_responses"
     if not folder.is_dir():
         raise ConfigError(f"{key}: {folder} is not a folder")

@@ -1,6 +1,7 @@
 """Calibration: temperature scaling, calibration errors, and a confidence threshold for rejection.
 
 After C. Guo, G. Pleiss, Y. Sun and K. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
+``probabilities`` are (clips, classes), and ``truth`` is (clips,) class indices.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ BINS = 15
 _BOUNDS = (np.log(0.1), np.log(10.0))
 _PRIOR = 0.5
 """Standard deviation of the normal prior on log T: a few clips that are all right must not make a model certain."""
-_MIN_PROBABILITY = 1e-12
+_MIN_PROBABILITY = 1e-12  # its logarithm must stay finite
 
 
 def fit_temperature(probabilities: Callable[[float], FloatArray], truth: IntArray) -> float:
@@ -37,12 +38,7 @@ def fit_temperature(probabilities: Callable[[float], FloatArray], truth: IntArra
 
 
 def reliability(probabilities: FloatArray, truth: IntArray) -> list[dict[str, float]]:
-    """Reliability diagram: ``clips``, mean ``confidence`` and ``accuracy`` of each bin of confidence that has clips.
-
-    Args:
-        probabilities: (clips, classes).
-        truth: (clips,) class indices.
-    """
+    """Reliability diagram: ``clips``, mean ``confidence`` and ``accuracy`` of each bin of confidence that has clips."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == truth
     place = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
@@ -55,34 +51,19 @@ def reliability(probabilities: FloatArray, truth: IntArray) -> list[dict[str, fl
 
 
 def ece(probabilities: FloatArray, truth: IntArray) -> float:
-    """Expected calibration error over ``BINS`` bins of equal width.
-
-    Args:
-        probabilities: (clips, classes).
-        truth: (clips,) class indices.
-    """
+    """Expected calibration error over ``BINS`` bins of equal width."""
     table = reliability(probabilities, truth)
     return sum(row["clips"] * abs(row["accuracy"] - row["confidence"]) for row in table) / len(truth)
 
 
 def brier(probabilities: FloatArray, truth: IntArray) -> float:
-    """Brier score: mean squared distance between probabilities and the one-hot truth, 0 to 2.
-
-    Args:
-        probabilities: (clips, classes).
-        truth: (clips,) class indices.
-    """
+    """Brier score: mean squared distance between probabilities and the one-hot truth, 0 to 2."""
     one_hot = np.eye(probabilities.shape[1])[truth]
     return float(np.square(probabilities - one_hot).sum(axis=1).mean())
 
 
 def risk_coverage(probabilities: FloatArray, truth: IntArray) -> list[dict[str, float]]:
-    """Risk-coverage curve: ``threshold``, ``coverage`` and ``risk`` (share of errors) at each distinct confidence.
-
-    Args:
-        probabilities: (clips, classes).
-        truth: (clips,) class indices.
-    """
+    """Risk-coverage curve: ``threshold``, ``coverage`` and ``risk`` (share of errors) at each distinct confidence."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     order = np.argsort(-confidence, kind="stable")
     thresholds = confidence[order]
@@ -95,12 +76,7 @@ def risk_coverage(probabilities: FloatArray, truth: IntArray) -> list[dict[str, 
 
 
 def thinned(rows: list[dict[str, float]], most: int = 200) -> list[dict[str, float]]:
-    """Thin a curve out evenly, keeping its ends.
-
-    Args:
-        rows: points of the curve.
-        most: largest number of points to keep.
-    """
+    """Thin the points of a curve out evenly, to at most ``most``, keeping its ends."""
     keep = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(np.int64))
     return [rows[index] for index in keep]
 
@@ -116,13 +92,7 @@ def threshold_of(rows: Sequence[Mapping[str, float]], max_risk: float) -> float:
 
 
 def calibration_of(before: FloatArray, after: FloatArray, truth: IntArray) -> dict[str, Any]:
-    """ECE and Brier score before and after calibration, as JSON.
-
-    Args:
-        before: (clips, classes) probabilities before.
-        after: (clips, classes) probabilities after.
-        truth: (clips,) class indices.
-    """
+    """ECE and Brier score of the probabilities before and after calibration, as JSON."""
     return {
         "ece_before": ece(before, truth),
         "ece_after": ece(after, truth),

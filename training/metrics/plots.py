@@ -63,12 +63,7 @@ def draw_confusion(path: Path, scores: Mapping[str, Scores], title: str) -> None
 
 
 def confusion_image(target: str, scores: Scores) -> NDArray[np.uint8]:
-    """Confusion matrix of one target as an image, (height, width, 3) uint8.
-
-    Args:
-        target: name of the target.
-        scores: its scores.
-    """
+    """Confusion matrix of a target's scores as an image, (height, width, 3) uint8."""
     side = 2.4 + 0.62 * len(scores["labels"])
     with house_style():
         figure = Figure(figsize=(side + 1.0, side), layout="constrained", dpi=72)

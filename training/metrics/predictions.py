@@ -67,8 +67,6 @@ class FoldPredictions:
     """Predictions of one fold with one seed.
 
     Attributes:
-        fold: index of the fold.
-        seed: seed of its training.
         best_epoch: epoch of the checkpoint that was used, from 0.
         seconds: duration of training and prediction.
         val, test: predictions for its validation and its test clips.
@@ -95,15 +93,12 @@ class FoldPredictions:
 
 
 def truth_of(table: ClipTable, clips: IntArray, target: str) -> IntArray:
-    """Class indices of some clips, (clips,) int64.
+    """Positions of some clips' labels in ``table.labels(target)``, (clips,) int64, ``NO_LABEL`` where there is none.
 
     Args:
         table: the dataset.
         clips: (clips,) indices into the dataset's clips.
         target: name of the target.
-
-    Returns:
-        Positions in ``table.labels(target)``, ``NO_LABEL`` where a clip has no label.
     """
     index = {label: number for number, label in enumerate(table.labels(target))}
     return np.array([index.get(table.clips[clip].labels.get(target, ""), NO_LABEL) for clip in clips], np.int64)

@@ -24,9 +24,6 @@ class CnnHead(Head):
         shape: (bins, frames) of the image.
         targets: target -> number of classes.
         dropout: share of the backbone's features that training drops.
-
-    Raises:
-        ConfigError: timm has no such architecture, or it does not take such images.
     """
 
     def __init__(self, backbone: str, shape: tuple[int, int], targets: Mapping[str, int], dropout: float) -> None:
@@ -44,11 +41,7 @@ class CnnHead(Head):
 
 
 def build_spectrogram_cnn(spec: ModelSpec, architecture: SpectrogramCnnArchitecture) -> Classifier:
-    """Build a ``SpectrogramCnnClassifier``.
-
-    Raises:
-        ConfigError: timm has no such backbone, or it does not take such images.
-    """
+    """Build a ``SpectrogramCnnClassifier``."""
     size = spec.spectrogram_size
     frontend = Spectrogram(spec.window_samples, size, architecture.scale)
     return Classifier(frontend, CnnHead(architecture.backbone, (size, size), spec.classes, architecture.dropout))

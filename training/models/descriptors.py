@@ -65,11 +65,7 @@ class Frames(NamedTuple):
 
 
 class Descriptors(nn.Module):
-    """Descriptors of windows.
-
-    Args:
-        window: W, the samples of a window.
-    """
+    """Descriptors of windows of ``window`` samples."""
 
     cosines: Tensor
     sines: Tensor

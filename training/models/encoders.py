@@ -90,11 +90,7 @@ def described(model: nn.Module) -> dict[str, Any]:
 
 
 def blank_encoder(description: Mapping[str, Any]) -> Encoder:
-    """Build an encoder of an ``Encoder.description``, with random weights that a state dict replaces.
-
-    Raises:
-        ConfigError: the description is of no supported encoder.
-    """
+    """Build an encoder of an ``Encoder.description``, with random weights that a state dict replaces."""
     settings = dict(description["config"])
     family = _FAMILIES.get(settings.pop("model_type", ""))
     if family is None:

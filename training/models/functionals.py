@@ -29,9 +29,6 @@ class Functionals(Frontend):
     deviation, slope, percentiles; of both, how descriptors go together; and how much and how often there is speech and
     voice.
 
-    Args:
-        window: W, the samples of a window.
-
     Attributes:
         dims: number of statistics.
     """

@@ -23,9 +23,6 @@ class Standardised(nn.Module):
 
     Unlike batch norm it does the same while training as afterwards. Statistics are gathered from training batches
     (Chan, Golub and LeVeque, 1983).
-
-    Args:
-        dims: number of values.
     """
 
     count: Tensor

@@ -57,11 +57,7 @@ class Checkpoint:
         return ConfigError(f"{self.key}: {message.replace('{}', self.name)}")
 
     def read_json(self, file: str) -> dict[str, Any]:
-        """Read a settings file.
-
-        Raises:
-            ConfigError: it is missing, or holds no JSON object.
-        """
+        """Read a settings file. Raises ConfigError where it is missing, or holds no JSON object."""
         try:
             settings = json.loads((self.folder / file).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -71,14 +67,11 @@ class Checkpoint:
         return settings
 
     def read_settings(self, families: Collection[str], file: str = CONFIG) -> dict[str, Any]:
-        """Read the configuration of the model.
+        """Read the configuration of the model. Raises ConfigError where it cannot be read, or is of another model type.
 
         Args:
             families: the model types that are supported.
             file: name of the configuration file.
-
-        Raises:
-            ConfigError: it cannot be read, or is of another model type.
         """
         settings = self.read_json(file)
         found = settings.get("model_type", "none")
@@ -87,14 +80,11 @@ class Checkpoint:
         return settings
 
     def understood(self, read: Callable[[], Found], file: str) -> Found:
-        """Parse a settings file.
+        """Parse a settings file. Raises ConfigError where ``read`` fails.
 
         Args:
             read: parses it.
             file: its name, for the error.
-
-        Raises:
-            ConfigError: ``read`` fails.
         """
         try:
             return read()
@@ -102,14 +92,11 @@ class Checkpoint:
             raise self.error(f"{{}}: {file} is not understood ({first_line(error)})") from error
 
     def read_preprocessor(self, extractor: Any, rate: int) -> Any:
-        """Read the feature extractor.
+        """Read the feature extractor. Raises ConfigError where there is none for the sampling rate.
 
         Args:
             extractor: its class in transformers.
             rate: the sampling rate that is supported, in Hz.
-
-        Raises:
-            ConfigError: there is none, it cannot be read, or it is for another sampling rate.
         """
         if not _has(self.folder, _SETTINGS[1:]):
             raise self.error(
@@ -129,7 +116,7 @@ class Checkpoint:
         return _has(self.folder, _SAFETENSORS + _PICKLED)
 
     def load_weights(self, model: Any, **options: Any) -> tuple[nn.Module, dict[str, Any]]:
-        """Load the weights as float32: no pickle runs, and no code of the checkpoint.
+        """Load the weights as float32: no pickle runs, and no code of the checkpoint. Raises ConfigError.
 
         Args:
             model: class of transformers, whose ``from_pretrained`` loads.
@@ -137,9 +124,6 @@ class Checkpoint:
 
         Returns:
             The model in evaluation mode, and what transformers reports of missing and unexpected keys.
-
-        Raises:
-            ConfigError: they cannot be read.
         """
         try:
             with quiet_transformers():

@@ -32,12 +32,7 @@ def build_model(spec: ModelSpec) -> Classifier:
 
 
 def pinned(spec: ModelSpec, model: Classifier) -> ModelSpec:
-    """The spec of a built model with the description of its encoder, so that a checkpoint suffices to rebuild it.
-
-    Args:
-        spec: what the model was built from.
-        model: the built model; one without an encoder keeps its spec.
-    """
+    """The spec of a built model with the description of its encoder, so that a checkpoint suffices to rebuild it."""
     return spec.model_copy(update={"encoder": model.frontend.description})
 
 

@@ -67,7 +67,7 @@ class Spectrogram(Frontend):
         power = self.power(torch.where(self.sample < length, waveform, 0.0))
         started = self.start < length
         valid = started.to(power.dtype).unsqueeze(1)
-        return normalised(log_power(power * valid), valid), started.sum(dim=1)
+        return _normalised(_log_power(power * valid), valid), started.sum(dim=1)
 
     def power(self, waveform: Tensor) -> Tensor:
         """(batch, W) samples to (batch, size, size): power in each band, by frame; a full-scale sine gives about 1."""
@@ -77,22 +77,14 @@ class Spectrogram(Frontend):
         return torch.matmul(power, self.bands).transpose(1, 2)
 
 
-def log_power(power: Tensor) -> Tensor:
+def _log_power(power: Tensor) -> Tensor:
     """Log of (batch, bins, frames) power over each window's floor, 80 dB below its peak: 0 and more, 0 in silence."""
     floor = (power.amax(dim=(1, 2), keepdim=True) * _RANGE).clamp_min(_FLOOR)
     return (power / floor).clamp_min(1.0).log()
 
 
-def normalised(features: Tensor, valid: Tensor) -> Tensor:
-    """Normalise to mean 0 and variance 1 over the valid frames.
-
-    Args:
-        features: (batch, bins, frames).
-        valid: (batch, 1, frames), 1 for valid frames, else 0.
-
-    Returns:
-        (batch, bins, frames), zero where not valid.
-    """
+def _normalised(features: Tensor, valid: Tensor) -> Tensor:
+    """Bring (batch, bins, frames) to mean 0 and variance 1 over ``valid`` frames, (batch, 1, frames); zero others."""
     count = valid.sum(dim=(1, 2), keepdim=True).clamp_min(1) * features.shape[1]
     centred = (features - (features * valid).sum(dim=(1, 2), keepdim=True) / count) * valid
     variance = (centred * centred).sum(dim=(1, 2), keepdim=True) / count

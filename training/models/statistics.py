@@ -12,17 +12,15 @@ _MIN_WEIGHT = 1e-3
 _MIN_VARIANCE = 1e-6
 # Values have a deviation of about 1. Skewness and kurtosis of nearly constant values are numerical noise: they fade.
 _FAINT = 0.01
+_REACH = 0.05  # half width around a quantile's level, as a share of the weight
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean over the frames.
+    """Weighted mean over the frames, (batch, dims); 0 where all weights are 0.
 
     Args:
         values: (batch, frames, dims).
         weight: (batch, frames).
-
-    Returns:
-        (batch, dims); 0 where all weights are 0.
     """
     return (values * weight.unsqueeze(2)).sum(dim=1) / _total(weight)
 
@@ -60,8 +58,8 @@ def slope(values: Tensor, weight: Tensor) -> Tensor:
     return (values * (offset * weight).unsqueeze(2)).sum(dim=1) / total / spread.clamp_min(_MIN_VARIANCE)
 
 
-def quantiles(values: Tensor, weight: Tensor, levels: Sequence[float], reach: float = 0.05) -> list[Tensor]:
-    """Quantiles over the frames, each the mean of the values within ``reach`` of its level.
+def quantiles(values: Tensor, weight: Tensor, levels: Sequence[float]) -> list[Tensor]:
+    """Quantiles over the frames, (batch, dims) for each level: the mean of the values within 0.05 of it.
 
     A mean changes smoothly with the values, unlike the value of a single frame.
 
@@ -69,10 +67,6 @@ def quantiles(values: Tensor, weight: Tensor, levels: Sequence[float], reach: fl
         values: (batch, frames, dims).
         weight: (batch, frames).
         levels: from 0 to 1.
-        reach: half width around a level, as a share of the weight.
-
-    Returns:
-        (batch, dims) for each level.
     """
     ordered, order = values.sort(dim=1)
     share = torch.gather(weight.unsqueeze(2).expand_as(values), 1, order)
@@ -80,7 +74,7 @@ def quantiles(values: Tensor, weight: Tensor, levels: Sequence[float], reach: fl
     before = torch.nn.functional.pad(upto[:, :-1], (0, 0, 1, 0))
     found = []
     for level in levels:
-        low, high = max(0.0, level - reach), min(1.0, level + reach)
+        low, high = max(0.0, level - _REACH), min(1.0, level + _REACH)
         inside = (upto.clamp_max(high) - before.clamp_min(low)).clamp_min(0.0)
         # Not divided by high - low: running sums end near 1, and the rounding differs between runtimes.
         found.append((ordered * inside).sum(dim=1) / inside.sum(dim=1).clamp_min(_MIN_WEIGHT))

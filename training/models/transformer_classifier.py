@@ -59,11 +59,7 @@ class TransformerHead(Head):
 
 
 def build_transformer(spec: ModelSpec, architecture: TransformerArchitecture) -> Classifier:
-    """Build a ``TransformerClassifier``.
-
-    Raises:
-        ConfigError: the patch does not divide the spectrogram, or too few patches come of it.
-    """
+    """Build a ``TransformerClassifier``."""
     fault = patch_fault(architecture.patch_transformer_size, spec.spectrogram_size)
     if fault is not None:
         raise ConfigError(f"model_architecture.patch_transformer_size: {architecture.patch_transformer_size} {fault}")

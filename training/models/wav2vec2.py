@@ -51,7 +51,6 @@ class Wav2Vec2Frontend(Frontend):
 
     Attributes:
         shape: of a window's features: (dims, frames), or (layers, dims, frames) for ``weighted``.
-        description: the encoder's ``Encoder.description``.
 
     Raises:
         ConfigError: the encoder has no such layers, or a window is too short for a single frame.
@@ -206,9 +205,6 @@ def build_frontend(spec: ModelSpec, architecture: EncoderArchitecture, embedding
         spec: window and encoder.
         architecture: name of the encoder, and what of it trains.
         embedding: which features.
-
-    Raises:
-        ConfigError: the encoder cannot be loaded, or lacks the embedding.
     """
     encoder = load_encoder(architecture.encoder) if spec.encoder is None else blank_encoder(spec.encoder)
     return Wav2Vec2Frontend(

@@ -11,8 +11,38 @@ from training.config.architectures import Wav2Vec2CnnArchitecture, Wav2Vec2FnArc
 from training.config.train import ModelSpec
 from training.models.base import Classifier, Head, Logits
 from training.models.cnn_classifier import CnnHead
-from training.models.layer_weights import weighed
 from training.models.wav2vec2 import build_frontend
+
+
+class LayerWeights(nn.Module):
+    """A learnt mean over layers, equal weights at first (as in SUPERB)."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.zeros(layers))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, layers, dims, frames) in; (batch, dims, frames) out."""
+        return (features * self.scores.softmax(dim=0)[:, None, None]).sum(dim=1)
+
+
+class WeightedHead(Head):
+    """A head on the learnt mean of every layer's features."""
+
+    def __init__(self, layers: int, head: Head) -> None:
+        super().__init__()
+        self.mean = LayerWeights(layers)
+        self.head = head
+
+    def forward(self, features: Tensor, frames: Tensor) -> Logits:
+        """(batch, layers, dims, frames) and (batch,) valid frames in; target -> (batch, classes) logits out."""
+        logits: Logits = self.head(self.mean(features), frames)
+        return logits
+
+
+def _weighed(shape: tuple[int, ...], head: Head) -> Head:
+    """The head itself, or for features (layers, dims, frames) of all layers the head on their learnt mean."""
+    return WeightedHead(shape[0], head) if len(shape) == 3 else head
 
 
 class FnHead(Head):
@@ -65,28 +95,20 @@ class FnHead(Head):
 
 
 def build_fn(spec: ModelSpec, architecture: Wav2Vec2FnArchitecture) -> Classifier:
-    """Build a ``Wav2Vec2FnClassifier``.
-
-    Raises:
-        ConfigError: the encoder cannot be loaded, or lacks the embedding.
-    """
+    """Build a ``Wav2Vec2FnClassifier``."""
     frontend = build_frontend(spec, architecture, architecture.embedding)
     *_, dims, frames = frontend.shape
     counts = (architecture.conv_h_count, architecture.conv_w_count)
     layers = (architecture.layer_1_size, architecture.layer_2_size)
-    return Classifier(frontend, weighed(frontend.shape, FnHead((dims, frames), counts, layers, spec.classes)))
+    return Classifier(frontend, _weighed(frontend.shape, FnHead((dims, frames), counts, layers, spec.classes)))
 
 
 def build_wav2vec2_cnn(spec: ModelSpec, architecture: Wav2Vec2CnnArchitecture) -> Classifier:
-    """Build a ``Wav2Vec2CnnClassifier``: an embedding as a one-channel image of dims by frames.
-
-    Raises:
-        ConfigError: the encoder cannot be loaded or lacks the embedding, or timm has no such backbone.
-    """
+    """Build a ``Wav2Vec2CnnClassifier``: an embedding as a one-channel image of dims by frames."""
     frontend = build_frontend(spec, architecture, architecture.embedding)
     *_, dims, frames = frontend.shape
     head = CnnHead(architecture.backbone, (dims, frames), spec.classes, architecture.dropout)
-    return Classifier(frontend, weighed(frontend.shape, head))
+    return Classifier(frontend, _weighed(frontend.shape, head))
 
 
 def _connected(width: int, size: int) -> list[nn.Module]:

@@ -17,12 +17,7 @@ _MASKED = -1e30
 
 
 class Context(nn.Module):
-    """Positional convolution and the first layers of a transformer, taken over from an encoder.
-
-    Args:
-        source: a ``Wav2Vec2Model``, ``HubertModel`` or ``WavLMModel``.
-        depth: number of layers.
-    """
+    """Positional convolution and the first ``depth`` layers of a transformer, taken over from an encoder."""
 
     def __init__(self, source: Any, depth: int) -> None:
         super().__init__()

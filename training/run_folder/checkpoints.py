@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from emotions.errors import CheckpointError
 from emotions.files import atomic_file
-from training.config.train import SavingDataParams, concatenated
+from training.config.train import SavingDataParams
 from training.run_folder.layout import LAST
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -29,11 +29,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint next to its final path and renames it; Lightning writes to the system's /tmp first."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:  # noqa: ARG002 - for remote files
-        """Write a checkpoint.
-
-        Raises:
-            CheckpointError: it cannot be written; an earlier file of the name is unchanged.
-        """
+        """Write a checkpoint. Raises CheckpointError where it cannot; an earlier file of the name is unchanged."""
         # Through memory, because torch's own writer hides the cause when the disk is full.
         content = io.BytesIO()
         torch.save(checkpoint, content)
@@ -62,7 +58,7 @@ class BestCheckpoint(ModelCheckpoint):
     def __init__(self, saving: SavingDataParams, folder: Path, metric: str | None) -> None:
         super().__init__(
             dirpath=folder,
-            filename=concatenated(saving.saved_checkpoints_filename),
+            filename="".join(saving.saved_checkpoints_filename),
             monitor=metric,
             mode="max" if metric is None else mode_of(metric),
             save_on_train_epoch_end=True,
@@ -91,12 +87,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keeps the last epoch's checkpoint; Lightning's ``save_last`` writes only when the best one is written too.
-
-    Args:
-        folder: the run folder.
-        best: its outdated checkpoints are removed afterwards.
-    """
+    """Keeps the last epoch's checkpoint; Lightning's ``save_last`` writes only when the best one is written too."""
 
     def __init__(self, folder: Path, best: BestCheckpoint) -> None:
         super().__init__(dirpath=folder, filename=LAST, enable_version_counter=False, save_on_train_epoch_end=True)

@@ -35,14 +35,11 @@ def encoder_hash(model: Classifier) -> str | None:
 
 
 def write_encoder(folder: Path, model: Classifier) -> None:
-    """Write the weights of a model's frozen encoder into a run folder, where it has one.
+    """Write the weights of a model's frozen encoder, where it has one, into a run folder. Raises CheckpointError.
 
     Args:
         folder: the run folder.
         model: the model.
-
-    Raises:
-        CheckpointError: they cannot be written.
     """
     encoder = _encoder(model)
     if encoder is None:
@@ -69,11 +66,7 @@ def without_encoder(state: Mapping[str, Any], model: Classifier, prefix: str) ->
 
 
 def read_encoder(checkpoint: Path) -> dict[str, Tensor]:
-    """Read the encoder's weights beside a checkpoint, by their names in the model.
-
-    Raises:
-        CheckpointError: they are missing or damaged.
-    """
+    """Read the encoder's weights beside a checkpoint, by their names in the model. Raises CheckpointError."""
     file = checkpoint.with_name(FILE)
     try:
         weights = load_file(file)

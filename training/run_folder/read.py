@@ -50,7 +50,6 @@ class Run:
     """A run folder.
 
     Attributes:
-        folder: path of the folder.
         trained: the best checkpoint.
         metrics: part (``validation``, ``test``) -> target -> scores.
         protocol: how the parts were made, to be quoted with every figure.
@@ -73,11 +72,7 @@ class Run:
 
     @cached_property
     def table(self) -> ClipTable:
-        """The dataset, read again from its place.
-
-        Raises:
-            DataError: it is gone, or has changed since the run.
-        """
+        """The dataset, read again from its place. Raises DataError where it is gone, or has changed since."""
         table = read_clips(self.config, self.root)
         if table.fingerprint != self.dataset["fingerprint"]:
             raise DataError(f"{table.root}: is not the dataset that {self.folder} was trained on any more")

@@ -19,11 +19,11 @@ from rich.table import Table
 import emotions
 from emotions.files import write_json
 from emotions.pipeline.runner import Context
-from training.config.train import TrainStep, joined
+from training.config.train import TrainStep
 from training.corpus import Corpus
 from training.metrics.classification import Scores
 from training.metrics.plots import draw_confusion, draw_curves
-from training.run_folder.layout import CONFUSION_PICTURE, CURVES_PICTURE, RUN_FILE, SPLIT_FILE
+from training.run_folder.layout import CONFUSION_PICTURE, CURVES_PICTURE, LAST, RUN_FILE, SPLIT_FILE
 from training.run_folder.read import RUN_FORMAT
 
 
@@ -32,15 +32,13 @@ class Result:
     """Result of a run.
 
     Attributes:
-        best, last: file names of the checkpoints.
-        best_epoch: epoch of the best checkpoint, from 0.
-        steps: optimiser steps of the best checkpoint.
+        best: file name of the best checkpoint.
+        best_epoch, steps: its epoch, from 0, and its optimiser steps.
         history: metric name -> value after each epoch.
         metrics: part (``validation``, ``test``) -> target -> scores of the best checkpoint.
     """
 
     best: str
-    last: str
     best_epoch: int
     steps: int
     history: Mapping[str, list[float | None]]
@@ -91,7 +89,7 @@ def _index(step: TrainStep, context: Context, corpus: Corpus, result: Result) ->
         "name": step.name,
         "model": corpus.spec.model,
         "seed": context.seed,
-        "checkpoints": {"best": result.best, "last": result.last},
+        "checkpoints": {"best": result.best, "last": f"{LAST}.ckpt"},
         "best_epoch": result.best_epoch,
         "steps": result.steps,
         "protocol": corpus.split.protocol,
@@ -125,6 +123,6 @@ def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpu
     console.print(table)
     console.print(f"protocol: {corpus.split.protocol}", markup=False, highlight=False)
     parts = step.saving_data_params.tensorboard_lr_monitors_logs_path
-    logs = folder / "logs" if parts is None else context.root / joined(parts)
+    logs = folder / "logs" if parts is None else context.root.joinpath(*parts)
     for name, path in (("run folder", folder), ("best checkpoint", folder / result.best), ("TensorBoard logs", logs)):
         console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)

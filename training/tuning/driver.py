@@ -14,7 +14,7 @@ from training.tuning.trial import Shared
 
 _HEAD = {"node:__internal_head__": 0.001}  # the head node: the cluster ends with it
 _POLL_SEC = 1.0
-_CANCEL_SEC = 30.0
+_CANCEL_SEC = 30.0  # for the process in the cluster to end its trials, which record that they were stopped
 
 
 def drive(ray: Any, shared: Shared, pending: Sequence[int], needed: dict[str, float]) -> None:

@@ -45,16 +45,8 @@ class _NotPickled:
         return {}
 
 
-class ResumableSearcher(_NotPickled, Searcher):
-    """Hands Ray the trials that have not ended, in their order; those with recorded values keep them.
-
-    Args:
-        sampler: draws values for the others, and learns from those that end.
-        results: the records.
-        pending: numbers of the trials to run.
-        metric: what trials are compared by.
-        mode: ``max`` or ``min``.
-    """
+class _ResumableSearcher(_NotPickled, Searcher):
+    """Hands Ray the trials that have not ended, in their order; those with recorded values keep them."""
 
     def __init__(self, sampler: Sampler, results: Results, pending: Sequence[int], metric: str, mode: str) -> None:
         super().__init__(metric=metric, mode=mode)
@@ -62,7 +54,6 @@ class ResumableSearcher(_NotPickled, Searcher):
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """Number and values of the next trial."""
         if not self._pending:
             return Searcher.FINISHED
         number = self._pending.pop(0)
@@ -74,7 +65,6 @@ class ResumableSearcher(_NotPickled, Searcher):
         return {"number": number, "values": known.values}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:  # noqa: ARG002
-        """Record how the trial ended, and learn from it."""
         number = self._numbers[trial_id]
         self._results.fetch(number)
         trial = self._results.read_trial(number)
@@ -88,36 +78,27 @@ class ResumableSearcher(_NotPickled, Searcher):
         self._sampler.tell(trial)
 
     def save(self, checkpoint_path: str) -> None:
-        """Do nothing: the records are the state."""
+        pass  # the records are the state
 
     def restore(self, checkpoint_path: str) -> None:
-        """Do nothing."""
+        pass
 
 
-class CheckpointPruner(_NotPickled, Callback):
-    """Deletes the checkpoints of trials that are no longer the best, and refreshes the table.
-
-    Args:
-        shared: what all trials have in common.
-        results: the records.
-        table: shows them.
-    """
+class _CheckpointPruner(_NotPickled, Callback):
+    """Deletes the checkpoints of trials that are no longer the best, and refreshes the table."""
 
     def __init__(self, shared: Shared, results: Results, table: LiveTable) -> None:
         self._search, self._results, self._table = shared.search, results, table
 
     def on_trial_start(self, *_: Any, **__: Any) -> None:
-        """Refresh the table."""
         self._table.show()
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **_: Any) -> None:  # noqa: ARG002
-        """Refresh the table."""
         with contextlib.suppress(StorageLost):  # for display only: the record is fetched again at the trial's end
             self._results.fetch(trial.config["number"], record_only=True)
         self._table.show()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
-        """Delete checkpoints that are no longer needed."""
         remove_beaten(self._results, self._search)
         found = self._results.read_trial(trial.config["number"])
         if found is not None:
@@ -125,17 +106,11 @@ class CheckpointPruner(_NotPickled, Callback):
         self._table.show()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Delete checkpoints that are no longer needed."""
         self.on_trial_complete(iteration, trials, trial)
 
 
 def remove_beaten(results: Results, search: SearchRecord) -> None:
-    """Delete the checkpoints of ended trials that are neither the best nor reach the threshold.
-
-    Args:
-        results: the records.
-        search: metric and threshold.
-    """
+    """Delete the checkpoints of ended trials that are neither the best of a ``search`` nor reach its threshold."""
     ranked = [trial for trial in results.ranked(search) if trial.ended]
     for place, trial in enumerate(ranked):
         best = trial.best(search)
@@ -153,16 +128,7 @@ def remove_beaten(results: Results, search: SearchRecord) -> None:
 def run_experiment(
     shared: Shared, results: Results, table: LiveTable, pending: Sequence[int], needed: dict[str, float], scratch: Path
 ) -> None:
-    """Run trials until all have ended or Ctrl-C stops them.
-
-    Args:
-        shared: what all trials have in common.
-        results: the records.
-        table: shows them.
-        pending: numbers of the trials to run.
-        needed: resources of a trial: ``CPU``, ``GPU``.
-        scratch: folder for Ray's own records.
-    """
+    """Run trials as ``drive`` does, with its arguments; ``scratch`` is a folder for Ray's own records."""
     os.environ.update(_SETTINGS)
     search = shared.search
     reserved = {name.lower(): value for name, value in needed.items() if value}
@@ -171,7 +137,7 @@ def run_experiment(
     tuner = Tuner(
         trainable,
         tune_config=TuneConfig(
-            search_alg=ResumableSearcher(sampler, results, pending, search.metric, search.mode),
+            search_alg=_ResumableSearcher(sampler, results, pending, search.metric, search.mode),
             scheduler=_scheduler(shared),
             num_samples=len(pending),
             reuse_actors=True,
@@ -180,7 +146,7 @@ def run_experiment(
         run_config=RunConfig(
             name="search",
             storage_path=str(scratch),
-            callbacks=[CheckpointPruner(shared, results, table)],
+            callbacks=[_CheckpointPruner(shared, results, table)],
             failure_config=FailureConfig(max_failures=_MAX_RESTARTS),
             verbose=0,
         ),

@@ -16,13 +16,7 @@ _PAUSE_SEC = 0.5
 
 
 class LiveTable:
-    """A live table on stderr: the running trials, and the best of those that have ended.
-
-    Args:
-        results: the records.
-        search: the search.
-        quiet: show nothing.
-    """
+    """A live table on stderr: the running trials, and the best of those that have ended."""
 
     def __init__(self, results: Results, search: SearchRecord, *, quiet: bool) -> None:
         self._results, self._search = results, search

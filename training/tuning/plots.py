@@ -9,7 +9,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -20,8 +19,6 @@ from training.metrics.plots import BLUE, INK, ORANGE, save_figure
 from training.tuning.records import SearchRecord, TrialRecord, flattened
 
 _MIN_TRIALS_FOR_IMPORTANCE = 8  # importance is a mean over a random forest
-_MIN_TRIALS_FOR_LINES = 2
-_COLOURS = "viridis"
 
 Scored = list[tuple[TrialRecord, float]]
 
@@ -48,7 +45,7 @@ def draw_pictures(folder: Path, search: SearchRecord, trials: Sequence[TrialReco
 
     if scored:
         draw("best_so_far.png", (7, 4), lambda figure: _best_so_far(figure, search, scored))
-    if len(scored) >= _MIN_TRIALS_FOR_LINES:
+    if len(scored) > 1:
         wide = max(6.0, 1.6 * (len(search.spaces) + 1))
         draw("parallel_coordinates.png", (wide, 4.5), lambda figure: _parallel(figure, search, scored))
     shares = importance(search, scored)
@@ -115,13 +112,15 @@ def _parallel(figure: Figure, search: SearchRecord, scored: Scored) -> None:
     columns = [_heights([trial.values[path] for trial, _ in scored], search.spaces[path]) for path in paths]
     values = [value for _, value in scored]
     scale = Normalize(min(values), max(values))
-    colours = mpl.colormaps[_COLOURS]
+    colours = mpl.colormaps["viridis"]
     order = np.argsort(values if search.mode == "max" else [-value for value in values])
     for row in order:
         line = [heights[row] for heights, _ in columns]
         axis.plot(range(len(paths)), line, "o-", color=colours(scale(values[row])), alpha=0.8, markersize=3)
     for place, (_, marks) in enumerate(columns):
-        _mark(axis, place, marks)
+        axis.axvline(place, color=INK, alpha=0.25, linewidth=0.8)
+        for height, text in marks:
+            axis.annotate(text, (place, height), xytext=(4, 0), textcoords="offset points", fontsize=7, va="center")
     axis.set_xticks(range(len(paths)), list(flattened(dict.fromkeys(paths))), rotation=20, ha="right")
     axis.set(ylim=(-0.05, 1.05), yticks=[])
     axis.spines[["top", "right", "left"]].set_visible(False)
@@ -140,9 +139,3 @@ def _heights(values: Sequence[Any], space: dict[str, Any]) -> tuple[list[float],
     bottom, top = float(transform(low)), float(transform(high))
     heights = [(float(transform(value)) - bottom) / (top - bottom) for value in values]
     return heights, [(0.0, f"{low:g}"), (1.0, f"{high:g}")]
-
-
-def _mark(axis: Axes, place: int, marks: Sequence[tuple[float, str]]) -> None:
-    axis.axvline(place, color=INK, alpha=0.25, linewidth=0.8)
-    for height, text in marks:
-        axis.annotate(text, (place, height), xytext=(4, 0), textcoords="offset points", fontsize=7, va="center")

@@ -21,7 +21,7 @@ from training.cluster.storage import Storage
 from training.run_folder.layout import RUN_FILE
 
 SEARCH_FILE, TRIAL_FILE, LOCK_FILE, TRIALS = "search.json", "trial.json", "search.lock", "trials"
-_MAX_BYTES = 64 << 20
+_MAX_BYTES = 64 << 20  # a results folder may come from elsewhere: a huge file must not fill the memory
 
 State = Literal["running", "done", "stopped", "failed"]
 """``done``: trained to the end; ``stopped``: ended early by the scheduler; ``failed``: see the reason."""
@@ -36,10 +36,8 @@ class SearchRecord(_Record):
 
     Attributes:
         key: hash of all that determines the trials: a search that is resumed must have the same.
-        model: name of the model.
         spaces: dotted path -> search space.
         metric: what trials are compared by; ``mode``: whether more or less of it is better.
-        num_samples, max_epochs: number of trials, and largest number of epochs of each.
         sampler: ``random``, or ``optuna`` with early stopping.
         seed: seed of the draws, the split and the trainings.
         threshold: trials whose metric reaches it keep their checkpoints, as the best one does.
@@ -75,7 +73,6 @@ class TrialRecord(_Record):
     """One trial.
 
     Attributes:
-        number: number of the trial, from 0.
         values: dotted path -> value that was drawn.
         state: ``running``, or how it ended; ``reason``: why it failed.
         history: metric -> value after each epoch; None where it was not measured.
@@ -114,12 +111,7 @@ class TrialRecord(_Record):
 
 
 class Results:
-    """A results folder.
-
-    Args:
-        folder: path of the folder.
-        storage: where the trials' folders are exchanged, when the nodes do not share this folder.
-    """
+    """A results folder; through ``storage`` the trials' folders are exchanged, where the nodes do not share it."""
 
     def __init__(self, folder: Path, storage: Storage | None = None) -> None:
         self.folder, self._storage = folder, storage
@@ -129,11 +121,7 @@ class Results:
         return self.folder / TRIALS / f"{number:04d}"
 
     def read_search(self) -> SearchRecord:
-        """Read the search.
-
-        Raises:
-            CheckpointError: there is no results folder, or it is damaged.
-        """
+        """Read the search. Raises CheckpointError where there is none, or it is damaged."""
         path = self.folder / SEARCH_FILE
         if not path.is_file():
             why = "no such folder" if not self.folder.is_dir() else f"it has no {SEARCH_FILE}"
@@ -171,11 +159,7 @@ class Results:
         return sorted(self.trials(), key=rank)
 
     def best_run(self) -> Path:
-        """The run folder of the best trial whose checkpoint is kept.
-
-        Raises:
-            CheckpointError: there is no results folder, or no trial of it can be used.
-        """
+        """The run folder of the best trial whose checkpoint is kept. Raises CheckpointError where there is none."""
         search = self.read_search()
         for trial in self.ranked(search):
             folder = self.trial_folder(trial.number)
@@ -186,14 +170,11 @@ class Results:
         )
 
     def fetch(self, number: int | None = None, *, record_only: bool = False) -> None:
-        """Download trials from the storage; does nothing where there is none.
+        """Download trials from the storage; does nothing where there is none. Raises StorageLost.
 
         Args:
             number: the trial; None for all.
             record_only: leave the checkpoints out.
-
-        Raises:
-            StorageLost: it does not answer.
         """
         if self._storage is None:
             return
@@ -214,11 +195,7 @@ class Results:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the folder for one search.
-
-        Raises:
-            OutputExists: another process holds it.
-        """
+        """Lock the folder for one search. Raises OutputExists where another process holds it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / LOCK_FILE, timeout=0)
         try:

@@ -22,21 +22,15 @@ from training.run_folder.layout import RUN_FILE
 from training.tuning.records import Results
 from training.tuning.spaces import train_step
 
-REFIT = "refit"
-"""Folder of the refit run, in the results folder."""
-
 
 def refit(folder: Path, context: Context) -> Path:
-    """Train the best trial's values for ``learn_params.max_epoch`` epochs on all but the test part.
+    """Train the best trial's values for ``learn_params.max_epoch`` epochs on all but the test part; the run folder.
 
     The last epoch is kept: there is no validation part to select one by. The run's validation scores are the trial's.
 
     Args:
         folder: the results folder of a search.
         context: workers; the search's own root and seed are used.
-
-    Returns:
-        The run folder.
 
     Raises:
         CheckpointError: no trial of the search can be used, or its record is damaged.
@@ -45,7 +39,7 @@ def refit(folder: Path, context: Context) -> Path:
     results = Results(folder)
     record, best = results.read_search(), results.best_run()
     index = read_json(best / RUN_FILE)
-    run = folder / REFIT
+    run = folder / "refit"
     shutil.rmtree(run, ignore_errors=True)
     context = Context(Path(record.root), record.seed, context.workers, context.config, quiet=context.quiet)
     step = train_step(_tune_step(record.step, folder), index["search"]["values"])

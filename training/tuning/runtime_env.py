@@ -32,9 +32,6 @@ def runtime_environment(step: TuneStep, context: Context) -> Iterator[dict[str, 
     Args:
         step: names dataset and encoders.
         context: its root is the folder that relative paths start from.
-
-    Raises:
-        ConfigError: it exceeds ``MAX_BYTES``.
     """
     with tempfile.TemporaryDirectory(prefix="emotions-") as name:
         folder = Path(name)
@@ -53,15 +50,12 @@ def _files_to_ship(step: TuneStep, context: Context) -> Iterator[tuple[Path, Pat
     named = step.dataset.path
     if named is None or not Path(*([named] if isinstance(named, str) else named)).is_absolute():
         yield source.root, source.root.relative_to(context.root)
-    for encoder in _encoders(step):
-        path = Path(encoder.removeprefix(RANDOM))
+    encoder = getattr(step.model_architecture, "encoder", None)
+    encoders = encoder.values if isinstance(encoder, SearchSpace) else [encoder] if encoder else []
+    for each in encoders:
+        path = Path(each.removeprefix(RANDOM))
         if path.exists() and not path.is_absolute():
             yield path, path
-
-
-def _encoders(step: TuneStep) -> list[str]:
-    found = getattr(step.model_architecture, "encoder", None)
-    return list(found.values) if isinstance(found, SearchSpace) else [found] if found else []
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -13,12 +13,7 @@ from training.tuning.spaces import MAX_DRAWS, Values, draw, is_possible, search_
 
 
 class RandomSampler:
-    """Random search: a trial's values depend on the seed and its number alone.
-
-    Args:
-        step: the ``tune`` step.
-        seed: seed of the search.
-    """
+    """Random search: a trial's values depend on the seed and its number alone."""
 
     def __init__(self, step: TuneStep, seed: int) -> None:
         self._step, self._seed = step, seed
@@ -60,16 +55,13 @@ class OptunaSampler:
             self.tell(trial)
 
     def suggest(self, number: int) -> Values:
-        """Values of trial ``number``; impossible combinations are reported to the study as failed.
-
-        Raises:
-            ConfigError: a thousand draws gave none that is possible.
-        """
+        """Values of trial ``number``; impossible combinations are reported to the study as failed."""
         from optuna.trial import TrialState
 
         for _ in range(MAX_DRAWS):
             asked = self._study.ask(self._kinds)
-            values = {path: _value(space, asked.params[path]) for path, space in self._spaces.items()}
+            drawn = asked.params
+            values = {path: s.choice[drawn[path]] if s.choice else drawn[path] for path, s in self._spaces.items()}
             if is_possible(self._step, values):
                 self._open[number] = asked
                 return values
@@ -95,13 +87,7 @@ Sampler = RandomSampler | OptunaSampler
 
 
 def make_sampler(step: TuneStep, search: SearchRecord, ended: Sequence[TrialRecord]) -> Sampler:
-    """The sampler of a search.
-
-    Args:
-        step: the ``tune`` step.
-        search: names the sampler.
-        ended: trials to learn from.
-    """
+    """The sampler that a search names; arguments as ``OptunaSampler``."""
     return OptunaSampler(step, search, ended) if search.sampler == "optuna" else RandomSampler(step, search.seed)
 
 
@@ -118,15 +104,6 @@ def distribution_of(space: SearchSpace) -> Any:
     return distributions.FloatDistribution(low, high, log=space.loguniform is not None)
 
 
-def _value(space: SearchSpace, parameter: Any) -> Any:
-    return parameter if space.choice is None else space.choice[parameter]
-
-
 def parameter_of(space: SearchSpace, value: Any) -> Any:
-    """A value as a parameter of Optuna's distribution.
-
-    Args:
-        space: its search space.
-        value: a value of the space.
-    """
+    """A ``value`` of a search ``space`` as a parameter of Optuna's distribution."""
     return value if space.choice is None else space.choice.index(value)

@@ -1,8 +1,7 @@
 """The search: Ray Tune runs the trials, and the results folder is the only record of them.
 
-Ray's own record of an experiment is pickled, and a results folder may come from an untrusted source, so Ray's record
-is discarded and ours is JSON. A resumed search is a new experiment over the trials that have not ended, each of which
-resumes from its own last checkpoint.
+Ray's own record is pickled, and a results folder may come from an untrusted source: it is discarded, and ours is JSON.
+A resumed search is a new experiment over the trials that have not ended, each from its own last checkpoint.
 """
 
 from __future__ import annotations
@@ -10,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from emotions.pipeline.runner import Context
 from emotions.runtime.session import available_cores
 from training.cluster.connection import check_room, connected
 from training.cluster.storage import Storage, StorageLost
-from training.config.train import concatenated, joined
 from training.config.tune import TuneStep
 from training.corpus import Corpus
 from training.loop.fit import conclude
@@ -35,19 +32,15 @@ from training.tuning.runtime_env import runtime_environment
 from training.tuning.spaces import check_searched, draw, search_spaces, train_step
 from training.tuning.trial import Shared, prepared, trial_job
 
-_ADDRESS = "tune.ray_address"
 _LOG = logging.getLogger(__name__)
 
 
 def search(step: TuneStep, context: Context) -> Path:
-    """Search, or resume an interrupted search, until every trial has ended.
+    """Search, or resume an interrupted search, until every trial has ended; the results folder.
 
     Args:
         step: model, search spaces, data and output.
         context: root, seed and workers.
-
-    Returns:
-        The results folder.
 
     Raises:
         ConfigError: there is nothing to search, no such metric, no such cluster; or no trial ended well.
@@ -61,7 +54,7 @@ def search(step: TuneStep, context: Context) -> Path:
     corpus = prepared(train_step(step, draw(step, context.seed, 0)), context)
     _check_metric(step, corpus)
     record = _record(step, context, corpus)
-    shared = Shared(step, context, _folder(step, context, record), record, step.tune.cpus_per_trial)
+    shared = Shared(step, context, _folder(step, context, record), record)
     results = shared.results()
     with results.locked():
         _check_same(results, record)
@@ -75,7 +68,8 @@ def search(step: TuneStep, context: Context) -> Path:
         _LOG.warning("stopped; the same command goes on with the %d trials that have not ended", left)
         raise KeyboardInterrupt
     if not concluded:
-        raise ConfigError(f"{results.folder}: no trial of the search ended well{_first_reason(results)}")
+        reasons = [f"; the first said: {trial.reason}" for trial in results.trials() if trial.reason]
+        raise ConfigError(f"{results.folder}: no trial of the search ended well{''.join(reasons[:1])}")
     return results.folder
 
 
@@ -121,8 +115,8 @@ def _key(step: TuneStep, context: Context, corpus: Corpus) -> str:
 def _folder(step: TuneStep, context: Context, record: SearchRecord) -> Path:
     """The newest results folder of the same search that has not finished, else the one that the step names."""
     saving = step.saving_data_params
-    parent = context.root / joined(saving.tune_results_path)
-    named = parent / concatenated(saving.tune_results_dir)
+    parent = context.root.joinpath(*saving.tune_results_path)
+    named = parent / "".join(saving.tune_results_dir)
     for path in sorted(parent.glob(f"*/{SEARCH_FILE}"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
             found = Results(path.parent).read_search()
@@ -169,22 +163,19 @@ def _run_pending(shared: Shared, results: Results) -> None:
     if not pending:
         return
     tune, needed = shared.step.tune, _needed(shared.step)
-    session = shared.context.root / joined(shared.step.saving_data_params.tune_session_path)
+    session = shared.context.root.joinpath(*shared.step.saving_data_params.tune_session_path)
     cpus = max(available_cores(), tune.cpus_per_trial)
-    with _environment(shared) as environment, connected(tune.ray_address, cpus, _ADDRESS, session, environment) as ray:
+    # Code and data travel with the run where the nodes share no folder with this machine.
+    shipped: AbstractContextManager[dict[str, Any]] = nullcontext({})
+    if tune.storage_path is not None:
+        shipped = runtime_environment(shared.step, shared.context)
+    with (
+        shipped as extra,
+        connected(tune.ray_address, cpus, "tune.ray_address", session, {**ENVIRONMENT, **extra}) as ray,
+    ):
         found = f"tune.gpus_per_trial, cpus_per_trial: found {needed['GPU']:g}, {needed['CPU']:g}"
         check_room(ray.cluster_resources(), needed, found)
         drive(ray, shared, pending, needed)
-
-
-@contextmanager
-def _environment(shared: Shared) -> Iterator[dict[str, Any]]:
-    """Ray's runtime environment; it carries code and data where the nodes share no folder with this machine."""
-    if shared.step.tune.storage_path is None:
-        yield ENVIRONMENT
-        return
-    with runtime_environment(shared.step, shared.context) as environment:
-        yield {**ENVIRONMENT, **environment}
 
 
 def _needed(step: TuneStep) -> dict[str, float]:
@@ -203,24 +194,15 @@ def _conclude(shared: Shared, results: Results) -> int:
     The best one alone is scored on the test part.
     """
     ranked = [trial for trial in results.ranked(shared.search) if trial.ended]
-    kept = [trial for trial in ranked if trial.state != "failed" and _is_kept(results, trial)]
-    about = _about(shared.search, len(ranked))
+    kept = [trial for trial in ranked if trial.state != "failed" and _has_checkpoint(results, trial)]
+    named = {"spaces", "metric", "mode", "num_samples", "sampler", "seed"}
+    settings = {**shared.search.model_dump(mode="json", include=named), "max_epochs": shared.search.max_epochs}
+    about = {**settings, "trials": len(ranked)}
     for trial in kept:
         job = trial_job(shared, trial.number, trial.values, test=trial is kept[0])
         conclude(replace(job, start=None), {"search": {**about, "trial": trial.number, "values": trial.values}})
     return len(kept)
 
 
-def _first_reason(results: Results) -> str:
-    reasons = [trial.reason for trial in results.trials() if trial.reason]
-    return f"; the first said: {reasons[0]}" if reasons else ""
-
-
-def _is_kept(results: Results, trial: TrialRecord) -> bool:
+def _has_checkpoint(results: Results, trial: TrialRecord) -> bool:
     return trial.checkpoint is not None and (results.trial_folder(trial.number) / trial.checkpoint).is_file()
-
-
-def _about(search: SearchRecord, trials: int) -> dict[str, Any]:
-    """What a run folder and a bundle record of the search that they come from."""
-    named = search.model_dump(mode="json", include={"spaces", "metric", "mode", "num_samples", "sampler", "seed"})
-    return {**named, "max_epochs": search.max_epochs, "trials": trials}

@@ -17,16 +17,13 @@ from training.config.tune import SearchSpace, TuneStep
 Values = dict[str, Any]
 """Dotted path in the step, such as ``learn_params.lr.base_lr``, -> value."""
 
-_BLOCKS = ("model_architecture", "learn_params")
 MAX_DRAWS = 1000
 
 
 def search_spaces(step: TuneStep) -> dict[str, SearchSpace]:
     """Dotted path -> search space, in the order of the step."""
-    found: dict[str, SearchSpace] = {}
-    for block in _BLOCKS:
-        found.update(_spaces_in(getattr(step, block), block))
-    return found
+    blocks = {"model_architecture": step.model_architecture, "learn_params": step.learn_params}
+    return {path: space for name, block in blocks.items() for path, space in _spaces_in(block, name).items()}
 
 
 def _spaces_in(block: BaseModel, where: str) -> dict[str, SearchSpace]:
@@ -40,11 +37,7 @@ def _spaces_in(block: BaseModel, where: str) -> dict[str, SearchSpace]:
 
 
 def check_searched(step: TuneStep) -> None:
-    """Refuse a step without anything to search.
-
-    Raises:
-        ConfigError: every value is fixed.
-    """
+    """Refuse a step of which every value is fixed, with a ConfigError."""
     if not search_spaces(step):
         raise ConfigError(
             "the tune step has nothing to tune: no value of model_architecture or learn_params is null or a search "
@@ -53,14 +46,11 @@ def check_searched(step: TuneStep) -> None:
 
 
 def train_step(step: TuneStep, values: Mapping[str, Any]) -> TrainStep:
-    """The ``train`` step of one trial: the ``tune`` step with a value in place of each space.
+    """The ``train`` step of one trial: the ``tune`` step with a value in place of each space. Raises ConfigError.
 
     Args:
         step: the ``tune`` step.
         values: dotted path -> value.
-
-    Raises:
-        ConfigError: no model can have these values together.
     """
     # Keys that the file leaves out take the defaults of a train step: some defaults of a tune step are null.
     raw = {**step.model_dump(exclude={"type", "tune"}, exclude_unset=True), "type": "train"}
@@ -80,12 +70,7 @@ def train_step(step: TuneStep, values: Mapping[str, Any]) -> TrainStep:
 
 
 def is_possible(step: TuneStep, values: Mapping[str, Any]) -> bool:
-    """Whether a model can have these values together.
-
-    Args:
-        step: the ``tune`` step.
-        values: dotted path -> value.
-    """
+    """Whether a model can have these values together; arguments as ``train_step``."""
     try:
         train_step(step, values)
     except ConfigError:
@@ -102,9 +87,6 @@ def draw(step: TuneStep, seed: int, number: int) -> Values:
         step: the ``tune`` step.
         seed: seed of the search.
         number: number of the trial.
-
-    Raises:
-        ConfigError: a thousand draws gave none that is possible.
     """
     random = np.random.default_rng([seed, number])
     spaces = search_spaces(step)

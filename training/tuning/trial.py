@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -38,21 +37,12 @@ _FRONTEND_KEYS = ("scale", "encoder", "embedding", "freeze", "trainable_layers")
 
 @dataclass(frozen=True)
 class Shared:
-    """What all trials of a search have in common. Picklable.
-
-    Attributes:
-        step: the ``tune`` step.
-        context: root, seed and workers.
-        folder: the results folder.
-        search: the search.
-        threads: CPU threads of a trial.
-    """
+    """What all trials of a search have in common. Picklable."""
 
     step: TuneStep
     context: Context
     folder: Path
     search: SearchRecord
-    threads: int
 
     def results(self) -> Results:
         """The results folder, with its storage. Raises ConfigError where that cannot be used."""
@@ -121,22 +111,14 @@ def prepared(step: TrainStep, context: Context) -> Corpus:
     return _prepared[key]
 
 
-class Reporter(Checkpoint):
-    """Records each epoch and reports it. A ``Checkpoint``, so that Lightning runs it after the checkpoints are written.
-
-    Args:
-        results: the results folder.
-        record: the trial; updated and written after each epoch.
-        search: names the metric.
-        report: receives metric and epoch; it may raise SystemExit to end the trial.
-    """
+class _Reporter(Checkpoint):
+    """Records and reports each epoch. A ``Checkpoint``, so that Lightning runs it after the checkpoints are written."""
 
     def __init__(self, results: Results, record: TrialRecord, search: SearchRecord, report: Report) -> None:
         self._results, self._record, self._metric, self._report = results, record, search.metric, report
         self._before, self._started = record.seconds, time.monotonic()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """Record and report."""
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         history = next(each for each in callbacks if isinstance(each, History)).metrics
         best = next(each for each in callbacks if isinstance(each, BestCheckpoint))
@@ -145,12 +127,7 @@ class Reporter(Checkpoint):
         self._report({self._metric: history[self._metric][-1], "epoch": trainer.current_epoch + 1})
 
     def record(self, history: Mapping[str, list[float | None]], best: str) -> None:
-        """Write the trial's record.
-
-        Args:
-            history: metric -> value after each epoch.
-            best: path of the best checkpoint.
-        """
+        """Write the trial's record; ``best`` is the path of the best checkpoint."""
         record = self._record
         record.history = {name: list(values) for name, values in history.items() if name.startswith(("val/", "train/"))}
         record.checkpoint = Path(best).name or None
@@ -175,22 +152,20 @@ def run_trial(
     Raises:
         SystemExit: ``report`` ended it; the caller records that.
     """
-    torch.set_num_threads(shared.threads)
+    torch.set_num_threads(shared.step.tune.cpus_per_trial)
     results = shared.results()
     results.fetch(number)
     try:
-        return _run(shared, results, number, values, report, worker)
+        record = results.read_trial(number) or TrialRecord(number=number, values=dict(values))
+        if not record.ended:
+            record.worker = worker
+            _run(shared, results, record, report)
+        return record
     finally:
         results.release(number)
 
 
-def _run(
-    shared: Shared, results: Results, number: int, values: Mapping[str, Any], report: Report, worker: str | None
-) -> TrialRecord:
-    record = results.read_trial(number) or TrialRecord(number=number, values=dict(values))
-    if record.ended:
-        return record
-    record.worker = worker
+def _run(shared: Shared, results: Results, record: TrialRecord, report: Report) -> None:
     try:
         _train(shared, results, record, report)
         record.state = "done"
@@ -205,29 +180,23 @@ def _run(
     except Exception as error:  # noqa: BLE001 - no combination of values may end the search
         record.state, record.reason = "failed", f"{type(error).__name__}: {first_line(error)}"[:300]
     results.write_trial(record)
-    results.publish(number)
-    return record
+    results.publish(record.number)
 
 
 def _train(shared: Shared, results: Results, record: TrialRecord, report: Report) -> None:
     results.write_trial(record)
     job = trial_job(shared, record.number, record.values)
     remove_left_over(job.folder)
-    job = _without_broken_start(job)
+    if job.start is not None:
+        try:
+            read_checkpoint(job.start)
+        except EmotionsError:  # a broken one: from the start
+            job = replace(job, start=None)
     model = seeded_model(job)
     record.parameters = sum(each.numel() for each in model.parameters() if each.requires_grad)
     write_encoder(job.folder, model)
-    reporter = Reporter(results, record, shared.search, report)
+    reporter = _Reporter(results, record, shared.search, report)
     train(job, model, callbacks=[reporter])
     # A trial that was killed after its last epoch had nothing left to train, so that nothing was reported.
     best, history = last_state(job.folder)
     reporter.record(history, best)
-
-
-def _without_broken_start(job: Job) -> Job:
-    """The job, from the start where its checkpoint cannot be read."""
-    if job.start is not None:
-        with contextlib.suppress(EmotionsError):
-            read_checkpoint(job.start)
-            return job
-    return replace(job, start=None)

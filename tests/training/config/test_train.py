@@ -15,7 +15,7 @@ from emotions.pipeline.schema import Block
 from training.config.architectures import ARCHITECTURES, SPACE_KINDS, ModelName
 from training.config.dataset import Column, DatasetConfig, Pattern
 from training.config.learning import LearnParams
-from training.config.train import ModelSpec, TrainStep, concatenated, joined, model_spec
+from training.config.train import ModelSpec, TrainStep, model_spec
 from training.config.tune import DEFAULT_SPACES, SEARCHABLE_ARCHITECTURES, SearchSpace, TuneStep
 
 ROOT = Path(__file__).parents[3]
@@ -67,9 +67,9 @@ def test_values_of_the_seed_train_step() -> None:
     }
     assert step.learn_params.lr.conv_lr == 0.0007505403591860749
     assert step.learn_params.batch_size == 8
-    path = joined(step.saving_data_params.saved_checkpoints_path)
+    path = Path(*step.saving_data_params.saved_checkpoints_path)
     assert path.parent == Path("/project/weights/checkpoints/Wav2Vec2FnClassifier")
-    assert concatenated(step.saving_data_params.saved_checkpoints_filename) == f"classifier_{path.name}_{{epoch:02d}}"
+    assert "".join(step.saving_data_params.saved_checkpoints_filename) == f"classifier_{path.name}_{{epoch:02d}}"
 
 
 def test_values_of_the_seed_tune_step() -> None:

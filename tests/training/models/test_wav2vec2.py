@@ -18,8 +18,8 @@ from tests.training.models.conftest import Checkpoint
 from tests.training.models.encoders import CONV, HIDDEN, KINDS, LAYERS, reference
 from tests.training.models.exporting import to_onnx, traced
 from training.models.encoders import blank_encoder, load_encoder
-from training.models.layer_weights import LayerWeights
 from training.models.wav2vec2 import Embedding, Wav2Vec2Frontend
+from training.models.wav2vec2_classifiers import LayerWeights
 
 WINDOW = 16_000
 LENGTHS = [WINDOW, 400, 719, 720, 1_000, 5_432, 15_999]

@@ -21,10 +21,9 @@ from training.config.learning import LearningRates
 from training.config.train import ModelSpec
 from training.loop.optimisers import parameter_groups
 from training.models.base import Classifier
-from training.models.layer_weights import WeightedHead
 from training.models.registry import build_model, pinned
 from training.models.wav2vec2 import Wav2Vec2Frontend
-from training.models.wav2vec2_classifiers import FnHead
+from training.models.wav2vec2_classifiers import FnHead, WeightedHead
 
 TARGETS = {"emotion": ["a", "b", "c"], "state.of.mind": ["x", "y"]}
 CLASSES = {"emotion": 3, "state.of.mind": 2}

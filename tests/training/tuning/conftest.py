@@ -100,4 +100,4 @@ def make_search(**changes: Any) -> SearchRecord:
 @pytest.fixture
 def shared(make_tune: MakeTune, context: Context, tmp_path: Path) -> Shared:
     results = Results(tmp_path / "tune" / "first")
-    return Shared(make_tune(), context, results.folder, make_search(), threads=1)
+    return Shared(make_tune(), context, results.folder, make_search())

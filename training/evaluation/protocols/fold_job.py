@@ -18,7 +18,7 @@ from training.data.splits import Split
 from training.data.waveform_cache import ClipInfo
 from training.features.feature_dataset import ClipDataset
 from training.loop.fit import outcome
-from training.loop.job import EVALUATION_BATCH, Job, seeded_model, train
+from training.loop.job import Job, seeded_model, train
 from training.loop.precompute import precomputed
 from training.loop.score import evaluate
 from training.metrics.predictions import FoldPredictions, PartPredictions
@@ -32,10 +32,7 @@ class Shared:
 
     Attributes:
         steps: training settings of each candidate; often one.
-        context: root, workers and the pipeline.
-        table, facts: the clips, and their measurements.
         splits: one per fold, followed by those of the inner folds that the candidates are compared on.
-        folder: folder of the folds' files.
     """
 
     steps: tuple[TrainStep, ...]
@@ -61,14 +58,11 @@ class Task:
 
 
 def run_fold(shared: Shared, task: Task) -> None:
-    """Train a fold and write its predictions.
+    """Train a fold and write its predictions. Raises EmotionsError as ``training.loop.fit.fit`` does.
 
     Args:
         shared: what the folds have in common.
         task: the fold.
-
-    Raises:
-        EmotionsError: as ``training.loop.fit.fit`` does.
     """
     started, folder = time.monotonic(), shared.folder / f"{task.key}.part"
     shutil.rmtree(folder, ignore_errors=True)
@@ -102,5 +96,5 @@ def _job(shared: Shared, task: Task, folder: Path) -> Job:
 
 
 def _predictions(trained: Trained, dataset: ClipDataset, clips: Sequence[int]) -> PartPredictions:
-    predictions = evaluate(trained.model, dataset, batch_size=EVALUATION_BATCH)
+    predictions = evaluate(trained.model, dataset)
     return PartPredictions(np.array(clips, np.int64)[predictions.clips], predictions.windows, predictions.logits)

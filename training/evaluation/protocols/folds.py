@@ -16,8 +16,6 @@ from training.data.clips import ClipTable
 from training.data.data_faults import some
 from training.data.splits import Split, default_by, draw_validation, groups_of, make_split, split_clips
 
-_TEST = 2
-
 
 @dataclass(frozen=True)
 class Folds:
@@ -25,7 +23,6 @@ class Folds:
 
     Attributes:
         splits: one per fold; each clip is in the test part of at most one.
-        protocol: one readable line, to be quoted with every figure.
     """
 
     splits: tuple[Split, ...]
@@ -44,9 +41,6 @@ def make_folds(table: ClipTable, protocol: Protocol, folds: int, config: SplitCo
         folds: number of folds of ``group_kfold``.
         config: grouping of the clips, and the share for validation, which is drawn from the training groups.
         seeds: the first one determines the folds.
-
-    Raises:
-        DataError: fewer groups than folds, clips without a speaker, or a class without training clips in a fold.
     """
     if protocol == "holdout":
         return _holdout(table, config, seeds[0])
@@ -117,7 +111,7 @@ def _check_classes(table: ClipTable, tests: Sequence[IntArray]) -> None:
 
 def _fold(table: ClipTable, test: IntArray, by: str, config: SplitConfig, seed: int) -> Split:
     parts = np.zeros(len(table), np.int64)
-    parts[test] = _TEST
+    parts[test] = 2
     rest = np.flatnonzero(parts == 0)
     parts[rest[draw_validation(table, rest, by, config.val, seed)]] = 1
     return make_split(table, parts, by, f"{by}-disjoint fold")

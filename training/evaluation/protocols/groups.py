@@ -10,7 +10,7 @@ from training.data.clips import ClipTable
 from training.data.data_faults import some
 from training.data.splits import groups_of
 
-_MAX_GROUPS = 20
+_MAX_GROUPS = 20  # a column with more values tells clips apart rather than groups
 
 
 def units_of(table: ClipTable) -> tuple[IntArray, str]:
@@ -27,9 +27,6 @@ def group_columns(table: ClipTable, asked: Sequence[str]) -> dict[str, list[str 
     Args:
         table: the dataset.
         asked: columns that the user names; by default all with few values.
-
-    Raises:
-        DataError: there is no such column.
     """
     names = sorted({name for clip in table.clips for name in clip.columns} | {*table.targets})
     missing = [name for name in asked if name not in names]

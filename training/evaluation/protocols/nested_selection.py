@@ -44,6 +44,15 @@ class Selection:
         best: list[int] = self.means.argmax(axis=1).tolist()
         return best
 
+    def summary(self, fold: int) -> dict[str, Any]:
+        """A fold's selection as JSON: the candidate's number, from 1, and the inner UAR of all candidates."""
+        inner = [[None if np.isnan(value) else value for value in row] for row in self.figures[fold].tolist()]
+        return {
+            "candidate": self.candidates[fold] + 1,
+            "inner_uar": self.means[fold].tolist(),
+            "inner_uar_by_fold": inner,
+        }
+
 
 def inner_splits(
     table: ClipTable, splits: Sequence[Split], config: SplitConfig, folds: int, seed: int
@@ -56,9 +65,6 @@ def inner_splits(
         config: the share for validation.
         folds: inner folds of each.
         seed: seed of the draw.
-
-    Raises:
-        DataError: a fold has fewer groups to train on than inner folds, or a class that these could not learn.
     """
     for number, split in enumerate(splits, 1):
         known = np.array(sorted((*split.train, *split.val)))
@@ -81,9 +87,6 @@ def select_candidates(shared: Shared, folds: int, inner: int, seed: int, jobs: i
         inner: number of inner folds of each.
         seed: seed of all inner trainings.
         jobs: number of trainings at once.
-
-    Raises:
-        EmotionsError: as ``predictions_of`` does.
     """
     shape = (folds, len(shared.steps), inner)
     tasks = [
@@ -100,18 +103,3 @@ def _uar(predictions: PartPredictions, table: ClipTable) -> float:
     if not len(truth):
         return float("nan")
     return float(score(truth, probabilities(1.0).argmax(axis=1), table.labels(target))["uar"])
-
-
-def summary_of(fold: int, selection: Selection) -> dict[str, Any]:
-    """A fold's selection as JSON: the candidate's number, from 1, and the inner UAR of all candidates.
-
-    Args:
-        fold: index of the fold.
-        selection: of all folds.
-    """
-    inner = [[None if np.isnan(value) else value for value in row] for row in selection.figures[fold].tolist()]
-    return {
-        "candidate": selection.candidates[fold] + 1,
-        "inner_uar": selection.means[fold].tolist(),
-        "inner_uar_by_fold": inner,
-    }

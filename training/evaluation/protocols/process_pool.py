@@ -29,10 +29,6 @@ def run_folds(shared: Shared, tasks: Sequence[Task], jobs: int | Literal["auto"]
         shared: what the folds have in common.
         tasks: what to run.
         jobs: number of processes; auto: one per GPU, or per core.
-
-    Raises:
-        EmotionsError: raised by one of them; the results of finished tasks are kept.
-        DeviceError: a process was killed.
     """
     gpus = _gpus() if shared.steps[0].accelerator != "cpu" else []
     count = min(jobs if jobs != "auto" else len(gpus) or available_cores(), len(tasks))
@@ -78,7 +74,7 @@ def _stop(pool: ProcessPoolExecutor) -> None:
 def _set_up(shared: Shared, devices: Any, threads: int, parent: int) -> None:
     """Set up one of the processes: its GPU, its threads, and its exit when the parent is gone."""
     global _shared  # noqa: PLW0603 - what a process of a pool starts with
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     threading.Thread(target=_watch, args=(parent, lambda: os._exit(1)), daemon=True).start()
     gpu = devices.get()
     if gpu is not None:  # before the process first uses CUDA

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from emotions.errors import CheckpointError
 from training.config.evaluate import decisive
-from training.config.train import TrainStep
 from training.corpus import cut_corpus
 from training.data.progress import watched
 from training.data.splits import PARTS
@@ -55,29 +54,18 @@ def predictions_of(
         tasks: what to predict.
         jobs: number of trainings at once.
         name: title of the progress bar, such as ``Folds``.
-
-    Raises:
-        EmotionsError: as ``run_folds`` does; finished tasks are kept.
-        CheckpointError: a file of predictions disappeared.
     """
     found = {task: read_predictions(task.file(shared.folder)) for task in tasks}
     missing = [task for task in found if found[task] is None]
     if missing:
         if len(missing) < len(tasks):
             _LOG.warning("%d of %d %s are done already", len(tasks) - len(missing), len(tasks), name.lower())
-        for step in shared.steps:
-            _precompute(shared, step)
+        every = replace(shared.splits[0], train=tuple(range(len(shared.table))), test=())
+        for step in shared.steps:  # the features of all clips, once, before the folds share them
+            precomputed(cut_corpus(step, shared.table, shared.facts, every), step)
         for task in watched(run_folds(shared, missing, jobs), len(missing), name):
             found[task] = read_predictions(task.file(shared.folder))
     predictions = [each for each in map(found.get, tasks) if each is not None]
     if len(predictions) < len(tasks):
         raise CheckpointError(f"{shared.folder}: predictions of a fold are gone; start again")
     return predictions
-
-
-def _precompute(shared: Shared, step: TrainStep) -> None:
-    """Compute the features of all clips once, before the folds share them."""
-    every = tuple(range(len(shared.table)))
-    split = replace(shared.splits[0], train=every, val=shared.splits[0].val, test=())
-    corpus = cut_corpus(step, shared.table, shared.facts, split)
-    precomputed(corpus, step)

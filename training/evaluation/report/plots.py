@@ -12,14 +12,11 @@ from matplotlib.figure import Figure
 
 from training.metrics.plots import BLUE, ORANGE, draw_matrix, house_style
 
+_MAX_ROWS = 40
+
 
 def confusion_png(target: str, found: Mapping[str, Any]) -> bytes:
-    """Confusion matrix.
-
-    Args:
-        target: name of the target.
-        found: its metrics.
-    """
+    """Confusion matrix of a ``target``, of its metrics ``found``."""
     side = 2.4 + 0.62 * len(found["labels"])
     return _png((side + 1.0, side), lambda axis: draw_matrix(axis, target, found))
 
@@ -55,14 +52,9 @@ def risk_png(rows: Sequence[Mapping[str, float]]) -> bytes:
     return _png((4.2, 3.8), draw)
 
 
-def table_png(rows: Sequence[Mapping[str, Any]], most: int = 40) -> bytes:
-    """UAR of each speaker with its interval.
-
-    Args:
-        rows: metrics of the speakers.
-        most: largest number of rows to draw.
-    """
-    shown = rows[:most]
+def table_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """UAR of each of the first speakers with its interval."""
+    shown = rows[:_MAX_ROWS]
 
     def draw(axis: Axes) -> None:
         for place, row in enumerate(shown):

@@ -19,7 +19,7 @@ from training.data.dataset import NO_LABEL
 from training.data.leakage import Leaks
 from training.evaluation.protocols.folds import Folds
 from training.evaluation.protocols.groups import group_columns, units_of
-from training.evaluation.protocols.nested_selection import Selection, summary_of
+from training.evaluation.protocols.nested_selection import Selection
 from training.evaluation.report.html import page
 from training.evaluation.report.summary import Measured, summarise
 from training.evaluation.report.wording import print_report
@@ -33,20 +33,10 @@ from training.metrics.calibration import (
 )
 from training.metrics.predictions import FoldPredictions, PartPredictions, truth_of
 
-REPORT, PAGE = "report.json", "report.html"
-
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an evaluation is reported from.
-
-    Attributes:
-        table: the clips.
-        folds: the folds.
-        leaks: what their parts share.
-        predictions: predictions of every fold with every seed.
-        selection: the candidates that the folds selected, where there are several.
-    """
+    """What an evaluation is reported from; a selection where the folds chose among several candidates."""
 
     table: ClipTable
     folds: Folds
@@ -62,16 +52,13 @@ def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
         output: the folder.
         step: the ``evaluate`` step.
         evidence: folds and predictions.
-
-    Raises:
-        DataError: the step names a column that does not exist.
     """
     columns = group_columns(evidence.table, step.groups)
     targets = {target: _target(evidence, target, columns, step) for target in evidence.table.targets}
     report = {**_head(step, evidence), "targets": {name: found for name, found in targets.items() if found}}
-    write_json(output / REPORT, report)
-    write_bytes(output / PAGE, page(report).encode())
-    print_report(report, output / PAGE)
+    write_json(output / "report.json", report)
+    write_bytes(output / "report.html", page(report).encode())
+    print_report(report, output / "report.html")
     return output
 
 
@@ -121,7 +108,7 @@ def _fold(evidence: Evidence, fold: int) -> dict[str, Any]:
         "test": len(split.test),
         "split_sha256": split.sha256,
         "best_epochs": [each.best_epoch for each in evidence.predictions if each.fold == fold],
-        **({"chosen": summary_of(fold, evidence.selection)} if evidence.selection else {}),
+        **({"chosen": evidence.selection.summary(fold)} if evidence.selection else {}),
     }
 
 
@@ -152,7 +139,7 @@ def _pooled(evidence: Evidence, target: str, max_risk: float | None) -> tuple[In
     for seed in sorted({each.seed for each in evidence.predictions}):
         folds = [each for each in evidence.predictions if each.seed == seed]
         clips = np.concatenate([each.test.clips for each in folds])  # the same for every seed
-        fitted = [(each.test, *calibrate(each.val, table, target, max_risk)) for each in folds]
+        fitted = [(each.test, *_calibrated(each.val, table, target, max_risk)) for each in folds]
         before.append(np.concatenate([test.probabilities(target) for test, _, _ in fitted]))
         after.append(np.concatenate([test.probabilities(target, temperature) for test, temperature, _ in fitted]))
         thresholds.append(np.concatenate([np.full(len(test.clips), threshold) for test, _, threshold in fitted]))
@@ -160,15 +147,8 @@ def _pooled(evidence: Evidence, target: str, max_risk: float | None) -> tuple[In
     return clips[known], *(np.stack(rows)[:, known] for rows in (before, after, thresholds))
 
 
-def calibrate(val: PartPredictions, table: ClipTable, target: str, max_risk: float | None) -> tuple[float, float]:
-    """Temperature, and confidence threshold for a risk, fitted on validation clips.
-
-    Args:
-        val: predictions for the validation clips.
-        table: the dataset.
-        target: name of the target.
-        max_risk: largest share of errors among accepted clips; None gives the threshold 0.
-    """
+def _calibrated(val: PartPredictions, table: ClipTable, target: str, max_risk: float | None) -> tuple[float, float]:
+    """Temperature, and confidence threshold for a risk, fitted on validation clips."""
     truth, at = val.labelled(target, truth_of(table, val.clips, target))
     temperature = fit_temperature(at, truth)
     return temperature, 0.0 if max_risk is None else threshold_of(risk_coverage(at(temperature), truth), max_risk)

@@ -11,25 +11,15 @@ from rich.table import Table
 
 from emotions.bundle.summary import plain as shown
 
-__all__ = ["calibration_line", "choice_lines", "choice_table", "interval", "leak_lines", "shown", "with_interval"]
-
-
-def interval(bounds: Any) -> str:
-    """``0.78-0.91``; empty where there is none."""
-    return "" if bounds is None else f"{bounds[0]:.3f}-{bounds[1]:.3f}"
+__all__ = ["calibration_line", "choice_lines", "choice_table", "leak_lines", "shown", "with_interval"]
 
 
 def with_interval(found: Mapping[str, Any], name: str) -> str:
-    """``0.851 (0.781-0.912)``; a dash where the metric is unknown.
-
-    Args:
-        found: metrics and their ``_ci``.
-        name: name of the metric.
-    """
+    """``0.851 (0.781-0.912)``: a metric in ``found`` by its name, and its ``_ci``; a dash where it is unknown."""
     value, bounds = found.get(name), found.get(f"{name}_ci")
     if value is None:
         return "–"
-    return f"{value:.3f}" + (f" ({interval(bounds)})" if bounds is not None else "")
+    return f"{value:.3f}" + ("" if bounds is None else f" ({bounds[0]:.3f}-{bounds[1]:.3f})")
 
 
 def leak_lines(leaks: Mapping[str, Any]) -> list[str]:
@@ -52,12 +42,8 @@ def choice_lines(report: Mapping[str, Any]) -> list[str]:
         f"each fold chose its model by the mean UAR of {choice['target']} over {choice['folds']} inner folds of the "
         f"groups that it trains on, with seed {choice['seed']}; all seeds are trained with it"
     )
-    candidates = enumerate(choice["candidates"], 1)
-    return [head, *(f"candidate {n}, chosen by {chosen.count(n)}: {_candidate(each)}" for n, each in candidates)]
-
-
-def _candidate(candidate: Mapping[str, Any]) -> str:
-    return ", ".join(_changes(candidate)) or "the step as it is"
+    named = [", ".join(_changes(each)) or "the step as it is" for each in choice["candidates"]]
+    return [head, *(f"candidate {n}, chosen by {chosen.count(n)}: {each}" for n, each in enumerate(named, 1))]
 
 
 def _changes(changes: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

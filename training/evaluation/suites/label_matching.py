@@ -36,9 +36,6 @@ def match_labels(bundle: Sequence[str], data: Sequence[str]) -> dict[str, str]:
     Args:
         bundle: labels of the bundle.
         data: labels of the dataset.
-
-    Raises:
-        DataError: a label has no certain counterpart in the bundle.
     """
     by_noun: dict[str, list[str]] = {}
     for label in bundle:

@@ -28,9 +28,7 @@ class Corruption:
     """One test.
 
     Attributes:
-        name: name of the test.
         kind: a small change must leave 95 % of the predictions unchanged; noise and channels may cost 0.05 of UAR.
-        change: the corruption.
     """
 
     name: str

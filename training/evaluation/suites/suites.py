@@ -36,18 +36,16 @@ MAX_UAR_LOSS = 0.05
 MAX_UAR_GAP = 0.075
 MIN_GROUP_CLIPS = 10
 """Groups of fewer clips are listed, and left out of the gap."""
+_SEED = 0
 _TRAINED_ON = "a bundle on the dataset that it comes from, its training clips among them: the figures are too good"
 _OTHER = "a bundle on a dataset that is not, as a whole, the one that it comes from"
 
 
 @dataclass(frozen=True)
-class Subject:
+class _Subject:
     """A bundle with the clips of a dataset that are labelled for one of its targets.
 
     Attributes:
-        predictor: the bundle.
-        target: target of the bundle.
-        table: the clips.
         waveforms: waveform of each clip, (samples,) float32 at 16 kHz.
         truth: (clips,) class indices of the bundle's labels.
     """
@@ -60,7 +58,6 @@ class Subject:
 
     @property
     def labels(self) -> list[str]:
-        """Labels of the bundle, in output order."""
         return self.predictor.manifest.targets[self.target]
 
     def predict(self, waveforms: Iterable[FloatArray]) -> FloatArray:
@@ -75,10 +72,8 @@ class Subject:
         return np.array([[*each.probabilities[self.target].values()] for each in found], np.float32)
 
 
-def run_suite(
-    predictor: Predictor, dataset: DatasetConfig, root: Path, suite: Suite, output: Path, seed: int = 0
-) -> bool:
-    """Measure a bundle on a dataset, and write ``report.json`` and ``report.html``.
+def run_suite(predictor: Predictor, dataset: DatasetConfig, root: Path, suite: Suite, output: Path) -> bool:
+    """Measure a bundle on a dataset, and write ``report.json`` and ``report.html``; whether every test was passed.
 
     Args:
         predictor: the bundle.
@@ -86,10 +81,6 @@ def run_suite(
         root: folder that a relative path starts from.
         suite: ``accuracy``, ``robustness`` or ``fairness``.
         output: folder of the report.
-        seed: seed of the corruptions.
-
-    Returns:
-        Whether every test was passed.
 
     Raises:
         DataError: the dataset cannot be used, its labels are others than the bundle's, or it has no column to group by.
@@ -98,7 +89,8 @@ def run_suite(
     before = subject.predict(subject.waveforms)
     tests: list[dict[str, Any]] = []
     if suite == "robustness":
-        tests = _robustness(subject, before, seed)
+        every = corruptions(subject.waveforms)
+        tests += watched((_corrupted(subject, before, each) for each in every), len(every), "Corrupting")
     elif suite == "fairness":
         tests = _fairness(subject, before)
     report = {**_head(subject, suite), "overall": _overall(subject, before), "tests": tests}
@@ -109,7 +101,7 @@ def run_suite(
     return bool(report["passed"])
 
 
-def _subject(predictor: Predictor, dataset: DatasetConfig, root: Path) -> Subject:
+def _subject(predictor: Predictor, dataset: DatasetConfig, root: Path) -> _Subject:
     cache = WaveformCache()
     every = read_clips(dataset, root)
     table, facts = usable(every, cache.prepare(every.clips, available_cores()))
@@ -125,10 +117,10 @@ def _subject(predictor: Predictor, dataset: DatasetConfig, root: Path) -> Subjec
     meaning = match_labels(labels, known.labels(target))
     truth = np.array([labels.index(meaning[clip.labels[target]]) for clip in known.clips], np.int64)
     waveforms = [np.array(cache.load(facts[index], table.clips[index])) for index in clips]
-    return Subject(predictor, target, known, waveforms, truth)
+    return _Subject(predictor, target, known, waveforms, truth)
 
 
-def _head(subject: Subject, suite: Suite) -> dict[str, Any]:
+def _head(subject: _Subject, suite: Suite) -> dict[str, Any]:
     manifest, table = subject.predictor.manifest, subject.table
     return {
         "format": 1,
@@ -145,27 +137,22 @@ def _head(subject: Subject, suite: Suite) -> dict[str, Any]:
     }
 
 
-def _trained_on(subject: Subject) -> bool:
+def _trained_on(subject: _Subject) -> bool:
     """Whether the bundle was trained on the dataset, perhaps without some of its targets."""
     manifest, table = subject.predictor.manifest, subject.table
     tables = (table, table.labelled_for(manifest.targets))
     return manifest.dataset is not None and manifest.dataset.fingerprint in {each.fingerprint for each in tables}
 
 
-def _overall(subject: Subject, probabilities: FloatArray) -> dict[str, Any]:
+def _overall(subject: _Subject, probabilities: FloatArray) -> dict[str, Any]:
     units, unit = units_of(subject.table)
     measured = Measured(subject.labels, subject.truth, probabilities[None], units, unit)
     found = summarise(measured, group_columns(subject.table, []))
     return {**found, "ece": ece(probabilities, subject.truth), "brier": brier(probabilities, subject.truth)}
 
 
-def _robustness(subject: Subject, before: FloatArray, seed: int) -> list[dict[str, Any]]:
-    every = corruptions(subject.waveforms)
-    return [*watched((_corrupted(subject, before, each, seed) for each in every), len(every), "Corrupting")]
-
-
-def _corrupted(subject: Subject, before: FloatArray, test: Corruption, seed: int) -> dict[str, Any]:
-    random = np.random.default_rng(seed)
+def _corrupted(subject: _Subject, before: FloatArray, test: Corruption) -> dict[str, Any]:
+    random = np.random.default_rng(_SEED)
     after = subject.predict(np.ascontiguousarray(test.change(wave, random), np.float32) for wave in subject.waveforms)
     unchanged = float((after.argmax(axis=1) == before.argmax(axis=1)).mean())
     uar = _uar(subject, after)
@@ -181,11 +168,11 @@ def _corrupted(subject: Subject, before: FloatArray, test: Corruption, seed: int
     }
 
 
-def _uar(subject: Subject, probabilities: FloatArray) -> float:
+def _uar(subject: _Subject, probabilities: FloatArray) -> float:
     return float(score(subject.truth, probabilities.argmax(axis=1), subject.labels)["uar"])
 
 
-def _fairness(subject: Subject, before: FloatArray) -> list[dict[str, Any]]:
+def _fairness(subject: _Subject, before: FloatArray) -> list[dict[str, Any]]:
     columns = group_columns(subject.table, [])
     if not columns:
         raise DataError(f"{subject.table.root}: has no column to compare groups by, such as sex, age or device")
