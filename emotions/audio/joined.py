@@ -17,10 +17,7 @@ _BEGINS = 2
 def one_flac_of_known_length(data: bytes | mmap.mmap) -> bool:
     """Whether a file is one FLAC stream whose header has its number of samples, which an encoder to a pipe leaves 0.
 
-    Source: RFC 9639, section 8.2.
-
-    Args:
-        data: the file, an ID3v2 tag at its start included.
+    Source: RFC 9639, section 8.2. An ID3v2 tag may come first.
     """
     start = id3_bytes(bytes(data[:_FLAC_HEAD]))
     head = bytes(data[start : start + _FLAC_HEAD])
@@ -33,9 +30,6 @@ def one_vorbis(data: bytes | mmap.mmap) -> bool:
     """Whether an Ogg file is one Vorbis stream: no other codec, none beside it, none chained behind it.
 
     Source: RFC 3533, section 6.
-
-    Args:
-        data: the file.
     """
     at, begun = 0, 0
     while data[at : at + 4] == _PAGE and at + _PAGE_HEAD <= len(data):

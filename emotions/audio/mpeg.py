@@ -51,11 +51,7 @@ _LENGTHS = _frame_lengths()
 
 
 def id3_bytes(head: bytes) -> int:
-    """Size of the ID3v2 tag that a file begins with, in bytes; 0 where there is none.
-
-    Args:
-        head: the first ten bytes of the file.
-    """
+    """Size of the ID3v2 tag that a file begins with, in bytes; 0 where there is none in its first ten."""
     if len(head) < ID3_HEADER_BYTES or head[:3] != b"ID3":
         return 0
     size = 0
@@ -74,9 +70,7 @@ def counted_by_its_tag(data: MpegData) -> bool:
 
     Every header is read, so that no number in the file is believed: a decoder that stops at the tag's count then hears
     all of the stream, and a tag that counts more says that the stream was cut off.
-
-    Args:
-        data: the file, an ID3v2 tag at its start included.
+    An ID3v2 tag may come first.
     """
     start = at = id3_bytes(bytes(data[:ID3_HEADER_BYTES]))
     size, frames = len(data), 0

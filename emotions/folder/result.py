@@ -10,10 +10,7 @@ from emotions.runtime.prediction import Prediction
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one file: a prediction, or an error's text and code; of a segment, with its start and end.
-
-    Where embeddings were asked for, ``embedding`` is (windows, dims) float32.
-    """
+    """A prediction, or an error's text and code; a segment has its start and end. ``embedding``: (windows, dims)."""
 
     name: str
     prediction: Prediction | None

@@ -48,11 +48,7 @@ class Document(Block):
 
 
 def document_schema(configs: Sequence[Any]) -> Schema:
-    """JSON Schema of a pipeline file.
-
-    Args:
-        configs: the pydantic models of all steps, or unions of them, told apart by ``type``.
-    """
+    """JSON Schema of a pipeline file, from the pydantic models of all steps or unions of them by ``type``."""
     union: Any = functools.reduce(operator.or_, configs)
     by_type: Any = Annotated[union, Field(discriminator="type")] if len(configs) > 1 else union
     steps = step_schema(by_type)

@@ -136,12 +136,7 @@ class Engine:
             raise Overloaded(f"the audio that is waiting takes about {wait:.1f} s; try again later")
 
     async def in_decoder(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Call a function that uses the CPU for a while in a decoding thread, off the event loop.
-
-        Args:
-            work: the function.
-            *arguments: its arguments.
-        """
+        """Call a function that uses the CPU for a while in a decoding thread, off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work, *arguments)
 
     async def classify(self, source: Clip, deadline: float | None = None) -> TimedPrediction:

@@ -43,12 +43,7 @@ _OTHER = "a bundle on a dataset that is not, as a whole, the one that it comes f
 
 @dataclass(frozen=True)
 class _Subject:
-    """A bundle with the clips of a dataset that are labelled for one of its targets.
-
-    Attributes:
-        waveforms: waveform of each clip, (samples,) float32 at 16 kHz.
-        truth: (clips,) class indices of the bundle's labels.
-    """
+    """A bundle with the clips that are labelled for a target: 16 kHz, and class indices of the bundle's labels."""
 
     predictor: Predictor
     target: str
