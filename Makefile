@@ -40,7 +40,7 @@ demo: setup
 test: setup check
 
 test-slow: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not alone"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "slow and not alone"
 
 test-all: test test-slow
 
