@@ -27,10 +27,7 @@ def one_flac_of_known_length(data: bytes | mmap.mmap) -> bool:
 
 
 def one_vorbis(data: bytes | mmap.mmap) -> bool:
-    """Whether an Ogg file is one Vorbis stream: no other codec, none beside it, none chained behind it.
-
-    Source: RFC 3533, section 6.
-    """
+    """Whether an Ogg file is one Vorbis stream, none beside it and none chained behind it (RFC 3533, section 6)."""
     at, begun = 0, 0
     while data[at : at + 4] == _PAGE and at + _PAGE_HEAD <= len(data):
         segments = data[at + _PAGE_HEAD - 1]

@@ -69,8 +69,7 @@ def counted_by_its_tag(data: MpegData) -> bool:
     """Whether a stream has the tag that counts its frames, and the tag counts no fewer than there are.
 
     Every header is read, so that no number in the file is believed: a decoder that stops at the tag's count then hears
-    all of the stream, and a tag that counts more says that the stream was cut off.
-    An ID3v2 tag may come first.
+    all of the stream, and a tag that counts more says that it was cut off. An ID3v2 tag may come first.
     """
     start = at = id3_bytes(bytes(data[:ID3_HEADER_BYTES]))
     size, frames = len(data), 0

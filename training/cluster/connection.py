@@ -81,8 +81,11 @@ def _check_address(address: str, key: str) -> None:
 
 
 def _no_answer(address: str | None, key: str, error: Exception) -> ConfigError:
+    reason = first_line(error)
+    if reason.endswith(":"):  # the server's traceback follows, whose last line is the cause
+        reason = f"{reason} {str(error).strip().splitlines()[-1]}"
     return ConfigError(
-        f"{key}: no Ray cluster answers at {address!r} ({first_line(error)}); start one with `ray start --head`, "
+        f"{key}: no Ray cluster answers at {address!r} ({reason}); start one with `ray start --head`, "
         f"or leave {key} out to use this machine"
     )
 

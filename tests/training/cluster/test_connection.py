@@ -1,0 +1,52 @@
+"""A cluster that does not answer: one line that names the setting, the address and the cause."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from emotions.errors import ConfigError
+from training.cluster.connection import connected
+
+KEY = "tune.ray_address"
+
+
+@pytest.fixture
+def listening() -> Iterator[int]:
+    """A port that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (
+            ConnectionAbortedError("Initialization failure from server:\nTraceback\n  ...\nOSError: no room"),
+            "OSError: no room",
+        ),
+        (ConnectionAbortedError("Initialization failure from server:"), "Initialization failure from server:"),
+        (ConnectionError("ray client connection timeout."), "ray client connection timeout"),
+    ],
+)
+def test_the_cause_is_named(error: Exception, cause: str, listening: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "init", fail)
+    address = f"ray://127.0.0.1:{listening}"
+    with pytest.raises(ConfigError) as told, connected(address, 1, KEY):
+        pass
+    assert str(told.value).startswith(f"{KEY}: no Ray cluster answers at '{address}' (")
+    assert cause in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:1", "127.0.0.1:1", "nowhere"])
+def test_an_address_without_a_server_is_refused_at_once(address: str) -> None:
+    with pytest.raises(ConfigError, match=f"{KEY}: no Ray cluster answers at '{address}'"), connected(address, 1, KEY):
+        pass
