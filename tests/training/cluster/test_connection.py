@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from emotions.errors import ConfigError
+from training.cluster import connection
 from training.cluster.connection import connected
 
 KEY = "tune.ray_address"
+
+
+@pytest.fixture(autouse=True)
+def no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's token would switch authentication on for the tests that follow."""
+    monkeypatch.setattr(connection, "_TOKEN", tmp_path / "none")
 
 
 @pytest.fixture
