@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import mmap
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import BinaryIO
 from emotions.audio.ffmpeg import ffmpeg
 from emotions.audio.joined import one_flac_of_known_length, one_vorbis
 from emotions.audio.libsndfile import libsndfile, wave
-from emotions.audio.mpeg import ID3_HEADER_BYTES, counted_by_its_tag, id3_bytes, mpeg_layer
+from emotions.audio.mpeg import counted_by_its_tag, id3_bytes, mpeg_layer
 from emotions.audio.stream import Reader, Stream
 from emotions.errors import AudioError, NotAudio, first_line
 
@@ -87,40 +86,19 @@ def _reader(head: bytes) -> Reader:
     raise NotAudio("is not audio that we read (WAV, FLAC, OGG, OPUS, MP3, M4A, AAC, WEBM, AIFF, AU, CAF)")
 
 
-@contextlib.contextmanager
-def _mpeg(file: BinaryIO) -> Iterator[Stream]:
-    """An MPEG stream. libsndfile is the faster decoder, but stops at a count of frames that may be a guess."""
-    with _bytes_of(file) as data:
-        # libsndfile does not recognise a file whose ID3v2 tag is empty.
-        empty_tag = id3_bytes(bytes(data[:_SNIFF_BYTES])) == ID3_HEADER_BYTES
-        reader = libsndfile if counted_by_its_tag(data) and not empty_tag else ffmpeg("mp3")
-    with reader(file) as stream:
-        yield stream
+def _libsndfile_if(reads_all: Callable[[BinaryIO], bool], container_format: str) -> Reader:
+    """libsndfile, the faster decoder, where it reads all of a file; else FFmpeg."""
 
+    @contextlib.contextmanager
+    def reader(file: BinaryIO) -> Iterator[Stream]:
+        # A plain stream over the same bytes: seeking in ``_Bytes`` costs more than the look at a header.
+        plain = io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file
+        chosen = libsndfile if reads_all(plain) else ffmpeg(container_format)
+        file.seek(0)
+        with chosen(file) as stream:
+            yield stream
 
-@contextlib.contextmanager
-def _flac(file: BinaryIO) -> Iterator[Stream]:
-    with _bytes_of(file) as data:
-        reader = libsndfile if one_flac_of_known_length(data) else ffmpeg("flac")
-    with reader(file) as stream:
-        yield stream
-
-
-@contextlib.contextmanager
-def _ogg(file: BinaryIO) -> Iterator[Stream]:
-    with _bytes_of(file) as data:
-        reader = libsndfile if one_vorbis(data) else ffmpeg("ogg")
-    with reader(file) as stream:
-        yield stream
-
-
-@contextlib.contextmanager
-def _bytes_of(file: BinaryIO) -> Iterator[bytes | mmap.mmap]:
-    if isinstance(file, io.BytesIO):
-        yield file.getvalue()
-    else:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            yield mapped
+    return reader
 
 
 def _is_other(head: bytes) -> bool:
@@ -130,11 +108,11 @@ def _is_other(head: bytes) -> bool:
 
 _SNIFFERS: tuple[tuple[Callable[[bytes], bool], Reader], ...] = (
     (lambda head: head[:4] == b"RIFF" and head[8:12] == b"WAVE", wave),
-    (lambda head: head[:4] == b"fLaC", _flac),
+    (lambda head: head[:4] == b"fLaC", _libsndfile_if(one_flac_of_known_length, "flac")),
     (_is_other, libsndfile),
-    (lambda head: head[:4] == b"OggS", _ogg),
+    (lambda head: head[:4] == b"OggS", _libsndfile_if(one_vorbis, "ogg")),
     (lambda head: head[4:8] == b"ftyp", ffmpeg("mov")),
     (lambda head: head[:4] == b"\x1a\x45\xdf\xa3", ffmpeg("matroska")),
     (lambda head: mpeg_layer(head) == 0, ffmpeg("aac")),
-    (lambda head: mpeg_layer(head) is not None, _mpeg),
+    (lambda head: mpeg_layer(head) is not None, _libsndfile_if(counted_by_its_tag, "mp3")),
 )

@@ -6,10 +6,9 @@ written to a pipe has none, and one joined from several has that of its first pa
 
 from __future__ import annotations
 
-import mmap
+import os
 import struct
-
-MpegData = bytes | mmap.mmap
+from typing import BinaryIO
 
 ID3_HEADER_BYTES = 10
 _TRAILERS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")
@@ -65,28 +64,39 @@ def mpeg_layer(head: bytes) -> int | None:
     return (head[1] >> 1) & 3 if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 else None
 
 
-def counted_by_its_tag(data: MpegData) -> bool:
+def counted_by_its_tag(file: BinaryIO) -> bool:
     """Whether a stream has the tag that counts its frames, and the tag counts no fewer than there are.
 
-    Every header is read, so that no number in the file is believed: a decoder that stops at the tag's count then hears
+    Every header is read, so that no number in the file is believed: a decoder that stops at the tag's count then reads
     all of the stream, and a tag that counts more says that it was cut off. An ID3v2 tag may come first.
     """
-    start = at = id3_bytes(bytes(data[:ID3_HEADER_BYTES]))
-    size, frames = len(data), 0
-    while at + 4 <= size and data[at] == 0xFF and (length := _LENGTHS.get(data[at + 1] << 8 | data[at + 2])):
+    size = file.seek(0, os.SEEK_END)
+    start = at = id3_bytes(_read(file, 0, ID3_HEADER_BYTES))
+    frames = 0
+    while (length := _frame_bytes(_read(file, at, 4))) > 0:
         at += length
         frames += 1
-    if at < size and not bytes(data[at : at + 11]).startswith(_TRAILERS):
+    if at < size and not _read(file, at, 11).startswith(_TRAILERS):
         return False  # another stream, or damage: a tag says nothing about what follows
-    # The frame of the tag itself is not counted by LAME, and is by some others.
-    return frames > 0 and _tagged_frames(data, start) >= frames - 1
+    # The frame of the tag itself is not counted by LAME, and is by some others. libsndfile refuses an empty ID3v2 tag.
+    return frames > 0 and start != ID3_HEADER_BYTES and _tagged_frames(_read(file, start, 48)) >= frames - 1
 
 
-def _tagged_frames(data: MpegData, start: int) -> int:
-    """The count of frames in the ``Xing`` or ``Info`` tag of the frame at ``start``; 0 where there is none."""
-    mpeg_1, mono = (data[start + 1] >> 3 & 3) == _MPEG_1, data[start + 3] >> 6 == 3
+def _read(file: BinaryIO, at: int, size: int) -> bytes:
+    file.seek(at)
+    return file.read(size)
+
+
+def _frame_bytes(head: bytes) -> int:
+    """Bytes of the frame whose header this is; 0 where it is none."""
+    return _LENGTHS.get(head[1] << 8 | head[2], 0) if len(head) == 4 and head[0] == 0xFF else 0
+
+
+def _tagged_frames(frame: bytes) -> int:
+    """The count of frames in the ``Xing`` or ``Info`` tag of a frame; 0 where there is none."""
+    mpeg_1, mono = (frame[1] >> 3 & 3) == _MPEG_1, frame[3] >> 6 == 3
     side_info = (17 if mono else 32) if mpeg_1 else (9 if mono else 17)
-    tag = bytes(data[start + 4 + side_info : start + 16 + side_info])
+    tag = frame[4 + side_info :][:12]
     if len(tag) < 12 or tag[:4] not in (b"Xing", b"Info"):
         return 0
     flags, frames = struct.unpack(">II", tag[4:])

@@ -82,7 +82,7 @@ def test_a_stream_without_a_count_is_heard_whole(
 @pytest.mark.parametrize("rate", RATES)
 def test_a_count_makes_it_exact(tone: Tone, rate: int) -> None:
     data = mp3(tone(2.5, rate=rate), rate)
-    assert counted_by_its_tag(data)
+    assert counted_by_its_tag(io.BytesIO(data))
     assert abs(len(decode.read(data).waveform) - 40_000) <= 1
 
 
@@ -113,7 +113,7 @@ def test_what_was_cut_off_is_refused_where_the_count_tells(tone: Tone, kept: flo
 @pytest.mark.parametrize("tail", [b"TAG" + bytes(125), b"APETAGEX" + bytes(56), b"LYRICSBEGIN" + bytes(40)])
 def test_a_tag_behind_the_last_frame_is_no_audio(tone: Tone, tail: bytes) -> None:
     data = mp3(tone(1.0))
-    assert counted_by_its_tag(data + tail)
+    assert counted_by_its_tag(io.BytesIO(data + tail))
     np.testing.assert_array_equal(decode.read(data + tail).waveform, decode.read(data).waveform)
 
 
@@ -144,8 +144,6 @@ def test_an_id3_tag_may_stand_before_any_stream(tone: Tone, size: int) -> None:
     for name, data in streams.items():
         tagged = id3(size) + data
         assert id3_bytes(tagged[:10]) == size + 10
-        if name == "flac" and not size:
-            continue  # libsndfile refuses it, by name
         assert len(decode.read(tagged).waveform) == len(decode.read(data).waveform), name
 
 
@@ -160,4 +158,4 @@ def test_layer_2_is_heard_whole(tone: Tone) -> None:
 )
 @settings(max_examples=200)
 def test_any_bytes_are_counted_or_not(data: bytes, head: bytes) -> None:
-    assert counted_by_its_tag(head + data) in (True, False)
+    assert counted_by_its_tag(io.BytesIO(head + data)) in (True, False)
