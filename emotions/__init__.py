@@ -39,13 +39,18 @@ _HOME = {
 }
 
 
+def _version() -> str:
+    try:
+        return version("emotions-toolkit")
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
 def __getattr__(name: str) -> Any:
     """Import on first use, so that a light command does not pay for ONNX Runtime."""
     if name == "__version__":
-        try:
-            return version("emotions-toolkit")
-        except PackageNotFoundError:
-            return "0+unknown"
+        globals()[name] = found = _version()  # later uses find it there
+        return found
     if name not in _HOME:
         raise AttributeError(f"module 'emotions' has no attribute {name!r}")
     from importlib import import_module

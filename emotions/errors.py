@@ -17,6 +17,7 @@
     ├── ModelError                the model failed on a batch, or its answer is not a number
     ├── Overloaded                a queue is full; try again later
     │   └── TooManyRequests       as many requests as allowed are in flight
+    ├── NotReady                  the model is not loaded yet
     ├── ServiceError              a service refused a request, or does not answer (the client's)
     ├── OutputExists              the output is there already
     └── MissingExtra              a package of an extra that is not installed
@@ -120,6 +121,10 @@ class Overloaded(EmotionsError):
 
 class TooManyRequests(Overloaded):
     """As many requests as allowed are in flight."""
+
+
+class NotReady(EmotionsError):
+    """The model is not loaded yet."""
 
 
 class ServiceError(EmotionsError):

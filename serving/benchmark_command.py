@@ -12,14 +12,6 @@ from emotions.errors import ConfigError
 from serving.config import SCENARIOS, Scenario
 
 
-def register_benchmark(app: typer.Typer) -> None:
-    """Add ``benchmark`` to the command line: it measures by itself, and has ``compare`` below it."""
-    group = typer.Typer(invoke_without_command=True)
-    group.callback()(benchmark)
-    group.command()(compare)
-    app.add_typer(group, name="benchmark")
-
-
 def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
     context: typer.Context,
     output: Annotated[

@@ -9,9 +9,9 @@ import typer
 
 from emotions.pipeline.options import BundlePath, bundle_commands
 from emotions.pipeline.runner import Context, Step
-from serving.benchmark_command import register_benchmark
+from serving.benchmark_command import benchmark, compare
 from serving.config import BenchmarkStep, PredictStep
-from serving.serve_command import register_serve
+from serving.serve_command import serve, serve_key
 
 if TYPE_CHECKING:
     from serving.batch.predict import Options
@@ -53,11 +53,15 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 def register(app: typer.Typer) -> None:
     """Add ``predict``, ``serve`` and ``benchmark`` to the command line."""
     app.command()(predict)
-    register_serve(app)
-    register_benchmark(app)
-    group = bundle_commands(app)
-    group.command()(to_bentoml)
-    group.command()(from_bentoml)
+    app.command()(serve)
+    app.command()(serve_key)
+    measure = typer.Typer(invoke_without_command=True)  # `benchmark` measures by itself, and has `compare` below it
+    measure.callback()(benchmark)
+    measure.command()(compare)
+    app.add_typer(measure, name="benchmark")
+    bundles = bundle_commands(app)
+    bundles.command()(to_bentoml)
+    bundles.command()(from_bentoml)
 
 
 def to_bentoml(

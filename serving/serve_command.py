@@ -17,12 +17,6 @@ again at that moment, or while the service was busy over it, is closed on its re
 SERVE = (sys.executable, "-m", "bentoml", "serve", "--timeout-keep-alive", str(KEEP_ALIVE_SEC))
 
 
-def register_serve(app: typer.Typer) -> None:
-    """Add ``serve`` and ``serve-key`` to the command line."""
-    app.command("serve")(serve)
-    app.command("serve-key")(serve_key)
-
-
 def serve(
     bundle: Annotated[Path | None, typer.Option(help="Bundle to serve; by default the newest in ./bundles.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1",

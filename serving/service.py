@@ -24,17 +24,16 @@ from starlette.requests import Request
 from emotions.errors import EmotionsError
 from serving.http import routes_v1
 from serving.http.api_keys import ApiKeyAuth, check_exposure, read_auth
+from serving.http.errors import Body
 from serving.http.middleware import RequestMiddleware
-from serving.http.responses import Body, prediction_body
 from serving.http.route_table import answer, application
-from serving.http.worker_state import WorkerState
 from serving.settings import API_KEYS_FILE, Settings, read_settings
-from serving.telemetry import access_log, tracing
 from serving.telemetry.metrics import Metrics
+from serving.telemetry.requests import set_log_format, use_tracer_provider
 from serving.worker.bentoml_internals import configured_host, disable_usage_tracking, tracer_provider
 from serving.worker.engine import Engine
-from serving.worker.shutdown import Drain
 from serving.worker.startup import BUNDLE_VARIABLE, check, open_predictor
+from serving.worker.state import Drain, WorkerState
 
 logger = logging.getLogger("bentoml.emotions")
 
@@ -56,7 +55,7 @@ def _bentoml_openapi() -> Body:
 
 SETTINGS, AUTH = _read()
 WORKER = WorkerState(Metrics(), Drain(SETTINGS.drain_sec, SETTINGS.drain_delay_sec), _bentoml_openapi)
-access_log.install(SETTINGS.log_format)
+set_log_format(SETTINGS.log_format)
 
 
 class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not typed
@@ -97,7 +96,7 @@ class EmotionService:
         engine = Engine(predictor, SETTINGS, WORKER.metrics)
         engine.warm_up()
         WORKER.metrics.describe_bundle(predictor)
-        tracing.use(tracer_provider())
+        use_tracer_provider(tracer_provider())
         WORKER.engine = engine
         logger.info("serving %r", predictor)
 
@@ -141,7 +140,7 @@ class EmotionService:
         started = time.perf_counter()
         classified = await WORKER.engine.classify(file)
         total_sec = time.perf_counter() - started
-        return prediction_body(classified, WORKER.engine, uuid.uuid4().hex, total_sec, windows=False)
+        return routes_v1.prediction_body(classified, WORKER.engine, uuid.uuid4().hex, total_sec, windows=False)
 
 
 def _host() -> str:

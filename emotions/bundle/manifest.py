@@ -12,6 +12,7 @@ The specification of format version 1 is the ``Manifest`` below. Nothing in a bu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -189,7 +190,7 @@ class Bundle:
     path: Path
     manifest: Manifest
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Name and the first digits of the fp32 model's hash: tells two bundles of one name apart."""
         return f"{self.manifest.name}@{self.manifest.variants['fp32'].sha256[:12]}"

@@ -50,7 +50,7 @@ def prefetch(
     """
 
     def load(file: InputFile) -> tuple[list[_Part], _Parts]:
-        parts = _safe(window_parts(file, model.manifest.window.spec))
+        parts = _safe(window_parts(file, model.window_spec))
         return [*islice(parts, 2)], parts
 
     files = ((file, at == len(chunk)) for chunk in chunks for at, file in enumerate(chunk, 1))

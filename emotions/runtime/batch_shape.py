@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -12,27 +12,6 @@ Probabilities = dict[str, FloatArray]
 """target -> (batch, classes) float32."""
 Run = Callable[[FloatArray, IntArray], Probabilities]
 """(batch, samples) float32 and (batch,) int64 -> probabilities."""
-
-
-def padded_batch(parts: Sequence[FloatArray], least_samples: int) -> FloatArray:
-    """Join windows to one array, zero-padded to the longest of them.
-
-    Args:
-        parts: (windows, samples) float32 each, of any number of samples.
-        least_samples: the fewest samples to pad to.
-
-    Returns:
-        (all windows, samples) float32, contiguous; without a copy where one part has the shape already.
-    """
-    width = max(least_samples, *(part.shape[1] for part in parts))
-    if len(parts) == 1 and parts[0].shape[1] == width:
-        return np.ascontiguousarray(parts[0])
-    batch = np.zeros((sum(map(len, parts)), width), np.float32)
-    start = 0
-    for part in parts:
-        batch[start : start + len(part), : part.shape[1]] = part
-        start += len(part)
-    return batch
 
 
 def length_bucketed(run: Run, max_samples: int, min_fill: float = 0.0) -> Run:

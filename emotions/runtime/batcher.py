@@ -12,15 +12,16 @@ import contextlib
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from emotions.audio.decode import SAMPLE_RATE
-from emotions.audio.windows import Windows
+from emotions.audio.windows import FloatArray, Windows
 from emotions.errors import EmotionsError, ModelError, Overloaded
-from emotions.runtime.batch_shape import Probabilities, Run, padded_batch
+from emotions.runtime.batch_shape import Probabilities, Run
 
 
 @dataclass(frozen=True)
@@ -211,3 +212,24 @@ def _fail(job: _Job, error: Exception) -> None:
     wrapped = error if isinstance(error, EmotionsError) else ModelError(f"the model failed: {error}")
     with contextlib.suppress(InvalidStateError):
         job.future.set_exception(wrapped)
+
+
+def padded_batch(parts: Sequence[FloatArray], least_samples: int) -> FloatArray:
+    """Join windows to one array, zero-padded to the longest of them.
+
+    Args:
+        parts: (windows, samples) float32 each, of any number of samples.
+        least_samples: the fewest samples to pad to.
+
+    Returns:
+        (all windows, samples) float32, contiguous; without a copy where one part has the shape already.
+    """
+    width = max(least_samples, *(part.shape[1] for part in parts))
+    if len(parts) == 1 and parts[0].shape[1] == width:
+        return np.ascontiguousarray(parts[0])
+    batch = np.zeros((sum(map(len, parts)), width), np.float32)
+    start = 0
+    for part in parts:
+        batch[start : start + len(part), : part.shape[1]] = part
+        start += len(part)
+    return batch

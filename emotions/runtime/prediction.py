@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emotions.audio import decode
-from emotions.audio.windows import FloatArray, Windows, pool, split
+from emotions.audio.windows import FloatArray, Windows, WindowSpec, pool, split
 from emotions.bundle.manifest import Bundle, Manifest
 from emotions.errors import ModelError
 from emotions.runtime.batch_shape import Probabilities
@@ -84,9 +85,18 @@ class Model:
         """Seconds of one window."""
         return self.manifest.window.samples / decode.SAMPLE_RATE
 
+    @cached_property
+    def window_spec(self) -> WindowSpec:
+        """Window and hop in samples."""
+        return self.manifest.window.spec
+
+    @cached_property
+    def _thresholds(self) -> dict[str, float]:
+        return self.manifest.thresholds
+
     def split(self, waveform: FloatArray) -> Windows:
         """Cut a waveform (samples,) at 16 kHz into this model's windows."""
-        return split(waveform, self.manifest.window.spec)
+        return split(waveform, self.window_spec)
 
     def prediction(self, windows: Windows, probabilities: Probabilities) -> Prediction:
         """Pool the probabilities of a clip's windows into its prediction.
@@ -110,7 +120,7 @@ class Model:
             )
             for index, (start, length) in enumerate(zip(windows.starts.tolist(), windows.lengths.tolist(), strict=True))
         )
-        return Prediction(clip, parts, parts[-1].end, thresholds=self.manifest.thresholds)
+        return Prediction(clip, parts, parts[-1].end, thresholds=self._thresholds)
 
 
 def _named(labels: list[str], values: FloatArray) -> dict[str, float]:

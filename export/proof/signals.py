@@ -10,7 +10,7 @@ import numpy as np
 from emotions.audio.decode import MIN_SAMPLES
 from emotions.audio.synthetic_speech import synthetic_speech
 from emotions.audio.windows import FloatArray, IntArray, WindowSpec, split
-from emotions.runtime.batch_shape import padded_batch
+from emotions.runtime.batcher import padded_batch
 
 MAX_WINDOWS = 48
 """Windows of recordings that a proof runs."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from emotions.errors import ConfigError, MissingExtra
 from emotions.files import atomic_file
-from serving.batch.statistics import CONFIDENCE_BINS, DURATION_BINS, Totals
+from serving.batch.summary import CONFIDENCE_BINS, DURATION_BINS, Totals
 
 _MAX_LABELS = 12
 _COLOUR = "#3b6ea5"

@@ -22,8 +22,7 @@ from emotions.runtime.session import DeviceChoice
 from serving.batch.checkpoint import Join, RunCheckpoint, check_output, is_unfinished, open_checkpoint, signature
 from serving.batch.plot import check_plot, plot_summary
 from serving.batch.progress import LogFormat, show_progress
-from serving.batch.statistics import Totals
-from serving.batch.summary import document, summary
+from serving.batch.summary import Totals, document, summary
 from serving.tables.audformat import database_of
 from serving.tables.columns import AUDFORMAT, Columns, Row, columns
 from serving.tables.writer import check_ending, join_parts, open_part, rows

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from emotions.pipeline.runner import console
-from serving.batch.statistics import Totals
+from serving.batch.summary import Totals
 
 LogFormat = Literal["text", "json"]
 _BAR_AFTER_SEC = 1.0

@@ -18,7 +18,7 @@ from starlette.types import Scope
 from emotions.errors import ConfigError, Fault
 from serving.http.errors import RequestError, of_status
 from serving.settings import ALLOW_ANONYMOUS, API_KEYS_FILE, Settings
-from serving.telemetry.request_context import RequestContext
+from serving.telemetry.requests import RequestContext
 
 _LINE = re.compile(r"([A-Za-z0-9._-]{1,64})\s+([0-9a-f]{64})")
 _PREFIX = "emo_"

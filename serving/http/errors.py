@@ -19,11 +19,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from emotions.errors import AudioError, EmotionsError, NotAudio, Overloaded, TooLong, TooManyRequests
-from serving.telemetry.request_context import HEADER, RequestContext
+from emotions.errors import AudioError, EmotionsError, NotAudio, NotReady, Overloaded, TooLong, TooManyRequests
+from serving.telemetry.requests import HEADER, RequestContext
+
+Body = dict[str, Any]
+"""JSON of a response."""
 
 logger = logging.getLogger("bentoml.emotions")
 
@@ -34,6 +38,7 @@ CLIENT_GONE = 499
 _STATUS: tuple[tuple[type[EmotionsError], int], ...] = (
     (TooManyRequests, 429),
     (Overloaded, 503),
+    (NotReady, 503),
     (NotAudio, 415),
     (TooLong, 413),
     (AudioError, 422),
@@ -84,8 +89,8 @@ def to_request_error(error: Exception, request_id: str) -> RequestError:
         return error
     for kind, status in _STATUS:
         if isinstance(error, kind):
-            overload = isinstance(error, Overloaded)
-            return RequestError(status, error.code, f"{'' if overload else 'recording: '}{error}", retry=overload)
+            about = "recording: " if isinstance(error, AudioError) else ""
+            return RequestError(status, error.code, f"{about}{error}", retry=isinstance(error, Overloaded))
     logger.error("request %s failed", request_id, exc_info=error)
     return of_status(500)
 
@@ -117,6 +122,6 @@ def error_response(error: RequestError, context: RequestContext, headers: Mappin
     return JSONResponse({"error": str(error)} if context.is_v2 else v1_body, error.status, sent)
 
 
-def error_body(error: RequestError) -> dict[str, str]:
+def error_body(error: RequestError) -> Body:
     """An error in the JSON of a response."""
     return {"code": error.code, "message": str(error)}

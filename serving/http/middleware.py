@@ -8,10 +8,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.http.api_keys import ApiKeyAuth
 from serving.http.errors import error_response, of_status, to_request_error
 from serving.http.route_table import find_route
-from serving.http.worker_state import WorkerState
-from serving.telemetry import access_log
-from serving.telemetry.request_context import HEADER, RequestContext, new_context
+from serving.telemetry.requests import HEADER, RequestContext, log_request, new_context
 from serving.worker.engine import Engine
+from serving.worker.state import WorkerState
 
 # BentoML refuses this one as well, but writes a traceback to the log for it.
 _PICKLE = "application/vnd.bentoml+pickle"
@@ -43,7 +42,7 @@ class RequestMiddleware:
         finally:
             reply.release()
             self.worker.metrics.count_request(context)
-            access_log.log_request(context)
+            log_request(context)
 
     async def _serve(self, reply: _Reply) -> None:
         scope, receive, context = reply.scope, reply.receive, reply.context

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 import emotions
-from serving.telemetry.request_context import RouteInfo
+from serving.telemetry.requests import RouteInfo
 
 Json = dict[str, Any]
 _TEMPLATES = Path(__file__).parent / "templates"

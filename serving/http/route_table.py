@@ -11,11 +11,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, compile_path
 
 from serving.http import routes_v1, routes_v2
-from serving.http.errors import CLIENT_GONE, RequestError, error_response, of_status, to_request_error
+from serving.http.errors import CLIENT_GONE, Body, RequestError, error_response, of_status, to_request_error
 from serving.http.openapi import PAGE, PAGE_HEADERS, document, merged
-from serving.http.responses import Body
-from serving.http.worker_state import WorkerState
-from serving.telemetry.request_context import HEADER, RouteInfo, request_context
+from serving.telemetry.requests import HEADER, RouteInfo, request_context
+from serving.worker.state import WorkerState
 
 Handler = Callable[[Request, WorkerState], Awaitable[Body | Response]]
 _SHUTTING_DOWN = RequestError(503, "shutting_down", "the service is shutting down", retry=True)

@@ -1,4 +1,4 @@
-"""Handlers of the routes below ``/v1``, and of ``/metrics``."""
+"""Handlers of the routes below ``/v1``, and of ``/metrics``, and the bodies of their responses."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import onnxruntime
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from serving.http.errors import RequestError, to_request_error
-from serving.http.responses import Body, batch_body, log_fields, model_body, prediction_body
+import emotions
+from serving.http.errors import Body, RequestError, error_body, to_request_error
 from serving.http.uploads import check_size, read_upload, read_uploads
-from serving.http.worker_state import WorkerState
-from serving.telemetry.request_context import request_context
+from serving.telemetry.requests import request_context
 from serving.worker.engine import Engine, TimedPrediction
+from serving.worker.state import WorkerState
 
 T = TypeVar("T")
 _TRUE = frozenset({"1", "true", "yes"})
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_LIMITS = ("max_bytes", "max_seconds", "max_items", "max_items_bytes", "max_in_flight")
 
 
 async def predict(request: Request, worker: WorkerState) -> Body:
@@ -113,3 +116,105 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         continue
+
+
+def prediction_body(
+    classified: TimedPrediction, engine: Engine, request_id: str, total_sec: float, *, windows: bool
+) -> Body:
+    """The response to one recording.
+
+    Args:
+        classified: its prediction.
+        engine: what made it.
+        request_id: id of the request.
+        total_sec: seconds since the request arrived.
+        windows: whether each window's prediction is part of it.
+    """
+    return {
+        **_scores(classified),
+        "timing_ms": {**_stages(classified), "total": _ms(total_sec)},
+        "bundle": engine.predictor.bundle.id,
+        "request_id": request_id,
+        **(_windows(classified) if windows else {}),
+    }
+
+
+def batch_body(
+    items: list[TimedPrediction | RequestError], engine: Engine, request_id: str, total_sec: float, *, windows: bool
+) -> Body:
+    """The response to several recordings, in their order: a prediction or an error each. As ``prediction_body``."""
+
+    def result(item: TimedPrediction | RequestError) -> Body:
+        if isinstance(item, RequestError):
+            return {"error": {"status": item.status, **error_body(item)}}
+        return {**_scores(item), "timing_ms": _stages(item), **(_windows(item) if windows else {})}
+
+    return {
+        "results": [{"index": index, **result(item)} for index, item in enumerate(items)],
+        "errors": sum(isinstance(item, RequestError) for item in items),
+        "timing_ms": {"total": _ms(total_sec)},
+        "bundle": engine.predictor.bundle.id,
+        "request_id": request_id,
+    }
+
+
+def log_fields(classified: TimedPrediction) -> dict[str, float]:
+    """The figures of a recording for the access log."""
+    stages = {f"{stage}_ms": value for stage, value in _stages(classified).items()}
+    return {"audio_sec": round(classified.prediction.duration_sec, 3), **stages}
+
+
+def model_body(engine: Engine) -> Body:
+    """What is served: targets and labels, window, bundle, versions, device and limits."""
+    manifest, session, settings = engine.predictor.manifest, engine.predictor.session, engine.settings
+    return {
+        "bundle": engine.predictor.bundle.id,
+        "name": manifest.name,
+        "targets": manifest.targets,
+        "sample_rate": manifest.sample_rate,
+        "window": manifest.window.model_dump(),
+        "device": session.device,
+        "provider": _PROVIDERS[session.device],
+        "variant": session.variant,
+        "versions": {
+            "toolkit": emotions.__version__,
+            "bundle_written_by": manifest.toolkit_version,
+            "onnxruntime": onnxruntime.__version__,
+        },
+        "limits": {
+            **{name: getattr(settings, name) for name in _LIMITS},
+            "max_batch": engine.max_batch,
+            "timeout_sec": settings.timeout_sec,
+        },
+    }
+
+
+def _scores(classified: TimedPrediction) -> Body:
+    prediction = classified.prediction
+    scores = {
+        "label": prediction.label,
+        "confidence": prediction.confidence,
+        "probabilities": prediction.probabilities,
+        "duration_sec": prediction.duration_sec,
+    }
+    if unknowns := prediction.unknown:  # empty where the bundle has no thresholds
+        first_target = next(iter(prediction.probabilities))
+        scores |= {"unknown": unknowns.get(first_target, False), "unknowns": unknowns}
+    return scores
+
+
+def _stages(classified: TimedPrediction) -> Body:
+    return {
+        "decode": _ms(classified.decode_sec),
+        "queue": _ms(classified.queue_sec),
+        "inference": _ms(classified.inference_sec),
+    }
+
+
+def _windows(classified: TimedPrediction) -> Body:
+    parts = classified.prediction.windows
+    return {"windows": [{"start": part.start, "end": part.end, "probabilities": part.probabilities} for part in parts]}
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 3)

@@ -14,14 +14,13 @@ import emotions
 from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.errors import AudioError
 from emotions.runtime.prediction import Prediction
-from serving.http.errors import RequestError, of_status, to_request_error
-from serving.http.responses import Body
+from serving.http.errors import Body, RequestError, of_status, to_request_error
 from serving.http.routes_v1 import while_connected
 from serving.http.tensors import AUDIO, InferenceRequest, parse
 from serving.http.uploads import limited
-from serving.http.worker_state import WorkerState
-from serving.telemetry.request_context import request_context
+from serving.telemetry.requests import request_context
 from serving.worker.engine import Clip, Engine
+from serving.worker.state import WorkerState
 
 
 async def server(_: Request, __: WorkerState) -> Body:

@@ -25,7 +25,7 @@ from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.predictor import Predictor
 from emotions.runtime.prediction import Prediction
-from serving.telemetry.request_context import RequestContext
+from serving.telemetry.requests import RequestContext
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """Where ``prometheus_client`` keeps the counters of several processes."""

@@ -26,8 +26,8 @@ from emotions.runtime.devices import GPU_PARALLEL_BATCHES, cpu_parallel_batches
 from emotions.runtime.prediction import Prediction
 from emotions.runtime.session import open_session
 from serving.settings import Settings
-from serving.telemetry import tracing
 from serving.telemetry.metrics import Metrics
+from serving.telemetry.requests import record_spans
 
 _WARM_UP_SAMPLES = 32_000
 """Samples of the warm-up window of a model with dynamic length, whose whole window would take seconds."""
@@ -161,7 +161,7 @@ class Engine:
         queue_sec = started - submitted + result.queue_sec
         self.metrics.count_recording(prediction, decode_sec, queue_sec, result.inference_sec)
         stages = {"decode": decode_sec, "queue": queue_sec, "infer": result.inference_sec}
-        tracing.record(stages, prediction.duration_sec)
+        record_spans(stages, prediction.duration_sec)
         return TimedPrediction(prediction, decode_sec, queue_sec, result.inference_sec)
 
     def _run(self, waveform: FloatArray, length: IntArray) -> Probabilities:

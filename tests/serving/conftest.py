@@ -21,11 +21,10 @@ from emotions.runtime.batch_shape import Run
 from serving.http.api_keys import read_auth
 from serving.http.middleware import RequestMiddleware
 from serving.http.route_table import application
-from serving.http.worker_state import WorkerState
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 from serving.worker.engine import Engine
-from serving.worker.shutdown import Drain
+from serving.worker.state import Drain, WorkerState
 from tests.conftest import Tone
 
 

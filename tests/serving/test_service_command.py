@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
+from emotions.cli import build_app
 from emotions.errors import BundleError, ConfigError
 from serving.http.api_keys import add_key
-from serving.serve_command import register_serve
 
 ACCESS = ("EMOTIONS_API_KEYS_FILE", "EMOTIONS_ALLOW_ANONYMOUS")
 
@@ -28,10 +27,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def serve(*arguments: str) -> BaseException | None:
-    app = typer.Typer()
-    app.callback()(lambda: None)
-    register_serve(app)
-    return CliRunner().invoke(app, ["serve", *arguments]).exception
+    return CliRunner().invoke(build_app(), ["serve", *arguments]).exception
 
 
 def test_options_become_variables_and_the_service_listens_on_loopback(executed: list[Any], tiny_bundle: Path) -> None:

@@ -25,8 +25,7 @@ from emotions.runtime.prediction import Prediction
 from serving.batch import plot
 from serving.batch.predict import Options, predict_to_table
 from serving.batch.progress import figures, status
-from serving.batch.statistics import Totals
-from serving.batch.summary import WIDTH, summary
+from serving.batch.summary import WIDTH, Totals, summary
 from serving.commands import PREDICT
 from serving.config import PredictStep
 from serving.tables.columns import columns

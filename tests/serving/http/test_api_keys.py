@@ -7,13 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-import typer
 from typer.testing import CliRunner
 
+from emotions.cli import build_app
 from emotions.errors import ConfigError
 from serving.http.api_keys import ApiKeyAuth, add_key, check_exposure, read_auth, read_keys
 from serving.http.route_table import ROUTES
-from serving.serve_command import register_serve
 from serving.settings import Settings
 from tests.serving.conftest import Service, StartService, error_of
 
@@ -151,8 +150,7 @@ def test_without_a_file_there_are_no_keys() -> None:
 
 
 def test_the_command_prints_a_key_once_and_adds_its_hash(keys_file: Path) -> None:
-    app = typer.Typer()
-    register_serve(app)
+    app = build_app()
     keys_file.write_text("# ours\nfirst " + "0" * 64)
     done = CliRunner().invoke(app, ["serve-key", "second", "--file", str(keys_file)])
     assert done.exit_code == 0

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from serving.http.api_keys import add_key
-from serving.telemetry import access_log, tracing
+from serving.telemetry.requests import record_spans, set_log_format, use_tracer_provider
 from tests.serving.conftest import Service, StartService
 
 
@@ -26,7 +26,7 @@ def written() -> Iterator[io.StringIO]:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     formatters = {each: each.formatter for each in logging.getLogger().handlers}
-    access_log.install("json")
+    set_log_format("json")
     yield text
     logger.removeHandler(handler)
     logger.setLevel(level)
@@ -94,7 +94,7 @@ def test_probes_and_scrapes_that_go_well_are_not_told(service: Service, written:
 
 
 def test_text_is_left_to_bentoml(service: Service, clip: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    access_log.install("text")
+    set_log_format("text")
     with caplog.at_level(logging.INFO):
         service.post(clip, headers={"x-request-id": "mine"})
     (message,) = [each.getMessage() for each in caplog.records if each.name == "bentoml.emotions"]
@@ -105,12 +105,12 @@ def test_spans_follow_each_other_below_the_requests_own_where_it_is_recorded() -
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.use(provider)
+    use_tracer_provider(provider)
     stages = {"decode": 0.25, "queue": 0.5, "infer": 1.0}
-    tracing.record(stages, 3.0)
+    record_spans(stages, 3.0)
     assert exporter.get_finished_spans() == ()
     with trace.get_tracer("test").start_as_current_span("request") as request:
-        tracing.record(stages, 3.0)
+        record_spans(stages, 3.0)
     infer, queue, decode, _ = exporter.get_finished_spans()
     assert [span.name for span in (decode, queue, infer)] == [*stages]
     assert (decode.end_time, queue.end_time) == (queue.start_time, infer.start_time)

@@ -1,4 +1,7 @@
-"""Time limits of requests, and graceful shutdown: on SIGTERM the requests in flight are answered, within a limit."""
+"""The state of a worker process: its engine, time limits of its requests, and graceful shutdown.
+
+On SIGTERM the requests in flight are answered, within a limit.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,15 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from types import FrameType
+from typing import Any
+
+from emotions.errors import NotReady
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.requests import RequestContext
+from serving.worker.engine import Engine
 
 logger = logging.getLogger("bentoml.emotions")
 
@@ -70,3 +80,42 @@ class Drain:
             loop.call_soon_threadsafe(begin)
 
         signal.signal(signal.SIGTERM, handle)
+
+
+@dataclass(eq=False)
+class WorkerState:
+    """The metrics of a worker, time limits of its requests, and its engine; routes that need it answer 503 until then.
+
+    Attributes:
+        bentoml_openapi: gives the OpenAPI document of BentoML's own routes.
+    """
+
+    metrics: Metrics
+    drain: Drain
+    bentoml_openapi: Callable[[], dict[str, Any]] = dict
+    engine: Engine | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded and the worker is not shutting down."""
+        return self.engine is not None and not self.drain.draining
+
+    def loaded_engine(self) -> Engine:
+        """The engine.
+
+        Raises:
+            NotReady: the model is not loaded.
+        """
+        if self.engine is None:
+            raise NotReady("the service is not ready")
+        return self.engine
+
+    def admit(self, context: RequestContext) -> Engine | None:
+        """Count a request as in flight if it runs the model. Raises as ``Engine.admit``.
+
+        The engine that it returns is to be released once.
+        """
+        if self.engine is None or not context.route.classifies or context.method != context.route.method:
+            return None
+        self.engine.admit()
+        return self.engine
