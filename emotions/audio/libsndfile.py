@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import struct
@@ -31,7 +32,7 @@ def libsndfile(file: BinaryIO) -> Iterator[Stream]:
         raise NotAudio(f"cannot be decoded ({error.error_string.rstrip('.')})") from error
     with opened as sound:
         check_shape(sound.samplerate, sound.channels)
-        yield Stream(sound.samplerate, sound.channels, _blocks(sound))
+        yield Stream(sound.samplerate, sound.channels, _blocks(sound), functools.partial(_part, sound))
 
 
 def _blocks(sound: soundfile.SoundFile) -> Blocks:
@@ -43,6 +44,22 @@ def _blocks(sound: soundfile.SoundFile) -> Blocks:
         yield to_mono(np.multiply(block.T, _SHORT_SCALE, dtype=np.float32) if short else block.T)
     if missing > 0:
         raise NotAudio(f"is cut off: {missing / sound.samplerate:.2f} s of what its header promises are missing")
+
+
+def _part(sound: soundfile.SoundFile, first: int, last: int | None) -> tuple[int, Blocks]:
+    """As ``Stream.part``. libsndfile seeks to the sample in every format that it reads, and lets the decoder settle."""
+    first = min(first, sound.frames)
+    sound.seek(first)
+    left = sound.frames - first if last is None else max(0, last - first)
+
+    def blocks() -> Blocks:
+        missing = left
+        size = min(missing, _BLOCK_SEC * sound.samplerate)
+        while missing > 0 and len(block := sound.read(min(size, missing), "float32", always_2d=True)):
+            missing -= len(block)
+            yield to_mono(block.T)
+
+    return first, blocks()
 
 
 @contextlib.contextmanager

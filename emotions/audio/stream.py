@@ -21,11 +21,20 @@ Blocks = Iterator[FloatArray]
 
 @dataclass(frozen=True)
 class Stream:
-    """A recording being read: ``rate`` and ``channels`` as recorded, ``blocks`` mono float32 (samples,), in -1 to 1."""
+    """A recording being read.
+
+    Attributes:
+        rate: samples per second as recorded, in Hz.
+        channels: as recorded.
+        blocks: mono float32 (samples,), in -1 to 1.
+        part: instead of ``blocks``: from a first sample to a last one (exclusive; None for the end) at ``rate``, gives
+            blocks of at least these, and the sample that they begin at, no later than the first.
+    """
 
     rate: int
     channels: int
     blocks: Blocks
+    part: Callable[[int, int | None], tuple[int, Blocks]]
 
 
 Reader = Callable[[BinaryIO], contextlib.AbstractContextManager[Stream]]

@@ -11,9 +11,9 @@ import numpy as np
 
 from emotions.audio import decode
 from emotions.audio.containers import AudioSource, open_stream
+from emotions.audio.segment import segment_blocks
 from emotions.audio.stream import Blocks
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, split_parts
-from emotions.errors import TooShort
 from emotions.inputs.input_file import InputFile, is_url
 
 _PART_SEC = 30
@@ -37,9 +37,10 @@ def window_parts(file: InputFile, spec: WindowSpec) -> Iterator[Windows]:
         OSError: it cannot be read.
     """
     with open_stream(_content(file)) as stream:
-        blocks = decode.resampled(stream.blocks, stream.rate)
-        if file.start is not None or file.end is not None:
-            blocks = _segment(blocks, file)
+        if file.start is None and file.end is None:
+            blocks = decode.resampled(stream.blocks, stream.rate)
+        else:
+            blocks = segment_blocks(stream, file.start, file.end)
         yield from _windows(blocks, spec)
 
 
@@ -53,22 +54,6 @@ def _content(file: InputFile) -> AudioSource:
         next(file.path.iterdir(), None)  # says why, where a folder cannot be read
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     return file.path
-
-
-def _segment(blocks: Blocks, file: InputFile) -> Blocks:
-    """The blocks between a segment's start and end."""
-    first = round((file.start or 0.0) * decode.SAMPLE_RATE)
-    last = None if file.end is None else round(file.end * decode.SAMPLE_RATE)
-    at = 0
-    for block in blocks:
-        inside = block[max(0, first - at) : None if last is None else max(0, last - at)]
-        at += len(block)
-        if len(inside):
-            yield inside
-        if last is not None and at >= last:
-            break
-    if 0 < first >= at:
-        raise TooShort(f"starts at {file.start:g} s, where the recording has ended")
 
 
 def _windows(blocks: Blocks, spec: WindowSpec) -> Iterator[Windows]:
