@@ -5,6 +5,8 @@
     ├── DataError                 a dataset: its files, labels, speakers, splits
     ├── AudioError                one recording
     │   ├── NotAudio              not a container or codec that we read
+    │   │   ├── Truncated         ends before it should: refused where asked for, else a warning
+    │   │   └── Damaged           a part of it cannot be decoded: likewise
     │   ├── BadAudio              audio, but with nothing to classify
     │   │   ├── TooShort
     │   │   ├── Silent
@@ -71,7 +73,19 @@ class AudioError(EmotionsError):
 
 
 class NotAudio(AudioError):
-    """The bytes are not a container or codec that we read, or they are cut off."""
+    """The bytes are not a container or codec that we read, or nothing of them can be decoded."""
+
+
+class IncompleteAudio(NotAudio):
+    """A part of the recording is missing: an error where whole ones are asked for, else the text of a warning."""
+
+
+class Truncated(IncompleteAudio):
+    """The recording ends before it should."""
+
+
+class Damaged(IncompleteAudio):
+    """A part of the recording cannot be decoded."""
 
 
 class BadAudio(AudioError):

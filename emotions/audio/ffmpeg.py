@@ -1,67 +1,195 @@
-"""What FFmpeg decodes: MP4, Matroska, ADTS, Opus, and streams of which libsndfile would read a part."""
+"""What FFmpeg decodes: everything compressed, and streams of which libsndfile would read a part."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from dataclasses import dataclass, field
+from typing import BinaryIO, cast
 
 import av
+import numpy as np
+from av.stream import Disposition
 
-from emotions.audio.mpeg import mpeg_layer
+from emotions.audio.mpeg import frame_bytes, mpeg_layer
 from emotions.audio.stream import Blocks, Reader, Stream, check_shape, to_mono
-from emotions.errors import NotAudio, first_line
+from emotions.audio.windows import FloatArray
+from emotions.errors import Damaged, IncompleteAudio, NotAudio, Truncated, first_line
 
 _MAX_PLANES = 8
+_GATHERED = 1 << 15  # samples: what one array costs weighs little, and it stays in the cache
+# FFmpeg's own decoders of AMR leave out the comfort noise between words.
+_DECODERS = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}
+_SCALES = {"u8": 2.0**-7, "s16": 2.0**-15, "s32": 2.0**-31, "flt": 1.0, "dbl": 1.0}
+# Between joined MP3 files lie tags, which FFmpeg hands over as packets of their own.
+_TAGS_BETWEEN = ("mp3", "aac")
 
-# FFmpeg prints what it finds wrong in damaged input; what matters of it reaches the caller as NotAudio.
+# FFmpeg prints what it finds wrong in damaged input; what matters of it reaches the caller as a flaw or NotAudio.
 av.logging.set_level(av.logging.PANIC)
 
 
-def ffmpeg(container_format: str) -> Reader:
-    """A reader of one of FFmpeg's formats, by its short name; no other one is tried."""
+def ffmpeg(demuxer: str, least_packets: int = 0) -> Reader:
+    """A reader of one of FFmpeg's formats; no other one is tried.
+
+    Args:
+        demuxer: the format's short name.
+        least_packets: how many packets the file promises.
+    """
 
     @contextlib.contextmanager
     def reader(file: BinaryIO) -> Iterator[Stream]:
+        file.seek(0)
         try:
-            with av.open(file, "r", format=container_format, metadata_errors="replace") as container:
-                if not container.streams.audio:
-                    raise NotAudio("holds no audio track")
-                context = container.streams.audio[0].codec_context
-                if context is None:
-                    raise NotAudio("holds a codec that we do not read")
+            with av.open(file, "r", format=demuxer, metadata_errors="replace") as container:
+                track = _default_track(container)
+                context = track.codec_context
                 check_shape(context.sample_rate, context.channels)
-                yield Stream(context.sample_rate, context.channels, _blocks(container))
+                flaws: list[IncompleteAudio] = []
+                blocks = _Decoding(container, track, least_packets, flaws).blocks()
+                yield Stream(context.sample_rate, context.channels, blocks, flaws)
         except av.FFmpegError as error:
             raise NotAudio(f"cannot be decoded ({error.strerror or first_line(error)})") from error
 
     return reader
 
 
-def _blocks(container: av.container.InputContainer) -> Blocks:
-    context = container.streams.audio[0].codec_context
-    rate, channels = context.sample_rate, context.channels
-    # Packed, not planar: PyAV's arrays of planar frames of more than 8 channels read past the end of the planes.
-    packed = av.AudioResampler(format="flt", layout=context.layout, rate=rate)
-
-    def converted(frame: av.AudioFrame | None) -> Blocks:
-        for part in packed.resample(frame):
-            yield to_mono(part.to_ndarray().reshape(-1, channels).T)
-
-    for frame in _frames(container):
-        shape = (frame.format.name, frame.sample_rate, frame.layout.nb_channels)
-        if shape == ("fltp", rate, channels) and channels <= _MAX_PLANES:
-            yield to_mono(frame.to_ndarray())  # what most codecs give: three times as fast as by way of the resampler
-        else:
-            yield from converted(frame)
-    yield from converted(None)
+def _default_track(container: av.container.InputContainer) -> av.AudioStream:
+    """The track that a player plays: the default one; of several, as FFmpeg, the first with the most channels."""
+    if not container.streams.audio:
+        raise NotAudio("holds no audio track")
+    tracks = [track for track in container.streams.audio if track.codec_context is not None]
+    if not tracks:
+        raise NotAudio("holds a codec that we do not read")
+    return max(tracks, key=lambda track: (bool(track.disposition & Disposition.default), track.channels))
 
 
-def _frames(container: av.container.InputContainer) -> Iterator[av.AudioFrame]:
-    for packet in container.demux(audio=0):
+@dataclass
+class _Decoding:
+    """One track being decoded, and how many of its packets were."""
+
+    container: av.container.InputContainer
+    track: av.AudioStream
+    least_packets: int
+    flaws: list[IncompleteAudio]
+    packets: int = 0
+    lost: int = 0
+    lost_at_end: int = 0
+    delay_left: int = 0
+    rate: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rate = self.track.codec_context.sample_rate
+
+    def blocks(self) -> Blocks:
+        """Mono samples of all packets that can be decoded; raises NotAudio where most cannot."""
+        for frames in self._gathered():
+            block = _mono(frames)
+            skipped = min(self.delay_left, len(block))
+            self.delay_left -= skipped
+            yield block[skipped:]
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Note what is missing, now that all is read."""
+        if self.lost > self.packets - self.lost:
+            raise NotAudio(f"cannot be decoded ({self.lost} of its {self.packets} packets are damaged)")
+        if self.lost > self.lost_at_end:
+            self.flaws.append(Damaged(f"{self.lost} of its {self.packets} packets cannot be decoded"))
+        elif self.lost:
+            self.flaws.append(Truncated("is cut off: its last packet is not whole"))
+        elif (missing := self.least_packets - self.packets) > 0 and not self.flaws:
+            self.flaws.append(Truncated(f"is cut off: {missing} of the {self.least_packets} frames are missing"))
+
+    def _gathered(self) -> Iterator[av.AudioFrame]:
+        """The frames joined to longer ones, each of one shape: an array a packet would take most of the time."""
+        joined, shape = av.AudioFifo(), None
+        for frame in self._frames():
+            if shape != (shape := (frame.format.name, frame.layout.name, frame.sample_rate)):
+                yield from _all_of(joined)
+                joined = av.AudioFifo()
+            joined.write(frame)
+            if joined.samples >= _GATHERED:
+                yield from _all_of(joined)
+        yield from _all_of(joined)
+
+    def _frames(self) -> Iterator[av.AudioFrame]:
+        """Frames as they come; those that change the rate in mid-stream at that of the beginning."""
+        resampler: av.AudioResampler | None = None
+        shape: tuple[str, str, int] | None = None
+        for frame in self._decoded():
+            fits = frame.sample_rate == self.rate and not _is_unfit(frame)
+            if shape != (shape := None if fits else (frame.format.name, frame.layout.name, frame.sample_rate)):
+                yield from resampler.resample(None) if resampler else ()
+                resampler = None if fits else av.AudioResampler(format="flt", layout=frame.layout, rate=self.rate)
+            frame.pts = None
+            yield from resampler.resample(frame) if resampler else (frame,)
+        yield from resampler.resample(None) if resampler else ()
+
+    def _decoded(self) -> Iterator[av.AudioFrame]:
+        """Frames of all packets that can be decoded; counts the others."""
+        decoder = self.track.codec_context
+        if decoder.name in _DECODERS:
+            decoder = cast(av.AudioCodecContext, av.CodecContext.create(_DECODERS[decoder.name], "r"))
+        delay = self._opus_delay()
+        for packet in self._demuxed():
+            try:
+                frames = decoder.decode(packet)
+            except av.FFmpegError:
+                self._lose(packet)
+                continue
+            if packet.size:
+                self.packets, self.lost_at_end = self.packets + 1, 0
+            if delay is not None:
+                delay -= self._samples(packet)
+                if frames:  # without what the container calls the delay, which may be less than the codec's
+                    self.delay_left, delay = max(0, delay + frames[0].samples), None
+            yield from frames
+
+    def _demuxed(self) -> Iterator[av.Packet[av.AudioStream]]:
+        last: av.Packet[av.AudioStream] | None = None
         try:
-            yield from packet.decode()
-        except av.error.InvalidDataError:
-            # Between joined MP3 files lie tags, which FFmpeg hands over as packets of their own.
-            if container.format.name != "mp3" or mpeg_layer(bytes(packet)) is not None:
-                raise
+            for packet in self.container.demux(self.track):
+                last = packet if packet.size else last
+                yield packet
+        except (av.error.InvalidDataError, av.error.EOFError):
+            self._lose(None)
+        else:
+            if self.container.format.name == "mp3" and last is not None and frame_bytes(bytes(last)[:6]) > last.size:
+                self.flaws.append(Truncated("is cut off: its last frame is not whole"))
+
+    def _lose(self, packet: av.Packet[av.AudioStream] | None) -> None:
+        if packet and self.container.format.name in _TAGS_BETWEEN and mpeg_layer(bytes(packet)[:2]) is None:
+            return
+        self.packets, self.lost, self.lost_at_end = self.packets + 1, self.lost + 1, self.lost_at_end + 1
+
+    def _opus_delay(self) -> int | None:
+        """Samples that an Opus stream in WebM starts with and that are no audio (RFC 7845); None for others."""
+        head = self.track.codec_context.extradata or b""
+        is_webm = self.container.format.name.startswith("matroska")
+        return int.from_bytes(head[10:12], "little") if is_webm and head[:8] == b"OpusHead" else None
+
+    def _samples(self, packet: av.Packet[av.AudioStream]) -> int:
+        return round((packet.duration or 0) * packet.time_base * self.rate) if packet.time_base else 0
+
+
+def _is_unfit(frame: av.AudioFrame) -> bool:
+    """Whether PyAV cannot make an array of a frame: those of more than 8 planes read past the end of them."""
+    planar = frame.format.is_planar
+    return frame.format.packed.name not in _SCALES or (planar and frame.layout.nb_channels > _MAX_PLANES)
+
+
+def _all_of(joined: av.AudioFifo) -> Iterator[av.AudioFrame]:
+    frame = joined.read() if joined.samples else None
+    if frame is not None:
+        yield frame
+
+
+def _mono(frame: av.AudioFrame) -> FloatArray:
+    """A frame (channels, samples), of integers too, as mono samples."""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    scale = _SCALES[frame.format.packed.name]
+    if samples.dtype == np.uint8:
+        return to_mono((samples.astype(np.float32) - 128) * np.float32(scale))
+    return to_mono(samples if scale == 1 else np.multiply(samples, np.float32(scale), dtype=np.float32))

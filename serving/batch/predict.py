@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from itertools import islice, tee
 from pathlib import Path
 
-from emotions.audio.containers import EXTENSIONS
+from emotions.audio.formats import EXTENSIONS
 from emotions.bundle.manifest import Bundle, read_bundle
 from emotions.bundle.variants import AUTO, choose_variant
 from emotions.errors import DataError, MissingExtra
