@@ -47,6 +47,7 @@ RayAddress = Annotated[
 ChunkFiles = Annotated[
     int, typer.Option("--chunk", min=1, metavar="FILES", help="Files that a killed run loses at most.")
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="A recording that is cut off or damaged is an error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 
@@ -97,6 +98,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
     variant: Variant = None,
     threads: Threads = None,
     chunk: ChunkFiles = 512,
+    strict: Strict = False,
     quiet: Quiet = False,
     log_format: Annotated[Literal["text", "json"], typer.Option(help="Format of progress and summary.")] = "text",
 ) -> None:
@@ -117,6 +119,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
         variant=variant,
         threads=threads,
         chunk_files=chunk,
+        strict=strict,
         quiet=quiet,
         log_format=log_format,
     )
@@ -155,7 +158,9 @@ def _placed(name: str, root: Path) -> str:
 def _options(step: PredictStep, context: Context) -> Options:
     from serving.batch.predict import Options
 
-    shared = step.model_dump(include={"overwrite", "resume", "windows", "embeddings", "ray_address", "variant"})
+    shared = step.model_dump(
+        include={"overwrite", "resume", "windows", "embeddings", "ray_address", "variant", "strict"}
+    )
     plot = None if step.plot is None else context.root.joinpath(*step.plot)
     return Options(**shared, plot=plot, quiet=context.quiet)
 

@@ -130,7 +130,7 @@ def cut_off(missing: int) -> Truncated:
 
 def refuse_joined() -> NotAudio:
     """What a file is in which a second recording follows that no decoder would find."""
-    return NotAudio("holds several recordings, one behind the other, and only the first would be heard; split them")
+    return NotAudio("holds several recordings, one behind the other, and only the first would be read; split them")
 
 
 def _elements_end(file: BinaryIO, end: int, layout: _Layout) -> Truncated | None:

@@ -135,16 +135,16 @@ def _is_for_libsndfile(file: BinaryIO, kind: Format) -> bool:
 
 def _going_on(stream: Stream, other: Reader, file: BinaryIO) -> Blocks:
     """The blocks of a FLAC file; where libsndfile fails at a frame, those that FFmpeg decodes from there."""
-    heard = 0
+    done = 0
     try:
         for block in stream.blocks:
-            heard += len(block)
+            done += len(block)
             yield block
     except NotAudio as error:
         with other(file) as rest:
             for block in rest.blocks:
-                yield block[heard:]
-                heard -= min(heard, len(block))
+                yield block[done:]
+                done -= min(done, len(block))
             stream.flaws.extend(rest.flaws or [Truncated(f"is cut off or damaged: {error}")])
 
 

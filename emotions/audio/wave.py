@@ -127,7 +127,7 @@ def _with_audio(file: BinaryIO, end: int, start: int, promised: int, header: Wav
     elif promised > there:
         flaw = cut_off(promised - there)
     elif behind := _behind(file, start + size, end, header.endian):
-        flaw = Damaged(f"its header leaves out {behind} bytes behind the audio, which are not heard")
+        flaw = Damaged(f"its header leaves out {behind} bytes behind the audio, which are not read")
     return WaveHeader(header.endian, header.format, start, size, plain, flaw)
 
 

@@ -38,6 +38,8 @@ def summary(output: Path, totals: Totals, targets: Sequence[str], run_on: Mappin
     ]
     if totals.resumed_files:
         lines.insert(1, ("resumed", f"{totals.resumed_files} of the files were done by an earlier run"))
+    if totals.warnings:
+        lines.append(("warnings", _counts(totals.warnings)))
     if totals.errors:
         lines.append(("errors", _counts(totals.codes)))
     width = max(len(name) for name, _ in lines)
@@ -85,5 +87,6 @@ def document(output: Path, totals: Totals, run_on: Mapping[str, str]) -> str:
         "device": run_on["device"],
         "labels": totals.labels,
         "codes": totals.codes,
+        "warnings": totals.warnings,
     }
     return json.dumps(content, ensure_ascii=False)
