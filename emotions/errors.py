@@ -5,8 +5,9 @@
     ├── DataError                 a dataset: its files, labels, speakers, splits
     ├── AudioError                one recording
     │   ├── NotAudio              not a container or codec that we read
-    │   │   ├── Truncated         ends before it should: refused where asked for, else a warning
-    │   │   └── Damaged           a part of it cannot be decoded: likewise
+    │   │   └── IncompleteAudio   a part is missing: an error where whole recordings are asked for, else a warning
+    │   │       ├── Truncated     it ends before it should
+    │   │       └── Damaged       a part of it cannot be decoded
     │   ├── BadAudio              audio, but with nothing to classify
     │   │   ├── TooShort
     │   │   ├── Silent

@@ -158,9 +158,8 @@ def _placed(name: str, root: Path) -> str:
 def _options(step: PredictStep, context: Context) -> Options:
     from serving.batch.predict import Options
 
-    shared = step.model_dump(
-        include={"overwrite", "resume", "windows", "embeddings", "ray_address", "variant", "strict"}
-    )
+    names = {"overwrite", "resume", "windows", "embeddings", "ray_address", "variant", "strict"}
+    shared = step.model_dump(include=names)
     plot = None if step.plot is None else context.root.joinpath(*step.plot)
     return Options(**shared, plot=plot, quiet=context.quiet)
 

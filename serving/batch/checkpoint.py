@@ -145,7 +145,8 @@ class RunCheckpoint:
     def _read(self) -> dict[int, dict[str, Any]]:
         lines = (self._folder / _JOURNAL).read_text(encoding="utf-8").splitlines()
         entries = [entry for line in lines if (entry := _entry(line)) is not None]
-        written = {**_FORMER, **entries[0]} if entries else {}
+        former = {key: value for key, value in _FORMER.items() if key in self._head}
+        written = {**former, **entries[0]} if entries else {}
         if written.get("columns") == [name for name in self.columns if name != WARNING]:
             # Begun before there was that column: the table goes on as it began.
             self.columns = {name: kind for name, kind in self.columns.items() if name != WARNING}

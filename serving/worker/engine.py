@@ -188,7 +188,7 @@ class Engine:
                 self._running -= 1
 
     def _decode(self, source: Clip) -> tuple[Windows, tuple[IncompleteAudio, ...], float, float]:
-        """Windows of a recording, what is missing in it; ``time.perf_counter()`` when decoding started, and how many seconds it took."""
+        """Windows of a recording and what is missing in it; when decoding started, and how many seconds it took."""
         started, limit = time.perf_counter(), self.settings.max_seconds
         flaws: tuple[IncompleteAudio, ...] = ()
         if not isinstance(source, np.ndarray):

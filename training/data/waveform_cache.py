@@ -136,6 +136,7 @@ class WaveformCache:
             return None
         try:
             facts = ClipInfo(**json.loads(path.read_bytes()))
+            facts = replace(facts, warnings=tuple(facts.warnings))
         except (OSError, ValueError, TypeError):
             _LOG.warning("a cached fact is damaged and will be made again (%s)", path.name)
             return None
