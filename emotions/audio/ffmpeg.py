@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -18,8 +18,9 @@ from emotions.errors import Damaged, IncompleteAudio, NotAudio, Truncated, first
 
 _MAX_PLANES = 8
 _GATHERED = 1 << 15  # samples: what one array costs weighs little, and it stays in the cache
-# FFmpeg's own decoders of AMR leave out the comfort noise between words.
-_DECODERS = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}
+# FFmpeg's decoders of AMR refuse the comfort noise between words: the frame type of it, and the samples that it lasts.
+_COMFORT_NOISE = {"amrnb": (8, 160), "amrwb": (9, 320)}
+_SPEEX_HEAD = b"Speex   "
 _SCALES = {"u8": 2.0**-7, "s16": 2.0**-15, "s32": 2.0**-31, "flt": 1.0, "dbl": 1.0}
 # Between joined MP3 files lie tags, which FFmpeg hands over as packets of their own.
 _TAGS_BETWEEN = ("mp3", "aac")
@@ -128,15 +129,15 @@ class _Decoding:
     def _decoded(self) -> Iterator[av.AudioFrame]:
         """Frames of all packets that can be decoded; counts the others."""
         decoder = self.track.codec_context
-        if decoder.name in _DECODERS:
-            decoder = cast(av.AudioCodecContext, av.CodecContext.create(_DECODERS[decoder.name], "r"))
         delay = self._opus_delay()
         for packet in self._demuxed():
             try:
                 frames = decoder.decode(packet)
             except av.FFmpegError:
-                self._lose(packet)
-                continue
+                frames = self._pause(packet)
+                if not frames:
+                    self._lose(packet)
+                    continue
             if packet.size:
                 self.packets, self.lost_at_end = self.packets + 1, 0
             if delay is not None:
@@ -154,13 +155,26 @@ class _Decoding:
         except (av.error.InvalidDataError, av.error.EOFError):
             self._lose(None)
         else:
-            if self.container.format.name == "mp3" and last is not None and frame_bytes(bytes(last)[:6]) > last.size:
+            has_frames = self.container.format.name in _TAGS_BETWEEN
+            if has_frames and last is not None and frame_bytes(bytes(last)[:6]) > last.size:
                 self.flaws.append(Truncated("is cut off: its last frame is not whole"))
 
     def _lose(self, packet: av.Packet[av.AudioStream] | None) -> None:
-        if packet and self.container.format.name in _TAGS_BETWEEN and mpeg_layer(bytes(packet)[:2]) is None:
+        head = bytes(packet)[:8] if packet else b""
+        if packet and self.container.format.name in _TAGS_BETWEEN and mpeg_layer(head) is None:
+            return
+        if head == _SPEEX_HEAD:  # of the second of two streams that are joined
             return
         self.packets, self.lost, self.lost_at_end = self.packets + 1, self.lost + 1, self.lost_at_end + 1
+
+    def _pause(self, packet: av.Packet[av.AudioStream]) -> list[av.AudioFrame]:
+        """Silence in place of the comfort noise of AMR; nothing for other packets."""
+        kind, samples = _COMFORT_NOISE.get(self.track.codec_context.name, (-1, 0))
+        if not packet.size or bytes(packet)[0] >> 3 & 0xF != kind:
+            return []
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, samples), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = self.rate
+        return [frame]
 
     def _opus_delay(self) -> int | None:
         """Samples that an Opus stream in WebM starts with and that are no audio (RFC 7845); None for others."""

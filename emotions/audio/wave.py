@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 from emotions.audio.chunks import cut_off, is_name, refuse_joined
 from emotions.audio.stream import Section
-from emotions.errors import Damaged, IncompleteAudio, NotAudio
+from emotions.errors import Damaged, IncompleteAudio, NotAudio, Truncated
 
 _HEAD = 12
 _MAX_CHUNKS = 10_000
@@ -88,6 +88,7 @@ def read_header(file: BinaryIO) -> WaveHeader:
         name, size = _chunk(file, at, endian)
         if name == b"data" and content:
             promised = long_size if riff in _LONG and long_size is not None and size >= _OPEN_SIZE else size
+            plain = plain and (riff not in _LONG or promised <= end - at - 8)
             return _with_audio(file, end, at + 8, promised, WaveHeader(endian, content, at + 8, 0, plain, None))
         if not is_name(name):
             break
@@ -124,6 +125,9 @@ def _with_audio(file: BinaryIO, end: int, start: int, promised: int, header: Wav
     size = there if is_open else min(promised, there)
     if is_open:
         plain = plain and there < _OPEN_SIZE
+        block = struct.unpack_from(f"{header.endian}H", header.format.ljust(14, b"\0"), 12)[0]
+        if block and there % block and there < _OPEN_SIZE:
+            flaw = Truncated("is cut off: its last sample is not whole")
     elif promised > there:
         flaw = cut_off(promised - there)
     elif behind := _behind(file, start + size, end, header.endian):
