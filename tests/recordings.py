@@ -276,9 +276,9 @@ class Workshop:
                 likes=(one, other) if one.suffix == ".aac" else (),
                 slack=1_200,
                 joint=2_400,
-                rate={fast: 44_100, slow: 22_050}.get(one, 0),
+                rate=22_050 if one.suffix == ".mp3" else 0,
             )
-            for one, other in ((mono, stereo), (stereo, mono), (fast, slow), (slow, fast))
+            for one, other in ((mono, stereo), (stereo, mono), (slow, fast))
         ]
 
     def _cut(self, whole: Sequence[Recording]) -> Iterator[Recording]:

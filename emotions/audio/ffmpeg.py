@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import BinaryIO
 
 import av
@@ -46,8 +47,8 @@ def ffmpeg(demuxer: str, least_packets: int = 0) -> Reader:
                 context = track.codec_context
                 check_shape(context.sample_rate, context.channels)
                 flaws: list[IncompleteAudio] = []
-                blocks = _Decoding(container, track, least_packets, flaws).blocks()
-                yield Stream(context.sample_rate, context.channels, blocks, flaws)
+                decoding = _Decoding(container, track, least_packets, flaws)
+                yield Stream(decoding.rate, decoding.channels, decoding.blocks(), flaws)
         except av.FFmpegError as error:
             raise NotAudio(f"cannot be decoded ({error.strerror or first_line(error)})") from error
 
@@ -77,9 +78,19 @@ class _Decoding:
     lost_at_end: int = 0
     delay_left: int = 0
     rate: int = field(init=False)
+    channels: int = field(init=False)
+    frames: Iterator[av.AudioFrame] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.rate = self.track.codec_context.sample_rate
+        context = self.track.codec_context
+        self.rate, self.channels = context.sample_rate, context.channels
+        # Those of the first frame count: the context has those of the last one that FFmpeg looked at.
+        decoded = self._decoded()
+        for first in decoded:
+            self.rate, self.channels = first.sample_rate, first.layout.nb_channels
+            self.frames = chain((first,), decoded)
+            return
+        self.frames = iter(())
 
     def blocks(self) -> Blocks:
         """Mono samples of all packets that can be decoded; raises NotAudio where most cannot."""
@@ -117,7 +128,7 @@ class _Decoding:
         """Frames as they come; those that change the rate in mid-stream at that of the beginning."""
         resampler: av.AudioResampler | None = None
         shape: tuple[str, str, int] | None = None
-        for frame in self._decoded():
+        for frame in self.frames:
             fits = frame.sample_rate == self.rate and not _is_unfit(frame)
             if shape != (shape := None if fits else (frame.format.name, frame.layout.name, frame.sample_rate)):
                 yield from resampler.resample(None) if resampler else ()
