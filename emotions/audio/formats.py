@@ -105,3 +105,11 @@ NAMES = ", ".join(each.name for each in FORMATS)
 def format_of(head: bytes) -> Format | None:
     """The format of a file that starts with ``head``; None for one that we do not read."""
     return next((each for each in FORMATS if each.begins(head[:SNIFF_BYTES])), None)
+
+
+def format_table() -> str:
+    """All formats as a table in Markdown, as ``docs/reference/formats.md`` has it."""
+    rows = [
+        f"| {each.name} | {' '.join(f'`.{ending}`' for ending in each.endings)} | {each.codecs} |" for each in FORMATS
+    ]
+    return "\n".join(["| format | endings | codecs |", "| --- | --- | --- |", *rows])
