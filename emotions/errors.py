@@ -5,6 +5,9 @@
     ├── DataError                 a dataset: its files, labels, speakers, splits
     ├── AudioError                one recording
     │   ├── NotAudio              not a container or codec that we read
+    │   │   └── IncompleteAudio   a part is missing: an error where whole recordings are asked for, else a warning
+    │   │       ├── Truncated     it ends before it should
+    │   │       └── Damaged       a part of it cannot be decoded
     │   ├── BadAudio              audio, but with nothing to classify
     │   │   ├── TooShort
     │   │   ├── Silent
@@ -72,7 +75,19 @@ class AudioError(EmotionsError):
 
 
 class NotAudio(AudioError):
-    """The bytes are not a container or codec that we read, or they are cut off."""
+    """The bytes are not a container or codec that we read, or nothing of them can be decoded."""
+
+
+class IncompleteAudio(NotAudio):
+    """A part of the recording is missing: an error where whole ones are asked for, else the text of a warning."""
+
+
+class Truncated(IncompleteAudio):
+    """The recording ends before it should."""
+
+
+class Damaged(IncompleteAudio):
+    """A part of the recording cannot be decoded."""
 
 
 class BadAudio(AudioError):

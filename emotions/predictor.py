@@ -10,7 +10,7 @@ import numpy as np
 from emotions.audio import decode
 from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import read_bundle
-from emotions.errors import AudioError
+from emotions.errors import AudioError, IncompleteAudio
 from emotions.folder.predict_files import predict_files
 from emotions.folder.result import FileResult
 from emotions.inputs.discovery import find_files
@@ -26,11 +26,13 @@ class Predictor(Model):
         where = f"{self.session.variant} on {self.session.device}"
         return f"<Predictor {self.bundle.id} ({where}; window {self.window_sec:g} s; {targets})>"
 
-    def predict(self, clip: ClipInput) -> Prediction:
+    def predict(self, clip: ClipInput, *, strict: bool = False) -> Prediction:
         """Classify one clip.
 
         Args:
             clip: a path, a file's bytes, a mono waveform (samples,) at 16 kHz, or (waveform, samples per second).
+            strict: refuse a recording of which a part is missing, rather than classify what there is and say so in
+                the prediction's ``warnings``.
 
         Raises:
             AudioError: the recording cannot be used.
@@ -41,14 +43,16 @@ class Predictor(Model):
             >>> predictor.predict("clip.wav").probabilities  # doctest: +SKIP
             {'emotion': {'joy': 0.83, 'anger': 0.17}}
         """
-        windows = self.split(to_waveform(clip))
-        return self.prediction(windows, self.session.run(windows.samples, windows.lengths))
+        waveform, flaws = to_waveform(clip, strict=strict)
+        windows = self.split(waveform)
+        return self.prediction(windows, self.session.run(windows.samples, windows.lengths), flaws)
 
-    def predict_folder(self, *inputs: Path | str) -> Iterator[FileResult]:
+    def predict_folder(self, *inputs: Path | str, strict: bool = False) -> Iterator[FileResult]:
         """Classify every recording below a folder, in the order of their names; one result a file, errors included.
 
         Args:
             inputs: folders, files, patterns, tables of segments or URLs, as ``emotions predict`` takes them.
+            strict: a recording of which a part is missing is an error.
 
         Raises:
             DataError: an input does not exist.
@@ -57,9 +61,9 @@ class Predictor(Model):
             >>> for result in predictor.predict_folder("recordings"):  # doctest: +SKIP
             ...     print(result.name, result.error or result.prediction.label)
             a.wav joy
-            b.txt.wav is not audio that we read (WAV, FLAC, OGG, OPUS, MP3, M4A, AAC, WEBM, AIFF, AU, CAF)
+            b.txt.wav is not audio that we read (WAV, Wave64, AIFF, ...)
         """
-        return predict_files(self, find_files(inputs).files)
+        return predict_files(self, find_files(inputs).files, strict=strict)
 
 
 def load(
@@ -98,10 +102,19 @@ def load(
     return Predictor(opened, session)
 
 
-def to_waveform(clip: ClipInput) -> FloatArray:
-    """Any form of a clip to a waveform (samples,) at 16 kHz that is fit to be classified. Raises as ``decode``."""
+def to_waveform(clip: ClipInput, *, strict: bool = False) -> tuple[FloatArray, tuple[IncompleteAudio, ...]]:
+    """Any form of a clip to a waveform (samples,) at 16 kHz that is fit to be classified, and what is missing in it.
+
+    Args:
+        clip: as ``Predictor.predict`` takes it.
+        strict: refuse a recording of which a part is missing.
+
+    Raises:
+        AudioError, OSError: as ``decode``.
+    """
     if isinstance(clip, (str, Path, bytes)):
-        return decode.decode(clip)
+        recording = decode.read(clip, strict=strict)
+        return decode.checked(recording.waveform), recording.flaws
     samples, rate = clip if isinstance(clip, tuple) else (clip, decode.SAMPLE_RATE)
     if not isinstance(samples, np.ndarray):
         raise AudioError(f"a clip is a path, bytes, an array or (array, rate), got {type(samples).__name__}")
@@ -110,4 +123,4 @@ def to_waveform(clip: ClipInput) -> FloatArray:
     if rate < 1:
         raise AudioError(f"samples per second must be positive, got {rate}")
     waveform = np.ascontiguousarray(samples, np.float32)
-    return decode.checked(decode.to_model_rate(waveform, rate))
+    return decode.checked(decode.to_model_rate(waveform, rate)), ()

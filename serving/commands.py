@@ -47,6 +47,7 @@ RayAddress = Annotated[
 ChunkFiles = Annotated[
     int, typer.Option("--chunk", min=1, metavar="FILES", help="Files that a killed run loses at most.")
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="A recording that is cut off or damaged is an error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 
@@ -101,6 +102,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
     variant: Variant = None,
     threads: Threads = None,
     chunk: ChunkFiles = 512,
+    strict: Strict = False,
     quiet: Quiet = False,
     log_format: Annotated[Literal["text", "json"], typer.Option(help="Format of progress and summary.")] = "text",
 ) -> None:
@@ -121,6 +123,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
         variant=variant,
         threads=threads,
         chunk_files=chunk,
+        strict=strict,
         quiet=quiet,
         log_format=log_format,
     )
@@ -159,7 +162,8 @@ def _placed(name: str, root: Path) -> str:
 def _options(step: PredictStep, context: Context) -> Options:
     from serving.batch.predict import Options
 
-    shared = step.model_dump(include={"overwrite", "resume", "windows", "embeddings", "ray_address", "variant"})
+    names = {"overwrite", "resume", "windows", "embeddings", "ray_address", "variant", "strict"}
+    shared = step.model_dump(include=names)
     plot = None if step.plot is None else context.root.joinpath(*step.plot)
     return Options(**shared, plot=plot, quiet=context.quiet)
 

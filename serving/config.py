@@ -63,6 +63,7 @@ class PredictStep(StepConfig):
     windows: bool = Field(default=False, description="One row a window rather than one a file.")
     embeddings: bool = Field(default=False, description="A column with the input of the model's output layers.")
     plot: Texts | None = Field(default=None, description="Picture (.png) of label shares, confidence and duration.")
+    strict: bool = Field(default=False, description="A recording of which a part is missing is an error.")
     variant: Text | None = Field(
         default=None,
         description="Form of the model: fp32, fp16, int8; by default, or for auto, what suits the device.",

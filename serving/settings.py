@@ -42,6 +42,8 @@ class Settings(BaseModel):
         max_items: most recordings in one request to ``/v1/predict/batch``.
         max_items_bytes: largest such request, in bytes.
         max_seconds: longest recording, in seconds.
+        strict: whether a recording of which a part is missing is refused, with 415, rather than classified as far as it
+            goes and marked.
         max_queue_sec: most seconds of audio that wait for the model in one worker.
         max_in_flight: most requests in one worker; one more is answered with 429.
         timeout_sec: seconds that a request may take, upload included.
@@ -67,6 +69,7 @@ class Settings(BaseModel):
     max_items: Count = 64
     max_items_bytes: Annotated[int, Field(ge=1)] = 128 << 20
     max_seconds: Seconds = 600.0
+    strict: bool = False
     max_queue_sec: Seconds = 3600.0
     max_in_flight: Count = 256
     timeout_sec: Seconds = 30.0

@@ -92,7 +92,8 @@ def read_usable(dataset: DatasetConfig, context: Context) -> tuple[ClipTable, li
         context: root and workers.
     """
     table = read_clips(dataset, context.root)
-    return usable(table, WaveformCache().prepare(table.clips, context.workers))
+    facts = WaveformCache().prepare(table.clips, context.workers)
+    return usable(table, facts, strict=dataset.strict)
 
 
 def cut_corpus(

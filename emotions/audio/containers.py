@@ -1,6 +1,6 @@
 """Containers: from a file or its bytes to blocks of mono samples.
 
-A container is recognised by its first bytes, never by its name, and only the readers in ``_SNIFFERS`` are ever tried,
+A container is recognised by its first bytes, never by its name, and only the readers of ``FORMATS`` are ever tried,
 so a playlist or a video format that reaches out to other files or to the network is refused before a parser sees it.
 """
 
@@ -8,44 +8,68 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
+from emotions.audio.chunks import check_end
 from emotions.audio.ffmpeg import ffmpeg
-from emotions.audio.joined import one_flac_of_known_length, one_vorbis
-from emotions.audio.libsndfile import libsndfile, wave
-from emotions.audio.mpeg import counted_by_its_tag, id3_bytes, mpeg_layer
-from emotions.audio.stream import Reader, Stream
-from emotions.errors import AudioError, NotAudio, first_line
+from emotions.audio.formats import NAMES, SNIFF_BYTES, Format, format_of
+from emotions.audio.libsndfile import is_one_flac_of_known_length, is_one_vorbis, is_uncompressed, libsndfile
+from emotions.audio.mpeg import RESYNC_BYTES, first_frame, id3_bytes, tagged_frames
+from emotions.audio.stream import Blocks, Part, Reader, Section, Stream
+from emotions.audio.wave import read_header
+from emotions.errors import AudioError, IncompleteAudio, NotAudio, Truncated, first_line
 
-EXTENSIONS = frozenset(
-    f".{name}"
-    for names in ("wav wave flac ogg oga opus mp3 m4a mp4 aac", "webm mka mkv aif aiff au caf w64 rf64")
-    for name in names.split(" ")
-)
-"""File name endings that a folder is searched for."""
-
-_SNIFF_BYTES = 64  # OpusHead begins at byte 28 of an Ogg page
 _MAX_TAGS = 4
+_RESYNC_MORE = 16 << 10  # the frames that follow the first one
 
 AudioSource = Path | str | bytes
 
 
 @contextlib.contextmanager
-def open_stream(source: AudioSource) -> Iterator[Stream]:
-    """Open a recording to be read block by block; NotAudio where it is no container that we read, or broken."""
+def open_stream(source: AudioSource, *, strict: bool = False) -> Iterator[Stream]:
+    """Open a recording to be read block by block.
+
+    Args:
+        source: path of a file, or the file's bytes.
+        strict: refuse, at its end, a recording of which a part is missing.
+
+    Raises:
+        NotAudio: no container that we read, or broken.
+        IncompleteAudio: a part is missing, and ``strict``.
+        OSError: the file cannot be read.
+    """
     with _binary(source) as file:
-        reader = _reader(_head(file))
-        file.seek(0)
         try:
-            with reader(file) as stream:
-                yield stream
+            recording, kind = _recognised(file)
+            with _reader(recording, kind) as stream:
+                flaws, part = stream.flaws, stream.part
+
+                def read(blocks: Blocks, _: int = 0) -> Blocks:
+                    yield from blocks
+                    if strict and flaws:
+                        raise flaws[0]
+
+                yield Stream(stream.rate, stream.channels, read(stream.blocks), flaws, _each(read, part))
         except (AudioError, OSError):
             raise
         except (RuntimeError, ValueError, EOFError) as error:
             raise NotAudio(f"cannot be decoded ({first_line(error)})") from error
+
+
+def _each(read: Callable[[Blocks, int], Blocks], part: Part | None) -> Part | None:
+    """A part whose blocks, and the sample that they begin at, go through ``read``."""
+    if part is None:
+        return None
+
+    def read_part(first: int, last: int | None) -> tuple[int, Blocks]:
+        begin, blocks = part(first, last)
+        return begin, read(blocks, begin)
+
+    return read_part
 
 
 class _Bytes(io.BytesIO):
@@ -65,54 +89,94 @@ def _binary(source: AudioSource) -> BinaryIO:
     return path.open("rb")
 
 
-def _head(file: BinaryIO) -> bytes:
-    """The bytes that name the format: the first ones, or those behind ID3v2 tags where any follow them."""
-    head, at = file.read(_SNIFF_BYTES), 0
+def _recognised(file: BinaryIO) -> tuple[BinaryIO, Format]:
+    """The recording without what stands in front of it, and its format."""
+    start, head = _behind_tags(file)
+    kind = format_of(head)
+    if kind is None:
+        file.seek(start)
+        look = file.read(RESYNC_BYTES + _RESYNC_MORE)
+        skipped = first_frame(look)
+        if skipped is None:
+            raise NotAudio(f"is not audio that we read ({NAMES})" if head or start else "is empty")
+        start, kind = start + skipped, format_of(look[skipped:])
+    if kind is None:  # pragma: no cover - a frame of MPEG audio is of one of its formats
+        raise NotAudio(f"is not audio that we read ({NAMES})")
+    size = file.seek(0, os.SEEK_END)
+    return (cast(BinaryIO, Section(file, start, size - start)) if start else file), kind
+
+
+def _behind_tags(file: BinaryIO) -> tuple[int, bytes]:
+    """Where the recording begins behind ID3v2 tags, and its first bytes."""
+    start, head = 0, file.read(SNIFF_BYTES)
     for _ in range(_MAX_TAGS):
         if not (size := id3_bytes(head)):
             break
-        at += size
-        file.seek(at)
-        head = file.read(_SNIFF_BYTES) or head
-    return head
+        start += size
+        file.seek(start)
+        head = file.read(SNIFF_BYTES)
+    return start, head
 
 
-def _reader(head: bytes) -> Reader:
-    if not head:
-        raise NotAudio("is empty")
-    for matches, reader in _SNIFFERS:
-        if matches(head):
-            return reader
-    raise NotAudio("is not audio that we read (WAV, FLAC, OGG, OPUS, MP3, M4A, AAC, WEBM, AIFF, AU, CAF)")
+@contextlib.contextmanager
+def _reader(file: BinaryIO, kind: Format) -> Iterator[Stream]:
+    """The stream of a recording: libsndfile's where it reads all of it, and faster, else FFmpeg's."""
+    if kind.demuxer == "wav":
+        header = read_header(file)
+        file, flaw, by_libsndfile = header.plain_file(file), header.flaw, header.uncompressed
+    else:
+        flaw = check_end(file, kind.demuxer)
+        by_libsndfile = flaw is None and _is_for_libsndfile(file, kind)
+    other = ffmpeg(kind.demuxer, _promised_packets(file, kind))
+    with contextlib.ExitStack() as stack:
+        try:
+            stream = stack.enter_context(libsndfile(file) if by_libsndfile else other(file))
+        except NotAudio as error:
+            raise error if flaw is None else NotAudio(f"{flaw}, without which it cannot be decoded") from error
+        flaws, part = stream.flaws, stream.part
+
+        def read(blocks: Blocks, begin: int = 0) -> Blocks:
+            if by_libsndfile and kind.demuxer == "flac":
+                blocks = _going_on(blocks, begin, flaws, other, file)
+            return _noting(blocks, flaws, flaw)
+
+        yield Stream(stream.rate, stream.channels, read(stream.blocks), flaws, _each(read, part))
 
 
-def _libsndfile_if(reads_all: Callable[[BinaryIO], bool], container_format: str) -> Reader:
-    """libsndfile, the faster decoder, where it reads all of a file; else FFmpeg."""
-
-    @contextlib.contextmanager
-    def reader(file: BinaryIO) -> Iterator[Stream]:
-        # A plain stream over the same bytes: seeking in ``_Bytes`` costs more than the look at a header.
-        plain = io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file
-        chosen = libsndfile if reads_all(plain) else ffmpeg(container_format)
-        file.seek(0)
-        with chosen(file) as stream:
-            yield stream
-
-    return reader
+def _is_for_libsndfile(file: BinaryIO, kind: Format) -> bool:
+    if kind.demuxer == "flac":
+        return is_one_flac_of_known_length(file)
+    if kind.demuxer == "ogg":
+        # Seeking in ``_Bytes`` costs more than a page.
+        return is_one_vorbis(io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file)
+    return kind.demuxer in ("w64", "aiff", "au", "caf") and is_uncompressed(file)
 
 
-def _is_other(head: bytes) -> bool:
-    named = (b"RF64", b"riff", b".snd", b"caff", b"ID3", b"RIFX")
-    return head.startswith(named) or (head[:4] == b"FORM" and head[8:11] == b"AIF")
+def _going_on(blocks: Blocks, begin: int, flaws: list[IncompleteAudio], other: Reader, file: BinaryIO) -> Blocks:
+    """Blocks of a FLAC file from sample ``begin`` on; where libsndfile fails at a frame, FFmpeg decodes from there."""
+    done = begin
+    try:
+        for block in blocks:
+            done += len(block)
+            yield block
+    except NotAudio as error:
+        with other(file) as rest:
+            for block in rest.blocks:
+                yield block[done:]
+                done -= min(done, len(block))
+            flaws.extend(rest.flaws or [Truncated(f"is cut off or damaged: {error}")])
 
 
-_SNIFFERS: tuple[tuple[Callable[[bytes], bool], Reader], ...] = (
-    (lambda head: head[:4] == b"RIFF" and head[8:12] == b"WAVE", wave),
-    (lambda head: head[:4] == b"fLaC", _libsndfile_if(one_flac_of_known_length, "flac")),
-    (_is_other, libsndfile),
-    (lambda head: head[:4] == b"OggS", _libsndfile_if(one_vorbis, "ogg")),
-    (lambda head: head[4:8] == b"ftyp", ffmpeg("mov")),
-    (lambda head: head[:4] == b"\x1a\x45\xdf\xa3", ffmpeg("matroska")),
-    (lambda head: mpeg_layer(head) == 0, ffmpeg("aac")),
-    (lambda head: mpeg_layer(head) is not None, _libsndfile_if(counted_by_its_tag, "mp3")),
-)
+def _promised_packets(file: BinaryIO, kind: Format) -> int:
+    """Packets that an MP3 promises by its tag; some encoders count the tag's own frame."""
+    if kind.demuxer != "mp3":
+        return 0
+    file.seek(0)
+    return max(0, tagged_frames(file.read(SNIFF_BYTES)) - 1)
+
+
+def _noting(blocks: Blocks, flaws: list[IncompleteAudio], flaw: IncompleteAudio | None) -> Blocks:
+    """The blocks of a stream; at their end what its container says is noted, where the decoder noticed nothing."""
+    yield from blocks
+    if flaw is not None and not flaws:
+        flaws.append(flaw)

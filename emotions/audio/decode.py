@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import soxr
 from emotions.audio.containers import AudioSource, open_stream
 from emotions.audio.stream import Blocks, Stream
 from emotions.audio.windows import FloatArray
-from emotions.errors import NotFinite, Silent, TooLong, TooShort
+from emotions.errors import IncompleteAudio, NotFinite, Silent, TooLong, TooShort
 
 SAMPLE_RATE = 16_000
 """Sampling rate of every model, in Hz."""
@@ -28,15 +29,27 @@ class Recording:
         waveform: (samples,) float32, mono, at ``SAMPLE_RATE``.
         rate: samples per second as recorded.
         channels: channels as recorded.
+        flaws: why it is less than there should be.
     """
 
     waveform: FloatArray
     rate: int
     channels: int
+    flaws: tuple[IncompleteAudio, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The flaws in words, each behind its name: ``truncated: is cut off: ...``."""
+        return warnings_of(self.flaws)
+
+
+def warnings_of(flaws: Iterable[IncompleteAudio]) -> tuple[str, ...]:
+    """What is missing in a recording, in words, each behind its name."""
+    return tuple(f"{flaw.code}: {flaw}" for flaw in flaws)
 
 
 def decode(source: AudioSource, *, max_sec: float | None = None) -> FloatArray:
-    """Decode a recording that is fit to be classified.
+    """Decode a recording that is fit to be classified; what there is of one that was cut off.
 
     Args:
         source: path of a file, or the file's bytes.
@@ -46,7 +59,7 @@ def decode(source: AudioSource, *, max_sec: float | None = None) -> FloatArray:
         (samples,) float32, mono, 16 kHz.
 
     Raises:
-        NotAudio: not a container or codec that we read, truncated, or without a sample.
+        NotAudio: not a container or codec that we read, or broken.
         TooLong: longer than ``max_sec``.
         TooShort, Silent, NotFinite: nothing in it to classify.
         OSError: the file cannot be read.
@@ -81,12 +94,22 @@ def check_not_silent(peak: float) -> None:
         raise Silent(f"nothing to hear: in mono its peak is {peak:.1e}, at least {SILENCE_PEAK:.0e} is needed")
 
 
-def read(source: AudioSource, *, max_sec: float | None = None) -> Recording:
-    """Decode a recording, silent or short ones included; Args and Raises as ``decode``, less the last three."""
-    with open_stream(source) as stream:
+def read(source: AudioSource, *, max_sec: float | None = None, strict: bool = False) -> Recording:
+    """Decode a recording, silent or short ones included.
+
+    Args:
+        source: path of a file, or the file's bytes.
+        max_sec: longest recording to accept, in seconds; decoding stops there.
+        strict: refuse a recording of which a part is missing, rather than read what there is.
+
+    Raises:
+        IncompleteAudio: a part is missing, and ``strict``.
+        NotAudio, TooLong, OSError: as ``decode``.
+    """
+    with open_stream(source, strict=strict) as stream:
         blocks = [*resampled(_limited(stream, max_sec), stream.rate)] or [np.zeros(0, np.float32)]
     waveform = np.concatenate(blocks) if len(blocks) != 1 else blocks[0]
-    return Recording(waveform, stream.rate, stream.channels)
+    return Recording(waveform, stream.rate, stream.channels, tuple(stream.flaws))
 
 
 def to_model_rate(waveform: FloatArray, rate: int) -> FloatArray:

@@ -1,146 +1,220 @@
-"""What FFmpeg decodes: MP4, Matroska, ADTS, Opus, and streams of which libsndfile would read a part."""
+"""What FFmpeg decodes: everything compressed, and streams of which libsndfile would read a part."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import io
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import BinaryIO
 
 import av
 import numpy as np
+from av.stream import Disposition
 
-from emotions.audio.mpeg import mpeg_layer
-from emotions.audio.packet_index import PacketIndex, own_handle, packet_index
+from emotions.audio.mpeg import frame_bytes, mpeg_layer
 from emotions.audio.stream import Blocks, Reader, Stream, check_shape, to_mono
-from emotions.errors import NotAudio, first_line
+from emotions.audio.windows import FloatArray
+from emotions.errors import Damaged, IncompleteAudio, NotAudio, Truncated, first_line
 
 _MAX_PLANES = 8
-_Numbered = tuple[int, "av.Packet[av.AudioStream]"]
-_RAW = frozenset({"aac", "mp3"})
-"""Formats without a table of contents."""
+_GATHERED = 1 << 15  # samples: what one array costs weighs little, and it stays in the cache
+# FFmpeg's decoders of AMR refuse the comfort noise between words: the frame type of it, and the samples that it lasts.
+_COMFORT_NOISE = {"amrnb": (8, 160), "amrwb": (9, 320)}
+_SPEEX_HEAD = b"Speex   "
+_SCALES = {"u8": 2.0**-7, "s16": 2.0**-15, "s32": 2.0**-31, "flt": 1.0, "dbl": 1.0}
+# Between joined MP3 files lie tags, which FFmpeg hands over as packets of their own.
+_TAGS_BETWEEN = ("mp3", "aac")
 
-# FFmpeg prints what it finds wrong in damaged input; what matters of it reaches the caller as NotAudio.
+# FFmpeg prints what it finds wrong in damaged input; what matters of it reaches the caller as a flaw or NotAudio.
 av.logging.set_level(av.logging.PANIC)
 
 
-def ffmpeg(container_format: str) -> Reader:
-    """A reader of one of FFmpeg's formats, by its short name; no other one is tried."""
+def ffmpeg(demuxer: str, least_packets: int = 0) -> Reader:
+    """A reader of one of FFmpeg's formats; no other one is tried.
+
+    Args:
+        demuxer: the format's short name.
+        least_packets: how many packets the file promises.
+    """
 
     @contextlib.contextmanager
     def reader(file: BinaryIO) -> Iterator[Stream]:
+        file.seek(0)
         try:
-            with av.open(file, "r", format=container_format, metadata_errors="replace") as container:
-                if not container.streams.audio:
-                    raise NotAudio("holds no audio track")
-                context = container.streams.audio[0].codec_context
-                if context is None:
-                    raise NotAudio("holds a codec that we do not read")
+            with av.open(file, "r", format=demuxer, metadata_errors="replace") as container:
+                track = _default_track(container)
+                context = track.codec_context
                 check_shape(context.sample_rate, context.channels)
-                yield Stream(
-                    context.sample_rate, context.channels, _blocks(container), functools.partial(_part, file, container)
-                )
+                flaws: list[IncompleteAudio] = []
+                decoding = _Decoding(container, track, least_packets, flaws)
+                yield Stream(decoding.rate, decoding.channels, decoding.blocks(), flaws)
         except av.FFmpegError as error:
             raise NotAudio(f"cannot be decoded ({error.strerror or first_line(error)})") from error
 
     return reader
 
 
-def _part(file: BinaryIO, container: av.container.InputContainer, first: int, _: int | None) -> tuple[int, Blocks]:
-    """As ``Stream.part``; from the start where the place of a packet is not certain."""
-    context = container.streams.audio[0].codec_context
-    name = container.format.name.split(",")[0]
-    index = packet_index(file, name, 0)
-    settling = 0 if index is None else index.settling(first, context.sample_rate)
-    if index is None or not settling:
-        return 0, _blocks(container)
-    begin = index.holding(first)
-    packets = (
-        _packets_of_rest(file, name, index, settling) if name in _RAW else _packets_from(container, index, settling)
-    )
-    return int(index.starts[begin]), _mono(_settled(packets, begin), context)
+def _default_track(container: av.container.InputContainer) -> av.AudioStream:
+    """The track that a player plays: the default one; of several, as FFmpeg, the first with the most channels."""
+    if not container.streams.audio:
+        raise NotAudio("holds no audio track")
+    tracks = [track for track in container.streams.audio if track.codec_context is not None]
+    if not tracks:
+        raise NotAudio("holds a codec that we do not read")
+    return max(tracks, key=lambda track: (bool(track.disposition & Disposition.default), track.channels))
 
 
-def _settled(packets: Iterator[_Numbered], begin: int) -> Iterator[av.AudioFrame]:
-    """The frames from packet ``begin`` on; those before it only let the decoder settle."""
-    for number, packet in packets:
-        if number >= begin:
-            yield from packet.decode()
-        else:
-            with contextlib.suppress(av.error.InvalidDataError):  # its bits may lie in frames before the first
-                packet.decode()
+@dataclass
+class _Decoding:
+    """One track being decoded, and how many of its packets were."""
 
+    container: av.container.InputContainer
+    track: av.AudioStream
+    least_packets: int
+    flaws: list[IncompleteAudio]
+    packets: int = 0
+    lost: int = 0
+    lost_at_end: int = 0
+    delay_left: int = 0
+    rate: int = field(init=False)
+    channels: int = field(init=False)
+    frames: Iterator[av.AudioFrame] = field(init=False)
 
-def _packets_from(container: av.container.InputContainer, index: PacketIndex, settling: int) -> Iterator[_Numbered]:
-    """Packets from ``settling`` or a little before, with their numbers."""
-    track = container.streams.audio[0]
-    container.seek(int(index.times[settling]), stream=track)
-    number = len(index.times)
-    for packet in container.demux(track):
-        number = number + 1 if packet.pts is None else int(np.searchsorted(index.times, packet.pts))
-        yield number, packet
+    def __post_init__(self) -> None:
+        context = self.track.codec_context
+        self.rate, self.channels = context.sample_rate, context.channels
+        # Those of the first frame count: the context has those of the last one that FFmpeg looked at.
+        decoded = self._decoded()
+        for first in decoded:
+            self.rate, self.channels = first.sample_rate, first.layout.nb_channels
+            self.frames = chain((first,), decoded)
+            return
+        self.frames = iter(())
 
+    def blocks(self) -> Blocks:
+        """Mono samples of all packets that can be decoded; raises NotAudio where most cannot."""
+        for frames in self._gathered():
+            block = _mono(frames)
+            skipped = min(self.delay_left, len(block))
+            self.delay_left -= skipped
+            yield block[skipped:]
+        self._conclude()
 
-def _packets_of_rest(file: BinaryIO, name: str, index: PacketIndex, settling: int) -> Iterator[_Numbered]:
-    """As ``_packets_from``, of a format in which FFmpeg would read its way there from the start."""
-    offset = int(index.offsets[settling])
-    with own_handle(file) as whole, av.open(_Rest(whole, offset), "r", format=name) as container:
-        for packet in container.demux(audio=0):
-            at = index.offsets[-1] + 1 if packet.pos is None else packet.pos + offset
-            yield int(np.searchsorted(index.offsets, at)), packet
+    def _conclude(self) -> None:
+        """Note what is missing, now that all is read."""
+        if self.lost > self.packets - self.lost:
+            raise NotAudio(f"cannot be decoded ({self.lost} of its {self.packets} packets are damaged)")
+        if self.lost > self.lost_at_end:
+            self.flaws.append(Damaged(f"{self.lost} of its {self.packets} packets cannot be decoded"))
+        elif self.lost:
+            self.flaws.append(Truncated("is cut off: its last packet is not whole"))
+        elif (missing := self.least_packets - self.packets) > 0 and not self.flaws:
+            self.flaws.append(Truncated(f"is cut off: {missing} of the {self.least_packets} frames are missing"))
 
+    def _gathered(self) -> Iterator[av.AudioFrame]:
+        """The frames joined to longer ones, each of one shape: an array a packet would take most of the time."""
+        joined, shape = av.AudioFifo(), None
+        for frame in self._frames():
+            if shape != (shape := (frame.format.name, frame.layout.name, frame.sample_rate)):
+                yield from _all_of(joined)
+                joined = av.AudioFifo()
+            joined.write(frame)
+            if joined.samples >= _GATHERED:
+                yield from _all_of(joined)
+        yield from _all_of(joined)
 
-def _blocks(container: av.container.InputContainer) -> Blocks:
-    return _mono(_frames(container), container.streams.audio[0].codec_context)
+    def _frames(self) -> Iterator[av.AudioFrame]:
+        """Frames as they come; those that change the rate in mid-stream at that of the beginning."""
+        resampler: av.AudioResampler | None = None
+        shape: tuple[str, str, int] | None = None
+        for frame in self.frames:
+            fits = frame.sample_rate == self.rate and not _is_unfit(frame)
+            if shape != (shape := None if fits else (frame.format.name, frame.layout.name, frame.sample_rate)):
+                yield from resampler.resample(None) if resampler else ()
+                resampler = None if fits else av.AudioResampler(format="flt", layout=frame.layout, rate=self.rate)
+            frame.pts = None
+            yield from resampler.resample(frame) if resampler else (frame,)
+        yield from resampler.resample(None) if resampler else ()
 
+    def _decoded(self) -> Iterator[av.AudioFrame]:
+        """Frames of all packets that can be decoded; counts the others."""
+        decoder = self.track.codec_context
+        delay = self._opus_delay()
+        for packet in self._demuxed():
+            try:
+                frames = decoder.decode(packet)
+            except av.FFmpegError:
+                frames = self._pause(packet)
+                if not frames:
+                    self._lose(packet)
+                    continue
+            if packet.size:
+                self.packets, self.lost_at_end = self.packets + 1, 0
+            if delay is not None:
+                delay -= self._samples(packet)
+                if frames:  # without what the container calls the delay, which may be less than the codec's
+                    self.delay_left, delay = max(0, delay + frames[0].samples), None
+            yield from frames
 
-def _mono(frames: Iterator[av.AudioFrame], context: av.AudioCodecContext) -> Blocks:
-    rate, channels = context.sample_rate, context.channels
-    # Packed, not planar: PyAV's arrays of planar frames of more than 8 channels read past the end of the planes.
-    packed = av.AudioResampler(format="flt", layout=context.layout, rate=rate)
-
-    def converted(frame: av.AudioFrame | None) -> Blocks:
-        for part in packed.resample(frame):
-            yield to_mono(part.to_ndarray().reshape(-1, channels).T)
-
-    for frame in frames:
-        shape = (frame.format.name, frame.sample_rate, frame.layout.nb_channels)
-        if shape == ("fltp", rate, channels) and channels <= _MAX_PLANES:
-            yield to_mono(frame.to_ndarray())  # what most codecs give: three times as fast as by way of the resampler
-        else:
-            yield from converted(frame)
-    yield from converted(None)
-
-
-def _frames(container: av.container.InputContainer) -> Iterator[av.AudioFrame]:
-    for packet in container.demux(audio=0):
+    def _demuxed(self) -> Iterator[av.Packet[av.AudioStream]]:
+        last: av.Packet[av.AudioStream] | None = None
         try:
-            yield from packet.decode()
-        except av.error.InvalidDataError:
-            # Between joined MP3 files lie tags, which FFmpeg hands over as packets of their own.
-            if container.format.name != "mp3" or mpeg_layer(bytes(packet)) is not None:
-                raise
+            for packet in self.container.demux(self.track):
+                last = packet if packet.size else last
+                yield packet
+        except (av.error.InvalidDataError, av.error.EOFError):
+            self._lose(None)
+        else:
+            has_frames = self.container.format.name in _TAGS_BETWEEN
+            if has_frames and last is not None and frame_bytes(bytes(last)[:6]) > last.size:
+                self.flaws.append(Truncated("is cut off: its last frame is not whole"))
+
+    def _lose(self, packet: av.Packet[av.AudioStream] | None) -> None:
+        head = bytes(packet)[:8] if packet else b""
+        if packet and self.container.format.name in _TAGS_BETWEEN and mpeg_layer(head) is None:
+            return
+        if head == _SPEEX_HEAD:  # of the second of two streams that are joined
+            return
+        self.packets, self.lost, self.lost_at_end = self.packets + 1, self.lost + 1, self.lost_at_end + 1
+
+    def _pause(self, packet: av.Packet[av.AudioStream]) -> list[av.AudioFrame]:
+        """Silence in place of the comfort noise of AMR; nothing for other packets."""
+        kind, samples = _COMFORT_NOISE.get(self.track.codec_context.name, (-1, 0))
+        if not packet.size or bytes(packet)[0] >> 3 & 0xF != kind:
+            return []
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, samples), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = self.rate
+        return [frame]
+
+    def _opus_delay(self) -> int | None:
+        """Samples that an Opus stream in WebM starts with and that are no audio (RFC 7845); None for others."""
+        head = self.track.codec_context.extradata or b""
+        is_webm = self.container.format.name.startswith("matroska")
+        return int.from_bytes(head[10:12], "little") if is_webm and head[:8] == b"OpusHead" else None
+
+    def _samples(self, packet: av.Packet[av.AudioStream]) -> int:
+        return round((packet.duration or 0) * packet.time_base * self.rate) if packet.time_base else 0
 
 
-class _Rest(io.RawIOBase):
-    """The bytes of a file from an offset on, as a file."""
+def _is_unfit(frame: av.AudioFrame) -> bool:
+    """Whether PyAV cannot make an array of a frame: those of more than 8 planes read past the end of them."""
+    planar = frame.format.is_planar
+    return frame.format.packed.name not in _SCALES or (planar and frame.layout.nb_channels > _MAX_PLANES)
 
-    def __init__(self, file: BinaryIO, offset: int) -> None:
-        self._file, self._offset = file, offset
-        file.seek(offset)
 
-    def readable(self) -> bool:
-        return True
+def _all_of(joined: av.AudioFifo) -> Iterator[av.AudioFrame]:
+    frame = joined.read() if joined.samples else None
+    if frame is not None:
+        yield frame
 
-    def seekable(self) -> bool:
-        return True
 
-    def read(self, size: int = -1) -> bytes:
-        return self._file.read(size)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset + (self._offset if whence == io.SEEK_SET else 0), whence) - self._offset
-
-    def tell(self) -> int:
-        return self._file.tell() - self._offset
+def _mono(frame: av.AudioFrame) -> FloatArray:
+    """A frame (channels, samples), of integers too, as mono samples."""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    scale = _SCALES[frame.format.packed.name]
+    if samples.dtype == np.uint8:
+        return to_mono((samples.astype(np.float32) - 128) * np.float32(scale))
+    return to_mono(samples if scale == 1 else np.multiply(samples, np.float32(scale), dtype=np.float32))

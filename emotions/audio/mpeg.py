@@ -1,17 +1,17 @@
-"""MPEG audio (MP1, MP2, MP3): how many frames a stream has, counted from their headers (ISO/IEC 11172-3, 13818-3).
+"""MPEG audio (MP1, MP2, MP3) and ADTS: where a stream's frames begin, and how many its tag counts.
 
-A stream has no length of its own. The first frame may be a tag, ``Xing`` or ``Info``, that counts the frames; a stream
-written to a pipe has none, and one joined from several has that of its first part.
+Sources: ISO/IEC 11172-3, 13818-3 (frame headers), 13818-7 (ADTS). A stream has no length of its own. The first frame
+of an MP3 may be a tag, ``Xing``, ``Info`` or ``VBRI``, that counts the frames; a stream written to a pipe has none.
 """
 
 from __future__ import annotations
 
-import os
 import struct
-from typing import BinaryIO
 
 ID3_HEADER_BYTES = 10
-_TRAILERS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")
+RESYNC_BYTES = 64 << 10
+"""How far into a file a stream's first frame is looked for, as FFmpeg does."""
+_RESYNC_FRAMES = 4
 _MPEG_1 = 3
 _LAYER_1, _LAYER_3 = 3, 1
 _RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
@@ -24,29 +24,6 @@ _KBITS: dict[tuple[bool, int], tuple[int, ...]] = {
     (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (False, 1): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-
-
-def _frame_lengths() -> dict[int, int]:
-    """Bytes of a frame by the second and third byte of its header, in one number."""
-    lengths = {}
-    for second in range(0xE0, 0x100):
-        version, layer = second >> 3 & 3, second >> 1 & 3
-        if version not in _RATES or not layer:
-            continue
-        for third in range(0x100):
-            index, rate, padding = third >> 4, third >> 2 & 3, third >> 1 & 1
-            if 0 < index < 15 and rate < 3:
-                bits = 1_000 * _KBITS[version == _MPEG_1, layer][index - 1]
-                if layer == _LAYER_1:
-                    length = (12 * bits // _RATES[version][rate] + padding) * 4
-                else:
-                    slots = 72 if layer == _LAYER_3 and version != _MPEG_1 else 144
-                    length = slots * bits // _RATES[version][rate] + padding
-                lengths[second << 8 | third] = length
-    return lengths
-
-
-_LENGTHS = _frame_lengths()
 
 
 def id3_bytes(head: bytes) -> int:
@@ -64,40 +41,66 @@ def mpeg_layer(head: bytes) -> int | None:
     return (head[1] >> 1) & 3 if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 else None
 
 
-def counted_by_its_tag(file: BinaryIO) -> bool:
-    """Whether a stream has the tag that counts its frames, and the tag counts no fewer than there are.
+def first_frame(head: bytes) -> int | None:
+    """Where the first frame of a stream begins that has something else in front of it.
 
-    Every header is read, so that no number in the file is believed: a decoder that stops at the tag's count then reads
-    all of the stream, and a tag that counts more says that it was cut off. An ID3v2 tag may come first.
+    Args:
+        head: the file's first bytes, a few more than ``RESYNC_BYTES``.
+
+    Returns:
+        Offset of the first of several frames in a row, all of one kind; None where there is none.
     """
-    size = file.seek(0, os.SEEK_END)
-    start = at = id3_bytes(_read(file, 0, ID3_HEADER_BYTES))
-    frames = 0
-    while (length := _frame_bytes(_read(file, at, 4))) > 0:
+    at = head.find(b"\xff", 0, RESYNC_BYTES)
+    while at >= 0:
+        if _frames_in_row(head, at) == _RESYNC_FRAMES:
+            return at
+        at = head.find(b"\xff", at + 1, RESYNC_BYTES)
+    return None
+
+
+def _frames_in_row(data: bytes, at: int) -> int:
+    """Frames of one version, layer and rate that follow each other from ``at``, at most ``_RESYNC_FRAMES``."""
+    kind, frames = (data[at + 1] & 0xFE, data[at + 2] & 0x0C) if at + 2 < len(data) else (0, 0), 0
+    while frames < _RESYNC_FRAMES and (length := frame_bytes(data[at : at + 6])):
+        if (data[at + 1] & 0xFE, data[at + 2] & 0x0C) != kind:
+            break
         at += length
         frames += 1
-    if at < size and not _read(file, at, 11).startswith(_TRAILERS):
-        return False  # another stream, or damage: a tag says nothing about what follows
-    # The frame of the tag itself is not counted by LAME, and is by some others. libsndfile refuses an empty ID3v2 tag.
-    return frames > 0 and start != ID3_HEADER_BYTES and _tagged_frames(_read(file, start, 48)) >= frames - 1
+    return frames
 
 
-def _read(file: BinaryIO, at: int, size: int) -> bytes:
-    file.seek(at)
-    return file.read(size)
+def frame_bytes(head: bytes) -> int:
+    """Bytes of the frame whose header begins with these six; 0 where it is none, or of free format."""
+    layer = mpeg_layer(head)
+    if layer is None or len(head) < 6:
+        return 0
+    if layer == 0:  # ADTS: 13 bits of length, header included
+        length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+        return length if head[1] & 0xF0 == 0xF0 and length > 7 else 0
+    version, index, rate, padding = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
+    if version not in _RATES or not 0 < index < 15 or rate == 3:
+        return 0
+    bits = 1_000 * _KBITS[version == _MPEG_1, layer][index - 1]
+    if layer == _LAYER_1:
+        return (12 * bits // _RATES[version][rate] + padding) * 4
+    slots = 72 if layer == _LAYER_3 and version != _MPEG_1 else 144
+    return slots * bits // _RATES[version][rate] + padding
 
 
-def _frame_bytes(head: bytes) -> int:
-    """Bytes of the frame whose header this is; 0 where it is none."""
-    return _LENGTHS.get(head[1] << 8 | head[2], 0) if len(head) == 4 and head[0] == 0xFF else 0
+def tagged_frames(frame: bytes) -> int:
+    """The count of frames in the tag that a stream's first frame holds; 0 where there is none.
 
-
-def _tagged_frames(frame: bytes) -> int:
-    """The count of frames in the ``Xing`` or ``Info`` tag of a frame; 0 where there is none."""
+    Args:
+        frame: the stream's first bytes, 64 are enough.
+    """
+    if not mpeg_layer(frame) or len(frame) < 56:
+        return 0
+    if frame[36:40] == b"VBRI":
+        return int.from_bytes(frame[50:54], "big")
     mpeg_1, mono = (frame[1] >> 3 & 3) == _MPEG_1, frame[3] >> 6 == 3
     side_info = (17 if mono else 32) if mpeg_1 else (9 if mono else 17)
     tag = frame[4 + side_info :][:12]
-    if len(tag) < 12 or tag[:4] not in (b"Xing", b"Info"):
+    if tag[:4] not in (b"Xing", b"Info"):
         return 0
     flags, frames = struct.unpack(">II", tag[4:])
     return int(frames) if flags & 1 else 0

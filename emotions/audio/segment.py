@@ -35,7 +35,7 @@ def segment_blocks(stream: Stream, start: float | None, end: float | None) -> Bl
     step, model_step = rate // common, SAMPLE_RATE // common
     steps = max(0, first * rate // SAMPLE_RATE - margin) // step
     stop = None if last is None else math.ceil(last * rate / SAMPLE_RATE) + margin
-    begin, blocks = stream.part(steps * step, stop)
+    begin, blocks = stream.part(steps * step, stop) if stream.part else (0, stream.blocks)
     at = steps * model_step
     for block in resampled(_without(blocks, steps * step - begin), rate):
         inside = block[max(0, first - at) : None if last is None else max(0, last - at)]

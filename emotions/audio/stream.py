@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from emotions.audio.windows import FloatArray
-from emotions.errors import NotAudio
+from emotions.errors import IncompleteAudio, NotAudio
 
 _MAX_CHANNELS = 64
 _MAX_RATE = 768_000
 
 Blocks = Iterator[FloatArray]
+Part = Callable[[int, int | None], tuple[int, Blocks]]
 
 
 @dataclass(frozen=True)
@@ -24,20 +26,74 @@ class Stream:
     """A recording being read.
 
     Attributes:
-        rate: samples per second as recorded, in Hz.
-        channels: as recorded.
+        rate: samples per second as recorded.
+        channels: channels as recorded.
         blocks: mono float32 (samples,), in -1 to 1.
-        part: instead of ``blocks``: from a first sample to a last one (exclusive; None for the end) at ``rate``, gives
-            blocks of at least these, and the sample that they begin at, no later than the first.
+        flaws: why there is less than there should be; complete when ``blocks`` is exhausted.
+        part: used instead of ``blocks``: from a first to a last sample (exclusive; None for the end) gives the sample,
+            no later than the first, that its blocks begin at, and blocks of at least these; they may go on behind them.
+            None where a decoder would have to begin at the start.
     """
 
     rate: int
     channels: int
     blocks: Blocks
-    part: Callable[[int, int | None], tuple[int, Blocks]]
+    flaws: list[IncompleteAudio] = field(default_factory=list)
+    part: Part | None = None
 
 
 Reader = Callable[[BinaryIO], contextlib.AbstractContextManager[Stream]]
+
+
+class Section(io.RawIOBase):
+    """A part of a file as a file of its own, with other bytes in front of it.
+
+    Args:
+        file: what holds the part.
+        start: where the part begins, in bytes.
+        size: its bytes.
+        head: what stands in front of it.
+    """
+
+    def __init__(self, file: BinaryIO, start: int, size: int, head: bytes = b"") -> None:
+        super().__init__()
+        self._file, self._start, self._head = file, start, head
+        self._size = len(head) + max(0, size)
+        self._at = 0
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """Where the next byte is read."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a byte. A damaged header can make a decoder seek before the first one: it gets the first one.
+
+        Args:
+            offset: bytes from where ``whence`` says.
+            whence: as for any file.
+        """
+        self._at = max(0, offset + {io.SEEK_CUR: self._at, io.SEEK_END: self._size}.get(whence, 0))
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as there are bytes; how many there were."""
+        view = memoryview(buffer).cast("B")
+        wanted = min(len(view), max(0, self._size - self._at))
+        data = self._head[self._at : self._at + wanted]
+        if len(data) < wanted:
+            self._file.seek(self._start + max(0, self._at - len(self._head)))
+            data += self._file.read(wanted - len(data))
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 def check_shape(rate: int, channels: int) -> None:

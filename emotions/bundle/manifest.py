@@ -35,7 +35,9 @@ UNKNOWN = "unknown"
 _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_OVERLAP = 100
 # Columns of a prediction table; a target with such a name would overwrite one.
-RESERVED_NAMES = frozenset({"file", "start", "end", "confidence", "duration", "error", "label", WAVEFORM, LENGTH})
+RESERVED_NAMES = frozenset(
+    {"file", "start", "end", "confidence", "duration", "warning", "error", "label", WAVEFORM, LENGTH}
+)
 
 Device = Literal["cpu", "cuda", "any"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

@@ -98,4 +98,5 @@ def answer(body: Json) -> Answer:
         request_id=body["request_id"],
         timing_ms=body["timing_ms"],
         unknowns=body.get("unknowns", {}),
+        warnings=tuple(body.get("warnings", ())),
     )

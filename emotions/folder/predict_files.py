@@ -67,6 +67,7 @@ def predict_files(
     decode_threads: int | None = None,
     chunk_files: int = CHUNK_FILES,
     parallel_batches: ParallelRuns | int = 1,
+    strict: bool = False,
 ) -> Iterator[FileResult]:
     """Classify files, in their order; a file that cannot be used is a result with an error.
 
@@ -77,10 +78,16 @@ def predict_files(
         decode_threads: threads that decode; by default one per core.
         chunk_files: files whose windows share batches with each other, and with no others.
         parallel_batches: what each of the batches that run at once goes to, or how many of them the model takes.
+        strict: refuse a recording of which a part is missing, rather than classify what there is.
     """
     chunks = chunked(files, chunk_files)
     return predict_chunks(
-        model, chunks, max_batch=max_batch, decode_threads=decode_threads, parallel_batches=parallel_batches
+        model,
+        chunks,
+        max_batch=max_batch,
+        decode_threads=decode_threads,
+        parallel_batches=parallel_batches,
+        strict=strict,
     )
 
 
@@ -91,6 +98,7 @@ def predict_chunks(
     max_batch: int | None = None,
     decode_threads: int | None = None,
     parallel_batches: ParallelRuns | int = 1,
+    strict: bool = False,
 ) -> Iterator[FileResult]:
     """Classify chunks of files one after the other. Args and results as ``predict_files``."""
     size = max_batch or DEFAULT_MAX_BATCH[model.session.device]
@@ -98,7 +106,7 @@ def predict_chunks(
     runs = [model.session.run] * parallel_batches if isinstance(parallel_batches, int) else parallel_batches
     flow = FolderScheduler(model, pool, size, runs)
     try:
-        for decoded in prefetch(pool, model, chunks, len(runs) * size * BATCHES_AHEAD):
+        for decoded in prefetch(pool, model, chunks, len(runs) * size * BATCHES_AHEAD, strict=strict):
             yield from flow.take(decoded)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

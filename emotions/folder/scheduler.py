@@ -6,14 +6,14 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
 
 from emotions.audio.windows import Windows
 from emotions.bundle.manifest import EMBEDDING
-from emotions.errors import EmotionsError, ModelError
+from emotions.errors import EmotionsError, IncompleteAudio, ModelError
 from emotions.folder.result import FileResult
 from emotions.folder.windows_of_file import window_parts
 from emotions.inputs.input_file import InputFile
@@ -30,15 +30,16 @@ _Parts = Iterator[_Part]
 
 @dataclass
 class Decoded:
-    """A file, its first two parts, and an iterator of the rest."""
+    """A file, its first two parts, an iterator of the rest, and, when that has ended, what is missing in the file."""
 
     file: InputFile
     ends_chunk: bool
     parts: Future[tuple[list[_Part], _Parts]]
+    flaws: list[IncompleteAudio] = field(default_factory=list)
 
 
 def prefetch(
-    pool: ThreadPoolExecutor, model: Model, chunks: Iterable[Sequence[InputFile]], ahead: int
+    pool: ThreadPoolExecutor, model: Model, chunks: Iterable[Sequence[InputFile]], ahead: int, *, strict: bool = False
 ) -> Iterator[Decoded]:
     """Decode files ahead in a pool of threads.
 
@@ -47,16 +48,18 @@ def prefetch(
         model: whose windows the files are cut into.
         chunks: the files.
         ahead: most files that are decoded before the one that is taken next.
+        strict: refuse a recording of which a part is missing.
     """
 
-    def load(file: InputFile) -> tuple[list[_Part], _Parts]:
-        parts = _safe(window_parts(file, model.window_spec))
+    def load(file: InputFile, flaws: list[IncompleteAudio]) -> tuple[list[_Part], _Parts]:
+        parts = _safe(window_parts(file, model.window_spec, flaws, strict=strict))
         return [*islice(parts, 2)], parts
 
     files = ((file, at == len(chunk)) for chunk in chunks for at, file in enumerate(chunk, 1))
     waiting: deque[Decoded] = deque()
     for file, ends_chunk in files:
-        waiting.append(Decoded(file, ends_chunk, pool.submit(load, file)))
+        flaws: list[IncompleteAudio] = []
+        waiting.append(Decoded(file, ends_chunk, pool.submit(load, file, flaws), flaws))
         if len(waiting) > ahead:
             yield waiting.popleft()
     yield from waiting
@@ -72,11 +75,11 @@ def _safe(parts: Iterator[Windows]) -> _Parts:
 
 @dataclass
 class _Pending:
-    """A part of a file on its way through a slot of the model; the last part of a file has the file."""
+    """A part of a file on its way through a slot of the model; ``last_of`` is the file whose last part it is."""
 
     windows: Windows | None
     outcome: Future[BatchResult] | EmotionsError | OSError
-    file: InputFile | None
+    last_of: Decoded | None
     slot: int = 0
 
 
@@ -103,7 +106,7 @@ class FolderScheduler:
         part = next(parts)
         while part is not None:
             following = next(parts, None)
-            self._submit(part, decoded.file if following is None else None)
+            self._submit(part, decoded if following is None else None)
             yield from self._done(self._max_batch * BATCHES_AHEAD)
             part = following
         if decoded.ends_chunk:
@@ -127,14 +130,14 @@ class FolderScheduler:
             upcoming = self._pool.submit(next, rest, None)
             yield part
 
-    def _submit(self, part: _Part, file: InputFile | None) -> None:
+    def _submit(self, part: _Part, last_of: Decoded | None) -> None:
         if not isinstance(part, Windows):
-            self._pending.append(_Pending(None, part, file))
+            self._pending.append(_Pending(None, part, last_of))
             return
         self._batchers = self._batchers or [self._batcher(run) for run in self._parallel_batches]
         slot = self._submitted % len(self._parallel_batches)
         self._submitted += 1
-        self._pending.append(_Pending(part, self._batchers[slot].submit(part), file, slot))
+        self._pending.append(_Pending(part, self._batchers[slot].submit(part), last_of, slot))
         self._queued[slot] += len(part)
 
     def _batcher(self, run: Run) -> Batcher:
@@ -152,8 +155,8 @@ class FolderScheduler:
                 # A long recording has many parts that wait for the last one: its audio is not kept until then.
                 done.windows = replace(done.windows, samples=_NO_SAMPLES)
             self._answered.append(done)
-            if done.file is not None:
-                yield _result(self._model, done.file, self._answered)
+            if done.last_of is not None:
+                yield _result(self._model, done.last_of, self._answered)
                 self._answered = []
 
     def _behind(self, part: _Pending) -> float:
@@ -164,8 +167,9 @@ class FolderScheduler:
 _NO_SAMPLES = np.zeros((0, 0), np.float32)
 
 
-def _result(model: Model, file: InputFile, parts: Sequence[_Pending]) -> FileResult:
+def _result(model: Model, decoded: Decoded, parts: Sequence[_Pending]) -> FileResult:
     """The result of a file from the answers to all its parts."""
+    file = decoded.file
     try:
         windows, probabilities = [], []
         for part in parts:
@@ -175,7 +179,7 @@ def _result(model: Model, file: InputFile, parts: Sequence[_Pending]) -> FileRes
             probabilities.append(part.outcome.result().probabilities)
         joined = {target: np.concatenate([each[target] for each in probabilities]) for target in probabilities[0]}
         lengths, starts = (np.concatenate([getattr(each, name) for each in windows]) for name in ("lengths", "starts"))
-        prediction = model.prediction(Windows(_NO_SAMPLES, lengths, starts), joined)
+        prediction = model.prediction(Windows(_NO_SAMPLES, lengths, starts), joined, decoded.flaws)
         embedding = joined.get(EMBEDDING)
     except ModelError as error:
         return _failed(file, error)

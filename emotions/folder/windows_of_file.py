@@ -14,6 +14,7 @@ from emotions.audio.containers import AudioSource, open_stream
 from emotions.audio.segment import segment_blocks
 from emotions.audio.stream import Blocks
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, split_parts
+from emotions.errors import IncompleteAudio
 from emotions.inputs.input_file import InputFile, is_url
 
 _PART_SEC = 30
@@ -21,12 +22,16 @@ _PART_WINDOWS = 4
 """A part holds as much of a recording as the larger of these."""
 
 
-def window_parts(file: InputFile, spec: WindowSpec) -> Iterator[Windows]:
+def window_parts(
+    file: InputFile, spec: WindowSpec, flaws: list[IncompleteAudio], *, strict: bool = False
+) -> Iterator[Windows]:
     """Decode a recording, or a segment of it, and cut it into windows.
 
     Args:
         file: the recording or segment.
         spec: window and hop, in samples.
+        flaws: takes, at the end, what is missing in the recording.
+        strict: refuse a recording of which a part is missing.
 
     Yields:
         The windows of ``windows.split``, in order, a part at a time; only a long recording has several parts. One
@@ -36,12 +41,13 @@ def window_parts(file: InputFile, spec: WindowSpec) -> Iterator[Windows]:
         AudioError: as ``audio.decode``; of a long recording perhaps after some parts.
         OSError: it cannot be read.
     """
-    with open_stream(_content(file)) as stream:
+    with open_stream(_content(file), strict=strict) as stream:
         if file.start is None and file.end is None:
             blocks = decode.resampled(stream.blocks, stream.rate)
         else:
             blocks = segment_blocks(stream, file.start, file.end)
         yield from _windows(blocks, spec)
+        flaws.extend(stream.flaws)
 
 
 def _content(file: InputFile) -> AudioSource:

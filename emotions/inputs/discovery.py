@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from emotions.audio.containers import EXTENSIONS
+from emotions.audio.formats import EXTENSIONS
 from emotions.errors import DataError
 from emotions.inputs.input_file import STANDARD_INPUT, InputFile, is_url
 from emotions.inputs.lists import read_list, read_segments

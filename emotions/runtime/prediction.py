@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from emotions.audio import decode
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, pool, split
 from emotions.bundle.manifest import Bundle, Manifest
-from emotions.errors import ModelError
+from emotions.errors import IncompleteAudio, ModelError
 from emotions.runtime.batch_shape import Probabilities
 from emotions.runtime.session import Session
 
@@ -40,12 +40,19 @@ class Prediction:
         windows: the same for each window, in order.
         duration_sec: seconds of audio.
         thresholds: confidence below which a target's answer is unknown, of the targets that the bundle has one for.
+        warnings: what is missing in the recording, in words: ``truncated: is cut off: ...``, ``damaged: ...``.
     """
 
     probabilities: dict[str, dict[str, float]]
     windows: tuple[WindowPrediction, ...]
     duration_sec: float
     thresholds: Mapping[str, float] = field(default_factory=dict, compare=False, kw_only=True)
+    warnings: tuple[str, ...] = field(default=(), kw_only=True)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the recording ends before it should: the prediction is of what there is."""
+        return any(warning.startswith("truncated:") for warning in self.warnings)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -98,12 +105,15 @@ class Model:
         """Cut a waveform (samples,) at 16 kHz into this model's windows."""
         return split(waveform, self.window_spec)
 
-    def prediction(self, windows: Windows, probabilities: Probabilities) -> Prediction:
+    def prediction(
+        self, windows: Windows, probabilities: Probabilities, flaws: Sequence[IncompleteAudio] = ()
+    ) -> Prediction:
         """Pool the probabilities of a clip's windows into its prediction.
 
         Args:
             windows: of the clip; their samples are not used.
             probabilities: target -> (windows, classes) float32.
+            flaws: what is missing in the recording.
 
         Raises:
             ModelError: a probability is NaN or infinite.
@@ -120,7 +130,8 @@ class Model:
             )
             for index, (start, length) in enumerate(zip(windows.starts.tolist(), windows.lengths.tolist(), strict=True))
         )
-        return Prediction(clip, parts, parts[-1].end, thresholds=self._thresholds)
+        warnings = decode.warnings_of(flaws)
+        return Prediction(clip, parts, parts[-1].end, thresholds=self._thresholds, warnings=warnings)
 
 
 def _named(labels: list[str], values: FloatArray) -> dict[str, float]:

@@ -27,11 +27,13 @@ from filelock import FileLock, Timeout
 from emotions.errors import ConfigError, OutputExists
 from emotions.files import parse_json, write_bytes
 from emotions.inputs.input_file import InputFile, is_url
-from serving.tables.columns import Columns
+from serving.tables.columns import WARNING, Columns
 from serving.tables.writer import join_parts, part_ending
 
 Join = Callable[[Sequence[Path], Path, Columns], None]
 """Joins parts to the table at a path, with the given columns."""
+_FORMER = {"strict": False}
+"""Settings of a journal that was written before there were these."""
 _JOURNAL, _LOCK = "journal.jsonl", "lock"
 
 
@@ -89,13 +91,18 @@ def _size_and_time(file: InputFile) -> list[int | str]:
 
 
 class RunCheckpoint:
-    """The finished chunks of one table. Made by ``open_checkpoint``."""
+    """The finished chunks of one table. Made by ``open_checkpoint``.
+
+    Attributes:
+        columns: of the table; of one that an earlier release began, those that it had.
+    """
 
     def __init__(self, output: Path, columns: Columns, settings: Mapping[str, Any], *, resume: bool) -> None:
-        self._output, self._columns = output, columns
+        self._output, self.columns = output, columns
         self._folder = partial_folder(output)
         self._head = {"format": 1, **settings, "columns": [*columns]}
         self._done: dict[int, dict[str, Any]] = self._read() if resume and is_unfinished(output) else {}
+        self._head["columns"] = [*self.columns]
         lines = [self._head, *(self._done[index] for index in sorted(self._done))]
         write_bytes(self._folder / _JOURNAL, b"".join(map(_line, lines)))  # without a line that a kill cut off
 
@@ -132,14 +139,20 @@ class RunCheckpoint:
 
     def finish(self, join: Join = join_parts) -> None:
         """Join the chunks to the table and remove everything else."""
-        join([self.part(index) for index in sorted(self._done)], self._output, self._columns)
+        join([self.part(index) for index in sorted(self._done)], self._output, self.columns)
         (self._folder / _JOURNAL).unlink()
 
     def _read(self) -> dict[int, dict[str, Any]]:
         lines = (self._folder / _JOURNAL).read_text(encoding="utf-8").splitlines()
         entries = [entry for line in lines if (entry := _entry(line)) is not None]
-        if not entries or entries[0] != json.loads(json.dumps(self._head)):
-            changed = [key for key, value in self._head.items() if not entries or entries[0].get(key) != value]
+        former = {key: value for key, value in _FORMER.items() if key in self._head}
+        written = {**former, **entries[0]} if entries else {}
+        if written.get("columns") == [name for name in self.columns if name != WARNING]:
+            # Begun before there was that column: the table goes on as it began.
+            self.columns = {name: kind for name, kind in self.columns.items() if name != WARNING}
+        head = {**self._head, "columns": [*self.columns]}
+        if written != json.loads(json.dumps(head)):
+            changed = [key for key, value in head.items() if written.get(key) != value]
             raise OutputExists(
                 f"{self._output}: was started with another {' and '.join(changed) or 'kind of table'}; "
                 "give --overwrite to start again"

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from itertools import islice, tee
 from pathlib import Path
 
-from emotions.audio.containers import EXTENSIONS
+from emotions.audio.formats import EXTENSIONS
 from emotions.bundle.manifest import Bundle, read_bundle
 from emotions.bundle.variants import AUTO, choose_variant
 from emotions.errors import DataError, MissingExtra
@@ -24,7 +24,7 @@ from serving.batch.plot import check_plot, plot_summary
 from serving.batch.progress import LogFormat, show_progress
 from serving.batch.summary import Totals, document, summary
 from serving.tables.audformat import database_of
-from serving.tables.columns import AUDFORMAT, Columns, Row, columns
+from serving.tables.columns import AUDFORMAT, Row, columns
 from serving.tables.writer import check_ending, join_parts, open_part, rows
 
 NumberedChunk = tuple[int, Sequence[InputFile]]
@@ -44,6 +44,7 @@ class Options:
         variant: which form of the model; None or ``auto`` for the one that suits the device.
         threads: CPU threads of the model and of decoding; None for one a core.
         chunk_files: files of a chunk: batches form inside it, and a killed run loses at most one.
+        strict: a recording of which a part is missing is an error.
     """
 
     overwrite: bool = False
@@ -57,6 +58,7 @@ class Options:
     variant: str | None = None
     threads: int | None = None
     chunk_files: int = CHUNK_FILES
+    strict: bool = False
     quiet: bool = False
     log_format: LogFormat = "text"
 
@@ -132,7 +134,13 @@ def _open_local(bundle: Path, options: Options) -> tuple[Bundle, Classify, dict[
         # The scheduler reads chunks ahead of the results that are written.
         ahead, numbered = tee(chunks)
         files = (chunk for _, chunk in ahead)
-        results = predict_chunks(model, files, decode_threads=options.threads, parallel_batches=parallel_batches)
+        results = predict_chunks(
+            model,
+            files,
+            decode_threads=options.threads,
+            parallel_batches=parallel_batches,
+            strict=options.strict,
+        )
         for index, chunk in numbered:
             yield index, islice(results, len(chunk))
 
@@ -156,6 +164,7 @@ def _open_ray(bundle: Path, address: str, options: Options) -> tuple[Bundle, Cla
         options.windows,
         options.embeddings,
         variant,
+        options.strict,
     )
     return opened, partial(classify_on_ray, cluster), {"variant": variant, "device": options.device}
 
@@ -170,6 +179,7 @@ def _write_table(
     if output.suffix.lower() == AUDFORMAT:
         join = database_of(bundle, found.files, windows=options.windows)
     settings = {"bundle": bundle.id, **run_on, "chunk_files": options.chunk_files, "windows": options.windows}
+    settings["strict"] = options.strict
     chunks = [*chunked(found.files, options.chunk_files)]
     with open_checkpoint(output, names, settings, resume=options.resume) as checkpoint:
         pending = checkpoint.pending(chunks)
@@ -182,7 +192,7 @@ def _write_table(
         numbered = [(index, chunks[index]) for index in pending]
         with show_progress(totals, len(found.files), quiet=options.quiet, log_format=options.log_format) as update:
             started = time.perf_counter()
-            for result in _write_chunks(checkpoint, classify, numbered, names, windows=options.windows):
+            for result in _write_chunks(checkpoint, classify, numbered, windows=options.windows):
                 totals.add(result)
                 update()
             wall_sec = time.perf_counter() - started
@@ -201,11 +211,11 @@ def _totals_of(checkpoint: RunCheckpoint, found: FileList) -> Totals:
 
 
 def _write_chunks(
-    checkpoint: RunCheckpoint, classify: Classify, chunks: Sequence[NumberedChunk], names: Columns, *, windows: bool
+    checkpoint: RunCheckpoint, classify: Classify, chunks: Sequence[NumberedChunk], *, windows: bool
 ) -> Iterator[FileResult]:
     """Write the rows of each chunk as its results come, and record it when it is complete."""
     signatures: dict[int, str] = {}
-    template: Row = dict.fromkeys(names)
+    template: Row = dict.fromkeys(checkpoint.columns)
 
     def signed() -> Iterator[NumberedChunk]:
         for index, files in chunks:
@@ -214,7 +224,7 @@ def _write_chunks(
 
     for index, results in classify(signed()):
         counts = Totals()
-        with open_part(checkpoint.part(index), names) as write:
+        with open_part(checkpoint.part(index), checkpoint.columns) as write:
             for result in results:
                 for cells in rows(result, template, windows=windows):
                     write(cells)

@@ -34,6 +34,7 @@ class Cluster:
     windows: bool = False
     embeddings: bool = False
     variant: str | None = None
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Worker:
             chunk_files=len(files),
             decode_threads=self._cluster.cores,
             parallel_batches=self._parallel_batches,
+            strict=self._cluster.strict,
         )
         if self._cluster.windows:
             return [*results]

@@ -25,7 +25,7 @@ CONFIDENCE_BINS = 20
 DURATION_BINS = 4
 """Bins of the duration in each doubling of it."""
 
-_STATE = ("files", "audio_sec", "codes", "labels", "confidences", "durations", "head")
+_STATE = ("files", "audio_sec", "codes", "warnings", "labels", "confidences", "durations", "head")
 
 
 @dataclass
@@ -35,6 +35,7 @@ class Totals:
     Attributes:
         skipped: files ignored because of their extension.
         codes: how often each error occurred.
+        warnings: how often each warning occurred, such as ``truncated``.
         wall_sec: seconds that this took, without loading the model.
         labels: target -> how often each label was the most probable one.
         confidences: files in each of ``CONFIDENCE_BINS``.
@@ -46,6 +47,7 @@ class Totals:
     skipped: int = 0
     files: int = 0
     codes: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
     audio_sec: float = 0.0
     wall_sec: float = 0.0
     labels: dict[str, Counter[str]] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class Totals:
             self.codes[result.code or "error"] += 1
             return
         self.audio_sec += prediction.duration_sec
+        self.warnings.update(warning.partition(":")[0] for warning in prediction.warnings)
         self.confidences[min(CONFIDENCE_BINS - 1, int(prediction.confidence * CONFIDENCE_BINS))] += 1
         self.durations[math.floor(math.log2(max(prediction.duration_sec, 1e-3)) * DURATION_BINS)] += 1
         for target, label in prediction.labels.items():
@@ -84,6 +87,7 @@ class Totals:
         self.files += state["files"]
         self.audio_sec += state["audio_sec"]
         self.codes.update(state["codes"])
+        self.warnings.update(state.get("warnings", {}))  # not in a journal of 0.1
         for target, counts in state["labels"].items():
             self.labels.setdefault(target, Counter()).update(counts)
         for mine, theirs in ((self.confidences, state["confidences"]), (self.durations, state["durations"])):
@@ -124,6 +128,8 @@ def summary(output: Path, totals: Totals, targets: Sequence[str], run_on: Mappin
     ]
     if totals.resumed_files:
         lines.insert(1, ("resumed", f"{totals.resumed_files} of the files were done by an earlier run"))
+    if totals.warnings:
+        lines.append(("warnings", _counts(totals.warnings)))
     if totals.errors:
         lines.append(("errors", _counts(totals.codes)))
     width = max(len(name) for name, _ in lines)
@@ -171,5 +177,6 @@ def document(output: Path, totals: Totals, run_on: Mapping[str, str]) -> str:
         "device": run_on["device"],
         "labels": totals.labels,
         "codes": totals.codes,
+        "warnings": totals.warnings,
     }
     return json.dumps(content, ensure_ascii=False)

@@ -196,6 +196,8 @@ def _scores(classified: TimedPrediction) -> Body:
         "confidence": prediction.confidence,
         "probabilities": prediction.probabilities,
         "duration_sec": prediction.duration_sec,
+        "truncated": prediction.truncated,
+        "warnings": [*prediction.warnings],
     }
     if unknowns := prediction.unknown:  # empty where the bundle has no thresholds
         first_target = next(iter(prediction.probabilities))

@@ -129,9 +129,11 @@ def _inference_body(inference: InferenceRequest, predictions: list[Prediction], 
         }
         for name in names
     ]
+    warnings = ["; ".join(each.warnings) for each in predictions]
     return {
         "model_name": engine.predictor.manifest.name,
         "model_version": _version(engine),
         **({} if inference.id is None else {"id": inference.id}),
+        **({"parameters": {"warnings": warnings}} if any(warnings) else {}),
         "outputs": outputs,
     }

@@ -10,6 +10,8 @@ from emotions.bundle.manifest import EMBEDDING, UNKNOWN
 
 AUDFORMAT = ".audformat"
 """Ending of an output that is a database."""
+WARNING = "warning"
+"""Column that tables have since 0.2."""
 Targets = Mapping[str, Sequence[str]]
 """Labels of each target, in output order."""
 Row = dict[str, str | float | list[float] | None]
@@ -39,5 +41,6 @@ def columns(targets: Targets, *, embeddings: bool = False, unknown_targets: Iter
         **dict.fromkeys(("confidence", "duration"), float),
         **dict.fromkeys((f"{target}.{UNKNOWN}" for target in unknown_targets), str),
         **({EMBEDDING: list} if embeddings else {}),
+        WARNING: str,
         "error": str,
     }

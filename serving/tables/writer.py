@@ -6,6 +6,7 @@ file, start, end            name relative to the input folder (POSIX), and secon
 <target>.unknown            yes or no, where the bundle has a threshold: yes where the confidence is below it
 confidence, duration        probability of the first target's label, and seconds of the recording or segment
 embedding                   if asked for: the input of the model's output layers, the mean over windows in a file's row
+warning                     "code: message" where a part of the recording is missing: ``truncated``, ``damaged``
 error                       "code: message" where the file failed; then only ``file`` and a segment's times are given
 
 An output without an ending is a folder of Parquet files, ``part-00000.parquet`` and so on; one that ends with
@@ -27,7 +28,7 @@ from emotions.errors import ConfigError, MissingExtra, OutputExists
 from emotions.files import atomic_file
 from emotions.folder.result import FileResult
 from serving.tables.audformat import check_database
-from serving.tables.columns import AUDFORMAT, Columns, Row, Write, Writer
+from serving.tables.columns import AUDFORMAT, WARNING, Columns, Row, Write, Writer
 from serving.tables.parquet import check_folder, join_folder, join_parquet, open_parquet
 
 
@@ -55,6 +56,8 @@ def rows(result: FileResult, template: Row, *, windows: bool = False) -> Iterato
     for index, (start, end, probabilities) in enumerate(spans):
         cells = {**template, "file": name, "start": start, "end": end, "duration": prediction.duration_sec}
         _fill(cells, probabilities, prediction.thresholds)
+        if WARNING in template and prediction.warnings:
+            cells[WARNING] = "; ".join(prediction.warnings)
         if EMBEDDING in template and result.embedding is not None:
             values = result.embedding[index] if windows else result.embedding.mean(axis=0)
             cells[EMBEDDING] = [_rounded(value) for value in values.tolist()]

@@ -18,7 +18,7 @@ import soundfile
 
 from emotions.audio import decode
 from emotions.audio.windows import FloatArray, IntArray, Windows
-from emotions.errors import Overloaded, TooLong, TooManyRequests
+from emotions.errors import IncompleteAudio, Overloaded, TooLong, TooManyRequests
 from emotions.predictor import Predictor
 from emotions.runtime.batch_shape import Probabilities, Run
 from emotions.runtime.batcher import Batcher
@@ -151,13 +151,13 @@ class Engine:
             Overloaded: too much audio is waiting, or its turn would come too late.
         """
         submitted = time.perf_counter()
-        windows, started, decode_sec = await self.in_decoder(self._decode, source)
+        windows, flaws, started, decode_sec = await self.in_decoder(self._decode, source)
         if deadline is not None:
             self._check_wait(deadline - asyncio.get_running_loop().time())
         future = self._batcher.submit(windows)
         self.metrics.queued_audio.set(self._batcher.waiting_sec)
         result = await asyncio.wrap_future(future)
-        prediction = self.predictor.prediction(windows, result.probabilities)
+        prediction = self.predictor.prediction(windows, result.probabilities, flaws)
         queue_sec = started - submitted + result.queue_sec
         self.metrics.count_recording(prediction, decode_sec, queue_sec, result.inference_sec)
         stages = {"decode": decode_sec, "queue": queue_sec, "infer": result.inference_sec}
@@ -187,17 +187,20 @@ class Engine:
             with self._running_lock:
                 self._running -= 1
 
-    def _decode(self, source: Clip) -> tuple[Windows, float, float]:
-        """Windows of a recording; ``time.perf_counter()`` when decoding started, and how many seconds it took."""
+    def _decode(self, source: Clip) -> tuple[Windows, tuple[IncompleteAudio, ...], float, float]:
+        """Windows of a recording and what is missing in it; when decoding started, and how many seconds it took."""
         started, limit = time.perf_counter(), self.settings.max_seconds
+        flaws: tuple[IncompleteAudio, ...] = ()
         if not isinstance(source, np.ndarray):
             # Only here a recording is in memory as a whole: at most one for each thread.
-            waveform = decode.decode(source if isinstance(source, Path) else source.read(), max_sec=limit)
+            content = source if isinstance(source, Path) else source.read()
+            recording = decode.read(content, max_sec=limit, strict=self.settings.strict)
+            waveform, flaws = decode.checked(recording.waveform), recording.flaws
         elif len(source) > limit * decode.SAMPLE_RATE:
             raise TooLong(f"longer than {limit:g} s")
         else:
             waveform = decode.checked(source)
-        return self.predictor.split(waveform), started, time.perf_counter() - started
+        return self.predictor.split(waveform), flaws, started, time.perf_counter() - started
 
     def close(self) -> None:
         """Run what is queued, and stop the threads."""

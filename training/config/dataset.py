@@ -80,4 +80,7 @@ class DatasetConfig(Block):
         default=None, description="Where the sentence that is spoken stands; by default in a column sentence or text."
     )
     split: SplitConfig = SplitConfig()
+    strict: bool = Field(
+        default=False, description="Leave out recordings of which a part is missing, rather than use what there is."
+    )
     license: Text | None = Field(default=None, description="Licence of the recordings, for the bundle.")

@@ -33,6 +33,7 @@ class CheckReport:
         rates, channels: clips per sampling rate (Hz) and per number of channels of the recordings.
         durations: seconds of the shortest, the median and the longest clip.
         bad: kind (``unreadable``, ``silent``, ``too short``) to clips that cannot be used, with the reason.
+        incomplete: kind (``truncated``, ``damaged``) to clips of which a part is missing; training uses what there is.
         clipped: clips with more than ``CLIPPED_SHARE`` of their samples at full scale.
         duplicates: groups of clips with the same samples.
         faults: faults of the labels: missing clips, rows without a label, ...
@@ -48,6 +49,7 @@ class CheckReport:
     channels: Mapping[int, int]
     durations: tuple[float, float, float]
     bad: Mapping[str, Sequence[str]]
+    incomplete: Mapping[str, Sequence[str]]
     clipped: Sequence[str]
     duplicates: Sequence[Sequence[str]]
     faults: Sequence[str]
@@ -69,7 +71,8 @@ class CheckReport:
         return rows
 
     def _troubles(self) -> list[tuple[str, str]]:
-        rows = [(kind, f"{len(names)}: {some(names)}") for kind, names in self.bad.items()]
+        kinds = (*self.bad.items(), *self.incomplete.items())
+        rows = [(kind, f"{len(names)}: {some(names)}") for kind, names in kinds]
         if self.clipped:
             rows.append(("clipped", f"{len(self.clipped)}: {some(self.clipped)}"))
         rows += [("duplicates", " = ".join(group)) for group in self.duplicates[:5]]
@@ -118,6 +121,7 @@ def check_dataset(table: ClipTable, cache: WaveformCache, faults: Faults | None 
         channels=_count(fact.channels for fact in decoded),
         durations=(seconds[0], median(seconds), seconds[-1]),
         bad=_bad(pairs),
+        incomplete=_incomplete(pairs),
         clipped=[str(clip) for clip, fact in pairs if fact.clipped > CLIPPED_SHARE],
         duplicates=_duplicates(pairs),
         faults=faults.lines() if faults else [],
@@ -140,6 +144,15 @@ def _bad(pairs: Sequence[tuple[Clip, ClipInfo]]) -> dict[str, list[str]]:
             kind = _SECTIONS.get(str(fact.error_code), "unreadable")
             bad[kind].append(f"{clip} ({fact.error})")
     return dict(bad)
+
+
+def _incomplete(pairs: Sequence[tuple[Clip, ClipInfo]]) -> dict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for clip, fact in pairs:
+        for warning in fact.warnings if not fact.error else ():
+            kind, _, message = warning.partition(": ")
+            found[kind].append(f"{clip} ({message})")
+    return dict(found)
 
 
 def _duplicates(pairs: Sequence[tuple[Clip, ClipInfo]]) -> list[list[str]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from emotions.audio.containers import EXTENSIONS
+from emotions.audio.formats import EXTENSIONS
 from emotions.errors import ConfigError, DataError
 from emotions.files import read_json
 from emotions.inputs.tables import Row, clean, read_table

@@ -13,7 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import av
@@ -33,7 +33,7 @@ from training.data.progress import watched
 MAX_SEC = 4 * 3600
 """Longest recording that is decoded for training, in seconds."""
 
-_DECODER = f"1 {soundfile.__libsndfile_version__} {soxr.__version__} {av.__version__}"
+_DECODER = f"2 {soundfile.__libsndfile_version__} {soxr.__version__} {av.__version__}"
 _UNREADABLE = "unreadable"
 _LOG = logging.getLogger(__name__)
 _CLIPPED_PEAK = 0.999  # samples of this magnitude or more count as clipped
@@ -48,6 +48,7 @@ class ClipInfo:
         rate: sampling rate of the recording, in Hz; 0 where the recording cannot be decoded.
         channels: channels of the recording; 0 likewise.
         clipped: share of samples whose magnitude is 0.999 or more.
+        warnings: what is missing in the clip, as ``Recording.warnings``.
         error: why the clip cannot be used, or None.
         error_code: stable name of the error, such as ``too_short``, or None.
     """
@@ -59,6 +60,7 @@ class ClipInfo:
     channels: int = 0
     peak: float = 0.0
     clipped: float = 0.0
+    warnings: Sequence[str] = ()
     error: str | None = None
     error_code: str | None = None
 
@@ -134,6 +136,7 @@ class WaveformCache:
             return None
         try:
             facts = ClipInfo(**json.loads(path.read_bytes()))
+            facts = replace(facts, warnings=tuple(facts.warnings))
         except (OSError, ValueError, TypeError):
             _LOG.warning("a cached fact is damaged and will be made again (%s)", path.name)
             return None
@@ -169,16 +172,19 @@ class WaveformCache:
         return facts
 
 
-def usable(table: ClipTable, facts: Sequence[ClipInfo]) -> tuple[ClipTable, list[ClipInfo]]:
+def usable(table: ClipTable, facts: Sequence[ClipInfo], *, strict: bool = False) -> tuple[ClipTable, list[ClipInfo]]:
     """Select the clips that can be used, and their facts; the number of others is logged with the reasons.
 
     Args:
         table: the clips.
         facts: of each clip, as ``WaveformCache.prepare`` gives them.
+        strict: leave out clips of which a part is missing, too.
 
     Raises:
         DataError: no clip is left, or a target has fewer than two classes left.
     """
+    _tell_of_missing_parts(facts, strict=strict)
+    facts = [_refused(fact) for fact in facts] if strict else facts
     bad = [(clip, fact) for clip, fact in zip(table.clips, facts, strict=True) if fact.error]
     if not bad:
         return table, list(facts)
@@ -192,6 +198,21 @@ def usable(table: ClipTable, facts: Sequence[ClipInfo]) -> tuple[ClipTable, list
     left = table.select(good)
     left.check_labels()
     return left, [facts[index] for index in good]
+
+
+def _tell_of_missing_parts(facts: Sequence[ClipInfo], *, strict: bool) -> None:
+    missing = sum(bool(fact.warnings) and not fact.error for fact in facts)
+    if missing and not strict:
+        line = "%d of %d clips are cut off or damaged and used as far as they go (dataset.strict leaves them out)"
+        _LOG.warning(line + "; emotions data check lists them", missing, len(facts))
+
+
+def _refused(fact: ClipInfo) -> ClipInfo:
+    """The facts of a clip, an error where a part of it is missing."""
+    if fact.error or not fact.warnings:
+        return fact
+    code, _, message = fact.warnings[0].partition(": ")
+    return replace(fact, error=message, error_code=code)
 
 
 def _measured(clip: Clip, recording: Recording) -> tuple[FloatArray, ClipInfo]:
@@ -215,6 +236,7 @@ def _measured(clip: Clip, recording: Recording) -> tuple[FloatArray, ClipInfo]:
         rate=recording.rate,
         channels=recording.channels,
         peak=peak if math.isfinite(peak) else 0.0,
+        warnings=recording.warnings if clip.end is None or len(recording.waveform) < (last or 0) else (),
         clipped=float((magnitude >= _CLIPPED_PEAK).mean()) if len(waveform) else 0.0,
         error=str(fault) if fault else None,
         error_code=fault.code if fault else None,

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emotions.audio import decode
-from emotions.audio.mpeg import counted_by_its_tag, id3_bytes
+from emotions.audio.mpeg import first_frame, frame_bytes, id3_bytes, tagged_frames
 from emotions.audio.windows import FloatArray
-from emotions.errors import NotAudio
+from emotions.errors import Truncated
 from tests.conftest import Tone
 
 RATES = [8_000, 16_000, 22_050, 44_100, 48_000]
@@ -82,7 +82,7 @@ def test_a_stream_without_a_count_is_heard_whole(
 @pytest.mark.parametrize("rate", RATES)
 def test_a_count_makes_it_exact(tone: Tone, rate: int) -> None:
     data = mp3(tone(2.5, rate=rate), rate)
-    assert counted_by_its_tag(io.BytesIO(data))
+    assert tagged_frames(data[id3_bytes(data) :][:64]) > 0
     assert abs(len(decode.read(data).waveform) - 40_000) <= 1
 
 
@@ -104,16 +104,21 @@ def test_a_count_that_is_too_small_does_not_end_it(tone: Tone) -> None:
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.7, 0.95])
-def test_what_was_cut_off_is_refused_where_the_count_tells(tone: Tone, kept: float) -> None:
+@pytest.mark.parametrize("at_a_frame", [True, False])
+def test_what_was_cut_off_is_heard_and_marked_where_the_count_tells(tone: Tone, kept: float, at_a_frame: bool) -> None:
     data = mp3(tone(4.0))
-    with pytest.raises(NotAudio, match="is cut off"):
-        decode.read(data[: int(kept * len(data))])
+    end = int(kept * len(data))
+    recording = decode.read(data[: data.rindex(data[id3_bytes(data) :][:2], 0, end) if at_a_frame else end])
+    assert len(recording.waveform) == pytest.approx(kept * 64_000, abs=3_000)
+    assert [flaw.code for flaw in recording.flaws] == ["truncated"]
+    with pytest.raises(Truncated, match="is cut off"):
+        decode.read(data[:end], strict=True)
 
 
 @pytest.mark.parametrize("tail", [b"TAG" + bytes(125), b"APETAGEX" + bytes(56), b"LYRICSBEGIN" + bytes(40)])
 def test_a_tag_behind_the_last_frame_is_no_audio(tone: Tone, tail: bytes) -> None:
     data = mp3(tone(1.0))
-    assert counted_by_its_tag(io.BytesIO(data + tail))
+    assert not decode.read(data + tail).flaws
     np.testing.assert_array_equal(decode.read(data + tail).waveform, decode.read(data).waveform)
 
 
@@ -158,4 +163,7 @@ def test_layer_2_is_heard_whole(tone: Tone) -> None:
 )
 @settings(max_examples=200)
 def test_any_bytes_are_counted_or_not(data: bytes, head: bytes) -> None:
-    assert counted_by_its_tag(io.BytesIO(head + data)) in (True, False)
+    assert tagged_frames(head + data) >= 0
+    assert frame_bytes((head + data)[:6]) >= 0
+    found = first_frame(head + data)
+    assert found is None or frame_bytes((head + data)[found:][:6]) > 0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import emotions
 from emotions.audio import decode
 from emotions.audio.windows import WindowSpec, split
-from emotions.errors import NotAudio, NotFinite, Silent
+from emotions.errors import NotFinite, Silent
 from emotions.folder import windows_of_file
 from emotions.folder.predict_files import predict_files
 from emotions.folder.windows_of_file import window_parts
@@ -53,7 +53,7 @@ def test_a_long_recording_answers_as_all_at_once(
 ) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 100 * 22_050)
     path = write_wav(tmp_path / "a.wav", noise, rate=22_050)
-    assert len([*window_parts(InputFile(path, "a"), predictor.manifest.window.spec)]) == 3
+    assert len([*window_parts(InputFile(path, "a"), predictor.manifest.window.spec, [])]) == 3
     (result,) = predict_files(predictor, [InputFile(path, "a.wav")])
     alone = predictor.predict(path)
     assert result.prediction is not None
@@ -75,8 +75,11 @@ def test_what_is_wrong_with_a_long_recording_is_found_wherever_it_is(
     path.write_bytes(path.read_bytes()[:-50_000])
     write_wav(tmp_path / "4_good.wav", tone(40))
     results = [*predict_files(predictor, find_files([tmp_path]).files)]
-    assert [result.code for result in results] == ["not_finite", "silent", "not_audio", None]
-    for error, name in ((NotFinite, "1_nan.wav"), (Silent, "2_silent.wav"), (NotAudio, "3_cut.flac")):
+    assert [result.code for result in results] == ["not_finite", "silent", None, None]
+    assert [result.prediction and result.prediction.truncated for result in results] == [None, None, True, False]
+    strict = [*predict_files(predictor, find_files([tmp_path]).files, strict=True)]
+    assert [result.code for result in strict] == ["not_finite", "silent", "truncated", None]
+    for error, name in ((NotFinite, "1_nan.wav"), (Silent, "2_silent.wav")):
         with pytest.raises(error):
             decode.decode(tmp_path / name)
 

@@ -36,7 +36,6 @@ REPOSITORY = Path(__file__).parents[3]
 BROKEN = {
     "01_empty.wav": "not_audio",
     "02_text.wav": "not_audio",
-    "03_cut.wav": "not_audio",
     "04_nan.wav": "not_finite",
     "05_silent.wav": "silent",
     "06_short.wav": "too_short",
@@ -111,14 +110,25 @@ def test_bad_files_are_rows_in_their_place_and_the_exit_code_says_so(
     done = run(mixed, "--bundle", tiny_bundle, "--output", "t.csv", "--quiet", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     rows = read(tmp_path / "t.csv")
-    assert [cells["file"] for cells in rows][:11] == [*sorted(BROKEN), "11_folder.wav/inside.wav"]
+    assert [cells["file"] for cells in rows][:11] == sorted([*BROKEN, "03_cut.wav", "11_folder.wav/inside.wav"])
+    assert {cells["file"]: cells["warning"].partition(":")[0] for cells in rows if cells["warning"]} == {
+        "03_cut.wav": "truncated"
+    }
     assert {cells["file"]: cells["error"].partition(":")[0] for cells in rows if cells["error"]} == BROKEN
     for cells in rows:
         assert bool(cells["error"]) != bool(cells["emotion"] and cells["emotion.sad"] and cells["duration"])
     assert len(rows) == 10 + 1 + 12
-    assert "(23 files, 10 errors, 2 of other kinds passed over)" in done.stdout
-    assert "errors   not_audio 5, too_short 2, " in done.stdout
+    assert "(23 files, 9 errors, 2 of other kinds passed over)" in done.stdout
+    assert "warnings  truncated 1\nerrors    not_audio 4, too_short 2, " in done.stdout
     assert "10_no" not in done.stdout.splitlines()[-1]
+
+
+def test_strict_refuses_what_is_cut_off(tiny_bundle: Path, mixed: Path, tmp_path: Path) -> None:
+    done = run(mixed / "03_cut.wav", "--bundle", tiny_bundle, "--output", "t.csv", "--strict", cwd=tmp_path)
+    assert done.returncode == 1
+    (cells,) = read(tmp_path / "t.csv")
+    assert cells["error"].startswith("truncated: is cut off: ")
+    assert (cells["warning"], cells["emotion"]) == ("", "")
 
 
 def test_files_named_one_by_one_and_other_formats(tiny_bundle: Path, good: Path, tmp_path: Path) -> None:
@@ -176,7 +186,7 @@ def test_a_step_takes_the_bundle_that_was_just_exported_and_survives_bad_files(
     context = Context(tmp_path, 0, 0, {}, last_bundle=tiny_bundle, quiet=True)
     PREDICT.run(step, context)
     assert len((tmp_path / "out" / "table.jsonl").read_text(encoding="utf-8").splitlines()) == 23
-    assert "10 errors" in capsys.readouterr().out
+    assert "9 errors" in capsys.readouterr().out
 
 
 def test_a_pipeline_predicts_with_the_newest_bundle(tiny_bundle: Path, good: Path, tmp_path: Path) -> None:
@@ -221,9 +231,10 @@ def test_machines_are_told_in_json(tiny_bundle: Path, mixed: Path, tmp_path: Pat
     assert told[0]["event"] == "progress"
     assert set(told[0]) > {"files", "total", "files_per_sec", "times_real_time", "errors", "left_sec"}
     (closing,) = [json.loads(line) for line in done.stdout.splitlines()]
-    assert (closing["event"], closing["files"], closing["errors"], closing["skipped"]) == ("done", 23, 10, 2)
-    assert closing["codes"] == {"not_audio": 5, "too_short": 2, "not_finite": 1, "silent": 1, "unreadable": 1}
-    assert sum(closing["labels"]["emotion"].values()) == 13
+    assert (closing["event"], closing["files"], closing["errors"], closing["skipped"]) == ("done", 23, 9, 2)
+    assert closing["codes"] == {"not_audio": 4, "too_short": 2, "not_finite": 1, "silent": 1, "unreadable": 1}
+    assert closing["warnings"] == {"truncated": 1}
+    assert sum(closing["labels"]["emotion"].values()) == 14
     assert "wav" not in done.stdout + done.stderr
 
 

@@ -28,6 +28,8 @@ def test_an_answer_has_the_published_keys_and_the_predictors_figures(
         "confidence",
         "probabilities",
         "duration_sec",
+        "truncated",
+        "warnings",
         "timing_ms",
         "bundle",
         "request_id",
@@ -91,13 +93,22 @@ def test_recordings_that_cannot_be_used_say_why(service: Service, tone: Tone, wa
     nan[100] = np.nan
     bodies = {
         b"hello": (415, "not_audio"),
-        wav_bytes(tone(1.0))[:-100]: (415, "not_audio"),
         wav_bytes(np.zeros(16_000, np.float32)): (422, "silent"),
         wav_bytes(tone(0.01)): (422, "too_short"),
         wav_bytes(nan): (422, "not_finite"),
         b"": (400, "bad_request"),
     }
     assert [error_of(service.post(body)) for body in bodies] == [*bodies.values()]
+
+
+def test_a_recording_that_was_cut_off_is_marked_or_refused(
+    start: StartService, service: Service, tone: Tone, wav_bytes: WavBytes
+) -> None:
+    cut = wav_bytes(tone(1.0))[:-100]
+    body = service.post(cut).json()
+    assert (body["truncated"], body["duration_sec"]) == (True, pytest.approx(0.9984375))
+    assert body["warnings"] == ["truncated: is cut off: 100 bytes of what its header promises are missing"]
+    assert error_of(start(strict=True).post(cut)) == (415, "truncated")
 
 
 @pytest.mark.parametrize(

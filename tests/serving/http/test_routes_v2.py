@@ -136,7 +136,7 @@ def test_what_the_protocol_does_not_allow_is_refused(service: Service, body: Any
 
 def test_a_row_that_cannot_be_used_fails_the_request_and_is_named(start: StartService, clip: bytes, tone: Tone) -> None:
     service = start(max_seconds=1, max_items=2, max_bytes=400_000)
-    assert to_request_error(infer(service, audio(clip[:-100], b"text")))[0] == 415
+    assert to_request_error(infer(service, audio(b"text", clip)))[0] == 415
     silent = np.zeros(16_000)
     assert to_request_error(infer(service, waveform(tone(1.0), silent))) == (
         422,
@@ -148,6 +148,13 @@ def test_a_row_that_cannot_be_used_fails_the_request_and_is_named(start: StartSe
     assert to_request_error(service.post(b"x" * 400_001, INFER))[0] == 413
     nan = {"name": "waveform", "datatype": "FP32", "shape": [1, 500], "data": [0.1] * 499 + [None]}
     assert to_request_error(infer(service, nan))[0] in {400, 422}
+
+
+def test_a_row_that_was_cut_off_is_marked(service: Service, clip: bytes) -> None:
+    assert "parameters" not in infer(service, audio(clip)).json()
+    warnings = infer(service, audio(clip, clip[:-100])).json()["parameters"]["warnings"]
+    assert warnings[0] == ""
+    assert warnings[1].startswith("truncated: is cut off")
 
 
 def test_errors_of_its_paths_have_its_form(service: Service) -> None:

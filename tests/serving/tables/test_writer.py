@@ -92,6 +92,7 @@ def test_a_row_says_what_the_prediction_says() -> None:
         "state.negative": 1.0,
         "confidence": 0.8,
         "duration": 2.5,
+        "warning": None,
         "error": None,
     }
 
@@ -108,7 +109,7 @@ def test_csv_is_rfc_4180(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", [FileResult('a\n"б",.wav', None, "is empty", "not_audio")])
     head, line = path.read_bytes().split(b"\r\n", 1)
     assert head.startswith(b"file,start,end,emotion,state,emotion.angry,emotion.emotion.\xd0\xb3")
-    assert line == '"a\n""б"",.wav",,,,,,,,,,,,not_audio: is empty\r\n'.encode()
+    assert line == '"a\n""б"",.wav",,,,,,,,,,,,,not_audio: is empty\r\n'.encode()
 
 
 @pytest.mark.parametrize("ending", FORMATS)

@@ -51,15 +51,12 @@ def broken(tmp_path: Path, tone: Tone, write_wav: WriteWav) -> dict[str, Clip]:
     bad[100] = np.nan
     (tmp_path / "text.wav").write_text("this is not audio at all " * 20)
     (tmp_path / "empty.wav").write_bytes(b"")
-    whole = write_wav(tmp_path / "cut.wav", tone())
-    whole.write_bytes(whole.read_bytes()[:-5000])
     return {
         "not_finite": clip(write_wav(tmp_path / "nan.wav", bad, subtype="FLOAT")),
         "too_short": clip(write_wav(tmp_path / "none.wav", np.zeros(0))),
         "silent": clip(write_wav(tmp_path / "silent.wav", np.zeros(16_000))),
         "not_audio": clip(tmp_path / "text.wav"),
         "not_audio ": clip(tmp_path / "empty.wav"),
-        "not_audio  ": clip(whole),
         "unreadable": clip(tmp_path / "gone.wav"),
     }
 
@@ -108,6 +105,25 @@ def test_bad_clips_have_a_reason_and_no_waveform(broken: dict[str, Clip], mixed:
     json.dumps([fact.__dict__ for fact in facts], allow_nan=False)
     with pytest.raises(DataError, match=r"silent\.wav: nothing to hear"):
         cache.waveform(broken["silent"])
+
+
+def test_a_clip_that_is_cut_off_is_used_as_far_as_it_goes_or_left_out(
+    tmp_path: Path, tone: Tone, write_wav: WriteWav, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_wav(tmp_path / "cut.wav", tone())
+    path.write_bytes(path.read_bytes()[:-16_000])
+    cache, clips = WaveformCache(), [clip(path), clip(path, 0, 0.4), clip(path, 0.2, 0.9)]
+    facts = cache.prepare(clips)
+    assert [fact.samples for fact in facts] == [8_000, 6_400, 4_800]
+    assert [bool(fact.warnings) for fact in facts] == [True, False, True], "the second segment is whole"
+    assert cache.prepare(clips) == facts
+    assert "truncated: is cut off: 16000 bytes" in facts[0].warnings[0]
+    names = [clip(Path(f"/x/{n}.wav"), label=label) for n, label in enumerate("aabbc")]
+    table, rest = ClipTable(Path("/x"), tuple(names), ("emotion",)), [ClipInfo("00", 400)] * 4
+    assert usable(table, [facts[0], *rest]) == (table, [facts[0], *rest])
+    assert "1 of 5 clips are cut off or damaged and used as far as they go" in caplog.text
+    assert len(usable(table, [facts[0], *rest], strict=True)[0]) == 4
+    assert "1 of 5 clips are left out (1 truncated)" in caplog.text
 
 
 def test_segments_of_one_recording(tmp_path: Path, tone: Tone, write_wav: WriteWav) -> None:

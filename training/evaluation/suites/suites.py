@@ -99,7 +99,7 @@ def run_suite(predictor: Predictor, dataset: DatasetConfig, root: Path, suite: S
 def _subject(predictor: Predictor, dataset: DatasetConfig, root: Path) -> _Subject:
     cache = WaveformCache()
     every = read_clips(dataset, root)
-    table, facts = usable(every, cache.prepare(every.clips, available_cores()))
+    table, facts = usable(every, cache.prepare(every.clips, available_cores()), strict=dataset.strict)
     shared = [target for target in predictor.manifest.targets if target in table.targets]
     if not shared:
         raise DataError(
