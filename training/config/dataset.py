@@ -40,6 +40,9 @@ def _origin(value: Any) -> str:
 Origin = Annotated[Annotated[Column, Tag("<column>")] | Annotated[Pattern, Tag("<pattern>")], Discriminator(_origin)]
 
 
+Format = Literal["auto", "annotations", "folders", "table", "audformat", "audiofolder", "kaldi"]
+"""Layouts of datasets."""
+
 Leak = Literal["speaker", "recording", "audio"]
 """What stops a run when it is on both sides of a split."""
 
@@ -69,10 +72,13 @@ class DatasetConfig(Block):
     path: Text | Annotated[list[Text], Field(min_length=1)] | None = Field(
         default=None, description="Folder or file; by default data/ or data/dataset/ below the root."
     )
-    format: Literal["auto", "annotations", "folders", "table"] = "auto"
+    format: Format = "auto"
     target: Text = Field(default="emotion", description="Name of the target where folders are its classes.")
     targets: Annotated[list[Text], Field(min_length=1)] | None = Field(
         default=None, description="Columns to learn; by default all that look like targets."
+    )
+    tables: Annotated[list[Text], Field(min_length=1)] | None = Field(
+        default=None, description="Tables of an audformat database that hold the clips; by default those of its splits."
     )
     speaker: Origin | None = Field(default=None, description="Where the speaker of a clip stands.")
     recording: Origin | None = Field(default=None, description="Where the recording that a clip was cut from stands.")

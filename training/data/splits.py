@@ -16,8 +16,8 @@ from emotions.errors import DataError
 from training.config.dataset import SplitConfig
 from training.data.clips import Clip, ClipTable
 from training.data.data_faults import some
+from training.data.formats.entry import SPLIT_NAMES
 from training.data.group_assignment import assign_groups
-from training.data.readers import SPLIT_NAMES
 
 PARTS = ("train", "val", "test")
 """The parts of a split, in order."""
