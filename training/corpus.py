@@ -13,6 +13,7 @@ from training.config.dataset import DatasetConfig
 from training.config.train import FixedStep, ModelSpec, TrainStep, model_spec
 from training.data.clips import ClipTable, read_clips
 from training.data.dataset import NO_LABEL, WindowDataset
+from training.data.findings import log_findings
 from training.data.leakage import Leaks, audit
 from training.data.splits import PARTS, Split, split_clips
 from training.data.waveform_cache import ClipInfo, WaveformCache, usable
@@ -92,7 +93,9 @@ def read_usable(dataset: DatasetConfig, context: Context) -> tuple[ClipTable, li
         context: root and workers.
     """
     table = read_clips(dataset, context.root)
-    return usable(table, WaveformCache().prepare(table.clips, context.workers))
+    left, facts = usable(table, WaveformCache().prepare(table.clips, context.workers))
+    log_findings(left, facts)
+    return left, facts
 
 
 def cut_corpus(

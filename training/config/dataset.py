@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
+from emotions.errors import ConfigError
 from emotions.pipeline.schema import Block, Text
 
 
@@ -87,3 +88,31 @@ class DatasetConfig(Block):
     )
     split: SplitConfig = SplitConfig()
     license: Text | None = Field(default=None, description="Licence of the recordings, for the bundle.")
+
+
+def as_origin(text: str | None, option: str) -> Column | Pattern | None:
+    """A property as a command line names it: a regular expression with a group, else a column.
+
+    Args:
+        text: what was given; None where nothing was.
+        option: its name, for messages.
+
+    Raises:
+        ConfigError: it is meant as a regular expression and is none.
+    """
+    if text is None:
+        return None
+    try:
+        return Pattern(pattern=text) if "(" in text else Column(column=text)
+    except ValidationError as error:
+        raise ConfigError(f"{option} {text!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
+
+
+def as_dataset(raw: dict[str, Any]) -> DatasetConfig:
+    """A ``dataset`` block of raw values; ConfigError names the first one that is not valid."""
+    try:
+        return DatasetConfig.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"dataset.{where}: {first['msg']}, found {first['input']!r}") from error

@@ -195,7 +195,7 @@ def gather_clips(config: DatasetConfig, root: Path, faults: Faults) -> ClipTable
 def _origin(how: Column | Pattern | None, key: str, values: Sequence[str | None], otherwise: str) -> str:
     """What a property is taken from, in words."""
     if isinstance(how, Pattern):
-        return f"the path, by the pattern {how.pattern!r}"
+        return f"the path, by the pattern {how.pattern}"
     if how is None and not any(values):
         return otherwise
     column = f"the column {(how.column if how else key)!r}"
