@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import DataError
-from emotions.inputs.columns import FILE
+from emotions.inputs.columns import FILE, file_columns
 from emotions.inputs.csv_tables import CELL_LIMIT
 from emotions.inputs.parquet_audio import audio_column, audio_url, check_group, is_bytes, opened_parquet
 
@@ -51,6 +51,8 @@ def _group_records(
     column, named = audio or ("", None)
     holder = column.removesuffix(".bytes")
     columns = [field.name for field in file.schema_arrow if field.name != holder and not is_bytes(field.type)]
+    naming = file_columns(columns)
+    called = naming[0] if len(naming) == 1 else FILE
     empty = not audio or _all_null(file.metadata.row_group(group), column)
     base = 0
     for batch in _batches(file, group, [*columns, *([named] if named else [])], path):
@@ -59,7 +61,7 @@ def _group_records(
             for name, labels in names.items():
                 record[name] = _label(record.get(name), labels)
             if audio and not empty:
-                name = path_inside or record.get(FILE) or f"{path.stem}/{group:04}-{row:06}"
+                name = path_inside or record.get(called) or f"{path.stem}/{group:04}-{row:06}"
                 record[FILE] = Held(str(name), audio_url(path, column, group, row))
             elif path_inside:
                 record[FILE] = path_inside

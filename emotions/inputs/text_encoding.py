@@ -18,6 +18,8 @@ MAX_TEXT_BYTES = 4 << 30
 
 _MAX_LEGACY_BYTES = 256 << 20  # held in memory to look at all of its words
 _BLOCK = 1 << 20
+_HEAD_BYTES = 4096
+_ASCII_SHARE = 0.2
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -53,15 +55,9 @@ def text_encoding(path: Path) -> str:
     if size > MAX_TEXT_BYTES:
         raise DataError(f"{path}: is larger than {MAX_TEXT_BYTES >> 30} GiB, the most that is read; split it")
     with path.open("rb") as stream:
-        head = stream.read(4)
-    if marked := marked_encoding(head):
-        return marked
-    if len(head) == 4 and 0 in head:
-        # The first characters of a table are those of its header: ASCII, half of whose bytes are 0 in UTF-16.
-        if head[0] and not head[1] and head[2] and not head[3]:
-            return "utf-16-le"
-        if not head[0] and head[1] and not head[2] and head[3]:
-            return "utf-16-be"
+        head = stream.read(_HEAD_BYTES)
+    if found := marked_encoding(head) or _unmarked_utf16(head):
+        return found
     if _is_utf8(path):
         return "utf-8"
     data = path.read_bytes() if size <= _MAX_LEGACY_BYTES else b""
@@ -70,6 +66,15 @@ def text_encoding(path: Path) -> str:
         columns = ", ".join(name.strip(" \"'") for name in re.split(r"[,;\t|]", _first_line(path)))
         raise DataError(f"{path}: is not UTF-8 text{found}; its columns: {columns}; save the table as UTF-8")
     return "cp1252"
+
+
+def _unmarked_utf16(head: bytes) -> str | None:
+    """UTF-16 without a mark: tables have ASCII letters, delimiters and digits, one byte of each of which is 0."""
+    units = len(head) // 2
+    first, second = head[0 : 2 * units : 2].count(0), head[1 : 2 * units : 2].count(0)
+    if max(first, second) < _ASCII_SHARE * units or min(first, second) > max(first, second) / 4 or not units:
+        return None
+    return "utf-16-le" if second > first else "utf-16-be"
 
 
 def _is_utf8(path: Path) -> bool:

@@ -170,7 +170,7 @@ def test_segments_beyond_the_recordings_end_are_named(
     _, text = check(tmp_path)
     assert "end after their recording does, by up to 1.25 s, and are heard as far as it goes" in text
     assert "1: a.wav [1.5-3.25 s]" in text
-    assert "b.wav [7-8 s] (starts at 7 s, where the recording has ended)" in text
+    assert "b.wav [7-8.0 s] (starts at 7 s, where the recording has ended)" in text
 
 
 def test_mixed_rates_levels_and_clips_without_speech_are_told(tmp_path: Path, write_wav: Make, check: Check) -> None:

@@ -64,6 +64,7 @@ class _Database:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._target = ""
         self._header = _read_header(path)
         self._tables = {name: _mapping(table) for name, table in self._section("tables").items()}
         self._attributes = {name: self._of_scheme(_mapping(each)) for name, each in self._section("schemes").items()}
@@ -84,9 +85,11 @@ class _Database:
                 f"{self._path}: has no table {unknown[0]!r}; its tables: {', '.join(self._tables) or 'none'}"
             )
         if tables:
+            having_any = (each for each in targets if any(each in self._columns(name) for name in tables))
+            self._target = next(having_any, "")
             return [*tables]
         having = [
-            found
+            (target, found)
             for target in targets
             if (found := [name for name, table in self._tables.items() if target in _mapping(table.get("columns"))])
         ]
@@ -97,14 +100,17 @@ class _Database:
                 f"{self._path}: no table has a column {' or '.join(map(repr, targets))} to learn; the columns are "
                 f"{there}; name one in dataset.targets"
             )
-        found = having[0]
+        self._target, found = having[0]
         chosen = [name for name in found if self.split_of(name)] or (found if len(found) == 1 else []) or _gold(found)
         if not chosen:
             raise DataError(
-                f"{self._path}: several tables have {targets[0]!r}: {', '.join(found)}; name those to use "
+                f"{self._path}: several tables have {self._target!r}: {', '.join(found)}; name those to use "
                 'in dataset.tables, as ["' + found[0] + '"]'
             )
         return chosen
+
+    def _columns(self, table: str) -> dict[str, Any]:
+        return _mapping(self._tables[table].get("columns"))
 
     def split_of(self, table: str) -> str:
         """The part of the split that a table holds, by the type of its split; empty where it holds no part."""
@@ -128,8 +134,9 @@ class _Database:
         """What the other tables say of files and segments."""
         known: dict[_Key, dict[str, str]] = {}
         for table, described in self._tables.items():
-            if table in without or self.split_of(table) or not _mapping(described.get("columns")):
-                continue
+            columns = _mapping(described.get("columns"))
+            if table in without or self.split_of(table) or not columns or self._target in columns:
+                continue  # other labels of the same target, such as those of single raters, say nothing of a clip
             for row in iter_table(self.file_of(table)):
                 name = row.columns.get(FILE)
                 key = _key(row.columns) if described.get("type") == "segmented" else (name,)
