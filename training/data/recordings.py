@@ -28,11 +28,12 @@ def recordings_by_name(entries: Sequence[Entry], target: str, *, segments: bool)
     begun = [_up_to_last_underscore(name) for name in whole]
     if segments:
         return begun, BY_NAME
+    files = [PurePosixPath(entry.name).with_suffix("").as_posix() for entry in entries]
     if _tells_nothing(entries, target, begun):
-        return whole, EACH_FILE
+        return files, EACH_FILE
     own = [
         name if PurePosixPath(start).name.casefold() == entry.columns.get(target, "").casefold() else start
-        for entry, name, start in zip(entries, whole, begun, strict=True)
+        for entry, name, start in zip(entries, files, begun, strict=True)
     ]
     return own, BY_NAME
 

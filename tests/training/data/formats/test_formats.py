@@ -380,7 +380,8 @@ def test_class_folders_without_speakers_can_be_learnt(
     said = capsys.readouterr().out
     first = name.format(0, emotion="Angry")
     assert "recordings    " in said
-    assert f"such as       Angry/{first}.wav: speaker unknown, recording {first}" in said
+    own = "Angry/" if "_{" in name else ""  # each file by its whole name, where the name's beginning tells nothing
+    assert f"such as       Angry/{first}.wav: speaker unknown, recording {own}{first}" in said
     assert "recording-disjoint hold-out" in said
     assert "clip-wise" not in said
     split = split_clips(read(tmp_path), SplitConfig(), 0)
