@@ -13,6 +13,7 @@ from training.config.dataset import DatasetConfig
 from training.config.train import FixedStep, ModelSpec, TrainStep, model_spec
 from training.data.clips import ClipTable, read_clips
 from training.data.dataset import NO_LABEL, WindowDataset
+from training.data.findings import log_findings
 from training.data.leakage import Leaks, audit
 from training.data.splits import PARTS, Split, split_clips
 from training.data.waveform_cache import ClipInfo, WaveformCache, usable
@@ -93,7 +94,9 @@ def read_usable(dataset: DatasetConfig, context: Context) -> tuple[ClipTable, li
     """
     table = read_clips(dataset, context.root)
     facts = WaveformCache().prepare(table.clips, context.workers)
-    return usable(table, facts, strict=dataset.strict)
+    left, facts = usable(table, facts, strict=dataset.strict)
+    log_findings(left, facts)
+    return left, facts
 
 
 def cut_corpus(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from emotions.errors import DataError
+from emotions.inputs.columns import FILE, no_file_column
 from emotions.inputs.input_file import STANDARD_INPUT, InputFile, is_url
-from emotions.inputs.tables import Row, iter_table
+from emotions.inputs.locate import locate_recording
+from emotions.inputs.parquet_audio import table_of
+from emotions.inputs.tables import Row, TableRow, iter_table, seconds
+from emotions.inputs.text_encoding import MAX_TEXT_BYTES, marked_encoding
 
-_CLOCK = re.compile(r"(?:(\d+) days?,? )?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _SHOWN = 3
 """Faults of a table that an error names."""
 
@@ -21,44 +25,81 @@ def read_list(name: str) -> list[InputFile]:
     """The files of a list, in its order, doubles kept; ``-`` is standard input.
 
     Names end with a new line, or with NUL where the list holds one (``find -print0``), so that a name may hold a new
-    line. Relative ones start from the working directory.
+    line. Relative ones start from the working directory. A byte order mark is no part of the first name; a name with
+    backslashes, or in Windows-1252, stands for the file that is there.
     """
     try:
-        content = sys.stdin.buffer.read() if name == STANDARD_INPUT else Path(name).read_bytes()
+        with nullcontext(sys.stdin.buffer) if name == STANDARD_INPUT else Path(name).open("rb") as stream:
+            content = stream.read(MAX_TEXT_BYTES + 1)
     except OSError as error:
         raise DataError(f"{name}: cannot be read ({error.strerror})") from error
+    if len(content) > MAX_TEXT_BYTES:
+        raise DataError(f"{name}: is larger than {MAX_TEXT_BYTES >> 30} GiB, the most that is read; split it")
+    return [InputFile(_there(text), text) for text in _names(content, name)]
+
+
+def _names(content: bytes, where: str) -> Sequence[str]:
+    """The names of a list, bytes that are no UTF-8 as ``os.fsdecode`` has them."""
+    if encoding := marked_encoding(content[:4]):
+        try:
+            content = os.fsencode(content.decode(encoding))
+        except UnicodeError as error:
+            raise DataError(f"{where}: its text cannot be decoded ({error}); save the list as UTF-8") from error
     names = content.split(b"\0") if b"\0" in content else (line.rstrip(b"\r") for line in content.split(b"\n"))
-    texts = (os.fsdecode(each) for each in names if each.strip())
-    return [InputFile(text, text) for text in texts]
+    return [os.fsdecode(each) for each in names if each.strip()]
+
+
+def _there(text: str) -> str:
+    """A name as it stands, unless another form of it is what is there."""
+    if is_url(text) or (text.isascii() and "\\" not in text):
+        return text
+    return str(locate_recording(Path(), text) or text)
 
 
 def read_segments(path: Path) -> list[InputFile]:
     """The recordings or segments of a table with ``file`` and optionally ``start`` and ``end``, in its order.
 
     Times are seconds, or durations as the tables of audformat have them. Relative paths start from the table's folder.
-    DataError names the first few rows that lack ``file`` or have times that are none.
+    A Parquet table may hold the recordings themselves. DataError names the columns where none is ``file``, and the
+    first few rows that lack a file or have times that are none.
     """
     files: list[InputFile] = []
     faults: list[str] = []
-    for number, row in enumerate(iter_table(path), 1):
+    wrong = 0
+    columns: set[str] = set()
+    for row in iter_table(path):
+        columns.update(row.columns)
         try:
             files.append(_segment(row, path.parent))
         except ValueError as error:
-            faults.append(f"row {number} {error}")
+            wrong += 1
+            faults += [f"row {row.number} {error}"] if wrong <= _SHOWN else []
+    if columns and FILE not in columns:
+        raise DataError(f"{path}: {no_file_column(columns)}")
     if faults:
-        more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise DataError(f"{path}: {'; '.join(faults[:_SHOWN])}{more}")
+        more = f" and {wrong - _SHOWN} more" if wrong > _SHOWN else ""
+        raise DataError(f"{path}: {'; '.join(faults)}{more}")
     return files
 
 
-def _segment(row: Row, folder: Path) -> InputFile:
-    name = row.get("file")
+def _segment(row: TableRow, folder: Path) -> InputFile:
+    name = row.columns.get(FILE)
     if name is None:
         raise ValueError("has no file")
-    start, end = _seconds(row, "start"), _seconds(row, "end")
+    start, end = _seconds(row.columns, "start"), _seconds(row.columns, "end")
     if not (start or 0.0) < (math.inf if end is None else end):
         raise ValueError(f"ends at {end} s, which is not after its start")
-    return InputFile(name if is_url(name) else str(folder / name), name, start, end)
+    if row.held:
+        return InputFile(row.held, name, start, end, stamp=_stamp(table_of(row.held)))
+    if is_url(name):
+        return InputFile(name, name, start, end)
+    there = None if name.isascii() and "\\" not in name else locate_recording(folder, name)
+    return InputFile(str(there or folder / name), name, start, end)
+
+
+def _stamp(table: Path) -> str:
+    stat = table.stat()
+    return f"{stat.st_size} {stat.st_mtime_ns}"
 
 
 def _seconds(row: Row, column: str) -> float | None:
@@ -66,18 +107,9 @@ def _seconds(row: Row, column: str) -> float | None:
     if text is None:
         return None
     try:
-        seconds = _number(text)
+        found = seconds(text)
     except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
+        found = math.nan
+    if not 0 <= found < math.inf:
         raise ValueError(f"has {column} {text!r}, which is no number of seconds")
-    return seconds
-
-
-def _number(text: str) -> float:
-    """Seconds, as a number or, as tables of audformat have them, as days, hours, minutes and seconds."""
-    clock = _CLOCK.fullmatch(text)
-    if clock is None:
-        return float(text)
-    days, hours, minutes, seconds = (float(part or 0) for part in clock.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return found

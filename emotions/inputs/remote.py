@@ -7,6 +7,7 @@ from typing import Any
 
 from emotions.errors import DataError, MissingExtra, TooLong, first_line
 from emotions.inputs.input_file import InputFile
+from emotions.inputs.parquet_audio import SCHEME, fetch_audio
 
 MAX_BYTES = 1 << 30
 """Largest recording that is fetched."""
@@ -36,7 +37,12 @@ def find_remote(url: str) -> Iterator[InputFile]:
 
 
 def fetch(url: str) -> bytes:
-    """The bytes of a remote recording, read block by block; TooLong above ``MAX_BYTES``, OSError where it fails."""
+    """The bytes of a remote recording, or of one in a Parquet table, read block by block.
+
+    TooLong above ``MAX_BYTES``, OSError where it fails.
+    """
+    if url.startswith(SCHEME):
+        return fetch_audio(url)
     system, path = _opened(url)
     content = bytearray()
     try:

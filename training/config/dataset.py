@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
+from emotions.errors import ConfigError
 from emotions.pipeline.schema import Block, Text
 
 
@@ -40,6 +41,9 @@ def _origin(value: Any) -> str:
 Origin = Annotated[Annotated[Column, Tag("<column>")] | Annotated[Pattern, Tag("<pattern>")], Discriminator(_origin)]
 
 
+Format = Literal["auto", "annotations", "folders", "table", "audformat", "audiofolder", "kaldi"]
+"""Layouts of datasets."""
+
 Leak = Literal["speaker", "recording", "audio"]
 """What stops a run when it is on both sides of a split."""
 
@@ -69,10 +73,13 @@ class DatasetConfig(Block):
     path: Text | Annotated[list[Text], Field(min_length=1)] | None = Field(
         default=None, description="Folder or file; by default data/ or data/dataset/ below the root."
     )
-    format: Literal["auto", "annotations", "folders", "table"] = "auto"
+    format: Format = "auto"
     target: Text = Field(default="emotion", description="Name of the target where folders are its classes.")
     targets: Annotated[list[Text], Field(min_length=1)] | None = Field(
         default=None, description="Columns to learn; by default all that look like targets."
+    )
+    tables: Annotated[list[Text], Field(min_length=1)] | None = Field(
+        default=None, description="Tables of an audformat database that hold the clips; by default those of its splits."
     )
     speaker: Origin | None = Field(default=None, description="Where the speaker of a clip stands.")
     recording: Origin | None = Field(default=None, description="Where the recording that a clip was cut from stands.")
@@ -84,3 +91,31 @@ class DatasetConfig(Block):
         default=False, description="Leave out recordings of which a part is missing, rather than use what there is."
     )
     license: Text | None = Field(default=None, description="Licence of the recordings, for the bundle.")
+
+
+def as_origin(text: str | None, option: str) -> Column | Pattern | None:
+    """A property as a command line names it: a regular expression with a group, else a column.
+
+    Args:
+        text: what was given; None where nothing was.
+        option: its name, for messages.
+
+    Raises:
+        ConfigError: it is meant as a regular expression and is none.
+    """
+    if text is None:
+        return None
+    try:
+        return Pattern(pattern=text) if "(" in text else Column(column=text)
+    except ValidationError as error:
+        raise ConfigError(f"{option} {text!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
+
+
+def as_dataset(raw: dict[str, Any]) -> DatasetConfig:
+    """A ``dataset`` block of raw values; ConfigError names the first one that is not valid."""
+    try:
+        return DatasetConfig.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"dataset.{where}: {first['msg']}, found {first['input']!r}") from error

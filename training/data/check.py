@@ -1,25 +1,30 @@
-"""Check of a dataset: its content, and everything that prevents or impairs training."""
+"""Check of a dataset: its content, what training refuses, and what makes its figures unreliable."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
+from emotions.errors import DataError
 from emotions.runtime.session import available_cores
 from training.config.dataset import DatasetConfig
 from training.data.clips import Clip, ClipTable, gather_clips
 from training.data.data_faults import Faults, printable, some
-from training.data.waveform_cache import ClipInfo, WaveformCache
+from training.data.findings import Finding, findings
+from training.data.leakage import audit
+from training.data.splits import split_clips
+from training.data.waveform_cache import ClipInfo, WaveformCache, usable
 
 T = TypeVar("T", int, str)
 
 CLIPPED_SHARE = 0.001
 """A clip is clipped when more than this share of its samples is at full scale."""
 
+_EXAMPLES = 3
 _SECTIONS = {"too_short": "too short", "silent": "silent"}
 
 
@@ -30,14 +35,18 @@ class CheckReport:
     Attributes:
         clips: number of labelled clips whose recording exists.
         hours: total duration of the clips that can be decoded.
+        recordings: clips per recording.
+        origins: what speakers and recordings are taken from, in words.
+        examples: some clips, each with what counts as its speaker and recording.
         rates, channels: clips per sampling rate (Hz) and per number of channels of the recordings.
         durations: seconds of the shortest, the median and the longest clip.
         bad: kind (``unreadable``, ``silent``, ``too short``) to clips that cannot be used, with the reason.
         incomplete: kind (``truncated``, ``damaged``) to clips of which a part is missing; training uses what there is.
         clipped: clips with more than ``CLIPPED_SHARE`` of their samples at full scale.
         duplicates: groups of clips with the same samples.
-        faults: faults of the labels: missing clips, rows without a label, ...
-        warnings: problems that do not prevent training but make its figures unreliable.
+        protocol: how the clips are split for training; empty where they cannot be.
+        faults: what training refuses: missing clips, rows without a label, a split that is not possible, leaks.
+        warnings: problems that do not prevent training but make its figures unreliable; training logs them too.
     """
 
     where: str
@@ -45,6 +54,9 @@ class CheckReport:
     hours: float
     labels: Mapping[str, Mapping[str, int]]
     speakers: Mapping[str, int]
+    recordings: Mapping[str, int]
+    origins: Mapping[str, str]
+    examples: Sequence[str]
     rates: Mapping[int, int]
     channels: Mapping[int, int]
     durations: tuple[float, float, float]
@@ -52,8 +64,9 @@ class CheckReport:
     incomplete: Mapping[str, Sequence[str]]
     clipped: Sequence[str]
     duplicates: Sequence[Sequence[str]]
+    protocol: str
     faults: Sequence[str]
-    warnings: Sequence[str]
+    warnings: Sequence[Finding]
 
     def __str__(self) -> str:
         rows = [*self._holdings(), *self._troubles()]
@@ -65,10 +78,14 @@ class CheckReport:
         rows = [("clips", str(self.clips)), ("hours", f"{self.hours:.2f}")]
         rows += [(target, _counted(counts)) for target, counts in self.labels.items()]
         rows.append(("speakers", f"{len(self.speakers)}: {_counted(self.speakers)}" if self.speakers else "unknown"))
+        if self.speakers:
+            rows.append(("taken from", self.origins.get("speaker", "")))
+        rows.append(("recordings", f"{len(self.recordings)}: {self.origins.get('recording', '')}"))
+        rows += [("such as", example) for example in self.examples]
         rows.append(("sample rates", _counted(self.rates, " Hz")))
         rows.append(("channels", _counted(self.channels)))
         rows.append(("duration", f"{shortest:.2f} s shortest, {middle:.2f} s median, {longest:.2f} s longest"))
-        return rows
+        return [*rows, *([("split", self.protocol)] if self.protocol else [])]
 
     def _troubles(self) -> list[tuple[str, str]]:
         kinds = (*self.bad.items(), *self.incomplete.items())
@@ -79,35 +96,49 @@ class CheckReport:
         if len(self.duplicates) > 5:
             rows.append(("duplicates", f"and {len(self.duplicates) - 5} more groups"))
         rows += [("fault", line) for line in self.faults]
-        rows += [("warning", line) for line in self.warnings]
+        rows += [("warning", _with_names(each)) for each in self.warnings]
+        if self.faults:
+            rows.append(("verdict", "training refuses this dataset: mend its faults"))
         return rows or [("verdict", "nothing wrong")]
 
 
-def check_path(path: Path, layout: str = "auto") -> str:
-    """Check the dataset at a path; the report as aligned text.
+def check_dataset(config: DatasetConfig, root: Path, seed: int = 0, *, split: bool = True) -> CheckReport:
+    """Read and decode a dataset, and report on it; a bad file is listed, and the check goes on.
 
     Args:
-        path: a folder or a file, as ``dataset.path`` takes it.
-        layout: value of ``dataset.format``.
+        config: the ``dataset`` block.
+        root: folder that a relative ``config.path`` starts from.
+        seed: of the split.
+        split: whether a training splits it, so that it has to be possible.
 
     Raises:
-        DataError: there is no dataset at ``path``, or nothing in it names a target.
+        DataError: there is no dataset, or nothing in it names a target.
     """
-    faults = Faults()
-    config = DatasetConfig().model_copy(update={"path": str(path), "format": layout})
-    table = gather_clips(config, Path.cwd(), faults)
-    return str(check_dataset(table, WaveformCache(), faults))
-
-
-def check_dataset(table: ClipTable, cache: WaveformCache, faults: Faults | None = None) -> CheckReport:
-    """Decode every clip of a dataset and report on it; a bad file is listed, and the check goes on.
-
-    Args:
-        table: the clips.
-        cache: keeps the decoded clips for training.
-        faults: faults found when the table was read.
-    """
+    faults, cache = Faults(), WaveformCache()
+    table = gather_clips(config, root, faults)
     facts = cache.prepare(table.clips, available_cores())
+    protocol, refused = ("", faults.lines()) if faults else _trial(table, facts, config, seed, cache, split=split)
+    return _report(table, facts, protocol, refused)
+
+
+def _trial(
+    table: ClipTable, facts: Sequence[ClipInfo], config: DatasetConfig, seed: int, cache: WaveformCache, *, split: bool
+) -> tuple[str, list[str]]:
+    """The protocol of a training's split, and what a training refuses, found by its own steps."""
+    protocol = ""
+    try:
+        table.check_labels()
+        left, known = usable(table, facts)
+        if split:
+            parts = split_clips(left, config.split, seed)
+            protocol = parts.protocol
+            audit(left, known, [parts], config, cache).raise_for(str(table.root))
+    except DataError as error:
+        return protocol, ["; ".join(line.strip() for line in str(error).splitlines())]
+    return protocol, []
+
+
+def _report(table: ClipTable, facts: Sequence[ClipInfo], protocol: str, faults: Sequence[str]) -> CheckReport:
     decoded = [fact for fact in facts if fact.rate]
     seconds = sorted(fact.duration_sec for fact in decoded) or [0.0]
     pairs = list(zip(table.clips, facts, strict=True))
@@ -117,6 +148,9 @@ def check_dataset(table: ClipTable, cache: WaveformCache, faults: Faults | None 
         hours=sum(seconds) / 3600,
         labels={target: table.counts(target) for target in table.targets},
         speakers=_count(clip.speaker for clip in table.clips if clip.speaker),
+        recordings=_count(clip.recording for clip in table.clips),
+        origins=table.origins,
+        examples=_examples(table),
         rates=_count(fact.rate for fact in decoded),
         channels=_count(fact.channels for fact in decoded),
         durations=(seconds[0], median(seconds), seconds[-1]),
@@ -124,9 +158,23 @@ def check_dataset(table: ClipTable, cache: WaveformCache, faults: Faults | None 
         incomplete=_incomplete(pairs),
         clipped=[str(clip) for clip, fact in pairs if fact.clipped > CLIPPED_SHARE],
         duplicates=_duplicates(pairs),
-        faults=faults.lines() if faults else [],
-        warnings=list(_warnings(table, pairs)),
+        protocol=protocol,
+        faults=faults,
+        warnings=findings(table, facts),
     )
+
+
+def _examples(table: ClipTable) -> list[str]:
+    """A clip of each of the first classes, with what counts as its speaker and recording."""
+    first = {clip.labels.get(table.targets[0], ""): clip for clip in reversed(table.clips)}
+    return [
+        f"{clip}: speaker {printable(clip.speaker or 'unknown')}, recording {printable(clip.recording)}"
+        for _, clip in sorted(first.items())[:_EXAMPLES]
+    ]
+
+
+def _with_names(finding: Finding) -> str:
+    return f"{finding.text}; {len(finding.clips)}: {some(finding.clips)}" if finding.clips else finding.text
 
 
 def _counted(counts: Mapping[str, int] | Mapping[int, int], unit: str = "") -> str:
@@ -161,24 +209,3 @@ def _duplicates(pairs: Sequence[tuple[Clip, ClipInfo]]) -> list[list[str]]:
         if fact.sha256:
             alike[fact.sha256].append(str(clip))
     return [names for names in alike.values() if len(names) > 1]
-
-
-def _warnings(table: ClipTable, pairs: Sequence[tuple[Clip, ClipInfo]]) -> Iterator[str]:
-    without = sum(not clip.speaker for clip in table.clips)
-    if 0 < without < len(table.clips):
-        yield f"{without} clips have no speaker: fill them in, or set dataset.split.by to 'recording'"
-    if without == len(table.clips):
-        yield "speakers are unknown, so splits are by recording: give dataset.speaker a column or a pattern"
-    for target in table.targets:
-        if len(table.labels(target)) < 2:
-            yield f"{target} has fewer than two classes"
-        for label in table.labels(target):
-            who = {clip.speaker for clip in table.clips if clip.labels.get(target) == label}
-            if len(who) == 1 and None not in who:
-                yield f"{target} {label!r} has clips of one speaker only: it cannot be learnt and tested"
-    labels: defaultdict[str, set[str]] = defaultdict(set)
-    for clip, fact in pairs:
-        labels[fact.sha256].add(str(sorted(clip.labels.items())))
-    contrary = sum(len(each) > 1 for sha256, each in labels.items() if sha256)
-    if contrary:
-        yield f"{contrary} groups of duplicates have labels that contradict each other"

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from emotions.bundle.manifest import RESERVED_NAMES
 from emotions.errors import DataError
-from training.config.dataset import DatasetConfig
+from emotions.inputs.remote import fetch
+from emotions.inputs.tables import seconds
+from training.config.dataset import Column, DatasetConfig, Pattern
 from training.data.data_faults import Faults, printable, some
-from training.data.readers import Entry, column_or_pattern, read_entries, recording_by_name
+from training.data.formats.entry import Entry
+from training.data.label_faults import add_label_faults
+from training.data.names import default_targets
+from training.data.readers import column_or_pattern, read_entries
+from training.data.recordings import recordings_by_name
 from training.data.sources import Source, locate
 
 _HEAD_BYTES = 1 << 16
@@ -31,6 +36,7 @@ class Clip:
     """One labelled piece of a recording.
 
     Attributes:
+        file: where the recording lies; a URL where a table holds it.
         name: POSIX path relative to the dataset's folder, or absolute where the recording is elsewhere.
         start: first second of the clip in the recording; None means its beginning.
         end: last second of the clip; None means the recording's end.
@@ -40,7 +46,7 @@ class Clip:
         columns: every other column of the dataset.
     """
 
-    file: Path
+    file: Path | str
     name: str
     start: float | None
     end: float | None
@@ -69,12 +75,14 @@ class ClipTable:
         root: the folder that clip names are relative to.
         targets: names of the targets; the first one is the main one.
         license: licence of the recordings, where the config has it.
+        origins: what the ``speaker`` and the ``recording`` of a clip are taken from, in words.
     """
 
     root: Path
     clips: tuple[Clip, ...]
     targets: tuple[str, ...]
     license: str | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -90,7 +98,7 @@ class ClipTable:
 
     def select(self, indices: Iterable[int]) -> ClipTable:
         """The same dataset with only the clips at ``indices``."""
-        return ClipTable(self.root, tuple(self.clips[index] for index in indices), self.targets, self.license)
+        return replace(self, clips=tuple(self.clips[index] for index in indices))
 
     def labelled_for(self, targets: Collection[str]) -> ClipTable:
         """The same dataset with the labels of ``targets`` alone; clips without any are left out."""
@@ -99,7 +107,7 @@ class ClipTable:
             replace(clip, labels={name: clip.labels[name] for name in kept if name in clip.labels})
             for clip in self.clips
         )
-        return ClipTable(self.root, tuple(clip for clip in clips if clip.labels), kept, self.license)
+        return replace(self, clips=tuple(clip for clip in clips if clip.labels), targets=kept)
 
     def check_labels(self) -> None:
         """Refuse a target with fewer than two classes, with a DataError."""
@@ -115,7 +123,8 @@ class ClipTable:
 
         Labels, speakers, split, times, sizes and the first 64 KiB of each recording count.
         """
-        heads = {file: _head(file) for file in {clip.file for clip in self.clips}}
+        # In their order: a Parquet table is read forwards.
+        heads = {file: _head(file) for file in dict.fromkeys(clip.file for clip in self.clips)}
         rows = sorted(
             json.dumps(
                 [heads[clip.file], clip.start, clip.end, dict(sorted(clip.labels.items())), clip.speaker, clip.split]
@@ -125,17 +134,20 @@ class ClipTable:
         return hashlib.sha256("\n".join([*self.targets, *rows]).encode()).hexdigest()
 
 
-def _head(file: Path) -> str:
+def _head(file: Path | str) -> str:
     try:
+        if isinstance(file, str):
+            content = fetch(file)
+            return f"{len(content)}:{hashlib.sha256(content[:_HEAD_BYTES]).hexdigest()}"
         with file.open("rb") as stream:
             digest = hashlib.sha256(stream.read(_HEAD_BYTES)).hexdigest()
         return f"{file.stat().st_size}:{digest}"
     except OSError as error:
-        raise DataError(f"{printable(str(file))}: cannot be read ({error.strerror})") from error
+        raise DataError(f"{printable(str(file))}: cannot be read ({error.strerror or error})") from error
 
 
 def read_clips(config: DatasetConfig, root: Path) -> ClipTable:
-    """Read a dataset in any of the three layouts.
+    """Read a dataset in any of the layouts.
 
     Args:
         config: the ``dataset`` block.
@@ -160,20 +172,34 @@ def gather_clips(config: DatasetConfig, root: Path, faults: Faults) -> ClipTable
         faults: takes the faults.
     """
     source = locate(config, root)
-    entries = read_entries(source, config.target, faults)
+    entries = read_entries(source, config, faults)
     if not entries:
-        faults.raise_for(str(source.path))
-        raise DataError(f"{source.path}: holds no recordings")
+        faults.raise_for(str(source))
+        raise DataError(f"{source}: holds no recordings")
     targets = _targets(config, source, entries)
     described = [(entry.name, entry.columns) for entry in entries]
     speakers = column_or_pattern(config.speaker, "speaker", described, faults)
     recordings = column_or_pattern(config.recording, "recording", described, faults)
+    by_name, rule = recordings_by_name(entries, targets[0], segments=source.layout == "annotations")
     made = [
-        _clip(entry, targets, speaker, recording or recording_by_name(entry), faults)
-        for entry, speaker, recording in zip(entries, speakers, recordings, strict=True)
+        _clip(entry, targets, speaker, recording or name, faults)
+        for entry, speaker, recording, name in zip(entries, speakers, recordings, by_name, strict=True)
     ]
     clips = _unique([clip for clip in made if clip is not None], faults)
-    return ClipTable(source.root, clips, targets, config.license)
+    add_label_faults(clips, targets, faults)
+    origins = {"speaker": _origin(config.speaker, "speaker", speakers, "unknown")}
+    origins["recording"] = _origin(config.recording, "recording", recordings, rule)
+    return ClipTable(source.root, clips, targets, config.license, origins)
+
+
+def _origin(how: Column | Pattern | None, key: str, values: Sequence[str | None], otherwise: str) -> str:
+    """What a property is taken from, in words."""
+    if isinstance(how, Pattern):
+        return f"the path, by the pattern {how.pattern}"
+    if how is None and not any(values):
+        return otherwise
+    column = f"the column {(how.column if how else key)!r}"
+    return column if all(values) or otherwise == "unknown" else f"{column}, else {otherwise}"
 
 
 def _clip(entry: Entry, targets: Sequence[str], speaker: str | None, recording: str, faults: Faults) -> Clip | None:
@@ -190,11 +216,8 @@ def _clip(entry: Entry, targets: Sequence[str], speaker: str | None, recording: 
 
 def _times(entry: Entry, faults: Faults) -> tuple[float | None, float | None] | None:
     try:
-        start, end = (float(entry.columns[key]) if key in entry.columns else None for key in ("start", "end"))
+        start, end = (seconds(entry.columns[key]) if key in entry.columns else None for key in ("start", "end"))
     except ValueError:
-        faults.add(_BAD_TIME, entry.name)
-        return None
-    if not all(math.isfinite(second) for second in (start, end) if second is not None):
         faults.add(_BAD_TIME, entry.name)
         return None
     if (start or 0.0) < 0 or (end is not None and end <= (start or 0.0)):
@@ -214,18 +237,18 @@ def _unique(clips: Sequence[Clip], faults: Faults) -> tuple[Clip, ...]:
 
 def _targets(config: DatasetConfig, source: Source, entries: Sequence[Entry]) -> tuple[str, ...]:
     columns = sorted({column for entry in entries for column in entry.columns})
-    targets = config.targets or [name for name in dict.fromkeys([config.target, "state"]) if name in columns]
+    targets = config.targets or [name for name in default_targets(config) if name in columns]
     missing = [name for name in targets if name not in columns]
     if missing or not targets:
         lacking = some(repr(name) for name in missing or [config.target])
         there = ", ".join(columns) or "none"
         raise DataError(
-            f"{source.path}: has no column {lacking} to learn; its columns: {there}; name one in dataset.targets"
+            f"{source}: has no column {lacking} to learn; its columns: {there}; name one in dataset.targets"
         )
     for name in targets:
         if name in RESERVED_NAMES or "." in name:
             raise DataError(
-                f"{source.path}: {name!r} cannot name a target, it is a column of prediction tables or has a dot; "
+                f"{source}: {name!r} cannot name a target, it is a column of prediction tables or has a dot; "
                 "rename the column, or dataset.target"
             )
     return tuple(dict.fromkeys(targets))

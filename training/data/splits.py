@@ -15,9 +15,10 @@ from emotions.audio.windows import IntArray
 from emotions.errors import DataError
 from training.config.dataset import SplitConfig
 from training.data.clips import Clip, ClipTable
-from training.data.data_faults import some
+from training.data.data_faults import printable, some
+from training.data.formats.entry import SPLIT_NAMES
 from training.data.group_assignment import assign_groups
-from training.data.readers import SPLIT_NAMES
+from training.data.recordings import EACH_FILE
 
 PARTS = ("train", "val", "test")
 """The parts of a split, in order."""
@@ -66,7 +67,7 @@ def split_clips(table: ClipTable, config: SplitConfig, seed: int) -> Split:
     every = np.arange(len(table))
     groups = groups_of(table, by)
     parts = _assign(table, every, groups, (config.val, config.test), by, seed)
-    return make_split(table, parts, by, _protocol(by, groups, parts))
+    return make_split(table, parts, by, _protocol(table, by, groups, parts))
 
 
 def draw_validation(table: ClipTable, chosen: IntArray, by: str, share: float, seed: int) -> npt.NDArray[np.bool_]:
@@ -143,10 +144,10 @@ def _assign(
     if len(members) < needed:
         raise DataError(
             f"a split by {by} needs at least {needed} groups, there are {len(members)}: "
-            f"give more data, {_IDENTIFY}, or another dataset.split.by"
+            f"give more data, {_IDENTIFY}, or another dataset.split.by{_taken_for(table, by)}"
         )
     names, counts = _label_counts(table, chosen, inverse)
-    _check_spread(names, counts, by)
+    _check_spread(table, names, counts, by)
     assigned = assign_groups(counts, shares, seed)
     if any(share and not (assigned == part).any() for part, share in enumerate(shares, 1)):
         raise DataError(
@@ -167,18 +168,32 @@ def _label_counts(table: ClipTable, chosen: IntArray, group: IntArray) -> tuple[
     return names, counts
 
 
-def _check_spread(names: Sequence[tuple[str, str]], counts: IntArray, by: str) -> None:
+def _check_spread(table: ClipTable, names: Sequence[tuple[str, str]], counts: IntArray, by: str) -> None:
     """Refuse a class that only one group has: it would be learnt and never tested, or the reverse."""
     lonely = [f"{target} {label!r}" for (target, label), n in zip(names, (counts > 0).sum(0), strict=True) if n == 1]
     if lonely:
         instead = f", or {_BY_RECORDING}" if by == "speaker" else ""
         raise DataError(
             f"a split by {by} cannot put these classes on both sides, as one {by} has all their clips: "
-            f"{some(lonely)}; add clips of another {by}{instead}, or remove the class"
+            f"{some(lonely)}; add clips of another {by}{instead}, or remove the class{_taken_for(table, by)}"
         )
 
 
-def _protocol(by: str, groups: IntArray, parts: IntArray) -> str:
+def _taken_for(table: ClipTable, by: str) -> str:
+    """What counts as a recording, with an example, and the keys that make each file one; empty of other groups."""
+    if by != "recording":
+        return ""
+    clip = table.clips[0]
+    return (
+        f". Recordings are taken from {table.origins.get('recording') or 'the dataset'}: {clip} counts as one of "
+        f"{printable(clip.recording)}. Where every file is a recording of its own, set "
+        'dataset.recording to {"pattern": "(.+)"} and dataset.split.by to "recording"'
+    )
+
+
+def _protocol(table: ClipTable, by: str, groups: IntArray, parts: IntArray) -> str:
+    if by == "recording" and table.origins.get("recording") == EACH_FILE:
+        return "recording-disjoint hold-out (each file taken for a recording; speakers unknown or shared)"
     if by == "recording":
         return "recording-disjoint hold-out (speakers unknown or shared)"
     if by == "clip":

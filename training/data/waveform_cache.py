@@ -25,10 +25,13 @@ from emotions.audio.decode import SAMPLE_RATE, Recording, checked, read
 from emotions.audio.windows import FloatArray
 from emotions.errors import AudioError, DataError, TooShort
 from emotions.files import atomic_file, cache_root
+from emotions.inputs.parquet_audio import table_of
+from emotions.inputs.remote import fetch
 from training.data.array_store import ArrayStore, writing
 from training.data.clips import Clip, ClipTable
 from training.data.data_faults import printable, some
 from training.data.progress import watched
+from training.data.speech_measure import SpeechMeasure, measure_speech
 
 MAX_SEC = 4 * 3600
 """Longest recording that is decoded for training, in seconds."""
@@ -49,6 +52,9 @@ class ClipInfo:
         channels: channels of the recording; 0 likewise.
         clipped: share of samples whose magnitude is 0.999 or more.
         warnings: what is missing in the clip, as ``Recording.warnings``.
+        beyond_sec: seconds of the clip that lie after its recording's end.
+        level_db: level of what is loud in the clip, in dB below full scale.
+        active_sec, voiced_sec: seconds that are loud, and of these periodic as a voice is (``speech_measure``).
         error: why the clip cannot be used, or None.
         error_code: stable name of the error, such as ``too_short``, or None.
     """
@@ -61,6 +67,10 @@ class ClipInfo:
     peak: float = 0.0
     clipped: float = 0.0
     warnings: Sequence[str] = ()
+    beyond_sec: float = 0.0
+    level_db: float = 0.0
+    active_sec: float = 0.0
+    voiced_sec: float = 0.0
     error: str | None = None
     error_code: str | None = None
 
@@ -87,7 +97,7 @@ class WaveformCache:
             workers: number of decoding threads, at least one.
         """
         known = [self._known(clip) for clip in clips]
-        pending: dict[Path, list[int]] = {}
+        pending: dict[Path | str, list[int]] = {}
         for index, (clip, facts) in enumerate(zip(clips, known, strict=True)):
             if facts is None:
                 pending.setdefault(clip.file, []).append(index)
@@ -152,7 +162,8 @@ class WaveformCache:
         """Decode clips of one recording and store them."""
         keys = [_key(clip) for clip in clips]
         try:
-            recording = read(clips[0].file, max_sec=MAX_SEC)
+            file = clips[0].file
+            recording = read(fetch(file) if isinstance(file, str) else file, max_sec=MAX_SEC)
         except AudioError as error:
             results = [ClipInfo(error=str(error), error_code=error.code)] * len(clips)
         except OSError as error:
@@ -220,6 +231,7 @@ def _measured(clip: Clip, recording: Recording) -> tuple[FloatArray, ClipInfo]:
     first = round((clip.start or 0.0) * SAMPLE_RATE)
     last = None if clip.end is None else round(clip.end * SAMPLE_RATE)
     waveform = recording.waveform[first:last]
+    beyond = max(0, last - max(first, len(recording.waveform))) if last is not None else 0
     fault: AudioError | None = None
     try:
         if not len(waveform) and first:
@@ -228,6 +240,7 @@ def _measured(clip: Clip, recording: Recording) -> tuple[FloatArray, ClipInfo]:
     except AudioError as error:
         fault = error
     magnitude = np.abs(waveform)
+    speech = measure_speech(waveform) if fault is None else SpeechMeasure()
     peak = float(magnitude.max(initial=0.0))
     return waveform, ClipInfo(
         sha256="" if fault else hashlib.sha256(waveform.tobytes()).hexdigest(),
@@ -238,6 +251,8 @@ def _measured(clip: Clip, recording: Recording) -> tuple[FloatArray, ClipInfo]:
         peak=peak if math.isfinite(peak) else 0.0,
         warnings=recording.warnings if clip.end is None or len(recording.waveform) < (last or 0) else (),
         clipped=float((magnitude >= _CLIPPED_PEAK).mean()) if len(waveform) else 0.0,
+        beyond_sec=beyond / SAMPLE_RATE,
+        **asdict(speech),
         error=str(fault) if fault else None,
         error_code=fault.code if fault else None,
     )
@@ -246,9 +261,9 @@ def _measured(clip: Clip, recording: Recording) -> tuple[FloatArray, ClipInfo]:
 def _key(clip: Clip) -> str:
     """Key of a clip's properties; empty where the recording is gone."""
     try:
-        file = clip.file.resolve(strict=True)
-        stat = file.stat()
+        name = clip.file if isinstance(clip.file, str) else str(clip.file.resolve(strict=True))
+        stat = (table_of(clip.file) if isinstance(clip.file, str) else clip.file).stat()
     except OSError:
         return ""
-    parts = [str(file), stat.st_size, stat.st_mtime_ns, clip.start, clip.end, _DECODER]
+    parts = [name, stat.st_size, stat.st_mtime_ns, clip.start, clip.end, _DECODER]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

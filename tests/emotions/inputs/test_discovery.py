@@ -134,7 +134,7 @@ def test_times_may_be_those_of_audformat(tmp_path: Path, ending: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name\na.wav\n", "row 1 has no file"),
+        ("name\na.wav\n", "has no column 'file'; its columns: name; call the one"),
         ("file,start\na.wav,x\n", "row 1 has start 'x', which is no number of seconds"),
         ("file,start\na.wav,-1\n", "row 1 has start '-1', which is no number"),
         ("file,end\na.wav,nan\n", "row 1 has end 'nan', which is no number"),

@@ -1,0 +1,1 @@
+"""Layouts of datasets, each read to entries: a recording with its columns."""
