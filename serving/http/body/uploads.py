@@ -1,4 +1,4 @@
-"""Uploads: multipart fields ``file`` or the raw body, at most a given number of bytes of them."""
+"""Uploads: multipart fields ``file``, the raw body, or text that holds a recording; at most a given number of bytes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import contextlib
 import tempfile
 from collections.abc import AsyncGenerator
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from serving.http.body.stream import limited, too_large
+from serving.http.body.text import largest_text, may_be_text, text_to_recording
 from serving.http.errors import RequestError
 from serving.settings import Settings
+from serving.worker.engine import Engine
 
 FIELD = "file"
 
@@ -20,29 +24,27 @@ _SPOOL_BYTES = 1 << 20
 # Boundaries, part headers and other fields of a multipart body, in addition to the file.
 _ENVELOPE_BYTES = 64 << 10
 _MAX_FIELDS = 16
-# A body of unknown length is read and dropped up to this multiple of the limit: many clients read the response, and
-# so the reason of the refusal, only after they have sent everything.
-_MAX_DRAIN = 8
+_MULTIPART = "multipart/form-data"
+_NO_FILE = f"the multipart field '{FIELD}' is missing"
 
 
-async def read_upload(request: Request, max_bytes: int) -> UploadFile:
+async def read_upload(request: Request, engine: Engine) -> UploadFile:
     """Read a request's recording into a spooled file, rewound; the caller closes it.
 
     Args:
         request: its body has not been read.
-        max_bytes: most bytes of the recording.
+        engine: has the limits, and the threads in which text becomes a recording.
 
     Raises:
         RequestError: 413 for more than ``max_bytes``, 400 for a malformed or an empty body.
         ClientDisconnect: the client left.
     """
-    multipart = _is_multipart(request)
-    limit = max_bytes + (_ENVELOPE_BYTES if multipart else 0)
-    chunks = limited(request, limit, max_bytes)
-    upload = await (_from_form(request, chunks) if multipart else _from_body(chunks))
+    max_bytes, media_type = engine.settings.max_bytes, _media_type(request)
+    chunks = limited(request, _largest_body(media_type, max_bytes), max_bytes)
+    upload = await (_from_form(request, chunks) if media_type == _MULTIPART else spooled(chunks))
     try:
-        check_size(upload, max_bytes)
-    except RequestError:
+        await check_recording(upload, engine, media_type)
+    except BaseException:
         upload.file.close()
         raise
     return upload
@@ -60,71 +62,37 @@ async def read_uploads(request: Request, settings: Settings) -> list[UploadFile]
             malformed or holds none.
         ClientDisconnect: the client left.
     """
-    if not _is_multipart(request):
+    if _media_type(request) != _MULTIPART:
         raise RequestError(400, "bad_request", f"a batch is multipart/form-data with several fields '{FIELD}'")
     limit = settings.max_items_bytes
     form = await _parsed(request, limited(request, limit, limit), settings.max_items)
     uploads = [upload for upload in form.getlist(FIELD) if isinstance(upload, UploadFile)]
-    if uploads and len(uploads) == len(form.getlist(FIELD)):
+    if uploads:
         return uploads
     await form.close()
-    raise _no_file(is_text=len(form.getlist(FIELD)) > 0)
+    raise RequestError(400, "bad_request", _NO_FILE)
 
 
-def check_size(upload: UploadFile, max_bytes: int) -> None:
-    """Refuse an empty recording, or one of more bytes than allowed.
+async def check_recording(upload: UploadFile, engine: Engine, media_type: str = _MULTIPART) -> None:
+    """Turn text into the recording that it holds, and refuse an empty recording, or one of more bytes than allowed.
 
     Args:
         upload: the recording.
-        max_bytes: most bytes that it may have.
+        engine: has the limits, and the threads in which text becomes a recording.
+        media_type: of the request.
+
+    Raises:
+        RequestError: 413 for more than ``max_bytes``, 400 for an empty one, or for text that holds none.
     """
+    await text_to_recording(upload, engine, media_type)
     if not upload.size:
         raise RequestError(400, "bad_request", "the upload is empty")
-    if upload.size > max_bytes:
-        raise _too_large(max_bytes)
+    if upload.size > engine.settings.max_bytes:
+        raise too_large(engine.settings.max_bytes)
 
 
-def limited(request: Request, limit: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The chunks of a request's body; 413 at once where the length that it declares is too large, else as they come.
-
-    Args:
-        request: its body has not been read.
-        limit: most bytes of the body.
-        max_bytes: the limit that the error names.
-    """
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise _too_large(max_bytes)
-    return _counted(request, limit, max_bytes)
-
-
-def _is_multipart(request: Request) -> bool:
-    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
-
-
-def _too_large(max_bytes: int, *, close: bool = False) -> RequestError:
-    return RequestError(413, "too_large", f"the upload is larger than {max_bytes} bytes", close=close)
-
-
-def _no_file(*, is_text: bool) -> RequestError:
-    problem = "is text: give it a file name" if is_text else "is missing"
-    return RequestError(400, "bad_request", f"the multipart field '{FIELD}' {problem}")
-
-
-async def _counted(request: Request, limit: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The body's chunks; those after the first ``limit`` bytes are dropped, then the body is refused."""
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > _MAX_DRAIN * limit:
-            raise _too_large(max_bytes, close=True)
-        if received <= limit:
-            yield chunk
-    if received > limit:
-        raise _too_large(max_bytes)
-
-
-async def _from_body(chunks: AsyncGenerator[bytes, None]) -> UploadFile:
+async def spooled(chunks: AsyncGenerator[bytes, None]) -> UploadFile:
+    """The chunks in a file, in memory or on disk, rewound; the caller closes it."""
     with contextlib.ExitStack() as on_error:
         file = on_error.enter_context(tempfile.SpooledTemporaryFile(_SPOOL_BYTES))
         upload = UploadFile(file, size=0)  # type: ignore[arg-type]  # typeshed: a spooled file is not a BinaryIO
@@ -135,17 +103,41 @@ async def _from_body(chunks: AsyncGenerator[bytes, None]) -> UploadFile:
     return upload
 
 
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _largest_body(media_type: str, max_bytes: int) -> int:
+    if media_type == _MULTIPART:
+        return largest_text(max_bytes) + _ENVELOPE_BYTES
+    return largest_text(max_bytes) if may_be_text(media_type) else max_bytes
+
+
+class _FormParser(MultiPartParser):
+    """Takes each field ``file`` for a file: also one without a file name, or with ``filename*`` (RFC 6266) alone, which
+    RFC 7578 forbids and some clients send.
+    """
+
+    def on_headers_finished(self) -> None:
+        disposition = self._current_part.content_disposition or b""
+        options = {} if b"filename=" in disposition else parse_options_header(disposition)[1]
+        if options.get(b"name") == FIELD.encode() and b"filename" not in options:
+            name = b"unread" if b"filename*=" in disposition.lower() else b""
+            self._current_part.content_disposition = disposition + b'; filename="' + name + b'"'
+        super().on_headers_finished()
+
+
 async def _from_form(request: Request, chunks: AsyncGenerator[bytes, None]) -> UploadFile:
     form = await _parsed(request, chunks, 1)
     upload = form.get(FIELD)
     if isinstance(upload, UploadFile):
         return upload
     await form.close()
-    raise _no_file(is_text=upload is not None)
+    raise RequestError(400, "bad_request", _NO_FILE)
 
 
 async def _parsed(request: Request, chunks: AsyncGenerator[bytes, None], max_files: int) -> FormData:
-    parser = MultiPartParser(
+    parser = _FormParser(
         request.headers, chunks, max_files=max_files, max_fields=_MAX_FIELDS, max_part_size=_ENVELOPE_BYTES
     )
     try:
