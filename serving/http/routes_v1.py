@@ -42,7 +42,7 @@ async def predict_batch(request: Request, worker: WorkerState) -> Body:
     """Classify several uploads, each with a result or an error of its own; ``?windows=1`` as for one."""
     engine, context = worker.loaded_engine(), request_context(request.scope)
     async with worker.drain.limit(engine.settings.timeout_sec) as limit:
-        uploads = await read_uploads(request, engine.settings)
+        uploads = await read_uploads(request, engine)
         try:
             work = _classify_all(uploads, engine, context.request_id, limit.when())
             items = await while_connected(request, work)

@@ -163,8 +163,7 @@ def _clips(inputs: Sequence[Tensor], parts: dict[str, memoryview], max_rows: int
     if set(tensors) not in ({AUDIO}, {WAVEFORM}, {WAVEFORM, LENGTH}):
         raise malformed(f"inputs are {WAVEFORM!r} with or without {LENGTH!r}, or {AUDIO!r}")
     first = tensors.get(AUDIO) or tensors[WAVEFORM]
-    if not 0 < first.shape[0] <= max_rows:
-        raise RequestError(413, "too_many_items", f"a batch holds 1 to {max_rows} rows")
+    _check_rows(first, parts.get(first.name), max_rows)
     if AUDIO in tensors:
         return [*map(io.BytesIO, _recordings(first, parts.get(AUDIO)))]
     rows = _numbers(first, parts.get(WAVEFORM), "FP32", 2)
@@ -174,6 +173,16 @@ def _clips(inputs: Sequence[Tensor], parts: dict[str, memoryview], max_rows: int
     if len(lengths) != len(rows) or not all(0 <= length <= rows.shape[1] for length in lengths):
         raise malformed(f"{LENGTH!r} holds, for each row of {WAVEFORM!r}, how many of its samples are real")
     return [row[:length] for row, length in zip(rows, lengths, strict=True)]
+
+
+def _check_rows(tensor: Tensor, part: memoryview | None, max_rows: int) -> None:
+    """Bound the rows before there is an object for each; a shape that the data in JSON contradict is told as such."""
+    if tensor.shape[0] == 0:
+        raise malformed(f"{tensor.name!r} has no rows")
+    if tensor.shape[0] > max_rows:
+        if part is None:
+            _check_count(tensor, len(_flat(tensor)))
+        raise RequestError(413, "too_many_items", f"a batch holds 1 to {max_rows} rows")
 
 
 def _check_type(tensor: Tensor, datatype: str, rank: int) -> None:

@@ -18,6 +18,8 @@ AUDIO = "audio"
 _HEAD_BYTES = 64
 _JSON_PARTS = {b"{": 4, b"[": 4, b":": 64, b'"': 64, b",": 64}
 """Most of each in a JSON body that is one object with one string; a data URI has some of its own."""
+_LEAST_BYTES = 44
+"""Bytes of the smallest header of a WAV file: a word that happens to be base64 holds fewer."""
 _NEITHER = "is neither base64 nor a data URI"
 _BREAKS = b" \t\r\n"
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -88,6 +90,8 @@ def _convert(upload: UploadFile, is_json: bool) -> int:
     file = upload.file
     text = file.read()
     recording = _from_json(text) if is_json else recording_of(text, _problem(upload))
+    if upload.filename == "" and len(recording) < _LEAST_BYTES:
+        raise RequestError(400, "bad_request", _problem(upload))
     file.seek(0)
     file.truncate()
     file.write(recording)

@@ -14,7 +14,6 @@ from starlette.requests import Request
 from serving.http.body.stream import limited, too_large
 from serving.http.body.text import largest_text, may_be_text, text_to_recording
 from serving.http.errors import RequestError
-from serving.settings import Settings
 from serving.worker.engine import Engine
 
 FIELD = "file"
@@ -50,27 +49,32 @@ async def read_upload(request: Request, engine: Engine) -> UploadFile:
     return upload
 
 
-async def read_uploads(request: Request, settings: Settings) -> list[UploadFile]:
-    """Read all recordings of a multipart request into spooled files, rewound; the caller closes and measures them.
+async def read_uploads(request: Request, engine: Engine) -> list[UploadFile]:
+    """Read all recordings of a multipart request into spooled files, rewound; the caller closes and checks them.
 
     Args:
         request: its body has not been read.
-        settings: the limits.
+        engine: has the limits, and the threads in which text becomes a recording.
 
     Raises:
         RequestError: 413 for more than ``max_items`` of them or ``max_items_bytes`` together, 400 for a body that is
-            malformed or holds none.
+            malformed or holds none, or has a field of text that is no recording.
         ClientDisconnect: the client left.
     """
     if _media_type(request) != _MULTIPART:
         raise RequestError(400, "bad_request", f"a batch is multipart/form-data with several fields '{FIELD}'")
-    limit = settings.max_items_bytes
-    form = await _parsed(request, limited(request, limit, limit), settings.max_items)
+    limit = engine.settings.max_items_bytes
+    form = await _parsed(request, limited(request, limit, limit), engine.settings.max_items)
     uploads = [upload for upload in form.getlist(FIELD) if isinstance(upload, UploadFile)]
-    if uploads:
-        return uploads
-    await form.close()
-    raise RequestError(400, "bad_request", _NO_FILE)
+    try:
+        if not uploads:
+            raise RequestError(400, "bad_request", _NO_FILE)
+        for field in (upload for upload in uploads if not upload.filename):
+            await check_recording(field, engine)
+    except BaseException:
+        await form.close()
+        raise
+    return uploads
 
 
 async def check_recording(upload: UploadFile, engine: Engine, media_type: str = _MULTIPART) -> None:
