@@ -54,9 +54,9 @@ async def text_to_recording(upload: UploadFile, engine: Engine, media_type: str)
     if not head:
         return
     if _is_json(media_type) or head.lstrip(_BREAKS).startswith(b"{"):
-        upload.size = await engine.in_decoder(_convert, upload, True)
+        await engine.in_decoder(_convert, upload, True)
     elif head[:5].lower() == b"data:" or _is_announced(upload, head, media_type):
-        upload.size = await engine.in_decoder(_convert, upload, False)
+        await engine.in_decoder(_convert, upload, False)
 
 
 def recording_of(text: bytes, problem: str) -> bytes:
@@ -85,8 +85,8 @@ def recording_of(text: bytes, problem: str) -> bytes:
         raise RequestError(400, "bad_request", problem) from error
 
 
-def _convert(upload: UploadFile, is_json: bool) -> int:
-    """Write the recording over the text; bytes of the recording."""
+def _convert(upload: UploadFile, is_json: bool) -> None:
+    """Write the recording over the text, and name it: it is text no longer."""
     file = upload.file
     text = file.read()
     recording = _from_json(text) if is_json else recording_of(text, _problem(upload))
@@ -96,7 +96,7 @@ def _convert(upload: UploadFile, is_json: bool) -> int:
     file.truncate()
     file.write(recording)
     file.seek(0)
-    return len(recording)
+    upload.size, upload.filename = len(recording), "recording"
 
 
 def _from_json(text: bytes) -> bytes:
@@ -117,9 +117,10 @@ def _is_announced(upload: UploadFile, head: bytes, media_type: str) -> bool:
     """Whether an upload is said to be text, and does not start as something else."""
     if upload.headers.get("content-transfer-encoding", "").lower() == "base64":
         return True
-    is_field = upload.filename == ""
     start = head.translate(None, _BREAKS)
-    return (is_field or media_type.startswith("text/")) and start.isascii() and start.decode().isprintable()
+    return upload.filename == "" or (
+        media_type.startswith("text/") and start.isascii() and start.decode().isprintable()
+    )
 
 
 def _problem(upload: UploadFile) -> str:
