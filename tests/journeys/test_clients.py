@@ -187,9 +187,10 @@ def test_curl_sends_a_recording_in_many_ways(server: Server, clip: Path, tmp_pat
         ["--data-binary", f"@{tmp_path / 'clip.txt'}", "-H", "Content-Type: text/plain"],
         ["--data-binary", f"@{tmp_path / 'form'}", "-H", "Content-Type: multipart/form-data; boundary=q"],
     ]
-    for way in ways:
-        answer = json.loads(run("curl", "--silent", *way, f"{server.url}/v1/predict"))
-        assert answer.get("probabilities") == expected, (way, answer)
+    for path in ("v1/predict", "predict"):
+        for way in ways:
+            answer = json.loads(run("curl", "--silent", *way, f"{server.url}/{path}"))
+            assert answer.get("probabilities") == expected, (path, way, answer)
     told = json.loads(run("curl", "--silent", "-F", "file=clip.wav", f"{server.url}/v1/predict"))
     assert "is text: give it a file name" in told["error"]["message"]
     assert "Traceback" not in server.log.read_text()

@@ -35,6 +35,11 @@ def may_be_text(media_type: str) -> bool:
     return media_type.startswith("text/") or _is_json(media_type)
 
 
+def is_text_field(upload: UploadFile) -> bool:
+    """Whether an upload is a field of a form without a file name."""
+    return upload.filename is None and "content-disposition" in upload.headers
+
+
 async def text_to_recording(upload: UploadFile, engine: Engine, media_type: str) -> None:
     """Replace the text of an upload by the recording that it holds; one that is not text stays as it is.
 
@@ -90,7 +95,7 @@ def _convert(upload: UploadFile, is_json: bool) -> None:
     file = upload.file
     text = file.read()
     recording = _from_json(text) if is_json else recording_of(text, _problem(upload))
-    if upload.filename == "" and len(recording) < _LEAST_BYTES:
+    if is_text_field(upload) and len(recording) < _LEAST_BYTES:
         raise RequestError(400, "bad_request", _problem(upload))
     file.seek(0)
     file.truncate()
@@ -117,13 +122,13 @@ def _is_announced(upload: UploadFile, head: bytes, media_type: str) -> bool:
     """Whether an upload is said to be text, and does not start as something else."""
     if upload.headers.get("content-transfer-encoding", "").lower() == "base64":
         return True
+    if is_text_field(upload):
+        return True
     start = head.translate(None, _BREAKS)
-    return upload.filename == "" or (
-        media_type.startswith("text/") and start.isascii() and start.decode().isprintable()
-    )
+    return media_type.startswith("text/") and start.isascii() and start.decode().isprintable()
 
 
 def _problem(upload: UploadFile) -> str:
-    if upload.filename is None:
-        return f"the body {_NEITHER}"
-    return "the multipart field 'file' is text: give it a file name, or base64 or a data URI as its text"
+    if is_text_field(upload):
+        return "the multipart field 'file' is text: give it a file name, or base64 or a data URI as its text"
+    return f"the {'file' if upload.filename else 'body'} {_NEITHER}"

@@ -12,7 +12,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from serving.http.body.stream import limited, too_large
-from serving.http.body.text import largest_text, may_be_text, text_to_recording
+from serving.http.body.text import is_text_field, largest_text, may_be_text, text_to_recording
 from serving.http.errors import RequestError
 from serving.worker.engine import Engine
 
@@ -69,7 +69,7 @@ async def read_uploads(request: Request, engine: Engine) -> list[UploadFile]:
     try:
         if not uploads:
             raise RequestError(400, "bad_request", _NO_FILE)
-        for field in (upload for upload in uploads if not upload.filename):
+        for field in filter(is_text_field, uploads):
             await check_recording(field, engine)
     except BaseException:
         await form.close()
@@ -118,17 +118,20 @@ def _largest_body(media_type: str, max_bytes: int) -> int:
 
 
 class _FormParser(MultiPartParser):
-    """Takes each field ``file`` for a file: also one without a file name, or with ``filename*`` (RFC 6266) alone, which
-    RFC 7578 forbids and some clients send.
+    """Takes each field ``file`` for a file: also one without a file name, which is then ``None``, or with ``filename*``
+    (RFC 6266) alone, which RFC 7578 forbids and some clients send.
     """
 
     def on_headers_finished(self) -> None:
-        disposition = self._current_part.content_disposition or b""
+        part = self._current_part
+        disposition = part.content_disposition or b""
         options = {} if b"filename=" in disposition else parse_options_header(disposition)[1]
-        if options.get(b"name") == FIELD.encode() and b"filename" not in options:
-            name = b"unread" if b"filename*=" in disposition.lower() else b""
-            self._current_part.content_disposition = disposition + b'; filename="' + name + b'"'
+        unnamed = options.get(b"name") == FIELD.encode() and b"filename" not in options
+        if unnamed:
+            part.content_disposition = disposition + b'; filename="unread"'
         super().on_headers_finished()
+        if unnamed and part.file is not None and b"filename*=" not in disposition.lower():
+            part.file.filename = None
 
 
 async def _from_form(request: Request, chunks: AsyncGenerator[bytes, None]) -> UploadFile:

@@ -81,6 +81,7 @@ def test_json_is_known_by_its_type_or_its_start(service: Service, wav: bytes) ->
         "name=\"file\"; filename*=UTF-8''%C3%BCber.wav",
         "filename*=UTF-8''a.wav; name=file",
         'name="file"; FileName=a.wav',
+        'name="file"; filename=""',
         "name=\"file\"; filename=a.wav; filename*=UTF-8''b.wav",
     ],
 )
