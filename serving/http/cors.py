@@ -33,4 +33,6 @@ class BrowserAccess(CORSMiddleware):
             allow_methods=_METHODS,
             allow_headers=_REQUEST_HEADERS,
             expose_headers=_RESPONSE_HEADERS,
+            # Browsers ask this where the page is public and the service is not; whoever names an origin means it.
+            allow_private_network=True,
         )

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import LENGTH, WAVEFORM, Manifest
-from serving.http.body.bounded_json import parse_json
+from serving.http.body.bounded_json import check_parts, parse_json
 from serving.http.body.text import AUDIO, recording_of
 from serving.http.errors import RequestError
 from serving.worker.engine import Clip
@@ -119,11 +119,12 @@ _RAW = InferenceRequest(
 
 def _request(content: bytes, max_rows: int) -> InferenceRequest:
     most = {b"{": 1024, b"[": 1024 + max_rows, b":": 4096, b'"': 8192 + 2 * max_rows}
+    check_parts(content, most)
     if content.count(b",") > MAX_NUMBERS:
         message = f"more than {MAX_NUMBERS} numbers in JSON: send them in binary, or the recording as {AUDIO!r}"
         raise RequestError(413, "too_large", message)
     try:
-        return _REQUEST.validate_python(parse_json(content, most))
+        return _REQUEST.validate_python(parse_json(content))
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, fault["loc"])) or "the request"

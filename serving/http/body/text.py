@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import UploadFile
 
-from serving.http.body.bounded_json import parse_json
+from serving.http.body.bounded_json import check_parts, parse_json
 from serving.http.errors import RequestError
 from serving.worker.engine import Engine
 
 AUDIO = "audio"
 """Key of the recording in a JSON body."""
 _HEAD_BYTES = 64
+_BLOCK_BYTES = 256 << 10
 _JSON_PARTS = {b"{": 4, b"[": 4, b":": 64, b'"': 64, b",": 64}
 """Most of each in a JSON body that is one object with one string; a data URI has some of its own."""
 _LEAST_BYTES = 44
@@ -84,10 +84,22 @@ def recording_of(text: bytes, problem: str) -> bytes:
     try:
         if not in_base64:
             return unquote_to_bytes(encoded)
-        digits = encoded.translate(_FROM_URL_SAFE, _BREAKS).rstrip(b"=")
-        return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+        return _from_base64(encoded)
     except binascii.Error as error:
         raise RequestError(400, "bad_request", problem) from error
+
+
+def _from_base64(text: bytes) -> bytes:
+    """Decode block by block, between which other threads have the interpreter's lock."""
+    pieces, rest = [], b""
+    for start in range(0, len(text), _BLOCK_BYTES):
+        digits = rest + text[start : start + _BLOCK_BYTES].translate(_FROM_URL_SAFE, _BREAKS)
+        whole = len(digits) // 4 * 4
+        pieces.append(base64.b64decode(digits[:whole], validate=True))
+        rest = digits[whole:]
+    rest = rest.rstrip(b"=")
+    pieces.append(base64.b64decode(rest + b"=" * (-len(rest) % 4), validate=True))
+    return b"".join(pieces)
 
 
 def _convert(upload: UploadFile, is_json: bool) -> None:
@@ -105,7 +117,8 @@ def _convert(upload: UploadFile, is_json: bool) -> None:
 
 
 def _from_json(text: bytes) -> bytes:
-    body: Any = parse_json(text, _JSON_PARTS)
+    check_parts(text, _JSON_PARTS)
+    body = parse_json(text)
     if not isinstance(body, dict) or [*body] != [AUDIO] or not isinstance(body[AUDIO], str):
         message = (
             f'JSON is {{"{AUDIO}": "<base64>"}} here, with a recording in base64 or in a data URI, and no other key'

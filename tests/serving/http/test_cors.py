@@ -80,6 +80,13 @@ def test_a_page_that_is_not_named_may_not(start: StartService, clip: bytes) -> N
     assert "Origin" in service.post(clip, headers={"origin": PAGE}).headers["vary"]
 
 
+def test_a_public_page_may_call_a_service_in_its_network(start: StartService) -> None:
+    asked = {"access-control-request-method": "POST", "access-control-request-private-network": "true"}
+    headers = {"origin": PAGE, **asked}
+    response = start(cors_origins=[PAGE]).request("OPTIONS", "/v1/predict", headers=headers)
+    assert (response.status_code, response.headers["access-control-allow-private-network"]) == (200, "true")
+
+
 def test_every_page_may_where_the_setting_says_so(start: StartService, clip: bytes) -> None:
     service = start(cors_origins=["*"])
     for origin in (PAGE, "null"):

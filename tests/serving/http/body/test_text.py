@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.http.body.bounded_json import parse_json
+from serving.http.body.bounded_json import check_parts
 from serving.http.errors import RequestError
 from tests.serving.conftest import Service, StartService, error_of
 
@@ -72,6 +72,7 @@ def test_json_is_known_by_its_type_or_its_start(service: Service, wav: bytes) ->
     content = json.dumps({"audio": b64(wav)})
     for kind in ("application/json", "application/json; charset=utf-8", "application/vnd.api+json", ""):
         assert_same(service, service.post(content, headers={"content-type": kind}), wav)
+    assert_same(service, service.post(b"\xef\xbb\xbf" + content.encode(), headers=JSON), wav)
     assert_same(service, service.post("\n" + json.dumps({"audio": b64(wav)}, indent=2)), wav)
 
 
@@ -158,5 +159,5 @@ def test_json_of_many_parts_is_refused_before_it_is_parsed() -> None:
     body = b"[" + b"{}," * 4_000_000 + b"{}]"
     started = time.process_time()
     with pytest.raises(RequestError, match="more than 4 times"):
-        parse_json(body, {b"{": 4})
+        check_parts(body, {b"{": 4})
     assert time.process_time() - started < 0.2
