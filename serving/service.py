@@ -24,10 +24,11 @@ from starlette.requests import Request
 from emotions.errors import EmotionsError
 from serving.http import routes_v1
 from serving.http.api_keys import ApiKeyAuth, check_exposure, read_auth
+from serving.http.cors import ANY_ORIGIN, BrowserAccess
 from serving.http.errors import Body
 from serving.http.middleware import RequestMiddleware
 from serving.http.route_table import answer, application
-from serving.settings import API_KEYS_FILE, Settings, read_settings
+from serving.settings import API_KEYS_FILE, CORS_ORIGINS, Settings, read_settings
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.requests import set_log_format, use_tracer_provider
 from serving.worker.bentoml_internals import configured_host, disable_usage_tracking, tracer_provider
@@ -106,6 +107,8 @@ class EmotionService:
         """Refuse to start with a bundle that does not load, or exposed without keys. Runs once, in the parent."""
         try:
             check_exposure(_host(), SETTINGS)
+            if ANY_ORIGIN in SETTINGS.cors_origins:
+                logger.warning("%s=*: pages of every site may call this service from a browser", CORS_ORIGINS)
             os.environ[BUNDLE_VARIABLE] = str(check(SETTINGS))
             if SETTINGS.api_keys_file is not None:
                 os.environ[API_KEYS_FILE] = str(SETTINGS.api_keys_file.resolve())
@@ -150,4 +153,7 @@ def _host() -> str:
     return str(named or configured_host())
 
 
+# The first is outermost.
+if SETTINGS.cors_origins:
+    EmotionService.add_asgi_middleware(BrowserAccess, origins=SETTINGS.cors_origins)  # type: ignore[attr-defined]
 EmotionService.add_asgi_middleware(RequestMiddleware, worker=WORKER, auth=AUTH)  # type: ignore[attr-defined]

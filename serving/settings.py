@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from emotions.errors import ConfigError, Fault
 from emotions.files import read_json
@@ -20,10 +22,31 @@ CONFIG = f"{PREFIX}CONFIG"
 
 API_KEYS_FILE = f"{PREFIX}API_KEYS_FILE"
 ALLOW_ANONYMOUS = f"{PREFIX}ALLOW_ANONYMOUS"
+CORS_ORIGINS = f"{PREFIX}CORS_ORIGINS"
 
 LogFormat = Literal["text", "json"]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
+
+def _origin(written: str) -> str:
+    """An origin as browsers send it: in small letters, without a slash at its end and its scheme's own port."""
+    origin = written.lower().removesuffix("/")
+    for own_port in ("http://:80", "https://:443"):
+        scheme, _, port = own_port.rpartition(":")
+        if origin.startswith(scheme):
+            origin = origin.removesuffix(f":{port}")
+    if origin != "*" and not _ORIGIN.fullmatch(origin):
+        raise PydanticCustomError("origin", "an origin is SCHEME://HOST or SCHEME://HOST:PORT, in ASCII; or * for all")
+    return origin
+
+
+def _split(written: Any) -> Any:
+    return [part for part in re.split(r"[\s,]+", written) if part] if isinstance(written, str) else written
+
+
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
 
 
 class Settings(BaseModel):
@@ -53,6 +76,7 @@ class Settings(BaseModel):
         decode_threads: recordings that one worker decodes at a time; None for one a core.
         api_keys_file: file of the API keys, as ``emotions serve-key`` writes it.
         allow_anonymous: whether to listen beyond this machine without such a file.
+        cors_origins: sites whose pages may call the service from a browser, separated by commas; ``*`` for all.
         log_format: ``text`` or ``json``.
         trace_rate: share of requests whose spans are recorded, 0 to 1; where they go is BentoML's configuration.
     """
@@ -79,6 +103,7 @@ class Settings(BaseModel):
     decode_threads: Count | None = None
     api_keys_file: Path | None = None
     allow_anonymous: bool = False
+    cors_origins: Origins = ()
     log_format: LogFormat = "text"
     trace_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
 

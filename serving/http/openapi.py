@@ -34,13 +34,14 @@ def document(routes: Iterable[RouteInfo]) -> Json:
 
 
 def merged(ours: Json, other: Json) -> Json:
-    """Two documents in one, with the title and the security of ours.
+    """Two documents in one, with the title and the security of ours; ``/predict`` is described as ``/v1/predict`` is.
 
     Args:
         ours: the document of our routes.
         other: that of BentoML's own.
     """
-    paths = {**other.get("paths", {}), **ours["paths"]}
+    aliases = {path: ours["paths"][f"/v1{path}"] for path in other.get("paths", {}) if f"/v1{path}" in ours["paths"]}
+    paths = {**other.get("paths", {}), **aliases, **ours["paths"]}
     components = {**other.get("components", {})}
     for kind, named in ours["components"].items():
         components[kind] = {**components.get(kind, {}), **named}

@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 import emotions
+from serving.http.body.uploads import check_recording, read_upload, read_uploads
 from serving.http.errors import Body, RequestError, error_body, to_request_error
-from serving.http.uploads import check_size, read_upload, read_uploads
 from serving.telemetry.requests import request_context
 from serving.worker.engine import Engine, TimedPrediction
 from serving.worker.state import WorkerState
@@ -29,7 +29,7 @@ async def predict(request: Request, worker: WorkerState) -> Body:
     """Classify an upload; ``?windows=1`` adds what the model says of each window."""
     engine, context = worker.loaded_engine(), request_context(request.scope)
     async with worker.drain.limit(engine.settings.timeout_sec) as limit:
-        upload = await read_upload(request, engine.settings.max_bytes)
+        upload = await read_upload(request, engine)
         try:
             classified = await while_connected(request, engine.classify(upload.file, limit.when()))
         finally:
@@ -42,7 +42,7 @@ async def predict_batch(request: Request, worker: WorkerState) -> Body:
     """Classify several uploads, each with a result or an error of its own; ``?windows=1`` as for one."""
     engine, context = worker.loaded_engine(), request_context(request.scope)
     async with worker.drain.limit(engine.settings.timeout_sec) as limit:
-        uploads = await read_uploads(request, engine.settings)
+        uploads = await read_uploads(request, engine)
         try:
             work = _classify_all(uploads, engine, context.request_id, limit.when())
             items = await while_connected(request, work)
@@ -82,7 +82,7 @@ async def _classify_all(
     async def classify(upload: UploadFile) -> TimedPrediction | RequestError:
         async with turns:
             try:
-                check_size(upload, engine.settings.max_bytes)
+                await check_recording(upload, engine)
                 return await engine.classify(upload.file, deadline)
             except Exception as error:  # noqa: BLE001 - one bad item fails alone
                 return to_request_error(error, request_id)

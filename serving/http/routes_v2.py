@@ -1,31 +1,42 @@
-"""Handlers of the Open Inference Protocol, version 2, below ``/v2``: tensors in JSON, for clients of KServe and Triton.
+"""Handlers of the Open Inference Protocol, version 2, below ``/v2``: tensors in JSON or in binary.
 
 Inputs are either ``waveform`` FP32 [batch, samples] at 16 kHz with, optionally, ``length`` INT64 [batch], or ``audio``
-BYTES [batch]: recordings in base64. Each row is a clip of any length; outputs are one FP32 [batch, classes] a target.
+BYTES [batch]: recordings, in JSON as base64. Each row is a clip of any length; outputs are one FP32 [batch, classes] a
+target.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+from typing import IO, Any
 
+import numpy as np
 from starlette.requests import Request
+from starlette.responses import Response
 
 import emotions
 from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.errors import AudioError
 from emotions.runtime.prediction import Prediction
+from serving.http.body.stream import limited
+from serving.http.body.tensors import InferenceRequest, malformed, parse
+from serving.http.body.text import AUDIO
+from serving.http.body.uploads import spooled
 from serving.http.errors import Body, RequestError, of_status, to_request_error
 from serving.http.routes_v1 import while_connected
-from serving.http.tensors import AUDIO, InferenceRequest, parse
-from serving.http.uploads import limited
 from serving.telemetry.requests import request_context
 from serving.worker.engine import Clip, Engine
 from serving.worker.state import WorkerState
 
+JSON_LENGTH = "inference-header-content-length"
+"""Header of the binary tensor extension: bytes of JSON before the binary."""
+
 
 async def server(_: Request, __: WorkerState) -> Body:
     """Name the server."""
-    return {"name": "emotions-toolkit", "version": emotions.__version__, "extensions": []}
+    return {"name": "emotions-toolkit", "version": emotions.__version__, "extensions": ["binary_tensor_data"]}
 
 
 async def live(_: Request, __: WorkerState) -> Body:
@@ -68,17 +79,28 @@ async def model_ready(request: Request, worker: WorkerState) -> Body:
     return {"name": engine.predictor.manifest.name, "ready": True}
 
 
-async def infer(request: Request, worker: WorkerState) -> Body:
+async def infer(request: Request, worker: WorkerState) -> Response | Body:
     """Classify a batch of tensors."""
     engine = _engine_of_model(request, worker)
-    max_bytes = engine.settings.max_bytes
+    max_bytes, json_bytes = engine.settings.max_bytes, _json_bytes(request)
     context = request_context(request.scope)
     async with worker.drain.limit(engine.settings.timeout_sec) as limit:
-        content = b"".join([chunk async for chunk in limited(request, max_bytes, max_bytes)])
-        work = _classify_rows(content, engine, context.request_id, limit.when())
-        inference, predictions = await while_connected(request, work)
+        body = await spooled(limited(request, max_bytes, max_bytes))
+        try:
+            work = _classify_rows(body.file, json_bytes, engine, context.request_id, limit.when())
+            inference, predictions = await while_connected(request, work)
+        finally:
+            body.file.close()
     context.log_fields["items"] = len(predictions)
-    return _inference_body(inference, predictions, engine)
+    return _inference_response(inference, predictions, engine)
+
+
+def _json_bytes(request: Request) -> int | None:
+    """How many bytes of a body are JSON, where binary tensors follow."""
+    declared = request.headers.get(JSON_LENGTH)
+    if declared is not None and not re.fullmatch("[0-9]{1,18}", declared):
+        raise malformed("Inference-Header-Content-Length is no number of bytes")
+    return None if declared is None else int(declared)
 
 
 def _version(engine: Engine) -> str:
@@ -95,11 +117,12 @@ def _engine_of_model(request: Request, worker: WorkerState) -> Engine:
 
 
 async def _classify_rows(
-    content: bytes, engine: Engine, request_id: str, deadline: float | None
+    body: IO[bytes], json_bytes: int | None, engine: Engine, request_id: str, deadline: float | None
 ) -> tuple[InferenceRequest, list[Prediction]]:
     """Classify each row of a request; the first that cannot be used fails the request, as the protocol has it."""
     # Millions of numbers in JSON would block the event loop.
-    inference, clips = await engine.in_decoder(parse, content, engine.settings.max_items, engine.predictor.manifest)
+    max_items, manifest = engine.settings.max_items, engine.predictor.manifest
+    inference, clips = await engine.in_decoder(parse, body, json_bytes, max_items, manifest)
 
     async def classify(index: int, clip: Clip) -> Prediction:
         try:
@@ -116,24 +139,30 @@ async def _classify_rows(
     return inference, [row for row in rows if isinstance(row, Prediction)]
 
 
-def _inference_body(inference: InferenceRequest, predictions: list[Prediction], engine: Engine) -> Body:
+def _inference_response(inference: InferenceRequest, predictions: list[Prediction], engine: Engine) -> Response | Body:
+    """The outputs that are asked for, in JSON, or behind it where they are asked for in binary."""
     targets = engine.predictor.manifest.targets
     names = [*targets] if inference.outputs is None else [output.name for output in inference.outputs]
-    outputs = [
-        {
-            "name": name,
-            "datatype": "FP32",
-            "shape": [len(predictions), len(targets[name])],
-            "parameters": {"labels": targets[name]},
-            "data": [each.probabilities[name][label] for each in predictions for label in targets[name]],
-        }
-        for name in names
-    ]
+    outputs, binary = [], []
+    for name in names:
+        scores = [each.probabilities[name][label] for each in predictions for label in targets[name]]
+        parameters: dict[str, Any] = {"labels": targets[name]}
+        output: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": [len(predictions), len(targets[name])]}
+        if inference.is_binary(name):
+            binary.append(np.array(scores, "<f4").tobytes())
+            outputs.append({**output, "parameters": {**parameters, "binary_data_size": len(binary[-1])}})
+        else:
+            outputs.append({**output, "parameters": parameters, "data": scores})
     warnings = ["; ".join(each.warnings) for each in predictions]
-    return {
+    body = {
         "model_name": engine.predictor.manifest.name,
         "model_version": _version(engine),
         **({} if inference.id is None else {"id": inference.id}),
         **({"parameters": {"warnings": warnings}} if any(warnings) else {}),
         "outputs": outputs,
     }
+    if not binary:
+        return body
+    text = json.dumps(body, ensure_ascii=False).encode()
+    headers = {JSON_LENGTH: str(len(text))}
+    return Response(b"".join([text, *binary]), headers=headers, media_type="application/octet-stream")

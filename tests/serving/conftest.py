@@ -13,12 +13,14 @@ import httpx
 import pytest
 import soundfile
 from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 
 import emotions
 from emotions.audio.windows import FloatArray
 from emotions.predictor import Predictor
 from emotions.runtime.batch_shape import Run
 from serving.http.api_keys import read_auth
+from serving.http.cors import BrowserAccess
 from serving.http.middleware import RequestMiddleware
 from serving.http.route_table import application
 from serving.settings import Settings
@@ -37,7 +39,9 @@ class Service:
         metrics.describe_bundle(predictor)
         self.worker = WorkerState(metrics, Drain(settings.drain_sec, settings.drain_delay_sec))
         self.worker.engine = self.engine = Engine(predictor, settings, metrics)
-        self.app = RequestMiddleware(application(self.worker), self.worker, read_auth(settings))
+        self.app: ASGIApp = RequestMiddleware(application(self.worker), self.worker, read_auth(settings))
+        if settings.cors_origins:
+            self.app = BrowserAccess(self.app, settings.cors_origins)
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample's value; 0 for one that is not there."""

@@ -40,6 +40,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "EMOTIONS_ALLOW_ANONYMOUS": "1",
         "EMOTIONS_LOG_FORMAT": "json",
         "EMOTIONS_TRACE_RATE": "0.5",
+        "EMOTIONS_CORS_ORIGINS": "https://App.example.org:443/, http://localhost:5173",
     }
     settings = read_settings(given)
     assert settings == Settings(
@@ -65,6 +66,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         allow_anonymous=True,
         log_format="json",
         trace_rate=0.5,
+        cors_origins=("https://app.example.org", "http://localhost:5173"),
     )
     assert set(given) == {f"EMOTIONS_{name.upper()}" for name in Settings.model_fields}
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonschema
 import pytest
 from starlette.routing import Route
 
@@ -91,3 +92,29 @@ def test_the_document_goes_into_bentomls() -> None:
 )
 def test_a_path_becomes_a_template(path: str, template: str) -> None:
     assert find_route(path).path == template
+
+
+def test_errors_have_the_described_form_and_status(service: Service, clip: bytes) -> None:
+    described = document(ROUTES)
+    schemas = {**described["components"]["schemas"]}
+    asked = [
+        ("post", "/v1/predict", "/v1/predict", b"text"),
+        ("post", "/v1/predict", "/v1/predict", b""),
+        ("get", "/v2/models/{name}", "/v2/models/other", None),
+        ("get", "/v2/models/{name}/ready", "/v2/models/other/ready", None),
+        ("post", "/v2/models/{name}/infer", "/v2/models/other/infer", b"{}"),
+        ("post", "/v2/models/{name}/infer", "/v2/models/tiny/infer", b"{}"),
+    ]
+    for method, path, asked_path, content in asked:
+        response = service.request(method.upper(), asked_path, content=content)
+        told = described["paths"][path][method]["responses"][str(response.status_code)]
+        reference = told["content"]["application/json"]["schema"]["$ref"]
+        schema = {**schemas[reference.rpartition("/")[2]], "additionalProperties": False}
+        jsonschema.validate(response.json(), schema)
+
+
+def test_bentomls_route_is_described_as_ours() -> None:
+    ours = document(ROUTES)
+    both = merged(ours, {"paths": {"/predict": {"post": {"responses": {}}}, "/livez": {"get": {}}}})
+    assert both["paths"]["/predict"] == ours["paths"]["/v1/predict"]
+    assert both["paths"]["/livez"] == {"get": {}}

@@ -1,0 +1,1 @@
+"""Bodies of requests: bounded streams, uploads, recordings in text, tensors."""
