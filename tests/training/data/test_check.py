@@ -55,6 +55,18 @@ def test_a_check_finds_everything_and_stops_at_nothing(troubled: Path) -> None:
     assert any("contradict" in line for line in report.warnings)
 
 
+def test_what_is_cut_off_is_listed_and_used(tmp_path: Path, tone: Make, write_wav: Make) -> None:
+    path = write_wav(tmp_path / "angry" / "cut.wav", tone())
+    path.write_bytes(path.read_bytes()[:-8_000])
+    write_wav(tmp_path / "sad" / "whole.wav", tone(hz=300))
+    report = report_on(tmp_path)
+    assert report.bad == {}
+    assert [*report.incomplete] == ["truncated"]
+    assert "angry/cut.wav (is cut off: 8000 bytes" in report.incomplete["truncated"][0]
+    assert "truncated" in check_path(tmp_path)
+    assert report.durations[0] == 0.75
+
+
 def test_the_text_is_aligned_and_names_what_is_wrong(troubled: Path) -> None:
     lines = check_path(troubled).splitlines()
     assert lines[0] == str(troubled)
