@@ -17,6 +17,8 @@ from emotions.audio.stream import Blocks, Reader, Stream, check_shape, to_mono
 from emotions.audio.windows import FloatArray
 from emotions.errors import Damaged, IncompleteAudio, NotAudio, Truncated, first_line
 
+_Shape = tuple[str, int, int]
+
 _MAX_PLANES = 8
 _GATHERED = 1 << 15  # samples: what one array costs weighs little, and it stays in the cache
 # FFmpeg's decoders of AMR refuse the comfort noise between words: the frame type of it, and the samples that it lasts.
@@ -94,8 +96,8 @@ class _Decoding:
 
     def blocks(self) -> Blocks:
         """Mono samples of all packets that can be decoded; raises NotAudio where most cannot."""
-        for frames in self._gathered():
-            block = _mono(frames)
+        for frame in self._fitting():
+            block = _mono(frame)
             skipped = min(self.delay_left, len(block))
             self.delay_left -= skipped
             yield block[skipped:]
@@ -112,30 +114,31 @@ class _Decoding:
         elif (missing := self.least_packets - self.packets) > 0 and not self.flaws:
             self.flaws.append(Truncated(f"is cut off: {missing} of the {self.least_packets} frames are missing"))
 
-    def _gathered(self) -> Iterator[av.AudioFrame]:
-        """The frames joined to longer ones, each of one shape: an array a packet would take most of the time."""
-        joined, shape = av.AudioFifo(), None
-        for frame in self._frames():
-            if shape != (shape := (frame.format.name, frame.layout.name, frame.sample_rate)):
-                yield from _all_of(joined)
-                joined = av.AudioFifo()
-            joined.write(frame)
-            if joined.samples >= _GATHERED:
-                yield from _all_of(joined)
-        yield from _all_of(joined)
-
-    def _frames(self) -> Iterator[av.AudioFrame]:
-        """Frames as they come; those that change the rate in mid-stream at that of the beginning."""
+    def _fitting(self) -> Iterator[av.AudioFrame]:
+        """Long frames; those that change the rate in mid-stream at that of the beginning."""
         resampler: av.AudioResampler | None = None
-        shape: tuple[str, str, int] | None = None
-        for frame in self.frames:
+        shape: _Shape | None = None
+        for frame in self._gathered():
             fits = frame.sample_rate == self.rate and not _is_unfit(frame)
-            if shape != (shape := None if fits else (frame.format.name, frame.layout.name, frame.sample_rate)):
+            if shape != (shape := None if fits else _shape(frame)):
                 yield from resampler.resample(None) if resampler else ()
                 resampler = None if fits else av.AudioResampler(format="flt", layout=frame.layout, rate=self.rate)
             frame.pts = None
             yield from resampler.resample(frame) if resampler else (frame,)
         yield from resampler.resample(None) if resampler else ()
+
+    def _gathered(self) -> Iterator[av.AudioFrame]:
+        """The frames joined to longer ones, each of one shape: an array a packet would take most of the time."""
+        joined, shape = av.AudioFifo(), None
+        for frame in self.frames:
+            if shape != (shape := _shape(frame)):
+                yield from _all_of(joined)
+                joined = av.AudioFifo()
+            frame.pts = None
+            joined.write(frame)
+            if joined.samples >= _GATHERED:
+                yield from _all_of(joined)
+        yield from _all_of(joined)
 
     def _decoded(self) -> Iterator[av.AudioFrame]:
         """Frames of all packets that can be decoded; counts the others."""
@@ -195,6 +198,10 @@ class _Decoding:
 
     def _samples(self, packet: av.Packet[av.AudioStream]) -> int:
         return round((packet.duration or 0) * packet.time_base * self.rate) if packet.time_base else 0
+
+
+def _shape(frame: av.AudioFrame) -> _Shape:
+    return frame.format.name, frame.layout.nb_channels, frame.sample_rate
 
 
 def _is_unfit(frame: av.AudioFrame) -> bool:

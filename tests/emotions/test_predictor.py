@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import emotions
-from emotions.errors import AudioError, BundleError, NotFinite, Silent, TooShort
+from emotions.errors import AudioError, BundleError, NotFinite, Silent, TooShort, Truncated
 from tests.conftest import TINY_TARGETS, Tone, WriteWav
 
 
@@ -70,6 +70,23 @@ def test_a_waveform_that_cannot_be_used_is_refused(
 ) -> None:
     with pytest.raises(error):
         predictor.predict(clip)
+
+
+def test_a_clip_that_is_cut_off_is_marked_or_refused(
+    predictor: emotions.Predictor, tmp_path: Path, tone: Tone, write_wav: WriteWav
+) -> None:
+    path = write_wav(tmp_path / "cut.wav", tone(1.0))
+    assert not predictor.predict(path, strict=True).truncated
+    path.write_bytes(path.read_bytes()[:-8_000])
+    prediction = predictor.predict(path)
+    assert (prediction.truncated, prediction.duration_sec) == (True, 0.75)
+    assert prediction.warnings == ("truncated: is cut off: 8000 bytes of what its header promises are missing",)
+    with pytest.raises(Truncated, match="8000 bytes"):
+        predictor.predict(path, strict=True)
+    (marked,), (refused,) = predictor.predict_folder(tmp_path), predictor.predict_folder(tmp_path, strict=True)
+    assert marked.prediction is not None
+    assert marked.prediction.truncated
+    assert (refused.prediction, refused.code) == (None, "truncated")
 
 
 def test_a_missing_bundle_is_named() -> None:

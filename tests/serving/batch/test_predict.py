@@ -19,10 +19,12 @@ import emotions
 from emotions.bundle.folders import hash_files, write_bundle, write_manifest
 from emotions.bundle.manifest import read_bundle
 from emotions.errors import MissingExtra
+from emotions.folder.predict_files import open_parallel
 from emotions.folder.result import FileResult
 from emotions.pipeline.runner import Context, load_pipeline, run_pipeline
 from emotions.runtime.prediction import Prediction
 from serving.batch import plot
+from serving.batch.checkpoint import open_checkpoint, partial_folder
 from serving.batch.predict import Options, predict_to_table
 from serving.batch.progress import figures, status
 from serving.batch.summary import WIDTH, Totals, summary
@@ -129,6 +131,35 @@ def test_strict_refuses_what_is_cut_off(tiny_bundle: Path, mixed: Path, tmp_path
     (cells,) = read(tmp_path / "t.csv")
     assert cells["error"].startswith("truncated: is cut off: ")
     assert (cells["warning"], cells["emotion"]) == ("", "")
+
+
+def test_a_table_that_an_earlier_release_began_is_finished_with_its_columns(
+    tiny_bundle: Path, good: Path, tmp_path: Path
+) -> None:
+    command = (good, "--bundle", tiny_bundle, "--output", "t.csv", "--chunk", "5", "--quiet")
+    assert run(*command, cwd=tmp_path).returncode == 0
+    whole = read(tmp_path / "t.csv")
+    bundle = read_bundle(tiny_bundle)
+    names = {name: kind for name, kind in columns(bundle.manifest.targets).items() if name != "warning"}
+    session = emotions.load(tiny_bundle, device="cpu").session
+    settings = {
+        "bundle": bundle.id,
+        "variant": session.variant,
+        "device": session.device,
+        "batches_at_once": str(len(open_parallel(tiny_bundle)[1])),
+        "chunk_files": 5,
+        "windows": False,
+    }
+    (tmp_path / "t.csv").unlink()
+    with open_checkpoint(tmp_path / "t.csv", names, settings):
+        pass
+    journal = partial_folder(tmp_path / "t.csv") / "journal.jsonl"
+    assert "strict" not in journal.read_text()
+    assert "warning" not in journal.read_text()
+    assert run(*command, "--resume", "--strict", cwd=tmp_path).returncode == 2, "another setting"
+    done = run(*command, "--resume", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert read(tmp_path / "t.csv") == [{k: v for k, v in cells.items() if k != "warning"} for cells in whole]
 
 
 def test_files_named_one_by_one_and_other_formats(tiny_bundle: Path, good: Path, tmp_path: Path) -> None:

@@ -74,6 +74,18 @@ def test_a_check_finds_everything_and_stops_at_nothing(troubled: Path) -> None:
     assert any("contradict" in line for line in texts(report))
 
 
+def test_what_is_cut_off_is_listed_and_used(tmp_path: Path, tone: Make, write_wav: Make, check: Check) -> None:
+    path = write_wav(tmp_path / "angry" / "cut.wav", tone())
+    path.write_bytes(path.read_bytes()[:-8_000])
+    write_wav(tmp_path / "sad" / "whole.wav", tone(hz=300))
+    report = report_on(tmp_path)
+    assert report.bad == {}
+    assert [*report.incomplete] == ["truncated"]
+    assert "angry/cut.wav (is cut off: 8000 bytes" in report.incomplete["truncated"][0]
+    assert "truncated" in check(tmp_path)[1]
+    assert report.durations[0] == 0.75
+
+
 def test_the_text_is_aligned_and_names_what_is_wrong(troubled: Path, check: Check) -> None:
     lines = check(troubled)[1].splitlines()
     assert lines[0] == str(troubled)
