@@ -7,6 +7,7 @@ so a playlist or a video format that reaches out to other files or to the networ
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import stat
@@ -19,11 +20,18 @@ from emotions.audio.ffmpeg import ffmpeg
 from emotions.audio.formats import NAMES, SNIFF_BYTES, Format, format_of
 from emotions.audio.libsndfile import is_one_flac_of_known_length, is_one_vorbis, is_uncompressed, libsndfile
 from emotions.audio.mpeg import RESYNC_BYTES, first_frame, id3_bytes, tagged_frames
-from emotions.audio.stream import Blocks, Part, Reader, Section, Stream
+from emotions.audio.stream import Blocks, Part, Reader, Section, Stream, place_of
 from emotions.audio.wave import read_header
 from emotions.errors import AudioError, IncompleteAudio, NotAudio, Truncated, first_line
 
 _MAX_TAGS = 4
+_REMEMBERED = 64
+_LOOKS: dict[str, Callable[[BinaryIO], bool]] = {
+    "flac": is_one_flac_of_known_length,
+    "ogg": is_one_vorbis,
+    **dict.fromkeys(("w64", "aiff", "au", "caf"), is_uncompressed),
+}
+"""What libsndfile is tried for: whether it reads all of a file of that format."""
 _RESYNC_MORE = 16 << 10  # the frames that follow the first one
 
 AudioSource = Path | str | bytes
@@ -144,12 +152,21 @@ def _reader(file: BinaryIO, kind: Format) -> Iterator[Stream]:
 
 
 def _is_for_libsndfile(file: BinaryIO, kind: Format) -> bool:
-    if kind.demuxer == "flac":
-        return is_one_flac_of_known_length(file)
-    if kind.demuxer == "ogg":
-        # Seeking in ``_Bytes`` costs more than a page.
-        return is_one_vorbis(io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file)
-    return kind.demuxer in ("w64", "aiff", "au", "caf") and is_uncompressed(file)
+    """Whether libsndfile reads all of a file. To know that, all of it is looked at: of files it is remembered."""
+    if kind.demuxer not in _LOOKS:
+        return False
+    place = place_of(file)
+    if place is not None:
+        return _is_file_for_libsndfile(*place, kind.demuxer)
+    # Seeking in ``_Bytes`` costs more than a page of Ogg.
+    return _LOOKS[kind.demuxer](io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _is_file_for_libsndfile(path: str, start: int, size: int, changed: int, demuxer: str) -> bool:
+    del changed  # a part of the key: another content may be read by another library
+    with Path(path).open("rb") as file:
+        return _LOOKS[demuxer](cast(BinaryIO, Section(file, start, size)) if start else file)
 
 
 def _going_on(blocks: Blocks, begin: int, flaws: list[IncompleteAudio], other: Reader, file: BinaryIO) -> Blocks:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +62,7 @@ class Section(io.RawIOBase):
         self._file, self._start, self._head = file, start, head
         self._size = len(head) + max(0, size)
         self._at = 0
+        self._owned: BinaryIO | None = None
 
     def readable(self) -> bool:
         """True."""
@@ -94,6 +97,41 @@ class Section(io.RawIOBase):
         view[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+    def reopened(self) -> Section:
+        """The same section of the same file, opened once more."""
+        section = Section(own_handle(self._file), self._start, self._size - len(self._head), self._head)
+        section._owned = section._file
+        return section
+
+    def close(self) -> None:
+        """Close the section; the file only where it was opened for it."""
+        if self._owned:
+            self._owned.close()
+        super().close()
+
+    @property
+    def place(self) -> tuple[str, int, int, int] | None:
+        """As ``place_of``; None where other bytes stand in front."""
+        place = place_of(self._file)
+        return None if self._head or place is None else (place[0], self._start, self._size, place[3])
+
+
+def own_handle(file: BinaryIO) -> BinaryIO:
+    """The same recording, opened once more: whoever reads ``file`` does not notice."""
+    if isinstance(file, Section):
+        return cast(BinaryIO, file.reopened())
+    return io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else Path(os.fsdecode(file.name)).open("rb")
+
+
+def place_of(file: BinaryIO) -> tuple[str, int, int, int] | None:
+    """Path of a file, where in it the recording begins, its bytes, and when it changed; None for bytes in memory."""
+    if isinstance(file, Section):
+        return file.place
+    if isinstance(file, io.BytesIO):
+        return None
+    stat = os.fstat(file.fileno())
+    return os.fsdecode(file.name), 0, stat.st_size, stat.st_mtime_ns
 
 
 def check_shape(rate: int, channels: int) -> None:
