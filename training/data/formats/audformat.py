@@ -7,7 +7,7 @@ a segment or a speaker. Tables that are kept as pickles alone are refused.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from emotions.errors import DataError, MissingExtra, first_line
@@ -119,6 +119,8 @@ class _Database:
 
     def file_of(self, table: str) -> Path:
         """The file of a table."""
+        if PurePath(table).name != table:
+            raise DataError(f"{self._path}: {table!r} is no name of a table")
         for ending in ("parquet", "csv"):
             path = self._path.with_name(f"db.{table}.{ending}")
             if path.is_file():
@@ -175,8 +177,8 @@ def _gold(names: Sequence[str]) -> list[str]:
     return gold if len(gold) == 1 else []
 
 
-def _mapping(value: Any) -> dict[Any, Any]:
-    return value if isinstance(value, dict) else {}
+def _mapping(value: Any) -> dict[str, Any]:
+    return {str(key): each for key, each in value.items()} if isinstance(value, dict) else {}
 
 
 def _read_header(path: Path) -> dict[str, Any]:

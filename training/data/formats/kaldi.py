@@ -74,7 +74,7 @@ def _utterances(folder: Path, recordings: Mapping[str, Path | None], faults: Fau
         yield from (_Utterance(name, file, {}) for name, file in recordings.items() if file is not None)
         return
     for name, line in _mapping(folder / "segments").items():
-        recording, *times = line.split()
+        recording, *times = line.split() or [""]
         if len(times) < 2:
             faults.add(_NO_TIMES, name)
         elif recording not in recordings:

@@ -137,6 +137,8 @@ def test_tables_of_audformat_by_name_and_pickles_are_never_opened(database: Path
         ("!!python/object/apply:os.system ['true']", "is not YAML"),
         ("tables: {a: {type: filewise, columns: {emotion: {}}}}", "the table 'a' has no file db.a.parquet or db.a.csv"),
         ("tables: {a: {columns: {emotion: {}}}, b: {columns: {emotion: {}}}}", 'dataset.tables, as ["a"]'),
+        ("tables: {../../a: {columns: {emotion: {}}}}", "'../../a' is no name of a table"),
+        ("tables: {1: {columns: {emotion: {}, 2: {}}}}", "the table '1' has no file db.1.parquet"),
         ("tables: {a: 3}", "no table has a column 'emotion' or 'state' to learn; the columns are none"),
     ],
 )
@@ -288,9 +290,9 @@ def test_segments_of_kaldi(tmp_path: Path, clip_wav: ClipWav) -> None:
     lines(tmp_path / "utt2emo", {"u1": "x", "u2": "y", "u3": "x"})
     found = [(clip.name, clip.start, clip.end, clip.recording) for clip in read(tmp_path).clips]
     assert found == [("r1.wav", 0.5, 1.5, "rec1"), ("r1.wav", 1.5, None, "rec1"), ("r2.wav", 0.0, 1.0, "rec2")]
-    lines(tmp_path / "segments", {"u1": "rec1 0.5", "u2": "rec9 0 1", "u3": "rec2 0 1"})
+    lines(tmp_path / "segments", {"u0": "", "u1": "rec1 0.5", "u2": "rec9 0 1", "u3": "rec2 0 1"})
     message = refused(tmp_path)
-    assert "line of segments is not: utterance, recording, start and end in seconds: u1" in message
+    assert "line of segments is not: utterance, recording, start and end in seconds: u0, u1" in message
     assert "segment of a recording that wav.scp does not name: u2 (rec9)" in message
 
 
