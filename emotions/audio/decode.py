@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ MIN_SAMPLES = 400
 """Fewer samples than this at 16 kHz are too short: a Wav2Vec2 encoder's first frame needs as many."""
 SILENCE_PEAK = 1e-4
 """A recording whose largest magnitude is below this is silent."""
+_MARGIN_SEC = 0.1
+"""More than the half length of the resampler's filter at any rate from 8 kHz on: what lies further has no effect."""
 
 
 @dataclass(frozen=True)
@@ -94,20 +97,34 @@ def check_not_silent(peak: float) -> None:
         raise Silent(f"nothing to hear: in mono its peak is {peak:.1e}, at least {SILENCE_PEAK:.0e} is needed")
 
 
-def read(source: AudioSource, *, max_sec: float | None = None, strict: bool = False) -> Recording:
-    """Decode a recording, silent or short ones included.
+def read(
+    source: AudioSource,
+    *,
+    max_sec: float | None = None,
+    strict: bool = False,
+    start: float | None = None,
+    end: float | None = None,
+) -> Recording:
+    """Decode a recording or a segment of one, silent or short ones included.
 
     Args:
         source: path of a file, or the file's bytes.
         max_sec: longest recording to accept, in seconds; decoding stops there.
         strict: refuse a recording of which a part is missing, rather than read what there is.
+        start: first second of the segment; None for the beginning.
+        end: last second of the segment; None for the end.
 
     Raises:
         IncompleteAudio: a part is missing, and ``strict``.
+        TooShort: the recording ends before the segment begins.
         NotAudio, TooLong, OSError: as ``decode``.
     """
     with open_stream(source, strict=strict) as stream:
-        blocks = [*resampled(_limited(stream, max_sec), stream.rate)] or [np.zeros(0, np.float32)]
+        if start is None and end is None:
+            parts = resampled(_limited(stream.blocks, stream.rate, max_sec), stream.rate)
+        else:
+            parts = _limited(segment_blocks(stream, start, end), SAMPLE_RATE, max_sec)
+        blocks = [*parts] or [np.zeros(0, np.float32)]
     waveform = np.concatenate(blocks) if len(blocks) != 1 else blocks[0]
     return Recording(waveform, stream.rate, stream.channels, tuple(stream.flaws))
 
@@ -138,11 +155,55 @@ def resampled(blocks: Blocks, rate: int) -> Blocks:
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _limited(stream: Stream, max_sec: float | None) -> Blocks:
-    budget = None if max_sec is None else int(max_sec * stream.rate)
-    for block in stream.blocks:
+def _limited(blocks: Blocks, rate: int, max_sec: float | None) -> Blocks:
+    budget = None if max_sec is None else int(max_sec * rate)
+    for block in blocks:
         if budget is not None:
             budget -= len(block)
             if budget < 0:
                 raise TooLong(f"longer than {max_sec:g} s")
         yield block
+
+
+def segment_blocks(stream: Stream, start: float | None, end: float | None) -> Blocks:
+    """The samples between two times, as decoding from the start would give them.
+
+    Args:
+        stream: the recording, of which nothing has been read.
+        start: first second; None for the beginning.
+        end: last second; None for the end.
+
+    Yields:
+        Consecutive blocks at 16 kHz, (samples,) float32 each: from sample ``round(start * 16000)`` on, up to
+        ``round(end * 16000)``.
+
+    Raises:
+        TooShort: the recording ends before the segment begins.
+    """
+    first = round((start or 0.0) * SAMPLE_RATE)
+    last = None if end is None else round(end * SAMPLE_RATE)
+    rate, margin = stream.rate, math.ceil(_MARGIN_SEC * stream.rate)
+    # Resampling may begin only where a sample of one rate meets one of the other, as the first ones do.
+    common = math.gcd(rate, SAMPLE_RATE)
+    step, model_step = rate // common, SAMPLE_RATE // common
+    steps = max(0, first * rate // SAMPLE_RATE - margin) // step
+    stop = None if last is None else math.ceil(last * rate / SAMPLE_RATE) + margin
+    begin, blocks = stream.part(steps * step, stop) if stream.part else (0, stream.blocks)
+    at = steps * model_step
+    for block in resampled(_without(blocks, steps * step - begin), rate):
+        inside = block[max(0, first - at) : None if last is None else max(0, last - at)]
+        at += len(block)
+        if len(inside):
+            yield inside
+        if last is not None and at >= last:
+            break
+    if 0 < first >= at:
+        raise TooShort(f"starts at {start:g} s, where the recording has ended")
+
+
+def _without(blocks: Blocks, samples: int) -> Blocks:
+    """The blocks less their first samples."""
+    for block in blocks:
+        if samples < len(block):
+            yield block[samples:] if samples else block
+        samples = max(0, samples - len(block))

@@ -16,6 +16,7 @@ from emotions.errors import IncompleteAudio, NotAudio, first_line
 
 _RAW = frozenset({"aac", "mp3"})
 """Formats without a table of contents: FFmpeg would read its way to a place, so they are opened there."""
+_LAST_PACKETS = 5
 
 # FFmpeg prints what it finds wrong in damaged input; what matters of it reaches the caller as a flaw or NotAudio.
 av.logging.set_level(av.logging.PANIC)
@@ -40,12 +41,13 @@ def ffmpeg(demuxer: str, least_packets: int = 0) -> Reader:
                 flaws: list[IncompleteAudio] = []
                 whole = Decoding(container, track, least_packets, flaws)
 
-                def part(first: int, _: int | None) -> tuple[int, Blocks]:
+                def part(first: int, last: int | None) -> tuple[int, Blocks]:
                     index = packet_index(file, demuxer)
                     if index is None or index.rate != whole.rate or not index.settling(first):
                         return 0, whole.blocks()
                     begin = int(index.starts[index.holding(first)])
-                    if demuxer in _RAW:
+                    # Of the end, only the beginning of the file says how many samples are padding.
+                    if demuxer in _RAW and last is not None and last < index.starts[-_LAST_PACKETS]:
                         return begin, _opened_at(file, demuxer, index, first, flaws)
                     return begin, _sought(container, index, first, flaws)
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from emotions.audio import decode
 from emotions.audio.containers import AudioSource, open_stream
-from emotions.audio.segment import segment_blocks
 from emotions.audio.stream import Blocks
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, split_parts
 from emotions.errors import IncompleteAudio
@@ -45,7 +44,7 @@ def window_parts(
         if file.start is None and file.end is None:
             blocks = decode.resampled(stream.blocks, stream.rate)
         else:
-            blocks = segment_blocks(stream, file.start, file.end)
+            blocks = decode.segment_blocks(stream, file.start, file.end)
         yield from _windows(blocks, spec)
         flaws.extend(stream.flaws)
 

@@ -21,9 +21,10 @@ import numpy as np
 import soundfile
 import soxr
 
+from emotions.audio.containers import AudioSource
 from emotions.audio.decode import SAMPLE_RATE, Recording, checked, read
 from emotions.audio.windows import FloatArray
-from emotions.errors import AudioError, DataError, TooShort
+from emotions.errors import AudioError, DataError
 from emotions.files import atomic_file, cache_root
 from emotions.inputs.parquet_audio import table_of
 from emotions.inputs.remote import fetch
@@ -89,8 +90,6 @@ class WaveformCache:
         """Decode every clip that is not in the cache yet, and give the properties of each, in order.
 
         A clip that cannot be used has ``error`` set and no waveform. Interrupted work resumes.
-
-        Interrupted work resumes.
 
         Args:
             clips: what to decode.
@@ -159,27 +158,35 @@ class WaveformCache:
         return self.store.root / "facts" / key[:2] / f"{key}.json"
 
     def _decode(self, clips: Sequence[Clip]) -> list[ClipInfo]:
-        """Decode clips of one recording and store them."""
+        """Decode clips of one recording and store them: it as a whole once, its segments each by themselves."""
         keys = [_key(clip) for clip in clips]
+        whole: ClipInfo | None = None
+        results = []
         try:
             file = clips[0].file
-            recording = read(fetch(file) if isinstance(file, str) else file, max_sec=MAX_SEC)
-        except AudioError as error:
-            results = [ClipInfo(error=str(error), error_code=error.code)] * len(clips)
+            source = fetch(file) if isinstance(file, str) else file
+            for clip in clips:
+                if clip.start is not None or clip.end is not None:
+                    results.append(self._stored(source, clip))
+                else:
+                    whole = whole or self._stored(source, clip)
+                    results.append(whole)
         except OSError as error:
             return [ClipInfo(error=f"cannot be read ({error.strerror or error})", error_code=_UNREADABLE)] * len(clips)
-        else:
-            results = [self._store(clip, recording) for clip in clips]
         for key, facts in zip(keys, results, strict=True):
             if key:
                 with writing(self.store.root), atomic_file(self._facts_path(key)) as temporary:
                     temporary.write_text(json.dumps(asdict(facts)), encoding="ascii")
         return results
 
-    def _store(self, clip: Clip, recording: Recording) -> ClipInfo:
-        waveform, facts = _measured(clip, recording)
-        if facts.error is None and self.store.get(facts.sha256, waveform.shape) is None:
-            self.store.put(facts.sha256, waveform)
+    def _stored(self, source: AudioSource, clip: Clip) -> ClipInfo:
+        try:
+            recording = read(source, max_sec=MAX_SEC, start=clip.start, end=clip.end)
+        except AudioError as error:
+            return ClipInfo(error=str(error), error_code=error.code)
+        facts = _measured(clip, recording)
+        if facts.error is None and self.store.get(facts.sha256, recording.waveform.shape) is None:
+            self.store.put(facts.sha256, recording.waveform)
         return facts
 
 
@@ -226,32 +233,28 @@ def _refused(fact: ClipInfo) -> ClipInfo:
     return replace(fact, error=message, error_code=code)
 
 
-def _measured(clip: Clip, recording: Recording) -> tuple[FloatArray, ClipInfo]:
-    """Cut a clip out of its recording, (samples,) float32 at 16 kHz, and measure it."""
-    first = round((clip.start or 0.0) * SAMPLE_RATE)
-    last = None if clip.end is None else round(clip.end * SAMPLE_RATE)
-    waveform = recording.waveform[first:last]
-    beyond = max(0, last - max(first, len(recording.waveform))) if last is not None else 0
+def _measured(clip: Clip, recording: Recording) -> ClipInfo:
+    """Measure a clip, (samples,) float32 at 16 kHz."""
+    waveform = recording.waveform
+    wanted = 0 if clip.end is None else round(clip.end * SAMPLE_RATE) - round((clip.start or 0.0) * SAMPLE_RATE)
     fault: AudioError | None = None
     try:
-        if not len(waveform) and first:
-            raise TooShort(f"starts at {clip.start:g} s, where the recording has ended")
         checked(waveform)
     except AudioError as error:
         fault = error
     magnitude = np.abs(waveform)
     speech = measure_speech(waveform) if fault is None else SpeechMeasure()
     peak = float(magnitude.max(initial=0.0))
-    return waveform, ClipInfo(
+    return ClipInfo(
         sha256="" if fault else hashlib.sha256(waveform.tobytes()).hexdigest(),
         samples=len(waveform),
         duration_sec=len(waveform) / SAMPLE_RATE,
         rate=recording.rate,
         channels=recording.channels,
         peak=peak if math.isfinite(peak) else 0.0,
-        warnings=recording.warnings if clip.end is None or len(recording.waveform) < (last or 0) else (),
+        warnings=recording.warnings if clip.end is None or len(waveform) < wanted else (),
         clipped=float((magnitude >= _CLIPPED_PEAK).mean()) if len(waveform) else 0.0,
-        beyond_sec=beyond / SAMPLE_RATE,
+        beyond_sec=max(0, wanted - len(waveform)) / SAMPLE_RATE,
         **asdict(speech),
         error=str(fault) if fault else None,
         error_code=fault.code if fault else None,
