@@ -28,7 +28,7 @@ from training.run_folder.read import Run, Trained, load_checkpoint, load_run
 HUGGINGFACE = "huggingface"
 """``extra.source`` in the manifest of a classifier that was trained elsewhere."""
 _MAX_SEC = 600.0
-_SYNTHETIC_SEED = 1  # neither the probe's (0) nor the gate's (2): each hears other voices
+_SYNTHETIC_SEED = 1  # neither the probe's (0) nor the gate's (2): each has other voices
 
 
 @dataclass(frozen=True)

@@ -102,12 +102,12 @@ def _index(file: BinaryIO, demuxer: str) -> PacketIndex | None:
             offsets.append(packet.pos)
     if unit is None or len(times) <= _TRIAL_PACKETS:
         return None
-    rate, usual, heard = _trial(file, demuxer)
+    rate, usual, decoded = _trial(file, demuxer)
     at = np.array(times, np.int64)
     lengths = _lengths(at, np.array(durations, np.int64), rate * unit, usual)
     if lengths is None or usual != lengths[_TRIAL_PACKETS - 1]:
         return None
-    dropped = int(lengths[:_TRIAL_PACKETS].sum()) - heard
+    dropped = int(lengths[:_TRIAL_PACKETS].sum()) - decoded
     return PacketIndex(rate, at, np.concatenate([[0], np.cumsum(lengths)]) - dropped, np.array(offsets, np.int64))
 
 
@@ -131,14 +131,14 @@ def _lengths(times: IntArray, durations: IntArray, scale: Fraction, usual: int) 
 
 
 def _trial(file: BinaryIO, demuxer: str) -> tuple[int, int, int]:
-    """Rate, samples of a packet, and samples heard of the first ones, less the delay that is dropped."""
+    """Rate, samples of a packet, and decoded samples of the first ones, less the delay that is dropped."""
     file.seek(0)
     with av.open(file, "r", format=demuxer, metadata_errors="replace") as container:
         decoding = Decoding(container, default_track(container), 0, [])
-        usual = heard = 0
+        usual = decoded = 0
         for frame in decoding.frames:
             if decoding.packets > _TRIAL_PACKETS:
                 break
             usual = frame.samples
-            heard += frame.samples
-        return decoding.rate, 0 if decoding.lost else usual, heard - decoding.delay_left
+            decoded += frame.samples
+        return decoding.rate, 0 if decoding.lost else usual, decoded - decoding.delay_left

@@ -110,7 +110,7 @@ def _segments(pairs: _Pairs) -> Iterator[Finding]:
     if beyond:
         most = max(fact.beyond_sec for _, fact in beyond)
         yield Finding(
-            f"segments end after their recording does, by up to {most:.2f} s, and are heard as far as it goes: "
+            f"segments end after their recording does, by up to {most:.2f} s, and are used as far as it goes: "
             "mend start and end, in seconds",
             tuple(str(clip) for clip, _ in beyond),
         )
@@ -125,7 +125,7 @@ def _sound(pairs: _Pairs) -> Iterator[Finding]:
     ]
     if mute:
         yield Finding(
-            "no speech found, by a simple measure of energy and periodicity that hears no whispers: listen to them",
+            "no speech found, by a simple measure of energy and periodicity that misses whispers: listen to them",
             tuple(mute),
         )
     low, high = np.percentile([fact.level_db for _, fact in good] or [0.0], [5, 95])

@@ -1,6 +1,6 @@
 """A simple measure of speech: how long a clip is loud and periodic, and how loud it is.
 
-No detector of speech: it hears a voice in music, and none in a whisper. It finds clips of noise, breath and hum among
+No detector of speech: it takes music for a voice, and misses a whisper. It finds clips of noise, breath and hum among
 clips of speech.
 """
 

@@ -21,7 +21,7 @@ from emotions.errors import TooShort
 SEC = 24
 PLACES = ((0.0, 1.0), (0.31, 1.7), (7.123, 8.5), (12.0, 12.04), (19.999, 23.5), (22.5, None), (None, 3.3))
 EXACT = 1e-6
-# name, options of ffmpeg, largest difference: Opus converges, MP2 is dithered to 16 bits; AAC without noise substitution
+# name, options, largest difference: Opus converges, MP2 is dithered to 16 bits; AAC is without noise substitution
 KINDS: tuple[tuple[str, Sequence[str], float], ...] = (
     ("pcm.wav", (), EXACT),
     ("adpcm.wav", ("-c:a", "adpcm_ms"), EXACT),
