@@ -180,7 +180,7 @@ def test_segments_beyond_the_recordings_end_are_named(
     rows += ["a.wav,x,a,1.5,3.25", "b.wav,y,b,7,8"]
     (tmp_path / "t.csv").write_text("\n".join(["file,emotion,speaker,start,end", *rows]))
     _, text = check(tmp_path)
-    assert "end after their recording does, by up to 1.25 s, and are heard as far as it goes" in text
+    assert "end after their recording does, by up to 1.25 s, and are used as far as it goes" in text
     assert "1: a.wav [1.5-3.25 s]" in text
     assert "b.wav [7-8.0 s] (starts at 7 s, where the recording has ended)" in text
 
