@@ -124,6 +124,29 @@ def refuse_existing(path: Path) -> None:
         raise OutputExists(f"{path}: is there already; name another output or delete it")
 
 
+@contextlib.contextmanager
+def locked(file: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock that ends with this process, however it ends.
+
+    Args:
+        file: the lock's file; its folder is made.
+        refusal: what to say where another process holds it.
+
+    Raises:
+        OutputExists: another process holds it.
+    """
+    from filelock import FileLock, Timeout  # here, since most commands lock nothing
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # Where a file system has no flock, a mere file as the lock would outlive a killed run.
+        lock = FileLock(file, timeout=0, mode=0o600, fallback_to_soft=False).acquire()
+    except Timeout as error:
+        raise OutputExists(refusal) from error
+    with lock:
+        yield
+
+
 def _sync(path: Path) -> None:
     with path.open("rb+") as stream:
         os.fsync(stream.fileno())

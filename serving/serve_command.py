@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from emotions.errors import ConfigError
 
 TARGET = "serving.service:EmotionService"
 KEEP_ALIVE_SEC = 75
@@ -47,8 +51,34 @@ def serve(
 
     read_auth(settings)
     check_exposure(address, settings)
+    check_port(address, port)
     command = [*SERVE, TARGET, "--host", address, "--port", str(port)]
     os.execve(sys.executable, command, environment)  # noqa: S606  # becomes the server: signals reach it directly
+
+
+def check_port(address: str, port: int) -> None:
+    """Refuse an address and a port that cannot be listened on, before a server is started.
+
+    Args:
+        address: an IP address or a name.
+        port: of TCP.
+
+    Raises:
+        ConfigError: another process listens there, or this one may not.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: a closed one may linger
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                reason = "another process listens there; stop it, or name another --port"
+            elif error.errno == errno.EACCES:
+                reason = "ports below 1024 are for root; name another --port"
+            else:
+                reason = f"{error.strerror or error}; name another --host"
+            raise ConfigError(f"{address}:{port}: cannot be listened on ({reason})") from error
 
 
 def serve_key(

@@ -34,6 +34,13 @@ UNKNOWN = "unknown"
 
 _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_OVERLAP = 100
+_SHOWN = 5
+_OTHER_FOLDERS = (
+    ("run.json", "it is a run folder: emotions export --run {} --output BUNDLE makes a bundle of it"),
+    ("search.json", "it holds a search: emotions export --tune-results {} --output BUNDLE exports its best trial"),
+    ("*.ckpt", "it is a run folder whose training has not ended"),
+)
+"""What people name instead of a bundle, by a file in it."""
 # Columns of a prediction table; a target with such a name would overwrite one.
 RESERVED_NAMES = frozenset(
     {"file", "start", "end", "confidence", "duration", "warning", "error", "label", WAVEFORM, LENGTH}
@@ -209,8 +216,8 @@ def read_bundle(path: Path | str) -> Bundle:
         BundleError: no bundle there, half-written, altered, or of a format version that this release does not know.
     """
     folder = Path(path)
-    if not folder.is_dir():
-        raise BundleError(f"{folder}: is not a bundle (no such folder)")
+    if not (folder / MANIFEST).is_file():
+        raise BundleError(f"{folder}: is not a bundle ({_what_it_is(folder)})")
     manifest = _read_manifest(folder / MANIFEST)
     for name, expected in manifest.files.items():
         file = folder / name
@@ -221,9 +228,18 @@ def read_bundle(path: Path | str) -> Bundle:
     return Bundle(folder, manifest)
 
 
+def _what_it_is(path: Path) -> str:
+    """What stands in a place where a bundle should, and what to do."""
+    if not path.is_dir():
+        return "it is a file; name the folder that emotions export wrote" if path.exists() else "no such folder"
+    for pattern, what in _OTHER_FOLDERS:
+        if [*path.glob(pattern)]:
+            return what.format(path)
+    inside = sorted(found.parent.name for found in path.glob(f"*/{MANIFEST}"))
+    return f"it is a folder of bundles; name one of {', '.join(inside[:_SHOWN])}" if inside else f"no {MANIFEST}"
+
+
 def _read_manifest(path: Path) -> Manifest:
-    if not path.is_file():
-        raise BundleError(f"{path.parent}: is not a bundle (no {MANIFEST})")
     if path.stat().st_size > _MAX_MANIFEST_BYTES:
         raise BundleError(f"{path}: is too large for a manifest")
     try:

@@ -22,10 +22,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from emotions.errors import ConfigError, OutputExists
-from emotions.files import parse_json, write_bytes
+from emotions.files import locked, parse_json, write_bytes
 from emotions.inputs.input_file import InputFile, is_url
 from serving.tables.columns import WARNING, Columns
 from serving.tables.writer import join_parts, part_ending
@@ -152,10 +150,9 @@ class RunCheckpoint:
             self.columns = {name: kind for name, kind in self.columns.items() if name != WARNING}
         head = {**self._head, "columns": [*self.columns]}
         if written != json.loads(json.dumps(head)):
-            changed = [key for key, value in head.items() if written.get(key) != value]
             raise OutputExists(
-                f"{self._output}: was started with another {' and '.join(changed) or 'kind of table'}; "
-                "give --overwrite to start again"
+                f"{self._output}: was started with other options: {_changes(written, head)}; "
+                "give --resume with those of then, or --overwrite to start again"
             )
         return {entry["chunk"]: entry for entry in entries[1:]}
 
@@ -180,17 +177,25 @@ def open_checkpoint(
                 shutil.rmtree(partial_folder(output), ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _locked(output: Path) -> Iterator[None]:
-    folder = partial_folder(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        # Where a file system has no flock, a mere file as the lock would outlive a killed run.
-        lock = FileLock(folder / _LOCK, timeout=0, mode=0o600, fallback_to_soft=False).acquire()
-    except Timeout as error:
-        raise OutputExists(f"{output}: another run is writing it; wait for its end, or name another output") from error
-    with lock:
-        yield
+def _locked(output: Path) -> contextlib.AbstractContextManager[None]:
+    refusal = f"{output}: another run is writing it; wait for its end, or name another output"
+    return locked(partial_folder(output) / _LOCK, refusal)
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Options that differ, with both values, as the command line has them."""
+    options = {"chunk_files": "--chunk", "batches_at_once": "batches at once (by --threads)", "columns": "columns"}
+    changed = [key for key in now if before.get(key) != now[key]] or ["format"]
+    names = {key: options.get(key, f"--{key}") for key in changed}
+    return ", ".join(f"{names[key]} was {_told(before.get(key))} and is {_told(now.get(key))}" for key in changed)
+
+
+def _told(value: Any) -> str:
+    return (
+        {True: "on", False: "off", None: "not known"}.get(value, str(value))
+        if not isinstance(value, list)
+        else (" ".join(map(str, value)))
+    )
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

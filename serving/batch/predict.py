@@ -101,9 +101,9 @@ def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, o
     if options.plot is not None:
         plot_summary(options.plot, totals)
     if options.log_format == "json":
-        print(document(output, totals, run_on))
+        print(document(output, totals, {"bundle": opened.id, **run_on}))
     else:
-        print(summary(output, totals, [*opened.manifest.targets], run_on))
+        print(summary(output, totals, [*opened.manifest.targets], {"bundle": opened.id, **run_on}))
     return totals
 
 

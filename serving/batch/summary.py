@@ -115,7 +115,7 @@ def summary(output: Path, totals: Totals, targets: Sequence[str], run_on: Mappin
         output: the table.
         totals: counts of all files.
         targets: names of the targets.
-        run_on: the variant and the device of the model.
+        run_on: the bundle, and the variant and device of its model.
     """
     audio_sec = totals.audio_sec - totals.resumed_sec
     speed = audio_sec / max(totals.wall_sec, 1e-9)
@@ -123,7 +123,7 @@ def summary(output: Path, totals: Totals, targets: Sequence[str], run_on: Mappin
     lines = [
         ("table", f"{output} ({files})"),
         ("audio", f"{audio_sec:.1f} s in {totals.wall_sec:.1f} s, {speed:.1f} times real time"),
-        ("model", f"{run_on['variant']} on {run_on['device']}"),
+        ("model", f"{run_on['bundle']}, {run_on['variant']} on {run_on['device']}"),
         *((target, _counts(totals.labels.get(target, Counter()))) for target in targets),
     ]
     if totals.resumed_files:
@@ -173,6 +173,7 @@ def document(output: Path, totals: Totals, run_on: Mapping[str, str]) -> str:
         "resumed": totals.resumed_files,
         "audio_sec": round(totals.audio_sec, 3),
         "wall_sec": round(totals.wall_sec, 3),
+        "bundle": run_on["bundle"],
         "variant": run_on["variant"],
         "device": run_on["device"],
         "labels": totals.labels,

@@ -18,7 +18,7 @@ from tests.conftest import needs
 from tests.recordings import Recording, Workshop
 from tests.serving.conftest import Service
 from training.config.dataset import DatasetConfig
-from training.data.check import check_path
+from training.data.check import check_dataset
 from training.data.clips import read_clips
 from training.data.waveform_cache import WaveformCache
 
@@ -99,7 +99,7 @@ def _checked(path: Path, folder: Path) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "joy").mkdir(parents=True)
     shutil.copy(path, folder / "joy")
-    return check_path(folder)
+    return str(check_dataset(DatasetConfig(path=str(folder)), folder))
 
 
 def test_every_ending_of_the_table_is_searched_for(one_of_each: list[Recording]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,24 @@ def test_mistakes_are_told_before_a_server_is_started(
     assert isinstance(wrong_device, ConfigError)
     assert "EMOTIONS_DEVICE" in str(wrong_device)
     assert executed == []
+
+
+def test_a_port_that_is_taken_is_told_before_a_server_is_started(executed: list[Any], tiny_bundle: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        error = serve("--bundle", str(tiny_bundle), "--port", port)
+    assert isinstance(error, ConfigError)
+    assert f"127.0.0.1:{port}: cannot be listened on (another process listens there" in str(error)
+    assert not executed
+    assert serve("--bundle", str(tiny_bundle), "--port", port) is None
+
+
+def test_an_address_of_another_machine_cannot_be_listened_on(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMOTIONS_ALLOW_ANONYMOUS", "1")
+    error = serve("--bundle", str(tiny_bundle), "--host", "192.0.2.1")
+    assert "192.0.2.1:3000: cannot be listened on" in str(error)
+    assert "name another --host" in str(error)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import CheckpointError, ConfigError, OutputExists
+from emotions.files import locked
 from emotions.pipeline.runner import Context
 from training.config.learning import LearnParams
 from training.config.train import ModelSpec, TrainStep
@@ -22,7 +23,7 @@ from training.models.base import Classifier
 from training.models.registry import pinned
 from training.run_folder.checkpoints import remove_left_over
 from training.run_folder.frozen_encoder import encoder_hash, write_encoder
-from training.run_folder.layout import RUN_FILE
+from training.run_folder.layout import LOCK_FILE, RUN_FILE
 from training.run_folder.read import Trained, last_state, load_checkpoint, read_checkpoint
 from training.run_folder.write import Result, print_summary, write_run
 
@@ -35,7 +36,7 @@ def fit(step: TrainStep, context: Context) -> Path:
         context: root, seed, workers and the resolved config.
 
     Raises:
-        OutputExists: there is a finished run in the folder.
+        OutputExists: there is a finished run in the folder, or another process trains in it.
         DataError: the dataset cannot be used.
         ConfigError: the model cannot be built or trained so, or training diverged.
         CheckpointError: the checkpoint to start from is broken, or of another model.
@@ -53,13 +54,21 @@ def fit(step: TrainStep, context: Context) -> Path:
     model = seeded_model(job)
     if start is not None:
         _check_start(start, corpus.spec, model, step.learn_params.max_epoch)
-    remove_left_over(folder)
-    write_encoder(folder, model)
-    job = replace(job, corpus=precomputed(corpus, step, model))
-    _train(job, model)
-    result = conclude(job)
+    refusal = f"{folder}: another process is training in it; wait for its end, or name another saved_checkpoints_path"
+    with locked(folder / LOCK_FILE, refusal):
+        result = _trained(job, model)
+        (folder / LOCK_FILE).unlink()
     print_summary(folder, step, context, corpus, result)
     return folder
+
+
+def _trained(job: Job, model: Classifier) -> Result:
+    """Train in the job's folder, and complete it."""
+    remove_left_over(job.folder)
+    write_encoder(job.folder, model)
+    job = replace(job, corpus=precomputed(job.corpus, job.step, model))
+    _train(job, model)
+    return conclude(job)
 
 
 def _check_targets(corpus: Corpus, learn: LearnParams) -> None:

@@ -2,6 +2,8 @@
 
 RUN_FILE = "run.json"
 """The index, written last: a folder with it is complete."""
+LOCK_FILE = "run.lock"
+"""Held while a training writes the folder."""
 SPLIT_FILE = "split.json"
 LAST = "last"
 """Stem of the last epoch's checkpoint."""

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from emotions.errors import CheckpointError, ConfigError, DataError, first_line
-from emotions.files import read_json
+from emotions.files import locked, read_json
 from training.config.dataset import DatasetConfig
 from training.config.train import ModelSpec
 from training.data.clips import ClipTable, read_clips
@@ -22,7 +22,15 @@ from training.data.splits import Split
 from training.models.base import Classifier
 from training.models.registry import build_model
 from training.run_folder.frozen_encoder import FILE, encoder_hash, read_encoder
-from training.run_folder.layout import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ENCODER_KEY, LAST, RUN_FILE, SPLIT_FILE
+from training.run_folder.layout import (
+    CHECKPOINT_FORMAT,
+    CHECKPOINT_KEY,
+    ENCODER_KEY,
+    LAST,
+    LOCK_FILE,
+    RUN_FILE,
+    SPLIT_FILE,
+)
 
 RUN_FORMAT = 1
 
@@ -96,7 +104,13 @@ def load_run(path: Path) -> Run:
 
     Raises:
         CheckpointError: not a run folder, of another format, damaged, or its checkpoint cannot be used.
+        OutputExists: another process is training in it.
     """
+    if (path / LOCK_FILE).exists():
+        with locked(path / LOCK_FILE, f"{path}: another process is training in it; wait for its end"):
+            pass
+    if not (path / RUN_FILE).is_file() and [*path.glob("*.ckpt")]:
+        raise CheckpointError(f"{path}: its training has not ended; train on from its {LAST}.ckpt first")
     index = _read_object(path / RUN_FILE)
     if index.get("format") != RUN_FORMAT:
         raise CheckpointError(f"{path / RUN_FILE}: has format {index.get('format')}, this release reads {RUN_FORMAT}")

@@ -7,16 +7,15 @@ search.lock   held by a running search      trials/0007/             its run fol
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from emotions.errors import CheckpointError, ConfigError, OutputExists
-from emotions.files import read_json, write_json
+from emotions.errors import CheckpointError, ConfigError
+from emotions.files import locked, read_json, write_json
 from training.cluster.storage import Storage
 from training.run_folder.layout import RUN_FILE
 
@@ -193,17 +192,9 @@ class Results:
         if self._storage is not None:
             shutil.rmtree(self.trial_folder(number), ignore_errors=True)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Lock the folder for one search. Raises OutputExists where another process holds it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / LOCK_FILE, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise OutputExists(f"{self.folder}: another search is running in it") from error
-        with lock:
-            yield
+        return locked(self.folder / LOCK_FILE, f"{self.folder}: another search is running in it")
 
 
 def _read(path: Path, kind: Any) -> Any:

@@ -6,15 +6,13 @@ A resumed search is a new experiment over the trials that have not ended, each f
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from emotions.errors import CheckpointError, ConfigError, OutputExists
+from emotions.errors import ConfigError
 from emotions.pipeline.runner import Context
 from emotions.runtime.session import available_cores
 from training.cluster.connection import check_room, connected
@@ -26,9 +24,10 @@ from training.loop.precompute import device_of
 from training.run_folder.checkpoints import mode_of
 from training.tuning.driver import drive
 from training.tuning.experiment import ENVIRONMENT
-from training.tuning.records import LOCK_FILE, SEARCH_FILE, Results, SearchRecord, TrialRecord
+from training.tuning.records import Results, SearchRecord, TrialRecord
 from training.tuning.report import print_results
 from training.tuning.runtime_env import runtime_environment
+from training.tuning.same_search import check_same, results_folder, search_key
 from training.tuning.spaces import check_searched, draw, search_spaces, train_step
 from training.tuning.trial import Shared, prepared, trial_job
 
@@ -54,10 +53,14 @@ def search(step: TuneStep, context: Context) -> Path:
     corpus = prepared(train_step(step, draw(step, context.seed, 0)), context)
     _check_metric(step, corpus)
     record = _record(step, context, corpus)
-    shared = Shared(step, context, _folder(step, context, record), record)
+    former = {record.key, search_key(step, context, corpus, counts_samples=True)}
+    folder, found = results_folder(step, context, record, former)
+    if found is not None and step.tune.storage_path is not None:
+        record = record.model_copy(update={"key": found.key})  # names the place in the storage
+    shared = Shared(step, context, folder, record)
     results = shared.results()
     with results.locked():
-        _check_same(results, record)
+        check_same(results, record, former)
         results.write_search(record)
         _run(shared, results)
         left = record.num_samples - sum(trial.ended for trial in results.trials())
@@ -86,7 +89,7 @@ def _check_metric(step: TuneStep, corpus: Corpus) -> None:
 def _record(step: TuneStep, context: Context, corpus: Corpus) -> SearchRecord:
     tune = step.tune
     return SearchRecord(
-        key=_key(step, context, corpus),
+        key=search_key(step, context, corpus),
         model=step.model,
         spaces={path: space.model_dump(exclude_none=True) for path, space in search_spaces(step).items()},
         metric=tune.target_metric_name,
@@ -100,50 +103,6 @@ def _record(step: TuneStep, context: Context, corpus: Corpus) -> SearchRecord:
         step=step.model_dump(mode="json", exclude_unset=True),
         root=str(context.root),
     )
-
-
-def _key(step: TuneStep, context: Context, corpus: Corpus) -> str:
-    """Hash of all that determines the trials, without the places of files and the machines."""
-    ignored = {"name", "saving_data_params", "accelerator", "devices", "strategy"}
-    decisive = step.model_dump(mode="json", exclude=ignored)
-    for placed in ("cpus_per_trial", "gpus_per_trial", "ray_address", "storage_path", "checkpoints_save_threshold"):
-        decisive["tune"].pop(placed)
-    content = [decisive, context.seed, corpus.table.fingerprint, corpus.split.sha256]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _folder(step: TuneStep, context: Context, record: SearchRecord) -> Path:
-    """The newest results folder of the same search that has not finished, else the one that the step names."""
-    saving = step.saving_data_params
-    parent = context.root.joinpath(*saving.tune_results_path)
-    named = parent / "".join(saving.tune_results_dir)
-    for path in sorted(parent.glob(f"*/{SEARCH_FILE}"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        try:
-            found = Results(path.parent).read_search()
-        except CheckpointError:
-            continue
-        if found.key == record.key and found.state != "finished":
-            if path.parent != named:
-                _LOG.warning("going on with the same search, which was interrupted, in %s", path.parent)
-            return path.parent
-    return named
-
-
-def _check_same(results: Results, record: SearchRecord) -> None:
-    """Refuse a folder with other content."""
-    inside = [path.name for path in results.folder.iterdir() if path.name != LOCK_FILE]
-    if not inside:
-        return
-    try:
-        found = results.read_search()
-    except CheckpointError as error:
-        raise OutputExists(
-            f"{results.folder}: is not empty, and holds no search; name another tune_results_dir"
-        ) from error
-    if found.key != record.key:
-        raise OutputExists(f"{results.folder}: holds another search; name another saving_data_params.tune_results_dir")
-    if found.state == "finished":
-        raise OutputExists(f"{results.folder}: holds this search, finished; name another tune_results_dir")
 
 
 def _run(shared: Shared, results: Results) -> None:

@@ -154,3 +154,25 @@ def test_the_newest_bundle_is_the_one_whose_manifest_was_written_last(tiny_bundl
         bundle = Path(shutil.copytree(tiny_bundle, tmp_path / name))
         os.utime(bundle / "manifest.json", (1_000_000 - age, 1_000_000 - age))
     assert newest_bundle(tmp_path).name == "a"
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("run.json", "it is a run folder: emotions export --run .* --output BUNDLE makes a bundle of it"),
+        ("search.json", "it holds a search: emotions export --tune-results .* --output BUNDLE exports its best trial"),
+        ("last.ckpt", "it is a run folder whose training has not ended"),
+    ],
+)
+def test_what_people_name_instead_of_a_bundle_is_named_with_what_to_do(tmp_path: Path, file: str, words: str) -> None:
+    (tmp_path / file).write_text("{}")
+    with pytest.raises(BundleError, match=words):
+        read_bundle(tmp_path)
+
+
+def test_a_folder_of_bundles_and_a_file_are_no_bundles(tiny_bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_bundle, tmp_path / "bundles" / "mine")
+    with pytest.raises(BundleError, match="it is a folder of bundles; name one of mine"):
+        read_bundle(tmp_path / "bundles")
+    with pytest.raises(BundleError, match="it is a file; name the folder"):
+        read_bundle(tmp_path / "bundles" / "mine" / "model.onnx")

@@ -270,3 +270,19 @@ def test_killed_at_random_moments_the_table_is_the_same_to_the_byte(
     subprocess.run([*arguments, name, "--resume"], cwd=tmp_path, env=environment, check=False, capture_output=True)
     assert content(tmp_path / name) == content(tmp_path / f"whole{name}")
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
+
+
+def test_other_options_are_named_with_both_values(tiny_bundle: Path, clips: Path, stop_after: Stopped) -> None:
+    output = clips.parent / "t.csv"
+    stop_after(12)
+    with pytest.raises(KeyboardInterrupt):
+        predict_to_table([clips], tiny_bundle, output, Options(chunk_files=5, quiet=True))
+    stop_after(0)
+    with pytest.raises(OutputExists) as raised:
+        predict_to_table(
+            [clips], tiny_bundle, output, Options(chunk_files=6, windows=True, strict=True, resume=True, quiet=True)
+        )
+    assert str(raised.value) == (
+        f"{output}: was started with other options: --chunk was 5 and is 6, --windows was off and is on, "
+        "--strict was off and is on; give --resume with those of then, or --overwrite to start again"
+    )

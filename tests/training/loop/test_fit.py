@@ -16,7 +16,9 @@ from emotions.pipeline.runner import Context
 from tests.training.conftest import SPEAKERS, MakeStep, build_step
 from training.data.dataset import NO_LABEL
 from training.loop.fit import fit
+from training.loop.job import Job, train
 from training.loop.module import ClassifierModule
+from training.models.base import Classifier
 from training.run_folder.read import load_run
 
 
@@ -227,3 +229,31 @@ def test_missing_labels_stay_missing(tiny_run: Path) -> None:
     assert (test["emotion"]["clips"], test["state"]["clips"]) == (4, 2)
     assert NO_LABEL < 0
     assert np.sum(test["state"]["confusion"]) == 2
+
+
+def test_a_second_training_in_one_folder_and_its_export_are_refused(
+    make_step: MakeStep, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = make_step()
+    folder = context.root.joinpath(*step.saving_data_params.saved_checkpoints_path)
+    refused: list[str] = []
+
+    def beside(job: Job, model: Classifier) -> None:
+        for second in (lambda: fit(step, context), lambda: load_run(folder)):
+            with pytest.raises(OutputExists) as raised:
+                second()
+            refused.append(str(raised.value))
+        train(job, model)
+
+    monkeypatch.setattr("training.loop.fit.train", beside)
+    fit(step, context)
+    assert len(refused) == 2
+    assert all("another process is training in it; wait for its end" in text for text in refused)
+    assert not (folder / "run.lock").exists()
+    load_run(folder)
+
+
+def test_a_run_that_has_not_ended_is_named_so(tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"its training has not ended; train on from its last\.ckpt first"):
+        load_run(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,8 +88,10 @@ def test_a_search_from_its_first_trial_to_a_model(make_tune: MakeTune, context: 
     assert run.search["values"] == trials[int(best.name)].values
     with pytest.raises(OutputExists, match="holds this search, finished"):
         search(step, context)
-    with pytest.raises(OutputExists, match="holds another search"):
+    with pytest.raises(OutputExists, match=r"another search: learn_params\.padding_sec was 0\.5, now 0\.6; name"):
         search(make_tune(learn_params__padding_sec=0.6), context)
+    with pytest.raises(OutputExists, match=r"another search: seed was 0, now 1; name another"):
+        search(step, replace(context, seed=1))
 
     again = load_run(refit(folder, context))
     index = json.loads((folder / "refit" / "run.json").read_text())
@@ -98,6 +101,24 @@ def test_a_search_from_its_first_trial_to_a_model(make_tune: MakeTune, context: 
     epochs, clips = 2, 5 * 4 - 4  # all but one test speaker's, and one of them has three windows
     windows = clips + 2 * (index["dataset"]["split"]["test"]["clips"] == 4)
     assert again.trained.steps == epochs * -(-windows // trials[int(best.name)].values["learn_params.batch_size"])
+
+
+def test_a_finished_search_goes_on_with_more_trials(
+    make_tune: MakeTune, context: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    without_ray(monkeypatch)
+    folder = search(make_tune(tune={"num_samples": 1}), context)
+    before = Results(folder).trials()
+    with pytest.raises(OutputExists, match=r"finished with 1 trials; raise tune\.num_samples above 1 to go on with it"):
+        search(make_tune(tune={"num_samples": 1}), context)
+    more = make_tune(tune={"num_samples": 3})
+    assert search(more, context) == folder
+    record, trials = Results(folder).read_search(), Results(folder).trials()
+    assert (record.num_samples, record.state) == (3, "finished")
+    assert trials[0] == before[0].model_copy(update={"checkpoint": trials[0].checkpoint})
+    assert [trial.values for trial in trials] == [draw(more, 0, number) for number in range(3)]
+    with pytest.raises(OutputExists, match=r"finished with 3 trials"):
+        search(make_tune(tune={"num_samples": 2}), context)
 
 
 def test_a_search_without_a_good_trial_says_why(
