@@ -303,13 +303,13 @@ class Workshop:
         """The first of each file's kind, twice in one file."""
         for each in _first_of_each(whole):
             ending = each.path.suffix[1:]
-            heard = ending in ("flac", "mp3", "mp2", "aac", "ogg", "oga", "opus", "spx", "gsm", "webm", "mkv", "mka")
+            decoded = ending in ("flac", "mp3", "mp2", "aac", "ogg", "oga", "opus", "spx", "gsm", "webm", "mkv", "mka")
             untold = ending in (*_UNTOLD, "wav") and "pipe" in each.kind
             yield self._write(
                 f"joined_{each.path.name}",
                 each.path.read_bytes() * 2,
                 kind=f"joined {ending}",
-                outcome="same" if heard or untold else "refused",
+                outcome="same" if decoded or untold else "refused",
                 likes=() if untold or ending in ("gsm", "aac") else (each.path, each.path),
                 slack=3_200,
                 limit=_LIMITS.get(ending, each.limit),

@@ -20,6 +20,8 @@ MIN_SAMPLES = 400
 """Fewer samples than this at 16 kHz are too short: a Wav2Vec2 encoder's first frame needs as many."""
 SILENCE_PEAK = 1e-4
 """A recording whose largest magnitude is below this is silent."""
+MAX_PEAK = 1e6
+"""A larger magnitude overflows float32 in a model: its power and their sums are far below 3e38."""
 _MARGIN_SEC = 0.1
 """More than the half length of the resampler's filter at any rate from 8 kHz on: what lies further has no effect."""
 
@@ -84,10 +86,12 @@ def check_length(samples: int) -> None:
 
 
 def peak_of(waveform: FloatArray) -> float:
-    """The largest magnitude of a waveform (samples,); NotFinite where a sample is no number."""
+    """The largest magnitude of a waveform (samples,); NotFinite where a sample is no number, or too large for one."""
     peak = float(max(waveform.max(initial=0), -waveform.min(initial=0)))
     if not np.isfinite(peak):
         raise NotFinite("holds a NaN or infinite sample")
+    if peak > MAX_PEAK:
+        raise NotFinite(f"holds a sample of {peak:.1e}; full scale is 1, and {MAX_PEAK:.0e} the most that is taken")
     return peak
 
 

@@ -58,6 +58,8 @@ def test_the_predictor_tells_what_it_is(predictor: emotions.Predictor) -> None:
         (np.zeros(8_000, np.float32), Silent),
         (np.ones(100, np.float32), TooShort),
         (np.full(8_000, np.nan, np.float32), NotFinite),
+        (np.full(8_000, 3e38, np.float32), NotFinite),
+        ((np.full(8_000, -2e6, np.float32), 48_000), NotFinite),
         (np.ones((2, 8_000), np.float32), AudioError),
         (np.ones(8_000, np.int16), AudioError),
         ((np.ones(8_000, np.float32), 0), AudioError),

@@ -1,4 +1,4 @@
-"""Streams joined in one file, and streams of unknown length: all of it is heard."""
+"""Streams joined in one file, and streams of unknown length: all of it is decoded."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_every_stream_is_heard(
     data = b"".join(encoded(tone(2.0, hz=hz), container, subtype) for hz in pitches)
     path = tmp_path / "joined"
     path.write_bytes(data)
-    heard = decode.read(path if from_disk else data).waveform
-    assert len(heard) == pytest.approx(parts * 32_000, abs=0 if container == "FLAC" else parts * BLOCK / 3)
-    assert hz_at_the_end(heard) == pytest.approx(pitches[-1], abs=3)
+    decoded = decode.read(path if from_disk else data).waveform
+    assert len(decoded) == pytest.approx(parts * 32_000, abs=0 if container == "FLAC" else parts * BLOCK / 3)
+    assert hz_at_the_end(decoded) == pytest.approx(pitches[-1], abs=3)
 
 
 @pytest.mark.parametrize(("container", "subtype"), FORMATS[:2])

@@ -1,4 +1,4 @@
-"""MP3 as people have it: from a pipe, joined, with a wrong count, behind tags. All of it is heard, or none."""
+"""MP3 as people have it: from a pipe, joined, with a wrong count, behind tags. All of it is decoded, or none."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def test_a_stream_without_a_count_is_heard_whole(
     tone: Tone, rate: int, channels: int, quality: str, sec: float
 ) -> None:
     data = mp3(tone(sec, rate=rate), rate, channels=channels, tag=False, quality=quality)
-    heard, expected = decode.read(data).waveform, by_ffmpeg(data)
-    assert len(heard) == len(expected) >= sec * 16_000
-    np.testing.assert_allclose(heard, expected, atol=1e-3)
+    decoded, expected = decode.read(data).waveform, by_ffmpeg(data)
+    assert len(decoded) == len(expected) >= sec * 16_000
+    np.testing.assert_allclose(decoded, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -91,9 +91,9 @@ def test_every_part_of_joined_files_is_heard(tone: Tone, tags: tuple[bool, bool]
     parts = [mp3(tone(2.0, hz=hz), tag=tag) for hz, tag in zip((300.0, 900.0), tags, strict=True)]
     path = tmp_path / "joined.mp3"
     path.write_bytes(b"".join(parts))
-    heard = decode.read(path).waveform
-    assert len(heard) == len(by_ffmpeg(path.read_bytes())) >= 64_000
-    assert hz_at_the_end(heard) == pytest.approx(900, abs=3)
+    decoded = decode.read(path).waveform
+    assert len(decoded) == len(by_ffmpeg(path.read_bytes())) >= 64_000
+    assert hz_at_the_end(decoded) == pytest.approx(900, abs=3)
 
 
 def test_a_count_that_is_too_small_does_not_end_it(tone: Tone) -> None:

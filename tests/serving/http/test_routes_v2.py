@@ -148,6 +148,10 @@ def test_a_row_that_cannot_be_used_fails_the_request_and_is_named(start: StartSe
     assert to_request_error(service.post(b"x" * 400_001, INFER))[0] == 413
     nan = {"name": "waveform", "datatype": "FP32", "shape": [1, 500], "data": [0.1] * 499 + [None]}
     assert to_request_error(infer(service, nan))[0] in {400, 422}
+    for huge in (3e38, -1.1e6):
+        row = {"name": "waveform", "datatype": "FP32", "shape": [1, 8000], "data": [0.1] * 7999 + [huge]}
+        status, message = to_request_error(infer(service, row))
+        assert (status, "full scale is 1" in message) == (422, True)
 
 
 def test_a_row_that_was_cut_off_is_marked(service: Service, clip: bytes) -> None:
