@@ -18,8 +18,9 @@ _RAW = frozenset({"aac", "mp3"})
 """Formats without a table of contents: FFmpeg would read its way to a place, so they are opened there."""
 _LAST_PACKETS = 5
 
-# FFmpeg prints what it finds wrong in damaged input; what matters of it reaches the caller as a flaw or NotAudio.
-av.logging.set_level(av.logging.PANIC)
+# FFmpeg's log is dropped: what matters of it reaches the caller as a flaw or NotAudio. Dropped before Python sees it:
+# any level, PANIC too, calls back for each message, and an MP4 of an hour then opens in 43 ms instead of 12.
+av.logging.set_level(None)
 
 
 def ffmpeg(demuxer: str, least_packets: int = 0) -> Reader:

@@ -27,9 +27,6 @@ _SCALES = {"u8": 2.0**-7, "s16": 2.0**-15, "s32": 2.0**-31, "flt": 1.0, "dbl": 1
 # Between joined MP3 files lie tags, which FFmpeg hands over as packets of their own.
 _TAGS_BETWEEN = ("mp3", "aac")
 
-# FFmpeg prints what it finds wrong in damaged input; what matters of it reaches the caller as a flaw or NotAudio.
-av.logging.set_level(av.logging.PANIC)
-
 
 def default_track(container: av.container.InputContainer) -> av.AudioStream:
     """The track that a player plays: the default one; of several, as FFmpeg, the first with the most channels."""
