@@ -7,6 +7,7 @@ Starlette application that BentoML mounts: twice as fast as BentoML's own API me
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -120,6 +121,8 @@ class EmotionService:
         """Exclude all objects made at start-up from garbage collection, whose full passes would delay requests."""
         if threading.current_thread() is threading.main_thread():
             WORKER.drain.on_sigterm()
+        if bentoml.server_context.worker_index is not None:  # a process that a supervisor started
+            self.watch = asyncio.create_task(WORKER.drain.end_with_parent())
         gc.collect()
         gc.freeze()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -80,6 +81,18 @@ class Drain:
             loop.call_soon_threadsafe(begin)
 
         signal.signal(signal.SIGTERM, handle)
+
+    async def end_with_parent(self, every_sec: float = 1.0) -> None:
+        """Send this process SIGTERM when the one that started it has gone, as by SIGKILL: nobody else would end it.
+
+        Args:
+            every_sec: seconds between two looks.
+        """
+        parent = os.getppid()
+        while os.getppid() == parent:
+            await asyncio.sleep(every_sec)
+        logger.error("the process that started this worker is gone: it ends, too")
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @dataclass(eq=False)

@@ -165,6 +165,24 @@ def test_a_killed_worker_comes_back_and_only_its_requests_fail(tiny_bundle: Path
         assert server.post(clip).status_code == 200, "by the worker that came back, or by the one that came after"
 
 
+def test_workers_end_when_their_supervisor_was_killed(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
+    """With the requests that they have answered, and with their memory and their socket."""
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_WORKERS="2") as server:
+        left = psutil.Process(server.process.pid).children(recursive=True)
+        assert len(_workers(server)) == 2
+        with half_sent(server, clip) as connection:
+            _until(lambda: "emotions_in_flight 1.0" in httpx.get(f"{server.url}/metrics", timeout=5).text)
+            server.process.kill()
+            server.process.wait(10)
+            time.sleep(1.5)
+            connection.sendall(clip[-1:])
+            status, body = answer(connection)
+        assert status == 200, body
+        _until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in left))
+        assert not _listens(server)
+        assert b"the process that started this worker is gone" in server.log.read_bytes()
+
+
 def _listens(server: Server) -> bool:
     try:
         httpx.get(f"{server.url}/livez", timeout=5)
