@@ -130,7 +130,7 @@ def test_what_is_there_is_kept_unless_the_user_says_what_to_do(
         predict_to_table([clips], tiny_bundle, output, options())
     with pytest.raises(ConfigError, match="give one of them"):
         predict_to_table([clips], tiny_bundle, output, options(resume=True, overwrite=True))
-    with pytest.raises(OutputExists, match="started with another windows; give"):
+    with pytest.raises(OutputExists, match="--windows was off and is on; give --resume"):
         predict_to_table([clips], tiny_bundle, output, options(resume=True, windows=True))
     assert predict_to_table([clips], tiny_bundle, output, options(overwrite=True)).resumed_files == 0
     whole = output.read_bytes()
@@ -176,7 +176,7 @@ def test_a_journal_that_a_kill_cut_off_keeps_its_whole_lines(tmp_path: Path) -> 
     with open_checkpoint(output, {"file": str}, {"bundle": "a"}, resume=True) as checkpoint:
         assert checkpoint.pending([files, files]) == [0]
     with (
-        pytest.raises(EmotionsError, match="started with another bundle; give --overwrite"),
+        pytest.raises(EmotionsError, match="--bundle was a and is b; give --resume"),
         open_checkpoint(output, {"file": str}, {"bundle": "b"}, resume=True),
     ):
         pass
@@ -190,9 +190,9 @@ def test_a_run_does_not_go_on_with_another_variant(
     stop_after(10)
     with pytest.raises(KeyboardInterrupt):
         predict_to_table([clips], small_bundle, output, options())
-    with pytest.raises(OutputExists, match="started with another variant; give --overwrite"):
+    with pytest.raises(OutputExists, match="--variant was int8 and is fp32; give --resume"):
         predict_to_table([clips], small_bundle, output, options(variant="fp32", resume=True))
-    with pytest.raises(OutputExists, match="started with another variant; give --overwrite"):
+    with pytest.raises(OutputExists, match="--variant was int8 and is fp32; give --resume"):
         predict_to_table([clips], tiny_bundle, output, options(resume=True))
     stop_after(0)
     assert predict_to_table([clips], small_bundle, output, options(variant="int8", resume=True)).resumed_files == 7

@@ -235,12 +235,12 @@ def test_the_summary_fits_and_steers_no_terminal() -> None:
     scores = {"emotion": {"гнев": 0.75, "радость": 0.25}}
     totals.add(FileResult("\x1b[31m" + "длинное имя 😀 [bold]" * 9 + ".wav", Prediction(scores, (), 5.0)))
     totals.add(FileResult("б.wav", None, "is empty", "not_audio"))
-    text = summary(Path("t.csv"), totals, ["emotion"], {"variant": "int8", "device": "cpu"})
+    text = summary(Path("t.csv"), totals, ["emotion"], {"bundle": "b@1", "variant": "int8", "device": "cpu"})
     assert "\x1b" not in text
     assert r"\x1b[31mдлинное имя 😀 [bold]" in text
     assert max(map(len, text.splitlines())) <= WIDTH
     assert "5.0 s in 2.0 s, 2.5 times real time" in text
-    assert "model    int8 on cpu\nemotion  гнев 1\nerrors   not_audio 1" in text
+    assert "model    b@1, int8 on cpu\nemotion  гнев 1\nerrors   not_audio 1" in text
 
 
 def test_progress_in_words() -> None:
