@@ -23,6 +23,9 @@ from tests.recordings import Recording, Workshop
 LEAST_FILES = 200
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Recording]:
     needs(bool(shutil.which("ffmpeg") and shutil.which("sox")), "ffmpeg and sox are needed as commands")
