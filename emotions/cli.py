@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 import emotions
-from emotions.errors import EmotionsError
+from emotions.errors import EmotionsError, plain
 from emotions.pipeline.options import BUNDLE_COMMANDS, BundlePath, ConfigFile, Overrides, Root
 from emotions.pipeline.packages import COMMANDS, check_not_shadowed, installed, missing_extras
 from emotions.pipeline.runner import load_pipeline, pipeline_schema
@@ -95,7 +95,8 @@ def build_app() -> typer.Typer:
 
 
 def _failed(message: str) -> int:
-    typer.echo(f"error: {message}", err=True)
+    lines = "\n".join(map(plain, message.split("\n")))  # it may quote names of files, labels, a manifest
+    typer.echo(f"error: {lines}", err=True)
     return 2
 
 
@@ -149,7 +150,6 @@ def info(bundle: BundlePath) -> None:
 def verify(bundle: BundlePath) -> None:
     """Check a bundle's files, load its model in every ONNX variant and replay its probe on each."""
     from emotions.bundle.manifest import read_bundle
-    from emotions.bundle.summary import plain
     from emotions.runtime.session import open_session
 
     opened = read_bundle(bundle)

@@ -181,3 +181,10 @@ def first_line(error: BaseException) -> str:
     """The first line of an exception's text, without a full stop; the name of its class where it has none."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def plain(text: str) -> str:
+    """A text with its control characters escaped, since names and labels from elsewhere must not steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

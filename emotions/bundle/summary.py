@@ -7,6 +7,7 @@ from typing import Any
 
 from emotions.bundle.manifest import Bundle, Manifest, TensorSpec
 from emotions.bundle.variants import choose_variant, lossy
+from emotions.errors import plain
 
 _SKIPPED = frozenset({"confusion", "per_class"})
 
@@ -58,11 +59,6 @@ def _leaks(split: Mapping[str, Any]) -> str:
 def protocol_of(manifest: Manifest) -> str:
     """How the bundle's metrics were measured, or ``unknown``."""
     return str(manifest.metrics.get("protocol", "unknown"))
-
-
-def plain(text: str) -> str:
-    """A text with its control characters escaped: a bundle from elsewhere must not control the terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _signature(manifest: Manifest) -> Iterator[tuple[str, str]]:

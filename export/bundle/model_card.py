@@ -10,7 +10,8 @@ from typing import Any
 import jinja2
 
 from emotions.bundle.manifest import Manifest
-from emotions.bundle.summary import plain, protocol_of, warnings
+from emotions.bundle.summary import protocol_of, warnings
+from emotions.errors import plain
 from export.bundle.report import facts
 from export.bundle.variants import FP32, Artifacts
 from export.proof.signals import Signals

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emotions.bundle.summary import plain
+from emotions.errors import plain
 from emotions.folder.result import FileResult
 
 WIDTH = 100

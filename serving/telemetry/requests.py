@@ -22,6 +22,7 @@ from opentelemetry import trace
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from emotions.errors import plain
 from serving.settings import LogFormat
 
 HEADER = "x-request-id"
@@ -125,8 +126,19 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class PlainMessages(logging.Filter):
+    """Escapes control characters: a name or a label from a bundle must not begin a line of the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through."""
+        record.msg, record.args = plain(record.getMessage()), ()
+        return True
+
+
 def set_log_format(chosen: LogFormat) -> None:
     """Set the format of this process's log; ``text`` is BentoML's own."""
+    if not any(isinstance(each, PlainMessages) for each in logger.filters):
+        logger.addFilter(PlainMessages())
     if chosen == "text":
         return
     for name in _LOGGERS:

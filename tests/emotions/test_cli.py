@@ -15,8 +15,8 @@ import typer
 
 from emotions import cli
 from emotions.bundle.manifest import Bundle, Manifest, TensorSpec, Variant, Window
-from emotions.bundle.summary import describe, plain, warnings
-from emotions.errors import DataError
+from emotions.bundle.summary import describe, warnings
+from emotions.errors import DataError, plain
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {"pipeline": [{"type": "train", "model": "SpectrogramCnnClassifier"}]}
@@ -94,6 +94,19 @@ def test_faults_go_to_stderr_without_traceback(config: Path) -> None:
 )
 def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
     assert run(capsys, *arguments) == (2, "", f"{message}\n")
+
+
+def test_names_from_elsewhere_steer_no_terminal(
+    capsys: pytest.CaptureFixture[str], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(tiny_bundle, tmp_path / "copy")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"]["\x1b[2J\x1b]0;mine\x07.txt"] = "0" * 64
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    code, out, err = run(capsys, "bundle", "verify", copy)
+    assert code == 2
+    assert "\x1b" not in out + err
+    assert r"lacks \x1b[2J\x1b]0;mine\x07.txt, which its manifest lists" in err
 
 
 def test_a_search_without_data_or_space_is_one_line(

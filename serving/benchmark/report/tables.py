@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emotions.bundle.summary import plain
+from emotions.errors import plain
 from serving.benchmark.scenarios.profile import FULL_SOAK_SEC
 
 Report = Mapping[str, Any]

@@ -119,3 +119,11 @@ def test_spans_follow_each_other_below_the_requests_own_where_it_is_recorded() -
     assert infer.end_time - infer.start_time == pytest.approx(1e9)
     assert all(span.parent == request.get_span_context() for span in (decode, queue, infer))
     assert dict(infer.attributes or {}) == {"emotions.audio_sec": 3.0}
+
+
+def test_a_label_begins_no_line_of_the_log_and_steers_no_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    set_log_format("text")
+    set_log_format("text")
+    with caplog.at_level(logging.INFO, "bentoml.emotions"):
+        logging.getLogger("bentoml.emotions").info("serving %s", "joy\n2026-01-01 error \x1b[2J")
+    assert caplog.messages == [r"serving joy\n2026-01-01 error \x1b[2J"]

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from emotions.bundle.summary import plain as shown
+from emotions.errors import plain as shown
 
 __all__ = ["calibration_line", "choice_lines", "choice_table", "leak_lines", "shown", "with_interval"]
 
