@@ -34,6 +34,7 @@ UNKNOWN = "unknown"
 
 _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_OVERLAP = 100
+_MAX_TARGETS, _MAX_LABELS, _MAX_FILES = 100, 10_000, 1_000
 _SHOWN = 5
 _OTHER_FOLDERS = (
     ("run.json", "it is a run folder: emotions export --run {} --output BUNDLE makes a bundle of it"),
@@ -107,18 +108,20 @@ class Manifest(_Strict):
     name: Name
     created: AwareDatetime
     toolkit_version: str
-    targets: dict[Name, Annotated[list[Name], Field(min_length=2)]] = Field(min_length=1)
+    targets: dict[Name, Annotated[list[Name], Field(min_length=2, max_length=_MAX_LABELS)]] = Field(
+        min_length=1, max_length=_MAX_TARGETS
+    )
     sample_rate: Literal[16000] = 16_000
     window: Window
-    inputs: list[TensorSpec]
-    outputs: list[TensorSpec]
+    inputs: list[TensorSpec] = Field(max_length=_MAX_TARGETS)
+    outputs: list[TensorSpec] = Field(max_length=_MAX_TARGETS)
     model: dict[str, Any]
     metrics: dict[str, Any] = {}
     calibration: dict[str, Any] = {}
     dataset: Dataset | None = None
     encoder: dict[str, Any] | None = None
-    variants: dict[str, Variant]
-    files: dict[Name, Sha256]
+    variants: dict[Name, Variant] = Field(max_length=_MAX_TARGETS)
+    files: dict[Name, Sha256] = Field(max_length=_MAX_FILES)
     extra: dict[str, Any] = {}
 
     @model_validator(mode="after")
@@ -252,5 +255,8 @@ def _read_manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        first = error.errors(include_url=False, include_input=False)[:_SHOWN]
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in first)
+        if error.error_count() > _SHOWN:
+            faults += f"; and {error.error_count() - _SHOWN} more"
         raise BundleError(f"{path}: {faults}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ import numpy as np
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import LENGTH, PROBE, WAVEFORM, Bundle, Window
 from emotions.errors import BundleError
+
+_MAX_ARRAYS = 1_000
+_MAX_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def write_probe(folder: Path, probe: Probe, targets: Mapping[str, list[str]], wi
 def read_probe(bundle: Bundle) -> Probe:
     """Read ``probe.npz``; BundleError where it is broken, empty, or not of this bundle's labels and window."""
     try:
+        _check_sizes(bundle.path / PROBE)
         with np.load(bundle.path / PROBE, allow_pickle=False) as arrays:
             promise = str(arrays["contract"])
             answers = {target: arrays[f"probabilities/{target}"] for target in bundle.manifest.targets}
@@ -66,4 +71,22 @@ def read_probe(bundle: Bundle) -> Probe:
         raise BundleError(f"{bundle.path}: the manifest's labels or window are not those of the export")
     if not len(probe.length):
         raise BundleError(f"{bundle.path}: {PROBE} holds no signal")
+    shapes = [probe.waveform.shape[:1], probe.length.shape, *(answer.shape[:1] for answer in answers.values())]
+    if {*shapes} != {(len(probe.length),)} or probe.waveform.shape[1:] > (bundle.manifest.window.samples,):
+        raise BundleError(f"{bundle.path}: {PROBE} is not a window and an answer for each signal")
     return probe
+
+
+def _check_sizes(path: Path) -> None:
+    """Refuse, as ValueError, what would not fit: a header may claim any shape, and a few bytes unpack to gigabytes."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if len(members) > _MAX_ARRAYS or sum(member.file_size for member in members) > _MAX_BYTES:
+            raise ValueError(f"it holds more than {_MAX_ARRAYS} arrays or {_MAX_BYTES >> 20} MiB")
+        for member in members:
+            with archive.open(member) as stream:
+                old = np.lib.format.read_magic(stream) == (1, 0)
+                read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(stream)
+                if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > member.file_size:
+                    raise ValueError(f"{member.filename} claims the shape {shape}, and holds {member.file_size} bytes")

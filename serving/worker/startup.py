@@ -22,6 +22,8 @@ BUNDLES = Path("bundles")
 """Folder of bundles, searched when none is named: in the working directory, or beside the code."""
 BUNDLE_VARIABLE = f"{PREFIX}BUNDLE"
 
+_LOAD_SEC = 600
+"""A graph may hold a loop that never ends."""
 _SOURCE = Path(__file__).resolve().parents[2]
 
 
@@ -64,10 +66,16 @@ def check(settings: Settings) -> Path:
     process = processes.Process(target=_try, args=(settings.model_copy(update={"bundle": bundle}), sender))
     process.start()
     sender.close()
+    if not receiver.poll(_LOAD_SEC):
+        process.kill()
+        raise BundleError(f"{bundle}: loading it took longer than {_LOAD_SEC} s")
+    try:
+        reason = receiver.recv()  # before the process is joined: it ends once its reason is taken
+    except EOFError:
+        process.join()
+        raise BundleError(f"{bundle}: loading it ended with exit status {process.exitcode}") from None
     process.join()
-    if process.exitcode:
-        raise BundleError(f"{bundle}: loading it ended with exit status {process.exitcode}")
-    if reason := receiver.recv():
+    if reason:
         raise BundleError(reason)
     return bundle
 

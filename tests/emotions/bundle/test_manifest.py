@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import pickle
 import shutil
+import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +180,52 @@ def test_a_folder_of_bundles_and_a_file_are_no_bundles(tiny_bundle: Path, tmp_pa
         read_bundle(tmp_path / "bundles")
     with pytest.raises(BundleError, match="it is a file; name the folder"):
         read_bundle(tmp_path / "bundles" / "mine" / "model.onnx")
+
+
+def npz(path: Path, **members: bytes) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+
+
+def npy(shape: tuple[int, ...], content: bytes = b"", dtype: str = "<f4") -> bytes:
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"shape": shape, "fortran_order": False, "descr": dtype})
+    return head.getvalue() + content
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"waveform": npy((10**6, 10**6), bytes(64))}, r"claims the shape \(1000000, 1000000\), and holds"),
+        ({"waveform": npy((2**31, 2**31, 2**31), bytes(64))}, "claims the shape"),
+        ({"waveform": npy((70 << 20,), bytes(280 << 20))}, "more than 1000 arrays or 256 MiB"),
+        ({f"a{number}": b"" for number in range(1001)}, "more than 1000 arrays or 256 MiB"),
+        ({"waveform": b"no array"}, "cannot be read"),
+    ],
+    ids=["claims", "overflow", "unpacks", "many", "none"],
+)
+def test_a_probe_that_would_not_fit_is_refused_before_it_is_unpacked(
+    copy: Path, members: dict[str, bytes], words: str
+) -> None:
+    npz(copy / "probe.npz", **members)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    edit(copy, files=manifest["files"] | {"probe.npz": hashlib.sha256((copy / "probe.npz").read_bytes()).hexdigest()})
+    bundle = read_bundle(copy)
+    tracemalloc.start()
+    with pytest.raises(BundleError, match=words):
+        read_probe(bundle)
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+
+
+def test_sixty_thousand_faults_are_one_short_message(copy: Path) -> None:
+    edit(copy, targets={"emotion": [""] * 9_000, "state": [""] * 9_000})
+    with pytest.raises(BundleError) as raised:
+        read_bundle(copy)
+    assert len(str(raised.value)) < 2_000
+    assert "more" in str(raised.value)
+    edit(copy, files={f"{number}.bin": "no hash" for number in range(60_000)})
+    with pytest.raises(BundleError) as raised:
+        read_bundle(copy)
+    assert len(str(raised.value)) < 3_000
