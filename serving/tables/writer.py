@@ -22,6 +22,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from emotions.bundle.manifest import EMBEDDING, UNKNOWN
 from emotions.errors import ConfigError, MissingExtra, OutputExists
@@ -136,7 +137,15 @@ def join_parts(parts: Sequence[Path], path: Path, names: Columns) -> None:
 def _csv(path: Path, _: Columns) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
-        yield lambda cells: writer.writerow(cells.values())
+        yield lambda cells: writer.writerow(map(_no_formula, cells.values()))
+
+
+def _no_formula(cell: Any) -> Any:
+    """A text that a spreadsheet would compute, as ``=cmd()``, behind an apostrophe (OWASP, CSV injection).
+
+    One that has an apostrophe there already gets another, so that taking one away gives what was written.
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.lstrip("'").startswith(_FORMULA) else cell
 
 
 @contextlib.contextmanager
@@ -158,6 +167,7 @@ def _append(parts: Sequence[Path], path: Path, _: Columns) -> None:
                 shutil.copyfileobj(source, stream)
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PARQUET = ".parquet"
 _FOLDERS = ("", AUDFORMAT)
 """Endings of tables that are folders."""

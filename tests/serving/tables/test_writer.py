@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -42,7 +43,13 @@ def row(result: FileResult, targets: Mapping[str, Sequence[str]]) -> dict[str, A
 def typed(cells: dict[str, str]) -> dict[str, Any]:
     """A row of a CSV file, which has neither numbers nor nulls, with those of the table."""
     kinds = columns(TARGETS)
-    return {name: (kinds[name](value) if value else None) for name, value in cells.items()}
+    plain = {
+        name: value[1:]
+        if kinds[name] is str and value.lstrip("'").startswith(("=", "+", "-", "@", "\t", "\r"))
+        else value
+        for name, value in cells.items()
+    }
+    return {name: (kinds[name](value) if value else None) for name, value in plain.items()}
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -103,6 +110,16 @@ def test_a_failed_file_is_its_name_and_its_error() -> None:
         "file": "a.wav",
         "error": "not_audio: is empty",
     }
+
+
+def test_no_cell_of_a_csv_file_is_computed(tmp_path: Path) -> None:
+    given = [FileResult(name, None, "=1+1", "+x") for name in ("=cmd()", "+1", "-1", "@SUM(A1)", "\t=1", "'=1", "it's")]
+    text = write(tmp_path / "t.csv", given).read_text(encoding="utf-8")
+    with io.StringIO(text, newline="") as stream:
+        cells = [line["file"] for line in csv.DictReader(stream)]
+    assert cells == ["'=cmd()", "'+1", "'-1", "'@SUM(A1)", "'\t=1", "''=1", "it's"]
+    assert [line["file"] for line in read(write(tmp_path / "t.jsonl", given))] == [result.name for result in given]
+    assert [line["file"] for line in read(write(tmp_path / "t.csv", given))] == [result.name for result in given]
 
 
 def test_csv_is_rfc_4180(tmp_path: Path) -> None:
