@@ -39,6 +39,9 @@ from serving.worker.state import Drain, WorkerState
 
 logger = logging.getLogger("bentoml.emotions")
 
+_SUPERVISOR = "_EMOTIONS_SUPERVISOR_PID"
+"""Set by the process that starts the workers, for them."""
+
 disable_usage_tracking()
 
 
@@ -110,6 +113,7 @@ class EmotionService:
             check_exposure(_host(), SETTINGS)
             if ANY_ORIGIN in SETTINGS.cors_origins:
                 logger.warning("%s=*: pages of every site may call this service from a browser", CORS_ORIGINS)
+            os.environ[_SUPERVISOR] = str(os.getpid())
             os.environ[BUNDLE_VARIABLE] = str(check(SETTINGS))
             if SETTINGS.api_keys_file is not None:
                 os.environ[API_KEYS_FILE] = str(SETTINGS.api_keys_file.resolve())
@@ -121,8 +125,8 @@ class EmotionService:
         """Exclude all objects made at start-up from garbage collection, whose full passes would delay requests."""
         if threading.current_thread() is threading.main_thread():
             WORKER.drain.on_sigterm()
-        if bentoml.server_context.worker_index is not None:  # a process that a supervisor started
-            self.watch = asyncio.create_task(WORKER.drain.end_with_parent())
+        if supervisor := os.environ.get(_SUPERVISOR):
+            self.watch = asyncio.create_task(WORKER.drain.end_with(int(supervisor)))
         gc.collect()
         gc.freeze()
 

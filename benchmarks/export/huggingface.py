@@ -108,7 +108,7 @@ def _convert(checkpoint: Path, graph: Path) -> Iterator[str]:
         graph,
         to_onnx(Deployable(source.classifier, list(source.targets)), source.window.samples, source.window.dynamic),
     )
-    took, above = time.perf_counter() - began, _peak() - before
+    took, above = time.perf_counter() - began, max(0, _peak() - before)
     yield f"model {size / _MIB:.0f} MiB, conversion {took:.1f} s (at most 60)"
     yield f"peak memory above the loaded model {above / _MIB:.0f} MiB, {above / size:.2f} times its size (at most 4)"
 

@@ -82,17 +82,27 @@ class Drain:
 
         signal.signal(signal.SIGTERM, handle)
 
-    async def end_with_parent(self, every_sec: float = 1.0) -> None:
-        """Send this process SIGTERM when the one that started it has gone, as by SIGKILL: nobody else would end it.
+    async def end_with(self, supervisor: int, every_sec: float = 1.0) -> None:
+        """Send this process SIGTERM when its supervisor has gone, as by SIGKILL: nobody else would end it.
 
         Args:
+            supervisor: id of the process that started this one; it may have gone already.
             every_sec: seconds between two looks.
         """
-        parent = os.getppid()
-        while os.getppid() == parent:
+        while os.getppid() == supervisor or _is_running(supervisor):
             await asyncio.sleep(every_sec)
         logger.error("the process that started this worker is gone: it ends, too")
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 @dataclass(eq=False)

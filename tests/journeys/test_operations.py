@@ -178,7 +178,7 @@ def test_workers_end_when_their_supervisor_was_killed(tiny_bundle: Path, tmp_pat
             connection.sendall(clip[-1:])
             status, body = answer(connection)
         assert status == 200, body
-        _until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in left))
+        _until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in left), 90)
         assert not _listens(server)
         assert b"the process that started this worker is gone" in server.log.read_bytes()
 

@@ -82,7 +82,9 @@ def make_broken(folder: Path) -> list[InputFile]:
         (folder / name).write_bytes(content)
     noise = np.random.default_rng(0).normal(0, 0.1, 32_000)
     soundfile.write(folder / "cut.wav", noise, 16_000)
-    (folder / "cut.wav").write_bytes((folder / "cut.wav").read_bytes()[:9_000])
+    (folder / "cut.wav").write_bytes(
+        (folder / "cut.wav").read_bytes()[:30]
+    )  # within its header: more of it would be used as far as it goes
     soundfile.write(folder / "silent.wav", 0 * noise, 16_000)
     soundfile.write(folder / "short.wav", noise[:99], 16_000)
     soundfile.write(folder / "nan.wav", np.full(9_000, np.nan), 16_000, subtype="FLOAT")
