@@ -75,6 +75,8 @@ def _opened_at(file: BinaryIO, demuxer: str, index: PacketIndex, first: int, fla
     with own_handle(file) as handle:
         rest = cast(BinaryIO, Section(handle, offset, handle.seek(0, os.SEEK_END) - offset))
         with av.open(rest, "r", format=demuxer, metadata_errors="replace") as container:
-            track = default_track(container)
-            settles = lambda packet: packet.pos is not None and packet.pos < begin  # noqa: E731
-            yield from Decoding(container, track, 0, flaws, settles).blocks()
+
+            def settles(packet: av.Packet[av.AudioStream]) -> bool:
+                return packet.pos is not None and packet.pos < begin
+
+            yield from Decoding(container, default_track(container), 0, flaws, settles).blocks()

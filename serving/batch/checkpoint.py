@@ -191,11 +191,11 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _told(value: Any) -> str:
-    return (
-        {True: "on", False: "off", None: "not known"}.get(value, str(value))
-        if not isinstance(value, list)
-        else (" ".join(map(str, value)))
-    )
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "not known" if value is None else str(value)
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

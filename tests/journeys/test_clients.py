@@ -27,7 +27,7 @@ import pytest
 
 import emotions
 from serving.http.api_keys import add_key
-from tests.conftest import Tone, WriteWav
+from tests.conftest import Tone, WriteWav, needs
 from tests.servers import Server, running
 
 pytestmark = pytest.mark.slow
@@ -243,10 +243,10 @@ def browse(url: str, profile: Path) -> dict[str, Any]:
     return dict(json.loads(html.unescape(found[1])))
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
 def test_a_page_of_another_site_calls_with_a_key(
     guarded: Server, server: Server, site: Site, keys: tuple[Path, str], clip: Path, tmp_path: Path, expected: Any
 ) -> None:
+    needs(bool(CHROMIUM), "Chromium is needed as a command")
     shutil.copy(clip, site.folder / "clip.wav")
     (site.folder / "page.html").write_text(PAGE % (json.dumps(guarded.url), json.dumps(keys[1])))
     found = browse(f"{site.url}/page.html", tmp_path / "named")
@@ -280,8 +280,8 @@ def test_schemathesis_finds_nothing_but_bytes_that_are_no_audio(server: Server, 
     assert "Traceback" not in server.log.read_text()
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool, of Debian's package prometheus")
 def test_promtool_finds_no_fault_in_the_metrics(server: Server, clip: Path) -> None:
+    needs(bool(shutil.which("promtool")), "promtool, of Debian's package prometheus, is needed")
     server.post(clip.read_bytes())
     server.post(b"no audio")
     metrics = httpx.get(f"{server.url}/metrics", timeout=20).text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,7 @@ def fit(step: TrainStep, context: Context) -> Path:
     refusal = f"{folder}: another process is training in it; wait for its end, or name another saved_checkpoints_path"
     with locked(folder / LOCK_FILE, refusal):
         result = _trained(job, model)
+    with contextlib.suppress(OSError):  # the next training may hold it already
         (folder / LOCK_FILE).unlink()
     print_summary(folder, step, context, corpus, result)
     return folder

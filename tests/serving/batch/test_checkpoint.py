@@ -276,13 +276,13 @@ def test_other_options_are_named_with_both_values(tiny_bundle: Path, clips: Path
     output = clips.parent / "t.csv"
     stop_after(12)
     with pytest.raises(KeyboardInterrupt):
-        predict_to_table([clips], tiny_bundle, output, Options(chunk_files=5, quiet=True))
+        predict_to_table([clips], tiny_bundle, output, Options(chunk_files=1, quiet=True))
     stop_after(0)
     with pytest.raises(OutputExists) as raised:
         predict_to_table(
             [clips], tiny_bundle, output, Options(chunk_files=6, windows=True, strict=True, resume=True, quiet=True)
         )
     assert str(raised.value) == (
-        f"{output}: was started with other options: --chunk was 5 and is 6, --windows was off and is on, "
+        f"{output}: was started with other options: --chunk was 1 and is 6, --windows was off and is on, "
         "--strict was off and is on; give --resume with those of then, or --overwrite to start again"
     )
