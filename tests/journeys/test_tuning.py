@@ -98,9 +98,41 @@ def outcome(root: Path) -> list[tuple[Any, ...]]:
     return [(trial.number, trial.values, trial.state, trial.history) for trial in trials]
 
 
-def test_a_search_killed_three_times_ends_as_one_that_was_not(data: Path, tmp_path: Path) -> None:
-    run(write_search(data, tmp_path / "whole"), tmp_path)
-    config = write_search(data, tmp_path / "killed")
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
+    """What a search gives that runs by itself to its end."""
+    root = tmp_path_factory.mktemp("whole")
+    run(write_search(data, root), root)
+    return outcome(root)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two Ray nodes of one core each on this machine, beside the driver's without any; started once."""
+    from ray.cluster_utils import Cluster
+
+    port = free_port()
+    head = {"num_cpus": 0, "include_dashboard": False, "ray_client_server_port": port}
+    found: Any
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        # A client's server imports torch before it answers: on a busy machine that takes longer than 30 s.
+        patch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "120")
+        warnings.simplefilter("ignore", ResourceWarning)  # Ray leaves the logs of its client server open
+        found = Cluster(initialize_head=True, head_node_args=head)
+        gc.collect()
+    found.client = f"ray://{found.head_node.node_ip_address}:{port}"
+    found.workers = [found.add_node(num_cpus=1) for _ in range(2)]
+    found.wait_for_nodes()
+    try:
+        yield found
+    finally:
+        found.shutdown()
+
+
+def test_a_search_killed_three_times_ends_as_one_that_was_not(
+    data: Path, tmp_path: Path, whole: list[tuple[Any, ...]], cluster: Any
+) -> None:
+    config = write_search(data, tmp_path / "killed", ray_address=cluster.address)
     moments, killed = random.Random(0), 0
     for _ in range(3):
         with subprocess.Popen(
@@ -114,12 +146,14 @@ def test_a_search_killed_three_times_ends_as_one_that_was_not(data: Path, tmp_pa
     results = Results(tmp_path / "killed" / "tune" / "first")
     if results.read_search().state != "finished":
         run(config, tmp_path)
-    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
+    assert outcome(tmp_path / "killed") == whole
     assert results.read_search().state == "finished"
 
 
-def test_a_killed_search_that_learns_loses_and_repeats_no_trial(data: Path, tmp_path: Path) -> None:
-    config = write_search(data, tmp_path / "killed", num_samples=6, enable_tune_features=True)
+def test_a_killed_search_that_learns_loses_and_repeats_no_trial(data: Path, tmp_path: Path, cluster: Any) -> None:
+    config = write_search(
+        data, tmp_path / "killed", num_samples=6, enable_tune_features=True, ray_address=cluster.address
+    )
     results = Results(tmp_path / "killed" / "tune" / "first")
     with subprocess.Popen(
         command(config), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -172,30 +206,10 @@ def test_ctrl_c_stops_and_reports_and_the_search_goes_on(data: Path, tmp_path: P
     assert [trial.state for trial in results.trials()] == ["done"] * 2
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Two Ray nodes of one core each on this machine, beside the driver's without any."""
-    from ray.cluster_utils import Cluster
-
-    # A client's server imports torch before it answers: on a busy machine that takes longer than 30 s.
-    monkeypatch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "120")
-    port = free_port()
-    head = {"num_cpus": 0, "include_dashboard": False, "ray_client_server_port": port}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # Ray leaves the logs of its client server open
-        found = Cluster(initialize_head=True, head_node_args=head)
-        gc.collect()
-    found.client = f"ray://{found.head_node.node_ip_address}:{port}"
-    found.workers = [found.add_node(num_cpus=1) for _ in range(2)]
-    found.wait_for_nodes()
-    try:
-        yield found
-    finally:
-        found.shutdown()
-
-
-def test_a_search_outlives_a_node_of_its_cluster(data: Path, tmp_path: Path, cluster: Any) -> None:
-    config = write_search(data, tmp_path / "spread", num_samples=4, max_tune_epochs=3, ray_address=cluster.address)
+def test_a_search_outlives_a_node_of_its_cluster(
+    data: Path, tmp_path: Path, whole: list[tuple[Any, ...]], cluster: Any
+) -> None:
+    config = write_search(data, tmp_path / "spread", ray_address=cluster.address)
     results = Results(tmp_path / "spread" / "tune" / "first")
     with subprocess.Popen(
         command(config), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -204,15 +218,14 @@ def test_a_search_outlives_a_node_of_its_cluster(data: Path, tmp_path: Path, clu
         while len([trial for trial in results.trials() if trial.epochs]) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         both = {trial.worker for trial in results.trials()}
-        cluster.remove_node(cluster.workers[1], allow_graceful=False)
+        cluster.remove_node(cluster.workers.pop(), allow_graceful=False)
         printed, told = process.communicate(timeout=400)
+    cluster.workers.append(cluster.add_node(num_cpus=1))
     assert process.returncode == 0, told
     assert len(both) == 2
     assert "4 of 4 trials ended, finished" in printed
     assert [trial.state for trial in results.trials()] == ["done"] * 4
-    alone = write_search(data, tmp_path / "alone", num_samples=4, max_tune_epochs=3)
-    run(alone, tmp_path)
-    assert outcome(tmp_path / "spread") == outcome(tmp_path / "alone")
+    assert outcome(tmp_path / "spread") == whole
 
 
 def test_nodes_that_share_no_folder_search_through_a_storage(data: Path, tmp_path: Path, cluster: Any) -> None:

@@ -1,4 +1,4 @@
-"""One recording of every kind through ``emotions predict``, ``/v1/predict``, ``emotions data check`` and training."""
+"""Every recording of the matrix through ``emotions predict``, ``/v1/predict``, ``emotions data check`` and training."""
 
 from __future__ import annotations
 
@@ -26,19 +26,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def one_of_each(tmp_path_factory: pytest.TempPathFactory) -> list[Recording]:
-    """The first recording of each kind and outcome."""
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Recording]:
     needs(bool(shutil.which("ffmpeg") and shutil.which("sox")), "ffmpeg and sox are needed as commands")
-    found: dict[tuple[str, str], Recording] = {}
-    for recording in Workshop(tmp_path_factory.mktemp("recordings")).all():
-        found.setdefault((recording.kind, recording.outcome), recording)
-    return [*found.values()]
+    return Workshop(tmp_path_factory.mktemp("recordings")).all()
 
 
 @pytest.fixture
-def dataset(one_of_each: list[Recording], tmp_path: Path) -> Path:
+def dataset(recordings: list[Recording], tmp_path: Path) -> Path:
     """Two class folders with all of them."""
-    for index, recording in enumerate(one_of_each):
+    for index, recording in enumerate(recordings):
         folder = tmp_path / "dataset" / "ab"[index % 2]
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(recording.path, folder)
@@ -46,13 +42,13 @@ def dataset(one_of_each: list[Recording], tmp_path: Path) -> Path:
 
 
 def test_all_ways_in_agree_on_the_duration(
-    one_of_each: list[Recording], dataset: Path, tmp_path: Path, tiny_bundle: Path, service: Service
+    recordings: list[Recording], dataset: Path, tmp_path: Path, tiny_bundle: Path, service: Service
 ) -> None:
     table = _predicted(dataset, tiny_bundle, tmp_path / "t.csv")
     facts = {clip.file.name: clip for clip in read_clips(DatasetConfig(path=str(dataset)), tmp_path).clips}
-    assert len(table) == len(facts) == len(one_of_each), "a folder is searched for every ending"
+    assert len(table) == len(facts) == len(recordings), "a folder is searched for every ending"
     cache = WaveformCache()
-    for recording in one_of_each:
+    for recording in recordings:
         name = recording.path.name
         row, answer = table[name], service.post(recording.path.read_bytes())
         if recording.outcome == "refused":
@@ -102,6 +98,6 @@ def _checked(path: Path, folder: Path) -> str:
     return str(check_dataset(DatasetConfig(path=str(folder)), folder))
 
 
-def test_every_ending_of_the_table_is_searched_for(one_of_each: list[Recording]) -> None:
-    assert {recording.path.suffix for recording in one_of_each} <= EXTENSIONS
+def test_every_ending_of_the_table_is_searched_for(recordings: list[Recording]) -> None:
+    assert {recording.path.suffix for recording in recordings} <= EXTENSIONS
     assert {".mov", ".3gp", ".m4b", ".weba", ".aifc", ".mp2", ".amr", ".wma", ".gsm"} <= EXTENSIONS

@@ -141,7 +141,7 @@ def test_a_cut_file_marks_the_segment_that_it_cuts(source: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3", "opus"])
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3", "m4a", "opus"])
 def test_segments_of_an_hour_take_at_most_twice_their_own_decoding(source: Path, kind: str) -> None:
     hour = source.with_name(f"hour.{kind}")
     options = ("-c:a", "libopus", "-b:a", "32k") if kind == "opus" else ()
