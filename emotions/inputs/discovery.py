@@ -31,8 +31,9 @@ def find_files(inputs: Sequence[Path | str], lists: Sequence[Path | str] = ()) -
     """Find recordings.
 
     A file stands for itself; a folder for every recording below it, hidden ones passed over and symbolic links to
-    folders not followed; a pattern (``*``, ``?``, ``[...]``, ``**``) for what it matches; a table for its rows; ``-``
-    for the paths on standard input; a URL for what its storage holds.
+    folders not followed; a pattern (``*``, ``?``, ``[...]``, ``**``) for the recordings that it matches, or, with the
+    ending of a table, for the rows of such tables; a table for its rows; ``-`` for the paths on standard input; a URL
+    for what its storage holds.
 
     Args:
         inputs: any of these.
@@ -71,6 +72,8 @@ class _Finder:
             self.rows += read_segments(Path(text))
         elif os.path.lexists(text):
             self._add(InputFile(text, Path(text).name))
+        elif glob.has_magic(text) and text.lower().endswith(TABLE_SUFFIXES):
+            self._tables(*_pattern(text), text)
         elif glob.has_magic(text):
             self._folder(*_pattern(text))
         else:
@@ -80,6 +83,13 @@ class _Finder:
         for name in _walk(folder):
             if _matches(name.split("/"), pattern):
                 self._add_recording(InputFile(f"{folder.rstrip('/')}/{name}", name))
+
+    def _tables(self, folder: str, pattern: list[str], text: str) -> None:
+        tables = sorted(name for name in _walk(folder) if _matches(name.split("/"), pattern))
+        if not tables:
+            raise DataError(f"{text}: no table matches")
+        for name in tables:
+            self.rows += read_segments(Path(folder, name))
 
     def _add_recording(self, file: InputFile) -> None:
         """Add a file if it is a recording by its ending, or a folder that cannot be read."""

@@ -71,6 +71,16 @@ def test_patterns_end_in_loops_and_name_files_that_look_like_one(clips: Path, mo
         names("none/*.wav")
 
 
+def test_a_pattern_of_tables_stands_for_their_rows(clips: Path) -> None:
+    for name in ("2.csv", "1.csv", "b/3.csv"):
+        (clips / name).write_text(f"path\n{clips}/a.wav\n")
+    assert len(names(f"{clips}/*.csv")) == 2
+    assert len(names(f"{clips}/**/*.csv")) == 3
+    assert names(f"{clips}/*") == names(clips), "as in a folder, only a table that is asked for is read"
+    with pytest.raises(DataError, match=r"\*\.parquet: no table matches"):
+        names(f"{clips}/*.parquet")
+
+
 def test_a_list_is_kept_in_its_order_with_its_doubles(
     clips: Path, tmp_path: Path, predictor: emotions.Predictor
 ) -> None:
