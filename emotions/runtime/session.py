@@ -26,8 +26,8 @@ from emotions.runtime.io_binding import IOBindingPool
 Device = Literal["cpu", "cuda"]
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 
-# As much as the proof of the export allows: another CPU rounds otherwise.
-_PROBE_TOLERANCE = 1e-4
+PROBE_TOLERANCE = 1e-4
+"""As much as the proof of the export allows: another CPU rounds otherwise."""
 # Of dynamic windows in one run, padding included: a base-size encoder takes about 20 MB for each second.
 _MAX_SAMPLES = {"cpu": 60 * 16_000, "cuda": 600 * 16_000}
 # Least length of a window as a share of the longest of its run: a CPU computes padding like anything else, and gains
@@ -186,7 +186,7 @@ def _replay_probe(bundle: Bundle, session: Session) -> None:
         answers = session.run(probe.waveform, probe.length)
     except _ORT_ERRORS as error:
         raise BundleError(f"{bundle.path}: the model fails on its probe ({first_line(error)})") from error
-    tolerance = _PROBE_TOLERANCE + 2 * bundle.manifest.variants[session.variant].max_abs_diff
+    tolerance = PROBE_TOLERANCE + 2 * bundle.manifest.variants[session.variant].max_abs_diff
     for target, expected in probe.probabilities.items():
         same_shape = answers[target].shape == expected.shape
         difference = float(np.abs(answers[target] - expected).max(initial=0)) if same_shape else np.inf

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from emotions.runtime.session import available_cores, onnx_run, onnx_session
 from export.bundle.gate_clips import gate_clips
 from export.graph.deployable import Deployable
 from export.graph.fp16 import to_half
+from export.graph.fp16_rounding import rounded_as_fp16
 from export.graph.int8 import to_int8
 from export.graph.onnx_files import model_bytes, write_onnx
 from export.graph.torch_programs import open_pt2, open_torchscript, write_pt2, write_torchscript
@@ -152,10 +155,8 @@ def make_artifacts(context: ExportContext, fp32: Artifact, options: ExportOption
         return Artifacts(kept)
     clips = gate_clips(context.source, data, context.seed)
     for name in options.variants:
-        artifact = _variant(context, name)
-        verdict = judge(
-            context.run, onnx_runner(context.folder / artifact.file, context.source), clips, context.source.targets
-        )
+        with _variant(context, name) as (artifact, run):
+            verdict = judge(context.run, run, clips, context.source.targets)
         if verdict.faults and not options.allow_loss:
             refused[name] = verdict
             for file in context.folder.glob(f"{artifact.file}*"):  # and its weights, where they are in a second file
@@ -173,7 +174,9 @@ def _program(context: ExportContext, name: str) -> Artifact:
     return Artifact(file, "any", _proven(context, run, context.source.plan.tolerance))
 
 
-def _variant(context: ExportContext, name: str) -> Artifact:
+@contextlib.contextmanager
+def _variant(context: ExportContext, name: str) -> Iterator[tuple[Artifact, Run]]:
+    """A smaller variant, proven, and what runs it as its device does."""
     file = f"model.{name}.onnx"
     fixed = {constant for constant, _ in context.model.named_buffers()}
     if name == "fp16":
@@ -186,14 +189,25 @@ def _variant(context: ExportContext, name: str) -> Artifact:
         }
         smaller = to_int8(context.graph, windows, fixed, context.source.window.dynamic)
     write_onnx(context.folder / file, smaller)
-    run = onnx_runner(context.folder / file, context.source)
-    return Artifact(file, _DEVICES[name], _proven(context, run, _ANY, VARIANT_BATCH_DIFFERENCE))
+    run = on_cpu = onnx_runner(context.folder / file, context.source)
+    with tempfile.TemporaryDirectory(dir=context.folder) as scratch:
+        if name == "fp16":
+            write_onnx(Path(scratch, file), rounded_as_fp16(smaller))
+            run = onnx_runner(Path(scratch, file), context.source)
+        proof = _proven(context, run, _ANY, VARIANT_BATCH_DIFFERENCE)
+        # Whoever names it may run it on a CPU, too.
+        proof = replace(proof, max_abs_diff=max(proof.max_abs_diff, _off(context, on_cpu)))
+        yield Artifact(file, _DEVICES[name], proof), run
 
 
 def _proven(context: ExportContext, run: Run, tolerance: float, batch_tolerance: float = MAX_BATCH_DIFFERENCE) -> Proof:
     """The proof of a artifact; what it differs by on the probe counts too, as every start replays it."""
     expected = context.source.original or context.model
     proof = prove(expected, run, context.signals, context.seed, tolerance=tolerance, batch_tolerance=batch_tolerance)
+    return replace(proof, max_abs_diff=max(proof.max_abs_diff, _off(context, run)))
+
+
+def _off(context: ExportContext, run: Run) -> float:
+    """Largest difference of a probability from the probe's."""
     answers = run(context.probe.waveform, context.probe.length)
-    off = max(float(np.abs(answers[name] - known).max()) for name, known in context.probe.probabilities.items())
-    return replace(proof, max_abs_diff=max(proof.max_abs_diff, off))
+    return max(float(np.abs(answers[name] - known).max()) for name, known in context.probe.probabilities.items())

@@ -17,7 +17,8 @@ from export.graph.inspect import constants, element_types, inferred, learnt_laye
 _LARGEST = float(np.finfo(np.float16).max)
 # Its sizes are fp32 whatever it resizes.
 _KEPT = frozenset({"Resize"})
-_HALF = ".half"
+HALF = ".half"
+"""Ending of the names of values in fp16."""
 
 
 def to_half(model: ModelProto, fixed: Collection[str] = ()) -> ModelProto:
@@ -84,13 +85,13 @@ class _Halver:
         if half and name in self.constants:
             node.input[index] = self._constant(name)
         elif half:
-            node.input[index] = name + _HALF
-            if name not in self.halved and name + _HALF not in self.cast:
-                self.cast.add(name + _HALF)
-                yield _cast(name, name + _HALF, TensorProto.FLOAT16)
+            node.input[index] = name + HALF
+            if name not in self.halved and name + HALF not in self.cast:
+                self.cast.add(name + HALF)
+                yield _cast(name, name + HALF, TensorProto.FLOAT16)
         elif name in self.halved and name not in self.cast:
             self.cast.add(name)
-            yield _cast(name + _HALF, name, TensorProto.FLOAT)
+            yield _cast(name + HALF, name, TensorProto.FLOAT)
 
     def _halve(self, node: NodeProto) -> Iterator[NodeProto]:
         for attribute in node.attribute:
@@ -100,18 +101,18 @@ class _Halver:
         for index, name in enumerate(node.output):
             if self._is_float(name):
                 self.halved.add(name)
-                node.output[index] = name + _HALF
+                node.output[index] = name + HALF
                 answered += [name] if name in self.outputs else []
         yield node
         for name in answered:
             self.cast.add(name)
-            yield _cast(name + _HALF, name, TensorProto.FLOAT)
+            yield _cast(name + HALF, name, TensorProto.FLOAT)
 
     def _constant(self, name: str) -> str:
         if name not in self.made:
             values = numpy_helper.to_array(self.constants[name]).clip(-_LARGEST, _LARGEST).astype(np.float16)
-            self.made[name] = numpy_helper.from_array(values, name + _HALF)
-        return name + _HALF
+            self.made[name] = numpy_helper.from_array(values, name + HALF)
+        return name + HALF
 
 
 def _cast(source: str, target: str, to: int) -> NodeProto:

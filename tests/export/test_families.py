@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,22 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import nn
 
 import emotions
+from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import read_bundle
+from emotions.bundle.probe import read_probe
+from emotions.files import read_json
 from emotions.pipeline.runner import Context
-from export.bundle.export import export_run
-from export.sources import describe_encoder, describe_model
+from emotions.runtime.session import PROBE_TOLERANCE, onnx_run, onnx_session
+from export.bundle.export import export_run, export_source
+from export.bundle.gate_clips import gate_clips
+from export.bundle.variants import ExportOptions
+from export.graph.fp16_rounding import rounded_as_fp16
+from export.proof.gate import judge
+from export.sources import describe_encoder, describe_model, load_source
+from tests.conftest import BuildOnce
 from tests.export.conftest import TARGETS, WINDOW, build_step
 from tests.training.models.encoders import make_encoder
 from training.config.train import ModelSpec
@@ -35,16 +46,22 @@ FAMILIES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
 }
 
 
+def trained_run(family: str, corpus: Path, folder: Path) -> Path:
+    """A run folder of a tiny model of a family."""
+    model, kind, architecture = FAMILIES[family]
+    if kind is not None:
+        architecture = {**architecture, "encoder": str(make_encoder(folder / "secret" / kind, kind))}
+    step = build_step(corpus, folder / "run", model=model, model_architecture=architecture)
+    return fit(step, Context(folder, seed=0, workers=0, config={"seed": 0}, quiet=True))
+
+
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_a_family_answers_from_its_bundle_as_it_was_trained(
     family: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EMOTIONS_CACHE", str(tmp_path / "cache"))
-    model, kind, architecture = FAMILIES[family]
-    if kind is not None:
-        architecture = {**architecture, "encoder": str(make_encoder(tmp_path / "secret" / kind, kind))}
-    step = build_step(corpus, tmp_path / "run", model=model, model_architecture=architecture)
-    run = fit(step, Context(tmp_path, seed=0, workers=0, config={"seed": 0}, quiet=True))
+    _, kind, _ = FAMILIES[family]
+    run = trained_run(family, corpus, tmp_path)
     bundle = export_run(run, tmp_path / "bundle")
     loaded, predictor = load_run(run), emotions.load(bundle, device="cpu")
     trained, calibration = loaded.trained, loaded.calibration
@@ -70,6 +87,47 @@ def test_a_family_answers_from_its_bundle_as_it_was_trained(
         nodes = [node.op_type for node in onnx.load(bundle / "model.onnx").graph.node]
         assert nodes.count("MultiHeadAttention") == VIT["transformer_depth"]
     assert not [path.name for path in bundle.iterdir() if b"secret" in path.read_bytes()]
+
+
+def sharpen(classifier: nn.Module, times: int, clips: list[FloatArray]) -> None:
+    """Make the last layers' logits so many times as far apart, around their mean, as long training does."""
+    layers = [layer for name, layer in classifier.named_modules() if re.search(r"outputs\.\d+$", name)]
+    seen: list[torch.Tensor] = []
+    hooks = [layer.register_forward_hook(lambda *called: seen.append(called[2])) for layer in layers]
+    waveform = torch.from_numpy(np.stack([np.pad(clip, (0, WINDOW - len(clip))) for clip in clips]))
+    with torch.inference_mode():
+        classifier(waveform, torch.tensor([len(clip) for clip in clips]))
+    with torch.no_grad():
+        for layer, logits, hook in zip(layers, seen, hooks, strict=True):
+            assert isinstance(layer, nn.Linear)
+            hook.remove()
+            layer.weight *= times
+            layer.bias.copy_(times * (layer.bias - logits.mean(dim=0)) if times > 1 else layer.bias)
+
+
+@pytest.mark.parametrize("sharper", [1, 10, 40])
+@pytest.mark.parametrize("family", ["fn-projection", "fn-weighted", "cnn-conv", "transformer", "functionals"])
+def test_fp16_is_proven_with_the_rounding_of_a_gpu(
+    family: str, sharper: int, corpus: Path, build_once: BuildOnce, tmp_path: Path
+) -> None:
+    source = load_source(build_once(f"trained-{family}", lambda folder: trained_run(family, corpus, folder)))
+    clips = gate_clips(source, None, 0)
+    sharpen(source.classifier, sharper, [clip.samples[0] for clip in clips.windows])
+    wanted = ExportOptions(variants=("fp16",), allow_loss=True)
+    bundle = read_bundle(export_source(lambda: source, tmp_path / "bundle", wanted=wanted))
+    graph = rounded_as_fp16(onnx.load(bundle.path / "model.fp16.onnx"))
+    onnx.save(graph, tmp_path / "as_on_a_gpu.onnx")
+    emulated = onnx_run(onnx_session(tmp_path / "as_on_a_gpu.onnx", 1), list(TARGETS))
+    probe, figures = read_probe(bundle), read_json(bundle.path / "report.json")["variants"]["fp16"]
+    answers = emulated(probe.waveform, probe.length)
+    off = max(float(np.abs(answers[target] - known).max()) for target, known in probe.probabilities.items())
+    tolerance = PROBE_TOLERANCE + 2 * bundle.manifest.variants["fp16"].max_abs_diff
+    assert off <= tolerance
+    fp32 = onnx_run(onnx_session(bundle.path / "model.onnx", 1), list(TARGETS))
+    gate = judge(fp32, emulated, clips, TARGETS)
+    assert figures["gate"]["differing"] == gate.differing
+    assert figures["gate"]["passed"] == (not gate.faults)
+    assert emotions.load(bundle.path, device="cpu", variant="fp16").session.variant == "fp16"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-# Lower than any score, and finite, so that a row without a valid frame stays finite.
-_MASKED = -1e30
+# Far below any score, and finite in fp16 too, so that a row without a valid frame stays finite.
+_MASKED = -1e4
 
 
 class Context(nn.Module):
