@@ -132,6 +132,8 @@ class Decoding:
                 continue
             try:
                 frames = decoder.decode(packet)
+            except MemoryError:  # of FFmpeg, too
+                raise
             except av.FFmpegError:
                 frames = self._pause(packet)
                 if not frames:

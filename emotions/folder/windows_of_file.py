@@ -6,19 +6,23 @@ import errno
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from emotions.audio import decode
-from emotions.audio.containers import AudioSource, open_stream
+from emotions.audio.containers import AudioSource
 from emotions.audio.stream import Blocks
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, split_parts
+from emotions.decoders.read import default_limits, open_waveform
 from emotions.errors import IncompleteAudio
 from emotions.inputs.input_file import InputFile, is_url
 
 _PART_SEC = 30
 _PART_WINDOWS = 4
 """A part holds as much of a recording as the larger of these."""
+_CPU_SEC_A_BYTE = 2e-6
+"""Processor time that a recording may take beyond the default: a tenth of it is usual."""
 
 
 def window_parts(
@@ -40,12 +44,13 @@ def window_parts(
         AudioError: as ``audio.decode``; of a long recording perhaps after some parts.
         OSError: it cannot be read.
     """
-    with open_stream(_content(file), strict=strict) as stream:
-        if file.start is None and file.end is None:
-            blocks = decode.resampled(stream.blocks, stream.rate)
-        else:
-            blocks = decode.segment_blocks(stream, file.start, file.end)
-        yield from _windows(blocks, spec)
+    content = _content(file)
+    size = len(content) if isinstance(content, bytes) else Path(content).stat().st_size
+    limits = default_limits()
+    limits = replace(limits, cpu_sec=limits.cpu_sec + int(size * _CPU_SEC_A_BYTE))
+    options = decode.ReadOptions(strict, file.start, file.end)
+    with open_waveform(content, options, limits=limits) as stream:
+        yield from _windows(stream.blocks, spec)
         flaws.extend(stream.flaws)
 
 
