@@ -39,6 +39,17 @@ class Cancellation:
             raise TimeoutError("decoding took too long")
 
     @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """For a block of code, a deadline in ``seconds``, unless the own one comes first."""
+        own = self._deadline
+        soon = time.monotonic() + seconds
+        self._deadline = soon if own is None else min(own, soon)
+        try:
+            yield
+        finally:
+            self._deadline = own
+
+    @contextlib.contextmanager
     def ending(self, connection: socket.socket) -> Iterator[None]:
         """Wake, at ``cancel``, whoever waits for a connection."""
         with self._lock:

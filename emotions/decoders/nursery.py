@@ -117,9 +117,13 @@ def _address_space() -> int:
 
 def _limit(limits: DecoderLimits, base: int) -> None:
     """Limit memory and processor time from here on."""
-    seconds = math.ceil(time.process_time()) + limits.cpu_sec
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
-    resource.setrlimit(resource.RLIMIT_AS, (base + limits.memory, resource.RLIM_INFINITY))
+    most = {
+        resource.RLIMIT_CPU: math.ceil(time.process_time()) + limits.cpu_sec,
+        resource.RLIMIT_AS: base + limits.memory,
+    }
+    for kind, value in most.items():
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
 def _answer(connection: socket.socket, source: AudioSource, options: decode.ReadOptions) -> None:

@@ -251,24 +251,27 @@ def _reason(ended_by: int, limits: DecoderLimits) -> str:
         return f"decoding it takes more than {limits.cpu_sec} s of processor time"
     if ended_by == signal.SIGKILL:
         return "its decoder was killed, as where memory runs out"
-    return f"its decoder crashed ({signal.Signals(ended_by).name if ended_by else 'it ended'})"
+    return f"its decoder crashed by {signal.Signals(ended_by).name}" if ended_by else "its decoder failed"
 
 
-_pool = DecoderPool()
-_of_parents: list[DecoderPool] = []
+_pools = [DecoderPool()]
+"""Of the processes that this one was forked from, and its own."""
 
 
 def decoder_pool() -> DecoderPool:
     """The decoders of this process."""
-    return _pool
+    return _pools[-1]
 
 
 def _after_fork() -> None:
     """A process that was forked has decoders of its own."""
-    global _pool  # noqa: PLW0603
-    _of_parents.append(_pool)
-    _pool = DecoderPool()
+    _pools.append(DecoderPool())
 
 
-os.register_at_fork(after_in_child=_after_fork) if hasattr(os, "register_at_fork") else None
-atexit.register(lambda: _pool.close())
+@atexit.register
+def _close() -> None:
+    _pools[-1].close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,7 +1,7 @@
 """Messages between a process and its decoders, over a socket: a job in; samples, flaws or an error out. No pickle.
 
-A message is its kind, its length in bytes, and its content: JSON, or float32 samples. Lengths are compared with the most
-that a kind may have before anything of that size is made: what a decoder says is believed as little as its recording.
+A message is its kind, its length in bytes, and its content: JSON, or float32 samples. A length is compared with what
+its kind may have at most before anything of that size is made: a decoder is believed as little as its recording.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class DecoderLimits:
     """
 
     memory: int = 256 * MIB
-    cpu_sec: int = 60
+    cpu_sec: int = 20
 
 
 def send(connection: socket.socket, kind: int, content: bytes | memoryview) -> None:

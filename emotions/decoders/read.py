@@ -16,7 +16,7 @@ from emotions.decoders.pool import decoder_pool
 from emotions.decoders.protocol import DecoderLimits
 from emotions.errors import ConfigError
 
-_SUPPORTED = sys.platform == "linux"
+SUPPORTED = sys.platform == "linux"
 """Elsewhere, a process cannot be limited so, and everything is decoded in the thread that asks."""
 MEMORY_VARIABLE = "EMOTIONS_DECODER_MEMORY"
 _DEFAULT = DecoderLimits()
@@ -72,7 +72,7 @@ def open_waveform(
     until = cancellation or Cancellation()
     with contextlib.ExitStack() as stack:
         try:
-            stream = stack.enter_context(decode.open_waveform(source, options, plain=_SUPPORTED))
+            stream = stack.enter_context(decode.open_waveform(source, options, plain=SUPPORTED))
         except NotPlain as found:
             options.check_claimed(found.claimed)
             stream = stack.enter_context(in_decoder(source, options, limits=limits, cancellation=until))

@@ -33,7 +33,7 @@ _Parts = Iterator[_Part]
 
 @dataclass
 class Decoded:
-    """A file, its first two parts or none yet, an iterator of the rest, and, at its end, what is missing in the file."""
+    """A file, its first two parts or none yet, an iterator of the rest, and, at its end, what is missing in it."""
 
     file: InputFile
     ends_chunk: bool

@@ -21,8 +21,8 @@ from emotions.inputs.input_file import InputFile, is_url
 _PART_SEC = 30
 _PART_WINDOWS = 4
 """A part holds as much of a recording as the larger of these."""
-_CPU_SEC_A_BYTE = 2e-6
-"""Processor time that a recording may take beyond the default: a tenth of it is usual."""
+_CPU_SEC_A_BYTE = 1e-5
+"""Processor time that a recording may take beyond the default: twice that of Opus at 6 kbit/s."""
 
 
 def window_parts(
