@@ -66,7 +66,7 @@ def receive(connection: socket.socket) -> tuple[int, memoryview]:
 
 
 def _exactly(connection: socket.socket, size: int) -> memoryview:
-    content = memoryview(bytearray(size)) if size < 4096 else memoryview(np.empty(size, np.uint8)).cast("B")
+    content = np.empty(size, np.uint8).data
     at = 0
     while at < size:
         got = connection.recv_into(content[at:])

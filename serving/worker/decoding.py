@@ -67,14 +67,27 @@ class _Lane:
         self.executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._queued_sec = 0.0
 
-    async def run(self, estimate: float, left: float, work: Callable[..., Decoded], *arguments: Any) -> Decoded:
-        """Run ``work`` in a thread in its turn; Overloaded where that comes later than in ``left`` seconds."""
-        wait = self._queued_sec / self.threads
-        if wait > left:
+    async def run(
+        self,
+        estimate: float,
+        work: Callable[[IO[bytes] | Path, Cancellation], Decoded],
+        source: IO[bytes] | Path,
+        cancellation: Cancellation,
+    ) -> Decoded:
+        """Run ``work`` in a thread in its turn; Overloaded where that comes too late.
+
+        Args:
+            estimate: seconds that it takes.
+            work: what to run.
+            source: the recording.
+            cancellation: ends it.
+        """
+        wait, left = self._queued_sec / self.threads, cancellation.left()
+        if left is not None and wait > left:
             raise Overloaded(f"the recordings that wait to be decoded take about {wait:.1f} s; try again later")
         self._queued_sec += estimate
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.executor, work, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(self.executor, work, source, cancellation)
         finally:
             self._queued_sec = max(0.0, self._queued_sec - estimate)
 
@@ -136,11 +149,11 @@ class RequestDecoder:
         estimate = max(claimed, _bytes(source) * _SAMPLES_A_BYTE) / self._speed
         if estimate <= _QUICK_SEC:
             try:
-                return await self._quick.run(estimate, cancellation.left(), self._quickly, source, cancellation)
+                return await self._quick.run(estimate, self._quickly, source, cancellation)
             except TimeoutError:
                 cancellation.check()
         estimate = max(estimate, self._slow_sec)
-        return await self._slow.run(estimate, cancellation.left(), self._slowly, source, cancellation)
+        return await self._slow.run(estimate, self._slowly, source, cancellation)
 
     def _quickly(self, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
         with cancellation.within(_QUICK_SEC):

@@ -29,6 +29,8 @@ from serving.telemetry.metrics import Metrics
 from serving.telemetry.requests import record_spans
 from serving.worker.decoding import Clip, RequestDecoder
 
+__all__ = ["Clip", "Engine", "TimedPrediction"]
+
 _WARM_UP_SAMPLES = 32_000
 """Samples of the warm-up window of a model with dynamic length, whose whole window would take seconds."""
 _SLOW_RUN_SEC = 0.01
@@ -84,7 +86,7 @@ class Engine:
         )
 
     def warm_up(self) -> None:
-        """Start decoders, and run the model with each batch size whose first run is slow: on a GPU all powers of two."""
+        """Start decoders; run the model with each batch size whose first run is slow: on a GPU all powers of two."""
         recording = io.BytesIO()
         soundfile.write(recording, np.linspace(-0.5, 0.5, 8000), 8000, format="WAV")
         read(recording.getvalue())
