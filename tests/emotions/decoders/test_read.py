@@ -114,7 +114,7 @@ def test_damaged_flac_is_read_on_by_a_decoder(tone: Tone) -> None:
     content = bytearray(encoded(tone, "FLAC", "PCM_16", 30.0))
     content[len(content) * 3 // 4 : len(content) * 3 // 4 + 500] = bytes(500)
     here, there = decode.read(bytes(content)), read(bytes(content))
-    assert there.flaws == here.flaws != ()
+    assert there.warnings == here.warnings != ()
     np.testing.assert_array_equal(there.waveform, here.waveform)
 
 
