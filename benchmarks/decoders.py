@@ -1,7 +1,7 @@
 """What a decoder costs a recording: ``python -m benchmarks.decoders [REPEATS]``.
 
-Clips of 3 s in several formats are decoded in turn by the thread alone and as the service does, interleaved; printed are
-the medians in milliseconds.
+Clips of 3 s in several formats are decoded in turn by the thread alone and as the service does, interleaved; printed
+are the medians in milliseconds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from emotions.audio import decode
-from emotions.decoders.read import read
+from emotions.audio.decoders.read import read
 
 KINDS = (("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"))
 RATE = 16_000

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from emotions.audio import decode
+from emotions.audio.decoders.read import read
 from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import read_bundle
-from emotions.decoders.read import read
 from emotions.errors import AudioError, IncompleteAudio
 from emotions.folder.predict_files import predict_files
 from emotions.folder.result import FileResult

@@ -12,9 +12,9 @@ import numpy as np
 
 from emotions.audio import decode
 from emotions.audio.containers import AudioSource
+from emotions.audio.decoders.read import default_limits, open_waveform
 from emotions.audio.stream import Blocks
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, split_parts
-from emotions.decoders.read import default_limits, open_waveform
 from emotions.errors import IncompleteAudio
 from emotions.inputs.input_file import InputFile, is_url
 

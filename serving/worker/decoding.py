@@ -20,12 +20,12 @@ import numpy as np
 
 from emotions.audio import decode
 from emotions.audio.decode import ReadOptions, Recording
+from emotions.audio.decoders.cancellation import Cancellation
+from emotions.audio.decoders.pool import decoder_pool
+from emotions.audio.decoders.protocol import DecoderLimits
+from emotions.audio.decoders.read import SUPPORTED, in_decoder
 from emotions.audio.stream import NotPlain
 from emotions.audio.windows import FloatArray, Windows
-from emotions.decoders.cancellation import Cancellation
-from emotions.decoders.pool import decoder_pool
-from emotions.decoders.protocol import DecoderLimits
-from emotions.decoders.read import SUPPORTED, in_decoder
 from emotions.errors import IncompleteAudio, Overloaded, TooLong
 from serving.settings import Settings
 

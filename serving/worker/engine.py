@@ -15,8 +15,8 @@ import numpy as np
 import soundfile
 
 from emotions.audio import decode
+from emotions.audio.decoders.read import read
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.decoders.read import read
 from emotions.errors import Overloaded, TooManyRequests
 from emotions.predictor import Predictor
 from emotions.runtime.batch_shape import Probabilities, Run

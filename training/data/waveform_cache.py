@@ -23,8 +23,8 @@ import soxr
 
 from emotions.audio.containers import AudioSource
 from emotions.audio.decode import SAMPLE_RATE, ReadOptions, Recording, checked
+from emotions.audio.decoders.read import read
 from emotions.audio.windows import FloatArray
-from emotions.decoders.read import read
 from emotions.errors import AudioError, DataError
 from emotions.files import atomic_file, cache_root
 from emotions.inputs.parquet_audio import table_of

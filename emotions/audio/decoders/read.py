@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from emotions.audio import decode
 from emotions.audio.containers import AudioSource
 from emotions.audio.decode import ReadOptions, Recording
+from emotions.audio.decoders.cancellation import Cancellation
+from emotions.audio.decoders.pool import decoder_pool
+from emotions.audio.decoders.protocol import DecoderLimits
 from emotions.audio.stream import Blocks, NotPlain, Stream
-from emotions.decoders.cancellation import Cancellation
-from emotions.decoders.pool import decoder_pool
-from emotions.decoders.protocol import DecoderLimits
 from emotions.errors import ConfigError
 
 SUPPORTED = sys.platform == "linux"

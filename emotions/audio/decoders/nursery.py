@@ -21,7 +21,7 @@ from pathlib import Path
 
 from emotions.audio import decode
 from emotions.audio.containers import AudioSource
-from emotions.decoders.protocol import (
+from emotions.audio.decoders.protocol import (
     BLOCK,
     BLOCK_SAMPLES,
     END,

@@ -19,9 +19,9 @@ import soundfile
 
 from emotions.audio import decode
 from emotions.audio.decode import ReadOptions
-from emotions.decoders.cancellation import Cancellation
-from emotions.decoders.protocol import DecoderLimits
-from emotions.decoders.read import default_limits, in_decoder, open_waveform, read
+from emotions.audio.decoders.cancellation import Cancellation
+from emotions.audio.decoders.protocol import DecoderLimits
+from emotions.audio.decoders.read import default_limits, in_decoder, open_waveform, read
 from emotions.errors import ConfigError, Crashed, NotAudio, TooLong, Truncated
 from tests import hostile_audio
 from tests.conftest import Tone
@@ -34,7 +34,7 @@ def decoders() -> list[psutil.Process]:
     return [
         process
         for process in psutil.Process().children(recursive=True)
-        if any("emotions.decoders.nursery" in part for part in process.cmdline())
+        if any("emotions.audio.decoders.nursery" in part for part in process.cmdline())
     ]
 
 
@@ -88,7 +88,7 @@ def test_a_decoder_gives_what_this_process_gives(
 def test_plain_recordings_need_no_decoder(tone: Tone) -> None:
     content = encoded(tone, "WAV", "PCM_16")
     program = (
-        "import sys, psutil; from emotions.decoders.read import read; read(sys.stdin.buffer.read());"
+        "import sys, psutil; from emotions.audio.decoders.read import read; read(sys.stdin.buffer.read());"
         "print(len(psutil.Process().children()))"
     )
     done = subprocess.run([sys.executable, "-c", program], input=content, capture_output=True, check=True)
@@ -241,7 +241,7 @@ def test_threads_have_decoders_of_their_own(vorbis: bytes) -> None:
 def test_decoders_end_with_their_process(dear: bytes, tmp_path: Path, number: signal.Signals) -> None:
     path = tmp_path / "dear.flac"
     path.write_bytes(dear)
-    program = f"from emotions.decoders.read import read\nwhile True: print(read({str(path)!r}).rate, flush=True)"
+    program = f"from emotions.audio.decoders.read import read\nwhile True: print(read({str(path)!r}).rate, flush=True)"
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     children: list[psutil.Process] = []
     until = time.monotonic() + 30

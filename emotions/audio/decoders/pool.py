@@ -16,10 +16,9 @@ from dataclasses import dataclass
 
 from emotions.audio.containers import AudioSource
 from emotions.audio.decode import ReadOptions
-from emotions.audio.stream import Blocks, Stream, check_shape
-from emotions.decoders.cancellation import Cancellation
-from emotions.decoders.nursery import FORK, KILL, NUMBER
-from emotions.decoders.protocol import (
+from emotions.audio.decoders.cancellation import Cancellation
+from emotions.audio.decoders.nursery import FORK, KILL, NUMBER
+from emotions.audio.decoders.protocol import (
     BLOCK,
     END,
     ERROR,
@@ -31,13 +30,14 @@ from emotions.decoders.protocol import (
     samples_of,
     send_job,
 )
+from emotions.audio.stream import Blocks, Stream, check_shape
 from emotions.errors import Crashed, IncompleteAudio
 
 _MOST_IDLE = 16
 _START_SEC = 60
 _START = (
     "import sys; sys.path[:] = sys.argv[3:]; "
-    "from emotions.decoders.nursery import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+    "from emotions.audio.decoders.nursery import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
 
 
