@@ -55,8 +55,9 @@ class _Decoder:
     is_idle: bool = True
 
     def is_there(self) -> bool:
+        self.connection.settimeout(0)  # with a time limit, a socket waits for that long whatever the flags
         try:
-            self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self.connection.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
         except OSError:

@@ -260,3 +260,10 @@ def test_the_environment_names_the_memory(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("EMOTIONS_DECODER_MEMORY", "much")
     with pytest.raises(ConfigError, match="EMOTIONS_DECODER_MEMORY"):
         default_limits()
+
+
+def test_a_decoder_that_had_a_deadline_is_ready_at_once(vorbis: bytes) -> None:
+    started = time.monotonic()
+    for _ in range(3):
+        read(vorbis, cancellation=Cancellation(time.monotonic() + 30))
+    assert time.monotonic() - started < 5
