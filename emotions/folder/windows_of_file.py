@@ -6,13 +6,12 @@ import errno
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from emotions.audio import decode
 from emotions.audio.containers import AudioSource
-from emotions.audio.decoders.read import default_limits, open_waveform
+from emotions.audio.decoders.read import open_waveform
 from emotions.audio.stream import Blocks
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, split_parts
 from emotions.errors import IncompleteAudio
@@ -21,8 +20,6 @@ from emotions.inputs.input_file import InputFile, is_url
 _PART_SEC = 30
 _PART_WINDOWS = 4
 """A part holds as much of a recording as the larger of these."""
-_CPU_SEC_A_BYTE = 1e-5
-"""Processor time that a recording may take beyond the default: twice that of Opus at 6 kbit/s."""
 
 
 def window_parts(
@@ -44,12 +41,7 @@ def window_parts(
         AudioError: as ``audio.decode``; of a long recording perhaps after some parts.
         OSError: it cannot be read.
     """
-    content = _content(file)
-    size = len(content) if isinstance(content, bytes) else Path(content).stat().st_size
-    limits = default_limits()
-    limits = replace(limits, cpu_sec=limits.cpu_sec + int(size * _CPU_SEC_A_BYTE))
-    options = decode.ReadOptions(strict, file.start, file.end)
-    with open_waveform(content, options, limits=limits) as stream:
+    with open_waveform(_content(file), decode.ReadOptions(strict, file.start, file.end)) as stream:
         yield from _windows(stream.blocks, spec)
         flaws.extend(stream.flaws)
 

@@ -105,7 +105,7 @@ def _serve(connection: socket.socket) -> None:
     base = size = _address_space()
     while size <= base + _KEPT_BYTES:
         source, options, limits = receive_job(connection)
-        _limit(limits, base + (len(source) if isinstance(source, bytes) else 0))
+        _limit(limits, base, source)
         _answer(connection, source, options)
         del source
         size = _address_space()
@@ -115,11 +115,16 @@ def _address_space() -> int:
     return int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
 
 
-def _limit(limits: DecoderLimits, base: int) -> None:
-    """Limit memory and processor time from here on."""
+def _limit(limits: DecoderLimits, base: int, source: AudioSource) -> None:
+    """Limit memory, from ``base`` bytes on, and processor time."""
+    held = size = len(source) if isinstance(source, bytes) else 0
+    if not isinstance(source, bytes):
+        with contextlib.suppress(OSError):  # reading it will tell
+            size = Path(source).stat().st_size
+    seconds = limits.cpu_sec + size * limits.cpu_sec_a_mb // 1_000_000
     most = {
-        resource.RLIMIT_CPU: math.ceil(time.process_time()) + limits.cpu_sec,
-        resource.RLIMIT_AS: base + limits.memory,
+        resource.RLIMIT_CPU: math.ceil(time.process_time()) + seconds,
+        resource.RLIMIT_AS: base + held + limits.memory,
     }
     for kind, value in most.items():
         hard = resource.getrlimit(kind)[1]

@@ -249,7 +249,8 @@ def _stream(
 
 def _reason(ended_by: int, limits: DecoderLimits) -> str:
     if ended_by == signal.SIGXCPU:
-        return f"decoding it takes more than {limits.cpu_sec} s of processor time"
+        more = f" and {limits.cpu_sec_a_mb} s a megabyte" if limits.cpu_sec_a_mb else ""
+        return f"decoding it takes more than {limits.cpu_sec} s{more} of processor time"
     if ended_by == signal.SIGKILL:
         return "its decoder was killed, as where memory runs out"
     return f"its decoder crashed by {signal.Signals(ended_by).name}" if ended_by else "its decoder failed"

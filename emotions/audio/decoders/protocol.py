@@ -36,10 +36,12 @@ class DecoderLimits:
     Attributes:
         memory: bytes, in addition to those of the process without a recording, and to the recording's own.
         cpu_sec: seconds of processor time.
+        cpu_sec_a_mb: more of them for each megabyte of the recording.
     """
 
     memory: int = 256 * MIB
     cpu_sec: int = 20
+    cpu_sec_a_mb: int = 0
 
 
 def send(connection: socket.socket, kind: int, content: bytes | memoryview) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 from emotions.audio import decode
 from emotions.audio.containers import AudioSource
@@ -19,7 +20,9 @@ from emotions.errors import ConfigError
 SUPPORTED = sys.platform == "linux"
 """Elsewhere, a process cannot be limited so, and everything is decoded in the thread that asks."""
 MEMORY_VARIABLE = "EMOTIONS_DECODER_MEMORY"
-_DEFAULT = DecoderLimits()
+_CPU_SEC_A_MB = 10
+"""Twice what Opus at 6 kbit/s takes."""
+_DEFAULT = DecoderLimits(cpu_sec_a_mb=_CPU_SEC_A_MB)
 
 
 def default_limits() -> DecoderLimits:
@@ -33,7 +36,7 @@ def default_limits() -> DecoderLimits:
         return _DEFAULT
     if not named.isdecimal() or int(named) < 1:
         raise ConfigError(f"{MEMORY_VARIABLE}: got {named!r}; a number of bytes, as 268435456")
-    return DecoderLimits(memory=int(named))
+    return replace(_DEFAULT, memory=int(named))
 
 
 def read(
