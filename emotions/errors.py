@@ -12,7 +12,8 @@
     │   │   ├── TooShort
     │   │   ├── Silent
     │   │   └── NotFinite
-    │   └── TooLong               more seconds than the caller allows
+    │   ├── TooLong               more seconds, or samples of all channels, than the caller allows
+    │   └── Crashed               its decoder died: memory, processor time, or a crash
     ├── BundleError               a bundle: missing, altered, half-written, of another format
     ├── CheckpointError           a checkpoint or run folder that cannot be used
     ├── ExportError               the exported graph does not equal the model
@@ -107,7 +108,11 @@ class NotFinite(BadAudio):
 
 
 class TooLong(AudioError):
-    """The recording decodes to more seconds than the caller allows."""
+    """The recording decodes to more seconds, or more samples of all channels together, than the caller allows."""
+
+
+class Crashed(AudioError):
+    """The process that decoded the recording died, or was ended at a limit: memory, processor time."""
 
 
 class BundleError(EmotionsError):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from emotions.audio import decode
+from emotions.audio.decoders.read import read
 from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import read_bundle
 from emotions.errors import AudioError, IncompleteAudio
@@ -110,10 +111,10 @@ def to_waveform(clip: ClipInput, *, strict: bool = False) -> tuple[FloatArray, t
         strict: refuse a recording of which a part is missing.
 
     Raises:
-        AudioError, OSError: as ``decode``.
+        AudioError, OSError: as ``decoders.read``.
     """
     if isinstance(clip, (str, Path, bytes)):
-        recording = decode.read(clip, strict=strict)
+        recording = read(clip, decode.ReadOptions(strict=strict))
         return decode.checked(recording.waveform), recording.flaws
     samples, rate = clip if isinstance(clip, tuple) else (clip, decode.SAMPLE_RATE)
     if not isinstance(samples, np.ndarray):

@@ -27,6 +27,7 @@ CORS_ORIGINS = f"{PREFIX}CORS_ORIGINS"
 LogFormat = Literal["text", "json"]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_MOST_SAMPLES_A_SECOND = 2 * 192_000
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -65,6 +66,7 @@ class Settings(BaseModel):
         max_items: most recordings in one request to ``/v1/predict/batch``.
         max_items_bytes: largest such request, in bytes.
         max_seconds: longest recording, in seconds.
+        max_samples: most samples of all its channels, as recorded; None for ``max_seconds`` of stereo at 192 kHz.
         strict: whether a recording of which a part is missing is refused, with 415, rather than classified as far as it
             goes and marked.
         max_queue_sec: most seconds of audio that wait for the model in one worker.
@@ -74,6 +76,8 @@ class Settings(BaseModel):
         drain_delay_sec: seconds before that in which new connections are still taken, while ``/readyz`` says 503.
         workers: processes, each with its own model; None for one a GPU, each on its own, or one on a CPU.
         decode_threads: recordings that one worker decodes at a time; None for one a core.
+        decoder_memory: bytes that a decoder process may use for a recording, in addition to the recording's own.
+        decoder_cpu_sec: seconds of processor time that it may use for one.
         api_keys_file: file of the API keys, as ``emotions serve-key`` writes it.
         allow_anonymous: whether to listen beyond this machine without such a file.
         cors_origins: sites whose pages may call the service from a browser, separated by commas; ``*`` for all.
@@ -93,6 +97,7 @@ class Settings(BaseModel):
     max_items: Count = 64
     max_items_bytes: Annotated[int, Field(ge=1)] = 128 << 20
     max_seconds: Seconds = 600.0
+    max_samples: Annotated[int, Field(ge=1)] | None = None
     strict: bool = False
     max_queue_sec: Seconds = 3600.0
     max_in_flight: Count = 256
@@ -101,6 +106,8 @@ class Settings(BaseModel):
     drain_delay_sec: Annotated[float, Field(ge=0, le=600)] = 0.0
     workers: Count | None = None
     decode_threads: Count | None = None
+    decoder_memory: Annotated[int, Field(ge=1)] = 256 << 20
+    decoder_cpu_sec: Count = 10
     api_keys_file: Path | None = None
     allow_anonymous: bool = False
     cors_origins: Origins = ()
@@ -116,6 +123,11 @@ class Settings(BaseModel):
     def model_threads(self) -> int:
         """CPU threads of the model in each worker."""
         return self.threads or self.cores
+
+    @property
+    def sample_limit(self) -> int:
+        """Most samples of all channels of a recording."""
+        return self.max_samples or int(self.max_seconds * _MOST_SAMPLES_A_SECOND)
 
     @property
     def processes(self) -> int:

@@ -20,9 +20,10 @@ from emotions.audio.ffmpeg import ffmpeg
 from emotions.audio.formats import NAMES, SNIFF_BYTES, Format, format_of
 from emotions.audio.libsndfile import is_one_flac_of_known_length, is_one_vorbis, is_uncompressed, libsndfile
 from emotions.audio.mpeg import RESYNC_BYTES, first_frame, id3_bytes, tagged_frames
-from emotions.audio.stream import Blocks, Part, Reader, Section, Stream, place_of
+from emotions.audio.sample_counts import check_tables, claimed_samples
+from emotions.audio.stream import Blocks, NotPlain, Reader, Section, Stream, place_of
 from emotions.audio.wave import read_header
-from emotions.errors import AudioError, IncompleteAudio, NotAudio, Truncated, first_line
+from emotions.errors import AudioError, Crashed, IncompleteAudio, NotAudio, Truncated, first_line
 
 _MAX_TAGS = 4
 _REMEMBERED = 64
@@ -33,51 +34,48 @@ _LOOKS: dict[str, Callable[[BinaryIO], bool]] = {
 }
 """What libsndfile is tried for: whether it reads all of a file of that format."""
 _RESYNC_MORE = 16 << 10  # the frames that follow the first one
+_PLAIN = frozenset({"wav", "w64", "aiff", "au", "flac"})
+"""Formats whose decoding by libsndfile is bounded by the bytes that there are, and FLAC of a usual shape."""
+_PLAIN_FLAC = 2 * 192_000
+"""Channels x Hz of FLAC up to which its decoding is: a frame of silence has 65,535 samples in a few bytes."""
 
 AudioSource = Path | str | bytes
 
 
 @contextlib.contextmanager
-def open_stream(source: AudioSource, *, strict: bool = False) -> Iterator[Stream]:
+def open_stream(source: AudioSource, *, strict: bool = False, plain: bool = False) -> Iterator[Stream]:
     """Open a recording to be read block by block.
 
     Args:
         source: path of a file, or the file's bytes.
         strict: refuse, at its end, a recording of which a part is missing.
+        plain: read only what takes no more time and memory than its bytes justify.
 
     Raises:
         NotAudio: no container that we read, or broken.
         IncompleteAudio: a part is missing, and ``strict``.
+        Crashed: it takes more memory than there is.
+        NotPlain: it is not ``plain``; of FLAC perhaps after some blocks.
         OSError: the file cannot be read.
     """
     with _binary(source) as file:
         try:
             recording, kind = _recognised(file)
-            with _reader(recording, kind) as stream:
-                flaws, part = stream.flaws, stream.part
+            with _reader(recording, kind, plain=plain) as stream:
+                flaws = stream.flaws
 
-                def read(blocks: Blocks, _: int = 0) -> Blocks:
+                def read(blocks: Blocks, _: int) -> Blocks:
                     yield from blocks
                     if strict and flaws:
                         raise flaws[0]
 
-                yield Stream(stream.rate, stream.channels, read(stream.blocks), flaws, _each(read, part))
+                yield stream.through(read)
         except (AudioError, OSError):
             raise
+        except MemoryError as error:
+            raise Crashed("decoding it takes more memory than a decoder may use") from error
         except (RuntimeError, ValueError, EOFError) as error:
             raise NotAudio(f"cannot be decoded ({first_line(error)})") from error
-
-
-def _each(read: Callable[[Blocks, int], Blocks], part: Part | None) -> Part | None:
-    """A part whose blocks, and the sample that they begin at, go through ``read``."""
-    if part is None:
-        return None
-
-    def read_part(first: int, last: int | None) -> tuple[int, Blocks]:
-        begin, blocks = part(first, last)
-        return begin, read(blocks, begin)
-
-    return read_part
 
 
 class _Bytes(io.BytesIO):
@@ -127,28 +125,41 @@ def _behind_tags(file: BinaryIO) -> tuple[int, bytes]:
 
 
 @contextlib.contextmanager
-def _reader(file: BinaryIO, kind: Format) -> Iterator[Stream]:
+def _reader(file: BinaryIO, kind: Format, *, plain: bool) -> Iterator[Stream]:
     """The stream of a recording: libsndfile's where it reads all of it, and faster, else FFmpeg's."""
+    if kind.demuxer == "mov":
+        check_tables(file)
+    if plain and kind.demuxer not in _PLAIN:
+        raise NotPlain(claimed_samples(file, kind.demuxer))
     if kind.demuxer == "wav":
         header = read_header(file)
         file, flaw, by_libsndfile = header.plain_file(file), header.flaw, header.uncompressed
     else:
         flaw = check_end(file, kind.demuxer)
         by_libsndfile = flaw is None and _is_for_libsndfile(file, kind)
-    other = ffmpeg(kind.demuxer, _promised_packets(file, kind))
+    if plain and not by_libsndfile:
+        raise NotPlain(claimed_samples(file, kind.demuxer))
+    other = _not_here if plain else ffmpeg(kind.demuxer, _promised_packets(file, kind))
     with contextlib.ExitStack() as stack:
         try:
             stream = stack.enter_context(libsndfile(file) if by_libsndfile else other(file))
         except NotAudio as error:
             raise error if flaw is None else NotAudio(f"{flaw}, without which it cannot be decoded") from error
-        flaws, part = stream.flaws, stream.part
+        if plain and kind.demuxer == "flac" and stream.rate * stream.channels > _PLAIN_FLAC:
+            raise NotPlain(stream.claimed)
+        flaws = stream.flaws
 
-        def read(blocks: Blocks, begin: int = 0) -> Blocks:
+        def read(blocks: Blocks, begin: int) -> Blocks:
             if by_libsndfile and kind.demuxer == "flac":
                 blocks = _going_on(blocks, begin, flaws, other, file)
             return _noting(blocks, flaws, flaw)
 
-        yield Stream(stream.rate, stream.channels, read(stream.blocks), flaws, _each(read, part))
+        yield stream.through(read)
+
+
+def _not_here(_: BinaryIO) -> contextlib.AbstractContextManager[Stream]:
+    """In place of FFmpeg, where only what is plain is to be read."""
+    raise NotPlain
 
 
 def _is_for_libsndfile(file: BinaryIO, kind: Format) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,30 @@ MAX_PEAK = 1e6
 """A larger magnitude overflows float32 in a model: its power and their sums are far below 3e38."""
 _MARGIN_SEC = 0.1
 """More than the half length of the resampler's filter at any rate from 8 kHz on: what lies further has no effect."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What to read of a recording, and how much of it at most.
+
+    Attributes:
+        strict: refuse a recording of which a part is missing, rather than read what there is.
+        start: first second of a segment; None for the beginning.
+        end: last second of a segment; None for the end.
+        max_sec: longest recording to accept, in seconds; decoding stops there.
+        max_samples: most samples of all channels together to accept, as recorded.
+    """
+
+    strict: bool = False
+    start: float | None = None
+    end: float | None = None
+    max_sec: float | None = None
+    max_samples: int | None = None
+
+    def check_claimed(self, claimed: int) -> None:
+        """Refuse a recording whose header counts more samples of all channels than ``max_samples`` as TooLong."""
+        if self.max_samples is not None and claimed > self.max_samples:
+            raise TooLong(f"has {claimed} samples in all its channels, at most {self.max_samples} are taken")
 
 
 @dataclass(frozen=True)
@@ -123,14 +148,45 @@ def read(
         TooShort: the recording ends before the segment begins.
         NotAudio, TooLong, OSError: as ``decode``.
     """
-    with open_stream(source, strict=strict) as stream:
-        if start is None and end is None:
-            parts = resampled(_limited(stream.blocks, stream.rate, max_sec), stream.rate)
-        else:
-            parts = _limited(segment_blocks(stream, start, end), SAMPLE_RATE, max_sec)
-        blocks = [*parts] or [np.zeros(0, np.float32)]
+    with open_waveform(source, ReadOptions(strict, start, end, max_sec)) as stream:
+        return recording_of(stream)
+
+
+def recording_of(stream: Stream) -> Recording:
+    """All of a recording that is open at 16 kHz."""
+    blocks = [*stream.blocks] or [np.zeros(0, np.float32)]
     waveform = np.concatenate(blocks) if len(blocks) != 1 else blocks[0]
     return Recording(waveform, stream.rate, stream.channels, tuple(stream.flaws))
+
+
+@contextlib.contextmanager
+def open_waveform(source: AudioSource, options: ReadOptions, *, plain: bool = False) -> Iterator[Stream]:
+    """Open a recording, or a segment of one, to be read at 16 kHz, block by block.
+
+    Args:
+        source: path of a file, or the file's bytes.
+        options: what to read of it.
+        plain: as for ``open_stream``.
+
+    Raises:
+        NotPlain: as ``open_stream``; AudioError, OSError: as ``read``, also while the blocks are read.
+    """
+    with open_stream(source, strict=options.strict, plain=plain) as stream:
+        options.check_claimed(stream.claimed)
+        counted = stream.through(lambda blocks, _: _counted(blocks, stream.channels, options))
+        if options.start is None and options.end is None:
+            blocks = resampled(_limited(counted.blocks, stream.rate, options.max_sec), stream.rate)
+        else:
+            blocks = _limited(segment_blocks(counted, options.start, options.end), SAMPLE_RATE, options.max_sec)
+        yield Stream(stream.rate, stream.channels, blocks, stream.flaws)
+
+
+def _counted(blocks: Blocks, channels: int, options: ReadOptions) -> Blocks:
+    samples = 0
+    for block in blocks:
+        samples += len(block) * channels
+        options.check_claimed(samples)
+        yield block
 
 
 def to_model_rate(waveform: FloatArray, rate: int) -> FloatArray:
@@ -194,7 +250,7 @@ def segment_blocks(stream: Stream, start: float | None, end: float | None) -> Bl
     stop = None if last is None else math.ceil(last * rate / SAMPLE_RATE) + margin
     begin, blocks = stream.part(steps * step, stop) if stream.part else (0, stream.blocks)
     at = steps * model_step
-    for block in resampled(_without(blocks, steps * step - begin), rate):
+    for block in resampled(without(blocks, steps * step - begin), rate):
         inside = block[max(0, first - at) : None if last is None else max(0, last - at)]
         at += len(block)
         if len(inside):
@@ -205,8 +261,8 @@ def segment_blocks(stream: Stream, start: float | None, end: float | None) -> Bl
         raise TooShort(f"starts at {start:g} s, where the recording has ended")
 
 
-def _without(blocks: Blocks, samples: int) -> Blocks:
-    """The blocks less their first samples."""
+def without(blocks: Blocks, samples: int) -> Blocks:
+    """The blocks (samples,) less their first ``samples``."""
     for block in blocks:
         if samples < len(block):
             yield block[samples:] if samples else block

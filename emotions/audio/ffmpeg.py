@@ -97,6 +97,8 @@ def ffmpeg(demuxer: str, least_packets: int = 0) -> Reader:
                 if seeks and place:
                     stack.pop_all()
                     _LAST.put(key, opened)
+        except MemoryError:  # of FFmpeg, too
+            raise
         except av.FFmpegError as error:
             raise NotAudio(f"cannot be decoded ({error.strerror or first_line(error)})") from error
 

@@ -18,7 +18,7 @@ from emotions.errors import Damaged, IncompleteAudio, NotAudio, Truncated
 
 _Shape = tuple[str, int, int]
 
-_MAX_PLANES = 8
+_MAX_PLANES = 7
 _GATHERED = 1 << 15  # samples: what one array costs weighs little, and it stays in the cache
 # FFmpeg's decoders of AMR refuse the comfort noise between words: the frame type of it, and the samples that it lasts.
 _COMFORT_NOISE = {"amrnb": (8, 160), "amrwb": (9, 320)}
@@ -132,6 +132,8 @@ class Decoding:
                 continue
             try:
                 frames = decoder.decode(packet)
+            except MemoryError:  # of FFmpeg, too
+                raise
             except av.FFmpegError:
                 frames = self._pause(packet)
                 if not frames:
@@ -190,7 +192,7 @@ def _shape(frame: av.AudioFrame) -> _Shape:
 
 
 def _is_unfit(frame: av.AudioFrame) -> bool:
-    """Whether PyAV cannot make an array of a frame: those of more than 8 planes read past the end of them."""
+    """Whether PyAV cannot make an array of a frame: those of 8 planes and more read past the end of them."""
     planar = frame.format.is_planar
     return frame.format.packed.name not in _SCALES or (planar and frame.layout.nb_channels > _MAX_PLANES)
 

@@ -17,6 +17,8 @@ from emotions.audio.stream import Blocks, Stream, check_shape, to_mono
 from emotions.errors import IncompleteAudio, NotAudio, Truncated
 
 _BLOCK_SEC = 10
+_BLOCK_SAMPLES = 1 << 20
+"""A block holds as many seconds, and at most as many samples of all channels."""
 _SHORT_SCALE = np.float32(2**-15)
 _UNCOMPRESSED = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAW", "ULAW"})
 _FLAC = b"fLaC"
@@ -35,7 +37,8 @@ def libsndfile(file: BinaryIO) -> Iterator[Stream]:
         check_shape(sound.samplerate, sound.channels)
         flaws: list[IncompleteAudio] = []
         part = functools.partial(_part, sound, flaws)
-        yield Stream(sound.samplerate, sound.channels, _blocks(sound, flaws), flaws, part)
+        claimed = sound.frames * sound.channels
+        yield Stream(sound.samplerate, sound.channels, _blocks(sound, flaws), flaws, part, claimed)
 
 
 def is_uncompressed(file: BinaryIO) -> bool:
@@ -100,7 +103,7 @@ def _part(sound: soundfile.SoundFile, flaws: list[IncompleteAudio], first: int, 
 
 
 def _blocks(sound: soundfile.SoundFile, flaws: list[IncompleteAudio], wanted: int | None = None) -> Blocks:
-    most = _BLOCK_SEC * sound.samplerate
+    most = min(_BLOCK_SEC * sound.samplerate, _BLOCK_SAMPLES // sound.channels)
     size = most if wanted is None else min(most, wanted)
     missing = sound.frames - sound.tell()
     # numpy turns 16 bits into the same floats as libsndfile does, in half the time.

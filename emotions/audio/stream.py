@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -18,6 +18,19 @@ from emotions.errors import IncompleteAudio, NotAudio
 
 _MAX_CHANNELS = 64
 _MAX_RATE = 768_000
+
+
+class NotPlain(Exception):
+    """A recording that is to be decoded in a process with limits: no error, and never seen by users.
+
+    Args:
+        claimed: samples of all channels that its header counts; 0 where it does not say.
+    """
+
+    def __init__(self, claimed: int = 0) -> None:
+        super().__init__("is to be decoded by a process with limits")
+        self.claimed = claimed
+
 
 Blocks = Iterator[FloatArray]
 Part = Callable[[int, int | None], tuple[int, Blocks]]
@@ -35,6 +48,7 @@ class Stream:
         part: used instead of ``blocks``: from a first to a last sample (exclusive; None for the end) gives the sample,
             no later than the first, that its blocks begin at, and blocks of at least these; they may go on behind them.
             None where a decoder would have to begin at the start.
+        claimed: samples of all channels that the header counts; 0 where it does not say.
     """
 
     rate: int
@@ -42,6 +56,17 @@ class Stream:
     blocks: Blocks
     flaws: list[IncompleteAudio] = field(default_factory=list)
     part: Part | None = None
+    claimed: int = 0
+
+    def through(self, read: Callable[[Blocks, int], Blocks]) -> Stream:
+        """The stream with its blocks, and the sample that they begin at, passed through ``read``."""
+        part = self.part
+
+        def read_part(first: int, last: int | None) -> tuple[int, Blocks]:
+            begin, blocks = part(first, last) if part else (0, self.blocks)
+            return begin, read(blocks, begin)
+
+        return replace(self, blocks=read(self.blocks, 0), part=part and read_part)
 
 
 Reader = Callable[[BinaryIO], contextlib.AbstractContextManager[Stream]]

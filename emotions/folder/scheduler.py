@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +24,8 @@ from emotions.runtime.prediction import Model
 
 BATCHES_AHEAD = 3
 """Batches of clips that are decoded while one runs."""
+_OPEN_AHEAD = 16
+"""Long recordings that are open before their turn: each holds two parts of its audio, and perhaps a decoder."""
 
 _Part = Windows | EmotionsError | OSError
 _Parts = Iterator[_Part]
@@ -30,7 +33,7 @@ _Parts = Iterator[_Part]
 
 @dataclass
 class Decoded:
-    """A file, its first two parts, an iterator of the rest, and, when that has ended, what is missing in the file."""
+    """A file, its first two parts or none yet, an iterator of the rest, and, at its end, what is missing in it."""
 
     file: InputFile
     ends_chunk: bool
@@ -50,9 +53,13 @@ def prefetch(
         ahead: most files that are decoded before the one that is taken next.
         strict: refuse a recording of which a part is missing.
     """
+    places = threading.Semaphore(_OPEN_AHEAD)
 
     def load(file: InputFile, flaws: list[IncompleteAudio]) -> tuple[list[_Part], _Parts]:
         parts = _safe(window_parts(file, model.window_spec, flaws, strict=strict))
+        if not places.acquire(blocking=False):
+            return [], parts
+        parts = _releasing(parts, places)
         return [*islice(parts, 2)], parts
 
     files = ((file, at == len(chunk)) for chunk in chunks for at, file in enumerate(chunk, 1))
@@ -63,6 +70,14 @@ def prefetch(
         if len(waiting) > ahead:
             yield waiting.popleft()
     yield from waiting
+
+
+def _releasing(parts: _Parts, places: threading.Semaphore) -> _Parts:
+    """The parts; at their end a place is free again."""
+    try:
+        yield from parts
+    finally:
+        places.release()
 
 
 def _safe(parts: Iterator[Windows]) -> _Parts:
@@ -122,10 +137,10 @@ class FolderScheduler:
     def _following(self, head: list[_Part], rest: _Parts) -> Iterator[_Part | None]:
         """All parts of a file; while one is used, the next is decoded in the pool."""
         yield from head[:1]
-        if len(head) < 2:
+        if len(head) == 1:
             return
         upcoming = self._pool.submit(next, rest, None)
-        yield head[1]
+        yield from head[1:]
         while (part := upcoming.result()) is not None:
             upcoming = self._pool.submit(next, rest, None)
             yield part

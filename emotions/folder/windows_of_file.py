@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from emotions.audio import decode
-from emotions.audio.containers import AudioSource, open_stream
+from emotions.audio.containers import AudioSource
+from emotions.audio.decoders.read import open_waveform
 from emotions.audio.stream import Blocks
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, split_parts
 from emotions.errors import IncompleteAudio
@@ -40,12 +41,8 @@ def window_parts(
         AudioError: as ``audio.decode``; of a long recording perhaps after some parts.
         OSError: it cannot be read.
     """
-    with open_stream(_content(file), strict=strict) as stream:
-        if file.start is None and file.end is None:
-            blocks = decode.resampled(stream.blocks, stream.rate)
-        else:
-            blocks = decode.segment_blocks(stream, file.start, file.end)
-        yield from _windows(blocks, spec)
+    with open_waveform(_content(file), decode.ReadOptions(strict, file.start, file.end)) as stream:
+        yield from _windows(stream.blocks, spec)
         flaws.extend(stream.flaws)
 
 

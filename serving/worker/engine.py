@@ -8,17 +8,16 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import soundfile
 
 from emotions.audio import decode
-from emotions.audio.windows import FloatArray, IntArray, Windows
-from emotions.errors import IncompleteAudio, Overloaded, TooLong, TooManyRequests
+from emotions.audio.decoders.read import read
+from emotions.audio.windows import FloatArray, IntArray
+from emotions.errors import Overloaded, TooManyRequests
 from emotions.predictor import Predictor
 from emotions.runtime.batch_shape import Probabilities, Run
 from emotions.runtime.batcher import Batcher
@@ -28,6 +27,9 @@ from emotions.runtime.session import open_session
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.requests import record_spans
+from serving.worker.decoding import Clip, RequestDecoder
+
+__all__ = ["Clip", "Engine", "TimedPrediction"]
 
 _WARM_UP_SAMPLES = 32_000
 """Samples of the warm-up window of a model with dynamic length, whose whole window would take seconds."""
@@ -37,8 +39,6 @@ costs more than they gain."""
 _SPEED_WEIGHT = 0.1
 """Weight of the last batch in the moving average of the model's speed."""
 T = TypeVar("T")
-Clip = IO[bytes] | Path | FloatArray
-"""A recording: a file, the path of one, or its samples (samples,) at 16 kHz."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Engine:
         self._run_alone: Run | None = None
         self._running = 0
         self._running_lock = threading.Lock()
-        self._decoders = ThreadPoolExecutor(settings.decode_threads or settings.cores, thread_name_prefix="decode")
+        self._decoder = RequestDecoder(settings, predictor.split)
         self._parallel_batches = _parallel_batches(predictor, settings)
         self._batcher = Batcher(
             self._run,
@@ -86,11 +86,11 @@ class Engine:
         )
 
     def warm_up(self) -> None:
-        """Decode once, and run the model with each batch size whose first run is slow: on a GPU all powers of two."""
+        """Start decoders; run the model with each batch size whose first run is slow: on a GPU all powers of two."""
         recording = io.BytesIO()
         soundfile.write(recording, np.linspace(-0.5, 0.5, 8000), 8000, format="WAV")
-        recording.seek(0)
-        self._decode(recording)
+        read(recording.getvalue())
+        self._decoder.warm_up()
         sizes = [1]
         while self.predictor.session.device == "cuda" and sizes[-1] * 2 <= self.max_batch:
             sizes.append(sizes[-1] * 2)
@@ -136,8 +136,8 @@ class Engine:
             raise Overloaded(f"the audio that is waiting takes about {wait:.1f} s; try again later")
 
     async def in_decoder(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Call a function that uses the CPU for a while in a decoding thread, off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._decoders, work, *arguments)
+        """Call a function that uses the CPU for a while in a thread, off the event loop."""
+        return await self._decoder.in_thread(work, *arguments)
 
     async def classify(self, source: Clip, deadline: float | None = None) -> TimedPrediction:
         """Classify one recording; cancelling takes it out of the queue.
@@ -149,16 +149,20 @@ class Engine:
         Raises:
             AudioError: the recording cannot be used.
             Overloaded: too much audio is waiting, or its turn would come too late.
+            TimeoutError: decoding has taken until the deadline.
         """
         submitted = time.perf_counter()
-        windows, flaws, started, decode_sec = await self.in_decoder(self._decode, source)
+        clock = asyncio.get_running_loop().time
+        left = self.settings.timeout_sec if deadline is None else deadline - clock()
+        decoded = await self._decoder.windows(source, left)
+        windows, decode_sec = decoded.windows, decoded.seconds
         if deadline is not None:
-            self._check_wait(deadline - asyncio.get_running_loop().time())
+            self._check_wait(deadline - clock())
         future = self._batcher.submit(windows)
         self.metrics.queued_audio.set(self._batcher.waiting_sec)
         result = await asyncio.wrap_future(future)
-        prediction = self.predictor.prediction(windows, result.probabilities, flaws)
-        queue_sec = started - submitted + result.queue_sec
+        prediction = self.predictor.prediction(windows, result.probabilities, decoded.flaws)
+        queue_sec = decoded.started - submitted + result.queue_sec
         self.metrics.count_recording(prediction, decode_sec, queue_sec, result.inference_sec)
         stages = {"decode": decode_sec, "queue": queue_sec, "infer": result.inference_sec}
         record_spans(stages, prediction.duration_sec)
@@ -187,24 +191,9 @@ class Engine:
             with self._running_lock:
                 self._running -= 1
 
-    def _decode(self, source: Clip) -> tuple[Windows, tuple[IncompleteAudio, ...], float, float]:
-        """Windows of a recording and what is missing in it; when decoding started, and how many seconds it took."""
-        started, limit = time.perf_counter(), self.settings.max_seconds
-        flaws: tuple[IncompleteAudio, ...] = ()
-        if not isinstance(source, np.ndarray):
-            # Only here a recording is in memory as a whole: at most one for each thread.
-            content = source if isinstance(source, Path) else source.read()
-            recording = decode.read(content, max_sec=limit, strict=self.settings.strict)
-            waveform, flaws = decode.checked(recording.waveform), recording.flaws
-        elif len(source) > limit * decode.SAMPLE_RATE:
-            raise TooLong(f"longer than {limit:g} s")
-        else:
-            waveform = decode.checked(source)
-        return self.predictor.split(waveform), flaws, started, time.perf_counter() - started
-
     def close(self) -> None:
         """Run what is queued, and stop the threads."""
-        self._decoders.shutdown(wait=True, cancel_futures=True)
+        self._decoder.close()
         self._batcher.close()
 
 

@@ -20,6 +20,7 @@ from serving.batch.checkpoint import partial_folder
 from serving.batch.predict import Options, predict_to_table
 from serving.batch.ray_pool import agreed, heaviest_first
 from serving.batch.ray_worker import Task
+from tests import hostile_audio
 from tests.conftest import Tone, WriteWav
 
 pytestmark = pytest.mark.slow
@@ -170,3 +171,19 @@ def test_ray_is_an_extra(tiny_bundle: Path, clips: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(predict, "find_spec", lambda _: None)
     with pytest.raises(EmotionsError, match="'ray'"):
         predict_to_table([clips], tiny_bundle, tmp_path / "t.csv", options(ray_address="local"))
+
+
+def test_a_file_that_kills_its_decoder_is_the_same_row_as_on_one_machine(
+    tiny_bundle: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("EMOTIONS_DECODER_MEMORY", str(1 << 20))
+    (clips / "dear.flac").write_bytes(hostile_audio.flac_silence(8, 192_000, 3.0))
+    here, there = tmp_path / "here.csv", tmp_path / "there.csv"
+    predict_to_table([clips], tiny_bundle, here, options())
+    predict_to_table([clips], tiny_bundle, there, options(ray_address="local"))
+    assert here.read_bytes() == there.read_bytes()
+    with there.open(encoding="utf-8") as file:
+        errors = {row["file"]: row["error"] for row in csv.DictReader(file)}
+    assert errors["dear.flac"].startswith("crashed: ")
+    assert sum(bool(error) for error in errors.values()) == 2

@@ -22,7 +22,8 @@ import soundfile
 import soxr
 
 from emotions.audio.containers import AudioSource
-from emotions.audio.decode import SAMPLE_RATE, Recording, checked, read
+from emotions.audio.decode import SAMPLE_RATE, ReadOptions, Recording, checked
+from emotions.audio.decoders.read import read
 from emotions.audio.windows import FloatArray
 from emotions.errors import AudioError, DataError
 from emotions.files import atomic_file, cache_root
@@ -181,7 +182,7 @@ class WaveformCache:
 
     def _stored(self, source: AudioSource, clip: Clip) -> ClipInfo:
         try:
-            recording = read(source, max_sec=MAX_SEC, start=clip.start, end=clip.end)
+            recording = read(source, ReadOptions(max_sec=MAX_SEC, start=clip.start, end=clip.end))
         except AudioError as error:
             return ClipInfo(error=str(error), error_code=error.code)
         facts = _measured(clip, recording)

@@ -1,0 +1,216 @@
+"""Decoding for requests: plain recordings in threads, others in decoders, the quick before the slow ones.
+
+A recording that is not plain goes first to a lane for quick ones, and if it is not done there in a moment, to one for
+slow ones. Each lane says how long it takes, and refuses what would wait longer than it may: so none is queued past its
+deadline, and slow ones delay each other alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import numpy as np
+
+from emotions.audio import decode
+from emotions.audio.decode import ReadOptions, Recording
+from emotions.audio.decoders.cancellation import Cancellation
+from emotions.audio.decoders.pool import decoder_pool
+from emotions.audio.decoders.protocol import DecoderLimits
+from emotions.audio.decoders.read import SUPPORTED, in_decoder
+from emotions.audio.stream import NotPlain
+from emotions.audio.windows import FloatArray, Windows
+from emotions.errors import IncompleteAudio, Overloaded, TooLong
+from serving.settings import Settings
+
+Clip = IO[bytes] | Path | FloatArray
+"""A recording: a file, the path of one, or its samples (samples,) at 16 kHz."""
+
+_QUICK_SEC = 0.3
+"""A decoding that takes longer is a slow one."""
+_SAMPLES_A_BYTE = 12
+"""Samples of all channels that a byte of compressed speech usually stands for."""
+_SAMPLES_A_SECOND = 2e7
+"""Decoded in a second, until there is a figure of this machine."""
+_WEIGHT, _SLOW_WEIGHT = 0.05, 0.3
+"""Weight of the last one in the moving averages of speed and of the time of slow ones."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The windows of a recording.
+
+    Attributes:
+        flaws: what is missing in it.
+        started: ``time.perf_counter`` at which decoding began.
+        seconds: that it took, the splitting into windows included.
+    """
+
+    windows: Windows
+    flaws: tuple[IncompleteAudio, ...]
+    started: float
+    seconds: float
+
+
+class _Lane:
+    """Threads that wait for decoders, and how many seconds of work are queued for them."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self.threads = threads
+        self.executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._queued_sec = 0.0
+
+    async def run(
+        self,
+        estimate: float,
+        work: Callable[[IO[bytes] | Path, Cancellation], Decoded],
+        source: IO[bytes] | Path,
+        cancellation: Cancellation,
+    ) -> Decoded:
+        """Run ``work`` in a thread in its turn; Overloaded where that comes too late.
+
+        Args:
+            estimate: seconds that it takes.
+            work: what to run.
+            source: the recording.
+            cancellation: ends it.
+        """
+        wait, left = self._queued_sec / self.threads, cancellation.left()
+        if left is not None and wait > left:
+            raise Overloaded(f"the recordings that wait to be decoded take about {wait:.1f} s; try again later")
+        self._queued_sec += estimate
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.executor, work, source, cancellation)
+        finally:
+            self._queued_sec = max(0.0, self._queued_sec - estimate)
+
+
+class RequestDecoder:
+    """Decodes the recordings of one worker. Belongs to one event loop; close it at the end.
+
+    Args:
+        settings: the service's settings.
+        split: cuts a waveform (samples,) into windows.
+    """
+
+    def __init__(self, settings: Settings, split: Callable[[FloatArray], Windows]) -> None:
+        self._settings, self._split = settings, split
+        self._threads = settings.decode_threads or settings.cores
+        self._plain = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
+        self._quick = _Lane("quick", max(2, self._threads))
+        self._slow = _Lane("slow", max(1, self._threads // 2))
+        self._options = ReadOptions(settings.strict, None, None, settings.max_seconds, settings.sample_limit)
+        self._limits = DecoderLimits(settings.decoder_memory, settings.decoder_cpu_sec)
+        self._speed = _SAMPLES_A_SECOND
+        self._slow_sec = _QUICK_SEC  # that a slow one took, of late
+
+    def warm_up(self) -> None:
+        """Start the decoders."""
+        if SUPPORTED:
+            decoder_pool().warm_up(self._quick.threads + self._slow.threads)
+
+    async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Call a function that uses the CPU for a while in a thread, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._plain, work, *arguments)
+
+    async def windows(self, source: Clip, left: float) -> Decoded:
+        """Decode a recording; cancelling ends its decoder.
+
+        Args:
+            source: a file, the path of one, or its samples (samples,) float32 at 16 kHz.
+            left: seconds after which the windows are of no use.
+
+        Raises:
+            AudioError: the recording cannot be used.
+            Overloaded: its turn would come too late.
+            TimeoutError: it has taken ``left`` seconds.
+        """
+        cancellation = Cancellation(time.monotonic() + left)
+        try:
+            if isinstance(source, np.ndarray):
+                return await self.in_thread(self._of_samples, source)
+            try:
+                return await self.in_thread(self._of_plain, source, cancellation)
+            except NotPlain as found:
+                claimed = found.claimed
+            self._options.check_claimed(claimed)
+            return await self._by_decoder(source, claimed, cancellation)
+        finally:
+            cancellation.cancel()
+
+    async def _by_decoder(self, source: IO[bytes] | Path, claimed: int, cancellation: Cancellation) -> Decoded:
+        estimate = max(claimed, _bytes(source) * _SAMPLES_A_BYTE) / self._speed
+        if estimate <= _QUICK_SEC:
+            try:
+                return await self._quick.run(estimate, self._quickly, source, cancellation)
+            except TimeoutError:
+                cancellation.check()
+        estimate = max(estimate, self._slow_sec)
+        return await self._slow.run(estimate, self._slowly, source, cancellation)
+
+    def _quickly(self, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
+        with cancellation.within(_QUICK_SEC):
+            return self._by_process(source, cancellation)
+
+    def _slowly(self, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
+        started = time.monotonic()
+        try:
+            return self._by_process(source, cancellation)
+        finally:
+            self._slow_sec += _SLOW_WEIGHT * (time.monotonic() - started - self._slow_sec)
+
+    def _by_process(self, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
+        started = time.perf_counter()
+        with in_decoder(_content(source), self._options, limits=self._limits, cancellation=cancellation) as stream:
+            recording = decode.recording_of(stream)
+        samples = len(recording.waveform) * recording.rate / decode.SAMPLE_RATE * recording.channels
+        speed = samples / (time.perf_counter() - started)
+        self._speed += _WEIGHT * (speed - self._speed)
+        return self._decoded(recording, started)
+
+    def _of_plain(self, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
+        started = time.perf_counter()
+        with decode.open_waveform(_content(source), self._options, plain=SUPPORTED) as stream:
+            blocks = _until(stream.blocks, cancellation)
+            recording = decode.recording_of(replace(stream, blocks=blocks))
+        return self._decoded(recording, started)
+
+    def _of_samples(self, samples: FloatArray) -> Decoded:
+        started, limit = time.perf_counter(), self._settings.max_seconds
+        if len(samples) > limit * decode.SAMPLE_RATE:
+            raise TooLong(f"longer than {limit:g} s")
+        return self._decoded(Recording(samples, decode.SAMPLE_RATE, 1), started)
+
+    def _decoded(self, recording: Recording, started: float) -> Decoded:
+        windows = self._split(decode.checked(recording.waveform))
+        return Decoded(windows, recording.flaws, started, time.perf_counter() - started)
+
+    def close(self) -> None:
+        """Stop the threads."""
+        for executor in (self._plain, self._quick.executor, self._slow.executor):
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _content(source: IO[bytes] | Path) -> Path | bytes:
+    """What to decode. Only here a recording is in memory as a whole: at most one for each thread."""
+    if isinstance(source, Path):
+        return source
+    source.seek(0)
+    return source.read()
+
+
+def _bytes(source: IO[bytes] | Path) -> int:
+    return source.stat().st_size if isinstance(source, Path) else source.seek(0, os.SEEK_END)
+
+
+def _until(blocks: Iterator[FloatArray], cancellation: Cancellation) -> Iterator[FloatArray]:
+    for block in blocks:
+        cancellation.check()
+        yield block

@@ -1,0 +1,104 @@
+"""Uploads that cost much beside those that do not."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+import httpx
+import psutil
+import pytest
+
+from tests import hostile_audio
+from tests.serving.conftest import StartService, error_of
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="decoders are processes of Linux")
+
+
+@pytest.fixture(scope="module")
+def dear() -> bytes:
+    """FLAC that takes about two seconds of a core, and is silent."""
+    return hostile_audio.flac_silence(8, 192_000, 60.0)
+
+
+def busy_sec(seconds: float) -> float:
+    """Processor time that decoders use while nothing is asked of them."""
+
+    def used() -> float:
+        return sum(each.cpu_times().user for each in psutil.Process().children(recursive=True))
+
+    before = used()
+    time.sleep(seconds)
+    return used() - before
+
+
+def test_what_claims_too_many_samples_is_refused_at_once(start: StartService) -> None:
+    content = hostile_audio.vorbis_silence(64, 192_000, 300.0)
+    service = start()
+    started = time.perf_counter()
+    assert error_of(service.post(content)) == (413, "too_long")
+    assert time.perf_counter() - started < 1
+
+
+def test_the_limit_of_samples_is_a_setting(start: StartService, clip: bytes) -> None:
+    assert start(max_samples=19_200).post(clip).status_code == 200
+    assert error_of(start(max_samples=19_199).post(clip)) == (413, "too_long")
+
+
+def test_a_decoder_at_its_processor_time_is_the_recordings_error(start: StartService) -> None:
+    service = start(decoder_cpu_sec=1, max_samples=10**12)
+    response = service.post(hostile_audio.flac_silence(8, 192_000, 120.0))
+    assert error_of(response) == (422, "crashed")
+    assert "processor time" in response.json()["error"]["message"]
+
+
+def test_a_deadline_ends_the_decoder(start: StartService, dear: bytes, clip: bytes) -> None:
+    service = start(timeout_sec=0.8)
+    started = time.perf_counter()
+    assert error_of(service.post(dear)) == (504, "timeout")
+    assert time.perf_counter() - started < 1.5
+    time.sleep(0.1)
+    assert busy_sec(0.3) < 0.1
+    assert service.post(clip).status_code == 200
+
+
+def test_a_client_that_leaves_ends_the_decoder(start: StartService, dear: bytes) -> None:
+    service = start()
+
+    async def scene() -> None:
+        async with service.client() as client:
+            request = asyncio.create_task(client.post("/v1/predict", content=dear))
+            await asyncio.sleep(0.7)
+            request.cancel()
+            await asyncio.gather(request, return_exceptions=True)
+
+    asyncio.run(scene())
+    time.sleep(0.1)
+    assert busy_sec(0.3) < 0.1
+
+
+def test_dear_uploads_do_not_delay_the_others(start: StartService, dear: bytes, clip: bytes) -> None:
+    service = start(timeout_sec=6)
+    quick = hostile_audio.m4a(1.0)
+
+    async def scene() -> tuple[list[float], list[httpx.Response], list[httpx.Response]]:
+        waits, good = [], []
+        async with service.client() as client:
+            uploads = [asyncio.create_task(client.post("/v1/predict", content=dear)) for _ in range(20)]
+            await asyncio.sleep(0.5)
+            for _ in range(8):
+                started = time.perf_counter()
+                good.append(await client.post("/v1/predict", content=clip))
+                waits.append(time.perf_counter() - started)
+                await asyncio.sleep(0.2)
+            good.append(await client.post("/v1/predict", content=quick))
+            return waits, good, await asyncio.gather(*uploads)
+
+    waits, good, answers = asyncio.run(scene())
+    assert [response.status_code for response in good[:-1]] == [200] * 8
+    assert good[-1].json()["error"]["code"] == "silent"  # decoded, while the others wait
+    assert max(waits) < 1
+    codes = [error_of(answer) for answer in answers]
+    assert set(codes) <= {(422, "silent"), (503, "overloaded"), (504, "timeout")}
+    assert codes.count((503, "overloaded")) >= 5  # at once, rather than queued past their deadline
