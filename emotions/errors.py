@@ -23,6 +23,7 @@
     ├── NotReady                  the model is not loaded yet
     ├── ServiceError              a service refused a request, or does not answer (the client's)
     ├── OutputExists              the output is there already
+    ├── DiskFull                  there is no room for what is written
     └── MissingExtra              a package of an extra that is not installed
 
 Libraries raise; only the command line and the service turn an error into words, exit codes and statuses.
@@ -166,6 +167,10 @@ class ServiceError(EmotionsError):
 
 class OutputExists(EmotionsError):
     """The output is there already."""
+
+
+class DiskFull(EmotionsError):
+    """There is no room for what is written; what was complete before is as it was."""
 
 
 class MissingExtra(EmotionsError):
