@@ -188,6 +188,11 @@ def first_line(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
+def first_part(error: BaseException) -> str:
+    """The first line of an exception's text up to its remedy, which follows a semicolon."""
+    return first_line(error).partition("; ")[0]
+
+
 def plain(text: str) -> str:
     """A text with its control characters escaped, since names and labels from elsewhere must not steer a terminal."""
     if text.isprintable():

@@ -36,6 +36,9 @@ class Context:
         config: the file as it is run, placeholders and overrides resolved; kept in run folders.
         last_run: run folder of the last ``train`` step; the others are of ``tune``, ``evaluate`` and ``export``.
         quiet: no progress on stderr.
+        fresh: an interrupted training begins anew instead of going on.
+        stamp: what ``$$DATETIME$$`` stands for.
+        position: index of the step that runs.
         failures: files that could not be classified, over all ``predict`` steps.
     """
 
@@ -49,6 +52,14 @@ class Context:
     last_bundle: Path | None = None
     quiet: bool = False
     failures: int = 0
+    fresh: bool = False
+    stamp: str = ""
+    position: int = 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no step comes after the one that runs."""
+        return self.position + 1 >= len(self.config.get("pipeline", ()))
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,7 @@ class Pipeline:
     root: Path
     seed: int
     workers: int
+    stamp: str = ""
 
 
 @functools.cache
@@ -117,9 +129,21 @@ def load_pipeline(path: Path, overrides: Sequence[str] = (), root: Path | None =
         >>> run_pipeline(pipeline).last_run  # doctest: +SKIP
         PosixPath('models/demo')
     """
+    return check_pipeline(read_json(path), str(path), overrides, root)
+
+
+def check_pipeline(content: Any, name: str, overrides: Sequence[str] = (), root: Path | None = None) -> Pipeline:
+    """Check a pipeline that is read already. Raises as ``load_pipeline``.
+
+    Args:
+        content: the document.
+        name: where it came from, for messages.
+        overrides: ``path=value`` texts, applied in order.
+        root: what ``$$ROOT_DIR$$`` stands for, by default the working directory.
+    """
     where = (root or Path.cwd()).absolute()
     names = {"ROOT_DIR": str(where), "DATETIME": datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")}
-    document = replace(override(read_json(path), overrides), names)
+    document = replace(override(content, overrides), names)
     head, faults = _checked(Document, document, "")
     planned = []
     steps = document.get("pipeline") if isinstance(document, dict) else None
@@ -128,24 +152,31 @@ def load_pipeline(path: Path, overrides: Sequence[str] = (), root: Path | None =
         planned += plan
         faults += found
     if head is None or faults:
-        raise ConfigError(f"{path}: {len(faults)} {'fault' if len(faults) == 1 else 'faults'}", faults)
+        raise ConfigError(f"{name}: {len(faults)} {'fault' if len(faults) == 1 else 'faults'}", faults)
     document = {**document, "pipeline": [each.raw for each in planned]}
-    return Pipeline(tuple(planned), document, where, head.seed, head.load_dataset_workers_num)
+    return Pipeline(tuple(planned), document, where, head.seed, head.load_dataset_workers_num, names["DATETIME"])
 
 
-def run_pipeline(pipeline: Pipeline) -> Context:
+def run_pipeline(pipeline: Pipeline, *, fresh: bool = False) -> Context:
     """Run the steps in order, each announced by one line on stderr; returns the context after the last.
+
+    Args:
+        pipeline: the steps.
+        fresh: an interrupted training begins anew instead of going on.
 
     Raises:
         EmotionsError: whatever stops a step; a missing package of an extra is named with its extra.
     """
-    context = Context(pipeline.root, pipeline.seed, pipeline.workers, pipeline.document)
+    context = Context(
+        pipeline.root, pipeline.seed, pipeline.workers, pipeline.document, fresh=fresh, stamp=pipeline.stamp
+    )
     # All of them first: no hours of training before an output is found to exist.
     for planned in pipeline.steps:
         planned.step.preflight(planned.config, context)
     for number, planned in enumerate(pipeline.steps, start=1):
         if not context.quiet:
             console().print(f"step {number} of {len(pipeline.steps)}: {planned.title}", style="bold", markup=False)
+        context.position = number - 1
         with missing_extras():
             planned.step.run(planned.config, context)
     return context

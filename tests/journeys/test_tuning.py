@@ -165,7 +165,7 @@ def test_ctrl_c_stops_and_reports_and_the_search_goes_on(data: Path, tmp_path: P
         printed, told = process.communicate(timeout=200)
     assert process.returncode == 130, told
     assert "trials ended, interrupted" in printed
-    assert "the same command goes on with" in told
+    assert f"of 2 trials have ended and are kept in {results.folder}; go on with: emotions train --config-file" in told
     assert "Traceback" not in told
     assert results.read_search().state == "interrupted"
     run(config, tmp_path)
