@@ -135,6 +135,17 @@ def completed_epochs(folder: Path) -> int:
     return int(read_checkpoint(last)["epoch"]) + 1 if last.is_file() else 0
 
 
+def progress_of(folder: Path) -> dict[str, int] | None:
+    """Of a training that has not ended, how many epochs are complete, and ``of`` how many; None of any other folder.
+
+    Raises CheckpointError where it is damaged.
+    """
+    if (folder / RUN_FILE).exists() or not (folder / f"{LAST}.ckpt").is_file():
+        return None
+    most = {"of": read_record(folder).epochs} if (folder / TRAINING_FILE).is_file() else {}
+    return {"epochs": completed_epochs(folder), **most}
+
+
 def kept_in(folder: Path, epochs: int) -> str:
     """What an interrupted training leaves, as the first half of a sentence.
 
