@@ -129,6 +129,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 if file.is_file():
                     _sync(file)
             _become(temporary, path)
+        except DiskFull as error:
+            raise DiskFull(str(error).replace(str(temporary), str(path))) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -165,9 +167,11 @@ def room_for(path: Path, remedy: str = _AGAIN) -> Iterator[None]:
     """
     try:
         yield
+    except DiskFull:  # it names what was written already, which may lie on another disk
+        raise
     except Exception as error:
         hidden = any(text in str(error) for text in _NO_SPACE_TEXTS)
-        if getattr(error, "errno", None) in _NO_SPACE or hidden or isinstance(error, DiskFull):
+        if getattr(error, "errno", None) in _NO_SPACE or hidden:
             raise DiskFull(f"{path}: the disk is full; {remedy}") from error
         raise
 

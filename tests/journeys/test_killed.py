@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -142,7 +143,8 @@ def test_another_training_in_the_folder_of_an_interrupted_one_is_refused_or_begi
     config = write_config(data, commands.folder / "config.json")
     code, told = commands.start("train", "--config-file", str(config)).ended()
     assert code == 2, told
-    assert f"{run}: holds an interrupted training with other settings: seed was 1, now 0; begin anew" in told
+    assert f"{run}: holds an interrupted training with other settings: seed was 1, now 0; " in told
+    assert "begin anew with --fresh, or name another saved_checkpoints_path" in told
     commands.run("train", "--config-file", str(config), "--fresh")
     assert_same_run(whole, run)
 
@@ -215,6 +217,20 @@ def fill(place: Path) -> None:
                 continue
 
 
+def made_anew(folder: Path, pattern: str) -> Callable[[], bool]:
+    """Whether a file of a pattern has been made from now on; what a killed command left does not count."""
+    before = times(folder, pattern)
+    return lambda: any(before.get(path) != time for path, time in times(folder, pattern).items())
+
+
+def times(folder: Path, pattern: str) -> dict[Path, int]:
+    found = {}
+    for path in folder.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):
+            found[path] = path.stat().st_mtime_ns
+    return found
+
+
 def predictions(output: Path) -> dict[str, Any]:
     """What an evaluation has predicted, by file, without the time that it took."""
     found: dict[str, Any] = {}
@@ -239,13 +255,15 @@ def test_an_evaluation_goes_on_whatever_stopped_it(
         str(write_config(data, commands.folder / "c.json", "evaluate", str(output))),
     ]
     for sent in (signal.SIGKILL, signal.SIGINT):
+        begun = made_anew(output, "folds/*.part/*.ckpt")
         command = commands.start(*arguments)
-        command.until(lambda: any(output.glob("folds/*.part/*.ckpt")), moments.uniform(0, 0.4))
+        command.until(begun, moments.uniform(0, 0.2))
         code, told = command.ended(sent)
         assert code in (-sent, 130), told
     assert f"folds are kept in {output / 'folds'}; go on with: emotions evaluate" in told
+    begun = made_anew(output, "folds/*.part/*.ckpt")
     command = commands.start(*arguments)
-    command.until(lambda: any(output.glob("folds/*.part/*.ckpt")))
+    command.until(begun)
     fill(place)
     line = told_of_a_full_disk(command)
     assert "make room, and run the same command again: what is complete is kept" in line
@@ -262,8 +280,9 @@ def test_an_export_leaves_nothing_half_done(whole: Path, commands: Commands, sma
     commands.run(*arguments, "expected")
     bundle = place / "found"
     for sent in (signal.SIGKILL, signal.SIGTERM):
+        begun = made_anew(place, ".part-*/*")
         command = commands.start(*arguments, str(bundle))
-        command.until(lambda: any(place.glob(".part-*/*")), moments.uniform(0, 0.3))
+        command.until(begun, moments.uniform(0, 0.2))
         code, told = command.ended(sent)
         assert code in (-sent, 143), told
         assert not bundle.exists()

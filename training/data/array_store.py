@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from emotions.errors import DataError
+from emotions.errors import DataError, DiskFull
 from emotions.files import atomic_file, cache_root, is_own_file, private_folder, remove_left_over, room_for
 
 DEFAULT_LIMIT_GB = 20.0
@@ -168,8 +168,10 @@ def _arrays(root: Path) -> Iterator[tuple[float, int, Path]]:
 def writing(root: Path) -> Iterator[None]:
     """Turn a failed write below ``root`` into DiskFull, or a DataError that says why it cannot be written."""
     try:
-        with room_for(root, _ROOM):
+        with room_for(root):
             yield
+    except DiskFull as error:
+        raise DiskFull(f"{root}: the disk is full; {_ROOM}") from error
     except OSError as error:
         raise DataError(
             f"{root}: cannot be written ({error.strerror or error}); name another folder in EMOTIONS_CACHE"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import CheckpointError, ConfigError, DiskFull, OutputExists, first_part
-from emotions.files import locked
+from emotions.files import locked, room_for
 from emotions.pipeline.interruption import keeping
 from emotions.pipeline.runner import Context
 from training.config.learning import LearnParams
@@ -97,11 +97,12 @@ def _trained(job: Job, model: Classifier) -> Result | None:
     then = f"then: {again}" if again else "then the same command goes on"
     with keeping(lambda: kept_in(folder, epochs), lambda: again):
         try:
-            begin(folder, record, job.start)
-            write_encoder(folder, model)
-            job = replace(job, corpus=precomputed(job.corpus, step, model))
-            _train(job, model)
-            return conclude(job)
+            with room_for(folder):
+                begin(folder, record, job.start)
+                write_encoder(folder, model)
+                job = replace(job, corpus=precomputed(job.corpus, step, model))
+                _train(job, model)
+                return conclude(job)
         except DiskFull as error:
             raise DiskFull(f"{first_part(error)}; {kept_in(folder, epochs)}: make room, {then}") from error
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import os
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -244,3 +245,42 @@ def test_listing_and_clearing_spare_what_is_not_a_cache(store: ArrayStore, priva
     assert stores() == []
     assert "empty" in describe()
     assert (private_cache / "mine" / "thesis.txt").exists()
+
+
+_WRITER = """
+import sys, time
+from pathlib import Path
+import numpy as np
+import training.data.array_store as module
+store = module.ArrayStore(Path(sys.argv[1]))
+if sys.argv[2] == "slow":
+    save = np.save
+    def slow(stream, array, **options):
+        stream.write(b"half")
+        stream.flush()
+        print("writing", flush=True)
+        time.sleep(600)
+    np.save = slow
+for number in range(20):
+    key = f"ab{number:02d}"
+    if store.get(key, (1000,), check=True) is None:
+        store.put(key, np.full(1000, number, np.float32))
+store.evict()
+print("done", flush=True)
+"""
+
+
+def test_a_writer_that_is_killed_holds_up_nobody_and_leaves_nothing(store: ArrayStore) -> None:
+    """Two processes fill one store, and one is killed in the middle of an entry."""
+    command = [sys.executable, "-c", _WRITER, str(store.root)]
+    root = Path(__file__).parents[3]
+    with subprocess.Popen([*command, "slow"], cwd=root, stdout=subprocess.PIPE) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == b"writing\n"
+        killed.kill()
+    assert [*store.root.glob("ab/.*")], "it has left half an entry"
+    done = subprocess.run([*command, "fast"], cwd=root, capture_output=True, timeout=60, check=True)
+    assert done.stdout == b"done\n"
+    assert not [*store.root.glob("ab/.*")]
+    for number in range(20):
+        assert np.array_equal(store.get(f"ab{number:02d}", (1000,), check=True), array(number))  # type: ignore[arg-type]
