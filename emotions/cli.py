@@ -23,7 +23,7 @@ from emotions.errors import EmotionsError, plain
 from emotions.pipeline.interruption import Stopped
 from emotions.pipeline.options import BUNDLE_COMMANDS, BundlePath, ConfigFile, Overrides, Root
 from emotions.pipeline.packages import COMMANDS, check_not_shadowed, installed, missing_extras
-from emotions.pipeline.runner import load_pipeline, pipeline_schema
+from emotions.pipeline.runner import check_data, load_pipeline, pipeline_schema
 
 _NO_TELEMETRY = {
     "BENTOML_DO_NOT_TRACK": "True",
@@ -129,9 +129,18 @@ def _no_options() -> None:
     """Work on bundles."""
 
 
-def validate(config_file: ConfigFile, overrides: Overrides = None, root: Root = None) -> None:
+def validate(
+    config_file: ConfigFile,
+    overrides: Overrides = None,
+    root: Root = None,
+    look: Annotated[
+        bool, typer.Option("--check-data", help="Look at its paths and datasets, too; nothing is decoded or computed.")
+    ] = False,
+) -> None:
     """Check a pipeline file without running it."""
     pipeline = load_pipeline(config_file, overrides or (), root)
+    if look:
+        check_data(pipeline)
     kinds = [step.raw["type"] for step in pipeline.steps]
     typer.echo(f"{config_file}: valid ({len(kinds)} {'step' if len(kinds) == 1 else 'steps'}: {', '.join(kinds)})")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from emotions.errors import ConfigError
+from emotions.errors import CheckpointError, ConfigError
 from emotions.files import refuse_existing
 from emotions.pipeline.interruption import keeping, stoppable
 from emotions.pipeline.options import BundlePath, bundle_commands
@@ -211,4 +211,10 @@ def _check_output(step: ExportStep, context: Context) -> None:
         refuse_existing(context.root.joinpath(*step.output))
 
 
-EXPORT = Step(ExportStep, _export, preflight=_check_output)
+def _look(step: ExportStep, context: Context) -> None:
+    named = step.source not in ("last_run", "best_trial") and not step.source.startswith(HUGGINGFACE)
+    if named and not (context.root / step.source).exists():
+        raise CheckpointError(f"{context.root / step.source}: no such run folder or checkpoint")
+
+
+EXPORT = Step(ExportStep, _export, preflight=_check_output, look=_look)

@@ -172,6 +172,20 @@ def _train(step: TrainStep, context: Context) -> None:
     context.last_run = fit(step, context)
 
 
+def _look_at_train(step: TrainStep, context: Context) -> None:
+    """Refuse a run folder that is finished, a checkpoint that is not there and a dataset that cannot be used."""
+    from training.loop.fit import check_places
+
+    check_places(step, context)
+    _look_at_data(step, context)
+
+
+def _look_at_data(step: Any, context: Context) -> None:
+    from training.data.clips import read_clips
+
+    read_clips(step.dataset, context.root)
+
+
 def _tune(step: TuneStep, context: Context) -> None:
     from training.tuning.search import search
 
@@ -195,6 +209,6 @@ def _print_results(step: PrintTuneResStep, context: Context) -> None:
 
 __all__ = ["EVALUATE", "PRINT_TUNE_RES", "TRAIN", "TUNE", "register"]
 
-TRAIN = Step(TrainStep, _train, train_faults)
-TUNE = Step(TuneStep, _tune, tune_faults, preflight=_check_tune)
+TRAIN = Step(TrainStep, _train, train_faults, look=_look_at_train)
+TUNE = Step(TuneStep, _tune, tune_faults, preflight=_check_tune, look=_look_at_data)
 PRINT_TUNE_RES = Step(PrintTuneResStep, _print_results)

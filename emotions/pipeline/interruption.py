@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 _SIGNALLED = 128
+_AGAIN_SEC = 1.0
 _received = signal.SIGINT
 
 
@@ -58,24 +61,28 @@ def keeping(kept: Callable[[], str], command: Callable[[], str | None] = lambda:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGTERM end a command's block as Ctrl-C does, in order. Raises Stopped for both."""
-    here = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _stop) if here else None
-    _note(signal.SIGINT)
+    """Let Ctrl-C and SIGTERM end a command's block in order. Raises Stopped for both."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ended = threading.Event()
+
+    def stop(number: int, _: Any) -> None:
+        global _received  # noqa: PLW0603 - a signal's handler gives nothing back
+        _received = signal.Signals(number)
+        again = threading.Timer(_AGAIN_SEC, lambda: None if ended.is_set() else _thread.interrupt_main(_received))
+        again.daemon = True
+        again.start()
+        # Python drops what is raised in a destructor or a weak reference's callback, where a signal may find it.
+        if sys.exc_info()[0] is None:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except KeyboardInterrupt as error:
         raise Stopped(error) from error
     finally:
-        if here:
-            signal.signal(signal.SIGTERM, before)
-
-
-def _stop(number: int, _: Any) -> None:
-    _note(signal.Signals(number))
-    raise KeyboardInterrupt
-
-
-def _note(number: signal.Signals) -> None:
-    global _received  # noqa: PLW0603 - a signal's handler gives nothing back
-    _received = number
+        ended.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)

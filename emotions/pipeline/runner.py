@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from emotions.errors import ConfigError, Fault
+from emotions.errors import ConfigError, EmotionsError, Fault
 from emotions.files import read_json
 from emotions.pipeline.overrides import left_over, override, replace
 from emotions.pipeline.packages import STEPS, installed, missing_extras
@@ -71,12 +71,14 @@ class Step:
         run: runs a validated step; it imports what is heavy inside.
         check: faults between fields of a step's raw object, whatever else is wrong in it; ``where`` is relative to it.
         preflight: raises, before the first step runs, what would stop this one for certain: an output that exists.
+        look: raises where a path that the step reads is not there, or its dataset cannot be used; computes nothing.
     """
 
     config: Any
     run: Callable[[Any, Context], None]
     check: Callable[[dict[str, Any]], list[Fault]] = lambda _raw: []
     preflight: Callable[[Any, Context], None] = lambda _config, _context: None
+    look: Callable[[Any, Context], None] = lambda _config, _context: None
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,26 @@ def run_pipeline(pipeline: Pipeline, *, fresh: bool = False) -> Context:
         with missing_extras():
             planned.step.run(planned.config, context)
     return context
+
+
+def check_data(pipeline: Pipeline) -> None:
+    """Look at the paths that the steps read and write, without computing anything.
+
+    Raises:
+        ConfigError: what would stop a step, of all steps at once.
+    """
+    context = Context(pipeline.root, pipeline.seed, pipeline.workers, pipeline.document)
+    faults = []
+    for number, planned in enumerate(pipeline.steps):
+        context.position = number
+        for check in (planned.step.preflight, planned.step.look):
+            try:
+                with missing_extras():
+                    check(planned.config, context)
+            except EmotionsError as error:
+                faults.append(Fault(f"pipeline[{number}]", "", str(error)))
+    if faults:
+        raise ConfigError(f"{len(faults)} {'step' if len(faults) == 1 else 'steps'} would be stopped", faults)
 
 
 def pipeline_schema() -> Schema:

@@ -99,4 +99,10 @@ def _evaluate(step: EvaluateStep, context: Context) -> None:
     context.last_evaluation = cross_validate(step, context)
 
 
-EVALUATE = Step(EvaluateStep, _evaluate, evaluate_faults)
+def _look(step: EvaluateStep, context: Context) -> None:
+    from training.data.clips import read_clips
+
+    read_clips(step.dataset, context.root)
+
+
+EVALUATE = Step(EvaluateStep, _evaluate, evaluate_faults, look=_look)

@@ -46,13 +46,7 @@ def fit(step: TrainStep, context: Context) -> Path:
         CheckpointError: the checkpoint to start from is broken, or of another model.
         DeviceError: the accelerator asked for cannot be used.
     """
-    saving = step.saving_data_params
-    folder = context.root.joinpath(*saving.saved_checkpoints_path)
-    resumed = saving.start_from_saved_checkpoint_path
-    start = None if resumed is None else context.root.joinpath(*resumed)
-    goes_on = start is not None and start.parent == folder
-    if context.is_last and not goes_on:
-        _refuse_finished(folder)
+    folder, start = check_places(step, context)
     corpus = read_corpus(step, context)
     _check_targets(corpus, step.learn_params)
     check_shares(corpus, step.learn_params.batch_size, _processes_of(step))
@@ -71,6 +65,27 @@ def fit(step: TrainStep, context: Context) -> Path:
     else:
         print_summary(folder, step, context, corpus, result)
     return folder
+
+
+def check_places(step: TrainStep, context: Context) -> tuple[Path, Path | None]:
+    """The run folder, and the checkpoint that the step names to start from.
+
+    Args:
+        step: names them.
+        context: root, and whether a step comes after this one, which may use a run that is finished.
+
+    Raises:
+        OutputExists: the folder holds a finished run.
+        CheckpointError: there is no such checkpoint.
+    """
+    saving = step.saving_data_params
+    folder, named = context.root.joinpath(*saving.saved_checkpoints_path), saving.start_from_saved_checkpoint_path
+    start = None if named is None else context.root.joinpath(*named)
+    if context.is_last and (start is None or start.parent != folder):
+        _refuse_finished(folder)
+    if start is not None and not start.is_file():
+        raise CheckpointError(f"{start}: no such checkpoint")
+    return folder, start
 
 
 def _refuse_finished(folder: Path) -> None:
