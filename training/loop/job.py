@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMon
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from emotions.errors import DeviceError, first_line
+from emotions.files import room_for
 from emotions.pipeline.runner import Context
 from training.config.learning import LearnParams
 from training.config.train import SavingDataParams, TrainStep
@@ -95,7 +96,7 @@ def train(job: Job, model: Classifier, process: ProcessContext = SINGLE, callbac
     module = ClassifierModule(model, pinned(corpus.spec, model), learn, weights, context.seed, waveforms)
     place = (process.rank, process.processes)
     batches = training_batches(corpus, learn.batch_size, context.seed, context.workers, balanced=balanced, place=place)
-    with lightning_output(), interruptible():
+    with lightning_output(), interruptible(), room_for(job.folder):
         trainer = _trainer(job, process, len(batches), callbacks)
         validation = validation_batches(corpus, EVALUATION_BATCH, context.workers, place)
         trainer.fit(module, batches, validation, ckpt_path=job.start, weights_only=True)
