@@ -1,8 +1,8 @@
 """The ``emotions`` command.
 
 Commands of the other packages come in by the entry point group ``emotions.commands``. This module alone turns errors
-into words and exit codes: 0 done, 2 the user's mistake in one line, 130 interrupted; a defect of ours keeps its
-traceback.
+into words and exit codes: 0 done, 2 the user's mistake in one line, 130 stopped by Ctrl-C, 143 by SIGTERM; a defect of
+ours keeps its traceback.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import errno
 import io
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -19,9 +20,10 @@ import typer
 
 import emotions
 from emotions.errors import EmotionsError, plain
+from emotions.pipeline.interruption import Stopped
 from emotions.pipeline.options import BUNDLE_COMMANDS, BundlePath, ConfigFile, Overrides, Root
 from emotions.pipeline.packages import COMMANDS, check_not_shadowed, installed, missing_extras
-from emotions.pipeline.runner import load_pipeline, pipeline_schema
+from emotions.pipeline.runner import check_data, load_pipeline, pipeline_schema
 
 _NO_TELEMETRY = {
     "BENTOML_DO_NOT_TRACK": "True",
@@ -61,6 +63,10 @@ def run(arguments: Sequence[str]) -> int:
         if error.errno not in _USERS_ERRORS:
             raise
         return _failed(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
+    except Stopped as stopped:
+        again = stopped.command or shlex.join(["emotions", *arguments])
+        typer.echo(f"stopped: {plain(stopped.kept)}; go on with: {plain(again)}", err=True)
+        return stopped.code
     except (KeyboardInterrupt, typer.Abort):
         return 130
 
@@ -123,9 +129,18 @@ def _no_options() -> None:
     """Work on bundles."""
 
 
-def validate(config_file: ConfigFile, overrides: Overrides = None, root: Root = None) -> None:
+def validate(
+    config_file: ConfigFile,
+    overrides: Overrides = None,
+    root: Root = None,
+    look: Annotated[
+        bool, typer.Option("--check-data", help="Look at its paths and datasets, too; nothing is decoded or computed.")
+    ] = False,
+) -> None:
     """Check a pipeline file without running it."""
     pipeline = load_pipeline(config_file, overrides or (), root)
+    if look:
+        check_data(pipeline)
     kinds = [step.raw["type"] for step in pipeline.steps]
     typer.echo(f"{config_file}: valid ({len(kinds)} {'step' if len(kinds) == 1 else 'steps'}: {', '.join(kinds)})")
 

@@ -24,6 +24,7 @@
     ├── NotReady                  the model is not loaded yet
     ├── ServiceError              a service refused a request, or does not answer (the client's)
     ├── OutputExists              the output is there already
+    ├── DiskFull                  there is no room for what is written
     └── MissingExtra              a package of an extra that is not installed
 
 Libraries raise; only the command line and the service turn an error into words, exit codes and statuses.
@@ -173,6 +174,10 @@ class OutputExists(EmotionsError):
     """The output is there already."""
 
 
+class DiskFull(EmotionsError):
+    """There is no room for what is written; what was complete before is as it was."""
+
+
 class MissingExtra(EmotionsError):
     """A package is missing that comes with an optional extra, such as ``train``."""
 
@@ -186,6 +191,11 @@ def first_line(error: BaseException) -> str:
     """The first line of an exception's text, without a full stop; the name of its class where it has none."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def first_part(error: BaseException) -> str:
+    """The first line of an exception's text up to its remedy, which follows a semicolon."""
+    return first_line(error).partition("; ")[0]
 
 
 def plain(text: str) -> str:

@@ -1,20 +1,35 @@
-"""Files: atomic writes, hashes, strict JSON, and the private cache folder."""
+"""Files: atomic writes, locks, a full disk, hashes, strict JSON, and the private cache folder.
+
+Until it is whole, what is written is a sibling with a name of its own, on which its writer holds a lock. A killed
+writer's lock ends with it: the next writer finds what is left, whatever the clock says, and removes it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from emotions.errors import ConfigError, OutputExists
+from emotions.errors import ConfigError, DataError, DiskFull, OutputExists
 
 _BLOCK = 1 << 20
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE_TEXTS = tuple(map(os.strerror, _NO_SPACE))
+_AGAIN = "make room, and run the same command again: what is complete is kept"
+_LEFT_OVER = re.compile(r"\.(part-)?[0-9a-f]{16}(\.\w+)?")  # without "part-" by releases before 0.2
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_ATTEMPTS = 100
 
 
 def sha256(path: Path) -> str:
@@ -84,38 +99,142 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling to write to; it takes the place of ``path`` when the block succeeds."""
+    """Give a temporary sibling to write to; it takes the place of ``path`` when the block succeeds.
+
+    Raises DiskFull, and then nothing has changed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _sibling(path)
-    temporary.touch(exist_ok=False)
-    try:
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with room_for(path), _sibling(path, _make_file) as temporary:
+        try:
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling folder to fill; it becomes ``path``, which must not exist, when the block succeeds."""
+    """Give a temporary sibling folder to fill; it becomes ``path``, which must not exist, when the block succeeds.
+
+    Raises DiskFull, and then nothing has changed.
+    """
     refuse_existing(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _sibling(path)
-    temporary.mkdir()
-    try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _sync(file)
+    remove_left_over(path.parent)
+    with room_for(path), _sibling(path, Path.mkdir) as temporary:
         try:
-            temporary.rename(path)
-        except OSError as error:
-            if path.exists():
-                raise OutputExists(f"{path}: was made by another process meanwhile") from error
-            raise
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _sync(file)
+            _become(temporary, path)
+        except DiskFull as error:
+            raise DiskFull(str(error).replace(str(temporary), str(path))) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _become(temporary: Path, path: Path) -> None:
+    try:
+        temporary.rename(path)
+    except OSError as error:
+        if path.exists():
+            raise OutputExists(f"{path}: was made by another process meanwhile") from error
+        raise
+
+
+@contextlib.contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """Give a folder for temporary files, which goes when the block ends; those that killed runs left go first.
+
+    Args:
+        name: what the names of such folders begin with.
+    """
+    for path in Path(tempfile.gettempdir()).glob(f"{name}-*"):
+        _remove_unheld(path)
+    with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder, _holding(Path(folder)):
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def room_for(path: Path, remedy: str = _AGAIN) -> Iterator[None]:
+    """Turn a full disk into DiskFull, also where a library hides the number of the error.
+
+    Args:
+        path: what is written.
+        remedy: what to do.
+    """
+    try:
+        yield
+    except DiskFull:  # it names what was written already, which may lie on another disk
+        raise
+    except Exception as error:
+        hidden = any(text in str(error) for text in _NO_SPACE_TEXTS)
+        if getattr(error, "errno", None) in _NO_SPACE or hidden:
+            raise DiskFull(f"{path}: the disk is full; {remedy}") from error
+        raise
+
+
+def remove_left_over(folder: Path) -> None:
+    """Remove what killed processes left of atomic writes in a folder; what is being written stays."""
+    if folder.is_dir():
+        for entry in os.scandir(folder):
+            if _LEFT_OVER.fullmatch(entry.name):
+                _remove_unheld(Path(entry.path))
+
+
+def _remove_unheld(path: Path) -> None:
+    """Remove a file or folder of this user that no process holds."""
+    with contextlib.suppress(OSError):
+        if path.lstat().st_uid != os.geteuid():
+            return
+        with _holding(path, otherwise=False) as held:
+            if held and path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif held:
+                path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _sibling(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
+    """Make a sibling with a name of its own, and hold it."""
+    with contextlib.ExitStack() as holding:
+        for _ in range(_ATTEMPTS):
+            temporary = path.with_name(f".part-{secrets.token_hex(8)}{path.suffix}")
+            make(temporary)
+            with contextlib.suppress(FileNotFoundError):
+                if holding.enter_context(_holding(temporary)) and temporary.exists():
+                    break  # else another took it for a leftover, in the instant before it was held
+        else:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+        yield temporary
+
+
+def _make_file(path: Path) -> None:
+    path.touch(exist_ok=False)
+
+
+@contextlib.contextmanager
+def _holding(path: Path, *, otherwise: bool = True) -> Iterator[bool]:
+    """Hold a file or folder by a lock that ends with this process; whether it is held.
+
+    Args:
+        path: the file or folder.
+        otherwise: the answer where the file system has no locks.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = True
+        except BlockingIOError:
+            held = False
+        except OSError:
+            held = otherwise
+        yield held
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
 
 
 def refuse_existing(path: Path) -> None:
@@ -152,16 +271,47 @@ def _sync(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def _sibling(path: Path) -> Path:
-    return path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
-
-
 def cache_root() -> Path:
-    """The toolkit's cache folder, made with mode 0700: ``EMOTIONS_CACHE``, else below the user's cache folder."""
+    """The toolkit's cache folder, made with mode 0700: ``EMOTIONS_CACHE``, else below the user's cache folder.
+
+    Raises DataError where it, or the link that stands for it, belongs to another user.
+    """
     named = os.environ.get("EMOTIONS_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     root = Path(named) if named else Path(base) / "emotions"
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # It may be the system's, as a container's volume is: each cache in it is the user's own in any case.
+    if {root.lstat().st_uid, root.stat().st_uid} - {os.geteuid(), 0}:
+        raise DataError(f"{root}: belongs to another user; name another folder in EMOTIONS_CACHE")
     if named is None or not any(root.iterdir()):
         root.chmod(0o700)
     return root
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that this user alone can read and write, or find it so.
+
+    Raises:
+        DataError: it is a link, belongs to another user, or others could write to it, and its content may be theirs.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = folder.lstat()
+    why = ""
+    if not stat.S_ISDIR(found.st_mode):
+        why = "is a link"
+    elif found.st_uid != os.geteuid():
+        why = "belongs to another user"
+    elif found.st_mode & _OTHERS_WRITE:
+        why = "other users could write to it, so that what is in it may be theirs"
+    if why:
+        raise DataError(f"{folder}: {why}; remove it, or name another folder in EMOTIONS_CACHE")
+    folder.chmod(0o700)
+
+
+def is_own_file(path: Path) -> bool:
+    """Whether a path is a regular file that belongs to this user and that no other can write; not a link to one."""
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & _OTHERS_WRITE

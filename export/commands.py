@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from emotions.errors import ConfigError
+from emotions.errors import CheckpointError, ConfigError
 from emotions.files import refuse_existing
+from emotions.pipeline.interruption import keeping, stoppable
 from emotions.pipeline.options import BundlePath, bundle_commands
 from emotions.pipeline.runner import Context, Step
 from emotions.pipeline.validation import unknown
@@ -18,6 +19,7 @@ from export.config import HUGGINGFACE, ExportStep, Format, VariantName
 if TYPE_CHECKING:
     from export.bundle.variants import ExportOptions
 
+_NOTHING = "nothing is kept of a bundle that is not whole"
 BUNDLES = "bundles"
 """Folder that bundles go to unless another is named."""
 
@@ -89,8 +91,6 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
         )
     if output is not None:
         refuse_existing(output)
-    if tune_results is not None:
-        sources = [str(_best_run(tune_results, Context(Path.cwd(), 0, 0, {}), again=refit))]
     options = export_options(
         formats or ["onnx"],
         variants or [],
@@ -99,7 +99,11 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
         max_risk=max_risk,
         evaluation=evaluation,
     )
-    _report(_exported(sources[0], target, output, name, data=data, bundles=Path(BUNDLES), wanted=options))
+    with stoppable(), keeping(lambda: _NOTHING):
+        source = sources[0]
+        if tune_results is not None:
+            source = str(_best_run(tune_results, Context(Path.cwd(), 0, 0, {}), again=refit))
+        _report(_exported(source, target, output, name, data=data, bundles=Path(BUNDLES), wanted=options))
 
 
 def export_options(formats: Sequence[str], variants: Sequence[str], **others: Any) -> ExportOptions:
@@ -162,10 +166,11 @@ def _export(step: ExportStep, context: Context) -> None:
         max_risk=step.max_risk,
         evaluation=context.last_evaluation,
     )
-    source, bundles = _source(step, context), context.root / BUNDLES
-    context.last_bundle = _exported(
-        source, step.target, output, step.name, seed=context.seed, bundles=bundles, wanted=options
-    )
+    with keeping(lambda: _NOTHING):
+        source, bundles = _source(step, context), context.root / BUNDLES
+        context.last_bundle = _exported(
+            source, step.target, output, step.name, seed=context.seed, bundles=bundles, wanted=options
+        )
     _report(context.last_bundle)
 
 
@@ -206,4 +211,10 @@ def _check_output(step: ExportStep, context: Context) -> None:
         refuse_existing(context.root.joinpath(*step.output))
 
 
-EXPORT = Step(ExportStep, _export, preflight=_check_output)
+def _look(step: ExportStep, context: Context) -> None:
+    named = step.source not in ("last_run", "best_trial") and not step.source.startswith(HUGGINGFACE)
+    if named and not (context.root / step.source).exists():
+        raise CheckpointError(f"{context.root / step.source}: no such run folder or checkpoint")
+
+
+EXPORT = Step(ExportStep, _export, preflight=_check_output, look=_look)

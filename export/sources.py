@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,15 @@ from export.proof.signals import MAX_WINDOWS, Signals, padded, signals_of, synth
 from training.config.train import ModelSpec
 from training.data.waveform_cache import WaveformCache
 from training.models.encoders import RANDOM
-from training.run_folder.layout import RUN_FILE
-from training.run_folder.read import Run, Trained, load_checkpoint, load_run
+from training.run_folder.layout import RUN_FILE, TRAINING_FILE
+from training.run_folder.read import Run, Trained, last_state, load_checkpoint, load_run, refuse_running
+from training.run_folder.resume import progress_of
 
+UNFINISHED = "unfinished"
+"""Key in the manifest's ``extra`` of a model whose training was stopped: its epochs, of how many."""
 HUGGINGFACE = "huggingface"
 """``extra.source`` in the manifest of a classifier that was trained elsewhere."""
+_LOG = logging.getLogger(__name__)
 _MAX_SEC = 600.0
 _SYNTHETIC_SEED = 1  # neither the probe's (0) nor the gate's (2): each has other voices
 
@@ -84,6 +89,10 @@ class Source:
 
 def load_source(path: Path) -> Source:
     """Load a run folder's best checkpoint, or a checkpoint. Raises as ``export_run``."""
+    if path.is_dir() or (path.is_file() and (path.parent / TRAINING_FILE).is_file()):
+        progress = progress_of(path if path.is_dir() else path.parent)
+        if progress is not None:
+            return _unfinished(path, progress)
     if path.is_dir():
         run = load_run(path)
         name = read_json(path / RUN_FILE).get("name") or _default_name(run.trained)
@@ -93,6 +102,27 @@ def load_source(path: Path) -> Source:
         raise CheckpointError(f"{path}: no such run folder or checkpoint")
     trained = load_checkpoint(path)
     return _trained(trained, _default_name(trained))
+
+
+def _unfinished(path: Path, progress: dict[str, int]) -> Source:
+    """A checkpoint of a training that has not ended, by default the best one so far; with a word that it is so."""
+    folder = path if path.is_dir() else path.parent
+    refuse_running(folder)
+    trained = load_checkpoint(folder / last_state(folder)[0] if path.is_dir() else path)
+    _LOG.warning("%s", unfinished_warning(progress, str(folder)))
+    source = _trained(trained, _default_name(trained))
+    return replace(source, extra={**source.extra, UNFINISHED: progress})
+
+
+def unfinished_warning(progress: Mapping[str, int], what: str = "the model") -> str:
+    """That a training has not ended, as a sentence.
+
+    Args:
+        progress: ``epochs`` that are complete, and ``of`` how many, where that is known.
+        what: the training's folder, or what is called so.
+    """
+    most = f" of {progress['of']}" if "of" in progress else ""
+    return f"{what}: its training was stopped after {progress['epochs']}{most} epochs, and nobody measured it"
 
 
 def _trained(trained: Trained, name: str, run: Run | None = None, **known: Any) -> Source:

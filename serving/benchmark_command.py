@@ -9,6 +9,7 @@ from typing import Annotated, Literal, get_args
 import typer
 
 from emotions.errors import ConfigError
+from emotions.pipeline.interruption import stoppable
 from serving.config import SCENARIOS, Scenario
 
 
@@ -40,25 +41,27 @@ def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
     if output is None:
         raise typer.BadParameter("is missing: name the folder of the report", ctx=context, param_hint="--output")
     from emotions.bundle.folders import newest_bundle
-    from serving.benchmark.runner import Plan, benchmark_to_report
 
-    benchmark_to_report(
-        Plan(
-            bundle or newest_bundle(Path("bundles")),
-            output,
-            data,
-            _scenarios(scenario or SCENARIOS),
-            quick=quick,
-            device=device,
-            threads=threads,
-            seed=seed,
-            quiet=quiet,
-            seconds=seconds,
-            durations=durations,
-            p99_limit_ms=p99_limit,
-            install_peers=install_peers,
+    with stoppable():
+        from serving.benchmark.runner import Plan, benchmark_to_report
+
+        benchmark_to_report(
+            Plan(
+                bundle or newest_bundle(Path("bundles")),
+                output,
+                data,
+                _scenarios(scenario or SCENARIOS),
+                quick=quick,
+                device=device,
+                threads=threads,
+                seed=seed,
+                quiet=quiet,
+                seconds=seconds,
+                durations=durations,
+                p99_limit_ms=p99_limit,
+                install_peers=install_peers,
+            )
         )
-    )
 
 
 def compare(

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from emotions.errors import ConfigError, DataError
-from emotions.pipeline.options import ConfigFile, Overrides, Root
-from emotions.pipeline.runner import Context, Step, load_pipeline, run_pipeline
+from emotions.pipeline.interruption import stoppable
+from emotions.pipeline.options import Overrides, Root
+from emotions.pipeline.runner import Context, Pipeline, Step, check_pipeline, load_pipeline, run_pipeline
 from training.config.dataset import DatasetConfig, as_dataset, as_origin
 from training.config.evaluate import EvaluateStep
 from training.config.train import TrainStep, train_faults
@@ -33,10 +34,37 @@ def register(app: typer.Typer) -> None:
     app.add_typer(cache, name="cache")
 
 
-def train(config_file: ConfigFile, overrides: Overrides = None, root: Root = None) -> None:
-    """Run the steps of a pipeline file."""
-    if run_pipeline(load_pipeline(config_file, overrides or (), root)).failures:
-        raise typer.Exit(1)
+def train(
+    config_file: Annotated[
+        Path | None, typer.Option("--config-file", metavar="FILE", help="Pipeline file (JSON).")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Go on with the interrupted training in this run folder.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin an interrupted training anew.")] = False,
+    overrides: Overrides = None,
+    root: Root = None,
+) -> None:
+    """Run the steps of a pipeline file. An interrupted training goes on where its run folder is the same."""
+    with stoppable():
+        if run_pipeline(_pipeline(config_file, resume, overrides or (), root, fresh=fresh), fresh=fresh).failures:
+            raise typer.Exit(1)
+
+
+def _pipeline(
+    config_file: Path | None, resume: Path | None, overrides: Sequence[str], root: Path | None, *, fresh: bool
+) -> Pipeline:
+    """The pipeline of a file, or the one that an interrupted training is a step of."""
+    if resume is None:
+        if config_file is None:
+            raise ConfigError("say what to train: --config-file FILE, or --resume DIR to go on with an interrupted run")
+        return load_pipeline(config_file, overrides, root)
+    if config_file is not None or fresh:
+        raise ConfigError("--resume goes on with a run folder's own pipeline: leave --config-file and --fresh out")
+    from training.run_folder.resume import resumed_pipeline
+
+    document, its_root = resumed_pipeline(resume)
+    return check_pipeline(document, str(resume), overrides, root or its_root)
 
 
 def check(
@@ -144,6 +172,20 @@ def _train(step: TrainStep, context: Context) -> None:
     context.last_run = fit(step, context)
 
 
+def _look_at_train(step: TrainStep, context: Context) -> None:
+    """Refuse a run folder that is finished, a checkpoint that is not there and a dataset that cannot be used."""
+    from training.loop.fit import check_places
+
+    check_places(step, context)
+    _look_at_data(step, context)
+
+
+def _look_at_data(step: Any, context: Context) -> None:
+    from training.data.clips import read_clips
+
+    read_clips(step.dataset, context.root)
+
+
 def _tune(step: TuneStep, context: Context) -> None:
     from training.tuning.search import search
 
@@ -167,6 +209,6 @@ def _print_results(step: PrintTuneResStep, context: Context) -> None:
 
 __all__ = ["EVALUATE", "PRINT_TUNE_RES", "TRAIN", "TUNE", "register"]
 
-TRAIN = Step(TrainStep, _train, train_faults)
-TUNE = Step(TuneStep, _tune, tune_faults, preflight=_check_tune)
+TRAIN = Step(TrainStep, _train, train_faults, look=_look_at_train)
+TUNE = Step(TuneStep, _tune, tune_faults, preflight=_check_tune, look=_look_at_data)
 PRINT_TUNE_RES = Step(PrintTuneResStep, _print_results)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from transformers import AudioClassificationPipeline, Wav2Vec2Config
 
 from benchmarks.export.huggingface import make_classifier, pipeline_of
 from emotions.errors import DataError
+from emotions.files import scratch_folder
 from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.inputs.discovery import find_files
 from emotions.inputs.input_file import InputFile
@@ -47,8 +47,8 @@ def benchmark(
     found = find_files([data]).files
     if not found:
         raise DataError(f"{data}: holds no recording to race on")
-    with tempfile.TemporaryDirectory(prefix="emotions-benchmark-") as name:
-        clips = Path(name) / "clips"
+    with scratch_folder("emotions-benchmark") as name:
+        clips = name / "clips"
         chosen = _copied(evenly_spread(found, files), clips)
         seconds = sum(soundfile.info(file.path).duration for file in chosen)
         checkpoint, bundle = _converted(output or Path(name), config or Wav2Vec2Config(), clips)

@@ -13,11 +13,11 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from emotions.files import scratch_folder
 from emotions.folder.predict_files import open_parallel
 from emotions.inputs.discovery import find_files
 from emotions.inputs.input_file import InputFile
@@ -116,9 +116,9 @@ def measure(bundle: Path, data: Path, files: int, threads: int) -> dict[str, obj
         files: how many to classify in all.
         threads: CPU threads; 0 for one a core.
     """
-    with tempfile.TemporaryDirectory(prefix="emotions-benchmark-") as scratch:
-        report: dict[str, object] = dict(_speeds(bundle, data, files, threads or None, Path(scratch)))
-        small, large = _by_size(bundle, data, files, threads, Path(scratch))
+    with scratch_folder("emotions-benchmark") as scratch:
+        report: dict[str, object] = dict(_speeds(bundle, data, files, threads or None, scratch))
+        small, large = _by_size(bundle, data, files, threads, scratch)
     report |= {"by_size": [small, large], "memory_growth": large["peak_mb"] / small["peak_mb"] - 1}
     report["time_growth_per_file"] = large["sec"] / large["files"] / (small["sec"] / small["files"]) - 1
     return report

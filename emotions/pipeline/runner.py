@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from emotions.errors import ConfigError, Fault
+from emotions.errors import ConfigError, EmotionsError, Fault
 from emotions.files import read_json
 from emotions.pipeline.overrides import left_over, override, replace
 from emotions.pipeline.packages import STEPS, installed, missing_extras
@@ -36,6 +36,9 @@ class Context:
         config: the file as it is run, placeholders and overrides resolved; kept in run folders.
         last_run: run folder of the last ``train`` step; the others are of ``tune``, ``evaluate`` and ``export``.
         quiet: no progress on stderr.
+        fresh: an interrupted training begins anew instead of going on.
+        stamp: what ``$$DATETIME$$`` stands for.
+        position: index of the step that runs.
         failures: files that could not be classified, over all ``predict`` steps.
     """
 
@@ -49,6 +52,14 @@ class Context:
     last_bundle: Path | None = None
     quiet: bool = False
     failures: int = 0
+    fresh: bool = False
+    stamp: str = ""
+    position: int = 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no step comes after the one that runs."""
+        return self.position + 1 >= len(self.config.get("pipeline", ()))
 
 
 @dataclass(frozen=True)
@@ -60,12 +71,14 @@ class Step:
         run: runs a validated step; it imports what is heavy inside.
         check: faults between fields of a step's raw object, whatever else is wrong in it; ``where`` is relative to it.
         preflight: raises, before the first step runs, what would stop this one for certain: an output that exists.
+        look: raises where a path that the step reads is not there, or its dataset cannot be used; computes nothing.
     """
 
     config: Any
     run: Callable[[Any, Context], None]
     check: Callable[[dict[str, Any]], list[Fault]] = lambda _raw: []
     preflight: Callable[[Any, Context], None] = lambda _config, _context: None
+    look: Callable[[Any, Context], None] = lambda _config, _context: None
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,7 @@ class Pipeline:
     root: Path
     seed: int
     workers: int
+    stamp: str = ""
 
 
 @functools.cache
@@ -117,9 +131,21 @@ def load_pipeline(path: Path, overrides: Sequence[str] = (), root: Path | None =
         >>> run_pipeline(pipeline).last_run  # doctest: +SKIP
         PosixPath('models/demo')
     """
+    return check_pipeline(read_json(path), str(path), overrides, root)
+
+
+def check_pipeline(content: Any, name: str, overrides: Sequence[str] = (), root: Path | None = None) -> Pipeline:
+    """Check a pipeline that is read already. Raises as ``load_pipeline``.
+
+    Args:
+        content: the document.
+        name: where it came from, for messages.
+        overrides: ``path=value`` texts, applied in order.
+        root: what ``$$ROOT_DIR$$`` stands for, by default the working directory.
+    """
     where = (root or Path.cwd()).absolute()
     names = {"ROOT_DIR": str(where), "DATETIME": datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")}
-    document = replace(override(read_json(path), overrides), names)
+    document = replace(override(content, overrides), names)
     head, faults = _checked(Document, document, "")
     planned = []
     steps = document.get("pipeline") if isinstance(document, dict) else None
@@ -128,27 +154,54 @@ def load_pipeline(path: Path, overrides: Sequence[str] = (), root: Path | None =
         planned += plan
         faults += found
     if head is None or faults:
-        raise ConfigError(f"{path}: {len(faults)} {'fault' if len(faults) == 1 else 'faults'}", faults)
+        raise ConfigError(f"{name}: {len(faults)} {'fault' if len(faults) == 1 else 'faults'}", faults)
     document = {**document, "pipeline": [each.raw for each in planned]}
-    return Pipeline(tuple(planned), document, where, head.seed, head.load_dataset_workers_num)
+    return Pipeline(tuple(planned), document, where, head.seed, head.load_dataset_workers_num, names["DATETIME"])
 
 
-def run_pipeline(pipeline: Pipeline) -> Context:
+def run_pipeline(pipeline: Pipeline, *, fresh: bool = False) -> Context:
     """Run the steps in order, each announced by one line on stderr; returns the context after the last.
+
+    Args:
+        pipeline: the steps.
+        fresh: an interrupted training begins anew instead of going on.
 
     Raises:
         EmotionsError: whatever stops a step; a missing package of an extra is named with its extra.
     """
-    context = Context(pipeline.root, pipeline.seed, pipeline.workers, pipeline.document)
+    context = Context(
+        pipeline.root, pipeline.seed, pipeline.workers, pipeline.document, fresh=fresh, stamp=pipeline.stamp
+    )
     # All of them first: no hours of training before an output is found to exist.
     for planned in pipeline.steps:
         planned.step.preflight(planned.config, context)
     for number, planned in enumerate(pipeline.steps, start=1):
         if not context.quiet:
             console().print(f"step {number} of {len(pipeline.steps)}: {planned.title}", style="bold", markup=False)
+        context.position = number - 1
         with missing_extras():
             planned.step.run(planned.config, context)
     return context
+
+
+def check_data(pipeline: Pipeline) -> None:
+    """Look at the paths that the steps read and write, without computing anything.
+
+    Raises:
+        ConfigError: what would stop a step, of all steps at once.
+    """
+    context = Context(pipeline.root, pipeline.seed, pipeline.workers, pipeline.document)
+    faults = []
+    for number, planned in enumerate(pipeline.steps):
+        context.position = number
+        for check in (planned.step.preflight, planned.step.look):
+            try:
+                with missing_extras():
+                    check(planned.config, context)
+            except EmotionsError as error:
+                faults.append(Fault(f"pipeline[{number}]", "", str(error)))
+    if faults:
+        raise ConfigError(f"{len(faults)} {'step' if len(faults) == 1 else 'steps'} would be stopped", faults)
 
 
 def pipeline_schema() -> Schema:

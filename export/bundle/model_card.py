@@ -15,7 +15,7 @@ from emotions.errors import plain
 from export.bundle.report import facts
 from export.bundle.variants import FP32, Artifacts
 from export.proof.signals import Signals
-from export.sources import HUGGINGFACE
+from export.sources import HUGGINGFACE, UNFINISHED, unfinished_warning
 from training.run_folder.layout import CONFUSION_PICTURE, CURVES_PICTURE
 
 PICTURES = {CONFUSION_PICTURE: "Confusion matrix", CURVES_PICTURE: "Loss and UAR by epoch"}
@@ -50,10 +50,15 @@ def model_card(manifest: Manifest, artifacts: Artifacts, signals: Signals) -> st
         # The validation part chose the checkpoint, so it judges the model only where there is no test part.
         judged_part="test" if manifest.metrics.get("test") else "validation",
         worse=[target for target, about in manifest.calibration.items() if not about["lowered_ece"]],
-        warnings=warnings(manifest),
+        warnings=[*_unfinished(manifest), *warnings(manifest)],
         pictures=PICTURES,
     )
     return re.sub(r"\n{3,}", "\n\n", card).strip() + "\n"
+
+
+def _unfinished(manifest: Manifest) -> list[str]:
+    progress = manifest.extra.get(UNFINISHED)
+    return [unfinished_warning(progress)] if isinstance(progress, dict) else []
 
 
 def text(value: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from emotions.errors import OutputExists
-from emotions.files import write_bytes, write_json
+from emotions.files import remove_left_over, scratch_folder, write_bytes, write_json
+from emotions.pipeline.interruption import keeping
 from emotions.pipeline.runner import console
 from emotions.predictor import Predictor, load
 from emotions.runtime.session import DeviceChoice
@@ -28,6 +28,8 @@ from serving.benchmark.report.tables import text
 from serving.benchmark.scenarios.from_checkout import backends, peers
 from serving.benchmark.scenarios.profile import FULL, QUICK, BenchmarkProfile, Clock
 from serving.config import OF_SERVICE, Scenario, resolved
+
+_NOTHING = "nothing is kept of a benchmark, which is measured in one run"
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,11 @@ def benchmark_to_report(plan: Plan) -> Report:
     if file.exists() or (plan.output.exists() and not plan.output.is_dir()):
         raise OutputExists(f"{file if file.exists() else plan.output}: is there already; name another output")
     predictor = load(plan.bundle, device=plan.device, threads=plan.threads)
-    with tempfile.TemporaryDirectory(prefix="emotions-benchmark-") as scratch:
-        report = _measured(plan, predictor, Path(scratch))
-    write_json(file, report)
-    write_bytes(plan.output / PAGE, page(report).encode())
+    remove_left_over(plan.output)
+    with keeping(lambda: _NOTHING), scratch_folder("emotions-benchmark") as scratch:
+        report = _measured(plan, predictor, scratch)
+        write_bytes(plan.output / PAGE, page(report).encode())
+        write_json(file, report)  # last: a folder with it is complete
     print(f"{text(report)}\n\n{file}: written, with {PAGE}")
     return report
 

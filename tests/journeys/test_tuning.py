@@ -199,11 +199,37 @@ def test_ctrl_c_stops_and_reports_and_the_search_goes_on(data: Path, tmp_path: P
         printed, told = process.communicate(timeout=200)
     assert process.returncode == 130, told
     assert "trials ended, interrupted" in printed
-    assert "the same command goes on with" in told
+    assert f"of 2 trials have ended and are kept in {results.folder}; go on with: emotions train --config-file" in told
     assert "Traceback" not in told
     assert results.read_search().state == "interrupted"
     run(config, tmp_path)
     assert [trial.state for trial in results.trials()] == ["done"] * 2
+
+
+def test_a_full_disk_stops_a_search_and_fails_no_trial(data: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        config = write_search(data, tmp_path / "search", num_samples=2)
+        place = ["--set", f'pipeline.0.saving_data_params.tune_results_path=["{disk}"]']
+        stopped = subprocess.run(
+            command(config, *place), capture_output=True, text=True, check=False, cwd=tmp_path, env=environment()
+        )
+        assert stopped.returncode == 2, stopped.stderr
+        [line] = [line for line in stopped.stderr.splitlines() if line.startswith("error: ")]
+        results = Results(disk / "first")
+        assert f"the disk is full; 0 of 2 trials have ended and are kept in {results.folder}: make room" in line
+        assert not any(trial.ended for trial in results.trials())
+        subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
+        run(config, tmp_path, *place)
+        assert [trial.state for trial in results.trials()] == ["done"] * 2
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_search_outlives_a_node_of_its_cluster(

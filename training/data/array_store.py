@@ -1,35 +1,39 @@
-"""Arrays on disk by key, written atomically, bounded in size, private to the user."""
+"""Arrays on disk by key, written atomically, bounded in size, private to the user.
+
+A file is an array, followed by a checksum of its key and its bytes. Only the user's own files in the user's own folder
+are read: a link, or what others could write to, counts as absent. The clock decides on nothing but which entries are
+removed first.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import shutil
 import threading
-import time
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from emotions.errors import DataError
-from emotions.files import atomic_file, cache_root
+from emotions.errors import DataError, DiskFull
+from emotions.files import atomic_file, cache_root, is_own_file, private_folder, remove_left_over, room_for
 
 DEFAULT_LIMIT_GB = 20.0
 """Limit of one store in GiB, unless the environment variable ``EMOTIONS_CACHE_GB`` gives another."""
 
 _LOG = logging.getLogger(__name__)
 _GB = 1 << 30
+_CHECKSUM_BYTES = 4
 _TAG = "CACHEDIR.TAG"
 _TAG_TEXT = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by emotions; see https://bford.info/cachedir/\n"
-_STALE_SEC = 24 * 3600  # no writer takes so long: a temporary file that is older was left by a killed one
 # NumPy parses a header with ast.literal_eval, which Python before 3.11.9 may fail in when two threads are in it at once
 # (SystemError, https://github.com/python/cpython/issues/106905).
 _HEADER = threading.Lock()
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_ROOM = "make room (emotions cache clear), or name another folder in EMOTIONS_CACHE; what is complete is kept"
 
 
 class ArrayStore:
@@ -42,37 +46,45 @@ class ArrayStore:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = _private_folder(root)
+        self.root = _tagged_folder(root)
 
     def path(self, key: str) -> Path:
         """Path of the file of a key, whether it exists or not."""
         return self.root / key[:2] / f"{key}.npy"
 
-    def put(self, key: str, array: np.ndarray[Any, Any], trailer: bytes = b"") -> None:
-        """Store an array, atomically. Raises DataError where the disk is full or cannot be written.
+    def put(self, key: str, array: np.ndarray[Any, Any]) -> None:
+        """Store an array, atomically. Raises DiskFull, or DataError where it cannot be written.
 
         Args:
             key: of the array.
             array: any shape, of numbers.
-            trailer: bytes that follow the array in the file, such as a checksum.
         """
         with writing(self.root), atomic_file(self.path(key)) as temporary, temporary.open("wb") as stream:
+            temporary.chmod(0o600)
             np.save(stream, array, allow_pickle=False)
-            stream.write(trailer)
+            stream.write(_checksum(key, array))
 
     def get(
-        self, key: str, shape: tuple[int, ...] | None = None, kinds: Collection[str] = ("float32",)
+        self,
+        key: str,
+        shape: tuple[int, ...] | None = None,
+        kinds: Collection[str] = ("float32",),
+        *,
+        check: bool = False,
     ) -> np.ndarray[Any, Any] | None:
         """The array of a key, memory-mapped and read-only, or None.
 
-        A file that is damaged, or has another shape or data type than expected, is removed and counts as absent.
+        A file that is cut off, or has another shape or data type than expected, is removed and counts as absent.
 
         Args:
             key: of the array.
             shape: expected shape; None accepts any.
             kinds: names of the data types that are accepted.
+            check: read all of it, and remove it too where its checksum is wrong.
         """
         path = self.path(key)
+        if not self._is_own(path):
+            return None
         try:
             with _HEADER:
                 array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -84,7 +96,24 @@ class ArrayStore:
         if str(array.dtype) not in kinds or (shape is not None and array.shape != shape):
             self.discard(key, f"holds {array.dtype} {array.shape}")
             return None
+        if check and not self._is_intact(key, array):
+            self.discard(key, "its checksum is wrong")
+            return None
         return cast("np.ndarray[Any, Any]", array)
+
+    def _is_own(self, path: Path) -> bool:
+        """Whether a file is the user's own, in a folder of the store; what stands in its place is removed."""
+        if is_own_file(path) and not path.parent.is_symlink():
+            return True
+        if os.path.lexists(path):
+            _LOG.warning("a cached array is a link or may be of another user, and will be made again (%s)", path.name)
+            (path.parent if path.parent.is_symlink() else path).unlink(missing_ok=True)
+        return False
+
+    def _is_intact(self, key: str, array: np.ndarray[Any, Any]) -> bool:
+        with self.path(key).open("rb") as stream:
+            stream.seek(-_CHECKSUM_BYTES, os.SEEK_END)
+            return array.flags.c_contiguous and stream.read() == _checksum(key, array)
 
     def discard(self, key: str, why: str) -> None:
         """Remove a damaged array and log it.
@@ -105,8 +134,10 @@ class ArrayStore:
     def evict(self, keep: Collection[str] = ()) -> int:
         """Remove the least recently used arrays beyond the limit, but for the keys in ``keep``; return how many.
 
-        Leftovers of killed writers go too.
+        What killed writers left goes too.
         """
+        for folder in self.root.glob("??"):
+            remove_left_over(folder)
         files = sorted(_arrays(self.root))
         excess = sum(size for _, size, _ in files) - limit_bytes()
         removed = 0
@@ -120,26 +151,30 @@ class ArrayStore:
         return removed
 
 
+def _checksum(key: str, array: np.ndarray[Any, Any]) -> bytes:
+    """Checksum of a key and an array's bytes: the file of one key is not taken for that of another."""
+    return zlib.crc32(np.ascontiguousarray(array).data, zlib.crc32(key.encode())).to_bytes(_CHECKSUM_BYTES, "little")
+
+
 def _arrays(root: Path) -> Iterator[tuple[float, int, Path]]:
-    """Time of last use, bytes and path of every array; removes old temporary files of killed writers."""
-    for path in root.glob("??/*.npy"):
+    """Time of last use, bytes and path of every array."""
+    for path in root.glob("??/[!.]*.npy"):
         with contextlib.suppress(FileNotFoundError):  # another process may remove files meanwhile
-            stat = path.stat()
-            if not path.name.startswith("."):
-                yield stat.st_mtime, stat.st_size, path
-            elif time.time() - stat.st_mtime > _STALE_SEC:
-                path.unlink()
+            found = path.lstat()
+            yield found.st_mtime, found.st_size, path
 
 
 @contextlib.contextmanager
 def writing(root: Path) -> Iterator[None]:
-    """Turn a failed write below ``root`` into a clear DataError: the disk is full, or cannot be written."""
+    """Turn a failed write below ``root`` into DiskFull, or a DataError that says why it cannot be written."""
     try:
-        yield
+        with room_for(root):
+            yield
+    except DiskFull as error:
+        raise DiskFull(f"{root}: the disk is full; {_ROOM}") from error
     except OSError as error:
-        why = "the disk is full" if error.errno in _NO_SPACE else f"cannot be written ({error.strerror or error})"
         raise DataError(
-            f"{root}: {why}; make room (emotions cache clear) or name another folder in EMOTIONS_CACHE"
+            f"{root}: cannot be written ({error.strerror or error}); name another folder in EMOTIONS_CACHE"
         ) from error
 
 
@@ -155,11 +190,10 @@ def limit_bytes() -> int:
     return int(limit * _GB)
 
 
-def _private_folder(root: Path) -> Path:
+def _tagged_folder(root: Path) -> Path:
     """Make a cache folder that only the user can read, tagged so that backups skip it (bford.info/cachedir)."""
     with writing(root):
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        root.chmod(0o700)
+        private_folder(root)
         if not (root / _TAG).is_file():
             with atomic_file(root / _TAG) as temporary:
                 temporary.write_bytes(_TAG_TEXT)

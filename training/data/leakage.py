@@ -169,8 +169,8 @@ def fingerprints(clips: Sequence[Clip], facts: Sequence[ClipInfo], cache: Wavefo
     store = ArrayStore(cache_root() / "fingerprints")
 
     def one(index: int) -> Bits:
-        key = hashlib.sha256(f"{VERSION} {facts[index].sha256}".encode()).hexdigest()
-        kept = store.get(key, kinds=("uint32",))
+        key = hashlib.sha256(f"{VERSION} 2 {facts[index].sha256}".encode()).hexdigest()
+        kept = store.get(key, kinds=("uint32",), check=True)
         if kept is None:
             kept = fingerprint(cache.load(facts[index], clips[index]))
             store.put(key, kept)

@@ -1,7 +1,8 @@
 """Cache of decoded recordings: each is decoded and resampled once, and kept as a memory-mapped array.
 
-Two files a clip: its properties (``facts/<key>.json``, keyed by the file's path, size and time, the clip's times
-and the decoder), and its samples (``<sha256 of the samples>.npy``), shared by clips with the same samples.
+Two files a clip: its properties (``facts/<key>.json``, keyed by the file's path, size and times, the clip's times
+and the decoder), and its samples (``<sha256 of the samples>.npy``), shared by clips with the same samples. Both have
+checksums, which are verified when a process first prepares them; what was altered is made again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from emotions.audio.decode import SAMPLE_RATE, ReadOptions, Recording, checked
 from emotions.audio.decoders.read import read
 from emotions.audio.windows import FloatArray
 from emotions.errors import AudioError, DataError
-from emotions.files import atomic_file, cache_root
+from emotions.files import atomic_file, cache_root, is_own_file, private_folder, remove_left_over
 from emotions.inputs.parquet_audio import table_of
 from emotions.inputs.remote import fetch
 from training.data.array_store import ArrayStore, writing
@@ -38,8 +39,9 @@ from training.data.speech_measure import SpeechMeasure, measure_speech
 MAX_SEC = 4 * 3600
 """Longest recording that is decoded for training, in seconds."""
 
-_DECODER = f"2 {soundfile.__libsndfile_version__} {soxr.__version__} {av.__version__}"
+_DECODER = f"3 {soundfile.__libsndfile_version__} {soxr.__version__} {av.__version__}"
 _UNREADABLE = "unreadable"
+_FACTS = "facts"
 _LOG = logging.getLogger(__name__)
 _CLIPPED_PEAK = 0.999  # samples of this magnitude or more count as clipped
 
@@ -86,6 +88,8 @@ class WaveformCache:
 
     def __init__(self, root: Path | None = None) -> None:
         self.store = ArrayStore(root or cache_root() / "waveforms")
+        private_folder(self.store.root / _FACTS)
+        self._checked: set[str] = set()
 
     def prepare(self, clips: Sequence[Clip], workers: int = 0) -> list[ClipInfo]:
         """Decode every clip that is not in the cache yet, and give the properties of each, in order.
@@ -96,7 +100,8 @@ class WaveformCache:
             clips: what to decode.
             workers: number of decoding threads, at least one.
         """
-        known = [self._known(clip) for clip in clips]
+        with ThreadPoolExecutor(max(1, workers), thread_name_prefix="check") as checkers:
+            known = list(watched(checkers.map(self._intact, clips), len(clips), "Checking recordings"))
         pending: dict[Path | str, list[int]] = {}
         for index, (clip, facts) in enumerate(zip(clips, known, strict=True)):
             if facts is None:
@@ -113,6 +118,8 @@ class WaveformCache:
             pool.shutdown(cancel_futures=True)
         found = [facts for facts in known if facts is not None]
         if jobs:
+            for folder in (self.store.root / _FACTS).glob("??"):
+                remove_left_over(folder)
             self.store.evict(keep={facts.sha256 for facts in found})
         return found
 
@@ -145,9 +152,10 @@ class WaveformCache:
         if path is None or not path.is_file():
             return None
         try:
-            facts = ClipInfo(**json.loads(path.read_bytes()))
-            facts = replace(facts, warnings=tuple(facts.warnings))
-        except (OSError, ValueError, TypeError):
+            facts = _from_json(key, path.read_bytes()) if is_own_file(path) else None
+        except OSError:
+            facts = None
+        if facts is None:
             _LOG.warning("a cached fact is damaged and will be made again (%s)", path.name)
             return None
         if facts.error is None and self.store.get(facts.sha256, (facts.samples,)) is None:
@@ -155,8 +163,18 @@ class WaveformCache:
         self.store.touch(facts.sha256)
         return facts
 
+    def _intact(self, clip: Clip) -> ClipInfo | None:
+        """The stored properties as ``_known`` gives them, but None also where the samples were altered."""
+        facts = self._known(clip)
+        if facts is None or facts.error is not None or facts.sha256 in self._checked:
+            return facts
+        if self.store.get(facts.sha256, (facts.samples,), check=True) is None:
+            return None
+        self._checked.add(facts.sha256)
+        return facts
+
     def _facts_path(self, key: str) -> Path:
-        return self.store.root / "facts" / key[:2] / f"{key}.json"
+        return self.store.root / _FACTS / key[:2] / f"{key}.json"
 
     def _decode(self, clips: Sequence[Clip]) -> list[ClipInfo]:
         """Decode clips of one recording and store them: it as a whole once, its segments each by themselves."""
@@ -177,7 +195,8 @@ class WaveformCache:
         for key, facts in zip(keys, results, strict=True):
             if key:
                 with writing(self.store.root), atomic_file(self._facts_path(key)) as temporary:
-                    temporary.write_text(json.dumps(asdict(facts)), encoding="ascii")
+                    temporary.chmod(0o600)
+                    temporary.write_text(_to_json(key, facts), encoding="ascii")
         return results
 
     def _stored(self, source: AudioSource, clip: Clip) -> ClipInfo:
@@ -189,6 +208,33 @@ class WaveformCache:
         if facts.error is None and self.store.get(facts.sha256, recording.waveform.shape) is None:
             self.store.put(facts.sha256, recording.waveform)
         return facts
+
+
+def _to_json(key: str, facts: ClipInfo) -> str:
+    """Properties as JSON, with a hash of them and of the key that they are kept by. Args as ``_from_json``."""
+    content = asdict(facts)
+    return json.dumps({"facts": content, "sha256": _hash_of(key, content)})
+
+
+def _from_json(key: str, text: bytes) -> ClipInfo | None:
+    """The properties in a file; None where they were altered, or are those of another key.
+
+    Args:
+        key: of the clip.
+        text: the file's content.
+    """
+    try:
+        found = json.loads(text)
+        if found["sha256"] != _hash_of(key, found["facts"]):
+            return None
+        facts = ClipInfo(**found["facts"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return replace(facts, warnings=tuple(facts.warnings))
+
+
+def _hash_of(key: str, content: object) -> str:
+    return hashlib.sha256(json.dumps([key, content], sort_keys=True).encode()).hexdigest()
 
 
 def usable(table: ClipTable, facts: Sequence[ClipInfo], *, strict: bool = False) -> tuple[ClipTable, list[ClipInfo]]:
@@ -269,5 +315,6 @@ def _key(clip: Clip) -> str:
         stat = (table_of(clip.file) if isinstance(clip.file, str) else clip.file).stat()
     except OSError:
         return ""
-    parts = [name, stat.st_size, stat.st_mtime_ns, clip.start, clip.end, _DECODER]
+    # The time of change cannot be set: a recording that was replaced while the clock was set back has another one.
+    parts = [name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, clip.start, clip.end, _DECODER]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
 
 from emotions.errors import ConfigError
+from emotions.pipeline.interruption import keeping, stoppable
 from emotions.pipeline.options import Overrides, Root
 from emotions.pipeline.runner import Context, Pipeline, Step, load_pipeline
 from training.config.dataset import DatasetConfig
@@ -33,13 +35,22 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of a command line
     root: Root = None,
 ) -> None:
     """Measure a model fold by fold on speakers that it was not trained on, or a bundle on a dataset."""
-    if bundle is not None:
-        _evaluate_bundle(bundle, data, suite, output, config_file, Path.cwd() if root is None else root)
-        return
-    if config_file is None:
+    if bundle is None and config_file is None:
         raise ConfigError("say what to evaluate: --config-file FILE (trains folds), or --bundle B --data D")
-    pipeline = load_pipeline(config_file, overrides or (), root)
-    changes: dict[str, Any] = {"protocol": protocol, "folds": folds, "output": str(output) if output else None}
+    with stoppable():
+        if bundle is not None:
+            with keeping(lambda: "nothing is kept of a suite, which is measured as a whole"):
+                _evaluate_bundle(bundle, data, suite, output, config_file, Path.cwd() if root is None else root)
+        elif config_file is not None:
+            changes = {"protocol": protocol, "folds": folds, "output": str(output) if output else None}
+            _evaluate_folds(config_file, changes, data, overrides or (), root)
+
+
+def _evaluate_folds(
+    config_file: Path, changes: dict[str, Any], data: Path | None, overrides: Sequence[str], root: Path | None
+) -> None:
+    """Measure the model of a pipeline file by a protocol."""
+    pipeline = load_pipeline(config_file, overrides, root)
     step = _step(pipeline, config_file, {key: value for key, value in changes.items() if value is not None}, data)
     context = Context(pipeline.root, pipeline.seed, pipeline.workers, pipeline.document)
     EVALUATE.run(step, context)
@@ -88,4 +99,10 @@ def _evaluate(step: EvaluateStep, context: Context) -> None:
     context.last_evaluation = cross_validate(step, context)
 
 
-EVALUATE = Step(EvaluateStep, _evaluate, evaluate_faults)
+def _look(step: EvaluateStep, context: Context) -> None:
+    from training.data.clips import read_clips
+
+    read_clips(step.dataset, context.root)
+
+
+EVALUATE = Step(EvaluateStep, _evaluate, evaluate_faults, look=_look)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from emotions.errors import ConfigError
+from emotions.files import locked
+from emotions.pipeline.interruption import keeping
 from emotions.pipeline.runner import Context
 from training.config.evaluate import EvaluateStep, decisive
 from training.config.train import TrainStep
@@ -12,13 +16,14 @@ from training.corpus import read_usable
 from training.data.clips import ClipTable
 from training.data.leakage import audit
 from training.data.waveform_cache import WaveformCache
-from training.evaluation.protocols.fold_job import Shared
+from training.evaluation.protocols.fold_job import Shared, done_in, remove_unfinished
 from training.evaluation.protocols.folds import Folds, make_folds
 from training.evaluation.protocols.nested_selection import inner_splits, select_candidates
 from training.evaluation.protocols.tasks import hash_of, predictions_of, task_of
 from training.evaluation.report.report import Evidence, write_report
 
 FOLDS = "folds"
+_LOCK = "evaluation.lock"
 
 
 def cross_validate(step: EvaluateStep, context: Context) -> Path:
@@ -32,6 +37,9 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
         DataError: the dataset cannot be used or cut into folds, or the parts share speakers, recordings or clips.
         ConfigError: the model cannot be built or trained so.
         DeviceError: the accelerator asked for cannot be used, or a process was killed.
+        OutputExists: another evaluation is running in the folder.
+        DiskFull: the disk is full; the folds that are done are kept.
+        Interrupted: it was stopped; likewise.
     """
     steps = step.candidates()
     _check(steps[0])
@@ -45,11 +53,24 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
         splits += tuple(inner_splits(table, splits, step.dataset.split, inner, seeds[0]))
     output = _output(step, context, table, folds)
     shared = Shared(steps, context, table, tuple(facts), splits, output / FOLDS)
-    selection = select_candidates(shared, len(folds), inner, seeds[0], step.jobs) if inner else None
-    models = selection.candidates if selection else [0] * len(folds)
-    tasks = [task_of(shared, fold, model, seed) for seed in seeds for fold, model in enumerate(models)]
-    predictions = predictions_of(shared, tasks, step.jobs, "Folds")
-    return write_report(output, step, Evidence(table, folds, leaks, predictions, selection))
+    with _alone(output), keeping(lambda: f"{len(done_in(shared))} folds are kept in {shared.folder}"):
+        remove_unfinished(shared)
+        selection = select_candidates(shared, len(folds), inner, seeds[0], step.jobs) if inner else None
+        models = selection.candidates if selection else [0] * len(folds)
+        tasks = [task_of(shared, fold, model, seed) for seed in seeds for fold, model in enumerate(models)]
+        predictions = predictions_of(shared, tasks, step.jobs, "Folds")
+        return write_report(output, step, Evidence(table, folds, leaks, predictions, selection))
+
+
+@contextlib.contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Lock a folder for one evaluation. Raises OutputExists where another one holds it."""
+    lock = output / _LOCK
+    with locked(lock, f"{output}: another evaluation is running in it; wait for its end, or name another output"):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def _check(step: TrainStep) -> None:

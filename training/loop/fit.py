@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from emotions.errors import CheckpointError, ConfigError, OutputExists
-from emotions.files import locked
+from emotions.errors import CheckpointError, ConfigError, DiskFull, OutputExists, first_part
+from emotions.files import locked, room_for
+from emotions.pipeline.interruption import keeping
 from emotions.pipeline.runner import Context
 from training.config.learning import LearnParams
 from training.config.train import ModelSpec, TrainStep
@@ -22,11 +23,13 @@ from training.loop.score import calibrated, evaluate, score_predictions
 from training.metrics.classification import Scores
 from training.models.base import Classifier
 from training.models.registry import pinned
-from training.run_folder.checkpoints import remove_left_over
 from training.run_folder.frozen_encoder import encoder_hash, write_encoder
 from training.run_folder.layout import LOCK_FILE, RUN_FILE
 from training.run_folder.read import Trained, last_state, load_checkpoint, read_checkpoint
+from training.run_folder.resume import begin, command_for, going_on_from, is_same_finished, kept_in, record_of
 from training.run_folder.write import Result, print_summary, write_run
+
+_LOG = logging.getLogger(__name__)
 
 
 def fit(step: TrainStep, context: Context) -> Path:
@@ -43,11 +46,7 @@ def fit(step: TrainStep, context: Context) -> Path:
         CheckpointError: the checkpoint to start from is broken, or of another model.
         DeviceError: the accelerator asked for cannot be used.
     """
-    folder = context.root.joinpath(*step.saving_data_params.saved_checkpoints_path)
-    resumed = step.saving_data_params.start_from_saved_checkpoint_path
-    start = None if resumed is None else context.root.joinpath(*resumed)
-    if (folder / RUN_FILE).exists() and (start is None or start.parent != folder):
-        raise OutputExists(f"{folder}: holds a finished run; name another saved_checkpoints_path")
+    folder, start = check_places(step, context)
     corpus = read_corpus(step, context)
     _check_targets(corpus, step.learn_params)
     check_shares(corpus, step.learn_params.batch_size, _processes_of(step))
@@ -57,20 +56,75 @@ def fit(step: TrainStep, context: Context) -> Path:
         _check_start(start, corpus.spec, model, step.learn_params.max_epoch)
     refusal = f"{folder}: another process is training in it; wait for its end, or name another saved_checkpoints_path"
     with locked(folder / LOCK_FILE, refusal):
-        result = _trained(job, model)
-    with contextlib.suppress(OSError):  # the next training may hold it already
-        (folder / LOCK_FILE).unlink()
-    print_summary(folder, step, context, corpus, result)
+        try:
+            result = _trained(job, model)
+        finally:
+            (folder / LOCK_FILE).unlink(missing_ok=True)
+    if result is None:
+        _LOG.warning("%s: holds this very training, finished; it is used as it is", folder)
+    else:
+        print_summary(folder, step, context, corpus, result)
     return folder
 
 
-def _trained(job: Job, model: Classifier) -> Result:
-    """Train in the job's folder, and complete it."""
-    remove_left_over(job.folder)
-    write_encoder(job.folder, model)
-    job = replace(job, corpus=precomputed(job.corpus, job.step, model))
-    _train(job, model)
-    return conclude(job)
+def check_places(step: TrainStep, context: Context) -> tuple[Path, Path | None]:
+    """The run folder, and the checkpoint that the step names to start from.
+
+    Args:
+        step: names them.
+        context: root, and whether a step comes after this one, which may use a run that is finished.
+
+    Raises:
+        OutputExists: the folder holds a finished run.
+        CheckpointError: there is no such checkpoint.
+    """
+    saving = step.saving_data_params
+    folder, named = context.root.joinpath(*saving.saved_checkpoints_path), saving.start_from_saved_checkpoint_path
+    start = None if named is None else context.root.joinpath(*named)
+    if context.is_last and (start is None or start.parent != folder):
+        _refuse_finished(folder)
+    if start is not None and not start.is_file():
+        raise CheckpointError(f"{start}: no such checkpoint")
+    return folder, start
+
+
+def _refuse_finished(folder: Path) -> None:
+    if (folder / RUN_FILE).exists():
+        raise OutputExists(f"{folder}: holds a finished run; name another saved_checkpoints_path")
+
+
+def _trained(job: Job, model: Classifier) -> Result | None:
+    """Train in the job's folder, which is locked, and complete it; None where that was done before."""
+    step, context, folder = job.step, job.context, job.folder
+    record = record_of(step, context, job.corpus, job.start)
+    epochs = step.learn_params.max_epoch
+    if job.start is None or job.start.parent != folder:
+        if not context.is_last and not context.fresh and is_same_finished(folder, record):
+            return None
+        _refuse_finished(folder)
+        anew = context.fresh or (job.start is None and "start_from_saved_checkpoint_path" in _written(step))
+        last = None if anew else going_on_from(folder, record)
+        if last is not None:
+            _check_model(last, job.corpus.spec, model)
+            _LOG.warning("going on with the interrupted training: %s", kept_in(folder, epochs))
+            job = replace(job, start=last)
+    again = command_for(folder, context)
+    then = f"then: {again}" if again else "then the same command goes on"
+    with keeping(lambda: kept_in(folder, epochs), lambda: again):
+        try:
+            with room_for(folder):
+                begin(folder, record, job.start)
+                write_encoder(folder, model)
+                job = replace(job, corpus=precomputed(job.corpus, step, model))
+                _train(job, model)
+                return conclude(job)
+        except DiskFull as error:
+            raise DiskFull(f"{first_part(error)}; {kept_in(folder, epochs)}: make room, {then}") from error
+
+
+def _written(step: TrainStep) -> set[str]:
+    """The keys that ``saving_data_params`` was given."""
+    return step.saving_data_params.model_fields_set
 
 
 def _check_targets(corpus: Corpus, learn: LearnParams) -> None:
@@ -84,8 +138,8 @@ def _check_targets(corpus: Corpus, learn: LearnParams) -> None:
         raise ConfigError(f"{where}: every target weighs 0, so nothing would be learnt")
 
 
-def _check_start(path: Path, spec: ModelSpec, model: Classifier, max_epoch: int) -> None:
-    """Refuse a checkpoint of another model, and one that has been trained to the end."""
+def _check_model(path: Path, spec: ModelSpec, model: Classifier) -> None:
+    """Refuse a checkpoint of another model, and one that training cannot go on from."""
     trained, checkpoint = load_checkpoint(path), read_checkpoint(path)
     stored, asked = trained.spec.model_dump(exclude={"encoder"}), spec.model_dump(exclude={"encoder"})
     differences = "; ".join(
@@ -99,9 +153,15 @@ def _check_start(path: Path, spec: ModelSpec, model: Classifier, max_epoch: int)
         raise CheckpointError(f"{path}: was trained with another encoder than {spec.architecture['encoder']} is now")
     if not checkpoint.get("optimizer_states") or not isinstance(checkpoint.get("epoch"), int):
         raise CheckpointError(f"{path}: has no optimiser state, so training cannot go on from it")
-    if checkpoint["epoch"] + 1 >= max_epoch:
+
+
+def _check_start(path: Path, spec: ModelSpec, model: Classifier, max_epoch: int) -> None:
+    """Refuse a checkpoint of another model, and one that has been trained to the end."""
+    _check_model(path, spec, model)
+    epochs = int(read_checkpoint(path)["epoch"]) + 1
+    if epochs >= max_epoch:
         raise ConfigError(
-            f"{path}: has been trained for {checkpoint['epoch'] + 1} epochs already; "
+            f"{path}: has been trained for {epochs} epochs already; "
             f"raise learn_params.max_epoch above that (now {max_epoch})"
         )
 

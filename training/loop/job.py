@@ -13,7 +13,9 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMon
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from emotions.errors import DeviceError, first_line
+from emotions.files import room_for
 from emotions.pipeline.runner import Context
+from training.config.learning import LearnParams
 from training.config.train import SavingDataParams, TrainStep
 from training.corpus import Corpus
 from training.loop.callbacks import Bar, History, TensorBoardImages
@@ -26,6 +28,7 @@ from training.loop.waveform_augmentation import WaveformAugmenter
 from training.models.base import Classifier
 from training.models.registry import build_model, pinned
 from training.run_folder.checkpoints import AtomicCheckpoints, checkpoint_callbacks, mode_of
+from training.run_folder.read import read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -85,16 +88,26 @@ def train(job: Job, model: Classifier, process: ProcessContext = SINGLE, callbac
         callbacks: run after the checkpoints are written, where they are Lightning's ``Checkpoint``.
     """
     learn, corpus, context = job.step.learn_params, job.corpus, job.context
+    if job.start is not None and job.start.parent == job.folder and _is_trained(job.start, learn):
+        return  # it was stopped after its last epoch
     balanced = learn.sampling == "balanced"
     weights = class_weights(job.step, corpus)
     waveforms = WaveformAugmenter(learn.augmentation.waveform, context.root) if learn.augments_waveform else None
     module = ClassifierModule(model, pinned(corpus.spec, model), learn, weights, context.seed, waveforms)
     place = (process.rank, process.processes)
     batches = training_batches(corpus, learn.batch_size, context.seed, context.workers, balanced=balanced, place=place)
-    with lightning_output(), interruptible():
+    with lightning_output(), interruptible(), room_for(job.folder):
         trainer = _trainer(job, process, len(batches), callbacks)
         validation = validation_batches(corpus, EVALUATION_BATCH, context.workers, place)
         trainer.fit(module, batches, validation, ckpt_path=job.start, weights_only=True)
+
+
+def _is_trained(last: Path, learn: LearnParams) -> bool:
+    """Whether a last checkpoint is that of the last epoch, the one that early stopping ended with included."""
+    checkpoint = read_checkpoint(last)
+    stopping = [state for name, state in checkpoint["callbacks"].items() if name.startswith("EarlyStopping")]
+    stopped = any(state["wait_count"] >= (learn.early_stopping_epochs or state["patience"]) for state in stopping)
+    return stopped or int(checkpoint["epoch"]) + 1 >= learn.max_epoch
 
 
 def _callbacks(job: Job, process: ProcessContext) -> list[Callback]:

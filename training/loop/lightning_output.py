@@ -39,9 +39,14 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def lightning_output() -> Iterator[None]:
-    """Suppress Lightning's status messages and known warnings, and restore torch's deterministic mode at the end."""
+    """Suppress Lightning's status messages and known warnings, and restore torch's deterministic mode at the end.
+
+    The thread that writes TensorBoard's logs ends with a traceback where the disk is full; what it writes next raises.
+    """
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels: list[Any] = [logger.level for logger in loggers]
+    told = threading.excepthook
+    threading.excepthook = lambda failed: None if isinstance(failed.exc_value, OSError) else told(failed)
     deterministic = torch.are_deterministic_algorithms_enabled()
     with warnings.catch_warnings():
         for message in _NOISE:
@@ -51,6 +56,7 @@ def lightning_output() -> Iterator[None]:
         try:
             yield
         finally:
+            threading.excepthook = told
             torch.use_deterministic_algorithms(deterministic)
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)

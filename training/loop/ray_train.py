@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from emotions.errors import DeviceError, EmotionsError
+from emotions.files import scratch_folder
 from training.cluster.connection import check_room, connected
 from training.loop.job import Job, ProcessContext, seeded_model, train
 
@@ -20,9 +20,9 @@ def train_on_ray(job: Job) -> None:
     config = job.step.ray
     cpus = config.workers * config.cpus_per_worker
     needed: dict[str, float] = {"CPU": cpus, "GPU": config.workers if _uses_gpu(job) else 0}
-    with tempfile.TemporaryDirectory() as storage, connected(config.address, cpus, "ray.address") as ray:
+    with scratch_folder("emotions-ray") as storage, connected(config.address, cpus, "ray.address") as ray:
         check_room(ray.cluster_resources(), needed, f"ray.workers: found {config.workers}")
-        _fit(job, Path(storage))
+        _fit(job, storage)
 
 
 def _fit(job: Job, storage: Path) -> None:

@@ -120,8 +120,11 @@ def draw_curves(path: Path, history: History, best_epoch: int) -> None:
 
 def _lines(axis: Axes, series: History, title: str, best_epoch: int) -> None:
     for name, values in series.items():
-        axis.plot(range(len(values)), [np.nan if v is None else v for v in values], ".-", lw=1.6, ms=5, label=name)
-    axis.axvline(best_epoch, color="#9aa5b1", lw=1, ls=":", label=f"kept: epoch {best_epoch}")
+        axis.plot(
+            range(1, len(values) + 1), [np.nan if v is None else v for v in values], ".-", lw=1.6, ms=5, label=name
+        )
+    kept = best_epoch + 1  # people count from 1
+    axis.axvline(kept, color="#9aa5b1", lw=1, ls=":", label=f"kept: epoch {kept}")
     axis.set_title(title, fontsize=10)
     axis.set_xlabel("epoch")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))

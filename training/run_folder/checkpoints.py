@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +16,6 @@ from emotions.files import atomic_file
 from training.config.train import SavingDataParams
 from training.run_folder.layout import LAST
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-
 
 def mode_of(metric: str) -> Literal["max", "min"]:
     """``min`` for a loss, ``max`` for any other metric."""
@@ -29,7 +26,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint next to its final path and renames it; Lightning writes to the system's /tmp first."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:  # noqa: ARG002 - for remote files
-        """Write a checkpoint. Raises CheckpointError where it cannot; an earlier file of the name is unchanged."""
+        """Write a checkpoint. Raises DiskFull, CheckpointError where it cannot; an earlier file is unchanged."""
         # Through memory, because torch's own writer hides the cause when the disk is full.
         content = io.BytesIO()
         torch.save(checkpoint, content)
@@ -37,10 +34,9 @@ class AtomicCheckpoints(TorchCheckpointIO):
             with atomic_file(Path(path)) as temporary, temporary.open("wb") as stream:
                 stream.write(content.getbuffer())
         except OSError as error:
-            why = "the disk is full" if error.errno in _NO_SPACE else error.strerror or str(error)
+            kept = "the epochs before are kept" if Path(path).with_name(f"{LAST}.ckpt").exists() else "nothing is kept"
             raise CheckpointError(
-                f"{path}: the checkpoint cannot be written ({why}); earlier checkpoints are kept: make room and go on "
-                "from last.ckpt with saving_data_params.start_from_saved_checkpoint_path"
+                f"{path}: the checkpoint cannot be written ({error.strerror or error}); {kept}"
             ) from error
 
 
@@ -109,9 +105,3 @@ def checkpoint_callbacks(saving: SavingDataParams, folder: Path, metric: str | N
     """
     best = BestCheckpoint(saving, folder, metric)
     return [best, LastCheckpoint(folder, best)]
-
-
-def remove_left_over(folder: Path) -> None:
-    """Remove temporary files of a killed run."""
-    for path in folder.glob(f".{'?' * 16}.ckpt"):
-        path.unlink(missing_ok=True)

@@ -2,6 +2,8 @@
 
 RUN_FILE = "run.json"
 """The index, written last: a folder with it is complete."""
+TRAINING_FILE = "training.json"
+"""What the training is, written first: by it an interrupted one goes on."""
 LOCK_FILE = "run.lock"
 """Held while a training writes the folder."""
 SPLIT_FILE = "split.json"

@@ -106,9 +106,7 @@ def load_run(path: Path) -> Run:
         CheckpointError: not a run folder, of another format, damaged, or its checkpoint cannot be used.
         OutputExists: another process is training in it.
     """
-    if (path / LOCK_FILE).exists():
-        with locked(path / LOCK_FILE, f"{path}: another process is training in it; wait for its end"):
-            pass
+    refuse_running(path)
     if not (path / RUN_FILE).is_file() and [*path.glob("*.ckpt")]:
         raise CheckpointError(f"{path}: its training has not ended; train on from its {LAST}.ckpt first")
     index = _read_object(path / RUN_FILE)
@@ -124,6 +122,13 @@ def load_run(path: Path) -> Run:
         raise CheckpointError(f"{path / RUN_FILE}: names a checkpoint outside the run folder ({best})")
     about = {name: index[name] for name in ("search", "calibration") if name in index}
     return Run(path, load_checkpoint(path / best), **facts, config=config, root=root, **about)
+
+
+def refuse_running(folder: Path) -> None:
+    """Raise OutputExists where another process is training in a folder."""
+    if (folder / LOCK_FILE).exists():
+        with locked(folder / LOCK_FILE, f"{folder}: another process is training in it; wait for its end"):
+            pass
 
 
 def _read_object(path: Path) -> dict[str, Any]:

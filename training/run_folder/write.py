@@ -110,7 +110,7 @@ def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpu
         corpus: the data and the model's spec.
         result: result of the run.
     """
-    table = Table(title=f"{corpus.spec.model}, best epoch {result.best_epoch}", title_justify="left")
+    table = Table(title=f"{corpus.spec.model}, best epoch {result.best_epoch + 1}", title_justify="left")
     for heading in ("part", "target"):
         table.add_column(heading)
     for heading in ("UAR", "WA", "macro-F1", "clips"):

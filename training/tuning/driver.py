@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from emotions.files import scratch_folder
 from training.cluster.connection import run_packed
 from training.tuning.experiment import run_experiment
 from training.tuning.live_table import LiveTable
@@ -41,10 +40,10 @@ def _drive(shared: Shared, pending: Sequence[int], needed: dict[str, float], *, 
     results = shared.results()
     results.fetch()
     with (
-        tempfile.TemporaryDirectory() as scratch,
+        scratch_folder("emotions-tune") as scratch,
         LiveTable(results, shared.search, quiet=shared.context.quiet or not here) as table,
     ):
-        run_experiment(shared, results, table, pending, needed, Path(scratch))
+        run_experiment(shared, results, table, pending, needed, scratch)
 
 
 def _watch(ray: Any, shared: Shared, experiment: Any) -> None:

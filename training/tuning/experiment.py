@@ -14,6 +14,7 @@ from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search import Searcher
 
+from emotions.errors import DiskFull
 from training.cluster.storage import StorageLost
 from training.run_folder.frozen_encoder import FILE as ENCODER
 from training.tuning.live_table import LiveTable
@@ -29,6 +30,7 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
+_DISK_FULL = "disk_full"
 ENVIRONMENT = {
     "env_vars": {
         "TUNE_FUNCTION_THREAD_TIMEOUT_S": "30",  # for a trial that is stopped early to leave its process to the next
@@ -46,12 +48,17 @@ class _NotPickled:
 
 
 class _ResumableSearcher(_NotPickled, Searcher):
-    """Hands Ray the trials that have not ended, in their order; those with recorded values keep them."""
+    """Hands Ray the trials that have not ended, in their order; those with recorded values keep them.
+
+    Attributes:
+        disk_full: the message of a trial that found its disk full, after which no other is begun.
+    """
 
     def __init__(self, sampler: Sampler, results: Results, pending: Sequence[int], metric: str, mode: str) -> None:
         super().__init__(metric=metric, mode=mode)
         self._sampler, self._results, self._pending = sampler, results, list(pending)
         self._numbers: dict[str, int] = {}
+        self.disk_full: str | None = None
 
     def suggest(self, trial_id: str) -> Any:
         if not self._pending:
@@ -64,7 +71,11 @@ class _ResumableSearcher(_NotPickled, Searcher):
             self._results.write_trial(known)
         return {"number": number, "values": known.values}
 
-    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:  # noqa: ARG002
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        if result and _DISK_FULL in result:
+            self._pending.clear()
+            self.disk_full = str(result[_DISK_FULL])
+            return
         number = self._numbers[trial_id]
         self._results.fetch(number)
         trial = self._results.read_trial(number)
@@ -128,16 +139,20 @@ def remove_beaten(results: Results, search: SearchRecord) -> None:
 def run_experiment(
     shared: Shared, results: Results, table: LiveTable, pending: Sequence[int], needed: dict[str, float], scratch: Path
 ) -> None:
-    """Run trials as ``drive`` does, with its arguments; ``scratch`` is a folder for Ray's own records."""
+    """Run trials as ``drive`` does, with its arguments; ``scratch`` is a folder for Ray's own records.
+
+    Raises DiskFull once the trials that run have stopped.
+    """
     os.environ.update(_SETTINGS)
     search = shared.search
     reserved = {name.lower(): value for name, value in needed.items() if value}
     trainable = tune.with_resources(tune.with_parameters(_trial, shared=shared), reserved)
     sampler = make_sampler(shared.step, search, [trial for trial in results.trials() if trial.ended])
+    searcher = _ResumableSearcher(sampler, results, pending, search.metric, search.mode)
     tuner = Tuner(
         trainable,
         tune_config=TuneConfig(
-            search_alg=_ResumableSearcher(sampler, results, pending, search.metric, search.mode),
+            search_alg=searcher,
             scheduler=_scheduler(shared),
             num_samples=len(pending),
             reuse_actors=True,
@@ -152,6 +167,8 @@ def run_experiment(
         ),
     )
     tuner.fit()
+    if searcher.disk_full is not None:
+        raise DiskFull(searcher.disk_full)
 
 
 def _scheduler(shared: Shared) -> Any:
@@ -173,4 +190,7 @@ def _scheduler(shared: Shared) -> Any:
 def _trial(config: dict[str, Any], shared: Shared) -> None:
     """Run a trial in a worker process of the cluster."""
     worker = ray.get_runtime_context().get_node_id()
-    run_trial(shared.on_node("trials"), config["number"], config["values"], tune.report, worker)
+    try:
+        run_trial(shared.on_node("trials"), config["number"], config["values"], tune.report, worker)
+    except DiskFull as error:  # told as a result: a failed trial would be tried again, on the same disk
+        tune.report({_DISK_FULL: str(error)})

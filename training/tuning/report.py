@@ -75,7 +75,7 @@ def _print_table(results: Results, search: SearchRecord, trials: Sequence[TrialR
         table.add_column(heading, justify="right", overflow="fold")
     for trial in trials:
         best = trial.best(search)
-        value, epoch = ("", "") if best is None else (f"{best[1]:.3f}", str(best[0]))
+        value, epoch = ("", "") if best is None else (f"{best[1]:.3f}", str(best[0] + 1))
         cells = [str(trial.number), trial.state, value, epoch, f"{trial.seconds:.1f} s", f"{trial.parameters:,}"]
         table.add_row(*cells, *map(shown, flattened(trial.values).values()))
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)

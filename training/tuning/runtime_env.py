@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import emotions
 import training
 from emotions.errors import ConfigError
+from emotions.files import scratch_folder
 from emotions.pipeline.runner import Context
 from training.config.tune import SearchSpace, TuneStep
 from training.data.sources import locate
@@ -33,15 +33,14 @@ def runtime_environment(step: TuneStep, context: Context) -> Iterator[dict[str, 
         step: names dataset and encoders.
         context: its root is the folder that relative paths start from.
     """
-    with tempfile.TemporaryDirectory(prefix="emotions-") as name:
-        folder = Path(name)
+    with scratch_folder("emotions-code") as folder:
         for source, place in _files_to_ship(step, context):
             _copy(source, folder / place)
         _check_size(folder)
         # A .gitignore must not leave data out.
         os.environ["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] = "1"
         modules = [str(Path(str(each.__file__)).parent) for each in (emotions, training)]
-        yield {"working_dir": name, "py_modules": modules, "excludes": ["__pycache__"]}
+        yield {"working_dir": str(folder), "py_modules": modules, "excludes": ["__pycache__"]}
 
 
 def _files_to_ship(step: TuneStep, context: Context) -> Iterator[tuple[Path, Path]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,12 @@ from pydantic import ValidationError
 
 from emotions.errors import CheckpointError, OutputExists
 from emotions.pipeline.runner import Context
+from training.config.differences import differences
 from training.config.tune import TuneStep
 from training.corpus import Corpus
 from training.tuning.records import LOCK_FILE, SEARCH_FILE, Results, SearchRecord
 
 _LOG = logging.getLogger(__name__)
-_SHOWN = 5
-_SHOWN_CHARACTERS = 80
 _PLACES = ("cpus_per_trial", "gpus_per_trial", "ray_address", "storage_path", "checkpoints_save_threshold")
 _IGNORED = {"name", "saving_data_params", "accelerator", "devices", "strategy"}
 
@@ -113,26 +112,9 @@ def check_same(results: Results, record: SearchRecord, keys: Collection[str]) ->
 def _differences(found: SearchRecord, record: SearchRecord) -> list[str]:
     """In what a search differs from the one that a folder holds: each value of then and of now."""
     try:
-        before = dict(_leaves(_decisive(TuneStep.model_validate(found.step))))
-        now = dict(_leaves(_decisive(TuneStep.model_validate(record.step))))
+        before = _decisive(TuneStep.model_validate(found.step))
+        now = _decisive(TuneStep.model_validate(record.step))
     except ValidationError:
-        before, now = dict(_leaves(found.step)), dict(_leaves(record.step))
-    before["seed"], now["seed"] = found.seed, record.seed
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    told = [f"{name} was {_told(before.get(name))}, now {_told(now.get(name))}" for name in names[:_SHOWN]]
-    if len(names) > _SHOWN:
-        told.append(f"and {len(names) - _SHOWN} more")
+        before, now = found.step, record.step
+    told = differences({**before, "seed": found.seed}, {**now, "seed": record.seed})
     return told or ["the dataset's clips, labels or split are others"]
-
-
-def _told(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)[:_SHOWN_CHARACTERS]
-
-
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The values in nested objects by their dotted paths; lists count as values."""
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, value

@@ -6,13 +6,14 @@ A resumed search is a new experiment over the trials that have not ended, each f
 
 from __future__ import annotations
 
-import logging
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from emotions.errors import ConfigError
+from emotions.errors import ConfigError, DiskFull, first_part
+from emotions.files import remove_left_over
+from emotions.pipeline.interruption import Interrupted
 from emotions.pipeline.runner import Context
 from emotions.runtime.session import available_cores
 from training.cluster.connection import check_room, connected
@@ -31,8 +32,6 @@ from training.tuning.same_search import check_same, results_folder, search_key
 from training.tuning.spaces import check_searched, draw, search_spaces, train_step
 from training.tuning.trial import Shared, prepared, trial_job
 
-_LOG = logging.getLogger(__name__)
-
 
 def search(step: TuneStep, context: Context) -> Path:
     """Search, or resume an interrupted search, until every trial has ended; the results folder.
@@ -45,7 +44,8 @@ def search(step: TuneStep, context: Context) -> Path:
         ConfigError: there is nothing to search, no such metric, no such cluster; or no trial ended well.
         DataError: the dataset cannot be used.
         OutputExists: the results folder holds another search, or one that is running.
-        KeyboardInterrupt: it was stopped by Ctrl-C; the results so far are recorded.
+        DiskFull: the disk is full; the trial goes on once there is room.
+        Interrupted: it was stopped; the results so far are recorded.
     """
     check_searched(step)
     if step.tune.storage_path is not None:
@@ -61,6 +61,7 @@ def search(step: TuneStep, context: Context) -> Path:
     results = shared.results()
     with results.locked():
         check_same(results, record, former)
+        remove_left_over(results.folder)
         results.write_search(record)
         _run(shared, results)
         left = record.num_samples - sum(trial.ended for trial in results.trials())
@@ -68,8 +69,8 @@ def search(step: TuneStep, context: Context) -> Path:
         concluded = _conclude(shared, results)
     print_results(results.folder)
     if left:
-        _LOG.warning("stopped; the same command goes on with the %d trials that have not ended", left)
-        raise KeyboardInterrupt
+        ended = record.num_samples - left
+        raise Interrupted(f"{ended} of {record.num_samples} trials have ended and are kept in {results.folder}")
     if not concluded:
         reasons = [f"; the first said: {trial.reason}" for trial in results.trials() if trial.reason]
         raise ConfigError(f"{results.folder}: no trial of the search ended well{''.join(reasons[:1])}")
@@ -108,6 +109,12 @@ def _record(step: TuneStep, context: Context, corpus: Corpus) -> SearchRecord:
 def _run(shared: Shared, results: Results) -> None:
     try:
         _run_pending(shared, results)
+    except DiskFull as error:
+        ended = sum(trial.ended for trial in results.trials())
+        raise DiskFull(
+            f"{first_part(error)}; {ended} of {shared.search.num_samples} trials have ended and are kept in "
+            f"{results.folder}: make room, then the same command goes on"
+        ) from error
     except StorageLost as error:
         raise ConfigError(
             f"tune.storage_path: the storage does not answer any more ({error}); the same command goes on"

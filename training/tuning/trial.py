@@ -13,8 +13,8 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from emotions.errors import EmotionsError, first_line
-from emotions.files import cache_root
+from emotions.errors import DiskFull, EmotionsError, first_line
+from emotions.files import cache_root, remove_left_over
 from emotions.pipeline.runner import Context
 from training.cluster.storage import Storage, StorageLost
 from training.config.train import TrainStep, model_spec
@@ -23,7 +23,7 @@ from training.corpus import Corpus, read_corpus
 from training.loop.callbacks import History
 from training.loop.job import Job, seeded_model, train
 from training.loop.precompute import precomputed
-from training.run_folder.checkpoints import BestCheckpoint, remove_left_over
+from training.run_folder.checkpoints import BestCheckpoint
 from training.run_folder.frozen_encoder import write_encoder
 from training.run_folder.layout import LAST
 from training.run_folder.read import last_state, read_checkpoint
@@ -151,6 +151,7 @@ def run_trial(
 
     Raises:
         SystemExit: ``report`` ended it; the caller records that.
+        DiskFull: the disk is full; the trial has not ended.
     """
     torch.set_num_threads(shared.step.tune.cpus_per_trial)
     results = shared.results()
@@ -171,7 +172,7 @@ def _run(shared: Shared, results: Results, record: TrialRecord, report: Report) 
         record.state = "done"
     except KeyboardInterrupt as error:  # Lightning's loop turns SystemExit into it
         raise SystemExit(0) from error
-    except StorageLost:
+    except (StorageLost, DiskFull):  # no fault of the values: the trial goes on later
         raise
     except EmotionsError as error:
         record.state, record.reason = "failed", str(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ import psutil
 
 from benchmarks.serving.peers.registry import PEERS, Peer
 from emotions.errors import EmotionsError, first_line
+from emotions.files import scratch_folder
 from emotions.predictor import load
 from emotions.runtime.session import DeviceChoice
 from serving.benchmark.driver.clips import Clip, read_clips
@@ -50,8 +50,8 @@ def measure(
     predictor = load(bundle, device=device, threads=threads)
     clips, _ = read_clips(predictor, data, profile.peer_clips)
     settings = service_settings(predictor, clips)
-    with tempfile.TemporaryDirectory(prefix="emotions-benchmark-") as scratch:
-        raced = race(settings, clips, Path(scratch), repeats=profile.peer_passes, install=install, clock=clock)
+    with scratch_folder("emotions-benchmark") as scratch:
+        raced = race(settings, clips, scratch, repeats=profile.peer_passes, install=install, clock=clock)
     return {**raced, "parts_sec": clock.parts_sec}
 
 

@@ -25,6 +25,7 @@ _STOP_SEC = 15.0
 _POLL_SEC = 0.05
 _SCRAPE_SEC = 60.0
 _WATCH_SEC = 0.5
+_WATCH = f"read -r _; kill -TERM -$0; sleep {_STOP_SEC:.0f}; kill -KILL -$0"
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,22 @@ def started(command: Sequence[str], settings: Mapping[str, str], log: Path, read
             start_new_session=True,
         )
     try:
-        _wait_until_ready(process, port, ready, log)
-        yield Server(process, port, time.perf_counter())
+        with _ends_with_us(process.pid):
+            _wait_until_ready(process, port, ready, log)
+            yield Server(process, port, time.perf_counter())
     finally:
         _stop(process)
+
+
+@contextlib.contextmanager
+def _ends_with_us(group: int) -> Iterator[None]:
+    """End a process group also where this process is killed: another one waits for a pipe that closes with this one."""
+    command = ["/bin/sh", "-c", _WATCH, str(group)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as watch:
+        try:
+            yield
+        finally:
+            watch.kill()
 
 
 def free_port() -> int:

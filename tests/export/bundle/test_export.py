@@ -19,7 +19,7 @@ from emotions.audio.decode import decode
 from emotions.audio.windows import pool, split
 from emotions.bundle.manifest import read_bundle
 from emotions.bundle.probe import read_probe
-from emotions.errors import CheckpointError, ConfigError, DataError, ExportError, OutputExists
+from emotions.errors import CheckpointError, ConfigError, DataError, DiskFull, ExportError, OutputExists
 from export.bundle import export
 from export.bundle.export import export_run
 from tests.export.conftest import SPEAKERS, TARGETS, WINDOW
@@ -154,7 +154,7 @@ def test_a_full_disk_leaves_nothing(
         real(handle)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DiskFull, match="the disk is full; make room"):
         export_run(trained_run, tmp_path / "out" / "b")
     assert list((tmp_path / "out").iterdir()) == []
 

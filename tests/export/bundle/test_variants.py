@@ -19,7 +19,7 @@ import torch
 import emotions
 from emotions.bundle.manifest import read_bundle
 from emotions.bundle.probe import read_probe
-from emotions.errors import ExportError
+from emotions.errors import DiskFull, ExportError
 from export.bundle import export
 from export.bundle.variants import ExportOptions
 from export.graph.deployable import Deployable
@@ -152,7 +152,7 @@ def test_a_disk_that_is_full_at_the_last_form_leaves_nothing(
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(export, "to_onnx", lambda *_: onnx.load(bundle / "model.onnx"))
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DiskFull, match="the disk is full; make room"):
         export.export_run(trained_run, tmp_path / "b", wanted=ExportOptions(("torchscript",)))
     assert list(tmp_path.iterdir()) == []
 

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -163,6 +164,39 @@ def test_damage_is_logged_and_mended(mixed: list[Clip], caplog: pytest.LogCaptur
         assert cache.prepare(mixed) == facts
     assert "damaged" in caplog.text
     assert all(np.array_equal(cache.waveform(each), decode(each.file)) for each in mixed)
+
+
+@pytest.mark.parametrize("what", ["samples", "facts", "swapped facts"])
+def test_what_was_altered_is_made_again(mixed: list[Clip], what: str) -> None:
+    facts = WaveformCache().prepare(mixed)
+    cache = WaveformCache()
+    kept = sorted((cache.store.root / "facts").rglob("*.json"))
+    if what == "samples":
+        path = cache.store.path(facts[0].sha256)
+        content = bytearray(path.read_bytes())
+        content[-100] ^= 1
+        path.write_bytes(content)
+    elif what == "facts":
+        text = kept[0].read_text()
+        kept[0].write_text(re.sub(r'"rate": \d', '"rate": 9', text))
+        assert kept[0].read_text() != text
+    else:
+        kept[0].write_bytes(kept[1].read_bytes())
+    assert cache.prepare(mixed) == facts
+    assert all(np.array_equal(cache.waveform(each), decode(each.file)) for each in mixed)
+
+
+def test_a_recording_replaced_while_the_clock_was_set_back_is_decoded_again(
+    tmp_path: Path, tone: Tone, write_wav: WriteWav
+) -> None:
+    path = write_wav(tmp_path / "a.wav", tone())
+    before = path.stat()
+    [first] = WaveformCache().prepare([clip(path)])
+    write_wav(path, tone(hz=500))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    [second] = WaveformCache().prepare([clip(path)])
+    assert first.sha256 != second.sha256
 
 
 def test_an_array_that_another_process_removed_is_made_again(mixed: list[Clip]) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from emotions.audio.windows import WindowSpec
-from emotions.errors import DataError
+from emotions.errors import DataError, DiskFull
 from training.data.array_store import ArrayStore, clear, describe
 from training.data.clips import Clip
 from training.data.dataset import NO_LABEL, WindowDataset
@@ -196,7 +196,7 @@ def test_a_full_disk_is_one_clear_error_and_what_was_made_stays(
     cache = FeatureCache(spectrogram(), SPEC, spectrogram)
     with monkeypatch.context() as patch:
         patch.setattr(np, "save", full)
-        with pytest.raises(DataError, match=r"features: the disk is full; make room \(emotions cache clear\)"):
+        with pytest.raises(DiskFull, match=r"features: the disk is full; make room \(emotions cache clear\)"):
             cache.prepare(windows, spectrogram())
     assert len(files(cache)) == 1
     assert not list(cache.store.root.glob("??/.*"))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from emotions.cli import run
 from emotions.errors import CheckpointError, ConfigError, DataError, OutputExists
 from emotions.pipeline.runner import Context
 from tests.training.conftest import SPEAKERS, MakeStep, build_step
@@ -37,7 +38,16 @@ def test_it_learns_what_can_be_learnt(tiny_run: Path) -> None:
 def test_the_run_folder_is_complete(tiny_run: Path) -> None:
     files = {path.name for path in tiny_run.iterdir()}
     index = read(tiny_run / "run.json")
-    wanted = {"config.json", "model.json", "run.json", "split.json", "metrics.json", "last.ckpt", "logs"}
+    wanted = {
+        "training.json",
+        "config.json",
+        "model.json",
+        "run.json",
+        "split.json",
+        "metrics.json",
+        "last.ckpt",
+        "logs",
+    }
     assert files == wanted | {"confusion_matrix.png", "curves.png", index["checkpoints"]["best"]}
     assert index["checkpoints"]["best"] == f"c_epoch={index['best_epoch']:02d}.ckpt"
     assert index["protocol"] == "speaker-disjoint hold-out (3 train / 1 validation / 1 test speakers)"
@@ -257,3 +267,22 @@ def test_a_run_that_has_not_ended_is_named_so(tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"its training has not ended; train on from its last\.ckpt first"):
         load_run(tmp_path)
+
+
+def test_validate_looks_at_paths_and_datasets_where_it_is_asked_to(
+    tiny_run: Path, make_step: MakeStep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = [
+        make_step().model_dump(mode="json", exclude_unset=True),
+        make_step("gone").model_dump(mode="json", exclude_unset=True) | {"dataset": {"path": str(tmp_path / "gone")}},
+        {"type": "export", "source": str(tmp_path / "nowhere")},
+    ]
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"pipeline": steps}))
+    assert run(["validate", "--config-file", str(config)]) == 0
+    assert run(["validate", "--config-file", str(config), "--check-data"]) == 2
+    told = capsys.readouterr().err
+    assert "error: 2 steps would be stopped" in told
+    assert f"pipeline[1]: {tmp_path / 'gone'}" in told
+    assert f"pipeline[2]: {tmp_path / 'nowhere'}: no such run folder or checkpoint" in told
+    assert "pipeline[0]" not in told

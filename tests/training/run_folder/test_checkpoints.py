@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from emotions.errors import CheckpointError
+from emotions.errors import CheckpointError, DiskFull
+from emotions.files import remove_left_over
 from emotions.pipeline.runner import Context
 from tests.training.conftest import MakeStep
 from training.loop.fit import fit
-from training.run_folder.checkpoints import AtomicCheckpoints, LastCheckpoint, remove_left_over
+from training.run_folder.checkpoints import AtomicCheckpoints, LastCheckpoint
 from training.run_folder.read import load_checkpoint, read_checkpoint
 
 
@@ -31,7 +32,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path: Path, sm
     AtomicCheckpoints().save_checkpoint({"a": torch.zeros(10)}, path)
     before = path.read_bytes()
     with pytest.raises(
-        CheckpointError, match=r"last\.ckpt: the checkpoint cannot be written \(.*\); earlier"
+        CheckpointError, match=r"last\.ckpt: the checkpoint cannot be written \(.*\); the epochs before are kept"
     ) as caught:
         AtomicCheckpoints().save_checkpoint({"a": torch.zeros(100_000)}, path)
     assert "\n" not in str(caught.value)
@@ -47,7 +48,7 @@ def test_a_full_disk_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return opened(Path("/dev/full") if path.suffix == ".ckpt" and "wb" in mode else path, *mode, **options)
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(CheckpointError, match=r"cannot be written \(the disk is full\)"):
+    with pytest.raises(DiskFull, match=r"last\.ckpt: the disk is full; make room"):
         AtomicCheckpoints().save_checkpoint({"a": torch.zeros(100_000)}, tmp_path / "last.ckpt")
     assert not [*tmp_path.iterdir()]
 
@@ -106,7 +107,7 @@ def test_a_kill_between_two_checkpoints_leaves_the_best_that_the_last_one_names(
 
 
 def test_what_a_killed_write_left_is_removed(tmp_path: Path) -> None:
-    for name in (".0123456789abcdef.ckpt", ".mine.ckpt", "last.ckpt"):
+    for name in (".0123456789abcdef.ckpt", ".part-0123456789abcdef.ckpt", ".mine.ckpt", "last.ckpt"):
         (tmp_path / name).touch()
     remove_left_over(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".mine.ckpt", "last.ckpt"}

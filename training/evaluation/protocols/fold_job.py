@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emotions.files import remove_left_over
 from emotions.pipeline.runner import Context
 from training.config.train import TrainStep
 from training.corpus import cut_corpus
@@ -24,6 +25,8 @@ from training.loop.score import evaluate
 from training.metrics.predictions import FoldPredictions, PartPredictions
 from training.run_folder.frozen_encoder import write_encoder
 from training.run_folder.read import Trained
+
+_UNFINISHED = ".part"
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,18 @@ class Task:
         return folder / f"{self.key}.npz"
 
 
+def done_in(shared: Shared) -> list[Path]:
+    """Files of the predictions that are there already."""
+    return [*shared.folder.glob("*.npz")]
+
+
+def remove_unfinished(shared: Shared) -> None:
+    """Remove what killed processes left of folds: each begins anew."""
+    remove_left_over(shared.folder)
+    for folder in shared.folder.glob(f"*{_UNFINISHED}"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def run_fold(shared: Shared, task: Task) -> None:
     """Train a fold and write its predictions. Raises EmotionsError as ``training.loop.fit.fit`` does.
 
@@ -64,7 +79,7 @@ def run_fold(shared: Shared, task: Task) -> None:
         shared: what the folds have in common.
         task: the fold.
     """
-    started, folder = time.monotonic(), shared.folder / f"{task.key}.part"
+    started, folder = time.monotonic(), shared.folder / f"{task.key}{_UNFINISHED}"
     shutil.rmtree(folder, ignore_errors=True)
     job = _job(shared, task, folder)
     model = seeded_model(job)

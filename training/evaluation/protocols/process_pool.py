@@ -18,7 +18,7 @@ from emotions.errors import DeviceError
 from emotions.runtime.session import available_cores
 from training.evaluation.protocols.fold_job import Shared, Task, run_fold
 
-_POLL_SEC = 2.0
+_POLL_SEC = 0.5
 _shared: Shared | None = None
 
 
