@@ -154,10 +154,14 @@ def info(bundle: BundlePath) -> None:
     """Say a bundle's inputs, outputs and measured metrics."""
     from emotions.bundle.manifest import read_bundle
     from emotions.bundle.summary import describe, warnings
+    from emotions.bundle.variants import choose_variant
     from emotions.runtime.devices import cuda_usable
+    from emotions.runtime.load_check import check_graph
+    from emotions.runtime.session import available_cores
 
-    opened = read_bundle(bundle)
-    typer.echo(describe(opened, "cuda" if cuda_usable() else "cpu"))
+    opened, device = read_bundle(bundle), "cuda" if cuda_usable() else "cpu"
+    check_graph(opened, choose_variant(opened, device), device, available_cores())
+    typer.echo(describe(opened, device))
     for warning in warnings(opened.manifest):
         typer.echo(f"warning: {warning}", err=True)
 

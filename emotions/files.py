@@ -19,7 +19,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from emotions.errors import ConfigError, DataError, DiskFull, OutputExists
 
@@ -30,25 +30,56 @@ _AGAIN = "make room, and run the same command again: what is complete is kept"
 _LEFT_OVER = re.compile(r"\.(part-)?[0-9a-f]{16}(\.\w+)?")  # without "part-" by releases before 0.2
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _ATTEMPTS = 100
+_MAX_DEPTH = 100
+# A pipe that nobody writes to would be waited for, for ever.
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 
 
 def sha256(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
+        return sha256_of(stream)
+
+
+def sha256_of(stream: BinaryIO) -> str:
+    """Hex SHA-256 of an open file's bytes, from where it stands."""
+    digest = hashlib.sha256()
+    while block := stream.read(_BLOCK):
+        digest.update(block)
     return digest.hexdigest()
 
 
-def read_json(path: Path) -> Any:
-    """Parse a UTF-8 JSON file; ConfigError where it is missing, no JSON, repeats a key, or holds NaN or Infinity."""
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read its bytes, at once; OSError where it is a pipe, a device or a folder, or missing."""
+    stream = open(path, "rb", opener=lambda name, flags: os.open(name, flags | _AT_ONCE))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return stream
+
+
+def read_json(path: Path, max_bytes: int | None = None) -> Any:
+    """Parse a UTF-8 JSON file.
+
+    Args:
+        path: the file.
+        max_bytes: most bytes that it may have; None for any number.
+
+    Raises:
+        ConfigError: it is missing, too large, no regular file or no JSON, is nested too deep, repeats a key, or holds
+            NaN or Infinity.
+    """
     try:
-        return parse_json(path.read_text(encoding="utf-8-sig"), str(path))
+        with open_regular(path) as stream:
+            data = stream.read(-1 if max_bytes is None else max_bytes + 1)
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
+    if max_bytes is not None and len(data) > max_bytes:
+        raise ConfigError(f"{path}: has more than {max_bytes:,} bytes")
+    return parse_json(text, str(path))
 
 
 def parse_json(text: str, name: str) -> Any:
@@ -59,13 +90,25 @@ def parse_json(text: str, name: str) -> Any:
         name: where it came from, for messages.
     """
     try:
-        return json.loads(text, object_pairs_hook=_no_repeated_keys, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_no_repeated_keys, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{name}:{error.lineno}:{error.colno}: is not JSON ({error.msg})") from error
     except RecursionError as error:
         raise ConfigError(f"{name}: is nested too deep") from error
     except ValueError as error:
         raise ConfigError(f"{name}: {error}") from error
+    if _deeper(value, _MAX_DEPTH):
+        raise ConfigError(f"{name}: is nested too deep")
+    return value
+
+
+def _deeper(value: Any, most: int) -> bool:
+    """Whether there are containers within containers at more than ``most`` levels: our own code recurses into them."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(most):
+        inner = (items.values() if isinstance(items, dict) else items for items in level)
+        level = [item for items in inner for item in items if item and isinstance(item, (dict, list))]
+    return bool(level)
 
 
 def _no_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

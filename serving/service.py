@@ -63,6 +63,12 @@ WORKER = WorkerState(Metrics(), Drain(SETTINGS.drain_sec, SETTINGS.drain_delay_s
 set_log_format(SETTINGS.log_format)
 
 
+class Refusal(click.ClickException):
+    """Ends ``bentoml serve`` with the exit code of a user's mistake, as everywhere; BentoML's exceptions give 1."""
+
+    exit_code = 2
+
+
 class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not typed
     """The input of BentoML's own API: one file."""
 
@@ -118,7 +124,7 @@ class EmotionService:
             if SETTINGS.api_keys_file is not None:
                 os.environ[API_KEYS_FILE] = str(SETTINGS.api_keys_file.resolve())
         except EmotionsError as error:
-            raise BentoMLException(str(error)) from error
+            raise Refusal(str(error)) from error
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def settle(self) -> None:

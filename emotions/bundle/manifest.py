@@ -11,7 +11,8 @@ The specification of format version 1 is the ``Manifest`` below. Nothing in a bu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
@@ -19,8 +20,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from emotions.audio.windows import WindowSpec
+from emotions.bundle.checked_file import MAX_BYTES, Stamp, checked_file
 from emotions.errors import BundleError, ConfigError
-from emotions.files import read_json, sha256
+from emotions.files import read_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -35,7 +37,9 @@ UNKNOWN = "unknown"
 _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_OVERLAP = 100
 _MAX_TARGETS, _MAX_LABELS, _MAX_FILES = 100, 10_000, 1_000
-_SHOWN = 5
+_MAX_WINDOW = 600 * 16_000
+_MAX_DIMS = 100_000
+_SHOWN, _MAX_SHOWN = 5, 300
 _OTHER_FOLDERS = (
     ("run.json", "it is a run folder: emotions export --run {} --output BUNDLE makes a bundle of it"),
     ("search.json", "it holds a search: emotions export --tune-results {} --output BUNDLE exports its best trial"),
@@ -59,8 +63,8 @@ class _Strict(BaseModel):
 class Window(_Strict):
     """Window and hop in samples; ``dynamic`` where shorter input needs no padding."""
 
-    samples: int = Field(gt=0)
-    hop_samples: int = Field(gt=0)
+    samples: int = Field(gt=0, le=_MAX_WINDOW)
+    hop_samples: int = Field(gt=0, le=_MAX_WINDOW)
     dynamic: bool = False
 
     @property
@@ -73,8 +77,8 @@ class TensorSpec(_Strict):
     """One input or output of the graph: its element type and shape, a name standing for a free axis."""
 
     name: Name
-    dtype: str
-    shape: tuple[int | str, ...]
+    dtype: Annotated[str, StringConstraints(max_length=20)]
+    shape: Annotated[tuple[Annotated[int, Field(ge=0, le=_MAX_WINDOW)] | Name, ...], Field(max_length=8)]
 
 
 class Variant(_Strict):
@@ -84,10 +88,10 @@ class Variant(_Strict):
     """
 
     file: Name
-    bytes: int = Field(ge=0)
+    bytes: int = Field(ge=0, le=MAX_BYTES)
     sha256: Sha256
     device: Device
-    max_abs_diff: float = Field(ge=0)
+    max_abs_diff: float = Field(ge=0, le=1)
     agreement: float = Field(ge=0, le=1)
 
 
@@ -95,8 +99,8 @@ class Dataset(_Strict):
     """The training data: a fingerprint of the clip table (never names), its size and licence."""
 
     fingerprint: str
-    clips: int = Field(ge=0)
-    hours: float = Field(ge=0)
+    clips: int = Field(ge=0, le=10**12)
+    hours: float = Field(ge=0, le=1e9)
     license: str | None = None
     split: dict[str, Any] = {}
 
@@ -107,7 +111,7 @@ class Manifest(_Strict):
     format_version: Literal[1] = 1
     name: Name
     created: AwareDatetime
-    toolkit_version: str
+    toolkit_version: Name
     targets: dict[Name, Annotated[list[Name], Field(min_length=2, max_length=_MAX_LABELS)]] = Field(
         min_length=1, max_length=_MAX_TARGETS
     )
@@ -145,7 +149,8 @@ class Manifest(_Strict):
             return self
         if EMBEDDING in self.targets:
             raise ValueError(f"{EMBEDDING!r} names a target and the embedding")
-        if output.name != EMBEDDING or len(output.shape) != 2 or not isinstance(output.shape[1], int):
+        dims = output.shape[1] if len(output.shape) == 2 else None
+        if output.name != EMBEDDING or not isinstance(dims, int) or not 0 < dims <= _MAX_DIMS:
             raise ValueError(f"extra.{EMBEDDING} is not an output {EMBEDDING!r} of the shape (batch, dims)")
         return self
 
@@ -197,10 +202,11 @@ class Manifest(_Strict):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose files were checked against its manifest."""
+    """A bundle whose files were checked against its manifest; ``stamps`` are theirs from when they were read."""
 
     path: Path
     manifest: Manifest
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
 
     @cached_property
     def id(self) -> str:
@@ -210,6 +216,12 @@ class Bundle:
     def file(self, variant: str) -> Path:
         """Path of a variant's file."""
         return self.path / self.manifest.variants[variant].file
+
+    def check_unchanged(self) -> None:
+        """Raise BundleError where a file is no longer the one that was checked."""
+        for name, stamp in self.stamps.items():
+            if not stamp.is_of(self.path / name):
+                raise BundleError(f"{self.path}: {name} was changed while the bundle was opened; open it again")
 
 
 def read_bundle(path: Path | str) -> Bundle:
@@ -221,14 +233,9 @@ def read_bundle(path: Path | str) -> Bundle:
     folder = Path(path)
     if not (folder / MANIFEST).is_file():
         raise BundleError(f"{folder}: is not a bundle ({_what_it_is(folder)})")
-    manifest = _read_manifest(folder / MANIFEST)
-    for name, expected in manifest.files.items():
-        file = folder / name
-        if not file.is_file():
-            raise BundleError(f"{folder}: lacks {name}, which its manifest lists")
-        if sha256(file) != expected:
-            raise BundleError(f"{folder}: {name} is not the file that was exported (its SHA-256 differs)")
-    return Bundle(folder, manifest)
+    manifest = read_manifest(folder)
+    stamps = {name: checked_file(folder, name, expected) for name, expected in manifest.files.items()}
+    return Bundle(folder, manifest, stamps)
 
 
 def _what_it_is(path: Path) -> str:
@@ -242,21 +249,28 @@ def _what_it_is(path: Path) -> str:
     return f"it is a folder of bundles; name one of {', '.join(inside[:_SHOWN])}" if inside else f"no {MANIFEST}"
 
 
-def _read_manifest(path: Path) -> Manifest:
-    if path.stat().st_size > _MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path}: is too large for a manifest")
+def read_manifest(folder: Path) -> Manifest:
+    """Read a bundle's manifest alone; the files are not compared with it. Raises BundleError."""
+    path = folder / MANIFEST
     try:
-        content = read_json(path)
+        content = read_json(path, _MAX_MANIFEST_BYTES)
     except ConfigError as error:
         raise BundleError(str(error)) from error
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION or type(version) is not int:
-        raise BundleError(f"{path}: format version {version!r} is unknown to this release (it reads {FORMAT_VERSION})")
+        raise BundleError(
+            f"{path}: format version {_short(repr(version))} is unknown to this release (it reads {FORMAT_VERSION})"
+        )
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[:_SHOWN]
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in first)
+        faults = "; ".join(f"{_short('.'.join(map(str, e['loc'])))}: {_short(e['msg'])}" for e in first)
         if error.error_count() > _SHOWN:
             faults += f"; and {error.error_count() - _SHOWN} more"
         raise BundleError(f"{path}: {faults}") from error
+
+
+def _short(text: str) -> str:
+    """A text from the manifest, cut to what a message has room for."""
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

@@ -22,6 +22,7 @@ from emotions.errors import BundleError, DeviceError, first_line
 from emotions.runtime.batch_shape import Probabilities, Run, length_bucketed
 from emotions.runtime.devices import CUDA, cuda_usable
 from emotions.runtime.io_binding import IOBindingPool
+from emotions.runtime.load_check import check_graph
 
 Device = Literal["cpu", "cuda"]
 DeviceChoice = Literal["auto", "cpu", "cuda"]
@@ -87,7 +88,8 @@ def open_session(
 
     Raises:
         DeviceError: the device asked for cannot be used; the CPU never stands in for a GPU that was asked for.
-        BundleError: the model cannot be loaded, does not answer as it did at export, or has no embedding.
+        BundleError: the model cannot be loaded, does not answer as it did at export, or has no embedding; or it is new
+            on this machine, and takes more memory or time than ``check_graph`` allows.
     """
     if embedding and EMBEDDING not in bundle.manifest.extra:
         raise BundleError(f"{bundle.path}: answers no embedding; export it anew with one")
@@ -103,6 +105,25 @@ def _open_on(
     device: Device, bundle: Bundle, variant: str | None, threads: int, device_id: int, embedding: bool
 ) -> Session:
     name = choose_variant(bundle, device, variant)
+    if device == "cuda":
+        _need_cuda()
+    check_graph(bundle, name, device, threads)
+    return _open(device, bundle, name, threads, device_id, embedding=embedding)
+
+
+def open_unchecked(bundle: Bundle, variant: str, threads: int) -> Session:
+    """Load one variant on the CPU and replay its probe, in this process and without limits. Raises as ``open_session``.
+
+    Args:
+        bundle: an opened bundle.
+        variant: one of its ONNX variants.
+        threads: CPU threads of one run.
+    """
+    return _open("cpu", bundle, variant, threads, 0, embedding=bundle.manifest.embedding is not None)
+
+
+def _open(device: Device, bundle: Bundle, name: str, threads: int, device_id: int, *, embedding: bool) -> Session:
+    bundle.check_unchanged()
     session = _load(bundle.file(name), device, threads, device_id)
     widths = {target: len(labels) for target, labels in bundle.manifest.targets.items()}
     if embedding and bundle.manifest.embedding:
@@ -115,6 +136,7 @@ def _open_on(
         run = IOBindingPool(session, window.samples, widths, device, device_id)
     opened = Session(run, device, name, threads)
     _replay_probe(bundle, opened)
+    bundle.check_unchanged()
     return opened
 
 
@@ -171,12 +193,16 @@ def _reason(error: Exception) -> str:
 def _providers(device: str, device_id: int) -> list[str | tuple[str, dict[str, str]]]:
     if device == "cpu":
         return ["CPUExecutionProvider"]
-    if not cuda_usable():
-        raise DeviceError("a GPU was asked for, but no NVIDIA GPU is usable here (device 'cpu' needs none)")
+    _need_cuda()
     ort.preload_dlls()
     # HEURISTIC: the default search costs half a second per new shape. No TF32: answers equal the CPU's.
     cuda = {"device_id": str(device_id), "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
     return [(CUDA, cuda), "CPUExecutionProvider"]
+
+
+def _need_cuda() -> None:
+    if not cuda_usable():
+        raise DeviceError("a GPU was asked for, but no NVIDIA GPU is usable here (device 'cpu' needs none)")
 
 
 def _replay_probe(bundle: Bundle, session: Session) -> None:

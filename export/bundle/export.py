@@ -13,13 +13,14 @@ from rich.progress import Progress
 
 import emotions
 from emotions.bundle.folders import hash_files, write_bundle, write_manifest
-from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Manifest, TensorSpec
+from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Manifest, TensorSpec, read_manifest
 from emotions.bundle.probe import Probe, write_probe
 from emotions.bundle.variants import LOSSY
 from emotions.errors import ConfigError
 from emotions.files import refuse_existing, write_bytes, write_json
 from emotions.pipeline.runner import console
 from emotions.runtime.batch_shape import Run
+from emotions.runtime.load_check import remember
 from export.bundle.calibration import calibration_of, check_risk, evaluation_of, temperatures
 from export.bundle.model_card import PICTURES, model_card
 from export.bundle.report import REPORT, report
@@ -111,6 +112,7 @@ def export_source(
             stage("making other forms")
             artifacts = make_artifacts(context, fp32, wanted, data)
             _describe(context, name, artifacts, wanted.max_risk)
+    remember(read_manifest(output))
     return output
 
 

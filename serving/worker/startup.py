@@ -15,6 +15,7 @@ from emotions.bundle.manifest import read_bundle
 from emotions.errors import BundleError, EmotionsError
 from emotions.predictor import Predictor
 from emotions.runtime.devices import cpu_parallel_batches
+from emotions.runtime.load_check import asked_seconds
 from emotions.runtime.session import open_session
 from serving.settings import PREFIX, Settings
 
@@ -22,8 +23,8 @@ BUNDLES = Path("bundles")
 """Folder of bundles, searched when none is named: in the working directory, or beside the code."""
 BUNDLE_VARIABLE = f"{PREFIX}BUNDLE"
 
-_LOAD_SEC = 600
-"""A graph may hold a loop that never ends."""
+_LOAD_SEC = 300
+"""A graph may hold a loop that never ends, or one that ends on a CPU alone."""
 _SOURCE = Path(__file__).resolve().parents[2]
 
 
@@ -66,9 +67,10 @@ def check(settings: Settings) -> Path:
     process = processes.Process(target=_try, args=(settings.model_copy(update={"bundle": bundle}), sender))
     process.start()
     sender.close()
-    if not receiver.poll(_LOAD_SEC):
+    seconds = _LOAD_SEC + asked_seconds(_LOAD_SEC)  # to check it within limits, where it is new, and to load it
+    if not receiver.poll(seconds):
         process.kill()
-        raise BundleError(f"{bundle}: loading it took longer than {_LOAD_SEC} s")
+        raise BundleError(f"{bundle}: loading it took longer than {seconds:.0f} s")
     try:
         reason = receiver.recv()  # before the process is joined: it ends once its reason is taken
     except EOFError:
