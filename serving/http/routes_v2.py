@@ -20,10 +20,10 @@ import emotions
 from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.errors import AudioError
 from emotions.runtime.prediction import Prediction
+from serving.http.body.spool import spooled
 from serving.http.body.stream import limited
 from serving.http.body.tensors import InferenceRequest, malformed, parse
 from serving.http.body.text import AUDIO
-from serving.http.body.uploads import spooled
 from serving.http.errors import Body, RequestError, of_status, to_request_error
 from serving.http.routes_v1 import while_connected
 from serving.telemetry.requests import request_context
@@ -120,9 +120,9 @@ async def _classify_rows(
     body: IO[bytes], json_bytes: int | None, engine: Engine, request_id: str, deadline: float | None
 ) -> tuple[InferenceRequest, list[Prediction]]:
     """Classify each row of a request; the first that cannot be used fails the request, as the protocol has it."""
-    # Millions of numbers in JSON would block the event loop.
-    max_items, manifest = engine.settings.max_items, engine.predictor.manifest
-    inference, clips = await engine.in_decoder(parse, body, json_bytes, max_items, manifest)
+    # Numbers in JSON would block the event loop.
+    manifest = engine.predictor.manifest
+    inference, clips = await engine.in_decoder(parse, body, json_bytes, engine.settings, manifest)
 
     async def classify(index: int, clip: Clip) -> Prediction:
         try:
