@@ -35,6 +35,7 @@ from serving.telemetry.requests import set_log_format, use_tracer_provider
 from serving.worker.bentoml_internals import configured_host, disable_usage_tracking, serve_by, tracer_provider
 from serving.worker.engine import Engine
 from serving.worker.http_protocol import bounded_protocol
+from serving.worker.memory import return_memory
 from serving.worker.startup import BUNDLE_VARIABLE, check, open_predictor
 from serving.worker.state import Drain, WorkerState
 
@@ -129,6 +130,7 @@ class EmotionService:
             WORKER.drain.on_sigterm()
         if supervisor := os.environ.get(_SUPERVISOR):
             self.watch = asyncio.create_task(WORKER.drain.end_with(int(supervisor)))
+        self.memory = asyncio.create_task(return_memory())
         gc.collect()
         gc.freeze()
 

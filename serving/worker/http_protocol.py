@@ -16,6 +16,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from serving.settings import Settings
 
 _URL_BYTES = 8 << 10
+_SMALL_PIECES = 4096
+_PIECE_BYTES = 16
+"""So many pieces of a chunked body may be as small as they are; of all there may be one for each of these bytes."""
+_DRAIN_SEC = 0.05
+"""Pause between two reads of what is dropped: a body that was refused, whose sender reads the response at its end."""
 _MOST_PIPELINED = 32
 """Most requests that wait on a connection for the response to an earlier one."""
 _FRAMING = 16
@@ -75,7 +80,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._is_complete = True
         self._in_headers = False
         self._header_bytes = self._header_count = 0
-        self._body_bytes = self._other_bytes = 0
+        self._body_bytes = self._other_bytes = self._pieces = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take a connection, in the place of an idle one where there are too many."""
@@ -114,10 +119,11 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._other_bytes += len(data) - (self._body_bytes - body_bytes)
             if self._other_bytes > self.max_bytes + _FRAMING * self._body_bytes:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        if len(self.pipeline) > _MOST_PIPELINED:
-            self._refuse(HTTPStatus.TOO_MANY_REQUESTS)
         if not self._is_answering():
             self._start_timer()
+            if not self._is_complete and not self._in_headers:
+                self.flow.pause_reading()
+                self.loop.call_later(_DRAIN_SEC, self._read_on)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, or was refused while it was parsed."""
@@ -128,7 +134,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._messages += 1
         self._is_complete, self._in_headers = False, True
         self._header_bytes = self._header_count = 0
-        self._body_bytes = self._other_bytes = 0
+        self._body_bytes = self._other_bytes = self._pieces = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -147,14 +153,19 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer a request."""
+        if len(self.pipeline) >= _MOST_PIPELINED:
+            self._stop_parsing(HTTPStatus.TOO_MANY_REQUESTS)
         self._stop_timer()
         self._in_headers = False
         self.idle.pop(self, None)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
+        """Take a piece of the body."""
         self._body_bytes += len(body)
+        self._pieces += 1
+        if self._pieces > _SMALL_PIECES + self._body_bytes // _PIECE_BYTES:
+            self._stop_parsing(HTTPStatus.BAD_REQUEST)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -187,6 +198,10 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _stop_parsing(self, status: HTTPStatus) -> None:
         self._refusal = status

@@ -1,8 +1,8 @@
 """Hostile inputs, built by code: what a client may send to the service.
 
 ``python -m tests.security.corpus NAME PORT SECONDS`` attacks a service on this machine with one case, from a process of
-its own, and prints the statuses that came back, a line of JSON. A case is a function of the address and of the time at
-which it ends; ``bodies`` makes one of a request that is sent over and over.
+its own, and prints the statuses that came back, a line of JSON. ``bodies`` makes a case of a
+request that is sent over and over.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 Address = tuple[str, int]
 Attack = Callable[[Address, float], Counter[str]]
+"""Called with the address and seconds, from when its requests are built; how often each status came back."""
 Build = Callable[[], bytes]
 
 INFER = "/v2/models/tiny/infer"
@@ -95,8 +96,9 @@ def bodies(build: Build, connections: int = 4) -> Attack:
         connections: how many at a time.
     """
 
-    def attack(address: Address, until: float) -> Counter[str]:
+    def attack(address: Address, seconds: float) -> Counter[str]:
         content = build()
+        until = time.monotonic() + seconds
 
         def send(_: int) -> Counter[str]:
             seen: Counter[str] = Counter()
@@ -124,8 +126,9 @@ def endless(head: bytes, block: bytes, most_bytes: int = 200 << 20, connections:
         connections: how many at a time.
     """
 
-    def attack(address: Address, until: float) -> Counter[str]:
+    def attack(address: Address, seconds: float) -> Counter[str]:
         content = block * max(1, (64 << 10) // len(block))
+        until = time.monotonic() + seconds
 
         def send(_: int) -> Counter[str]:
             seen: Counter[str] = Counter()
@@ -146,58 +149,83 @@ def endless(head: bytes, block: bytes, most_bytes: int = 200 << 20, connections:
     return attack
 
 
-def slow(head: bytes, drip: bytes = b"x", count: int = 300, every_sec: float = 1.0) -> Attack:
-    """Many connections that send a little each second, and are opened anew when they are closed.
+class _Slow:
+    """A connection that sends a little from time to time, and is opened anew when it is closed."""
+
+    def __init__(self, head: bytes, drip: bytes) -> None:
+        self._head, self._drip = head, drip
+        self._connection: socket.socket | None = None
+
+    def go_on(self, address: Address) -> str:
+        """Send a little; the status of a response, ``closed``, or nothing."""
+        try:
+            connection = self._connection or self._open(address)
+            connection.send(self._drip)
+            found = connection.recv(64, socket.MSG_PEEK)[9:12].decode("latin-1") or "closed"
+        except BlockingIOError:
+            return ""
+        except OSError:
+            found = "closed"
+        if found != "100":
+            self.close()
+        return found
+
+    def _open(self, address: Address) -> socket.socket:
+        self._connection = _connect(address)
+        self._connection.sendall(self._head)
+        self._connection.settimeout(0)
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+def slow(head: bytes, drip: bytes = b"x", count: int = 300) -> Attack:
+    """Many connections that send a little each second.
 
     Args:
         head: what is sent first.
         drip: what follows from time to time.
         count: connections.
-        every_sec: seconds between two of them.
     """
 
-    def attack(address: Address, until: float) -> Counter[str]:
+    def attack(address: Address, seconds: float) -> Counter[str]:
+        until = time.monotonic() + seconds
         seen: Counter[str] = Counter()
-        held: list[socket.socket | None] = [None] * count
+        connections = [_Slow(head, drip) for _ in range(count)]
         while time.monotonic() < until:
-            for index, connection in enumerate(held):
-                try:
-                    if connection is None:
-                        held[index] = connection = _connect(address)
-                        connection.sendall(head)
-                        connection.setblocking(False)  # a method of sockets
-                    connection.send(drip)
-                    if answered := connection.recv(64, socket.MSG_PEEK):
-                        seen[answered[9:12].decode("latin-1")] += 1
-                except BlockingIOError:
-                    continue
-                except OSError:
-                    seen["closed"] += 1
-                if connection is not None:
-                    connection.close()
-                held[index] = None
-            time.sleep(min(every_sec, max(0.0, until - time.monotonic())))
-        for connection in held:
-            if connection is not None:
-                connection.close()
+            seen.update(status for each in connections if (status := each.go_on(address)))
+            time.sleep(min(1.0, max(0.0, until - time.monotonic())))
+        for each in connections:
+            each.close()
         return seen
 
     return attack
 
 
-def _idle(address: Address, until: float) -> Counter[str]:
-    held = []
-    with contextlib.suppress(OSError):
-        for _ in range(900):
-            held.append(_connect(address))
-    while time.monotonic() < until:
-        time.sleep(0.1)
-    for connection in held:
-        connection.close()
-    return Counter({"opened": len(held)})
+def held(content: bytes, count: int) -> Attack:
+    """Connections that send something once, and then neither send nor read.
+
+    Args:
+        content: what is sent.
+        count: connections.
+    """
+
+    def attack(address: Address, seconds: float) -> Counter[str]:
+        until = time.monotonic() + seconds
+        with contextlib.ExitStack() as opened:
+            for _ in range(count):
+                opened.enter_context(_connect(address)).sendall(content)
+            time.sleep(max(0.0, until - time.monotonic()))
+        return Counter({"opened": count})
+
+    return attack
 
 
-def _disconnecting(address: Address, until: float) -> Counter[str]:
+def _disconnecting(address: Address, seconds: float) -> Counter[str]:
+    until = time.monotonic() + seconds
     head = request(PREDICT, bytes(100_000))[:60_000]
     seen: Counter[str] = Counter()
     while time.monotonic() < until:
@@ -205,20 +233,6 @@ def _disconnecting(address: Address, until: float) -> Counter[str]:
             connection.sendall(head)
             seen["left"] += 1
     return seen
-
-
-def _unread(address: Address, until: float) -> Counter[str]:
-    """Ask for large responses, and read none of them."""
-    held = []
-    with contextlib.suppress(OSError):
-        for _ in range(100):
-            held.append(_connect(address))
-            held[-1].sendall(request("/docs.json", method="GET") * 30)
-    while time.monotonic() < until:
-        time.sleep(0.1)
-    for connection in held:
-        connection.close()
-    return Counter({"opened": len(held)})
 
 
 _WAVE = {"name": "waveform", "datatype": "FP32"}
@@ -266,9 +280,11 @@ def _http() -> Iterator[tuple[str, Attack]]:
         "Expect: 100-continue, and then nothing",
         slow(_HEAD + b"Expect: 100-continue\r\nContent-Length: 100000\r\n\r\n", b""),
     )
-    yield "idle connections", _idle
+    yield "idle connections", held(b"", 900)
     yield "clients that leave", _disconnecting
-    yield "clients that do not read", _unread
+    yield "clients that do not read", held(request("/docs.json", method="GET") * 30, 100)
+    yield "documents", bodies(lambda: request("/docs.json", method="GET"), 8)
+    yield "metrics", bodies(lambda: request("/metrics", method="GET"), 8)
     yield "no HTTP", bodies(lambda: b"\x16\x03\x01" + bytes(range(256)) * 100)
     yield "an upgrade to WebSocket", bodies(
         lambda: request(
@@ -406,7 +422,7 @@ CASES: dict[str, Attack] = dict([*_http(), *_large(), *_json(), *_media()])
 def main(arguments: Sequence[str]) -> None:
     """Attack with one case."""
     name, port, seconds = arguments
-    seen = CASES[name](("127.0.0.1", int(port)), time.monotonic() + float(seconds))
+    seen = CASES[name](("127.0.0.1", int(port)), float(seconds))
     print(json.dumps(seen))
 
 

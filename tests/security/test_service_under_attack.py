@@ -137,9 +137,8 @@ def write_clip(tmp_path_factory: pytest.TempPathFactory, tone: Tone) -> Path:
 
 
 def _worker(server: Server) -> list[int]:
-    return [
-        child.pid for child in psutil.Process(server.process.pid).children() if "bentoml" in " ".join(child.cmdline())
-    ]
+    children = psutil.Process(server.process.pid).children()
+    return [child.pid for child in children if "bentoml" in " ".join(child.cmdline())]
 
 
 @pytest.mark.parametrize("name", CHOSEN)

@@ -10,6 +10,7 @@ from starlette.datastructures import UploadFile
 
 from serving.http.body.bounded_json import parse_bounded
 from serving.http.body.spool import storage
+from serving.http.body.threads import in_thread
 from serving.http.errors import RequestError
 from serving.worker.engine import Engine
 
@@ -49,7 +50,7 @@ async def text_to_recording(upload: UploadFile, engine: Engine, media_type: str)
 
     Args:
         upload: a spooled file, rewound.
-        engine: has the threads in which it is converted.
+        engine: has the limits.
         media_type: of the request.
 
     Raises:
@@ -60,9 +61,9 @@ async def text_to_recording(upload: UploadFile, engine: Engine, media_type: str)
     if not head:
         return
     if _is_json(media_type) or head.lstrip(_BREAKS).startswith(b"{"):
-        await engine.in_decoder(_convert, upload, True, engine.settings.max_json_bytes)
+        await in_thread(upload.size, _convert, upload, True, engine.settings.max_json_bytes)
     elif head[:5].lower() == b"data:" or _is_announced(upload, head, media_type):
-        await engine.in_decoder(_convert, upload, False, engine.settings.max_json_bytes)
+        await in_thread(upload.size, _convert, upload, False, engine.settings.max_json_bytes)
 
 
 def recording_of(text: bytes, problem: str) -> bytes:
@@ -84,7 +85,7 @@ def recording_of(text: bytes, problem: str) -> bytes:
             in_base64 = header.lower().endswith(b";base64")
     try:
         if not in_base64:
-            return unquote_to_bytes(encoded)
+            return _from_percents(encoded)
         return _from_base64(encoded)
     except binascii.Error as error:
         raise RequestError(400, "bad_request", problem) from error
@@ -100,6 +101,18 @@ def _from_base64(text: bytes) -> bytes:
         rest = digits[whole:]
     rest = rest.rstrip(b"=")
     pieces.append(base64.b64decode(rest + b"=" * (-len(rest) % 4), validate=True))
+    return b"".join(pieces)
+
+
+def _from_percents(text: bytes) -> bytes:
+    """Decode block by block: of each escape there is an object for a moment."""
+    pieces, begin = [], 0
+    while begin < len(text):
+        end = begin + _BLOCK_BYTES
+        escape = text.rfind(b"%", end - 2, end)  # one that the end would cut
+        end = escape if escape >= 0 else end
+        pieces.append(unquote_to_bytes(text[begin:end]))
+        begin = end
     return b"".join(pieces)
 
 

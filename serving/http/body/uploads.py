@@ -29,7 +29,7 @@ async def read_upload(request: Request, engine: Engine) -> UploadFile:
 
     Args:
         request: its body has not been read.
-        engine: has the limits, and the threads in which text becomes a recording.
+        engine: has the limits.
 
     Raises:
         RequestError: 413 for more than ``max_bytes``, 400 for a malformed or an empty body, 408 for one that comes too
@@ -52,7 +52,7 @@ async def read_uploads(request: Request, engine: Engine) -> list[UploadFile]:
 
     Args:
         request: its body has not been read.
-        engine: has the limits, and the threads in which text becomes a recording.
+        engine: has the limits.
 
     Raises:
         RequestError: 413 for more than ``max_items`` of them or ``max_items_bytes`` together, 400 for a body that is
@@ -80,7 +80,7 @@ async def check_recording(upload: UploadFile, engine: Engine, media_type: str = 
 
     Args:
         upload: the recording.
-        engine: has the limits, and the threads in which text becomes a recording.
+        engine: has the limits.
         media_type: of the request.
 
     Raises:
