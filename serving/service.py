@@ -32,8 +32,10 @@ from serving.http.route_table import answer, application
 from serving.settings import API_KEYS_FILE, CORS_ORIGINS, Settings, read_settings
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.requests import set_log_format, use_tracer_provider
-from serving.worker.bentoml_internals import configured_host, disable_usage_tracking, tracer_provider
+from serving.worker.bentoml_internals import configured_host, disable_usage_tracking, serve_by, tracer_provider
 from serving.worker.engine import Engine
+from serving.worker.http_protocol import bounded_protocol
+from serving.worker.memory import return_memory
 from serving.worker.startup import BUNDLE_VARIABLE, check, open_predictor
 from serving.worker.state import Drain, WorkerState
 
@@ -61,6 +63,7 @@ def _bentoml_openapi() -> Body:
 SETTINGS, AUTH = _read()
 WORKER = WorkerState(Metrics(), Drain(SETTINGS.drain_sec, SETTINGS.drain_delay_sec), _bentoml_openapi)
 set_log_format(SETTINGS.log_format)
+serve_by(bounded_protocol(SETTINGS), SETTINGS.trusted_proxies)
 
 
 class Refusal(click.ClickException):
@@ -133,6 +136,7 @@ class EmotionService:
             WORKER.drain.on_sigterm()
         if supervisor := os.environ.get(_SUPERVISOR):
             self.watch = asyncio.create_task(WORKER.drain.end_with(int(supervisor)))
+        self.memory = asyncio.create_task(return_memory())
         gc.collect()
         gc.freeze()
 

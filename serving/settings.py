@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,6 +51,18 @@ def _split(written: Any) -> Any:
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
 
 
+def _proxy(written: str) -> str:
+    """An address, a network, or ``*``."""
+    try:
+        return written if written == "*" else str(ip_network(written)).removesuffix("/32").removesuffix("/128")
+    except ValueError as error:
+        raise PydanticCustomError("proxy", "a proxy is an IP address, a network such as 10.0.0.0/8, or *") from error
+
+
+Proxies = Annotated[tuple[Annotated[str, AfterValidator(_proxy)], ...], BeforeValidator(_split)]
+_LEAST_HELD_BYTES = 384 << 20
+
+
 class Settings(BaseModel):
     """The service's settings; each is read from the variable of its name in capitals, ``EMOTIONS_MAX_BATCH`` and so on,
     else from the file that ``EMOTIONS_CONFIG`` names.
@@ -71,6 +84,19 @@ class Settings(BaseModel):
             goes and marked.
         max_queue_sec: most seconds of audio that wait for the model in one worker.
         max_in_flight: most requests in one worker; one more is answered with 429.
+        max_receiving: most requests in one worker whose bodies are arriving; where there are more, the slowest ends.
+        min_body_rate: bytes a second at which a body must arrive, over any time longer than ``body_grace_sec``.
+        body_grace_sec: seconds for which less may come.
+        body_sec: most seconds until a body is there.
+        max_held_bytes: most bytes of bodies that one worker holds, in memory and in its temporary folder; None for
+            three of the largest request, at least 384 MiB.
+        max_json_bytes: most bytes of JSON, apart from recordings in it.
+        max_connections: most connections to one worker; where there are more, the one idle for longest is closed.
+        max_header_bytes: most bytes of a request's line and headers together.
+        max_header_count: most headers of a request.
+        header_sec: seconds until the headers are there.
+        trusted_proxies: addresses or networks of proxies whose ``X-Forwarded-For`` names the client, separated by
+            commas; ``*`` for all.
         timeout_sec: seconds that a request may take, upload included.
         drain_sec: most seconds that requests in flight get at SIGTERM.
         drain_delay_sec: seconds before that in which new connections are still taken, while ``/readyz`` says 503.
@@ -101,6 +127,17 @@ class Settings(BaseModel):
     strict: bool = False
     max_queue_sec: Seconds = 3600.0
     max_in_flight: Count = 256
+    max_receiving: Count = 256
+    min_body_rate: Count = 1024
+    body_grace_sec: Seconds = 5.0
+    body_sec: Seconds = 25.0
+    max_held_bytes: Annotated[int, Field(ge=1)] | None = None
+    max_json_bytes: Annotated[int, Field(ge=1)] = 1 << 20
+    max_connections: Count = 2048
+    max_header_bytes: Annotated[int, Field(ge=256, le=1 << 20)] = 32 << 10
+    max_header_count: Annotated[int, Field(ge=1, le=10_000)] = 100
+    header_sec: Seconds = 10.0
+    trusted_proxies: Proxies = ()
     timeout_sec: Seconds = 30.0
     drain_sec: Seconds = 25.0
     drain_delay_sec: Annotated[float, Field(ge=0, le=600)] = 0.0
@@ -138,6 +175,11 @@ class Settings(BaseModel):
     def gpus(self) -> int:
         """GPUs that the model may run on."""
         return 0 if self.device == "cpu" else gpu_count()
+
+    @property
+    def held_bytes(self) -> int:
+        """Most bytes of bodies that one worker holds."""
+        return self.max_held_bytes or max(_LEAST_HELD_BYTES, 3 * max(self.max_items_bytes, 2 * self.max_bytes))
 
     def batch_limit(self, device: str) -> int:
         """Most windows in one batch on ``device``."""

@@ -3,13 +3,15 @@
 400 bad_request    malformed multipart, JSON, base64 or tensors, no field ``file``, an empty body
 401 unauthorized   no API key, or none that is known
 404, 405           no such path, no such method
+408 slow_body      the body comes too slowly, or gave way to faster ones
 413 too_large      more bytes than allowed;   too_long: more seconds;   too_many_items: more recordings in a batch
 415 not_audio      not a container or codec that we read;   truncated, damaged: where EMOTIONS_STRICT is set
 415 unsupported_encoding   another Content-Encoding
 422 too_short, silent, not_finite
-429 too_many_requests   as many requests as allowed are in flight (Retry-After)
+429 too_many_requests   as many requests as allowed are in flight, or their bodies are arriving (Retry-After)
 503 not_ready, overloaded, shutting_down (Retry-After)
 504 timeout
+507 no_space       the temporary folder cannot take the upload (Retry-After)
 500 internal       our mistake: the traceback is logged with the request id and not sent
 
 Below ``/v2`` the form is the Open Inference Protocol's: ``{"error": message}``.

@@ -6,10 +6,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.http.api_keys import ApiKeyAuth
+from serving.http.body.arriving import ArrivingBody, client_of
 from serving.http.errors import error_response, of_status, to_request_error
 from serving.http.route_table import find_route
 from serving.telemetry.requests import HEADER, RequestContext, log_request, new_context
-from serving.worker.engine import Engine
 from serving.worker.state import WorkerState
 
 # BentoML refuses this one as well, but writes a traceback to the log for it.
@@ -48,7 +48,9 @@ class RequestMiddleware:
         scope, receive, context = reply.scope, reply.receive, reply.context
         try:
             self.auth.check(scope, context)
-            reply.engine = self.worker.admit(context)
+            engine = self.worker.engine_of(context)
+            if engine is not None:
+                reply.body = receive = ArrivingBody(scope, receive, engine, client_of(scope, context))
             if Headers(scope=scope).get("content-type", "").startswith(_PICKLE):
                 raise of_status(415)
             await self.app(scope, receive, reply)
@@ -68,7 +70,7 @@ class _Reply:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         self.scope, self.receive, self.send, self.context = scope, receive, send, context
-        self.engine: Engine | None = None
+        self.body: ArrivingBody | None = None
         self.replaced = False
 
     async def __call__(self, message: Message) -> None:
@@ -88,6 +90,5 @@ class _Reply:
         await self.send(message)
 
     def release(self) -> None:
-        if self.engine is not None:
-            self.engine.release()
-            self.engine = None
+        if self.body is not None:
+            self.body.close()

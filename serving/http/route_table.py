@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import cache, partial
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -63,13 +63,24 @@ async def _index(_: Request, __: WorkerState) -> Response:
     return HTMLResponse(PAGE, headers=PAGE_HEADERS)
 
 
-async def _openapi(_: Request, __: WorkerState) -> Body:
-    return document(ROUTES)
+async def _openapi(_: Request, __: WorkerState) -> Response:
+    return Response(_document(), media_type="application/json")
 
 
-async def _docs(_: Request, worker: WorkerState) -> Body:
+async def _docs(_: Request, worker: WorkerState) -> Response:
     """What the Swagger page shows: our routes and BentoML's."""
-    return merged(document(ROUTES), worker.bentoml_openapi())
+    return Response(_merged(worker.bentoml_openapi), media_type="application/json")
+
+
+# They are public and large: made once.
+@cache
+def _document() -> bytes:
+    return bytes(JSONResponse(document(ROUTES)).body)
+
+
+@cache
+def _merged(bentoml_openapi: Callable[[], Body]) -> bytes:
+    return bytes(JSONResponse(merged(document(ROUTES), bentoml_openapi())).body)
 
 
 _V2_MODEL = "/v2/models/{name}"

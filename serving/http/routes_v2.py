@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,10 +21,11 @@ import emotions
 from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.errors import AudioError
 from emotions.runtime.prediction import Prediction
+from serving.http.body.spool import spooled
 from serving.http.body.stream import limited
 from serving.http.body.tensors import InferenceRequest, malformed, parse
 from serving.http.body.text import AUDIO
-from serving.http.body.uploads import spooled
+from serving.http.body.threads import in_thread
 from serving.http.errors import Body, RequestError, of_status, to_request_error
 from serving.http.routes_v1 import while_connected
 from serving.telemetry.requests import request_context
@@ -87,7 +89,7 @@ async def infer(request: Request, worker: WorkerState) -> Response | Body:
     async with worker.drain.limit(engine.settings.timeout_sec) as limit:
         body = await spooled(limited(request, max_bytes, max_bytes))
         try:
-            work = _classify_rows(body.file, json_bytes, engine, context.request_id, limit.when())
+            work = _classify_rows(body, json_bytes, engine, context.request_id, limit.when())
             inference, predictions = await while_connected(request, work)
         finally:
             body.file.close()
@@ -117,12 +119,12 @@ def _engine_of_model(request: Request, worker: WorkerState) -> Engine:
 
 
 async def _classify_rows(
-    body: IO[bytes], json_bytes: int | None, engine: Engine, request_id: str, deadline: float | None
+    body: UploadFile, json_bytes: int | None, engine: Engine, request_id: str, deadline: float | None
 ) -> tuple[InferenceRequest, list[Prediction]]:
     """Classify each row of a request; the first that cannot be used fails the request, as the protocol has it."""
-    # Millions of numbers in JSON would block the event loop.
-    max_items, manifest = engine.settings.max_items, engine.predictor.manifest
-    inference, clips = await engine.in_decoder(parse, body, json_bytes, max_items, manifest)
+    # Numbers in JSON would block the event loop.
+    manifest = engine.predictor.manifest
+    inference, clips = await in_thread(body.size, parse, body.file, json_bytes, engine.settings, manifest)
 
     async def classify(index: int, clip: Clip) -> Prediction:
         try:

@@ -27,7 +27,9 @@ from emotions.runtime.session import open_session
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.requests import record_spans
+from serving.worker.arrivals import Arrivals
 from serving.worker.decoding import Clip, RequestDecoder
+from serving.worker.shares import Shares
 
 __all__ = ["Clip", "Engine", "TimedPrediction"]
 
@@ -71,7 +73,8 @@ class Engine:
         self.settings = settings
         self.metrics = metrics
         self.max_batch = settings.batch_limit(predictor.session.device)
-        self._in_flight = 0
+        self.arrivals = Arrivals(settings)
+        self._in_flight = Shares(settings.max_in_flight)
         self._speed = 0.0  # seconds of audio that one of the parallel batches does in a second
         self._run_alone: Run | None = None
         self._running = 0
@@ -111,23 +114,36 @@ class Engine:
             return None
         return open_session(self.predictor.bundle, device="cpu", variant=session.variant, threads=threads).run
 
-    def admit(self) -> None:
-        """Count a request as in flight, until ``release``.
+    def check_load(self, client: str) -> None:
+        """Refuse a request that could not be admitted now, before its body is read. Raises as ``admit``."""
+        if not self._in_flight.has_room(client):
+            raise self._too_many(client)
+        self._check_wait(self.settings.timeout_sec)
+
+    def admit(self, client: str = "") -> None:
+        """Count a request, whose body is there, as in flight until ``release``.
+
+        Args:
+            client: the name of its key, or its address.
 
         Raises:
-            TooManyRequests: as many as allowed are in flight already.
+            TooManyRequests: as many as allowed are in flight already, in all or of this client among several.
             Overloaded: it would time out before its turn came.
         """
-        if self._in_flight >= self.settings.max_in_flight:
-            raise TooManyRequests(f"{self._in_flight} requests are in flight already; try again later")
-        self._check_wait(self.settings.timeout_sec)
-        self._in_flight += 1
-        self.metrics.in_flight.set(self._in_flight)
+        self.check_load(client)
+        self._in_flight.take(client)
+        self.metrics.in_flight.set(self._in_flight.taken)
 
-    def release(self) -> None:
+    def release(self, client: str = "") -> None:
         """Count a request as in flight no longer."""
-        self._in_flight -= 1
-        self.metrics.in_flight.set(self._in_flight)
+        self._in_flight.give_back(client)
+        self.metrics.in_flight.set(self._in_flight.taken)
+
+    def _too_many(self, client: str) -> TooManyRequests:
+        count, whose = self._in_flight.taken, ""
+        if count < self._in_flight.total:
+            count, whose = self._in_flight.taken_by(client), " of this client"
+        return TooManyRequests(f"{count} requests{whose} are in flight already; try again later")
 
     def _check_wait(self, seconds: float) -> None:
         """Refuse at once what would wait longer than ``seconds``."""

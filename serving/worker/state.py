@@ -133,12 +133,7 @@ class WorkerState:
             raise NotReady("the service is not ready")
         return self.engine
 
-    def admit(self, context: RequestContext) -> Engine | None:
-        """Count a request as in flight if it runs the model. Raises as ``Engine.admit``.
-
-        The engine that it returns is to be released once.
-        """
-        if self.engine is None or not context.route.classifies or context.method != context.route.method:
-            return None
-        self.engine.admit()
-        return self.engine
+    def engine_of(self, context: RequestContext) -> Engine | None:
+        """The engine that a request will use, if it runs the model and the model is loaded."""
+        classifies = context.route.classifies and context.method == context.route.method
+        return self.engine if classifies else None

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Iterator
 
 from starlette.requests import Request
 
+from serving.http.body.arriving import check_room, held
 from serving.http.errors import RequestError
 
 # A body of unknown length is read and dropped up to this multiple of the limit: many clients read the response, and
@@ -31,14 +32,17 @@ def limited(request: Request, limit: int, max_bytes: int) -> AsyncGenerator[byte
 
     Raises:
         RequestError: 413, at once where the length that it declares is too large, else as the chunks come; 415 for an
-            unknown coding, 400 for a body that is not in the coding that it names.
+            unknown coding, 400 for a body that is not in the coding that it names, 408 for one that comes too slowly.
+        Overloaded: there is no room for it.
     """
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise too_large(max_bytes)
+    if declared.isdecimal():
+        if int(declared) > limit:
+            raise too_large(max_bytes)
+        check_room(request.scope, int(declared))
     coding = _coding(request)
     chunks = _counted(request, limit, max_bytes)
-    return _decompressed(chunks, coding, limit, max_bytes) if coding else chunks
+    return held(request.scope, _decompressed(chunks, coding, limit, max_bytes) if coding else chunks)
 
 
 def too_large(max_bytes: int, *, close: bool = False) -> RequestError:

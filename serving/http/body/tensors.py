@@ -16,13 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import LENGTH, WAVEFORM, Manifest
-from serving.http.body.bounded_json import check_parts, parse_json
+from serving.http.body.bounded_json import LongStrings, parse_bounded
 from serving.http.body.text import AUDIO, recording_of
 from serving.http.errors import RequestError
+from serving.settings import Settings
 from serving.worker.engine import Clip
 
-MAX_NUMBERS = 1 << 20
-"""Most numbers in JSON, where each takes tens of bytes and its time; in binary only the bytes of a request count."""
 _STRICT = ConfigDict(strict=True)
 _KINDS = {"FP32": ("<f4", frozenset({int, float})), "INT64": ("<i8", frozenset({int}))}
 """A datatype's numbers in binary, and the types that they may have in JSON."""
@@ -81,7 +80,7 @@ _REQUEST = TypeAdapter(InferenceRequest)
 
 
 def parse(
-    file: IO[bytes], json_bytes: int | None, max_rows: int, manifest: Manifest
+    file: IO[bytes], json_bytes: int | None, settings: Settings, manifest: Manifest
 ) -> tuple[InferenceRequest, list[Clip]]:
     """Parse a request and the clips in it.
 
@@ -89,21 +88,21 @@ def parse(
         file: the request's body.
         json_bytes: length of its JSON, which binary tensors follow; None for a body of JSON alone, and 0 for one
             without, which is a recording.
-        max_rows: most clips.
+        settings: have the limits.
         manifest: of the model that is asked.
 
     Raises:
-        RequestError: 400, it does not conform to the protocol or the model; 413, it has too many rows or numbers.
+        RequestError: 400, it does not conform to the protocol or the model; 413, too many rows, or too much JSON.
     """
     content = file.read()
     if json_bytes == 0:
         return _RAW, [io.BytesIO(content)]
     if json_bytes is not None and json_bytes > len(content):
         raise malformed(f"the body has {len(content)} bytes, fewer than the {json_bytes} of its JSON")
-    request = _request(content[:json_bytes], max_rows)
+    request, strings = _request(content[:json_bytes], settings)
     _check_outputs(request, manifest)
     parts = _binary_parts(request, memoryview(content)[len(content) if json_bytes is None else json_bytes :])
-    return request, _clips(request.inputs, parts, max_rows)
+    return request, _clips(request.inputs, parts, strings, settings.max_items)
 
 
 def malformed(message: str) -> RequestError:
@@ -117,14 +116,12 @@ _RAW = InferenceRequest(
 """The request that a recording without any JSON stands for."""
 
 
-def _request(content: bytes, max_rows: int) -> InferenceRequest:
+def _request(content: bytes, settings: Settings) -> tuple[InferenceRequest, LongStrings]:
+    max_rows = settings.max_items
     most = {b"{": 1024, b"[": 1024 + max_rows, b":": 4096, b'"': 8192 + 2 * max_rows}
-    check_parts(content, most)
-    if content.count(b",") > MAX_NUMBERS:
-        message = f"more than {MAX_NUMBERS} numbers in JSON: send them in binary, or the recording as {AUDIO!r}"
-        raise RequestError(413, "too_large", message)
+    body, strings = parse_bounded(content, settings.max_json_bytes, most)
     try:
-        return _REQUEST.validate_python(parse_json(content))
+        return _REQUEST.validate_python(body), strings
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, fault["loc"])) or "the request"
@@ -159,14 +156,14 @@ def _binary_parts(request: InferenceRequest, binary: memoryview) -> dict[str, me
     return parts
 
 
-def _clips(inputs: Sequence[Tensor], parts: dict[str, memoryview], max_rows: int) -> list[Clip]:
+def _clips(inputs: Sequence[Tensor], parts: dict[str, memoryview], strings: LongStrings, max_rows: int) -> list[Clip]:
     tensors = {tensor.name: tensor for tensor in inputs}
     if set(tensors) not in ({AUDIO}, {WAVEFORM}, {WAVEFORM, LENGTH}):
         raise malformed(f"inputs are {WAVEFORM!r} with or without {LENGTH!r}, or {AUDIO!r}")
     first = tensors.get(AUDIO) or tensors[WAVEFORM]
     _check_rows(first, parts.get(first.name), max_rows)
     if AUDIO in tensors:
-        return [*map(io.BytesIO, _recordings(first, parts.get(AUDIO)))]
+        return [*map(io.BytesIO, _recordings(first, parts.get(AUDIO), strings))]
     rows = _numbers(first, parts.get(WAVEFORM), "FP32", 2)
     if LENGTH not in tensors:
         return [*rows]
@@ -226,7 +223,7 @@ def _flat(tensor: Tensor) -> list[Any]:
     return [value for row in rows for value in row]
 
 
-def _recordings(tensor: Tensor, part: memoryview | None) -> list[bytes]:
+def _recordings(tensor: Tensor, part: memoryview | None, strings: LongStrings) -> list[bytes]:
     _check_type(tensor, "BYTES", 1)
     if part is not None:
         return _strings(tensor, part)
@@ -234,10 +231,7 @@ def _recordings(tensor: Tensor, part: memoryview | None) -> list[bytes]:
     _check_count(tensor, len(values))
     if not all(isinstance(value, str) for value in values):
         raise malformed(f"{AUDIO!r} holds something else than base64")
-    return [
-        recording_of(value.encode("utf-8", "replace"), f"{AUDIO!r} is neither base64 nor a data URI")
-        for value in values
-    ]
+    return [recording_of(strings.text(value), f"{AUDIO!r} is neither base64 nor a data URI") for value in values]
 
 
 def _strings(tensor: Tensor, part: memoryview) -> list[bytes]:

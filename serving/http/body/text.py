@@ -8,7 +8,9 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import UploadFile
 
-from serving.http.body.bounded_json import check_parts, parse_json
+from serving.http.body.bounded_json import parse_bounded
+from serving.http.body.spool import storage
+from serving.http.body.threads import in_thread
 from serving.http.errors import RequestError
 from serving.worker.engine import Engine
 
@@ -48,20 +50,20 @@ async def text_to_recording(upload: UploadFile, engine: Engine, media_type: str)
 
     Args:
         upload: a spooled file, rewound.
-        engine: has the threads in which it is converted.
+        engine: has the limits.
         media_type: of the request.
 
     Raises:
-        RequestError: 400, the text holds no recording.
+        RequestError: 400, the text holds no recording; 413, JSON has too much beside it.
     """
     head = upload.file.read(_HEAD_BYTES)
     upload.file.seek(0)
     if not head:
         return
     if _is_json(media_type) or head.lstrip(_BREAKS).startswith(b"{"):
-        await engine.in_decoder(_convert, upload, True)
+        await in_thread(upload.size, _convert, upload, True, engine.settings.max_json_bytes)
     elif head[:5].lower() == b"data:" or _is_announced(upload, head, media_type):
-        await engine.in_decoder(_convert, upload, False)
+        await in_thread(upload.size, _convert, upload, False, engine.settings.max_json_bytes)
 
 
 def recording_of(text: bytes, problem: str) -> bytes:
@@ -83,7 +85,7 @@ def recording_of(text: bytes, problem: str) -> bytes:
             in_base64 = header.lower().endswith(b";base64")
     try:
         if not in_base64:
-            return unquote_to_bytes(encoded)
+            return _from_percents(encoded)
         return _from_base64(encoded)
     except binascii.Error as error:
         raise RequestError(400, "bad_request", problem) from error
@@ -102,29 +104,41 @@ def _from_base64(text: bytes) -> bytes:
     return b"".join(pieces)
 
 
-def _convert(upload: UploadFile, is_json: bool) -> None:
+def _from_percents(text: bytes) -> bytes:
+    """Decode block by block: of each escape there is an object for a moment."""
+    pieces, begin = [], 0
+    while begin < len(text):
+        end = begin + _BLOCK_BYTES
+        escape = text.rfind(b"%", end - 2, end)  # one that the end would cut
+        end = escape if escape >= 0 else end
+        pieces.append(unquote_to_bytes(text[begin:end]))
+        begin = end
+    return b"".join(pieces)
+
+
+def _convert(upload: UploadFile, is_json: bool, max_json_bytes: int) -> None:
     """Write the recording over the text, and name it: it is text no longer."""
     file = upload.file
     text = file.read()
-    recording = _from_json(text) if is_json else recording_of(text, _problem(upload))
+    recording = _from_json(text, max_json_bytes) if is_json else recording_of(text, _problem(upload))
     if is_text_field(upload) and len(recording) < _LEAST_BYTES:
         raise RequestError(400, "bad_request", _problem(upload))
-    file.seek(0)
-    file.truncate()
-    file.write(recording)
-    file.seek(0)
+    with storage():
+        file.seek(0)
+        file.truncate()
+        file.write(recording)
+        file.seek(0)
     upload.size, upload.filename = len(recording), "recording"
 
 
-def _from_json(text: bytes) -> bytes:
-    check_parts(text, _JSON_PARTS)
-    body = parse_json(text)
+def _from_json(text: bytes, max_json_bytes: int) -> bytes:
+    body, strings = parse_bounded(text, max_json_bytes, _JSON_PARTS)
     if not isinstance(body, dict) or [*body] != [AUDIO] or not isinstance(body[AUDIO], str):
         message = (
             f'JSON is {{"{AUDIO}": "<base64>"}} here, with a recording in base64 or in a data URI, and no other key'
         )
         raise RequestError(400, "bad_request", message)
-    return recording_of(body[AUDIO].encode("utf-8", "replace"), f"{AUDIO!r} in the JSON {_NEITHER}")
+    return recording_of(strings.text(body[AUDIO]), f"{AUDIO!r} in the JSON {_NEITHER}")
 
 
 def _is_json(media_type: str) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from collections.abc import AsyncGenerator
 
 from python_multipart.multipart import parse_options_header
@@ -11,6 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from serving.http.body.spool import spooled, storage
 from serving.http.body.stream import limited, too_large
 from serving.http.body.text import is_text_field, largest_text, may_be_text, text_to_recording
 from serving.http.errors import RequestError
@@ -18,8 +17,6 @@ from serving.worker.engine import Engine
 
 FIELD = "file"
 
-# A larger recording waits in an unnamed file on disk rather than in memory.
-_SPOOL_BYTES = 1 << 20
 # Boundaries, part headers and other fields of a multipart body, in addition to the file.
 _ENVELOPE_BYTES = 64 << 10
 _MAX_FIELDS = 16
@@ -32,10 +29,11 @@ async def read_upload(request: Request, engine: Engine) -> UploadFile:
 
     Args:
         request: its body has not been read.
-        engine: has the limits, and the threads in which text becomes a recording.
+        engine: has the limits.
 
     Raises:
-        RequestError: 413 for more than ``max_bytes``, 400 for a malformed or an empty body.
+        RequestError: 413 for more than ``max_bytes``, 400 for a malformed or an empty body, 408 for one that comes too
+            slowly, 507 where there is no room for it.
         ClientDisconnect: the client left.
     """
     max_bytes, media_type = engine.settings.max_bytes, _media_type(request)
@@ -54,7 +52,7 @@ async def read_uploads(request: Request, engine: Engine) -> list[UploadFile]:
 
     Args:
         request: its body has not been read.
-        engine: has the limits, and the threads in which text becomes a recording.
+        engine: has the limits.
 
     Raises:
         RequestError: 413 for more than ``max_items`` of them or ``max_items_bytes`` together, 400 for a body that is
@@ -82,7 +80,7 @@ async def check_recording(upload: UploadFile, engine: Engine, media_type: str = 
 
     Args:
         upload: the recording.
-        engine: has the limits, and the threads in which text becomes a recording.
+        engine: has the limits.
         media_type: of the request.
 
     Raises:
@@ -93,18 +91,6 @@ async def check_recording(upload: UploadFile, engine: Engine, media_type: str = 
         raise RequestError(400, "bad_request", "the upload is empty")
     if upload.size > engine.settings.max_bytes:
         raise too_large(engine.settings.max_bytes)
-
-
-async def spooled(chunks: AsyncGenerator[bytes, None]) -> UploadFile:
-    """The chunks in a file, in memory or on disk, rewound; the caller closes it."""
-    with contextlib.ExitStack() as on_error:
-        file = on_error.enter_context(tempfile.SpooledTemporaryFile(_SPOOL_BYTES))
-        upload = UploadFile(file, size=0)  # type: ignore[arg-type]  # typeshed: a spooled file is not a BinaryIO
-        async for chunk in chunks:
-            await upload.write(chunk)
-        await upload.seek(0)
-        on_error.pop_all()
-    return upload
 
 
 def _media_type(request: Request) -> str:
@@ -148,7 +134,8 @@ async def _parsed(request: Request, chunks: AsyncGenerator[bytes, None], max_fil
         request.headers, chunks, max_files=max_files, max_fields=_MAX_FIELDS, max_part_size=_ENVELOPE_BYTES
     )
     try:
-        return await parser.parse()
+        with storage():
+            return await parser.parse()
     except MultiPartException as error:
         if max_files > 1 and error.message.startswith("Too many files"):
             raise RequestError(413, "too_many_items", f"a batch holds at most {max_files} recordings") from error

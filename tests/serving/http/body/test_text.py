@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.http.body.bounded_json import check_parts
+from serving.http.body.bounded_json import parse_bounded
 from serving.http.errors import RequestError
 from tests.serving.conftest import Service, StartService, error_of
 
@@ -159,5 +159,56 @@ def test_json_of_many_parts_is_refused_before_it_is_parsed() -> None:
     body = b"[" + b"{}," * 4_000_000 + b"{}]"
     started = time.process_time()
     with pytest.raises(RequestError, match="more than 4 times"):
-        check_parts(body, {b"{": 4})
+        parse_bounded(body, 1 << 20, {b"{": 4, b'"': 64})
     assert time.process_time() - started < 0.2
+
+
+def test_a_string_is_the_same_however_json_writes_it(service: Service, wav: bytes) -> None:
+    expected = service.post(wav).json()["probabilities"]
+    text = b64(wav)
+    urn = f"data:audio/wav;base64,{text}"
+    written = [
+        text.replace("/", "\\/"),  # PHP
+        text.replace("+", "\\u002B"),  # .NET
+        "\\r\\n".join(textwrap.wrap(text, 76)),
+        "".join(f"\\u{ord(character):04x}" for character in text),
+        urn.replace("/", "\\/"),
+    ]
+    for each in written:
+        assert service.post(f'{{"audio": "{each}"}}', headers=JSON).json()["probabilities"] == expected
+        tensor = f'{{"inputs": [{{"name": "audio", "datatype": "BYTES", "shape": [1], "data": ["{each}"]}}]}}'
+        response = service.post(tensor, "/v2/models/tiny/infer")
+        assert response.status_code == 200, response.text
+
+
+def test_only_a_recording_may_be_long(service: Service, wav: bytes) -> None:
+    for body, status in (
+        ({"audio": b64(wav), "x" * 100_000: 1}, 400),
+        ({"x" * 100_000: b64(wav)}, 400),
+        ({"audio": b64(wav), "note": ["x" * 100_000]}, 400),
+    ):
+        assert service.post(json.dumps(body), headers=JSON).status_code == status
+    long = {"name": "audio", "datatype": "BYTES", "shape": [1], "data": [b64(wav)]}
+    for infer in ({"id": "x" * 100_000, "inputs": [long]}, {"inputs": [{**long, "name": "x" * 100_000}]}):
+        assert service.post(json.dumps(infer), "/v2/models/tiny/infer").status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/v1/predict", "/v2/models/tiny/infer"])
+def test_json_beside_recordings_is_short(start: StartService, wav: bytes, path: str) -> None:
+    long = {"name": "audio", "datatype": "BYTES", "shape": [1], "data": [b64(wav)]}
+    body = json.dumps({"inputs": [long]} if "infer" in path else {"audio": b64(wav)}).encode()
+    service = start(max_json_bytes=1000)
+    assert service.post(body, path, headers=JSON).status_code == 200
+    assert service.post(b" " * 1000 + body, path, headers=JSON).status_code == 413
+    assert start(max_json_bytes=2000).post(b" " * 1000 + body, path, headers=JSON).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "tail", [b'"' * 30_000_000, b"\\" * 30_000_000, b'\\"' * 15_000_000, b"[" * 30_000_000, b" " * 30_000_000]
+)
+def test_hostile_json_is_refused_at_once(tail: bytes) -> None:
+    for body in (b'{"audio": ' + tail, b'{"audio": "' + tail):
+        started = time.process_time()
+        with pytest.raises(RequestError):
+            parse_bounded(body, 1 << 20, {b"{": 4, b"[": 4, b'"': 64})
+        assert time.process_time() - started < 0.2
