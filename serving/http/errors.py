@@ -7,7 +7,7 @@
 413 too_large      more bytes than allowed;   too_long: more seconds;   too_many_items: more recordings in a batch
 415 not_audio      not a container or codec that we read;   truncated, damaged: where EMOTIONS_STRICT is set
 415 unsupported_encoding   another Content-Encoding
-422 too_short, silent, not_finite
+422 too_short, silent, not_finite;   crashed: its decoder died, or needed more than it may
 429 too_many_requests   as many requests as allowed are in flight, or their bodies are arriving (Retry-After)
 503 not_ready, overloaded, shutting_down (Retry-After)
 504 timeout
