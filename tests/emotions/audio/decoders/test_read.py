@@ -241,7 +241,11 @@ def test_threads_have_decoders_of_their_own(vorbis: bytes) -> None:
 def test_decoders_end_with_their_process(dear: bytes, tmp_path: Path, number: signal.Signals) -> None:
     path = tmp_path / "dear.flac"
     path.write_bytes(dear)
-    program = f"from emotions.audio.decoders.read import read\nwhile True: print(read({str(path)!r}).rate, flush=True)"
+    # Where the tests run in the background, SIGINT is ignored, and what they start inherits that.
+    program = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"from emotions.audio.decoders.read import read\nwhile True: print(read({str(path)!r}).rate, flush=True)"
+    )
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     children: list[psutil.Process] = []
     until = time.monotonic() + 30
