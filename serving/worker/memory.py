@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import os
 from pathlib import Path
 
 _STATM = Path("/proc/self/statm")
 _GROWTH_BYTES = 32 << 20
 """Growth since the last time from which it is worth a look."""
+_AGAIN_SEC = 30.0
+"""Time after which it is looked again, where there is more than the least that was ever left: looking takes tens of
+milliseconds of the interpreter's lock."""
 _MMAP_THRESHOLD = -3
 _LARGE_BYTES = 4 << 20
 """Blocks from this size are given back once they are free; glibc raises its own limit up to 32 MiB."""
@@ -25,15 +29,23 @@ async def return_memory(every_sec: float = 1.0) -> None:
     if not _STATM.exists() or not hasattr(libc, "malloc_trim") or not hasattr(libc, "mallopt"):
         return
     libc.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
-    least = await asyncio.to_thread(_trimmed, libc)
+    left = least = await asyncio.to_thread(_trimmed, libc)
+    clock = asyncio.get_running_loop().time
+    looked = clock()
     while True:
         await asyncio.sleep(every_sec)
-        if _resident_bytes() > least + _GROWTH_BYTES:
-            least = await asyncio.to_thread(_trimmed, libc)
+        since = least if clock() - looked > _AGAIN_SEC else left
+        if _resident_bytes() > since + _GROWTH_BYTES:
+            left = await asyncio.to_thread(_trimmed, libc)
+            least, looked = min(least, left), clock()
 
 
 def _trimmed(libc: ctypes.CDLL) -> int:
-    """Resident bytes after free ones were given back; the interpreter's lock is free meanwhile."""
+    """Resident bytes after free ones were given back.
+
+    Errors are circles of objects that hold the bodies that they were raised about, and too few to be collected soon.
+    """
+    gc.collect()
     libc.malloc_trim(0)
     return _resident_bytes()
 
