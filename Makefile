@@ -5,13 +5,14 @@ BIN := .venv/bin
 DEMO := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all check format lock clean
+.PHONY: help setup demo test test-slow test-all attack check format lock clean
 
 help:
 	@echo "make setup   install the pinned packages into .venv"
 	@echo "make demo    set up, then synthesise recordings, train, export, predict"
 	@echo "make test    set up, then check format, lint, types, import rules, and run the tests"
 	@echo "make test-all  the same, then the tests that are slow by nature"
+	@echo "make attack  attack a service with all hostile requests of tests/security (10 minutes)"
 	@echo "make check   what make test runs, without the set-up"
 	@echo "make format  format the code"
 	@echo "make lock    pin the packages anew"
@@ -41,6 +42,10 @@ test: setup check
 
 test-slow: setup
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "slow and not alone"
+	$(BIN)/python -m pytest -m "slow and alone" tests/security
+
+attack: setup
+	EMOTIONS_CASES= $(BIN)/python -m pytest -s -m "slow and alone" tests/security
 
 test-all: test test-slow
 

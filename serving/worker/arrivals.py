@@ -45,7 +45,7 @@ class Arrival:
     def give_way(self) -> None:
         """End it now."""
         self.is_over = True
-        if self.waiting is not None:
+        if self.waiting is not None and not self.waiting.expired():
             self.waiting.reschedule(asyncio.get_running_loop().time())
 
 

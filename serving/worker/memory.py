@@ -11,7 +11,7 @@ from pathlib import Path
 _STATM = Path("/proc/self/statm")
 _GROWTH_BYTES = 32 << 20
 """Growth since the last time from which it is worth a look."""
-_AGAIN_SEC = 30.0
+_AGAIN_SEC = 3.0
 """Time after which it is looked again, where there is more than the least that was ever left: looking takes tens of
 milliseconds of the interpreter's lock."""
 _MMAP_THRESHOLD = -3
