@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import os
 from pathlib import Path
 
 _STATM = Path("/proc/self/statm")
 _GROWTH_BYTES = 32 << 20
-"""Growth since the last time from which it is worth a look."""
+"""Growth above the least that was seen from which it is worth a look."""
 _MMAP_THRESHOLD = -3
 _LARGE_BYTES = 4 << 20
 """Blocks from this size are given back once they are free; glibc raises its own limit up to 32 MiB."""
@@ -29,11 +30,15 @@ async def return_memory(every_sec: float = 1.0) -> None:
     while True:
         await asyncio.sleep(every_sec)
         if _resident_bytes() > least + _GROWTH_BYTES:
-            least = await asyncio.to_thread(_trimmed, libc)
+            least = min(least, await asyncio.to_thread(_trimmed, libc))
 
 
 def _trimmed(libc: ctypes.CDLL) -> int:
-    """Resident bytes after free ones were given back; the interpreter's lock is free meanwhile."""
+    """Resident bytes after free ones were given back.
+
+    Errors are circles of objects that hold the bodies that they were raised about, and too few to be collected soon.
+    """
+    gc.collect()
     libc.malloc_trim(0)
     return _resident_bytes()
 

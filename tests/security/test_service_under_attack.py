@@ -34,7 +34,6 @@ SECONDS, SLOW_SECONDS = 4, 12
 SLOW = ("a byte a second", "then a byte", "half-sent", "nothing", "idle", "do not read")
 """Cases that outlast the limits of time."""
 CHOSEN = [name for name in CASES if os.environ.get("EMOTIONS_CASES", "") in name]
-TABLE: list[str] = []
 
 
 @dataclass
@@ -105,7 +104,6 @@ class Memory:
 def server(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[Server]:
     with running(tmp_path_factory.mktemp("attacked"), EMOTIONS_BUNDLE=str(tiny_bundle)) as started:
         yield started
-    print("\n" + "\n".join(TABLE))
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +165,10 @@ def test_nothing_that_a_client_sends_stops_it(
     seen = json.loads(output)
     late, probe = float(np.quantile(good.seconds, 0.99)), float(np.quantile(good.probes, 0.95))
     after = _settled(memory, at_start)
-    TABLE.append(
-        f"{name:45} good {len(good.seconds):3} p99 {late:6.3f} s  /livez p95 {1000 * probe:4.0f} ms  "
-        f"most {memory.most >> 20:5} MiB  after {(after - at_start) >> 20:+5} MiB  {seen} {good.faults[:2] or ''}"
+    print(
+        f"\n{name:45} good {len(good.seconds):3} p99 {late:6.3f} s  /livez p95 {1000 * probe:4.0f} ms  "
+        f"most {memory.most >> 20:5} MiB  after {(after - at_start) >> 20:+5} MiB  {seen} {good.faults[:2] or ''}",
+        flush=True,
     )
     assert not good.faults
     assert late < 1
