@@ -56,15 +56,22 @@ def main(control_fd: int, parent: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     gc.collect()
     gc.freeze()
+    decoders: set[int] = set()
     with socket.socket(fileno=control_fd) as control:
         while _wait(control, parent):
             message, sent, _, _ = socket.recv_fds(control, 1 + NUMBER.size, 1)
             if not message:
-                return
+                break
             if message[:1] == FORK:
-                control.sendall(NUMBER.pack(_fork(control, sent[0])))
+                decoders.add(process := _fork(control, sent[0]))
+                control.sendall(NUMBER.pack(process))
             else:
-                control.sendall(NUMBER.pack(_ended(*NUMBER.unpack(message[1:]))))
+                (process,) = NUMBER.unpack(message[1:])
+                decoders.discard(process)
+                control.sendall(NUMBER.pack(_ended(process)))
+    # In a container nobody else may wait for them, and they would stay as zombies.
+    for process in decoders:
+        _ended(process)
 
 
 def _wait(control: socket.socket, parent: int) -> bool:

@@ -35,6 +35,7 @@ from emotions.errors import Crashed, IncompleteAudio
 
 _MOST_IDLE = 16
 _START_SEC = 60
+_END_SEC = 2
 _START = (
     "import sys; sys.path[:] = sys.argv[3:]; "
     "from emotions.audio.decoders.nursery import main; main(int(sys.argv[1]), int(sys.argv[2]))"
@@ -201,10 +202,15 @@ class DecoderPool:
     def _stop(self) -> None:
         """End the nursery, and with it all that it forked."""
         if self._control is not None:
+            with contextlib.suppress(OSError):  # closing is not enough: a process that was forked may have it open
+                self._control.shutdown(socket.SHUT_RDWR)
             self._control.close()
         if self._nursery is not None:
-            self._nursery.kill()
-            self._nursery.wait()
+            try:
+                self._nursery.wait(_END_SEC)
+            except subprocess.TimeoutExpired:
+                self._nursery.kill()
+                self._nursery.wait()
         self._control = self._nursery = None
 
 
