@@ -48,6 +48,7 @@ class ArrivingBody:
         arrivals = self._engine.arrivals
         if self._arrival is None:
             self._arrival = arrivals.begin(self._client)
+            self._engine.metrics.receiving.set(arrivals.count)
         arrival = self._arrival
         message = await self._within_time(arrival)
         if message["type"] == "http.request":
@@ -57,7 +58,7 @@ class ArrivingBody:
             self._engine.admit(self._client)
             self._in_flight = True
         self._is_complete = True
-        arrivals.end(arrival)
+        self._end(arrival)
         return message
 
     async def _within_time(self, arrival: Arrival) -> Message:
@@ -71,6 +72,10 @@ class ArrivingBody:
         finally:
             arrival.waiting = None
 
+    def _end(self, arrival: Arrival) -> None:
+        self._engine.arrivals.end(arrival)
+        self._engine.metrics.receiving.set(self._engine.arrivals.count)
+
     def hold(self, size: int) -> None:
         """Count bytes that are kept. Raises as ``Arrivals.hold``."""
         self._engine.arrivals.hold(self._client, self._held, size)
@@ -83,7 +88,7 @@ class ArrivingBody:
     def close(self) -> None:
         """Give back whatever the request has."""
         if self._arrival is not None:
-            self._engine.arrivals.end(self._arrival)
+            self._end(self._arrival)
         if self._in_flight:
             self._engine.release(self._client)
             self._in_flight = False
