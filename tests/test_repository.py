@@ -52,7 +52,7 @@ def test_a_machine_that_serves_gets_no_torch() -> None:
 def test_tests_mirror_the_packages() -> None:
     for test in (ROOT / "tests").rglob("test_*.py"):
         folder = test.relative_to(ROOT / "tests").parent
-        places = {"emotions", "training", "export", "serving", "benchmarks", "journeys"}
+        places = {"emotions", "training", "export", "serving", "benchmarks", "journeys", "security"}
         assert folder.parts[:1] == () or folder.parts[0] in places
 
 
