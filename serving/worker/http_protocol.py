@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.settings import Settings
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 _URL_BYTES = 8 << 10
 _SMALL_PIECES = 4096
@@ -25,10 +31,45 @@ _MOST_PIPELINED = 32
 """Most requests that wait on a connection for the response to an earlier one."""
 _FRAMING = 16
 """Bytes that frame a byte of a chunked body: one may come alone, behind its size."""
+_STARTS = 4
+"""Most requests that are started at a turn of the event loop."""
 _WRITE_SEC = 30.0
 """Most seconds for which a client reads nothing of a response."""
 _OTHER_FILES = 128
 """Open files of the process other than connections and bodies."""
+
+
+class _Starts:
+    """The requests that are yet to be started, a few at each turn of the event loop.
+
+    A request takes a dozen turns. If each turn began all requests that have come, one that is under way would wait for
+    each of them a dozen times.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[RequestResponseCycle, Callable[[], None]]] = deque()
+
+    def add(self, loop: asyncio.AbstractEventLoop, cycle: RequestResponseCycle, start: Callable[[], None]) -> None:
+        """Start a request at the turn after the next, when it is known whether its client has left, or at a later one.
+
+        Args:
+            loop: the event loop.
+            cycle: the request.
+            start: starts it.
+        """
+        if not self._waiting:
+            loop.call_soon(loop.call_soon, self._turn, loop)
+        self._waiting.append((cycle, start))
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        started = 0
+        while self._waiting and started < _STARTS:
+            cycle, start = self._waiting.popleft()
+            if not cycle.disconnected:
+                started += 1
+                start()
+        if self._waiting:
+            loop.call_soon(self._turn, loop)
 
 
 class _Refused(Exception):
@@ -43,6 +84,7 @@ def bounded_protocol(settings: Settings) -> type[asyncio.Protocol]:
         "header_sec": settings.header_sec,
         "max_connections": _connections(settings),
         "idle": {},
+        "starts": _Starts(),
     }
     return type("BoundedProtocol", (_BoundedProtocol,), limits)
 
@@ -70,12 +112,14 @@ class _BoundedProtocol(HttpToolsProtocol):
     header_sec: float
     max_connections: int
     idle: dict[_BoundedProtocol, None]
+    starts: _Starts
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._refusal: HTTPStatus | None = None
+        self._answered: RequestResponseCycle | None = None
         self._messages = 0
         self._is_complete = True
         self._in_headers = False
@@ -99,12 +143,18 @@ class _BoundedProtocol(HttpToolsProtocol):
         self.idle.pop(self, None)
         self._stop_timer()
         self._stop_write_timer()
+        self._end_requests()
         super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        """End what is being answered: the transport closes at the end of what a client sends."""
+        self._end_requests()
 
     def close(self) -> None:
         """Close the connection, and count it no longer."""
         self.idle.pop(self, None)
         self.connections.discard(self)
+        self._end_requests()
         self.transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -195,6 +245,17 @@ class _BoundedProtocol(HttpToolsProtocol):
         """Go on writing."""
         self._stop_write_timer()
         super().resume_writing()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answered = cycle
+        self.starts.add(self.loop, cycle, partial(super()._start_asgi_task, cycle, app))
+
+    def _end_requests(self) -> None:
+        """Tell all requests of the connection that nobody reads their responses; uvicorn tells the last one."""
+        for cycle in (self._answered, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

@@ -232,6 +232,7 @@ def _disconnecting(address: Address, seconds: float) -> Counter[str]:
         with contextlib.suppress(OSError), _connect(address) as connection:
             connection.sendall(head)
             seen["left"] += 1
+        time.sleep(0.002)
     return seen
 
 

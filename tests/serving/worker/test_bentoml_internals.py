@@ -29,9 +29,23 @@ from serving.worker.bentoml_internals import configured_host
 BentoMLContainer.http.host.set("10.1.2.3")
 assert configured_host() == "10.1.2.3"
 """
+SERVER = """
+import asyncio, os
+import uvicorn
+from serving.worker.bentoml_internals import serve_by
+class Protocol(asyncio.Protocol): pass
+for trusted, expected in ((), ""), (("10.0.0.1", "::1"), "10.0.0.1,::1"):
+    serve_by(Protocol, trusted)
+    config = uvicorn.Config("serving.worker.bentoml_internals:serve_by", lifespan="off", log_config=None)
+    config.load()
+    assert config.http_protocol_class is Protocol
+    assert config.forwarded_allow_ips == expected, config.forwarded_allow_ips
+"""
 
 
-@pytest.mark.parametrize("script", [TRACKING, TRACER, HOST], ids=["usage tracking", "tracer provider", "host"])
+@pytest.mark.parametrize(
+    "script", [TRACKING, TRACER, HOST, SERVER], ids=["usage tracking", "tracer provider", "host", "server"]
+)
 def test_what_the_service_takes_is_there(script: str) -> None:
     # In a process of its own: importing BentoML warns, and its configuration is global.
     environment = {name: value for name, value in os.environ.items() if name not in ("BENTOML_DO_NOT_TRACK", "CI")}
