@@ -13,9 +13,11 @@ from emotions.audio import decode
 from emotions.audio.containers import AudioSource, open_stream
 from emotions.audio.stream import Blocks
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, split_parts
-from emotions.errors import IncompleteAudio
+from emotions.errors import IncompleteAudio, Truncated
 from emotions.inputs.input_file import InputFile, is_url
 
+_BEYOND_SEC = 0.05
+"""By so much a segment may end behind its recording unmarked: tables round their times."""
 _PART_SEC = 30
 _PART_WINDOWS = 4
 """A part holds as much of a recording as the larger of these."""
@@ -44,9 +46,23 @@ def window_parts(
         if file.start is None and file.end is None:
             blocks = decode.resampled(stream.blocks, stream.rate)
         else:
-            blocks = decode.segment_blocks(stream, file.start, file.end)
+            segment = decode.segment_blocks(stream, file.start, file.end)
+            blocks = _noting_the_end(segment, file, stream.flaws, strict=strict)
         yield from _windows(blocks, spec)
         flaws.extend(stream.flaws)
+
+
+def _noting_the_end(blocks: Blocks, file: InputFile, flaws: list[IncompleteAudio], *, strict: bool) -> Blocks:
+    """The blocks of a segment; a flaw where its recording ends before it does."""
+    samples = 0
+    for block in blocks:
+        samples += len(block)
+        yield block
+    missing = 0.0 if file.end is None else file.end - (file.start or 0.0) - samples / decode.SAMPLE_RATE
+    if missing > _BEYOND_SEC and not flaws:
+        flaws.append(Truncated(f"the recording ends {missing:.2f} s before the segment does"))
+        if strict:
+            raise flaws[0]
 
 
 def _content(file: InputFile) -> AudioSource:

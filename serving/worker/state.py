@@ -60,6 +60,8 @@ class Drain:
         loop = asyncio.get_running_loop()
         self._ends = loop.time() + self._delay_sec + self._drain_sec
         for limited in self._limits:
+            if limited.expired():
+                continue
             limited.reschedule(min(limited.when() or self._ends, self._ends))
         logger.info("draining: %d requests in flight", len(self._limits))
 
