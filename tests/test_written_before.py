@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import emotions
 from emotions.bundle.manifest import read_bundle
@@ -27,6 +28,7 @@ def test_a_bundle_answers_as_its_probe_says() -> None:
     np.testing.assert_allclose([*alone.values()], probe.probabilities["emotion"][0], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_folder_exports_to_the_same_model(
     tmp_path: Path, write_wav: WriteWav, tone: Callable[..., np.ndarray]
 ) -> None:

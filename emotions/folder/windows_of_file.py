@@ -14,9 +14,11 @@ from emotions.audio.containers import AudioSource
 from emotions.audio.decoders.read import open_waveform
 from emotions.audio.stream import Blocks
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, split_parts
-from emotions.errors import IncompleteAudio
+from emotions.errors import IncompleteAudio, Truncated
 from emotions.inputs.input_file import InputFile, is_url
 
+_BEYOND_SEC = 0.05
+"""By so much a segment may end behind its recording unmarked: tables round their times."""
 _PART_SEC = 30
 _PART_WINDOWS = 4
 """A part holds as much of a recording as the larger of these."""
@@ -42,8 +44,21 @@ def window_parts(
         OSError: it cannot be read.
     """
     with open_waveform(_content(file), decode.ReadOptions(strict, file.start, file.end)) as stream:
-        yield from _windows(stream.blocks, spec)
+        yield from _windows(_noting_the_end(stream.blocks, file, stream.flaws, strict=strict), spec)
         flaws.extend(stream.flaws)
+
+
+def _noting_the_end(blocks: Blocks, file: InputFile, flaws: list[IncompleteAudio], *, strict: bool) -> Blocks:
+    """The blocks of a segment; a flaw where its recording ends before it does."""
+    samples = 0
+    for block in blocks:
+        samples += len(block)
+        yield block
+    missing = 0.0 if file.end is None else file.end - (file.start or 0.0) - samples / decode.SAMPLE_RATE
+    if missing > _BEYOND_SEC and not flaws:
+        flaws.append(Truncated(f"the recording ends {missing:.2f} s before the segment does"))
+        if strict:
+            raise flaws[0]
 
 
 def _content(file: InputFile) -> AudioSource:

@@ -79,6 +79,7 @@ def test_the_bundle_answers_as_the_trained_model(bundle: Path, trained_run: Path
     assert seen == set(TARGETS["эмоция"])
 
 
+@pytest.mark.slow
 def test_two_exports_are_the_same_bytes(bundle: Path, trained_run: Path, tmp_path: Path) -> None:
     script = "import sys; from pathlib import Path; from export.bundle.export import export_run; "
     script += "export_run(Path(sys.argv[1]), Path('again'))"

@@ -307,6 +307,22 @@ def test_a_list_on_standard_input_and_a_table_of_segments(tiny_bundle: Path, goo
     assert [json.loads(line)["file"] for line in (tmp_path / "t.jsonl").read_text().splitlines()][1] == "none.wav"
 
 
+def test_a_segment_past_the_end_of_its_recording_is_marked_or_refused(
+    tiny_bundle: Path, good: Path, tmp_path: Path
+) -> None:
+    clip = "speaker 2/11.wav"
+    (good / "segments.csv").write_text(f"file,start,end\n{clip},1,3.54\n{clip},3,9\n{clip},0,2\n")
+    arguments = ("--bundle", tiny_bundle, "--output", "t.jsonl", "--quiet", "--overwrite")
+    assert run(good / "segments.csv", *arguments, cwd=tmp_path).returncode == 0
+    rows = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    assert [cells["duration"] for cells in rows] == [2.5, 0.5, 2.0]
+    marks = [cells["warning"] for cells in rows]
+    assert marks == [None, "truncated: the recording ends 5.50 s before the segment does", None]
+    assert run(good / "segments.csv", *arguments, "--strict", cwd=tmp_path).returncode == 1
+    errors = [json.loads(line)["error"] for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    assert errors == [None, "truncated: the recording ends 5.50 s before the segment does", None]
+
+
 @pytest.fixture
 def hearing_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
     """The tiny bundle with an embedding: the energy in its bands."""

@@ -38,6 +38,7 @@ def context(tmp_path: Path, known_splits: None) -> Context:
     return Context(tmp_path, seed=0, workers=0, config={}, quiet=True)
 
 
+@pytest.mark.slow
 def test_an_interrupted_evaluation_goes_on_and_ends_as_an_unbroken_one(
     data: Path, tmp_path: Path, context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -71,6 +71,7 @@ def test_more_gpus_than_there_are_are_refused(make_tune: MakeTune, context: Cont
         search(step, context)
 
 
+@pytest.mark.slow
 def test_a_search_from_its_first_trial_to_a_model(make_tune: MakeTune, context: Context, tmp_path: Path) -> None:
     step = make_tune()
     folder = search(step, context)
