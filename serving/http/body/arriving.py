@@ -48,16 +48,18 @@ class ArrivingBody:
         arrivals = self._engine.arrivals
         if self._arrival is None:
             self._arrival = arrivals.begin(self._client)
+            self._engine.count_load()
         arrival = self._arrival
         message = await self._within_time(arrival)
         if message["type"] == "http.request":
             arrivals.received(arrival, len(message.get("body", b"")))
             if message.get("more_body", False):
                 return message
-            self._engine.admit(self._client)
-            self._in_flight = True
         self._is_complete = True
         arrivals.end(arrival)
+        if message["type"] == "http.request":
+            self._engine.admit(self._client)
+            self._in_flight = True
         return message
 
     async def _within_time(self, arrival: Arrival) -> Message:
@@ -84,6 +86,7 @@ class ArrivingBody:
         """Give back whatever the request has."""
         if self._arrival is not None:
             self._engine.arrivals.end(self._arrival)
+            self._engine.count_load()
         if self._in_flight:
             self._engine.release(self._client)
             self._in_flight = False
