@@ -129,7 +129,7 @@ class Settings(BaseModel):
     max_in_flight: Count = 256
     max_receiving: Count = 256
     min_body_rate: Count = 1024
-    body_grace_sec: Seconds = 5.0
+    body_grace_sec: Seconds = 10.0
     body_sec: Seconds = 25.0
     max_held_bytes: Annotated[int, Field(ge=1)] | None = None
     max_json_bytes: Annotated[int, Field(ge=1)] = 1 << 20

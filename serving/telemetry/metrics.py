@@ -73,7 +73,7 @@ class Metrics:
         what = "Probability of the label given"
         self.confidence = histogram("emotions_confidence", what, ("target",), buckets=_SHARES)
 
-        self.in_flight = sum_of_workers("emotions_in_flight", "Requests in flight, whose bodies are there")
+        self.in_flight = sum_of_workers("emotions_in_flight", "Requests that arrive or are being answered")
         self.receiving = sum_of_workers("emotions_receiving", "Requests whose bodies are arriving")
         self.queued_audio = sum_of_workers("emotions_queued_audio_seconds", "Seconds of audio that wait for the model")
         self.build = info("emotions_build_info", "Versions", ("version", "python", "onnxruntime"))

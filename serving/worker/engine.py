@@ -132,12 +132,17 @@ class Engine:
         """
         self.check_load(client)
         self._in_flight.take(client)
-        self.metrics.in_flight.set(self._in_flight.taken)
+        self.count_load()
 
     def release(self, client: str = "") -> None:
         """Count a request as in flight no longer."""
         self._in_flight.give_back(client)
-        self.metrics.in_flight.set(self._in_flight.taken)
+        self.count_load()
+
+    def count_load(self) -> None:
+        """Set the metrics of requests that are here, to be called when a body begins to arrive or ends early."""
+        self.metrics.receiving.set(self.arrivals.count)
+        self.metrics.in_flight.set(self.arrivals.count + self._in_flight.taken)
 
     def _too_many(self, client: str) -> TooManyRequests:
         count, whose = self._in_flight.taken, ""

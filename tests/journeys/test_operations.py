@@ -60,7 +60,7 @@ def test_at_sigterm_it_is_not_ready_and_answers_what_it_has(tiny_bundle: Path, t
     with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_DELAY_SEC="3") as server:
         with contextlib.ExitStack() as open_ones:
             accepted = [open_ones.enter_context(half_sent(server, clip)) for _ in range(16)]
-            _until(lambda: "emotions_receiving 16.0" in httpx.get(f"{server.url}/metrics", timeout=5).text)
+            _until(lambda: "emotions_in_flight 16.0" in httpx.get(f"{server.url}/metrics", timeout=5).text)
             os.kill(server.process.pid, signal.SIGTERM)
             _until(lambda: httpx.get(f"{server.url}/readyz", timeout=5).status_code == 503, 2)
             assert httpx.get(f"{server.url}/livez", timeout=5).status_code == 200
@@ -124,7 +124,7 @@ def test_a_connection_that_was_idle_while_the_service_was_busy_loses_no_request(
 def test_the_end_has_a_cap(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
     with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_SEC="1") as server:
         with half_sent(server, clip) as connection:
-            _until(lambda: "emotions_receiving 1.0" in httpx.get(f"{server.url}/metrics", timeout=5).text)
+            _until(lambda: "emotions_in_flight 1.0" in httpx.get(f"{server.url}/metrics", timeout=5).text)
             began = time.monotonic()
             os.kill(server.process.pid, signal.SIGTERM)
             status, body = answer(connection)
@@ -171,7 +171,7 @@ def test_workers_end_when_their_supervisor_was_killed(tiny_bundle: Path, tmp_pat
         left = psutil.Process(server.process.pid).children(recursive=True)
         assert len(_workers(server)) == 2
         with half_sent(server, clip) as connection:
-            _until(lambda: "emotions_receiving 1.0" in httpx.get(f"{server.url}/metrics", timeout=5).text)
+            _until(lambda: "emotions_in_flight 1.0" in httpx.get(f"{server.url}/metrics", timeout=5).text)
             server.process.kill()
             server.process.wait(10)
             time.sleep(1.5)

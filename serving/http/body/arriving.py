@@ -48,17 +48,18 @@ class ArrivingBody:
         arrivals = self._engine.arrivals
         if self._arrival is None:
             self._arrival = arrivals.begin(self._client)
-            self._engine.metrics.receiving.set(arrivals.count)
+            self._engine.count_load()
         arrival = self._arrival
         message = await self._within_time(arrival)
         if message["type"] == "http.request":
             arrivals.received(arrival, len(message.get("body", b"")))
             if message.get("more_body", False):
                 return message
+        self._is_complete = True
+        arrivals.end(arrival)
+        if message["type"] == "http.request":
             self._engine.admit(self._client)
             self._in_flight = True
-        self._is_complete = True
-        self._end(arrival)
         return message
 
     async def _within_time(self, arrival: Arrival) -> Message:
@@ -72,10 +73,6 @@ class ArrivingBody:
         finally:
             arrival.waiting = None
 
-    def _end(self, arrival: Arrival) -> None:
-        self._engine.arrivals.end(arrival)
-        self._engine.metrics.receiving.set(self._engine.arrivals.count)
-
     def hold(self, size: int) -> None:
         """Count bytes that are kept. Raises as ``Arrivals.hold``."""
         self._engine.arrivals.hold(self._client, self._held, size)
@@ -88,7 +85,8 @@ class ArrivingBody:
     def close(self) -> None:
         """Give back whatever the request has."""
         if self._arrival is not None:
-            self._end(self._arrival)
+            self._engine.arrivals.end(self._arrival)
+            self._engine.count_load()
         if self._in_flight:
             self._engine.release(self._client)
             self._in_flight = False
