@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from emotions.errors import CheckpointError, ConfigError
-from emotions.files import refuse_existing
+from emotions.files.atomic import refuse_existing
 from emotions.pipeline.interruption import keeping, stoppable
 from emotions.pipeline.options import BundlePath, bundle_commands
 from emotions.pipeline.runner import Context, Step

@@ -16,7 +16,7 @@ from emotions.audio.synthetic_speech import synthetic_speech
 from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import Dataset, Window
 from emotions.errors import AudioError, CheckpointError, DataError
-from emotions.files import read_json
+from emotions.files.json_text import read_json
 from emotions.inputs.discovery import find_files
 from export.proof.proof import MAX_DIFFERENCE, Answering
 from export.proof.signals import MAX_WINDOWS, Signals, padded, signals_of, synthetic_voices

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from emotions.bundle.manifest import Bundle, TensorSpec
 from emotions.errors import BundleError
-from emotions.files import atomic_folder
+from emotions.files.atomic import atomic_folder
 
 CONFIG = "config.pbtxt"
 LABELS = "labels.{target}.txt"

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from emotions.errors import ConfigError, Fault
-from emotions.files import read_json
+from emotions.files.json_text import read_json
 from emotions.pipeline.validation import unknown
 from emotions.runtime.devices import gpu_count
 from emotions.runtime.session import DeviceChoice, available_cores

@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from emotions.files import write_json
+from emotions.files.json_text import write_json
 
 CLASSES = {
     "W": ("Angry", "гнев", "отрицательное"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emotions.files import read_json
+from emotions.files.json_text import read_json
 from tests.lay_out_emodb4 import lay_out
 
 

@@ -13,7 +13,7 @@ from transformers import AudioClassificationPipeline, Wav2Vec2Config
 
 from benchmarks.export.huggingface import make_classifier, pipeline_of
 from emotions.errors import DataError
-from emotions.files import scratch_folder
+from emotions.files.atomic import scratch_folder
 from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.inputs.discovery import find_files
 from emotions.inputs.input_file import InputFile

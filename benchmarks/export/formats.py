@@ -17,7 +17,7 @@ from transformers import Wav2Vec2Config
 from benchmarks.export.backends import opened
 from emotions.bundle.manifest import Bundle, read_bundle
 from emotions.errors import ConfigError
-from emotions.files import read_json, write_json
+from emotions.files.json_text import read_json, write_json
 from emotions.pipeline.runner import Context
 from emotions.runtime.batch_shape import Run
 from export.bundle.export import export_run

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from emotions.files import scratch_folder
+from emotions.files.atomic import scratch_folder
 from emotions.folder.predict_files import open_parallel
 from emotions.inputs.discovery import find_files
 from emotions.inputs.input_file import InputFile

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emotions.errors import BundleError
-from emotions.files import open_regular, sha256_of
+from emotions.files.content import open_regular, sha256_of
 
 MAX_BYTES = 16 << 30
 """Largest file of a bundle: a claim above it, or a sparse file, is not read at all."""

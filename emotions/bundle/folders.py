@@ -8,7 +8,9 @@ from pathlib import Path
 
 from emotions.bundle.manifest import MANIFEST, Manifest, read_bundle
 from emotions.errors import BundleError
-from emotions.files import atomic_folder, sha256, write_json
+from emotions.files.atomic import atomic_folder
+from emotions.files.content import sha256
+from emotions.files.json_text import write_json
 
 
 @contextlib.contextmanager

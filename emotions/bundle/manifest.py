@@ -22,7 +22,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from emotions.audio.windows import WindowSpec
 from emotions.bundle.checked_file import MAX_BYTES, Stamp, checked_file
 from emotions.errors import BundleError, ConfigError
-from emotions.files import read_json
+from emotions.files.json_text import read_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import ConfigError, DataError
-from emotions.files import parse_json
+from emotions.files.json_text import parse_json
 from emotions.inputs.columns import FILE, standard_names
 from emotions.inputs.csv_tables import CELL_LIMIT, bounded_lines, csv_records
 from emotions.inputs.parquet_tables import Held, parquet_records

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from emotions.errors import ConfigError, Fault
-from emotions.files import parse_json
+from emotions.files.json_text import parse_json
 from emotions.pipeline.validation import json_path, unknown
 
 T = TypeVar("T")

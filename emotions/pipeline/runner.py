@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from emotions.errors import ConfigError, EmotionsError, Fault
-from emotions.files import read_json
+from emotions.files.json_text import read_json
 from emotions.pipeline.overrides import left_over, override, replace
 from emotions.pipeline.packages import STEPS, installed, missing_extras
 from emotions.pipeline.schema import Document, Schema, document_schema, step_schema

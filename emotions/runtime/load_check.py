@@ -19,7 +19,7 @@ import onnxruntime as ort
 
 from emotions.bundle.manifest import PROBE, Bundle, Manifest
 from emotions.errors import BundleError, ConfigError
-from emotions.files import cache_root
+from emotions.files.cache import cache_root
 
 SWITCH, MEMORY, SECONDS = "EMOTIONS_LOAD_CHECK", "EMOTIONS_LOAD_CHECK_GB", "EMOTIONS_LOAD_CHECK_SEC"
 """Environment variables: ``off`` for no check; GiB of memory and seconds that it may take."""

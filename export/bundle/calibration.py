@@ -7,7 +7,7 @@ from typing import Any
 
 from emotions.bundle.manifest import UNKNOWN
 from emotions.errors import ConfigError
-from emotions.files import read_json
+from emotions.files.json_text import read_json
 from export.sources import Source
 from training.metrics.calibration import threshold_of
 

@@ -17,7 +17,8 @@ from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Manifest, Tens
 from emotions.bundle.probe import Probe, write_probe
 from emotions.bundle.variants import LOSSY
 from emotions.errors import ConfigError
-from emotions.files import refuse_existing, write_bytes, write_json
+from emotions.files.atomic import refuse_existing, write_bytes
+from emotions.files.json_text import write_json
 from emotions.pipeline.runner import console
 from emotions.runtime.batch_shape import Run
 from emotions.runtime.load_check import remember

@@ -13,7 +13,7 @@ import onnxscript
 import torch
 
 from emotions.audio.decode import SAMPLE_RATE
-from emotions.files import read_json
+from emotions.files.json_text import read_json
 from export.bundle.variants import FP32, Artifacts
 from export.proof.signals import Signals
 

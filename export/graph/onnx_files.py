@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from onnx import ModelProto, TensorProto
 
-from emotions.files import atomic_file, write_bytes
+from emotions.files.atomic import atomic_file, write_bytes
 from export.graph.inspect import without_constants
 
 MAX_BYTES = 2_000_000_000

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import ConfigError, OutputExists
-from emotions.files import locked, parse_json, write_bytes
+from emotions.files.atomic import locked, write_bytes
+from emotions.files.json_text import parse_json
 from emotions.inputs.input_file import InputFile, is_url
 from serving.tables.columns import WARNING, Columns
 from serving.tables.writer import join_parts, part_ending

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import ConfigError, MissingExtra
-from emotions.files import atomic_file
+from emotions.files.atomic import atomic_file
 from serving.batch.summary import CONFIDENCE_BINS, DURATION_BINS, Totals
 
 _MAX_LABELS = 12

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from emotions.errors import OutputExists
-from emotions.files import remove_left_over, scratch_folder, write_bytes, write_json
+from emotions.files.atomic import remove_left_over, scratch_folder, write_bytes
+from emotions.files.json_text import write_json
 from emotions.pipeline.interruption import keeping
 from emotions.pipeline.runner import console
 from emotions.predictor import Predictor, load

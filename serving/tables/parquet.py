@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import OutputExists
-from emotions.files import atomic_folder
+from emotions.files.atomic import atomic_folder
 from serving.tables.columns import Columns, Row, Write
 
 _ROWS_IN_GROUP = 10_000

@@ -26,7 +26,7 @@ from typing import Any
 
 from emotions.bundle.manifest import EMBEDDING, UNKNOWN
 from emotions.errors import ConfigError, MissingExtra, OutputExists
-from emotions.files import atomic_file
+from emotions.files.atomic import atomic_file
 from emotions.folder.result import FileResult
 from serving.tables.audformat import check_database
 from serving.tables.columns import AUDFORMAT, WARNING, Columns, Row, Write, Writer

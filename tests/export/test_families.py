@@ -16,7 +16,7 @@ import emotions
 from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import read_bundle
 from emotions.bundle.probe import read_probe
-from emotions.files import read_json
+from emotions.files.json_text import read_json
 from emotions.pipeline.runner import Context
 from emotions.runtime.session import PROBE_TOLERANCE, onnx_run, onnx_session
 from export.bundle.export import export_run, export_source

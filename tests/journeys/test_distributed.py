@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from emotions.errors import ConfigError
-from emotions.files import read_json, write_json
+from emotions.files.json_text import read_json, write_json
 from emotions.pipeline.runner import Context
 from tests.conftest import BuildOnce, WriteWav
 from tests.training.conftest import build_step, make_corpus

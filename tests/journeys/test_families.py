@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from emotions.files import read_json, write_json
+from emotions.files.json_text import read_json, write_json
 from tests.conftest import BuildOnce
 from tests.training.models.encoders import save_extractor
 

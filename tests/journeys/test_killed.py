@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from emotions.files import read_json, write_json
+from emotions.files.json_text import read_json, write_json
 from tests.commands import Command, Commands, forkserver
 from tests.training.conftest import build_step, make_corpus
 from training.run_folder.read import read_checkpoint

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emotions.files import read_json, write_json
+from emotions.files.json_text import read_json, write_json
 from tests.conftest import BuildOnce
 from tests.servers import Server, running
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from emotions.files import read_json, write_json
+from emotions.files.json_text import read_json, write_json
 from tests.servers import free_port
 from tests.training.conftest import make_corpus
 from tests.training.tuning.conftest import build_tune

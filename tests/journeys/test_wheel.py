@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from emotions.files import write_json
+from emotions.files.json_text import write_json
 from tests.conftest import BuildOnce
 from tests.servers import REPOSITORY, free_port, serving
 

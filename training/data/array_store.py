@@ -20,7 +20,8 @@ from typing import Any, cast
 import numpy as np
 
 from emotions.errors import DataError, DiskFull
-from emotions.files import atomic_file, cache_root, is_own_file, private_folder, remove_left_over, room_for
+from emotions.files.atomic import atomic_file, remove_left_over, room_for
+from emotions.files.cache import cache_root, is_own_file, private_folder
 
 DEFAULT_LIMIT_GB = 20.0
 """Limit of one store in GiB, unless the environment variable ``EMOTIONS_CACHE_GB`` gives another."""

@@ -15,7 +15,7 @@ import soundfile
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.synthetic_speech import Range, Style, synthetic_speech
 from emotions.audio.windows import FloatArray
-from emotions.files import atomic_folder
+from emotions.files.atomic import atomic_folder
 
 _SENTENCES = 4
 # Relative to the speaker: a factor of F0. Then octaves of its range, tilt, syllables per second and level (RMS).

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from emotions.errors import DataError
-from emotions.files import cache_root
+from emotions.files.cache import cache_root
 from emotions.runtime.session import available_cores
 from training.config.dataset import DatasetConfig
 from training.data.array_store import ArrayStore

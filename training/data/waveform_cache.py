@@ -27,7 +27,8 @@ from emotions.audio.decode import SAMPLE_RATE, ReadOptions, Recording, checked
 from emotions.audio.decoders.read import read
 from emotions.audio.windows import FloatArray
 from emotions.errors import AudioError, DataError
-from emotions.files import atomic_file, cache_root, is_own_file, private_folder, remove_left_over
+from emotions.files.atomic import atomic_file, remove_left_over
+from emotions.files.cache import cache_root, is_own_file, private_folder
 from emotions.inputs.parquet_audio import table_of
 from emotions.inputs.remote import fetch
 from training.data.array_store import ArrayStore, writing

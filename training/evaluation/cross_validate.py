@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emotions.errors import ConfigError
-from emotions.files import locked
+from emotions.files.atomic import locked
 from emotions.pipeline.interruption import keeping
 from emotions.pipeline.runner import Context
 from training.config.evaluate import EvaluateStep, decisive

@@ -25,7 +25,7 @@ import torch
 
 from emotions.audio.windows import WindowSpec
 from emotions.errors import DataError
-from emotions.files import cache_root
+from emotions.files.cache import cache_root
 from training.data.array_store import ArrayStore, limit_bytes
 from training.data.dataset import WindowDataset
 from training.data.progress import watched

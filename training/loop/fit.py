@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import CheckpointError, ConfigError, DiskFull, OutputExists, first_part
-from emotions.files import locked, room_for
+from emotions.files.atomic import locked, room_for
 from emotions.pipeline.interruption import keeping
 from emotions.pipeline.runner import Context
 from training.config.learning import LearnParams

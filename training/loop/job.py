@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMon
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from emotions.errors import DeviceError, first_line
-from emotions.files import room_for
+from emotions.files.atomic import room_for
 from emotions.pipeline.runner import Context
 from training.config.learning import LearnParams
 from training.config.train import SavingDataParams, TrainStep

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import DeviceError, EmotionsError
-from emotions.files import scratch_folder
+from emotions.files.atomic import scratch_folder
 from training.cluster.connection import check_room, connected
 from training.loop.job import Job, ProcessContext, seeded_model, train
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from emotions.files import atomic_file
+from emotions.files.atomic import atomic_file
 from training.metrics.classification import Scores
 
 History = Mapping[str, Sequence[float | None]]

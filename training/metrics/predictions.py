@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from emotions.audio.windows import FloatArray, IntArray, pool
-from emotions.files import write_bytes
+from emotions.files.atomic import write_bytes
 from training.data.clips import ClipTable
 from training.data.dataset import NO_LABEL
 

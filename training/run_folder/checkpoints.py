@@ -12,7 +12,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from emotions.errors import CheckpointError
-from emotions.files import atomic_file
+from emotions.files.atomic import atomic_file
 from training.config.train import SavingDataParams
 from training.run_folder.layout import LAST
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from emotions.errors import CheckpointError
-from emotions.files import atomic_file
+from emotions.files.atomic import atomic_file
 from training.models.base import Classifier, is_frozen, weights_hash
 
 FILE = "encoder.safetensors"

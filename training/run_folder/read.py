@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from emotions.errors import CheckpointError, ConfigError, DataError, first_line
-from emotions.files import locked, read_json
+from emotions.files.atomic import locked
+from emotions.files.json_text import read_json
 from training.config.dataset import DatasetConfig
 from training.config.train import ModelSpec
 from training.data.clips import ClipTable, read_clips

@@ -15,7 +15,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emotions.errors import CheckpointError, ConfigError, OutputExists, first_line
-from emotions.files import read_json, remove_left_over, write_json
+from emotions.files.atomic import remove_left_over
+from emotions.files.json_text import read_json, write_json
 from emotions.pipeline.runner import Context
 from training.config.differences import differences
 from training.config.evaluate import decisive

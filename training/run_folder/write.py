@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 import emotions
-from emotions.files import write_json
+from emotions.files.json_text import write_json
 from emotions.pipeline.runner import Context
 from training.config.train import TrainStep
 from training.corpus import Corpus

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from emotions.files import scratch_folder
+from emotions.files.atomic import scratch_folder
 from training.cluster.connection import run_packed
 from training.tuning.experiment import run_experiment
 from training.tuning.live_table import LiveTable

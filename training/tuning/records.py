@@ -15,7 +15,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emotions.errors import CheckpointError, ConfigError
-from emotions.files import locked, read_json, write_json
+from emotions.files.atomic import locked
+from emotions.files.json_text import read_json, write_json
 from training.cluster.storage import Storage
 from training.run_folder.layout import RUN_FILE
 

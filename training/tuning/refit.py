@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from emotions.errors import CheckpointError
-from emotions.files import read_json
+from emotions.files.json_text import read_json
 from emotions.pipeline.runner import Context
 from training.config.train import TrainStep
 from training.config.tune import TuneStep

@@ -12,7 +12,7 @@ from typing import Any
 import emotions
 import training
 from emotions.errors import ConfigError
-from emotions.files import scratch_folder
+from emotions.files.atomic import scratch_folder
 from emotions.pipeline.runner import Context
 from training.config.tune import SearchSpace, TuneStep
 from training.data.sources import locate

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import ConfigError, DiskFull, first_part
-from emotions.files import remove_left_over
+from emotions.files.atomic import remove_left_over
 from emotions.pipeline.interruption import Interrupted
 from emotions.pipeline.runner import Context
 from emotions.runtime.session import available_cores

@@ -14,7 +14,8 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from emotions.errors import DiskFull, EmotionsError, first_line
-from emotions.files import cache_root, remove_left_over
+from emotions.files.atomic import remove_left_over
+from emotions.files.cache import cache_root
 from emotions.pipeline.runner import Context
 from training.cluster.storage import Storage, StorageLost
 from training.config.train import TrainStep, model_spec

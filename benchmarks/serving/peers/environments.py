@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emotions.errors import EmotionsError
-from emotions.files import cache_root
+from emotions.files.cache import cache_root
 from serving.benchmark.report.report import installed
 
 _KERNEL = ("numpy", "soundfile", "soxr", "av", "pydantic", "onnxruntime-gpu", "onnxruntime")

@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks.serving.peers.registry import PEERS, Peer
 from emotions.errors import EmotionsError, first_line
-from emotions.files import scratch_folder
+from emotions.files.atomic import scratch_folder
 from emotions.predictor import load
 from emotions.runtime.session import DeviceChoice
 from serving.benchmark.driver.clips import Clip, read_clips

@@ -9,7 +9,7 @@ from statistics import median_high
 from typing import Any
 
 from emotions.errors import ConfigError
-from emotions.files import read_json
+from emotions.files.json_text import read_json
 from serving.benchmark.driver.statistics import ratio_interval
 from serving.benchmark.report.report import FORMAT, REPORT
 from serving.benchmark.report.tables import Row, aligned, runs

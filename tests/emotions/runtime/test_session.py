@@ -10,7 +10,7 @@ import pytest
 from emotions.bundle.manifest import read_bundle
 from emotions.bundle.probe import Probe, read_probe, write_probe
 from emotions.errors import BundleError, DeviceError
-from emotions.files import sha256
+from emotions.files.content import sha256
 from emotions.runtime.session import available_cores, open_session
 
 

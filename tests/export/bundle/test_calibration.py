@@ -14,7 +14,7 @@ import emotions
 from emotions.bundle.manifest import read_bundle
 from emotions.bundle.summary import warnings
 from emotions.errors import ConfigError
-from emotions.files import write_json
+from emotions.files.json_text import write_json
 from emotions.folder.result import FileResult
 from export.bundle import export
 from export.bundle.calibration import check_risk

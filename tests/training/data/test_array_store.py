@@ -15,7 +15,7 @@ import pytest
 
 from emotions.audio.windows import FloatArray
 from emotions.errors import DataError, DiskFull
-from emotions.files import atomic_file
+from emotions.files.atomic import atomic_file
 from training.data.array_store import ArrayStore, clear, describe, limit_bytes, stores
 
 

@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from emotions.errors import OutputExists
-from emotions.files import sha256
+from emotions.files.content import sha256
 from tests.training.data.helpers import read
 from training.data.demo import make_demo_corpus
 from training.data.waveform_cache import WaveformCache

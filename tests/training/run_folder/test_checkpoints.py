@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from emotions.errors import CheckpointError, DiskFull
-from emotions.files import remove_left_over
+from emotions.files.atomic import remove_left_over
 from emotions.pipeline.runner import Context
 from tests.training.conftest import MakeStep
 from training.loop.fit import fit

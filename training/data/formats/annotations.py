@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from emotions.errors import ConfigError, DataError
-from emotions.files import read_json
+from emotions.files.json_text import read_json
 from emotions.inputs.locate import locate_recording
 from emotions.inputs.tables import clean
 from training.data.data_faults import Faults

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emotions.files import remove_left_over
+from emotions.files.atomic import remove_left_over
 from emotions.pipeline.runner import Context
 from training.config.train import TrainStep
 from training.corpus import cut_corpus

@@ -12,7 +12,8 @@ import numpy as np
 
 import emotions
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.files import write_bytes, write_json
+from emotions.files.atomic import write_bytes
+from emotions.files.json_text import write_json
 from training.config.evaluate import EvaluateStep
 from training.data.clips import ClipTable
 from training.data.dataset import NO_LABEL

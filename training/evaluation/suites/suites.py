@@ -13,7 +13,8 @@ import numpy as np
 import emotions
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.errors import DataError
-from emotions.files import write_bytes, write_json
+from emotions.files.atomic import write_bytes
+from emotions.files.json_text import write_json
 from emotions.folder.predict_files import DEFAULT_MAX_BATCH
 from emotions.predictor import Predictor
 from emotions.runtime.batcher import Batcher

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from emotions.errors import ConfigError, DataError
-from emotions.files import read_json, write_json
+from emotions.files.json_text import read_json, write_json
 from emotions.pipeline.runner import Context, load_pipeline
 from tests.conftest import BuildOnce, WriteWav
 from tests.training.conftest import SPEAKERS, build_step, make_corpus

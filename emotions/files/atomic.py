@@ -1,4 +1,4 @@
-"""Files: atomic writes, locks, a full disk, hashes, strict JSON, and the private cache folder.
+"""Atomic writes, locks and a full disk.
 
 Until it is whole, what is written is a sibling with a name of its own, on which its writer holds a lock. A killed
 writer's lock ends with it: the next writer finds what is left, whatever the clock says, and removes it.
@@ -9,124 +9,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
-import json
 import os
 import re
 import secrets
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
 
-from emotions.errors import ConfigError, DataError, DiskFull, OutputExists
+from emotions.errors import DiskFull, OutputExists
 
-_BLOCK = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NO_SPACE_TEXTS = tuple(map(os.strerror, _NO_SPACE))
 _AGAIN = "make room, and run the same command again: what is complete is kept"
 _LEFT_OVER = re.compile(r"\.(part-)?[0-9a-f]{16}(\.\w+)?")  # without "part-" by releases before 0.2
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _ATTEMPTS = 100
-_MAX_DEPTH = 100
-# A pipe that nobody writes to would be waited for, for ever.
-_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
-
-
-def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return sha256_of(stream)
-
-
-def sha256_of(stream: BinaryIO) -> str:
-    """Hex SHA-256 of an open file's bytes, from where it stands."""
-    digest = hashlib.sha256()
-    while block := stream.read(_BLOCK):
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file to read its bytes, at once; OSError where it is a pipe, a device or a folder, or missing."""
-    stream = open(path, "rb", opener=lambda name, flags: os.open(name, flags | _AT_ONCE))  # noqa: SIM115
-    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-        stream.close()
-        raise OSError(errno.EINVAL, "is no regular file", str(path))
-    return stream
-
-
-def read_json(path: Path, max_bytes: int | None = None) -> Any:
-    """Parse a UTF-8 JSON file.
-
-    Args:
-        path: the file.
-        max_bytes: most bytes that it may have; None for any number.
-
-    Raises:
-        ConfigError: it is missing, too large, no regular file or no JSON, is nested too deep, repeats a key, or holds
-            NaN or Infinity.
-    """
-    try:
-        with open_regular(path) as stream:
-            data = stream.read(-1 if max_bytes is None else max_bytes + 1)
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text") from error
-    if max_bytes is not None and len(data) > max_bytes:
-        raise ConfigError(f"{path}: has more than {max_bytes:,} bytes")
-    return parse_json(text, str(path))
-
-
-def parse_json(text: str, name: str) -> Any:
-    """Parse JSON text. Raises as ``read_json``.
-
-    Args:
-        text: the JSON.
-        name: where it came from, for messages.
-    """
-    try:
-        value = json.loads(text, object_pairs_hook=_no_repeated_keys, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{name}:{error.lineno}:{error.colno}: is not JSON ({error.msg})") from error
-    except RecursionError as error:
-        raise ConfigError(f"{name}: is nested too deep") from error
-    except ValueError as error:
-        raise ConfigError(f"{name}: {error}") from error
-    if _deeper(value, _MAX_DEPTH):
-        raise ConfigError(f"{name}: is nested too deep")
-    return value
-
-
-def _deeper(value: Any, most: int) -> bool:
-    """Whether there are containers within containers at more than ``most`` levels: our own code recurses into them."""
-    level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(most):
-        inner = (items.values() if isinstance(items, dict) else items for items in level)
-        level = [item for items in inner for item in items if item and isinstance(item, (dict, list))]
-    return bool(level)
-
-
-def _no_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    items: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in items:
-            raise ValueError(f"the key {key!r} stands twice in one object")
-        items[key] = value
-    return items
-
-
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not a JSON number")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically: UTF-8, indented, keys in the order given, no NaN. Args as ``write_bytes``."""
-    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -312,49 +209,3 @@ def locked(file: Path, refusal: str) -> Iterator[None]:
 def _sync(path: Path) -> None:
     with path.open("rb+") as stream:
         os.fsync(stream.fileno())
-
-
-def cache_root() -> Path:
-    """The toolkit's cache folder, made with mode 0700: ``EMOTIONS_CACHE``, else below the user's cache folder.
-
-    Raises DataError where it, or the link that stands for it, belongs to another user.
-    """
-    named = os.environ.get("EMOTIONS_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    root = Path(named) if named else Path(base) / "emotions"
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # It may be the system's, as a container's volume is: each cache in it is the user's own in any case.
-    if {root.lstat().st_uid, root.stat().st_uid} - {os.geteuid(), 0}:
-        raise DataError(f"{root}: belongs to another user; name another folder in EMOTIONS_CACHE")
-    if named is None or not any(root.iterdir()):
-        root.chmod(0o700)
-    return root
-
-
-def private_folder(folder: Path) -> None:
-    """Make a folder that this user alone can read and write, or find it so.
-
-    Raises:
-        DataError: it is a link, belongs to another user, or others could write to it, and its content may be theirs.
-    """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    found = folder.lstat()
-    why = ""
-    if not stat.S_ISDIR(found.st_mode):
-        why = "is a link"
-    elif found.st_uid != os.geteuid():
-        why = "belongs to another user"
-    elif found.st_mode & _OTHERS_WRITE:
-        why = "other users could write to it, so that what is in it may be theirs"
-    if why:
-        raise DataError(f"{folder}: {why}; remove it, or name another folder in EMOTIONS_CACHE")
-    folder.chmod(0o700)
-
-
-def is_own_file(path: Path) -> bool:
-    """Whether a path is a regular file that belongs to this user and that no other can write; not a link to one."""
-    try:
-        found = path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & _OTHERS_WRITE

@@ -1,0 +1,1 @@
+"""Files: atomic writes and locks, strict JSON, hashes, and the private cache folder."""
