@@ -82,7 +82,7 @@ def check(
     root: Root = None,
 ) -> None:
     """Report the content and the faults of a dataset; exits with 1 where training would refuse it."""
-    from training.data.check import check_dataset
+    from training.data.checks.check import check_dataset
     from training.data.sources import locate
 
     changes: dict[str, Any] = {
@@ -154,14 +154,14 @@ def demo(
 
 def cache_ls() -> None:
     """List the caches with their sizes."""
-    from training.data.array_store import describe
+    from training.data.waveforms.array_store import describe
 
     typer.echo(describe())
 
 
 def cache_clear() -> None:
     """Delete the cache."""
-    from training.data.array_store import clear
+    from training.data.waveforms.array_store import clear
 
     typer.echo(f"{clear() / 1e6:.1f} MB freed")
 

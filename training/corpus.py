@@ -11,12 +11,14 @@ from emotions.errors import DataError
 from emotions.pipeline.runner import Context
 from training.config.dataset import DatasetConfig
 from training.config.train import FixedStep, ModelSpec, TrainStep, model_spec
+from training.data.checks.findings import log_findings
+from training.data.checks.leakage import Leaks, audit
 from training.data.clips import ClipTable, read_clips
-from training.data.dataset import NO_LABEL, WindowDataset
-from training.data.findings import log_findings
-from training.data.leakage import Leaks, audit
-from training.data.splits import PARTS, Split, split_clips
-from training.data.waveform_cache import ClipInfo, WaveformCache, usable
+from training.data.split.splits import PARTS, Split, split_clips
+from training.data.waveforms.clip_info import ClipInfo
+from training.data.waveforms.dataset import NO_LABEL, WindowDataset
+from training.data.waveforms.usable import usable
+from training.data.waveforms.waveform_cache import WaveformCache
 from training.features.feature_dataset import ClipDataset
 
 

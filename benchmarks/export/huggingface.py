@@ -28,7 +28,7 @@ from export.graph.onnx_files import write_onnx
 from export.graph.to_onnx import to_onnx
 from export.huggingface.source import Original, load_huggingface
 from serving.benchmark.driver.interleaved import interleaved, seconds_of
-from training.models.hub import quiet_transformers
+from training.models.frontends.hub import quiet_transformers
 
 _LABELS = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness")
 _MIB = 1 << 20

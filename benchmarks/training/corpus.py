@@ -19,14 +19,15 @@ from training.config.dataset import DatasetConfig
 from training.config.learning import LearnParams
 from training.config.train import ModelSpec
 from training.data.clips import read_clips
-from training.data.dataset import WindowDataset
-from training.data.waveform_cache import WaveformCache, usable
+from training.data.waveforms.dataset import WindowDataset
+from training.data.waveforms.usable import usable
+from training.data.waveforms.waveform_cache import WaveformCache
 from training.features.feature_cache import FeatureCache
 from training.features.feature_dataset import ClipDataset, FeatureDataset
 from training.loop.module import ClassifierModule
 from training.models.base import Classifier
-from training.models.cnn_classifier import CnnHead
-from training.models.spectrogram import Spectrogram
+from training.models.classifiers.cnn import CnnHead
+from training.models.frontends.spectrogram import Spectrogram
 
 IMAGE_SIZE = 128
 LABELS = ("anger", "happiness", "neutral", "sadness")

@@ -9,13 +9,13 @@ import torch
 
 from benchmarks.training.corpus import batches, classes, read_windows, untrained
 from benchmarks.training.timing import medians, trained
-from training.data.dataset import WindowDataset
+from training.data.waveforms.dataset import WindowDataset
 from training.features.feature_cache import FeatureCache
 from training.features.feature_dataset import FeatureDataset
 from training.models.base import Classifier
-from training.models.encoders import blank_encoder
-from training.models.wav2vec2 import Wav2Vec2Frontend
-from training.models.wav2vec2_classifiers import FnHead
+from training.models.classifiers.wav2vec2 import FnHead
+from training.models.frontends.encoders import blank_encoder
+from training.models.frontends.wav2vec2 import Wav2Vec2Frontend
 
 WINDOW_SEC = 5.0
 TARGET = 20.0

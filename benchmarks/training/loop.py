@@ -18,7 +18,7 @@ from torch.optim import AdamW
 
 from benchmarks.training.corpus import IMAGE_SIZE, batches, read_images, untrained
 from benchmarks.training.timing import medians, trained
-from training.data.dataset import NO_LABEL, WindowDataset
+from training.data.waveforms.dataset import NO_LABEL, WindowDataset
 from training.features.feature_dataset import FeatureDataset
 from training.loop.callbacks import Bar, History
 from training.models.base import Classifier, Head

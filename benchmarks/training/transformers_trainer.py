@@ -18,7 +18,7 @@ from torch.utils.data import default_collate
 from benchmarks.training.corpus import batches, read_images, untrained
 from benchmarks.training.loop import WINDOW_SEC
 from benchmarks.training.timing import medians, trained
-from training.data.dataset import NO_LABEL, WindowDataset
+from training.data.waveforms.dataset import NO_LABEL, WindowDataset
 from training.models.base import Classifier
 
 _BATCH, _EPOCHS = 32, 3

@@ -23,6 +23,8 @@ SILENCE_PEAK = 1e-4
 """A recording whose largest magnitude is below this is silent."""
 MAX_PEAK = 1e6
 """A larger magnitude overflows float32 in a model: its power and their sums are far below 3e38."""
+BEYOND_SEC = 0.05
+"""How much later than its recording a segment may end: times are rounded, and codecs pad."""
 _MARGIN_SEC = 0.1
 """More than the half length of the resampler's filter at any rate from 8 kHz on: what lies further has no effect."""
 

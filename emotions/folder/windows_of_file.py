@@ -17,8 +17,6 @@ from emotions.audio.windows import FloatArray, Windows, WindowSpec, split_parts
 from emotions.errors import IncompleteAudio, Truncated
 from emotions.inputs.input_file import InputFile, is_url
 
-_BEYOND_SEC = 0.05
-"""By so much a segment may end behind its recording unmarked: tables round their times."""
 _PART_SEC = 30
 _PART_WINDOWS = 4
 """A part holds as much of a recording as the larger of these."""
@@ -55,7 +53,7 @@ def _noting_the_end(blocks: Blocks, file: InputFile, flaws: list[IncompleteAudio
         samples += len(block)
         yield block
     missing = 0.0 if file.end is None else file.end - (file.start or 0.0) - samples / decode.SAMPLE_RATE
-    if missing > _BEYOND_SEC and not flaws:
+    if missing > decode.BEYOND_SEC and not flaws:
         flaws.append(Truncated(f"the recording ends {missing:.2f} s before the segment does"))
         if strict:
             raise flaws[0]

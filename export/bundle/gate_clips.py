@@ -15,7 +15,7 @@ from export.proof.signals import MAX_WINDOWS, synthetic_voices
 from export.sources import Source, recordings
 from training.config.dataset import DatasetConfig
 from training.data.clips import Clip, read_clips
-from training.data.waveform_cache import WaveformCache
+from training.data.waveforms.waveform_cache import WaveformCache
 from training.run_folder.read import Run
 
 MAX_CLIPS = 1000

@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from emotions.audio.decode import SAMPLE_RATE
-from training.models.hub import CARD, CONFIG, PREPROCESSOR, Checkpoint, find_checkpoint
+from training.models.frontends.hub import CARD, CONFIG, PREPROCESSOR, Checkpoint, find_checkpoint
 
 KEY = "--hf"
 _MAX_CARD_BYTES = 4 << 20

@@ -16,8 +16,8 @@ from export.huggingface.speech import SpeechClassifier
 from export.proof.proof import MAX_DIFFERENCE
 from export.sources import HUGGINGFACE, ProofPlan, Source
 from training.models.base import weights_hash
-from training.models.encoders import described
-from training.models.hub import PREPROCESSOR
+from training.models.frontends.encoders import described
+from training.models.frontends.hub import PREPROCESSOR
 
 TARGET = "emotion"
 """What the labels of a classifier are of, unless the user says."""

@@ -18,9 +18,9 @@ from tests.conftest import needs
 from tests.recordings import Recording, Workshop
 from tests.serving.conftest import Service
 from training.config.dataset import DatasetConfig
-from training.data.check import check_dataset
+from training.data.checks.check import check_dataset
 from training.data.clips import read_clips
-from training.data.waveform_cache import WaveformCache
+from training.data.waveforms.waveform_cache import WaveformCache
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from emotions.audio.windows import IntArray
 from emotions.pipeline.runner import Context
 from tests.conftest import BuildOnce, WriteWav
 from training.config.train import TrainStep
-from training.data.group_assignment import assign_groups
+from training.data.split.group_assignment import assign_groups
 from training.loop.fit import fit
 
 MakeStep = Callable[..., TrainStep]
@@ -104,7 +104,7 @@ def known_splits(monkeypatch: pytest.MonkeyPatch) -> None:
             _ASSIGNED[key] = assign_groups(counts, shares, seed)
         return _ASSIGNED[key].copy()
 
-    monkeypatch.setattr("training.data.splits.assign_groups", assigned)
+    monkeypatch.setattr("training.data.split.splits.assign_groups", assigned)
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 
 from emotions.bundle.manifest import RESERVED_NAMES
-from emotions.errors import DataError
+from emotions.errors import DataError, plain
 from emotions.inputs.remote import fetch
 from emotions.inputs.tables import seconds
 from training.config.dataset import Column, DatasetConfig, Pattern
-from training.data.data_faults import Faults, printable, some
+from training.data.data_faults import Faults, some
 from training.data.formats.entry import Entry
 from training.data.label_faults import add_label_faults
 from training.data.names import default_targets
@@ -64,7 +64,7 @@ class Clip:
     def __str__(self) -> str:
         """The name, printable, with the clip's times where it is a part of a recording."""
         times = "" if self.start is None and self.end is None else f" [{self.start or 0:g}-{self.end or '...'} s]"
-        return printable(self.name) + times
+        return plain(self.name) + times
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _head(file: Path | str) -> str:
             digest = hashlib.sha256(stream.read(_HEAD_BYTES)).hexdigest()
         return f"{file.stat().st_size}:{digest}"
     except OSError as error:
-        raise DataError(f"{printable(str(file))}: cannot be read ({error.strerror or error})") from error
+        raise DataError(f"{plain(str(file))}: cannot be read ({error.strerror or error})") from error
 
 
 def read_clips(config: DatasetConfig, root: Path) -> ClipTable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from emotions.errors import DataError
+from emotions.errors import DataError, plain
 
 _SHOWN = 5
 
@@ -34,11 +34,6 @@ class Faults:
 
 def some(names: Iterable[str]) -> str:
     """The first names, printable and separated by commas, and the number of further ones."""
-    every = [printable(name) for name in names]
+    every = [plain(name) for name in names]
     more = len(every) - _SHOWN
     return ", ".join(every[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def printable(name: str) -> str:
-    """The name, escaped where it has line breaks, control characters or undecodable bytes."""
-    return name if name.isprintable() else repr(name)

@@ -13,9 +13,9 @@ from emotions.pipeline.runner import Context
 from training.config.evaluate import EvaluateStep, decisive
 from training.config.train import TrainStep
 from training.corpus import read_usable
+from training.data.checks.leakage import audit
 from training.data.clips import ClipTable
-from training.data.leakage import audit
-from training.data.waveform_cache import WaveformCache
+from training.data.waveforms.waveform_cache import WaveformCache
 from training.evaluation.protocols.fold_job import Shared, done_in, remove_unfinished
 from training.evaluation.protocols.folds import Folds, make_folds
 from training.evaluation.protocols.nested_selection import inner_splits, select_candidates

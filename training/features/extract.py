@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.data.dataset import WindowDataset
+from training.data.waveforms.dataset import WindowDataset
 from training.models.base import Frontend
 
 Array = np.ndarray[Any, Any]

@@ -26,9 +26,9 @@ import torch
 from emotions.audio.windows import WindowSpec
 from emotions.errors import DataError
 from emotions.files.cache import cache_root
-from training.data.array_store import ArrayStore, limit_bytes
-from training.data.dataset import WindowDataset
 from training.data.progress import watched
+from training.data.waveforms.array_store import ArrayStore, limit_bytes
+from training.data.waveforms.dataset import WindowDataset
 from training.features.extract import Array, compute, device_of, grouped, kept_features
 from training.models.base import Frontend
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from emotions.audio.windows import IntArray
-from training.data.dataset import WindowDataset
+from training.data.waveforms.dataset import WindowDataset
 from training.features.feature_cache import FeatureCache
 
 

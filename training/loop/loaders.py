@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 from emotions.audio.windows import IntArray
 from emotions.errors import ConfigError, DataError
 from training.corpus import Corpus
-from training.data.dataset import NO_LABEL, WindowDataset
+from training.data.waveforms.dataset import NO_LABEL, WindowDataset
 from training.features.feature_dataset import ClipDataset
 
 _GOLDEN = 0x9E3779B9  # 2^32 / golden ratio (Knuth's multiplicative hashing)

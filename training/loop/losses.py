@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from emotions.audio.windows import IntArray
 from training.config.train import TrainStep
 from training.corpus import Corpus
-from training.data.dataset import NO_LABEL
+from training.data.waveforms.dataset import NO_LABEL
 
 
 @dataclass(frozen=True)

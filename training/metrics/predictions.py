@@ -15,7 +15,7 @@ import numpy as np
 from emotions.audio.windows import FloatArray, IntArray, pool
 from emotions.files.atomic import write_bytes
 from training.data.clips import ClipTable
-from training.data.dataset import NO_LABEL
+from training.data.waveforms.dataset import NO_LABEL
 
 _FORMAT = 1
 _ABOUT = "about"

@@ -11,9 +11,9 @@ from emotions.errors import ConfigError
 from training.config.architectures import ARCHITECTURES, Wav2Vec2FnArchitecture
 from training.config.train import ModelSpec
 from training.models.base import Classifier
-from training.models.cnn_classifier import build_spectrogram_cnn
-from training.models.functionals_classifier import build_functionals
-from training.models.transformer_classifier import build_transformer
+from training.models.classifiers.cnn import build_spectrogram_cnn
+from training.models.classifiers.functionals import build_functionals
+from training.models.classifiers.transformer import build_transformer
 
 
 def build_model(spec: ModelSpec) -> Classifier:
@@ -37,7 +37,7 @@ def pinned(spec: ModelSpec, model: Classifier) -> ModelSpec:
 
 
 def _on_encoder(spec: ModelSpec, architecture: Any) -> Classifier:
-    from training.models.wav2vec2_classifiers import build_fn, build_wav2vec2_cnn  # transformers is slow to import
+    from training.models.classifiers.wav2vec2 import build_fn, build_wav2vec2_cnn  # transformers is slow to import
 
     fully_connected = isinstance(architecture, Wav2Vec2FnArchitecture)
     return build_fn(spec, architecture) if fully_connected else build_wav2vec2_cnn(spec, architecture)

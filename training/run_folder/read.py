@@ -19,7 +19,7 @@ from emotions.files.json_text import read_json
 from training.config.dataset import DatasetConfig
 from training.config.train import ModelSpec
 from training.data.clips import ClipTable, read_clips
-from training.data.splits import Split
+from training.data.split.splits import Split
 from training.models.base import Classifier
 from training.models.registry import build_model
 from training.run_folder.frozen_encoder import FILE, encoder_hash, read_encoder

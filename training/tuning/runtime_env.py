@@ -16,7 +16,7 @@ from emotions.files.atomic import scratch_folder
 from emotions.pipeline.runner import Context
 from training.config.tune import SearchSpace, TuneStep
 from training.data.sources import locate
-from training.models.encoders import RANDOM
+from training.models.frontends.encoders import RANDOM
 
 MAX_BYTES = 500 << 20
 """Largest content of Ray's runtime environment."""

@@ -24,7 +24,7 @@ from transformers import (
 from benchmarks.export.huggingface import spread
 from export.huggingface.source import Original
 from tests.training.models.encoders import KINDS, TINY, vary
-from training.models.hub import quiet_transformers
+from training.models.frontends.hub import quiet_transformers
 
 LABELS = ["гнев", "happy", "neutral", "sad"]
 SPEECH: dict[str, tuple[str, bool]] = {

@@ -20,7 +20,7 @@ from export.huggingface.source import load_huggingface
 from tests.export.huggingface.checkpoints import LABELS, edit
 from tests.export.huggingface.conftest import Checkpoint
 from tests.training.models.encoders import TINY, save_extractor
-from training.models.hub import quiet_transformers
+from training.models.frontends.hub import quiet_transformers
 
 WEIGHTS, PICKLED = "model.safetensors", "pytorch_model.bin"
 

@@ -12,7 +12,7 @@ from emotions.errors import OutputExists
 from emotions.files.content import sha256
 from tests.training.data.helpers import read
 from training.data.demo import make_demo_corpus
-from training.data.waveform_cache import WaveformCache
+from training.data.waveforms.waveform_cache import WaveformCache
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(tmp_path: Path) -> None:

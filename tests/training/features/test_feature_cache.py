@@ -20,15 +20,15 @@ from torch.utils.data import DataLoader
 
 from emotions.audio.windows import WindowSpec
 from emotions.errors import DataError, DiskFull
-from training.data.array_store import ArrayStore, clear, describe
 from training.data.clips import Clip
-from training.data.dataset import NO_LABEL, WindowDataset
-from training.data.waveform_cache import WaveformCache
+from training.data.waveforms.array_store import ArrayStore, clear, describe
+from training.data.waveforms.dataset import NO_LABEL, WindowDataset
+from training.data.waveforms.waveform_cache import WaveformCache
 from training.features.extract import rounded
 from training.features.feature_cache import FeatureCache
 from training.features.feature_dataset import FeatureDataset, FeatureItem
 from training.models.base import Frontend, is_frozen
-from training.models.spectrogram import Spectrogram
+from training.models.frontends.spectrogram import Spectrogram
 
 SPEC = WindowSpec(8_000, 8_000)
 LABELS = {"emotion": ["happy", "sad"], "state": ["good"]}
@@ -274,11 +274,11 @@ from pathlib import Path
 import torch
 from emotions.audio.windows import WindowSpec
 from training.config.dataset import DatasetConfig
-from training.data.waveform_cache import WaveformCache
+from training.data.waveforms.waveform_cache import WaveformCache
 from training.data.clips import read_clips
-from training.data.dataset import WindowDataset
+from training.data.waveforms.dataset import WindowDataset
 from training.features.feature_cache import FeatureCache
-from training.models.spectrogram import Spectrogram
+from training.models.frontends.spectrogram import Spectrogram
 
 class Slow(Spectrogram):
     def forward(self, waveform, length):

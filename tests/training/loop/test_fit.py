@@ -15,7 +15,7 @@ from emotions.cli import run
 from emotions.errors import CheckpointError, ConfigError, DataError, OutputExists
 from emotions.pipeline.runner import Context
 from tests.training.conftest import SPEAKERS, MakeStep, build_step
-from training.data.dataset import NO_LABEL
+from training.data.waveforms.dataset import NO_LABEL
 from training.loop.fit import fit
 from training.loop.job import Job, train
 from training.loop.module import ClassifierModule

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from emotions.errors import ConfigError, DataError
 from emotions.pipeline.runner import Context
 from tests.training.conftest import MakeStep, build_step
-from training.data.dataset import WindowDataset
+from training.data.waveforms.dataset import WindowDataset
 from training.loop.fit import fit
 from training.loop.module import ClassifierModule
 from training.run_folder.read import load_checkpoint, read_checkpoint

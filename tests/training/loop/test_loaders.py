@@ -12,7 +12,7 @@ from emotions.errors import ConfigError, DataError
 from emotions.pipeline.runner import Context
 from tests.training.conftest import MakeStep
 from training.corpus import read_corpus
-from training.data.dataset import NO_LABEL
+from training.data.waveforms.dataset import NO_LABEL
 from training.loop.loaders import (
     BalancedSampler,
     EpochSampler,

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from training.config.learning import LearnParams
-from training.data.dataset import NO_LABEL
+from training.data.waveforms.dataset import NO_LABEL
 from training.loop.losses import Objective, loss_sums, mean_loss, total_loss
 from training.loop.module import objective
 

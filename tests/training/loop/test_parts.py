@@ -14,7 +14,7 @@ from emotions.errors import ConfigError
 from emotions.pipeline.runner import Context
 from tests.training.conftest import MakeStep
 from training.corpus import read_corpus
-from training.data.dataset import NO_LABEL
+from training.data.waveforms.dataset import NO_LABEL
 from training.loop.feature_augmentation import augment, shift_bins
 from training.loop.fit import fit
 from training.loop.loaders import EpochSampler, training_batches

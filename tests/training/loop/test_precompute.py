@@ -22,10 +22,10 @@ from training.loop.module import ClassifierModule
 from training.loop.precompute import precomputed
 from training.loop.score import evaluate
 from training.models.base import Classifier
-from training.models.encoders import blank_encoder
+from training.models.classifiers.wav2vec2 import FnHead
+from training.models.frontends.encoders import blank_encoder
+from training.models.frontends.wav2vec2 import Wav2Vec2Frontend
 from training.models.registry import build_model
-from training.models.wav2vec2 import Wav2Vec2Frontend
-from training.models.wav2vec2_classifiers import FnHead
 
 TINY_ENCODER = {
     "model_type": "wav2vec2",

@@ -15,8 +15,8 @@ from emotions.pipeline.runner import Context
 from training.config.train import TrainStep
 from training.corpus import cut_corpus
 from training.data.clips import ClipTable
-from training.data.splits import Split
-from training.data.waveform_cache import ClipInfo
+from training.data.split.splits import Split
+from training.data.waveforms.clip_info import ClipInfo
 from training.features.feature_dataset import ClipDataset
 from training.loop.fit import outcome
 from training.loop.job import Job, seeded_model, train

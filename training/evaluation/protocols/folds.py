@@ -14,7 +14,7 @@ from training.config.dataset import SplitConfig
 from training.config.evaluate import Protocol
 from training.data.clips import ClipTable
 from training.data.data_faults import some
-from training.data.splits import Split, default_by, draw_validation, groups_of, make_split, split_clips
+from training.data.split.splits import Split, default_by, draw_validation, groups_of, make_split, split_clips
 
 
 @dataclass(frozen=True)

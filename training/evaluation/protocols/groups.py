@@ -8,7 +8,7 @@ from emotions.audio.windows import IntArray
 from emotions.errors import DataError
 from training.data.clips import ClipTable
 from training.data.data_faults import some
-from training.data.splits import groups_of
+from training.data.split.splits import groups_of
 
 _MAX_GROUPS = 20  # a column with more values tells clips apart rather than groups
 

@@ -12,7 +12,7 @@ from emotions.audio.windows import FloatArray
 from emotions.errors import DataError
 from training.config.dataset import SplitConfig
 from training.data.clips import ClipTable
-from training.data.splits import PARTS, Split
+from training.data.split.splits import PARTS, Split
 from training.evaluation.protocols.fold_job import Shared
 from training.evaluation.protocols.folds import make_folds
 from training.evaluation.protocols.tasks import predictions_of, task_of

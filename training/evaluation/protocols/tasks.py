@@ -13,7 +13,7 @@ from emotions.errors import CheckpointError
 from training.config.evaluate import decisive
 from training.corpus import cut_corpus
 from training.data.progress import watched
-from training.data.splits import PARTS
+from training.data.split.splits import PARTS
 from training.evaluation.protocols.fold_job import Shared, Task
 from training.evaluation.protocols.process_pool import run_folds
 from training.loop.precompute import precomputed

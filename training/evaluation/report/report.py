@@ -15,9 +15,9 @@ from emotions.audio.windows import FloatArray, IntArray
 from emotions.files.atomic import write_bytes
 from emotions.files.json_text import write_json
 from training.config.evaluate import EvaluateStep
+from training.data.checks.leakage import Leaks
 from training.data.clips import ClipTable
-from training.data.dataset import NO_LABEL
-from training.data.leakage import Leaks
+from training.data.waveforms.dataset import NO_LABEL
 from training.evaluation.protocols.folds import Folds
 from training.evaluation.protocols.groups import group_columns, units_of
 from training.evaluation.protocols.nested_selection import Selection

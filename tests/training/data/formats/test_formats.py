@@ -18,8 +18,8 @@ from emotions.errors import DataError
 from tests.training.data.helpers import read
 from training.config.dataset import SplitConfig
 from training.data.clips import ClipTable
-from training.data.splits import split_clips
-from training.data.waveform_cache import WaveformCache
+from training.data.split.splits import split_clips
+from training.data.waveforms.waveform_cache import WaveformCache
 
 ClipWav = Callable[..., Path]
 SPEAKERS = "abcdef"

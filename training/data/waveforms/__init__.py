@@ -1,0 +1,1 @@
+"""Decoded clips: their cache, their properties, and the PyTorch dataset of them."""

@@ -1,0 +1,102 @@
+"""The windows of prepared clips, as a torch dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from emotions.audio.windows import IntArray, WindowSpec, window_starts
+from training.data.clips import Clip
+from training.data.waveforms.clip_info import ClipInfo
+from training.data.waveforms.waveform_cache import WaveformCache
+
+NO_LABEL = -100
+"""Class index of a target that a clip has no label for: what torch's cross-entropy ignores."""
+
+Item = tuple[torch.Tensor, int, dict[str, int], int]
+
+
+class WindowDataset(Dataset[Item]):
+    """Every window of every clip.
+
+    An item is ``(waveform, length, classes, clip)``: (W,) float32 zero-padded at the end, number of valid samples,
+    the class index of each target (``NO_LABEL`` where the clip has none), and the clip's index in ``clips``. The
+    default collation makes (B, W) float32, (B,) int64, {target: (B,) int64}, (B,) int64 of them.
+
+    Samples stay on disk, memory-mapped; picklable for the workers of a DataLoader.
+
+    Args:
+        clips: clips that can be used.
+        facts: of each clip, as ``WaveformCache.prepare`` gives them.
+        cache: holds the samples.
+        spec: the window; every item is W samples wide, dynamic or not.
+        labels: the labels of each target in output order.
+
+    Raises:
+        ValueError: a clip cannot be used, or has a label that is not among ``labels``.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        facts: Sequence[ClipInfo],
+        cache: WaveformCache,
+        spec: WindowSpec,
+        labels: Mapping[str, Sequence[str]],
+    ) -> None:
+        if len(clips) != len(facts) or any(fact.error for fact in facts):
+            raise ValueError("a window dataset takes usable clips, each with its facts")
+        self.clips = tuple(clips)
+        self.spec = spec
+        self.targets = tuple(labels)
+        self.facts = tuple(facts)
+        self._cache = cache
+        self._classes = _classes(clips, labels)
+        starts = [window_starts(fact.samples, spec) for fact in facts]
+        self._starts = np.concatenate([*starts, np.zeros(0, np.int64)])
+        self._first = np.cumsum([0, *(len(each) for each in starts)])
+        self._clip_of = np.repeat(np.arange(len(clips)), np.diff(self._first))
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, index: int) -> Item:
+        clip = int(self._clip_of[index])
+        samples = self._cache.load(self.facts[clip], self.clips[clip])
+        start = int(self._starts[index])
+        window = samples[start : start + self.spec.samples]
+        waveform = torch.zeros(self.spec.samples)
+        waveform.numpy()[: len(window)] = window
+        return waveform, len(window), self.truth(clip), clip
+
+    def windows_of(self, clip: int) -> range:
+        """The items that are the windows of a clip, in the order of their starts."""
+        return range(int(self._first[clip]), int(self._first[clip + 1]))
+
+    def place(self, index: int) -> tuple[int, int]:
+        """The clip of an item, and which of the clip's windows it is."""
+        clip = int(self._clip_of[index])
+        return clip, index - int(self._first[clip])
+
+    def truth(self, clip: int) -> dict[str, int]:
+        """Class index of a clip for each target, ``NO_LABEL`` where it has none."""
+        return dict(zip(self.targets, self._classes[clip].tolist(), strict=True))
+
+    def classes(self, target: str) -> IntArray:
+        """Class index of every clip for a target, (clips,), ``NO_LABEL`` where it has none."""
+        return self._classes[:, self.targets.index(target)]
+
+
+def _classes(clips: Sequence[Clip], labels: Mapping[str, Sequence[str]]) -> IntArray:
+    classes = np.full((len(clips), len(labels)), NO_LABEL, np.int64)
+    for column, (target, names) in enumerate(labels.items()):
+        number = {name: index for index, name in enumerate(names)}
+        for row, clip in enumerate(clips):
+            if target in clip.labels:
+                if clip.labels[target] not in number:
+                    raise ValueError(f"{target} {clip.labels[target]!r} is not one of {', '.join(names)}")
+                classes[row, column] = number[clip.labels[target]]
+    return classes

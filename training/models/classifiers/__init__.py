@@ -1,0 +1,1 @@
+"""Classifiers: a frontend and a head, one architecture a module."""

@@ -1,0 +1,1 @@
+"""Frontends: waveforms to features, and the encoders they load."""

@@ -1,0 +1,125 @@
+"""Encoders of Hugging Face: loaded by name or folder, and checked; none of their code runs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    HubertConfig,
+    HubertModel,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Model,
+    WavLMConfig,
+    WavLMModel,
+)
+
+from emotions.audio.decode import SAMPLE_RATE
+from emotions.errors import ConfigError
+from training.models.frontends.hub import CONFIG, Checkpoint, find_checkpoint
+
+RANDOM = "random:"
+"""Prefix of an encoder that asks for random weights: ``random:FOLDER`` or ``random:FILE.json``, of a config.json."""
+
+_KEY = "model_architecture.encoder"
+_FAMILIES: dict[str, tuple[Any, Any]] = {
+    "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),
+    "hubert": (HubertConfig, HubertModel),
+    "wavlm": (WavLMConfig, WavLMModel),
+}
+# Weights that a forward pass does not use: the vector that replaces masked frames in pre-training, and adapters after
+# the last layer, which the features are taken before.
+_UNUSED = ("masked_spec_embed", "adapter.")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder and the preprocessing that it expects.
+
+    Attributes:
+        model: ``Wav2Vec2Model``, ``HubertModel`` or ``WavLMModel``, float32, in evaluation mode.
+        normalize: whether each clip is normalised to mean 0 and variance 1.
+    """
+
+    model: nn.Module
+    normalize: bool
+
+    def description(self) -> dict[str, Any]:
+        """All but the weights, as JSON: what ``blank_encoder`` builds the same network from, without names or paths."""
+        return {"normalize": self.normalize, "config": described(self.model)}
+
+
+def load_encoder(name: str) -> Encoder:
+    """Load an encoder.
+
+    Args:
+        name: a folder with config.json, preprocessor_config.json and weights; a name on the Hugging Face hub; or
+            ``random:`` and a folder or file with a config.json, for random weights.
+
+    Raises:
+        ConfigError: it cannot be reached, is not a wav2vec2, HuBERT or WavLM encoder for 16 kHz, or its weights are
+            missing, incomplete or broken.
+    """
+    if name.startswith(RANDOM):
+        return _random_encoder(name)
+    checkpoint = find_checkpoint(name, _KEY)
+    checkpoint.read_settings(_FAMILIES)
+    config = checkpoint.understood(
+        lambda: AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False), CONFIG
+    )
+    normalize = bool(checkpoint.read_preprocessor(Wav2Vec2FeatureExtractor, SAMPLE_RATE).do_normalize)
+    return Encoder(_load_weights(checkpoint, config), normalize)
+
+
+def described(model: nn.Module) -> dict[str, Any]:
+    """The configuration of a model of transformers as JSON, without names or paths."""
+    config: Any = model.config
+    dropped = {"_name_or_path", "transformers_version", "architectures", "dtype"}
+    settings = {key: value for key, value in config.to_diff_dict().items() if key not in dropped}
+    # No tuples, which JSON would turn into lists.
+    plain: dict[str, Any] = json.loads(json.dumps({**settings, "model_type": config.model_type}))
+    return plain
+
+
+def blank_encoder(description: Mapping[str, Any]) -> Encoder:
+    """Build an encoder of an ``Encoder.description``, with random weights that a state dict replaces."""
+    settings = dict(description["config"])
+    family = _FAMILIES.get(settings.pop("model_type", ""))
+    if family is None:
+        raise ConfigError(f"{_KEY}: the model type must be one of {', '.join(_FAMILIES)}")
+    config, model = family
+    return Encoder(
+        model(config(**settings, attn_implementation="eager")).float().eval(), bool(description["normalize"])
+    )
+
+
+def _random_encoder(name: str) -> Encoder:
+    path = Path(name.removeprefix(RANDOM)).expanduser()
+    folder, file = (path, CONFIG) if path.is_dir() else (path.parent, path.name)
+    checkpoint = Checkpoint(_KEY, name, folder)
+    settings = checkpoint.read_settings(_FAMILIES, file)
+    logging.getLogger(__name__).warning(
+        "%s: %s has RANDOM weights: it has learnt nothing, and results will be poor", _KEY, name
+    )
+    return checkpoint.understood(lambda: blank_encoder({"normalize": True, "config": settings}), CONFIG)
+
+
+def _load_weights(checkpoint: Checkpoint, config: Any) -> nn.Module:
+    if not checkpoint.has_weights:
+        raise checkpoint.error(
+            "{} has no weights (model.safetensors or pytorch_model.bin); "
+            f"for random ones, which have learnt nothing, write {RANDOM}{checkpoint.name}"
+        )
+    encoder, report = checkpoint.load_weights(AutoModel, config=config, trust_remote_code=False)
+    lacking = sorted(key for key in report["missing_keys"] if not key.startswith(_UNUSED))
+    if lacking:
+        raise checkpoint.error(f"the weights of {{}} lack {lacking[0]} and {len(lacking) - 1} more")
+    return encoder
