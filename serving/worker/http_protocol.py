@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections import deque
-from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.settings import Settings
+from serving.worker.request_starts import RequestStarts
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -31,45 +30,10 @@ _MOST_PIPELINED = 32
 """Most requests that wait on a connection for the response to an earlier one."""
 _FRAMING = 16
 """Bytes that frame a byte of a chunked body: one may come alone, behind its size."""
-_STARTS = 4
-"""Most requests that are started at a turn of the event loop."""
 _WRITE_SEC = 30.0
 """Most seconds for which a client reads nothing of a response."""
 _OTHER_FILES = 128
 """Open files of the process other than connections and bodies."""
-
-
-class _Starts:
-    """The requests that are yet to be started, a few at each turn of the event loop.
-
-    A request takes a dozen turns. If each turn began all requests that have come, one that is under way would wait for
-    each of them a dozen times.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[RequestResponseCycle, Callable[[], None]]] = deque()
-
-    def add(self, loop: asyncio.AbstractEventLoop, cycle: RequestResponseCycle, start: Callable[[], None]) -> None:
-        """Start a request at the turn after the next, when it is known whether its client has left, or at a later one.
-
-        Args:
-            loop: the event loop.
-            cycle: the request.
-            start: starts it.
-        """
-        if not self._waiting:
-            loop.call_soon(loop.call_soon, self._turn, loop)
-        self._waiting.append((cycle, start))
-
-    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        started = 0
-        while self._waiting and started < _STARTS:
-            cycle, start = self._waiting.popleft()
-            if not cycle.disconnected:
-                started += 1
-                start()
-        if self._waiting:
-            loop.call_soon(self._turn, loop)
 
 
 class _Refused(Exception):
@@ -84,7 +48,7 @@ def bounded_protocol(settings: Settings) -> type[asyncio.Protocol]:
         "header_sec": settings.header_sec,
         "max_connections": _connections(settings),
         "idle": {},
-        "starts": _Starts(),
+        "starts": RequestStarts(),
     }
     return type("BoundedProtocol", (_BoundedProtocol,), limits)
 
@@ -112,7 +76,7 @@ class _BoundedProtocol(HttpToolsProtocol):
     header_sec: float
     max_connections: int
     idle: dict[_BoundedProtocol, None]
-    starts: _Starts
+    starts: RequestStarts
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
