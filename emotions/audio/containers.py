@@ -169,8 +169,9 @@ def _is_for_libsndfile(file: BinaryIO, kind: Format) -> bool:
     place = place_of(file)
     if place is not None:
         return _is_file_for_libsndfile(*place, kind.demuxer)
-    # Seeking in ``_Bytes`` costs more than a page of Ogg.
-    return _LOOKS[kind.demuxer](io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file)
+    if kind.demuxer == "ogg" and isinstance(file, io.BytesIO):  # seeking in ``_Bytes`` costs more than a page of it
+        file = io.BytesIO(file.getvalue())
+    return _LOOKS[kind.demuxer](file)
 
 
 @functools.lru_cache(_REMEMBERED)

@@ -146,7 +146,7 @@ def own_handle(file: BinaryIO) -> BinaryIO:
     """The same recording, opened once more: whoever reads ``file`` does not notice."""
     if isinstance(file, Section):
         return cast(BinaryIO, file.reopened())
-    return io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else Path(os.fsdecode(file.name)).open("rb")
+    return type(file)(file.getvalue()) if isinstance(file, io.BytesIO) else Path(os.fsdecode(file.name)).open("rb")
 
 
 def place_of(file: BinaryIO) -> tuple[str, int, int, int] | None:
