@@ -17,12 +17,20 @@ import secrets
 import shutil
 import stat
 import tempfile
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from emotions.errors import ConfigError, DataError, DiskFull, OutputExists
 
+UNREADABLE_ARRAYS = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy raises for files that are no arrays: it parses a header as Python's literals."""
 _BLOCK = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NO_SPACE_TEXTS = tuple(map(os.strerror, _NO_SPACE))
