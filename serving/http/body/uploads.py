@@ -64,6 +64,9 @@ async def read_uploads(request: Request, engine: Engine) -> list[UploadFile]:
     limit = engine.settings.max_items_bytes
     form = await _parsed(request, limited(request, limit, limit), engine.settings.max_items)
     uploads = [upload for upload in form.getlist(FIELD) if isinstance(upload, UploadFile)]
+    for name, other in form.multi_items():
+        if name != FIELD and isinstance(other, UploadFile):
+            other.file.close()
     try:
         if not uploads:
             raise RequestError(400, "bad_request", _NO_FILE)
@@ -140,3 +143,9 @@ async def _parsed(request: Request, chunks: AsyncGenerator[bytes, None], max_fil
         if max_files > 1 and error.message.startswith("Too many files"):
             raise RequestError(413, "too_many_items", f"a batch holds at most {max_files} recordings") from error
         raise RequestError(400, "bad_request", f"the multipart body is malformed: {error.message}") from error
+    except (
+        BaseException
+    ):  # the body does not come to its end, and Starlette closes what it spooled only where malformed
+        for file in parser._files_to_close_on_error:
+            file.close()
+        raise
