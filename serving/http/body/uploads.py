@@ -143,9 +143,3 @@ async def _parsed(request: Request, chunks: AsyncGenerator[bytes, None], max_fil
         if max_files > 1 and error.message.startswith("Too many files"):
             raise RequestError(413, "too_many_items", f"a batch holds at most {max_files} recordings") from error
         raise RequestError(400, "bad_request", f"the multipart body is malformed: {error.message}") from error
-    except (
-        BaseException
-    ):  # the body does not come to its end, and Starlette closes what it spooled only where malformed
-        for file in parser._files_to_close_on_error:
-            file.close()
-        raise
