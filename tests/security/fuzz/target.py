@@ -88,7 +88,7 @@ def _bounded(target: Target, folder: Path) -> str:
 
 
 def _check_message(error: EmotionsError) -> None:
-    lines = str(error).split("\n")
+    further = str(error).split("\n")[1:]
     assert str(error), "an error without words"
     assert len(str(error)) < _LONGEST_MESSAGE, f"an error of {len(str(error))} characters"
-    assert len(lines) == 1 or hasattr(error, "faults"), f"an error of several lines: {error}"
+    assert all(line.startswith("  ") for line in further), f"a line that is no fault of those listed: {error}"

@@ -8,6 +8,7 @@ from tests.security.fuzz.all_targets import TARGETS
 from tests.security.fuzz.attack import fault_of
 from tests.security.fuzz.regressions import REGRESSIONS
 from tests.security.fuzz.target import Target, examine, files_of
+from tests.security.fuzz.training_targets import TRAINING_TARGETS
 
 FEW = 12
 SEED = "0"
@@ -19,7 +20,8 @@ def test_whatever_is_in_it_a_file_is_read_or_refused_in_one_line(
 ) -> None:
     outcomes = [examine(TARGETS[name], files_of(TARGETS[name], name, SEED, number)) for number in range(FEW)]
     assert len(outcomes) == FEW
-    assert capfd.readouterr() == ("", "")
+    if name not in TRAINING_TARGETS:  # which show a progress bar where they take long
+        assert capfd.readouterr() == ("", "")
     assert not [record for record in caplog.records if record.exc_info]
 
 
