@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all attack check format lock clean
+.PHONY: help setup demo test test-slow test-all attack fuzz check format lock clean
 
 help:
 	@echo "make setup   install the pinned packages into .venv"
@@ -13,6 +13,7 @@ help:
 	@echo "make test    set up, then check format, lint, types, import rules, and run the tests"
 	@echo "make test-all  the same, then the tests that are slow by nature"
 	@echo "make attack  attack a service with all hostile requests of tests/security (10 minutes)"
+	@echo "make fuzz    fuzz every parser, and a service with 33,000 bodies (20 minutes); SEED=, TARGET=, CASE= and REPLAY= repeat"
 	@echo "make check   what make test runs, without the set-up"
 	@echo "make format  format the code"
 	@echo "make lock    pin the packages anew"
@@ -46,6 +47,10 @@ test-slow: setup
 
 attack: setup
 	EMOTIONS_CASES= $(BIN)/python -m pytest -s -m "slow and alone" tests/security
+
+# On the command line: SEED, TARGET, CASES, BODIES, JSON, CASE, REPLAY, KEPT; see tests/security/fuzz/__main__.py.
+fuzz: setup
+	$(BIN)/python -W error -m tests.security.fuzz
 
 test-all: test test-slow
 

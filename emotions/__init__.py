@@ -8,8 +8,12 @@ prediction.label, prediction.probabilities
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+# Before anything imports ONNX Runtime, which on import identifies the machine to Microsoft, in files too.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from emotions.client.client import AsyncClient, Client

@@ -153,6 +153,17 @@ def _ogg(packets: list[bytes], heads: int, samples: int) -> bytes:
     return bytes(pages)
 
 
+def with_page_checksums(data: bytes) -> bytes:
+    """Ogg with the checksum of each page that can be found; without, a page that was changed is passed over."""
+    found, at = bytearray(data), data.find(b"OggS")
+    while at >= 0 and len(data) >= at + 27:
+        size = 27 + data[at + 26] + sum(data[at + 27 : at + 27 + data[at + 26]])
+        page = data[at : at + 22] + bytes(4) + data[at + 26 : at + size]
+        found[at + 22 : at + 26] = struct.pack("<I", _crc(page))
+        at = data.find(b"OggS", at + size)
+    return bytes(found)
+
+
 @cache
 def _crc_table() -> list[int]:
     table = []

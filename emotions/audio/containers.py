@@ -21,7 +21,7 @@ from emotions.audio.formats import NAMES, SNIFF_BYTES, Format, format_of
 from emotions.audio.libsndfile import is_one_flac_of_known_length, is_one_vorbis, is_uncompressed, libsndfile
 from emotions.audio.mpeg import RESYNC_BYTES, first_frame, id3_bytes, tagged_frames
 from emotions.audio.sample_counts import check_tables, claimed_samples
-from emotions.audio.stream import Blocks, NotPlain, Reader, Section, Stream, place_of
+from emotions.audio.stream import Blocks, Bytes, File, NotPlain, Reader, Section, Stream, place_of
 from emotions.audio.wave import read_header
 from emotions.errors import AudioError, Crashed, IncompleteAudio, NotAudio, Truncated, first_line
 
@@ -78,21 +78,13 @@ def open_stream(source: AudioSource, *, strict: bool = False, plain: bool = Fals
             raise NotAudio(f"cannot be decoded ({first_line(error)})") from error
 
 
-class _Bytes(io.BytesIO):
-    """Bytes to read. A damaged header can make libsndfile seek before the first byte: it gets the first one."""
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_CUR: self.tell(), io.SEEK_END: self.getbuffer().nbytes}.get(whence, 0)
-        return super().seek(max(0, base + offset))
-
-
 def _binary(source: AudioSource) -> BinaryIO:
     if isinstance(source, bytes):
-        return _Bytes(source)
+        return Bytes(source)
     path = Path(source)
     if not stat.S_ISREG(path.stat().st_mode):
         raise NotAudio("is not a regular file")  # opening a pipe would wait for ever
-    return path.open("rb")
+    return File(path)
 
 
 def _recognised(file: BinaryIO) -> tuple[BinaryIO, Format]:
@@ -169,8 +161,9 @@ def _is_for_libsndfile(file: BinaryIO, kind: Format) -> bool:
     place = place_of(file)
     if place is not None:
         return _is_file_for_libsndfile(*place, kind.demuxer)
-    # Seeking in ``_Bytes`` costs more than a page of Ogg.
-    return _LOOKS[kind.demuxer](io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file)
+    if kind.demuxer == "ogg" and isinstance(file, io.BytesIO):  # seeking in ``Bytes`` costs more than a page of it
+        file = io.BytesIO(file.getvalue())
+    return _LOOKS[kind.demuxer](file)
 
 
 @functools.lru_cache(_REMEMBERED)

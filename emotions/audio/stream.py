@@ -72,6 +72,32 @@ class Stream:
 Reader = Callable[[BinaryIO], contextlib.AbstractContextManager[Stream]]
 
 
+class Bytes(io.BytesIO):
+    """Bytes to read. A damaged header can make a decoder seek before the first byte: it gets the first one."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a byte; as ``Section.seek``."""
+        base = {io.SEEK_CUR: self.tell(), io.SEEK_END: self.getbuffer().nbytes}.get(whence, 0)
+        return super().seek(max(0, base + offset))
+
+
+class File(io.BufferedReader):
+    """A file to read, in which a decoder may seek to where nothing is, as in ``Bytes``: no error of the file's.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a byte; as ``Section.seek``."""
+        size = os.fstat(self.fileno()).st_size
+        base = {io.SEEK_CUR: self.tell(), io.SEEK_END: size}.get(whence, 0)
+        return super().seek(min(max(0, base + offset), size))
+
+
 class Section(io.RawIOBase):
     """A part of a file as a file of its own, with other bytes in front of it.
 
@@ -146,7 +172,7 @@ def own_handle(file: BinaryIO) -> BinaryIO:
     """The same recording, opened once more: whoever reads ``file`` does not notice."""
     if isinstance(file, Section):
         return cast(BinaryIO, file.reopened())
-    return io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else Path(os.fsdecode(file.name)).open("rb")
+    return type(file)(file.getvalue()) if isinstance(file, io.BytesIO) else File(Path(os.fsdecode(file.name)))
 
 
 def place_of(file: BinaryIO) -> tuple[str, int, int, int] | None:

@@ -21,7 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from emotions.audio.windows import WindowSpec
 from emotions.bundle.checked_file import MAX_BYTES, Stamp, checked_file
-from emotions.errors import BundleError, ConfigError
+from emotions.errors import BundleError, ConfigError, plain
 from emotions.files.json_text import read_json
 
 FORMAT_VERSION = 1
@@ -268,7 +268,7 @@ def read_manifest(folder: Path) -> Manifest:
         faults = "; ".join(f"{_short('.'.join(map(str, e['loc'])))}: {_short(e['msg'])}" for e in first)
         if error.error_count() > _SHOWN:
             faults += f"; and {error.error_count() - _SHOWN} more"
-        raise BundleError(f"{path}: {faults}") from error
+        raise BundleError(f"{path}: {plain(faults)}") from error
 
 
 def _short(text: str) -> str:

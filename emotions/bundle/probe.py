@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ import numpy as np
 
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import LENGTH, PROBE, WAVEFORM, Bundle, Window
-from emotions.errors import BundleError
+from emotions.errors import BundleError, first_line, plain
+from emotions.files.content import UNREADABLE_ARRAYS
 
 _MAX_ARRAYS = 1_000
 _MAX_BYTES = 256 << 20
@@ -65,8 +65,8 @@ def read_probe(bundle: Bundle) -> Probe:
             promise = str(arrays["contract"])
             answers = {target: arrays[f"probabilities/{target}"] for target in bundle.manifest.targets}
             probe = Probe(arrays[WAVEFORM], arrays[LENGTH], answers)
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise BundleError(f"{bundle.path}: {PROBE} cannot be read ({error})") from error
+    except UNREADABLE_ARRAYS as error:
+        raise BundleError(f"{bundle.path}: {PROBE} cannot be read ({plain(first_line(error))})") from error
     if promise != _contract(bundle.manifest.targets, bundle.manifest.window):
         raise BundleError(f"{bundle.path}: the manifest's labels or window are not those of the export")
     if not len(probe.length):

@@ -6,9 +6,17 @@ import errno
 import hashlib
 import os
 import stat
+import tokenize
+import zipfile
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
+UNREADABLE_ARRAYS = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy raises for files that are no arrays: it parses a header as Python's literals."""
 _BLOCK = 1 << 20
 # A pipe that nobody writes to would be waited for, for ever.
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)

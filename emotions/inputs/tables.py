@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from emotions.errors import ConfigError, DataError
+from emotions.errors import ConfigError, DataError, first_line
 from emotions.files.json_text import parse_json
 from emotions.inputs.columns import FILE, standard_names
 from emotions.inputs.csv_tables import CELL_LIMIT, bounded_lines, csv_records
@@ -108,7 +108,7 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
     except UnicodeError as error:
         raise DataError(f"{path}: its text cannot be decoded ({error}); save the table as UTF-8") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror or first_line(error)})") from error
 
 
 def _jsonl(path: Path) -> Iterator[Mapping[str, Any]]:

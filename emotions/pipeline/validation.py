@@ -64,7 +64,7 @@ def json_path(prefix: str, path: Sequence[str | int]) -> str:
         path: keys and indices.
     """
     text = prefix
-    for key in path:
+    for key in (each if isinstance(each, int) else _cut(each) for each in path):
         if isinstance(key, int):
             text += f"[{key}]"
         elif re.fullmatch(r"[\w$-]+", key):
@@ -80,7 +80,10 @@ def shown(value: Any) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list"
-    text = json.dumps(value, ensure_ascii=False)
+    return _cut(json.dumps(value, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
 
 

@@ -175,6 +175,23 @@ def test_telemetry_is_off_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
     assert os.environ["DO_NOT_TRACK"] == "0"
 
 
+@pytest.mark.parametrize(
+    "code",
+    ["import emotions.predictor", "import serving.telemetry.metrics", "import export.bundle.report"],
+)
+def test_onnx_runtime_reports_nothing_and_leaves_no_files(tmp_path: Path, code: str) -> None:
+    folders = {"TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    kept = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**kept, **folders, "MPLCONFIGDIR": "/nowhere"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.name == ".ses" or "Microsoft" in path.parts]
+
+
 def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "schema")
     assert code == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from emotions.audio.windows import FloatArray, IntArray, pool
 from emotions.files.atomic import write_bytes
+from emotions.files.content import UNREADABLE_ARRAYS
 from training.data.clips import ClipTable
 from training.data.waveforms.dataset import NO_LABEL
 
@@ -112,7 +112,7 @@ def read_predictions(path: Path) -> FoldPredictions | None:
             if about.pop("format") != _FORMAT:
                 return None
             return FoldPredictions(**about, val=_part(arrays, "val"), test=_part(arrays, "test"))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    except UNREADABLE_ARRAYS:
         return None
 
 

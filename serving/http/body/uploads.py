@@ -64,6 +64,9 @@ async def read_uploads(request: Request, engine: Engine) -> list[UploadFile]:
     limit = engine.settings.max_items_bytes
     form = await _parsed(request, limited(request, limit, limit), engine.settings.max_items)
     uploads = [upload for upload in form.getlist(FIELD) if isinstance(upload, UploadFile)]
+    for name, other in form.multi_items():
+        if name != FIELD and isinstance(other, UploadFile):
+            other.file.close()
     try:
         if not uploads:
             raise RequestError(400, "bad_request", _NO_FILE)

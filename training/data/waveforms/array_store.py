@@ -19,9 +19,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from emotions.errors import DataError, DiskFull
+from emotions.errors import DataError, DiskFull, first_line, plain
 from emotions.files.atomic import atomic_file, remove_left_over, room_for
 from emotions.files.cache import cache_root, is_own_file, private_folder
+from emotions.files.content import UNREADABLE_ARRAYS
 
 DEFAULT_LIMIT_GB = 20.0
 """Limit of one store in GiB, unless the environment variable ``EMOTIONS_CACHE_GB`` gives another."""
@@ -91,8 +92,8 @@ class ArrayStore:
                 array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, EOFError) as error:
-            self.discard(key, str(error))
+        except UNREADABLE_ARRAYS as error:
+            self.discard(key, plain(first_line(error)))
             return None
         if str(array.dtype) not in kinds or (shape is not None and array.shape != shape):
             self.discard(key, f"holds {array.dtype} {array.shape}")

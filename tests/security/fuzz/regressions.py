@@ -1,0 +1,65 @@
+"""Inputs that fuzzing found to be faults, and that were mended: each is built by code and read in every test run."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zipfile
+from collections.abc import Callable
+
+import pyarrow
+import pyarrow.parquet
+
+from emotions.bundle.manifest import MANIFEST, PROBE
+from tests.security.fuzz.seeds import recordings
+from tests.security.fuzz.target import Files
+from tests.security.fuzz.targets import bundle
+
+Build = Callable[[], Files]
+
+
+def _probe_with_header(text: bytes) -> Files:
+    """A probe whose first array has an odd header."""
+    npy = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+    with zipfile.ZipFile(bundle() / PROBE) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in {**members, "waveform.npy": npy}.items():
+            archive.writestr(name, content)
+    return {PROBE: file.getvalue()}
+
+
+def _manifest_with_key(key: str) -> Files:
+    content = json.loads((bundle() / MANIFEST).read_bytes())
+    return {MANIFEST: json.dumps({**content, "files": {key: 3}}).encode()}
+
+
+def _parquet_without_metadata() -> Files:
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"file": ["a.wav"]}), file)
+    data = bytearray(file.getvalue())
+    size = int.from_bytes(data[-8:-4], "little")
+    data[-8 - size : -8] = b"\xff" * size
+    return {"t.parquet": bytes(data)}
+
+
+def _chunk_that_leads_far_behind_the_file() -> Files:
+    """A CAF with ALAC with a chunk of more bytes than a file system takes."""
+    return {"clip.wav": recordings()["CAF-ALAC_16"] + b"free" + struct.pack(">q", 1 << 62)}
+
+
+REGRESSIONS: dict[str, tuple[str, Build, str]] = {
+    "a chunk that leads far behind the file": ("recordings", _chunk_that_leads_far_behind_the_file, "read"),
+    "a probe's header without its end": ("probes", lambda: _probe_with_header(b"{'shape': (1, "), "bundle"),
+    "a probe's header of brackets": ("probes", lambda: _probe_with_header(b"(" * 5_000), "bundle"),
+    "a line end in a manifest's file name": ("manifests", lambda: _manifest_with_key("a\nb"), "bundle"),
+    "Parquet without its metadata": ("tables", _parquet_without_metadata, "data"),
+    "a pipeline's key of 70,000 letters": (
+        "pipelines",
+        lambda: {"pipeline.json": json.dumps({"x" * 70_000: 1}).encode(), "changes": b""},
+        "config",
+    ),
+}
+"""Name -> target, builder, outcome."""
