@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all attack check format lock clean
+.PHONY: help setup demo test test-slow test-all attack check format lock sbom clean
 
 help:
 	@echo "make setup   install the pinned packages into .venv"
@@ -15,7 +15,7 @@ help:
 	@echo "make attack  attack a service with all hostile requests of tests/security (10 minutes)"
 	@echo "make check   what make test runs, without the set-up"
 	@echo "make format  format the code"
-	@echo "make lock    pin the packages anew"
+	@echo "make lock    pin the packages anew, and list them in sbom/"
 
 setup: .venv/ready
 
@@ -68,6 +68,12 @@ lock:
 	$(LOCK) --extra serve-gpu --output-file requirements.serve-gpu.lock pyproject.toml
 	echo uv | $(LOCK) --output-file requirements.uv.lock -
 	echo jupyterlab | $(LOCK) --constraints requirements.lock --output-file requirements.notebook.lock -
+	$(MAKE) sbom
+
+CYCLONEDX := 'cyclonedx-python-lib[json-validation]==11.12.0'
+sbom:
+	$(BIN)/uvx --quiet --python $(BIN)/python --from $(CYCLONEDX) \
+	  python -W ignore::UserWarning sbom/generate.py .venv/lib/python3*/site-packages requirements*.lock
 
 clean:
 	rm -rf .venv bundles runs predictions.* $(DEMO)
