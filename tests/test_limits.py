@@ -45,7 +45,7 @@ def rows(page: str) -> dict[str, str]:
     """Variable, without its prefix -> default, of all the tables of a page; two variables of a row share its cells."""
     found: dict[str, str] = {}
     for line in page.splitlines():
-        cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+        cells = [cell.strip() for cell in line.strip()[1:-1].split("|")]
         names = re.findall(rf"`{PREFIX}(\w+)`", cells[0])
         if not line.startswith("| `EMOTIONS_") or len(cells) != 3:
             continue

@@ -108,7 +108,7 @@ def test_a_hostile_impulse_response_is_read_within_the_limits_of_a_decoder(
 ) -> None:
     (tmp_path / "hall.ogg").write_bytes(hostile_audio.vorbis_silence(64, 192_000, 2.0))
     monkeypatch.setenv("EMOTIONS_DECODER_MEMORY", str(8 << 20))
-    with pytest.raises(ConfigError, match=r"cannot be used \(decoding it takes more memory"):
+    with pytest.raises(ConfigError, match=r"cannot be used \((its decoder crashed|decoding it takes more)"):
         read_responses(tmp_path)
 
 
