@@ -293,7 +293,7 @@ def _measured(clip: Clip, recording: Recording) -> ClipInfo:
     peak = float(max(waveform.max(initial=0.0), -waveform.min(initial=0.0)))
     clipped = np.count_nonzero(waveform >= _CLIPPED_PEAK) + np.count_nonzero(waveform <= -_CLIPPED_PEAK)
     return ClipInfo(
-        sha256="" if fault else hashlib.sha256(np.ascontiguousarray(waveform)).hexdigest(),
+        sha256="" if fault else hashlib.sha256(np.ascontiguousarray(waveform).data).hexdigest(),
         samples=len(waveform),
         duration_sec=len(waveform) / SAMPLE_RATE,
         rate=recording.rate,
