@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all attack fuzz check format lock clean
+.PHONY: help setup demo test test-slow test-all attack fuzz check format lock sbom clean
 
 help:
 	@echo "make setup   install the pinned packages into .venv"
@@ -16,7 +16,7 @@ help:
 	@echo "make fuzz    fuzz every parser, and a service with 33,000 bodies (20 minutes); SEED=, TARGET=, CASE= and REPLAY= repeat"
 	@echo "make check   what make test runs, without the set-up"
 	@echo "make format  format the code"
-	@echo "make lock    pin the packages anew"
+	@echo "make lock    pin the packages anew, and list them in sbom/"
 
 setup: .venv/ready
 
@@ -73,6 +73,12 @@ lock:
 	$(LOCK) --extra serve-gpu --output-file requirements.serve-gpu.lock pyproject.toml
 	echo uv | $(LOCK) --output-file requirements.uv.lock -
 	echo jupyterlab | $(LOCK) --constraints requirements.lock --output-file requirements.notebook.lock -
+	$(MAKE) sbom
+
+CYCLONEDX := 'cyclonedx-python-lib[json-validation]==11.12.0'
+sbom:
+	$(BIN)/uvx --quiet --python $(BIN)/python --from $(CYCLONEDX) \
+	  python -W ignore::UserWarning sbom/generate.py .venv/lib/python3*/site-packages requirements*.lock
 
 clean:
 	rm -rf .venv bundles runs predictions.* $(DEMO)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from emotions.audio.decode import decode
+from emotions.audio.decode import ReadOptions, checked
+from emotions.audio.decoders.read import read
 from emotions.audio.synthetic_speech import synthetic_speech
 from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import Dataset, Window
@@ -179,7 +180,7 @@ def recordings(data: Path, seed: int) -> Iterator[FloatArray]:
     usable = 0
     for index in np.random.default_rng(seed).permutation(len(files)):
         try:
-            waveform = decode(files[index].path, max_sec=_MAX_SEC)
+            waveform = checked(read(files[index].path, ReadOptions(max_sec=_MAX_SEC)).waveform)
         except AudioError:
             continue
         usable += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -23,6 +24,35 @@ def test_every_version_is_pinned_with_hashes_and_no_index_is_named(lock: Path) -
     for package in packages:
         assert re.match(r"[a-z0-9._-]+==[^ ]+", package), package
         assert "--hash=sha256:" in package, package
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_the_bill_of_materials_is_the_lock(lock: Path) -> None:
+    text = (ROOT / "sbom" / f"{lock.stem}.cdx.json").read_text()
+    bill = json.loads(text)
+    blocks = [re.match(r"(\S+)==(\S+)", block) for block in re.split(r"\n(?=\S)", lock.read_text().strip())]
+    pinned = {
+        (block[1], block[2], f"pkg:pypi/{block[1]}@{block[2]}", *sorted(re.findall(r"sha256:(\w+)", block.string)))
+        for block in blocks
+        if block
+    }
+    listed = [
+        (each["name"], each["version"], each["purl"], *sorted(file["content"] for file in each["hashes"]))
+        for each in bill["components"]
+    ]
+    assert len(blocks) == len(pinned) == len(listed)
+    assert set(listed) == pinned
+    assert all(file["alg"] == "SHA-256" for each in bill["components"] for file in each["hashes"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert bill["metadata"]["component"]["version"] == project["version"]
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    assert re.findall(r'"[^"]*://[^"]*"', text) == ['"http://cyclonedx.org/schema/bom-1.6.schema.json"']
+    assert "serialNumber" not in bill
+    assert "timestamp" not in text
+
+
+def test_every_lock_has_a_bill_of_materials() -> None:
+    assert {path.name for path in (ROOT / "sbom").glob("*.json")} == {f"{lock.stem}.cdx.json" for lock in LOCKS}
 
 
 def test_the_locks_hold_all_that_pyproject_names() -> None:

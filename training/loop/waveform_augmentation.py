@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torchaudio.functional import add_noise, fftconvolve, resample
 
-from emotions.audio.decode import MIN_SAMPLES, read
+from emotions.audio.decode import MIN_SAMPLES, ReadOptions
+from emotions.audio.decoders.read import read
 from emotions.errors import AudioError, ConfigError
 from training.config.learning import WaveformAugmentation
 
@@ -78,7 +79,7 @@ def read_responses(folder: Path) -> Tensor:
     if not files:
         raise ConfigError(f"{key}: {folder} holds no recording ({', '.join(sorted(_AUDIO))})")
     try:
-        responses = [torch.from_numpy(read(path, max_sec=_MAX_RESPONSE_SEC).waveform) for path in files]
+        responses = [torch.from_numpy(read(path, ReadOptions(max_sec=_MAX_RESPONSE_SEC)).waveform) for path in files]
     except (AudioError, OSError) as error:
         raise ConfigError(f"{key}: a file in {folder} cannot be used ({error})") from error
     if any(not len(each) or not each.isfinite().all() or not each.any() for each in responses):

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from emotions.audio import decode
+from emotions.audio.decode import SAMPLE_RATE, ReadOptions, checked
+from emotions.audio.decoders.read import read
 from emotions.audio.synthetic_speech import synthetic_speech
 from emotions.audio.windows import Windows
 from emotions.errors import AudioError, ConfigError, DataError
@@ -69,8 +70,8 @@ def make_clips(folder: Path, count: int, seed: int, mix: str = MIX) -> None:
     """
     random = np.random.default_rng(seed)
     for index, seconds in enumerate(durations(mix, count, random)):
-        voice = synthetic_speech(int(seconds * decode.SAMPLE_RATE), random)
-        soundfile.write(folder / f"{index:05}.wav", voice, decode.SAMPLE_RATE, subtype="PCM_16")
+        voice = synthetic_speech(int(seconds * SAMPLE_RATE), random)
+        soundfile.write(folder / f"{index:05}.wav", voice, SAMPLE_RATE, subtype="PCM_16")
 
 
 def make_broken(folder: Path) -> list[InputFile]:
@@ -121,7 +122,7 @@ def evenly_spread(files: Sequence[InputFile], limit: int) -> list[InputFile]:
 def _clip(predictor: Predictor, file: InputFile) -> Clip | None:
     try:
         content = file.path.read_bytes()
-        windows = predictor.split(decode.decode(content, max_sec=MAX_SEC))
+        windows = predictor.split(checked(read(content, ReadOptions(max_sec=MAX_SEC)).waveform))
     except (AudioError, OSError):
         return None
     answer = predictor.session.run(windows.samples, windows.lengths)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from emotions.errors import ConfigError
+from tests import hostile_audio
 from training.config.learning import FeatureAugmentation, WaveformAugmentation
 from training.loop.feature_augmentation import augment, mixed
 from training.loop.waveform_augmentation import WaveformAugmenter, read_responses
@@ -100,6 +101,15 @@ def test_impulse_responses_that_cannot_be_used_are_refused(tmp_path: Path, write
     write_wav(tmp_path / "rooms" / "bad.wav", np.zeros(1_000, np.float32))
     with pytest.raises(ConfigError, match="without a sample that is not zero"):
         read_responses(tmp_path / "rooms")
+
+
+def test_a_hostile_impulse_response_is_read_within_the_limits_of_a_decoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hall.ogg").write_bytes(hostile_audio.vorbis_silence(64, 192_000, 2.0))
+    monkeypatch.setenv("EMOTIONS_DECODER_MEMORY", str(8 << 20))
+    with pytest.raises(ConfigError, match=r"cannot be used \((its decoder crashed|decoding it takes more)"):
+        read_responses(tmp_path)
 
 
 def test_layers_of_an_encoder_share_their_masks() -> None:

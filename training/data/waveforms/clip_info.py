@@ -60,18 +60,18 @@ def measured(clip: Clip, recording: Recording) -> ClipInfo:
         checked(waveform)
     except AudioError as error:
         fault = error
-    magnitude = np.abs(waveform)
     speech = measure_speech(waveform) if fault is None else SpeechMeasure()
-    peak = float(magnitude.max(initial=0.0))
+    peak = float(max(waveform.max(initial=0.0), -waveform.min(initial=0.0)))
+    clipped = np.count_nonzero(waveform >= _CLIPPED_PEAK) + np.count_nonzero(waveform <= -_CLIPPED_PEAK)
     return ClipInfo(
-        sha256="" if fault else hashlib.sha256(waveform.tobytes()).hexdigest(),
+        sha256="" if fault else hashlib.sha256(np.ascontiguousarray(waveform).data).hexdigest(),
         samples=len(waveform),
         duration_sec=len(waveform) / SAMPLE_RATE,
         rate=recording.rate,
         channels=recording.channels,
         peak=peak if math.isfinite(peak) else 0.0,
         warnings=recording.warnings if clip.end is None or len(waveform) < wanted else (),
-        clipped=float((magnitude >= _CLIPPED_PEAK).mean()) if len(waveform) else 0.0,
+        clipped=clipped / len(waveform) if len(waveform) else 0.0,
         beyond_sec=max(0, wanted - len(waveform)) / SAMPLE_RATE,
         **asdict(speech),
         error=str(fault) if fault else None,

@@ -32,8 +32,8 @@ from training.data.progress import watched
 from training.data.waveforms.array_store import ArrayStore, writing
 from training.data.waveforms.clip_info import ClipInfo, from_json, measured, to_json
 
-MAX_SEC = 4 * 3600
-"""Longest recording that is decoded for training, in seconds."""
+MAX_SEC = 3600
+"""Longest clip that is decoded for training, in seconds: 230 MB of samples. Silence of days fits into a small file."""
 
 _DECODER = f"3 {soundfile.__libsndfile_version__} {soxr.__version__} {av.__version__}"
 _UNREADABLE = "unreadable"
