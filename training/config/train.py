@@ -185,8 +185,8 @@ class ModelSpec(Block):
 
     model: ModelName
     architecture: dict[str, Any]
-    window_samples: int = Field(gt=0, description="Samples of one window at 16 kHz.")
-    spectrogram_size: int = Field(gt=0)
+    window_samples: int = Field(gt=0, le=60 * 16_000, description="Samples of one window at 16 kHz.")
+    spectrogram_size: int = Field(gt=0, le=1024)
     targets: dict[str, list[str]] = Field(description="Labels of each target, in the order of the outputs.")
     encoder: dict[str, Any] | None = Field(
         default=None, description="What it takes to build the encoder but for its weights, once it was loaded."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +22,7 @@ from training.config.train import ModelSpec
 from training.data.clips import ClipTable, read_clips
 from training.data.split.splits import Split
 from training.models.base import Classifier
+from training.models.model_size import without_memory
 from training.models.registry import build_model
 from training.run_folder.frozen_encoder import FILE, encoder_hash, read_encoder
 from training.run_folder.layout import (
@@ -36,6 +38,9 @@ from training.run_folder.layout import (
 RUN_FORMAT = 1
 
 _PREFIX = "model."
+_FLOAT_BYTES = 4
+_SMALL = 1 << 20
+"""Parameters by which a model may be too large here: which weights are missing is said when they are loaded."""
 _UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, IndexError)
 
 
@@ -156,12 +161,14 @@ def load_checkpoint(path: Path) -> Trained:
     steps = checkpoint.get("global_step")
     if not isinstance(steps, int) or steps < 1:
         raise CheckpointError(f"{path}: records no optimiser step, so its model was never trained")
+    encoder = checkpoint[CHECKPOINT_KEY].get(ENCODER_KEY)
+    frozen = {} if encoder is None else read_encoder(path)
     try:
+        _check_size(path, spec)
         model = build_model(spec)
     except ConfigError as error:
         raise CheckpointError(f"{path}: its model cannot be built ({error})") from error
-    encoder = checkpoint[CHECKPOINT_KEY].get(ENCODER_KEY)
-    _load_weights(path, model, checkpoint.get("state_dict"), {} if encoder is None else read_encoder(path))
+    _load_weights(path, model, checkpoint.get("state_dict"), frozen)
     if encoder is not None and encoder_hash(model) != encoder:
         raise CheckpointError(f"{path}: was trained with another encoder than the one in {FILE} beside it")
     return Trained(model.eval(), spec, steps)
@@ -170,7 +177,9 @@ def load_checkpoint(path: Path) -> Trained:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint's dictionary on the CPU, tensors and plain values alone. Raises CheckpointError."""
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle's protocol: what cannot be read is refused below
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such checkpoint") from error
     except OSError as error:
@@ -202,6 +211,14 @@ def _spec(path: Path, checkpoint: Mapping[str, Any]) -> ModelSpec:
         return ModelSpec.model_validate_json(entry.get("spec") or "")
     except ValidationError as error:
         raise CheckpointError(f"{path}: its model description is damaged ({first_line(error)})") from error
+
+
+def _check_size(path: Path, spec: ModelSpec) -> None:
+    """Raise ConfigError where a model has far more parameters than the files of its weights can hold."""
+    if spec.encoder is None and "encoder" in spec.architecture:
+        return  # the encoder is loaded from its own checkpoint, and checked there
+    files = [file for file in (path, path.parent / FILE) if file.is_file()]
+    without_memory(lambda: build_model(spec), sum(file.stat().st_size for file in files) // _FLOAT_BYTES + _SMALL)
 
 
 def _load_weights(path: Path, model: Classifier, state: object, encoder: Mapping[str, Tensor]) -> None:

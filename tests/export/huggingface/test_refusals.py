@@ -215,6 +215,22 @@ def test_a_config_that_makes_no_sense_is_refused(folder: Path) -> None:
     refused(folder, "classifier")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"hidden_size": 10**7, "num_attention_heads": 1}, {"num_hidden_layers": 10**6}, {"conv_dim": [10**8] * 7}],
+)
+def test_absurd_sizes_are_refused(folder: Path, changes: dict[str, Any]) -> None:
+    edit(folder / "config.json", **changes)
+    refused(folder, r"config\.json")
+
+
+@pytest.mark.parametrize("changes", [{"n_fft": 10**7}, {"feature_size": 10**6}, {"chunk_length": 10**9}])
+def test_absurd_preprocessing_is_refused(classifier: Checkpoint, tmp_path: Path, changes: dict[str, Any]) -> None:
+    folder = Path(shutil.copytree(classifier("short-whisper"), tmp_path / "m"))
+    edit(folder / "preprocessor_config.json", **changes)
+    refused(folder, next(iter(changes)))
+
+
 @pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json"])
 def test_a_folder_without_its_settings_is_refused(folder: Path, file: str) -> None:
     (folder / file).unlink()

@@ -181,7 +181,8 @@ def _checkpoint_file(random: Random) -> Files:
         return {"c.ckpt": mutated(random, _good_checkpoint(), [_good_checkpoint()[:4000]])}
     if kind == 1:  # one of the archive's members, with a right checksum
         members = _members(_good_checkpoint())
-        name = next(name for name in members if name.endswith(random.choice(("data.pkl", "data.pkl", "version", "/0"))))
+        end = random.choice(("data.pkl", "data.pkl", "version", "/0"))
+        name = next(name for name in members if name.endswith(end))
         return {"c.ckpt": _archive({**members, name: mutated(random, members[name], [*members.values()])})}
     if kind == 2:
         spec = mutated_tree(random, json.loads(content["emotions"]["spec"]), 0.1)

@@ -61,6 +61,39 @@ REFUSALS: dict[str, tuple[Edit, str]] = {
         lambda c: describe(c, architecture={"backbone": "x", "scale": "mel", "dropout": 0}),
         "cannot be built",
     ),
+    "absurd window": (lambda c: describe(c, window_samples=10**12), "model description is damaged"),
+    "absurd image": (lambda c: describe(c, spectrogram_size=10**6), "model description is damaged"),
+    "absurd layers": (
+        lambda c: describe(
+            c,
+            model="TransformerClassifier",
+            architecture={
+                "layer_1_size": 65_536,
+                "layer_2_size": 65_536,
+                "transformer_depth": 64,
+                "patch_transformer_size": 4,
+            },
+        ),
+        "cannot be built .*parameters, more than the",
+    ),
+    "absurd encoder": (
+        lambda c: describe(
+            c,
+            model="Wav2Vec2FnClassifier",
+            architecture={"encoder": "x"},
+            encoder={"normalize": True, "config": {"model_type": "wav2vec2", "num_hidden_layers": 10**9}},
+        ),
+        "cannot be built .*num_hidden_layers is beyond 1,000",
+    ),
+    "huge encoder": (
+        lambda c: describe(
+            c,
+            model="Wav2Vec2FnClassifier",
+            architecture={"encoder": "x"},
+            encoder={"normalize": True, "config": {"model_type": "wavlm", "intermediate_size": 10**7}},
+        ),
+        "cannot be built .*parameters, more than the",
+    ),
     "architecture": (lambda c: describe(c, architecture={"scale": "bark"}), "cannot be built"),
 }
 

@@ -167,7 +167,8 @@ class WaveformCache:
         except AudioError as error:
             return ClipInfo(error=str(error), error_code=error.code)
         facts = measured(clip, recording)
-        if facts.error is None and self.store.get(facts.sha256, recording.waveform.shape) is None:
+        # Another clip with the same samples may have left them, and they may have been altered since.
+        if facts.error is None and self.store.get(facts.sha256, recording.waveform.shape, check=True) is None:
             self.store.put(facts.sha256, recording.waveform)
         return facts
 

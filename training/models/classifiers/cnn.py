@@ -43,7 +43,8 @@ class CnnHead(Head):
 def build_spectrogram_cnn(spec: ModelSpec, architecture: SpectrogramCnnArchitecture) -> Classifier:
     """Build a ``SpectrogramCnnClassifier``."""
     size = spec.spectrogram_size
-    frontend = Spectrogram(spec.window_samples, size, architecture.scale)
+    with torch.device("cpu"):  # its tables are computed from each other, also where the rest has shapes alone
+        frontend = Spectrogram(spec.window_samples, size, architecture.scale)
     return Classifier(frontend, CnnHead(architecture.backbone, (size, size), spec.classes, architecture.dropout))
 
 

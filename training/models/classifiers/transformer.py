@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 from vit_pytorch import ViT
 
@@ -63,5 +64,6 @@ def build_transformer(spec: ModelSpec, architecture: TransformerArchitecture) ->
     fault = patch_fault(architecture.patch_transformer_size, spec.spectrogram_size)
     if fault is not None:
         raise ConfigError(f"model_architecture.patch_transformer_size: {architecture.patch_transformer_size} {fault}")
-    frontend = Spectrogram(spec.window_samples, spec.spectrogram_size, architecture.scale)
+    with torch.device("cpu"):  # its tables are computed from each other, also where the rest has shapes alone
+        frontend = Spectrogram(spec.window_samples, spec.spectrogram_size, architecture.scale)
     return Classifier(frontend, TransformerHead(spec.spectrogram_size, architecture, spec.classes))

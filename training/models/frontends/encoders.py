@@ -25,6 +25,7 @@ from transformers import (
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.errors import ConfigError
 from training.models.frontends.hub import CONFIG, Checkpoint, find_checkpoint
+from training.models.model_size import check_numbers, without_memory
 
 RANDOM = "random:"
 """Prefix of an encoder that asks for random weights: ``random:FOLDER`` or ``random:FILE.json``, of a config.json."""
@@ -92,6 +93,7 @@ def described(model: nn.Module) -> dict[str, Any]:
 def blank_encoder(description: Mapping[str, Any]) -> Encoder:
     """Build an encoder of an ``Encoder.description``, with random weights that a state dict replaces."""
     settings = dict(description["config"])
+    check_numbers(settings)
     family = _FAMILIES.get(settings.pop("model_type", ""))
     if family is None:
         raise ConfigError(f"{_KEY}: the model type must be one of {', '.join(_FAMILIES)}")
@@ -109,7 +111,15 @@ def _random_encoder(name: str) -> Encoder:
     logging.getLogger(__name__).warning(
         "%s: %s has RANDOM weights: it has learnt nothing, and results will be poor", _KEY, name
     )
-    return checkpoint.understood(lambda: blank_encoder({"normalize": True, "config": settings}), CONFIG)
+
+    def build() -> Encoder:
+        return blank_encoder({"normalize": True, "config": settings})
+
+    try:
+        without_memory(lambda: build().model)
+    except ConfigError as error:
+        raise checkpoint.error(f"{{}}: {file}: {error}") from error
+    return checkpoint.understood(build, CONFIG)
 
 
 def _load_weights(checkpoint: Checkpoint, config: Any) -> nn.Module:

@@ -23,6 +23,8 @@ from torch import nn
 from transformers import logging as transformers_logging
 
 from emotions.errors import ConfigError, first_line
+from emotions.files.content import open_regular
+from training.models.model_size import check_numbers, without_memory
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
@@ -31,6 +33,9 @@ CARD = "README.md"
 _SETTINGS = [CONFIG, PREPROCESSOR, "processor_config.json"]
 _SAFETENSORS = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
 _PICKLED = ["pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"]  # loaded as weights only
+_MAX_SETTINGS_BYTES = 16 << 20
+_SMALL = 1 << 20
+"""Parameters that a file of weights need not have: what training alone uses."""
 _BROKEN = (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError)
 
 Found = TypeVar("Found")
@@ -57,13 +62,18 @@ class Checkpoint:
         return ConfigError(f"{self.key}: {message.replace('{}', self.name)}")
 
     def read_json(self, file: str) -> dict[str, Any]:
-        """Read a settings file. Raises ConfigError where it is missing, or holds no JSON object."""
+        """Read a settings file. Raises ConfigError where it is missing, holds no JSON object, or absurd numbers."""
         try:
-            settings = json.loads((self.folder / file).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            with open_regular(self.folder / file) as stream:
+                settings = json.loads(stream.read(_MAX_SETTINGS_BYTES).decode())
+        except (OSError, ValueError, RecursionError) as error:
             raise self.error(f"{{}} has no readable {file} ({first_line(error)})") from error
         if not isinstance(settings, dict):
             raise self.error(f"{{}}: {file} holds no JSON object")
+        try:
+            check_numbers(settings)
+        except ConfigError as error:
+            raise self.error(f"{{}}: {file}: {error}") from error
         return settings
 
     def read_settings(self, families: Collection[str], file: str = CONFIG) -> dict[str, Any]:
@@ -103,6 +113,9 @@ class Checkpoint:
                 f"{{}} has no {PREPROCESSOR}, so how to feed it is unknown; "
                 f'copy the one of its origin, or write {{"sampling_rate": {rate}, "do_normalize": true or false}}'
             )
+        for file in _SETTINGS[1:]:
+            if (self.folder / file).exists():
+                self.read_json(file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a rate that is refused below
             found = self.understood(lambda: extractor.from_pretrained(self.folder), PREPROCESSOR)
@@ -120,11 +133,18 @@ class Checkpoint:
 
         Args:
             model: class of transformers, whose ``from_pretrained`` loads.
-            options: further arguments of ``from_pretrained``.
+            options: further arguments of ``from_pretrained``; ``config`` is one of them.
 
         Returns:
             The model in evaluation mode, and what transformers reports of missing and unexpected keys.
         """
+        config = options["config"]
+        auto = getattr(model, "from_config", None)
+        try:  # a description of any size costs a moment this way, and no memory
+            with quiet_transformers():
+                without_memory(lambda: auto(config) if auto else model(config), self._weight_bytes() + _SMALL)
+        except ConfigError as error:
+            raise self.error(f"{{}}: {CONFIG}: {error}") from error
         try:
             with quiet_transformers():
                 # One attention for all: sdpa does not export everywhere, and flash attention would be checked for.
@@ -140,6 +160,11 @@ class Checkpoint:
             raise self.error(f"the weights of {{}} cannot be read ({first_line(error)})") from error
         network: nn.Module = loaded.eval()
         return network, report
+
+    def _weight_bytes(self) -> int:
+        """Bytes of the files of weights, each of which is at most a parameter."""
+        files = {path for pattern in _SAFETENSORS + _PICKLED for path in self.folder.glob(pattern)}
+        return sum(path.stat().st_size for path in files)
 
 
 def find_checkpoint(name: str, key: str, *, card: bool = False) -> Checkpoint:

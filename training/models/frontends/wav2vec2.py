@@ -91,7 +91,7 @@ class Wav2Vec2Frontend(Frontend):
         return last
 
     def _shape(self, config: Any, depth: int | None) -> tuple[int, ...]:
-        frames = int(self.count_frames(torch.tensor(self.window)))
+        frames = int(self.count_frames(torch.tensor(self.window, device="cpu")))
         if frames < 1:
             raise ConfigError(
                 f"learn_params.padding_sec: {self.window} samples are too few for one frame of the encoder"

@@ -188,6 +188,18 @@ def test_what_was_altered_is_made_again(mixed: list[Clip], what: str) -> None:
     assert all(np.array_equal(cache.waveform(each), decode(each.file)) for each in mixed)
 
 
+def test_an_altered_array_is_made_again_for_another_clip_of_the_same_samples(
+    tmp_path: Path, tone: Tone, write_wav: WriteWav
+) -> None:
+    first, second = (clip(write_wav(tmp_path / name, tone())) for name in ("a.wav", "b.wav"))
+    (facts,) = WaveformCache().prepare([first])
+    path = WaveformCache().store.path(facts.sha256)
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0?")
+    cache = WaveformCache()
+    cache.prepare([second])
+    assert np.array_equal(cache.waveform(second), decode(second.file))
+
+
 def test_a_recording_replaced_while_the_clock_was_set_back_is_decoded_again(
     tmp_path: Path, tone: Tone, write_wav: WriteWav
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,34 @@ def test_settings_that_are_not_json_objects_are_refused(folder: Path, name: str,
 def test_a_config_that_makes_no_sense_is_refused(folder: Path) -> None:
     edit(folder / "config.json", num_attention_heads=5)
     refused(folder, "encoder")
-    refused(f"{RANDOM}{folder}", r"config\.json is not understood")
+    refused(f"{RANDOM}{folder}", r"config\.json: the description makes no model")
+
+
+ABSURD: dict[str, dict[str, Any]] = {
+    "layers": {"num_hidden_layers": 1_000_000},
+    "width": {"hidden_size": 10**7, "num_attention_heads": 1},
+    "product": {"hidden_size": 100_000, "intermediate_size": 1_000_000, "num_attention_heads": 1},
+    "kernel": {"conv_kernel": [10**9] * 7},
+    "labels": {"num_labels": 10**7},
+    "endless": {"hidden_size": 10**400},
+    "negative": {"hidden_size": -16},
+    "infinite": {"layer_norm_eps": float("inf")},
+    "many": {"conv_dim": [16] * 300_000},
+}
+
+
+@pytest.mark.parametrize("case", ABSURD)
+def test_absurd_sizes_are_refused_before_anything_of_them_is_made(folder: Path, case: str) -> None:
+    edit(folder / "config.json", **ABSURD[case])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused(folder, r"config\.json")
+    refused(f"{RANDOM}{folder}", r"config\.json")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+def test_a_large_preprocessor_is_refused(folder: Path) -> None:
+    edit(folder / "preprocessor_config.json", feature_size=10**9)
+    refused(folder, "feature_size is beyond")
 
 
 def test_a_description_holds_no_path(folder: Path) -> None:
