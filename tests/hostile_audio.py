@@ -75,6 +75,19 @@ def caf_that_claims(packets: int) -> bytes:
     return bytes(data)
 
 
+def wav_that_claims(size: int) -> bytes:
+    """A WAV with 255 channels whose header counts so many bytes of samples, and which has 4 kB."""
+    head = struct.pack("<4sIHHIIHH", b"fmt ", 16, 3, 255, 655_350, 668_457_000, 1020, 32)
+    return struct.pack("<4sI4s", b"RIFF", size, b"WAVE") + head + struct.pack("<4sI", b"data", size - 44) + bytes(4080)
+
+
+def wav_of_bytes(rate: int, sec: float) -> bytes:
+    """A WAV of 8 bits: a sample in each byte, all silent."""
+    size = int(rate * sec)
+    head = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate, 1, 8) + struct.pack("<4sI", b"data", size)
+    return struct.pack("<4sI4s", b"RIFF", size + 36, b"WAVE") + head + b"\x80" * size
+
+
 def wavpack() -> bytes:
     """The head of a WavPack file, a format that is not read."""
     return struct.pack("<4sIHBBIIIII", b"wvpk", 1 << 30, 0x410, 0, 0, 1 << 31, 0, 1 << 31, 0x04000005, 0) + bytes(64)

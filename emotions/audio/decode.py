@@ -180,7 +180,7 @@ def open_waveform(source: AudioSource, options: ReadOptions, *, plain: bool = Fa
             blocks = resampled(_limited(counted.blocks, stream.rate, options.max_sec), stream.rate)
         else:
             blocks = _limited(segment_blocks(counted, options.start, options.end), SAMPLE_RATE, options.max_sec)
-        yield Stream(stream.rate, stream.channels, blocks, stream.flaws)
+        yield Stream(stream.rate, stream.channels, blocks, stream.flaws, claimed=stream.claimed)
 
 
 def _counted(blocks: Blocks, channels: int, options: ReadOptions) -> Blocks:

@@ -1,8 +1,8 @@
 """Decoding for requests: plain recordings in threads, others in decoders, the quick before the slow ones.
 
-A recording that is not plain goes first to a lane for quick ones, and if it is not done there in a moment, to one for
-slow ones. Each lane says how long it takes, and refuses what would wait longer than it may: so none is queued past its
-deadline, and slow ones delay each other alone.
+A recording that is not plain, or is long, goes first to a lane for quick ones, and if it is not done there in a
+moment, to one for slow ones. Each lane says how long it takes, and refuses what would wait longer than it may: so none
+is queued past its deadline, and slow ones delay each other alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from emotions.audio.decoders.cancellation import Cancellation
 from emotions.audio.decoders.pool import decoder_pool
 from emotions.audio.decoders.protocol import DecoderLimits
 from emotions.audio.decoders.read import SUPPORTED, in_decoder
-from emotions.audio.stream import NotPlain
+from emotions.audio.stream import Blocks, NotPlain, Stream
 from emotions.audio.windows import FloatArray, Windows
 from emotions.errors import IncompleteAudio, Overloaded, TooLong
 from serving.settings import Settings
@@ -38,6 +38,8 @@ _SAMPLES_A_BYTE = 12
 """Samples of all channels that a byte of compressed speech usually stands for."""
 _SAMPLES_A_SECOND = 2e7
 """Decoded in a second, until there is a figure of this machine."""
+_LONG = _QUICK_SEC * _SAMPLES_A_SECOND if SUPPORTED else float("inf")
+"""Samples of all channels from which a plain recording is long: the short ones behind it need not wait for it."""
 _WEIGHT, _SLOW_WEIGHT = 0.05, 0.3
 """Weight of the last one in the moving averages of speed and of the time of slow ones."""
 T = TypeVar("T")
@@ -57,6 +59,10 @@ class Decoded:
     flaws: tuple[IncompleteAudio, ...]
     started: float
     seconds: float
+
+
+class _Long(NotPlain):
+    """Raised of a plain recording that is long."""
 
 
 class _Lane:
@@ -138,15 +144,17 @@ class RequestDecoder:
                 return await self.in_thread(self._of_samples, source)
             try:
                 return await self.in_thread(self._of_plain, source, cancellation)
+            except _Long as found:
+                samples = found.claimed
             except NotPlain as found:
-                claimed = found.claimed
-            self._options.check_claimed(claimed)
-            return await self._by_decoder(source, claimed, cancellation)
+                self._options.check_claimed(found.claimed)
+                samples = max(found.claimed, _bytes(source) * _SAMPLES_A_BYTE)
+            return await self._by_decoder(source, samples, cancellation)
         finally:
             cancellation.cancel()
 
-    async def _by_decoder(self, source: IO[bytes] | Path, claimed: int, cancellation: Cancellation) -> Decoded:
-        estimate = max(claimed, _bytes(source) * _SAMPLES_A_BYTE) / self._speed
+    async def _by_decoder(self, source: IO[bytes] | Path, samples: int, cancellation: Cancellation) -> Decoded:
+        estimate = samples / self._speed
         if estimate <= _QUICK_SEC:
             try:
                 return await self._quick.run(estimate, self._quickly, source, cancellation)
@@ -178,7 +186,9 @@ class RequestDecoder:
     def _of_plain(self, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
         started = time.perf_counter()
         with decode.open_waveform(_content(source), self._options, plain=SUPPORTED) as stream:
-            blocks = _until(stream.blocks, cancellation)
+            if stream.claimed > _LONG:
+                raise _Long(stream.claimed)
+            blocks = _until(stream, cancellation)
             recording = decode.recording_of(replace(stream, blocks=blocks))
         return self._decoded(recording, started)
 
@@ -210,7 +220,12 @@ def _bytes(source: IO[bytes] | Path) -> int:
     return source.stat().st_size if isinstance(source, Path) else source.seek(0, os.SEEK_END)
 
 
-def _until(blocks: Iterator[FloatArray], cancellation: Cancellation) -> Iterator[FloatArray]:
-    for block in blocks:
+def _until(stream: Stream, cancellation: Cancellation) -> Blocks:
+    """The blocks of a plain recording until it is cancelled, or turns out to be long."""
+    samples = 0.0
+    for block in stream.blocks:
         cancellation.check()
+        samples += len(block) * stream.rate / decode.SAMPLE_RATE * stream.channels
+        if samples > _LONG:
+            raise _Long(round(samples))
         yield block

@@ -17,6 +17,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from tests import hostile_audio
+
 Address = tuple[str, int]
 Attack = Callable[[Address, float], Counter[str]]
 """Called with the address and seconds, from when its requests are built; how often each status came back."""
@@ -25,7 +27,25 @@ Build = Callable[[], bytes]
 INFER = "/v2/models/tiny/infer"
 PREDICT = "/v1/predict"
 
-MEDIA: list[tuple[str, Build]] = []
+MEDIA: list[tuple[str, Build]] = [
+    ("M4A that claims 85 million samples", lambda: hostile_audio.m4a_that_claims(85_000_000)),
+    ("M4A that claims 2 billion samples", lambda: hostile_audio.m4a_that_claims((1 << 31) - 1)),
+    ("M4A of 24 MB that claims 24 million samples", lambda: hostile_audio.m4a_that_claims(24_000_000, 24_000_000)),
+    ("MP4 whose fragment claims 85 million samples", lambda: hostile_audio.fragments_that_claim(85_000_000)),
+    ("CAF that claims 2**40 packets", lambda: hostile_audio.caf_that_claims(1 << 40)),
+    ("WAV that claims 4 GB", lambda: hostile_audio.wav_that_claims(0xFFFFFFF0)),
+    ("Vorbis of 64 channels, 300 s of silence", lambda: hostile_audio.vorbis_silence(64, 192_000, 300.0)),
+    ("Vorbis of 2 channels, 599 s of silence", lambda: hostile_audio.vorbis_silence(2, 192_000, 599.0)),
+    ("Vorbis of 255 channels", lambda: hostile_audio.vorbis_silence(255, 48_000, 100.0)),
+    ("Opus of 8 channels, 3,000 s of silence", lambda: hostile_audio.opus_silence(3000.0)),
+    ("Opus of 8 channels, 590 s of silence", lambda: hostile_audio.opus_silence(590.0)),
+    ("FLAC of 8 channels, 60 s of silence", lambda: hostile_audio.flac_silence(8, 192_000, 60.0)),
+    ("FLAC of 1 channel, 599 s of silence", lambda: hostile_audio.flac_silence(1, 192_000, 599.0)),
+    ("FLAC of 2 channels, 290 s of silence", lambda: hostile_audio.flac_silence(2, 192_000, 290.0)),
+    ("WAV of 8 bits, 170 s at 192 kHz", lambda: hostile_audio.wav_of_bytes(192_000, 170.0)),
+    ("Matroska of unknown length", lambda: hostile_audio.matroska_silence(60.0)),
+    ("WavPack with a block of 1 GB", hostile_audio.wavpack),
+]
 """Hostile recordings, name and builder: each is posted to ``/v1/predict`` as it is."""
 
 

@@ -78,7 +78,9 @@ def test_a_client_that_leaves_ends_the_decoder(start: StartService, dear: bytes)
     assert busy_sec(0.3) < 0.1
 
 
-def test_dear_uploads_do_not_delay_the_others(start: StartService, dear: bytes, clip: bytes) -> None:
+@pytest.mark.parametrize("plain", [False, True])
+def test_dear_uploads_do_not_delay_the_others(start: StartService, dear: bytes, clip: bytes, plain: bool) -> None:
+    dear = hostile_audio.flac_silence(1, 192_000, 590.0) if plain else dear  # plain, and long
     service = start(timeout_sec=6)
     quick = hostile_audio.m4a(1.0)
 
