@@ -15,7 +15,7 @@ from emotions.runtime import load_check
 from serving import settings
 from serving.http.body import stream
 from serving.settings import PREFIX, Settings
-from training.data import array_store
+from training.data.waveforms import array_store
 
 ROOT = Path(__file__).parent.parent
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
