@@ -21,7 +21,7 @@ from emotions.audio.formats import NAMES, SNIFF_BYTES, Format, format_of
 from emotions.audio.libsndfile import is_one_flac_of_known_length, is_one_vorbis, is_uncompressed, libsndfile
 from emotions.audio.mpeg import RESYNC_BYTES, first_frame, id3_bytes, tagged_frames
 from emotions.audio.sample_counts import check_tables, claimed_samples
-from emotions.audio.stream import Blocks, Bytes, File, NotPlain, Reader, Section, Stream, place_of
+from emotions.audio.stream import Blocks, Bytes, NotPlain, Reader, Section, Stream, place_of
 from emotions.audio.wave import read_header
 from emotions.errors import AudioError, Crashed, IncompleteAudio, NotAudio, Truncated, first_line
 
@@ -84,7 +84,7 @@ def _binary(source: AudioSource) -> BinaryIO:
     path = Path(source)
     if not stat.S_ISREG(path.stat().st_mode):
         raise NotAudio("is not a regular file")  # opening a pipe would wait for ever
-    return File(path)
+    return path.open("rb")
 
 
 def _recognised(file: BinaryIO) -> tuple[BinaryIO, Format]:
