@@ -89,12 +89,13 @@ class ShapedRun:
     Args:
         run: the model.
         shapes: those of its device.
-        dynamic: whether windows are of any length; they are run by length then, and cut to it.
+        longest: samples of the longest window there can be, where windows are of any length: they are run by length
+            then, and cut to it. None where all windows are of one size.
         max_samples: most samples of one run, padding included; one window may be longer. None for no limit.
     """
 
-    def __init__(self, run: Run, shapes: Shapes, *, dynamic: bool, max_samples: int | None = None) -> None:
-        self._run, self._shapes, self._dynamic = run, shapes, dynamic
+    def __init__(self, run: Run, shapes: Shapes, *, longest: int | None = None, max_samples: int | None = None) -> None:
+        self._run, self._shapes, self._longest = run, shapes, longest
         self._max_samples = max_samples
         self._lock = threading.Lock()
 
@@ -104,10 +105,10 @@ class ShapedRun:
         Raises:
             OutOfMemory: the device lacks memory for one window alone.
         """
-        order = np.argsort(-length, kind="stable") if self._dynamic else np.arange(len(length))
+        order = np.arange(len(length)) if self._longest is None else np.argsort(-length, kind="stable")
         left, parts = order, []
         while len(left):
-            samples = self._shapes.samples(int(length[left[0]])) if self._dynamic else waveform.shape[1]
+            samples = waveform.shape[1] if self._longest is None else self._samples(int(length[left[0]]), self._longest)
             count, padded = self._cut(left, length, samples)
             try:
                 parts.append(self._run_rows(left[:count], waveform, length, (padded, samples)))
@@ -117,14 +118,18 @@ class ShapedRun:
                 self._halve(padded, samples, error)
             else:
                 left = left[count:]
-        if len(parts) == 1 and not self._dynamic:
+        if len(parts) == 1 and self._longest is None:
             return parts[0]
         as_given = np.argsort(order)
         return {target: np.concatenate([part[target] for part in parts])[as_given] for target in parts[0]}
 
+    def _samples(self, found: int, longest: int) -> int:
+        """Samples to pad to; never past the longest window, for which a model may have no position any more."""
+        return max(found, min(self._shapes.samples(found), longest))
+
     def _cut(self, left: IntArray, length: IntArray, samples: int) -> tuple[int, int]:
         most = None if self._max_samples is None else self._max_samples // samples
-        if not self._dynamic:
+        if self._longest is None:
             return self._shapes.windows(len(left), most)
         longest = max(1, int(length[left[0]]))
         candidates = left if most is None else left[: max(1, most)]
@@ -135,7 +140,7 @@ class ShapedRun:
         self, rows: IntArray, waveform: FloatArray, length: IntArray, shape: tuple[int, int]
     ) -> Probabilities:
         """Run some windows, padded to a shape: with zeros in time, and with the first of them for windows."""
-        if shape == waveform.shape and len(rows) == len(waveform) and not self._dynamic:
+        if shape == waveform.shape and len(rows) == len(waveform) and self._longest is None:
             return self._run(waveform, length)
         count, (padded, samples) = len(rows), shape
         batch, lengths = np.zeros(shape, np.float32), np.full(padded, length[rows[0]], np.int64)
@@ -149,9 +154,9 @@ class ShapedRun:
     def _halve(self, windows: int, samples: int, error: Exception) -> None:
         """Allow half of a batch that memory did not hold, from now on; OutOfMemory where it was one window."""
         if windows == 1:
-            sec = samples / SAMPLE_RATE
             raise OutOfMemory(
-                f"the device lacks memory for a window of {sec:.1f} s ({reason(error)}); try again later"
+                f"the device lacks memory for a window of {samples / SAMPLE_RATE:.1f} s ({reason(error)}); "
+                "try again later"
             ) from error
         half = windows * samples // 2
         with self._lock:

@@ -26,6 +26,8 @@ _OF_DEVICE = re.compile(
 )
 _CUDA_FAILURE = re.compile(r"CU\w+ (?:failure|error)[^:;]*:\s*([^;\n]+)", re.IGNORECASE)
 _STATUS_MESSAGE = "Status Message:"
+_PLACE = re.compile(r"\S*\.(?:cc|cpp|cu|h):\d+ .*\)\s+")
+"""Of a line of ONNX Runtime's source, and the signature of the function there."""
 _MAX_REASON = 300
 
 
@@ -45,4 +47,4 @@ def reason(error: BaseException) -> str:
     if found := _CUDA_FAILURE.search(text):
         return found[1].strip()
     _, _, status = text.rpartition(_STATUS_MESSAGE)
-    return first_line(RuntimeError(status) if status.strip() else error)[:_MAX_REASON]
+    return _PLACE.sub("", first_line(RuntimeError(status) if status.strip() else error))[:_MAX_REASON]

@@ -172,7 +172,12 @@ class IOBindingPool:
 
 
 def gpu_run(
-    open_session: Callable[[], ort.InferenceSession], buffers: Buffers, weights: int, *, streams: int, dynamic: bool
+    open_session: Callable[[], ort.InferenceSession],
+    buffers: Buffers,
+    weights: int,
+    *,
+    streams: int,
+    longest: int | None,
 ) -> ShapedRun:
     """A model on a GPU, with as many sessions and as large batches as its free memory allows.
 
@@ -181,7 +186,7 @@ def gpu_run(
         buffers: of its runs.
         weights: bytes of the model.
         streams: batches that will run at once.
-        dynamic: whether windows are of any length.
+        longest: samples of the longest window, where windows are of any length; None where all are of one size.
     """
     first = open_session()
     found = memory(buffers.device_id)
@@ -189,4 +194,4 @@ def gpu_run(
     sessions = _MOST_SESSIONS if free is None else min(_MOST_SESSIONS, free // 4 // (2 * max(1, weights)))
     most = _MAX_SAMPLES if free is None else free // 2 // _BYTES_A_SAMPLE
     pool = IOBindingPool(first, buffers, open_session, streams=streams, most_sessions=max(1, sessions))
-    return ShapedRun(pool, GPU_SHAPES, dynamic=dynamic, max_samples=most if dynamic else None)
+    return ShapedRun(pool, GPU_SHAPES, longest=longest, max_samples=None if longest is None else most)

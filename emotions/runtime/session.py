@@ -167,9 +167,9 @@ def _open(device: Device, bundle: Bundle, name: str, place: _Place) -> Session:
 def _cpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
     # Without bound buffers: on a CPU they save only copies, and cost more than they do.
     run = onnx_run(onnx_session(bundle.file(name), place.threads), [*_widths(bundle, place)])
-    dynamic = bundle.manifest.window.dynamic
-    most = _CPU_MAX_SAMPLES if dynamic else None
-    return ShapedRun(run, CPU_SHAPES, dynamic=dynamic, max_samples=most), CPU_SHAPES
+    longest = _longest(bundle)
+    most = None if longest is None else _CPU_MAX_SAMPLES
+    return ShapedRun(run, CPU_SHAPES, longest=longest, max_samples=most), CPU_SHAPES
 
 
 def _gpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
@@ -180,9 +180,13 @@ def _gpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
             return cuda_session(path, _options(place.threads), place.device_id, half=name == FP16)
 
     buffers = Buffers(_widths(bundle, place), "cuda", place.device_id)
-    return gpu_run(
-        another, buffers, path.stat().st_size, streams=place.streams, dynamic=bundle.manifest.window.dynamic
-    ), GPU_SHAPES
+    return gpu_run(another, buffers, path.stat().st_size, streams=place.streams, longest=_longest(bundle)), GPU_SHAPES
+
+
+def _longest(bundle: Bundle) -> int | None:
+    """Samples of the longest window, where windows are of any length."""
+    window = bundle.manifest.window
+    return window.samples if window.dynamic else None
 
 
 def _widths(bundle: Bundle, place: _Place) -> dict[str, int]:

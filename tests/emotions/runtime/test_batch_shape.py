@@ -54,21 +54,21 @@ def check(answers: Probabilities, length: IntArray) -> None:
 def test_dynamic_windows_are_run_in_parts_of_like_length() -> None:
     model = Model()
     waveform, length = batch([3, 10, 4, 30, 2], 40)
-    check(ShapedRun(model, Shapes(), dynamic=True, max_samples=20)(waveform, length), length)
+    check(ShapedRun(model, Shapes(), longest=160_000, max_samples=20)(waveform, length), length)
     assert model.shapes == [(1, 30), (2, 10), (2, 3)]
 
 
 def test_windows_of_unlike_length_run_apart_where_padding_costs() -> None:
     model = Model()
     waveform, length = batch([100, 20, 95, 90, 89, 21])
-    check(ShapedRun(model, CPU_SHAPES, dynamic=True, max_samples=1000)(waveform, length), length)
+    check(ShapedRun(model, CPU_SHAPES, longest=160_000, max_samples=1000)(waveform, length), length)
     assert model.shapes == [(3, 100), (1, 89), (2, 21)]
 
 
 def test_a_cpu_gets_windows_of_one_size_as_they_are() -> None:
     model = Model()
     waveform, length = batch([30, 20, 10])
-    check(ShapedRun(model, CPU_SHAPES, dynamic=False)(waveform, length), length)
+    check(ShapedRun(model, CPU_SHAPES, longest=None)(waveform, length), length)
     assert model.shapes == [(3, 30)]
 
 
@@ -82,7 +82,7 @@ def test_a_cpu_gets_windows_of_one_size_as_they_are() -> None:
 def test_on_a_gpu_batches_have_few_sizes(windows: int, runs: list[int]) -> None:
     model = Model()
     waveform, length = batch([40 + row % 3 for row in range(windows)], 60)
-    check(ShapedRun(model, GPU_SHAPES, dynamic=False)(waveform, length), length)
+    check(ShapedRun(model, GPU_SHAPES, longest=None)(waveform, length), length)
     assert model.shapes == [(size, 60) for size in runs]
 
 
@@ -96,10 +96,17 @@ def test_lengths_on_a_gpu_give_frames_that_kernels_divide_by_eight_and_are_few()
         assert GPU_SHAPES.samples(padded) == padded
 
 
+def test_a_window_is_never_padded_past_the_longest() -> None:
+    model = Model()
+    waveform, length = batch([16_240, 16_000])
+    check(ShapedRun(model, GPU_SHAPES, longest=16_240)(waveform, length), length)
+    assert model.shapes == [(8, 16_240)]
+
+
 def test_a_thousand_mixed_requests_reach_the_model_in_few_shapes(capsys: pytest.CaptureFixture[str]) -> None:
     random = np.random.default_rng(0)
     model = Model()
-    run = ShapedRun(model, GPU_SHAPES, dynamic=True, max_samples=600 * 16_000)
+    run = ShapedRun(model, GPU_SHAPES, longest=160_000, max_samples=600 * 16_000)
     audio = 0
     for _ in range(1_000):
         lengths = [int(1_600 * random.lognormal(2.5, 0.8)) for _ in range(random.integers(1, 7))]
@@ -117,7 +124,7 @@ def test_a_thousand_mixed_requests_reach_the_model_in_few_shapes(capsys: pytest.
 
 def test_a_batch_that_memory_does_not_hold_is_halved_once_and_for_all(caplog: pytest.LogCaptureFixture) -> None:
     model = Model(most=20 * 100)
-    run = ShapedRun(model, GPU_SHAPES, dynamic=False)
+    run = ShapedRun(model, GPU_SHAPES, longest=None)
     waveform, length = batch([100] * 64)
     with caplog.at_level(logging.WARNING):
         check(run(waveform, length), length)
@@ -131,12 +138,12 @@ def test_a_batch_that_memory_does_not_hold_is_halved_once_and_for_all(caplog: py
 def test_on_a_cpu_memory_is_shared_out_in_halves_too() -> None:
     model = Model(most=3 * 100)
     waveform, length = batch([100] * 7)
-    check(ShapedRun(model, CPU_SHAPES, dynamic=False)(waveform, length), length)
+    check(ShapedRun(model, CPU_SHAPES, longest=None)(waveform, length), length)
     assert model.shapes == [(7, 100), *[(3, 100)] * 2, (1, 100)]
 
 
 def test_one_window_that_memory_does_not_hold_is_said() -> None:
-    run = ShapedRun(Model(most=50), GPU_SHAPES, dynamic=True)
+    run = ShapedRun(Model(most=50), GPU_SHAPES, longest=160_000)
     with pytest.raises(OutOfMemory, match=r"lacks memory for a window of .* s \(.*Failed to allocate memory"):
         run(*batch([100] * 9))
 
@@ -146,12 +153,12 @@ def test_other_failures_are_not_taken_for_a_lack_of_memory() -> None:
         raise RuntimeError("CUDA failure 700: an illegal memory access was encountered ; GPU=0")
 
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        ShapedRun(broken, GPU_SHAPES, dynamic=False)(*batch([100] * 9))
+        ShapedRun(broken, GPU_SHAPES, longest=None)(*batch([100] * 9))
 
 
 def test_threads_that_lack_memory_together_halve_once(caplog: pytest.LogCaptureFixture) -> None:
     model = Model(most=40 * 100)
-    run = ShapedRun(model, GPU_SHAPES, dynamic=False)
+    run = ShapedRun(model, GPU_SHAPES, longest=None)
     inputs = batch([100] * 64)
     with caplog.at_level(logging.WARNING), ThreadPoolExecutor(4) as pool:
         for answers in pool.map(lambda _: run(*inputs), range(16)):
