@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all attack check format lock clean
+.PHONY: help setup demo test test-slow test-all attack gpu gpu-dry gpu-pack check format lock clean
 
 help:
 	@echo "make setup   install the pinned packages into .venv"
@@ -13,6 +13,9 @@ help:
 	@echo "make test    set up, then check format, lint, types, import rules, and run the tests"
 	@echo "make test-all  the same, then the tests that are slow by nature"
 	@echo "make attack  attack a service with all hostile requests of tests/security (10 minutes)"
+	@echo "make gpu     measure the GPU path on this machine's NVIDIA GPU (8 minutes): data/gpu/report.md"
+	@echo "make gpu-dry   the same steps without a GPU, on a fake of its provider (2 minutes)"
+	@echo "make gpu-pack  an archive that does it on a machine with torch and without a network"
 	@echo "make check   what make test runs, without the set-up"
 	@echo "make format  format the code"
 	@echo "make lock    pin the packages anew"
@@ -46,6 +49,18 @@ test-slow: setup
 
 attack: setup
 	EMOTIONS_CASES= $(BIN)/python -m pytest -s -m "slow and alone" tests/security
+
+# Not after setup: the machine with the GPU may have no network. PYTHON names what has the packages where .venv is not.
+GPU := $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu
+
+gpu:
+	$(GPU) run
+
+gpu-dry: setup
+	$(GPU) run --dry --output data/gpu-dry
+
+gpu-pack: setup
+	$(GPU) pack
 
 test-all: test test-slow
 
