@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import warnings
 from importlib import import_module
@@ -12,6 +13,7 @@ from typing import Any
 from benchmarks.gpu.step import Bench, Skipped, plain
 
 _MAX_CAUSE = 300
+_OF_CUDA = re.compile(r"CU[A-Z]+ (?:failure|error) -?\d+: [^;\n]+")
 
 
 def main(arguments: list[str]) -> int:
@@ -48,9 +50,10 @@ def _run(call: str, bench: Bench, note: Any) -> None:
 
 
 def in_words(error: BaseException) -> str:
-    """An error in one line: its kind, and the first line of its text that says something."""
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {line}"[:_MAX_CAUSE] if line else type(error).__name__
+    """An error in one line: its kind, and what CUDA said, else the first line of its text that says something."""
+    of_cuda = _OF_CUDA.search(str(error))  # ONNX Runtime puts half a page of its own templates before it
+    line = of_cuda[0] if of_cuda else next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {line}".strip()[:_MAX_CAUSE] if line else type(error).__name__
 
 
 if __name__ == "__main__":

@@ -23,6 +23,15 @@ def raises(bench: Bench) -> Figures:
     raise ValueError("\n the cause\nand a long trace")
 
 
+def fails_on_the_card(bench: Bench) -> Figures:
+    """As ONNX Runtime words it."""
+    yield "before", 1
+    raise RuntimeError(
+        "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:154 std::conditional_t<THRW, void> CudaCall() "
+        "CUDA failure 100: no CUDA-capable device is detected ; GPU=-1 ; hostname=here ; file=cuda.cc"
+    )
+
+
 def skips(bench: Bench) -> Figures:
     yield "before", 1
     raise Skipped("bentoml is not installed")

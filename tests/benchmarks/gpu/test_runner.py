@@ -27,6 +27,7 @@ def ran(output: Path, *steps: Step, seconds: float = 200.0, dry: bool = False) -
     ("name", "status", "cause"),
     [
         ("raises", "failed", "ValueError: the cause"),
+        ("fails_on_the_card", "failed", "RuntimeError: CUDA failure 100: no CUDA-capable device is detected"),
         ("skips", "skipped", "bentoml is not installed"),
         ("dies", "failed", "its process was killed by SIGSEGV"),
         ("leaves", "failed", "its process ended with exit code 7: CUDA error: an illegal memory access"),
