@@ -23,6 +23,10 @@ PLAIN: Mapping[str, str] = {"cudnn_conv_algo_search": "HEURISTIC"}
 _WARM, _LEAST = 3, 5
 
 
+class WrongProvider(RuntimeError):
+    """ONNX Runtime took the CPU without a word."""
+
+
 def open_bare(
     path: Path,
     settings: Mapping[str, str] = PLAIN,
@@ -41,7 +45,7 @@ def open_bare(
         optimised: where the optimised graph is written.
 
     Raises:
-        RuntimeError: the session is none on the GPU.
+        WrongProvider: the session is none on the GPU.
     """
     ort.preload_dlls()
     options = ort.SessionOptions()
@@ -57,7 +61,7 @@ def open_bare(
     providers: list[Any] = [(CUDA, dict(settings)), *([] if strict else [CPU])]
     session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     if session.get_providers()[0] != CUDA:
-        raise RuntimeError("the CUDA provider did not load, and ONNX Runtime took the CPU; see the step provider")
+        raise WrongProvider("the CUDA provider did not load, and ONNX Runtime took the CPU; see the step provider")
     return session
 
 

@@ -66,7 +66,7 @@ _FROM_TRAINING = frozenset({"vit-pytorch", "einops"})
 # Of onnxruntime: the C library, which the extension for Python holds itself, TensorRT, and tools.
 _LEFT_OUT = (
     *("onnxruntime/capi/libonnxruntime.so.*", "onnxruntime/capi/libonnxruntime_providers_tensorrt.so"),
-    *("onnxruntime/tools", "onnxruntime/datasets", "onnxruntime/backend", "onnxruntime/transformers"),
+    *("onnxruntime/tools", "onnxruntime/datasets", "onnxruntime/backend"),
     *("onnxruntime/ThirdPartyNotices.txt", "bin", "**/__pycache__", "**/tests"),
 )
 _RUN = """#!/usr/bin/env bash

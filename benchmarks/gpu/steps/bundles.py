@@ -30,16 +30,16 @@ def bundles(bench: Bench) -> Figures:
     # What imports torch and transformers once has no thread yet, and is copied for each bundle.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.gpu.models"])
-    failed = []
+    failed: dict[str, str] = {}
     with ProcessPoolExecutor(max(1, min(len(missing), cores)), mp_context=context) as pool:
         made = {pool.submit(_make, bench, name, max(1, cores // 4)): name for name in missing}
         for done in as_completed(made):
             error = done.exception()
             if error is not None:
-                failed.append(made[done])
+                failed[made[done]] = in_words(error)
             yield made[done], done.result() if error is None else in_words(error)
     if failed:
-        raise RuntimeError(f"not made: {', '.join(failed)}")
+        raise RuntimeError(f"not made: {', '.join(failed)} ({next(iter(failed.values()))})")
 
 
 def _make(bench: Bench, name: str, threads: int) -> str:

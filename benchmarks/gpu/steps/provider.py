@@ -18,11 +18,12 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.gpu.sessions import CUDA, on_device, open_bare, open_cpu, voices
+from benchmarks.gpu.sessions import CUDA, WrongProvider, on_device, open_bare, open_cpu, voices
 from benchmarks.gpu.step import Bench, Figures, Skipped
 
 _LIBRARY = re.compile(r"/\S*(?:libcu|libnv|libonnxruntime|onnxruntime_pybind)\S*\.so\S*")
 _ATTENTION = "MultiHeadAttention"
+_UNLOADED = re.compile(r"with error: ([^\n\x1b]+)")
 _KERNEL = re.compile(r"SdpaKernel=(\S+)")
 _SAYS = "ORT_ENABLE_ATTENTION_KERNEL_DEBUG_INFO"
 _HEADS, _WIDTH = 12, 768
@@ -32,9 +33,30 @@ def provider(bench: Bench) -> Figures:
     """Load the provider, and run a convolution and an attention of each type against the CPU."""
     yield "onnxruntime", ort.__version__
     yield "built with it", CUDA in ort.get_available_providers()
+    onnx.save(_convolution(False), bench.folder / "one.onnx")
+    yield "loads", _loads(bench.folder / "one.onnx")
     for name, make in {"convolution": _convolution, "attention": _attention}.items():
         for half in (False, True):
             yield f"{name}, {'fp16' if half else 'fp32'}", _against_cpu(make(half), half, bench.folder / "one.onnx")
+
+
+def _loads(path: Path) -> bool:
+    """Whether a session is one on the GPU; ONNX Runtime says why not on standard error alone, and goes on.
+
+    Raises:
+        RuntimeError: it is not; with what ONNX Runtime said of the library.
+    """
+    with _output(2) as said:
+        try:
+            open_bare(path)
+        except WrongProvider as error:
+            failure: Exception | None = error
+        else:
+            failure = None
+    if failure is None:
+        return True
+    found = _UNLOADED.search("\n".join(said))
+    raise RuntimeError(f"ONNX Runtime cannot load its CUDA provider: {found[1] if found else failure}")
 
 
 def _against_cpu(model: Any, half: bool, path: Path) -> dict[str, float]:
@@ -122,17 +144,21 @@ def _kernels(said: list[str]) -> dict[str, int] | str:
 
 
 @contextlib.contextmanager
-def _output() -> Iterator[list[str]]:
-    """What libraries print to standard output until the block ends, as lines in the list that comes."""
+def _output(stream: int = 1) -> Iterator[list[str]]:
+    """What libraries print until the block ends, as lines in the list that comes.
+
+    Args:
+        stream: 1 for standard output, 2 for standard error.
+    """
     lines: list[str] = []
     sys.stdout.flush()
-    kept = os.dup(1)
-    with tempfile.TemporaryFile() as stream:
-        os.dup2(stream.fileno(), 1)
+    kept = os.dup(stream)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), stream)
         try:
             yield lines
         finally:
-            os.dup2(kept, 1)
+            os.dup2(kept, stream)
             os.close(kept)
-            stream.seek(0)
-            lines += stream.read().decode(errors="replace").splitlines()
+            file.seek(0)
+            lines += file.read().decode(errors="replace").splitlines()

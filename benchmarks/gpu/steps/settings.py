@@ -27,10 +27,18 @@ def settings(bench: Bench) -> Figures:
     """Milliseconds at each batch size by setting, fp16 and then fp32; plain is ONNX Runtime's default but HEURISTIC.
 
     A setting that does not load or run has the reason as its figure.
+
+    Raises:
+        RuntimeError: none of them ran.
     """
+    ran, found = 0, None
     for variant, names in {"fp16": [*_FP16], "fp32": _FP32}.items():
         for name in names:
-            yield f"{variant}, {name}", _measured(bench, variant, _FP16[name])
+            found = _measured(bench, variant, _FP16[name])
+            ran += isinstance(found, dict)
+            yield f"{variant}, {name}", found
+    if not ran:
+        raise RuntimeError(f"no setting ran ({found})")
 
 
 def _measured(bench: Bench, variant: str, changed: dict[str, str]) -> Any:

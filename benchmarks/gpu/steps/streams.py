@@ -62,14 +62,23 @@ def _rate(calls: list[Callable[[], object]], size: int, seconds: float) -> float
 
 
 def graphs(bench: Bench) -> Figures:
-    """Milliseconds of a batch with and without a CUDA graph; where none can be captured, why."""
+    """Milliseconds of a batch with and without a CUDA graph; where none can be captured, why.
+
+    Raises:
+        RuntimeError: no batch ran, not even without a graph.
+    """
+    ran = 0
+    found: dict[str, Any] = {}
     for variant, file in VARIANTS.items():
         for size in bench.batches:
-            found: dict[str, Any] = {}
+            found = {}
             for name, changed in {"plain": {}, "graph": {"enable_cuda_graph": "1"}}.items():
                 try:
                     session = open_bare(bench.bundle(BASE) / file, {**PLAIN, **changed})
                     found[name] = 1000 * timed(on_device(session, *voices(size, bench.samples)), bench.measured_sec)
                 except Exception as error:  # noqa: BLE001 - told as the figure
                     found[name] = in_words(error)
+            ran += any(isinstance(each, float) for each in found.values())
             yield f"{variant}, ms, batch {size}", found
+    if not ran:
+        raise RuntimeError(f"no batch ran ({found['plain']})")

@@ -27,6 +27,7 @@ from training.models.wav2vec2 import Wav2Vec2Frontend
 def precompute(bench: Bench) -> Figures:
     """Windows a second of an encoder in fp32, TF32 and bf16, what they differ by, and of the toolkit's own pass."""
     torch.manual_seed(0)
+    torch.zeros(1, device=bench.torch_device)  # says at once where there is no card
     encoder = blank_encoder({"normalize": True, "config": {"model_type": "wav2vec2", **(TINY if bench.dry else {})}})
     frontend = Wav2Vec2Frontend(encoder, bench.samples, 2 if bench.dry else 12).eval()
     few = [torch.as_tensor(each) for each in voices(bench.batches[0], bench.samples)]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from benchmarks.gpu.catalogue import STEPS
+from benchmarks.gpu.report import markdown
+from benchmarks.gpu.runner import run_steps
+from emotions.runtime.devices import cuda_usable
 from tests.conftest import needs
 
 ROOT = Path(__file__).parents[3]
@@ -23,6 +28,22 @@ def test_every_step_names_a_function() -> None:
         module, function = step.call.split(":")
         source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
         assert f"\ndef {function}(bench: Bench) -> Figures:" in source
+
+
+@pytest.mark.skipif(cuda_usable(), reason="there is a card")
+def test_without_a_card_each_step_names_what_is_missing(tmp_path: Path) -> None:
+    wanted = [step for step in STEPS if step.name in ("machine", "provider", "settings")]
+    machine, provider, settings = run_steps(wanted, tmp_path, seconds=250.0, say=lambda _: None)
+    assert (machine["status"], machine["cause"].partition(":")[0]) == ("failed", "RuntimeError")
+    assert "nvidia-smi" in machine["cause"]
+    assert machine["figures"]["cores"] >= 1
+    assert provider["status"] == "failed"
+    assert re.match(r"RuntimeError: ONNX Runtime cannot load its CUDA provider: lib\w+\.so", provider["cause"])
+    assert settings["status"] == "skipped"
+    assert settings["cause"] == "there is no bundle base: the step bundles did not make it"
+    titles = {step.name: step.title for step in STEPS}
+    page = markdown([machine, provider, settings], titles, datetime(2026, 11, 28, tzinfo=UTC))
+    assert "which need torch alone" in page
 
 
 @pytest.mark.slow
