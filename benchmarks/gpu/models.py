@@ -26,7 +26,7 @@ from training.models.registry import build_model
 TARGETS = {"emotion": ["angry", "happy", "neutral", "sad"]}
 _FN = {"conv_h_count": 1, "conv_w_count": 1, "layer_1_size": 64, "layer_2_size": 64}
 _SMALL = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
-TINY = {
+TINY: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
@@ -104,13 +104,14 @@ def _exported(source: Source, output: Path) -> Path:
 def _architecture(name: str, settings: Path, tiny: bool) -> Mapping[str, Any]:
     backbone = "test_efficientnet" if tiny else "efficientnet_b0"
     encoder = f"random:{settings}"
-    return {
+    architectures: dict[str, dict[str, Any]] = {
         "SpectrogramCnnClassifier": {"backbone": backbone},
         "FunctionalsClassifier": {},
         "TransformerClassifier": {"patch_transformer_size": 4 if tiny else 16, "transformer_depth": 1 if tiny else 3},
         "Wav2Vec2FnClassifier": {**_FN, "encoder": encoder, "embedding": "weighted"},
         "Wav2Vec2CnnClassifier": {"backbone": backbone, "encoder": encoder, "embedding": 2},
-    }[name]
+    }
+    return architectures[name]
 
 
 def spread(model: nn.Module, samples: int) -> None:
@@ -129,5 +130,5 @@ def spread(model: nn.Module, samples: int) -> None:
         for layer, logits, hook in zip(layers, seen, hooks, strict=True):
             hook.remove()
             scale = _SPREAD / logits.std(dim=0).mean().clamp(min=1e-6)
-            layer.weight.mul_(scale)  # type: ignore[operator]  # of a linear layer
-            layer.bias.copy_((layer.bias - logits.mean(dim=0)) * scale)  # type: ignore[operator]
+            layer.weight.mul_(scale)
+            layer.bias.copy_((layer.bias - logits.mean(dim=0)) * scale)

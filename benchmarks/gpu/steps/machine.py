@@ -82,7 +82,7 @@ def _copies(bench: Bench, synchronised: Callable[[Callable[[], object]], Callabl
 
     def speed(there: Any, here: Any) -> float:
         taken = timed(synchronised(lambda: there.copy_(here, non_blocking=True)), bench.measured_sec)
-        return here.numel() * here.element_size() / taken / _GB
+        return float(here.numel() * here.element_size() / taken / _GB)
 
     for windows in (bench.batches[0], bench.batches[-1]):
         pageable = torch.zeros(windows, bench.samples)

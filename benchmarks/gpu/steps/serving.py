@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,7 @@ def _bare(bench: Bench, predictor: Predictor, clips: list[Clip]) -> float:
     samples, lengths = stacked([clip.windows for clip in clips])
     best = 0.0
     for size in bench.batches:
-        waveform, length = samples[:size], lengths[:size]
-        taken = timed(lambda batch=(waveform, length): predictor.session.run(*batch), bench.measured_sec)
-        best = max(best, len(length) / taken)
+        batch = samples[:size], lengths[:size]
+        taken = timed(partial(predictor.session.run, *batch), bench.measured_sec)
+        best = max(best, len(batch[1]) / taken)
     return best

@@ -136,4 +136,4 @@ def _difference(bench: Bench, clips: Sequence[Any], answers: Mapping[str, Any]) 
         theirs = {each["label"]: each["score"] for each in pipeline(clip, top_k=None)}
         labels = [pipeline.model.config.id2label[index] for index in range(len(scores))]
         off.append(max(abs(float(score) - theirs[label]) for label, score in zip(labels, scores, strict=True)))
-    return max(off)
+    return float(max(off))
