@@ -19,7 +19,8 @@ _OF_CUDA = re.compile(r"CU[A-Z]+ (?:failure|error) -?\d+: [^;\n]+")
 def main(arguments: list[str]) -> int:
     """Run a step, and note what it finds and how it ended; the exit code is 1 where it failed."""
     call, folder, notes, *dry = arguments
-    bench = Bench(Path(folder), dry=bool(dry))
+    bench = Bench(Path(folder), Path(folder) / "scratch" / Path(notes).stem, dry=bool(dry))
+    bench.scratch.mkdir(parents=True, exist_ok=True)
     with Path(notes).open("a", encoding="utf-8") as stream:
 
         def note(*line: Any) -> None:

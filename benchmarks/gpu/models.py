@@ -28,7 +28,7 @@ _FN = {"conv_h_count": 1, "conv_w_count": 1, "layer_1_size": 64, "layer_2_size":
 _SMALL = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
 TINY: dict[str, Any] = {
     "hidden_size": 32,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,
     "num_attention_heads": 2,
     "intermediate_size": 48,
     "conv_dim": [8, 8, 8],
@@ -106,10 +106,10 @@ def _architecture(name: str, settings: Path, tiny: bool) -> Mapping[str, Any]:
     encoder = f"random:{settings}"
     architectures: dict[str, dict[str, Any]] = {
         "SpectrogramCnnClassifier": {"backbone": backbone},
-        "FunctionalsClassifier": {},
+        "FunctionalsClassifier": {"members": 1, "layer_1_size": 8} if tiny else {},
         "TransformerClassifier": {"patch_transformer_size": 4 if tiny else 16, "transformer_depth": 1 if tiny else 3},
         "Wav2Vec2FnClassifier": {**_FN, "encoder": encoder, "embedding": "weighted"},
-        "Wav2Vec2CnnClassifier": {"backbone": backbone, "encoder": encoder, "embedding": 2},
+        "Wav2Vec2CnnClassifier": {"backbone": backbone, "encoder": encoder, "embedding": 1 if tiny else 2},
     }
     return architectures[name]
 

@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ LINES = "steps.jsonl"
 LEAST_SEC = 5.0
 """A step that would have less time than this is not begun."""
 _GRACE_SEC = 2.0
+_DRY_AT_ONCE = 2
 _MAX_CAUSE = 300
 Line = dict[str, Any]
 
@@ -27,7 +30,7 @@ Line = dict[str, Any]
 def run_steps(
     steps: Sequence[Step], output: Path, *, seconds: float, dry: bool = False, say: Callable[[str], None] = print
 ) -> list[Line]:
-    """Run steps one after the other, each line flushed to ``steps.jsonl`` when its step has ended.
+    """Run steps, each line flushed to ``steps.jsonl`` when its step has ended: one after the other, dry two at once.
 
     Args:
         steps: what to run.
@@ -37,15 +40,16 @@ def run_steps(
         say: is given a line of progress a step.
 
     Returns:
-        The lines: ``step``, ``status`` (passed, failed, stopped or skipped), ``cause``, ``seconds``, ``dry``,
-        ``figures``.
+        The lines in the order in which they were written: ``step``, ``status`` (passed, failed, stopped or skipped),
+        ``cause``, ``seconds``, ``dry``, ``figures``.
     """
-    logs = output / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    (output / "logs").mkdir(parents=True, exist_ok=True)
     ends = time.monotonic() + seconds
     lines: list[Line] = []
-    with (output / LINES).open("w", encoding="utf-8") as stream:
-        for step in steps:
+    writing = threading.Lock()
+    with (output / LINES).open("w", encoding="utf-8") as stream, ThreadPoolExecutor(_DRY_AT_ONCE if dry else 1) as pool:
+
+        def run(step: Step) -> None:
             left = ends - time.monotonic()
             if left < LEAST_SEC:
                 line = _line(step, "skipped", f"no time was left of the {seconds:.0f} s of the run", 0.0, {})
@@ -54,12 +58,27 @@ def run_steps(
                 most = left if dry else min(step.seconds, left)
                 line = _run(step, output, most - _GRACE_SEC, dry=dry)
             line["dry"] = dry
-            lines.append(line)
-            stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-            say(f"{line['step']:<14} {line['status']:<8} {line['seconds']:6.1f} s  {line['cause']}")
+            with writing:
+                lines.append(line)
+                stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+                say(f"{line['step']:<14} {line['status']:<8} {line['seconds']:6.1f} s  {line['cause']}")
+
+        for group in _groups(steps):
+            list(pool.map(run, group))
     return lines
+
+
+def _groups(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    """The steps in order, cut behind each that others need."""
+    group: list[Step] = []
+    for step in steps:
+        group.append(step)
+        if step.needed:
+            yield group
+            group = []
+    yield group
 
 
 def _line(step: Step, status: str, cause: str, seconds: float, figures: dict[str, Any]) -> Line:

@@ -25,12 +25,14 @@ class Step:
         title: in the report.
         call: of a function that takes a ``Bench`` and yields ``Figures``.
         seconds: after which its process is stopped.
+        needed: by those that come after it, which wait for its end also where steps run side by side.
     """
 
     name: str
     title: str
     call: str
     seconds: float = 60.0
+    needed: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,13 @@ class Bench:
     """What a step is given.
 
     Attributes:
-        folder: for bundles and scratch files.
+        folder: of the run, with the bundles.
+        scratch: a folder of the step's own.
         dry: there is no GPU: the CUDA provider is a fake, models are tiny, and no figure is one.
     """
 
     folder: Path
+    scratch: Path
     dry: bool = False
 
     @property

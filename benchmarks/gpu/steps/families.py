@@ -55,7 +55,7 @@ def _placed(bench: Bench, path: Path) -> dict[str, Any]:
     first = time.perf_counter()
     session.run(None, feed)
     second = time.perf_counter()
-    profiled = open_bare(path, profile=bench.folder / "profile")
+    profiled = open_bare(path, profile=bench.scratch / "profile")
     profiled.run(None, feed)
     where = placement(Path(profiled.end_profiling()))
     return {
@@ -101,7 +101,7 @@ def _answers(bench: Bench, family: str) -> dict[str, Any]:
     def answered(session: ort.InferenceSession) -> Answers:
         return dict(zip(targets, session.run(targets, feed), strict=True))
 
-    emulation = bench.folder / "emulation.onnx"
+    emulation = bench.scratch / "emulation.onnx"
     onnx.save(rounded_as_fp16(onnx.load(bundle.file("fp16"))), emulation)
     variants = bundle.manifest.variants
     return {

@@ -33,11 +33,11 @@ def provider(bench: Bench) -> Figures:
     """Load the provider, and run a convolution and an attention of each type against the CPU."""
     yield "onnxruntime", ort.__version__
     yield "built with it", CUDA in ort.get_available_providers()
-    onnx.save(_convolution(False), bench.folder / "one.onnx")
-    yield "loads", _loads(bench.folder / "one.onnx")
+    onnx.save(_convolution(False), bench.scratch / "one.onnx")
+    yield "loads", _loads(bench.scratch / "one.onnx")
     for name, make in {"convolution": _convolution, "attention": _attention}.items():
         for half in (False, True):
-            yield f"{name}, {'fp16' if half else 'fp32'}", _against_cpu(make(half), half, bench.folder / "one.onnx")
+            yield f"{name}, {'fp16' if half else 'fp32'}", _against_cpu(make(half), half, bench.scratch / "one.onnx")
 
 
 def _loads(path: Path) -> bool:
@@ -109,7 +109,7 @@ def _attention(half: bool, frames: int = 152) -> Any:
 
 def libraries(bench: Bench) -> Figures:
     """Paths of the libraries that are loaded once a graph has run: which CUDA, which cuDNN, whose."""
-    path = bench.folder / "one.onnx"
+    path = bench.scratch / "one.onnx"
     onnx.save(_convolution(True), path)
     open_bare(path).run(None, {"x": np.zeros((1, 512, 3199), np.float16)})
     maps = Path("/proc/self/maps")
@@ -124,7 +124,7 @@ def attention(bench: Bench) -> Figures:
     for half in (False, True):
         kind = "fp16" if half else "fp32"
         for frames in (149, 152):
-            path = bench.folder / "one.onnx"
+            path = bench.scratch / "one.onnx"
             onnx.save(_attention(half, frames), path)
             zeros = np.zeros((2, frames, _WIDTH), np.float16 if half else np.float32)
             with _output() as said:

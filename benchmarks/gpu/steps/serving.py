@@ -33,7 +33,7 @@ def folder(bench: Bench) -> Figures:
     yield "bare session, windows/s", bare
     model, runs = open_parallel(bench.bundle(BASE), device="cuda", variant="fp16")
     files = [clip.file for clip in clips] * (1 if bench.dry else 4)
-    table = bench.folder / "table.csv"
+    table = bench.scratch / "table.csv"
     taken = timed(lambda: predict_to_csv(model, runs, files, table), bench.measured_sec)
     yield "folder, files/s", len(files) / taken
     yield "of the bare session", len(files) / taken / bare
@@ -147,7 +147,7 @@ def _running(bench: Bench, name: str) -> Iterator[Any]:
 def _clips(bench: Bench) -> tuple[Predictor, list[Clip]]:
     """The model on the GPU, and recordings of one window each."""
     predictor = emotions.load(bench.bundle(BASE), device="cuda", variant="fp16")
-    recordings = bench.folder / "recordings"
+    recordings = bench.scratch / "recordings"
     if not recordings.exists():
         unfinished = Path(f"{recordings}.unfinished")
         unfinished.mkdir(exist_ok=True)

@@ -29,7 +29,7 @@ def precompute(bench: Bench) -> Figures:
     torch.manual_seed(0)
     torch.zeros(1, device=bench.torch_device)  # says at once where there is no card
     encoder = blank_encoder({"normalize": True, "config": {"model_type": "wav2vec2", **(TINY if bench.dry else {})}})
-    frontend = Wav2Vec2Frontend(encoder, bench.samples, 2 if bench.dry else 12).eval()
+    frontend = Wav2Vec2Frontend(encoder, bench.samples, 1 if bench.dry else 12).eval()
     few = [torch.as_tensor(each) for each in voices(bench.batches[0], bench.samples)]
     with torch.inference_mode():
         expected = frontend(*few)[0]
@@ -43,7 +43,7 @@ def precompute(bench: Bench) -> Figures:
             taken = timed(lambda: _finished(frontend(*many), bench), bench.measured_sec)
         yield name, {"windows_per_sec": size / taken, "difference": float(off)}
     frontend.to("cpu")
-    data = synthesise(bench.folder / f"noise-{time.time_ns()}", 8 if bench.dry else 256, bench.window_sec)
+    data = synthesise(bench.scratch / f"noise-{time.time_ns()}", 8 if bench.dry else 256, bench.window_sec)
     windows = read_windows(data, 1000, bench.window_sec)
     cache = FeatureCache(frontend, windows.spec, lambda: frontend)
     began = time.perf_counter()
@@ -71,7 +71,7 @@ def fit_mixed(bench: Bench) -> Figures:
     Raises:
         RuntimeError: one of them did not end; all were tried.
     """
-    corpus = bench.folder / "voices"
+    corpus = bench.scratch / "voices"
     if not corpus.exists():
         make_demo_corpus(corpus, speakers=3, takes=2 if bench.dry else 8)
     failed = []
@@ -86,7 +86,7 @@ def fit_mixed(bench: Bench) -> Figures:
 
 
 def _fitted(bench: Bench, corpus: str, precision: str) -> dict[str, Any]:
-    run = bench.folder / f"run-{precision}-{time.time_ns()}"
+    run = bench.scratch / f"run-{precision}-{time.time_ns()}"
     step = TrainStep.model_validate(
         {
             "model": "SpectrogramCnnClassifier",
@@ -107,7 +107,7 @@ def _fitted(bench: Bench, corpus: str, precision: str) -> dict[str, Any]:
     )
     began = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        folder = fit(step, Context(bench.folder, seed=0, workers=0, config={"seed": 0}, quiet=True))
+        folder = fit(step, Context(bench.scratch, seed=0, workers=0, config={"seed": 0}, quiet=True))
     taken = time.perf_counter() - began
     history = read_json(folder / "metrics.json")["history"]
     return {"seconds": taken, "loss, first epoch": history["train/loss"][0], "last": history["train/loss"][-1]}
