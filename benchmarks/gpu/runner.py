@@ -90,6 +90,8 @@ def _run(step: Step, output: Path, seconds: float, *, dry: bool) -> Line:
     notes.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.gpu.child", step.call, str(output), str(notes), *["dry"] * dry]
     environment = {**os.environ, "EMOTIONS_CACHE": str(output / "cache"), "TOKENIZERS_PARALLELISM": "false"}
+    if dry:  # threads of torch spin while they wait, and would take the cores from the step beside this one
+        environment["OMP_NUM_THREADS"] = "1"
     began = time.monotonic()
     with log.open("wb") as stream:
         process = subprocess.Popen(
