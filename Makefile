@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all attack fuzz check format lock sbom clean
+.PHONY: help setup demo test test-slow test-all attack fuzz gpu gpu-dry gpu-pack check format lock sbom clean
 
 help:
 	@echo "make setup   install the pinned packages into .venv"
@@ -14,6 +14,9 @@ help:
 	@echo "make test-all  the same, then the tests that are slow by nature"
 	@echo "make attack  attack a service with all hostile requests of tests/security (10 minutes)"
 	@echo "make fuzz    fuzz every parser, and a service with 33,000 bodies (20 minutes); SEED=, TARGET=, CASE= and REPLAY= repeat"
+	@echo "make gpu     measure the GPU path on this machine's NVIDIA GPU (8 minutes): data/gpu/report.md"
+	@echo "make gpu-dry   the same steps without a GPU, on a fake of its provider (2 minutes)"
+	@echo "make gpu-pack  an archive that does it on a machine with torch and without a network"
 	@echo "make check   what make test runs, without the set-up"
 	@echo "make format  format the code"
 	@echo "make lock    pin the packages anew, and list them in sbom/"
@@ -51,6 +54,18 @@ attack: setup
 # On the command line: SEED, TARGET, CASES, BODIES, JSON, CASE, REPLAY, KEPT; see tests/security/fuzz/__main__.py.
 fuzz: setup
 	$(BIN)/python -W error -m tests.security.fuzz
+
+# Not after setup: the machine with the GPU may have no network. PYTHON names what has the packages where .venv is not.
+GPU := $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu
+
+gpu:
+	$(GPU) run
+
+gpu-dry: setup
+	$(GPU) run --dry --output data/gpu-dry
+
+gpu-pack: setup
+	$(GPU) pack
 
 test-all: test test-slow
 

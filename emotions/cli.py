@@ -10,11 +10,12 @@ from __future__ import annotations
 import errno
 import io
 import json
+import logging
 import os
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; a mistake is printed on stderr, in one line where one suffices."""
     no_telemetry()
+    _show_log()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack a label's script; what it lacks is escaped
             stream.reconfigure(errors="backslashreplace")
@@ -69,6 +71,20 @@ def run(arguments: Sequence[str]) -> int:
         return stopped.code
     except (KeyboardInterrupt, typer.Abort):
         return 130
+
+
+class _Warnings(logging.Handler):
+    """Shows the kernel's log on stderr, a line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        typer.echo(f"{record.levelname.lower()}: {plain(record.getMessage())}", err=True)
+
+
+def _show_log() -> None:
+    log = logging.getLogger("emotions")
+    if not any(isinstance(handler, _Warnings) for handler in log.handlers):
+        log.addHandler(_Warnings(logging.WARNING))
 
 
 def no_telemetry() -> None:
@@ -150,18 +166,22 @@ def schema() -> None:
     typer.echo(json.dumps(pipeline_schema(), indent=2, ensure_ascii=False))
 
 
-def info(bundle: BundlePath) -> None:
-    """Say a bundle's inputs, outputs and measured metrics."""
+def info(
+    bundle: BundlePath,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Load the model there: why a GPU cannot be used is said.")
+    ] = "auto",
+) -> None:
+    """Say a bundle's inputs, outputs and measured metrics, and what runs here."""
     from emotions.bundle.manifest import read_bundle
     from emotions.bundle.summary import describe, warnings
-    from emotions.bundle.variants import choose_variant
-    from emotions.runtime.devices import cuda_usable
-    from emotions.runtime.load_check import check_graph
-    from emotions.runtime.session import available_cores
+    from emotions.runtime.providers import card_in_words
+    from emotions.runtime.session import open_session
 
-    opened, device = read_bundle(bundle), "cuda" if cuda_usable() else "cpu"
-    check_graph(opened, choose_variant(opened, device), device, available_cores())
-    typer.echo(describe(opened, device))
+    opened = read_bundle(bundle)
+    session = open_session(opened, device=device)
+    card = [("card", card_in_words(0))] if session.device == "cuda" else []
+    typer.echo(describe(opened, session.variant, session.device, card))
     for warning in warnings(opened.manifest):
         typer.echo(f"warning: {warning}", err=True)
 

@@ -18,9 +18,11 @@
     ├── CheckpointError           a checkpoint or run folder that cannot be used
     ├── ExportError               the exported graph does not equal the model
     ├── DeviceError               the device asked for cannot be used
-    ├── ModelError                the model failed on a batch, or its answer is not a number
+    ├── ModelError                the model failed on a batch
+    │   └── NotANumber            its answer holds NaN or infinity
     ├── Overloaded                a queue is full; try again later
-    │   └── TooManyRequests       as many requests as allowed are in flight
+    │   ├── TooManyRequests       as many requests as allowed are in flight
+    │   └── OutOfMemory           the device lacks memory for a single window
     ├── NotReady                  the model is not loaded yet
     ├── ServiceError              a service refused a request, or does not answer (the client's)
     ├── OutputExists              the output is there already
@@ -136,12 +138,20 @@ class ModelError(EmotionsError):
     """The model failed on a batch, or its answer is not a number."""
 
 
+class NotANumber(ModelError):
+    """The model's answer holds NaN or infinity."""
+
+
 class Overloaded(EmotionsError):
     """A queue is full: nothing was computed, and the same call may be made again later."""
 
 
 class TooManyRequests(Overloaded):
     """As many requests as allowed are in flight."""
+
+
+class OutOfMemory(Overloaded):
+    """The device has too little free memory for a single window; it may have more later."""
 
 
 class NotReady(EmotionsError):

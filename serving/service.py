@@ -22,7 +22,7 @@ import click
 from bentoml.exceptions import BentoMLException
 from starlette.requests import Request
 
-from emotions.errors import EmotionsError
+from emotions.errors import DeviceError, EmotionsError, OutOfMemory
 from serving.http import routes_v1
 from serving.http.api_keys import ApiKeyAuth, check_exposure, read_auth
 from serving.http.cors import ANY_ORIGIN, BrowserAccess
@@ -33,10 +33,9 @@ from serving.settings import API_KEYS_FILE, CORS_ORIGINS, Settings, read_setting
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.requests import set_log_format, use_tracer_provider
 from serving.worker.bentoml_internals import configured_host, disable_usage_tracking, serve_by, tracer_provider
-from serving.worker.engine import Engine
 from serving.worker.http_protocol import bounded_protocol
 from serving.worker.memory import return_memory
-from serving.worker.startup import BUNDLE_VARIABLE, check, open_predictor
+from serving.worker.startup import BUNDLE_VARIABLE, check, open_predictor, started
 from serving.worker.state import Drain, WorkerState
 
 logger = logging.getLogger("bentoml.emotions")
@@ -100,15 +99,17 @@ class EmotionService:
     """Speech emotion recognition: a recording in, probabilities for each label out."""
 
     def __init__(self) -> None:
+        # The start-up check has passed, so what fails here is an accident. A worker that ended would be restarted for
+        # ever: this one stays, and answers 503 with the reason.
         try:
             worker_index = bentoml.server_context.worker_index or 1
             predictor = open_predictor(SETTINGS, worker_index - 1)
+            engine = started(predictor, SETTINGS, WORKER.metrics)
         except EmotionsError as error:
-            # The start-up check has passed, so this is an accident. A worker that ended would be restarted for ever.
+            if isinstance(error, (DeviceError, OutOfMemory)):
+                WORKER.fault = str(error)
             logger.error("cannot load the bundle: %s", error)
             return
-        engine = Engine(predictor, SETTINGS, WORKER.metrics)
-        engine.warm_up()
         WORKER.metrics.describe_bundle(predictor)
         use_tracer_provider(tracer_provider())
         WORKER.engine = engine

@@ -218,3 +218,20 @@ def _tiny_graph() -> Any:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.checker.check_model(model)
     return model
+
+
+@pytest.fixture
+def fake_cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """A machine with a GPU, ``tests.fake_cuda.FakeCuda``; ``fake_cuda.set(fault)`` breaks something."""
+    from tests.fake_cuda import FakeCuda
+
+    monkeypatch.setenv("EMOTIONS_LOAD_CHECK", "off")  # a process for each graph, on the CPU
+    machine = FakeCuda()
+    machine.install(monkeypatch.setattr, tmp_path)
+    return machine
+
+
+@pytest.fixture(scope="session")
+def half_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle with an fp16 variant for GPUs, which is the same graph."""
+    return make_tiny_bundle(tmp_path_factory.mktemp("bundles") / "half", {"fp16": "cuda"})

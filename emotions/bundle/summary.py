@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from emotions.bundle.manifest import Bundle, Manifest, TensorSpec
-from emotions.bundle.variants import choose_variant, lossy
+from emotions.bundle.variants import lossy
 from emotions.errors import plain
 
 _SKIPPED = frozenset({"confusion", "per_class"})
 
 
-def describe(bundle: Bundle, device: str) -> str:
+def describe(bundle: Bundle, variant: str, device: str, here: Iterable[tuple[str, str]] = ()) -> str:
     """A bundle's inputs, outputs, measured metrics and files, as aligned text.
 
     Args:
         bundle: an opened bundle.
-        device: ``cpu`` or ``cuda``: which variant runs there unless another is asked for.
+        variant: which one runs here unless another is asked for.
+        device: where it runs, ``cpu`` or ``cuda``.
+        here: further rows about this machine: name and value.
     """
     manifest = bundle.manifest
     rows = [
@@ -27,7 +29,8 @@ def describe(bundle: Bundle, device: str) -> str:
         *_measured(manifest),
         *_origin(manifest),
         *_variants(manifest),
-        ("runs here", f"{choose_variant(bundle, device)} on {device}, unless another variant is asked for"),
+        ("runs here", f"{variant} on {device}, unless another variant is asked for"),
+        *here,
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{plain(name):<{width}}  {plain(value)}" for name, value in rows)

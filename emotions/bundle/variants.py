@@ -7,6 +7,8 @@ from emotions.errors import BundleError, DeviceError
 
 AUTO = "auto"
 """Asks for the variant that suits the device, as asking for none does."""
+FP32, FP16 = "fp32", "fp16"
+"""Names of the variant that every bundle has, and of the one that GPUs prefer."""
 LOSSY = "lossy"
 """Key of the manifest's ``extra``: the variants that lose more than they may, kept on the user's request."""
 

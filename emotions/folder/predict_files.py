@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from emotions.bundle.manifest import read_bundle
 from emotions.folder.result import FileResult
 from emotions.folder.scheduler import BATCHES_AHEAD, FolderScheduler, prefetch
 from emotions.inputs.input_file import InputFile
 from emotions.runtime.batch_shape import Run
-from emotions.runtime.devices import GPU_PARALLEL_BATCHES, cpu_parallel_batches, gpu_count
+from emotions.runtime.devices import cpu_parallel_batches, gpu_count, gpu_parallel_batches
 from emotions.runtime.prediction import Model
 from emotions.runtime.session import DeviceChoice, available_cores, open_session
 
@@ -41,16 +42,18 @@ def open_parallel(
     Args and Raises as ``emotions.load``.
     """
     opened = read_bundle(bundle)
-    parallel_batches, share = cpu_parallel_batches(threads or available_cores(), dynamic=opened.manifest.window.dynamic)
-    session = open_session(opened, device=device, variant=variant, threads=share, embedding=embedding)
+    dynamic = opened.manifest.window.dynamic
+    parallel_batches, share = cpu_parallel_batches(threads or available_cores(), dynamic=dynamic)
+    streams = gpu_parallel_batches(dynamic=dynamic)
+    options: Any = {"threads": share, "embedding": embedding, "streams": streams}
+    session = open_session(opened, device=device, variant=variant, **options)
     runs = [session.run] * parallel_batches
     if session.device == "cuda":
-        name = session.variant
         others = (
-            open_session(opened, device="cuda", variant=name, threads=share, device_id=number, embedding=embedding)
+            open_session(opened, device="cuda", variant=session.variant, device_id=number, **options)
             for number in range(1, gpu_count())
         )
-        runs = [session.run, *(other.run for other in others)] * GPU_PARALLEL_BATCHES
+        runs = [session.run, *(other.run for other in others)] * streams
     return Model(opened, session), runs
 
 

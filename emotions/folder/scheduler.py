@@ -14,7 +14,7 @@ import numpy as np
 
 from emotions.audio.windows import Windows
 from emotions.bundle.manifest import EMBEDDING
-from emotions.errors import EmotionsError, IncompleteAudio, ModelError
+from emotions.errors import EmotionsError, IncompleteAudio, ModelError, OutOfMemory
 from emotions.folder.result import FileResult
 from emotions.folder.windows_of_file import window_parts
 from emotions.inputs.input_file import InputFile
@@ -196,7 +196,7 @@ def _result(model: Model, decoded: Decoded, parts: Sequence[_Pending]) -> FileRe
         lengths, starts = (np.concatenate([getattr(each, name) for each in windows]) for name in ("lengths", "starts"))
         prediction = model.prediction(Windows(_NO_SAMPLES, lengths, starts), joined, decoded.flaws)
         embedding = joined.get(EMBEDDING)
-    except ModelError as error:
+    except (ModelError, OutOfMemory) as error:
         return _failed(file, error)
     return FileResult(file.name, prediction, start=file.start, end=file.end, embedding=embedding)
 

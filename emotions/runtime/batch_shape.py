@@ -1,47 +1,171 @@
-"""The shape of a batch: windows of mixed length are padded to one array, and cut into runs of like length."""
+"""The shape of a batch: windows are cut into runs of like length, padded to shapes that a device has seen, and run in
+smaller parts where its memory does not hold them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, IntArray
+from emotions.errors import OutOfMemory
+from emotions.runtime.failures import is_out_of_memory, reason
 
 Probabilities = dict[str, FloatArray]
 """target -> (batch, classes) float32."""
 Run = Callable[[FloatArray, IntArray], Probabilities]
 """(batch, samples) float32 and (batch,) int64 -> probabilities."""
 
+logger = logging.getLogger("emotions")
 
-def length_bucketed(run: Run, max_samples: int, min_fill: float = 0.0) -> Run:
-    """Run a model of dynamic windows on windows of like length, cut to the longest of them.
+FRAME, FIRST_FRAME = 320, 400
+"""Samples of a hop and of the first frame of the wav2vec 2.0 family, whose windows may be of any length."""
+_STEPS_AN_OCTAVE = 4
+_LEAST_SHARE = 4
 
-    So a window of 30 s slows no other one of its batch down, and a long recording does not take all memory.
+
+@dataclass(frozen=True)
+class Shapes:
+    """The shapes of batches that suit a device.
+
+    Attributes:
+        batches: numbers of windows that batches are padded to, from 1 up; empty for any number.
+        frames: windows of any length are padded to a multiple of so many frames, of which there are four lengths to
+            each doubling; 0 for no padding.
+        min_fill: least length of a window of any length as a share of the longest of its run, 0 to 1.
+    """
+
+    batches: tuple[int, ...] = ()
+    frames: int = 0
+    min_fill: float = 0.0
+
+    def samples(self, longest: int) -> int:
+        """Samples that windows of any length are padded to.
+
+        Args:
+            longest: samples of the longest of them.
+        """
+        if not self.frames:
+            return max(1, longest)
+        frames = max(1, 1 - (FIRST_FRAME - longest) // FRAME)
+        step = self.frames
+        while step * 2 * _STEPS_AN_OCTAVE < frames:
+            step *= 2
+        return FIRST_FRAME + FRAME * (-(-frames // step) * step - 1)
+
+    def windows(self, waiting: int, most: int | None) -> tuple[int, int]:
+        """Windows to run at once, and the number that they are padded to: a quarter of the batch or more is windows.
+
+        Args:
+            waiting: windows that there are.
+            most: that memory allows; None for any number.
+        """
+        if not self.batches:
+            count = waiting if most is None else max(1, min(waiting, most))
+            return count, count
+        if most is not None:  # a power of two, so that lengths have few numbers of windows between them
+            most = 1 << max(1, most).bit_length() - 1
+        sizes = {size if most is None else min(size, most) for size in self.batches}
+        padded = max(size for size in sizes if size == 1 or waiting * _LEAST_SHARE >= size)
+        return min(waiting, padded), padded
+
+
+CPU_SHAPES = Shapes(min_fill=0.9)
+"""A CPU computes padding like anything else, and gains next to nothing from batches."""
+GPU_SHAPES = Shapes((1, 8, 64), 8, 0.5)
+"""On a GPU a small batch costs as much as one window, and a new shape a new choice of kernels for each convolution."""
+
+
+class ShapedRun:
+    """Runs windows in batches of a device's shapes. Safe to call from several threads.
+
+    Where a run lacks memory its batch is halved, and so are all later ones. The log has a line of it.
 
     Args:
         run: the model.
-        max_samples: most samples of one run, padding included; one window may be longer.
-        min_fill: least length of a window as a share of the longest of its run, 0 to 1.
+        shapes: those of its device.
+        longest: samples of the longest window there can be, where windows are of any length: they are run by length
+            then, and cut to it. None where all windows are of one size.
+        max_samples: most samples of one run, padding included; one window may be longer. None for no limit.
     """
 
-    def run_bucketed(waveform: FloatArray, length: IntArray) -> Probabilities:
-        longest_first = np.argsort(-length, kind="stable")
-        parts = []
-        for rows in _buckets(longest_first, length, max_samples, min_fill):
-            samples = max(1, int(length[rows[0]]))
-            parts.append(run(np.ascontiguousarray(waveform[rows, :samples]), length[rows]))
-        as_given = np.argsort(longest_first)
+    def __init__(self, run: Run, shapes: Shapes, *, longest: int | None = None, max_samples: int | None = None) -> None:
+        self._run, self._shapes, self._longest = run, shapes, longest
+        self._max_samples = max_samples
+        self._lock = threading.Lock()
+
+    def __call__(self, waveform: FloatArray, length: IntArray) -> Probabilities:
+        """(batch, samples) float32 and (batch,) int64 in, target -> (batch, classes) float32 out.
+
+        Raises:
+            OutOfMemory: the device lacks memory for one window alone.
+        """
+        order = np.arange(len(length)) if self._longest is None else np.argsort(-length, kind="stable")
+        left, parts = order, []
+        while len(left):
+            samples = waveform.shape[1] if self._longest is None else self._samples(int(length[left[0]]), self._longest)
+            count, padded = self._cut(left, length, samples)
+            try:
+                parts.append(self._run_rows(left[:count], waveform, length, (padded, samples)))
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(padded, samples, error)
+            else:
+                left = left[count:]
+        if len(parts) == 1 and self._longest is None:
+            return parts[0]
+        as_given = np.argsort(order)
         return {target: np.concatenate([part[target] for part in parts])[as_given] for target in parts[0]}
 
-    return run_bucketed
+    def _samples(self, found: int, longest: int) -> int:
+        """Samples to pad to; never past the longest window, for which a model may have no position any more."""
+        return max(found, min(self._shapes.samples(found), longest))
 
+    def _cut(self, left: IntArray, length: IntArray, samples: int) -> tuple[int, int]:
+        most = None if self._max_samples is None else self._max_samples // samples
+        if self._longest is None:
+            return self._shapes.windows(len(left), most)
+        longest = max(1, int(length[left[0]]))
+        candidates = left if most is None else left[: max(1, most)]
+        alike = int((length[candidates] >= self._shapes.min_fill * longest).sum())
+        return self._shapes.windows(max(1, alike), most)
 
-def _buckets(rows: IntArray, length: IntArray, max_samples: int, min_fill: float) -> Iterator[IntArray]:
-    """Rows in order of falling length, as many at once as the limits allow."""
-    while len(rows):
-        longest = max(1, int(length[rows[0]]))
-        candidates = rows[: max_samples // longest]
-        count = max(1, int((length[candidates] >= min_fill * longest).sum()))
-        yield rows[:count]
-        rows = rows[count:]
+    def _run_rows(
+        self, rows: IntArray, waveform: FloatArray, length: IntArray, shape: tuple[int, int]
+    ) -> Probabilities:
+        """Run some windows, padded to a shape: with zeros in time, and with the first of them for windows."""
+        if shape == waveform.shape and len(rows) == len(waveform) and self._longest is None:
+            return self._run(waveform, length)
+        count, (padded, samples) = len(rows), shape
+        batch, lengths = np.zeros(shape, np.float32), np.full(padded, length[rows[0]], np.int64)
+        given = min(samples, waveform.shape[1])
+        batch[:count, :given] = waveform[rows, :given]
+        batch[count:] = batch[0]
+        lengths[:count] = length[rows]
+        answers = self._run(batch, lengths)
+        return answers if count == padded else {target: values[:count] for target, values in answers.items()}
+
+    def _halve(self, windows: int, samples: int, error: Exception) -> None:
+        """Allow half of a batch that memory did not hold, from now on; OutOfMemory where it was one window."""
+        if windows == 1:
+            raise OutOfMemory(
+                f"the device lacks memory for a window of {samples / SAMPLE_RATE:.1f} s ({reason(error)}); "
+                "try again later"
+            ) from error
+        half = windows * samples // 2
+        with self._lock:
+            if self._max_samples is not None and self._max_samples <= half:
+                return  # another thread was first
+            self._max_samples = half
+        logger.warning(
+            "out of memory with a batch of %d windows of %.1f s: batches have at most %.1f s of audio from now on",
+            windows,
+            samples / SAMPLE_RATE,
+            half / SAMPLE_RATE,
+        )

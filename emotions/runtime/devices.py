@@ -10,6 +10,7 @@ import onnxruntime as ort
 
 CUDA = "CUDAExecutionProvider"
 
+_CONTROLS = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("C:/Windows/System32/nvcuda.dll"))
 GPU_PARALLEL_BATCHES = 2
 """Batches of a GPU at once: while it runs one, the next is collated and copied."""
 MAX_PARALLEL_BATCHES = 4
@@ -28,10 +29,24 @@ def cpu_parallel_batches(threads: int, *, dynamic: bool, asked: int | None = Non
     return parallel_batches, max(1, threads // parallel_batches)
 
 
+def gpu_parallel_batches(*, dynamic: bool, asked: int | None = None) -> int:
+    """Batches that run at once on a GPU.
+
+    Args:
+        dynamic: windows are of any length, so that the memory of a run is bounded by there being one at a time.
+        asked: how many batches; None for what suits.
+    """
+    return asked or (1 if dynamic else GPU_PARALLEL_BATCHES)
+
+
+def card_present() -> bool:
+    """Whether the system has an NVIDIA device; on Windows, its driver."""
+    return any(map(Path.exists, _CONTROLS))
+
+
 def cuda_usable() -> bool:
     """Whether this ONNX Runtime was built for CUDA and there is an NVIDIA device."""
-    device = os.name == "nt" or Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
-    return device and CUDA in ort.get_available_providers()
+    return card_present() and CUDA in ort.get_available_providers()
 
 
 def gpu_count(devices: Path = Path("/dev")) -> int:

@@ -57,7 +57,7 @@ def _check(folder: Path, variant: str, threads: int) -> int:
     except MemoryError:
         return TOO_LARGE
     except EmotionsError as error:
-        if _OUT_OF_MEMORY.search(str(error.__cause__ or error)):
+        if isinstance(error.__cause__, MemoryError) or _OUT_OF_MEMORY.search(str(error.__cause__ or error)):
             return TOO_LARGE
         reason = str(error)
     except Exception as error:  # noqa: BLE001 - the caller has nothing but what is printed

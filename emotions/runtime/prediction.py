@@ -14,7 +14,7 @@ import numpy.typing as npt
 from emotions.audio import decode
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, pool, split
 from emotions.bundle.manifest import Bundle, Manifest
-from emotions.errors import IncompleteAudio, ModelError
+from emotions.errors import IncompleteAudio, NotANumber
 from emotions.runtime.batch_shape import Probabilities
 from emotions.runtime.session import Session
 
@@ -116,10 +116,10 @@ class Model:
             flaws: what is missing in the recording.
 
         Raises:
-            ModelError: a probability is NaN or infinite.
+            NotANumber: a probability is NaN or infinite.
         """
         if not all(np.isfinite(values).all() for values in probabilities.values()):
-            raise ModelError("the model's answer is not a number")
+            raise NotANumber("the model's answer is not a number")
         targets = self.manifest.targets
         clip = {name: _named(labels, pool(probabilities[name])) for name, labels in targets.items()}
         parts = tuple(

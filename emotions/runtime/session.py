@@ -3,44 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Bundle
 from emotions.bundle.probe import read_probe
-from emotions.bundle.variants import choose_variant
-from emotions.errors import BundleError, DeviceError, first_line
-from emotions.runtime.batch_shape import Probabilities, Run, length_bucketed
-from emotions.runtime.devices import CUDA, cuda_usable
-from emotions.runtime.io_binding import IOBindingPool
+from emotions.bundle.variants import AUTO, FP16, FP32, choose_variant
+from emotions.errors import BundleError, DeviceError, OutOfMemory, first_line
+from emotions.runtime.batch_shape import CPU_SHAPES, GPU_SHAPES, Probabilities, Run, ShapedRun, Shapes
+from emotions.runtime.devices import card_present
+from emotions.runtime.failures import ORT_ERRORS
+from emotions.runtime.io_binding import Buffers, gpu_run
 from emotions.runtime.load_check import check_graph
+from emotions.runtime.providers import cuda_session, need_card, unusable
 
 Device = Literal["cpu", "cuda"]
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 
 PROBE_TOLERANCE = 1e-4
 """As much as the proof of the export allows: another CPU rounds otherwise."""
-# Of dynamic windows in one run, padding included: a base-size encoder takes about 20 MB for each second.
-_MAX_SAMPLES = {"cpu": 60 * 16_000, "cuda": 600 * 16_000}
-# Least length of a window as a share of the longest of its run: a CPU computes padding like anything else, and gains
-# next to nothing from batches; a GPU gains more from them than padding costs.
-_MIN_FILL = {"cpu": 0.9, "cuda": 0.0}
+# Of dynamic windows in one run on a CPU, padding included: a base-size encoder takes about 20 MB for each second.
+_CPU_MAX_SAMPLES = 60 * SAMPLE_RATE
 _NEWER = re.compile(r"\b(Opset|IR version):? (\d+)")
-# ONNX Runtime's exceptions have no common base but Exception.
-_ORT_ERRORS: tuple[type[Exception], ...] = (
-    RuntimeError,
-    ValueError,
-    *(e for e in vars(ort_errors).values() if isinstance(e, type) and issubclass(e, Exception)),
-)
+
+logger = logging.getLogger("emotions")
+
+
+class _ProbeMissed(BundleError):
+    """A model does not answer as it did at export."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Session:
     device: Device
     variant: str
     threads: int
+    shapes: Shapes = CPU_SHAPES
 
 
 def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
@@ -75,16 +77,19 @@ def open_session(
     threads: int | None = None,
     device_id: int = 0,
     embedding: bool = False,
+    streams: int = 1,
 ) -> Session:
     """Load a bundle's model and replay its probe.
 
     Args:
         bundle: an opened bundle.
-        device: ``auto`` takes a usable GPU, else the CPU.
-        variant: one of the bundle's ONNX variants; by default, or for ``auto``, the one that suits the device.
+        device: ``auto`` takes a usable GPU, else the CPU; the log has why one that is there is not taken.
+        variant: one of the bundle's ONNX variants; by default, or for ``auto``, the one that suits the device, and fp32
+            on a GPU where that one does not answer its probe.
         threads: CPU threads of one run; by default the cores of this process.
         device_id: which GPU.
         embedding: answer the bundle's embedding, too, as ``EMBEDDING``: (batch, dims) float32.
+        streams: batches that will run at once; on a GPU each has sessions and buffers of its own.
 
     Raises:
         DeviceError: the device asked for cannot be used; the CPU never stands in for a GPU that was asked for.
@@ -93,22 +98,50 @@ def open_session(
     """
     if embedding and EMBEDDING not in bundle.manifest.extra:
         raise BundleError(f"{bundle.path}: answers no embedding; export it anew with one")
-    threads = threads or available_cores()
+    place = _Place(threads or available_cores(), device_id, embedding, streams)
     if device == "auto":
-        with contextlib.suppress(DeviceError):
-            return _open_on("cuda", bundle, variant, threads, device_id, embedding)
         device = "cpu"
-    return _open_on(device, bundle, variant, threads, device_id, embedding)
+        if card_present() and _suits_gpu(bundle, variant):
+            try:
+                return _open_on("cuda", bundle, variant, place)
+            except DeviceError as error:
+                logger.warning("%s; the CPU is used instead", error)
+    return _open_on(device, bundle, variant, place)
 
 
-def _open_on(
-    device: Device, bundle: Bundle, variant: str | None, threads: int, device_id: int, embedding: bool
-) -> Session:
+def _suits_gpu(bundle: Bundle, variant: str | None) -> bool:
+    """Whether the variant, where one is named, is not made for CPUs."""
+    try:
+        choose_variant(bundle, "cuda", variant)
+    except DeviceError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Place:
+    """How a session is opened, whatever the device: arguments of ``open_session``."""
+
+    threads: int
+    device_id: int = 0
+    embedding: bool = False
+    streams: int = 1
+
+
+def _open_on(device: Device, bundle: Bundle, variant: str | None, place: _Place) -> Session:
     name = choose_variant(bundle, device, variant)
     if device == "cuda":
-        _need_cuda()
-    check_graph(bundle, name, device, threads)
-    return _open(device, bundle, name, threads, device_id, embedding=embedding)
+        need_card()
+    check_graph(bundle, name, device, place.threads)
+    try:
+        return _open(device, bundle, name, place)
+    except _ProbeMissed as error:
+        if device == "cpu" or name == FP32:
+            raise
+        if variant not in (None, AUTO):
+            raise BundleError(f"{error}; name another variant, such as {FP32}") from error
+        logger.warning("%s; %s runs instead", error, FP32)
+    return _open_on(device, bundle, FP32, place)
 
 
 def open_unchecked(bundle: Bundle, variant: str, threads: int) -> Session:
@@ -119,25 +152,49 @@ def open_unchecked(bundle: Bundle, variant: str, threads: int) -> Session:
         variant: one of its ONNX variants.
         threads: CPU threads of one run.
     """
-    return _open("cpu", bundle, variant, threads, 0, embedding=bundle.manifest.embedding is not None)
+    return _open("cpu", bundle, variant, _Place(threads, embedding=bundle.manifest.embedding is not None))
 
 
-def _open(device: Device, bundle: Bundle, name: str, threads: int, device_id: int, *, embedding: bool) -> Session:
+def _open(device: Device, bundle: Bundle, name: str, place: _Place) -> Session:
     bundle.check_unchanged()
-    session = _load(bundle.file(name), device, threads, device_id)
-    widths = {target: len(labels) for target, labels in bundle.manifest.targets.items()}
-    if embedding and bundle.manifest.embedding:
-        widths[EMBEDDING] = int(bundle.manifest.embedding.shape[1])
-    window = bundle.manifest.window
-    run = onnx_run(session, [*widths])
-    if window.dynamic:
-        run = length_bucketed(run, _MAX_SAMPLES[device], _MIN_FILL[device])
-    elif device == "cuda":  # on a CPU a run between bound buffers saves only copies, and costs more than they do
-        run = IOBindingPool(session, window.samples, widths, device, device_id)
-    opened = Session(run, device, name, threads)
-    _replay_probe(bundle, opened)
+    run, shapes = _cpu_run(bundle, name, place) if device == "cpu" else _gpu_run(bundle, name, place)
+    opened = Session(run, device, name, place.threads, shapes)
+    _replay_probe(bundle, opened, place.device_id)
     bundle.check_unchanged()
     return opened
+
+
+def _cpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
+    # Without bound buffers: on a CPU they save only copies, and cost more than they do.
+    run = onnx_run(onnx_session(bundle.file(name), place.threads), [*_widths(bundle, place)])
+    longest = _longest(bundle)
+    most = None if longest is None else _CPU_MAX_SAMPLES
+    return ShapedRun(run, CPU_SHAPES, longest=longest, max_samples=most), CPU_SHAPES
+
+
+def _gpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
+    path = bundle.file(name)
+
+    def another() -> ort.InferenceSession:
+        with _loading(path):
+            return cuda_session(path, _options(place.threads), place.device_id, half=name == FP16)
+
+    buffers = Buffers(_widths(bundle, place), "cuda", place.device_id)
+    return gpu_run(another, buffers, path.stat().st_size, streams=place.streams, longest=_longest(bundle)), GPU_SHAPES
+
+
+def _longest(bundle: Bundle) -> int | None:
+    """Samples of the longest window, where windows are of any length."""
+    window = bundle.manifest.window
+    return window.samples if window.dynamic else None
+
+
+def _widths(bundle: Bundle, place: _Place) -> dict[str, int]:
+    """The outputs to compute, and how wide each is."""
+    widths = {target: len(labels) for target, labels in bundle.manifest.targets.items()}
+    if place.embedding and bundle.manifest.embedding:
+        widths[EMBEDDING] = int(bundle.manifest.embedding.shape[1])
+    return widths
 
 
 def onnx_session(path: Path, threads: int) -> ort.InferenceSession:
@@ -147,7 +204,8 @@ def onnx_session(path: Path, threads: int) -> ort.InferenceSession:
         path: an ONNX file; BundleError where ONNX Runtime cannot load it.
         threads: CPU threads of one run.
     """
-    return _load(path, "cpu", threads, 0)
+    with _loading(path):
+        return ort.InferenceSession(str(path), _options(threads), providers=["CPUExecutionProvider"], enable_fallback=0)
 
 
 def onnx_run(session: ort.InferenceSession, outputs: list[str]) -> Run:
@@ -164,22 +222,25 @@ def onnx_run(session: ort.InferenceSession, outputs: list[str]) -> Run:
     return run
 
 
-def _load(path: Path, device: str, threads: int, device_id: int) -> ort.InferenceSession:
+def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what it would log is in its exceptions, too
     # A memory plan is kept for each batch size and gains no speed: a folder run would grow with every new size.
     options.enable_mem_pattern = False
     # Spinning threads would take the cores from the decoders and from other sessions.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+@contextlib.contextmanager
+def _loading(path: Path) -> Iterator[None]:
+    """Turn what ONNX Runtime raises about a model into a BundleError."""
     try:
-        session = ort.InferenceSession(str(path), options, providers=_providers(device, device_id))
-    except _ORT_ERRORS as error:
+        yield
+    except ORT_ERRORS as error:
         raise BundleError(f"{path}: ONNX Runtime cannot load it ({_reason(error)})") from error
-    if device == "cuda" and session.get_providers()[0] != CUDA:
-        raise DeviceError("a GPU was asked for, but ONNX Runtime fell back to the CPU: is the extra 'serve-gpu' there?")
-    return session
 
 
 def _reason(error: Exception) -> str:
@@ -190,34 +251,28 @@ def _reason(error: Exception) -> str:
     return f"{newer[1]} {newer[2]} is newer than ONNX Runtime {ort.__version__} reads; update onnxruntime"
 
 
-def _providers(device: str, device_id: int) -> list[str | tuple[str, dict[str, str]]]:
-    if device == "cpu":
-        return ["CPUExecutionProvider"]
-    _need_cuda()
-    ort.preload_dlls()
-    # HEURISTIC: the default search costs half a second per new shape. No TF32: answers equal the CPU's.
-    cuda = {"device_id": str(device_id), "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
-    return [(CUDA, cuda), "CPUExecutionProvider"]
-
-
-def _need_cuda() -> None:
-    if not cuda_usable():
-        raise DeviceError("a GPU was asked for, but no NVIDIA GPU is usable here (device 'cpu' needs none)")
-
-
-def _replay_probe(bundle: Bundle, session: Session) -> None:
+def _replay_probe(bundle: Bundle, session: Session, device_id: int) -> None:
     """Refuse a session that does not answer as the exported model did."""
     probe = read_probe(bundle)
     try:
         answers = session.run(probe.waveform, probe.length)
-    except _ORT_ERRORS as error:
-        raise BundleError(f"{bundle.path}: the model fails on its probe ({first_line(error)})") from error
+    except ORT_ERRORS as error:
+        raise _failed(bundle, session, error, device_id) from error
+    except OutOfMemory as error:
+        raise _failed(bundle, session, error.__cause__ or error, device_id) from error.__cause__
     tolerance = PROBE_TOLERANCE + 2 * bundle.manifest.variants[session.variant].max_abs_diff
     for target, expected in probe.probabilities.items():
-        same_shape = answers[target].shape == expected.shape
-        difference = float(np.abs(answers[target] - expected).max(initial=0)) if same_shape else np.inf
+        found = answers[target]
+        difference = float(np.abs(found - expected).max(initial=0)) if found.shape == expected.shape else np.inf
         if not difference <= tolerance:
-            raise BundleError(
+            how = f"differs by {difference:.1e}, at most {tolerance:.1e} is allowed"
+            raise _ProbeMissed(
                 f"{bundle.path}: on {session.device} the {session.variant} model answers its probe otherwise than "
-                f"at export ({target}: differs by {difference:.1e}, at most {tolerance:.1e} is allowed)"
+                f"at export ({target}: {how if np.isfinite(found).all() else 'it answers NaN or infinity'})"
             )
+
+
+def _failed(bundle: Bundle, session: Session, error: BaseException, device_id: int) -> DeviceError | BundleError:
+    if session.device == "cuda":
+        return unusable(error, device_id)
+    return BundleError(f"{bundle.path}: the model fails on its probe ({first_line(error)})")

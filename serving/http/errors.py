@@ -8,8 +8,9 @@
 415 not_audio      not a container or codec that we read;   truncated, damaged: where EMOTIONS_STRICT is set
 415 unsupported_encoding   another Content-Encoding
 422 too_short, silent, not_finite;   crashed: its decoder died, or needed more than it may
+422 not_a_number   the model's answer to it holds NaN or infinity
 429 too_many_requests   as many requests as allowed are in flight, or their bodies are arriving (Retry-After)
-503 not_ready, overloaded, shutting_down (Retry-After)
+503 not_ready, overloaded, shutting_down;   out_of_memory: the device lacks memory for one window (Retry-After)
 504 timeout
 507 no_space       the temporary folder cannot take the upload (Retry-After)
 500 internal       our mistake: the traceback is logged with the request id and not sent
@@ -26,7 +27,16 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from emotions.errors import AudioError, EmotionsError, NotAudio, NotReady, Overloaded, TooLong, TooManyRequests
+from emotions.errors import (
+    AudioError,
+    EmotionsError,
+    NotANumber,
+    NotAudio,
+    NotReady,
+    Overloaded,
+    TooLong,
+    TooManyRequests,
+)
 from serving.telemetry.requests import HEADER, RequestContext
 
 Body = dict[str, Any]
@@ -45,6 +55,7 @@ _STATUS: tuple[tuple[type[EmotionsError], int], ...] = (
     (NotAudio, 415),
     (TooLong, 413),
     (AudioError, 422),
+    (NotANumber, 422),
 )
 """Status of the toolkit's errors; the first class that fits counts."""
 _MESSAGES = {

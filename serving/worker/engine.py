@@ -21,7 +21,7 @@ from emotions.errors import Overloaded, TooManyRequests
 from emotions.predictor import Predictor
 from emotions.runtime.batch_shape import Probabilities, Run
 from emotions.runtime.batcher import Batcher
-from emotions.runtime.devices import GPU_PARALLEL_BATCHES, cpu_parallel_batches
+from emotions.runtime.devices import cpu_parallel_batches, gpu_parallel_batches
 from emotions.runtime.prediction import Prediction
 from emotions.runtime.session import open_session
 from serving.settings import Settings
@@ -89,18 +89,22 @@ class Engine:
         )
 
     def warm_up(self) -> None:
-        """Start decoders; run the model with each batch size whose first run is slow: on a GPU all powers of two."""
+        """Start decoders; run the model on each size of batch whose first run is slow.
+
+        Raises:
+            OutOfMemory: the device lacks memory for one window.
+        """
         recording = io.BytesIO()
         soundfile.write(recording, np.linspace(-0.5, 0.5, 8000), 8000, format="WAV")
         read(recording.getvalue())
         self._decoder.warm_up()
-        sizes = [1]
-        while self.predictor.session.device == "cuda" and sizes[-1] * 2 <= self.max_batch:
-            sizes.append(sizes[-1] * 2)
-        window = self.predictor.manifest.window
+        session, window = self.predictor.session, self.predictor.manifest.window
         samples = min(window.samples, _WARM_UP_SAMPLES) if window.dynamic else window.samples
-        for size in sizes:
-            self.predictor.session.run(np.zeros((size, samples), np.float32), np.full(size, samples, np.int64))
+        # On a GPU the longest windows, too: what memory does not hold is known before the first request.
+        lengths = {samples, window.samples} if session.device == "cuda" else {samples}
+        for size in sorted({1, *(min(size, self.max_batch) for size in session.shapes.batches)}):
+            for longest in sorted(lengths):
+                session.run(np.zeros((size, longest), np.float32), np.full(size, longest, np.int64))
         self._run_alone = self._with_all_threads(samples)
 
     def _with_all_threads(self, samples: int) -> Run | None:
@@ -222,5 +226,5 @@ def _parallel_batches(predictor: Predictor, settings: Settings) -> int:
     """Batches that run at once: a GPU copies one while it computes another; on a CPU they share the threads."""
     dynamic = predictor.manifest.window.dynamic
     if predictor.session.device == "cuda":
-        return settings.parallel_batches or (1 if dynamic else GPU_PARALLEL_BATCHES)
+        return gpu_parallel_batches(dynamic=dynamic, asked=settings.parallel_batches)
     return cpu_parallel_batches(settings.model_threads, dynamic=dynamic, asked=settings.parallel_batches)[0]

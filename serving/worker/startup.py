@@ -12,12 +12,15 @@ from pathlib import Path
 
 from emotions.bundle.folders import newest_bundle
 from emotions.bundle.manifest import read_bundle
-from emotions.errors import BundleError, EmotionsError
+from emotions.errors import BundleError, EmotionsError, ModelError
 from emotions.predictor import Predictor
-from emotions.runtime.devices import cpu_parallel_batches
+from emotions.runtime.devices import cpu_parallel_batches, gpu_parallel_batches
+from emotions.runtime.failures import reason
 from emotions.runtime.load_check import asked_seconds
 from emotions.runtime.session import open_session
 from serving.settings import PREFIX, Settings
+from serving.telemetry.metrics import Metrics
+from serving.worker.engine import Engine
 
 BUNDLES = Path("bundles")
 """Folder of bundles, searched when none is named: in the working directory, or beside the code."""
@@ -43,17 +46,40 @@ def open_predictor(settings: Settings, worker: int = 0) -> Predictor:
         worker: number of the worker, from 0; it runs on the GPU of that number, modulo the number of GPUs.
     """
     bundle = read_bundle(find_bundle(settings))
-    _, threads = cpu_parallel_batches(
-        settings.model_threads, dynamic=bundle.manifest.window.dynamic, asked=settings.parallel_batches
-    )
+    dynamic = bundle.manifest.window.dynamic
+    _, threads = cpu_parallel_batches(settings.model_threads, dynamic=dynamic, asked=settings.parallel_batches)
     session = open_session(
         bundle,
         device=settings.device,
         variant=settings.variant,
         threads=threads,
         device_id=worker % max(1, settings.gpus),
+        streams=gpu_parallel_batches(dynamic=dynamic, asked=settings.parallel_batches),
     )
     return Predictor(bundle, session)
+
+
+def started(predictor: Predictor, settings: Settings, metrics: Metrics) -> Engine:
+    """The engine of a worker, warmed up.
+
+    Args:
+        predictor: the loaded bundle.
+        settings: the service's settings.
+        metrics: what it counts in.
+
+    Raises:
+        ModelError: the model fails on a batch of silence.
+        OutOfMemory: the device lacks memory for one window.
+    """
+    engine = Engine(predictor, settings, metrics)
+    try:
+        engine.warm_up()
+    except Exception as error:
+        engine.close()
+        if isinstance(error, EmotionsError):
+            raise
+        raise ModelError(f"the model fails while it is warmed up ({reason(error)})") from error
+    return engine
 
 
 def check(settings: Settings) -> Path:

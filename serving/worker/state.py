@@ -113,12 +113,14 @@ class WorkerState:
 
     Attributes:
         bentoml_openapi: gives the OpenAPI document of BentoML's own routes.
+        fault: why there will be no engine, for clients to read; empty where that is not known or not theirs.
     """
 
     metrics: Metrics
     drain: Drain
     bentoml_openapi: Callable[[], dict[str, Any]] = dict
     engine: Engine | None = None
+    fault: str = ""
 
     @property
     def ready(self) -> bool:
@@ -132,7 +134,7 @@ class WorkerState:
             NotReady: the model is not loaded.
         """
         if self.engine is None:
-            raise NotReady("the service is not ready")
+            raise NotReady(f"the service is not ready: {self.fault}" if self.fault else "the service is not ready")
         return self.engine
 
     def engine_of(self, context: RequestContext) -> Engine | None:

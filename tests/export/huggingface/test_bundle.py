@@ -29,6 +29,7 @@ from emotions.errors import ConfigError, ExportError, OutputExists
 from emotions.folder.predict_files import predict_files
 from emotions.inputs.discovery import find_files
 from emotions.pipeline.runner import Context
+from emotions.runtime.batcher import padded_batch
 from export.bundle import export, variants
 from export.bundle.export import export_source
 from export.bundle.variants import ExportOptions
@@ -41,6 +42,7 @@ from serving.telemetry.metrics import Metrics
 from serving.worker.engine import Engine
 from tests.export.huggingface.checkpoints import LABELS, make_clips
 from tests.export.huggingface.conftest import Checkpoint
+from tests.fake_cuda import FakeCuda
 
 WINDOW = 480_000
 
@@ -100,6 +102,22 @@ def test_the_predictor_answers_as_transformers(
         assert row.prediction is not None
         alone, together = predictor.predict(clip).probabilities, row.prediction.probabilities
         assert together["emotion"] == pytest.approx(alone["emotion"], abs=1e-5)
+
+
+def test_on_a_gpus_shapes_the_answers_are_the_same(
+    fake_cuda: FakeCuda, predictor: emotions.Predictor, hf_bundle: Path
+) -> None:
+    on_gpu = emotions.load(hf_bundle, device="cuda", threads=1)
+    clips = clips_of([1_600, 16_000, 400, 40_000, 39_000, 2_640])
+    windows = [split(clip, predictor.manifest.window.spec) for clip in clips]
+    waveform = padded_batch([each.samples for each in windows], 0)
+    length = np.concatenate([each.lengths for each in windows])
+    expected, found = predictor.session.run(waveform, length), on_gpu.session.run(waveform, length)
+    np.testing.assert_allclose(found["emotion"], expected["emotion"], rtol=0, atol=1e-5)
+    for clip in clips:
+        alone = predictor.predict(clip).probabilities["emotion"]
+        assert on_gpu.predict(clip).probabilities["emotion"] == pytest.approx(alone, abs=1e-5)
+    assert {*fake_cuda.runs} <= {1, 8}
 
 
 def test_the_service_answers_clips_of_any_length_together(predictor: emotions.Predictor, tmp_path: Path) -> None:

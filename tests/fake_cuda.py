@@ -1,0 +1,207 @@
+"""A GPU where there is none: sessions that say they run on CUDA and run on the CPU, and fail as ONNX Runtime fails.
+
+In a test the fixture ``fake_cuda`` installs it; in the processes of a real server ``sitecustomize`` does, by the
+variable ``FAKE_CUDA``, which has the fault's name. Messages are those of ONNX Runtime, from its reports and binaries.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_CALL = "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:122 std::conditional_t<THRW, void, Status> "
+_AT = (
+    " ; GPU=0 ; hostname=h ; file=/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_execution_provider.cc ; "
+    "line=336 ; expr=cudaSetDevice(info_.device_id); \n"
+)
+OLD_DRIVER = f"{_CALL}CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version{_AT}"
+NO_MEMORY = f"{_CALL}CUDA failure 2: out of memory{_AT}"
+_NODE = (
+    "[ONNXRuntimeError] : {code} : Non-zero status code returned while running Conv node. Name:'/c' Status Message: "
+)
+NO_KERNEL = (
+    _NODE.format(code="1 : FAIL")
+    + "CUDA error cudaErrorNoKernelImageForDevice:no kernel image is available for execution on the device"
+)
+NO_MEMORY_IN_RUN = (
+    _NODE.format(code="6 : RUNTIME_EXCEPTION")
+    + "\n/onnxruntime_src/onnxruntime/core/framework/bfc_arena.cc:376 void* "
+    + "onnxruntime::BFCArena::AllocateRawInternal(size_t, bool, onnxruntime::Stream*) "
+    + "Failed to allocate memory for requested buffer of size 2830172160\n"
+)
+FAULTS = (
+    "driver",
+    "library",
+    "memory",
+    "old card",
+    "new card",
+    "no card",
+    "no provider",
+    "hidden",
+    "fp16",
+    "probe nan",
+)
+"""Faults at the start; ``run memory N``: N windows are the most that memory holds; ``nan`` after the probe."""
+
+
+@dataclass
+class Driver:
+    """The driver's library, as ctypes would call it."""
+
+    cuda: int = 13000
+    capability: tuple[int, int] = (9, 0)
+    cards: int = 1
+    free: int = 70_000_000_000
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        """Any other call succeeds."""
+        return lambda *_: 0
+
+    def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802
+        version._obj.value = self.cuda
+        return 0
+
+    def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802
+        count._obj.value = self.cards
+        return 0 if self.cards else 100
+
+    def cuDeviceGetName(self, name: Any, *_: Any) -> int:  # noqa: N802
+        name.value = b"NVIDIA Test"
+        return 0
+
+    def cuDeviceGetAttribute(self, value: Any, which: int, _: Any) -> int:  # noqa: N802
+        value._obj.value = self.capability[which - 75]
+        return 0
+
+    def cuMemGetInfo_v2(self, free: Any, total: Any) -> int:  # noqa: N802
+        free._obj.value, total._obj.value = self.free, 80_000_000_000
+        return 0
+
+
+class FakeCuda:
+    """The state of the machine; ``set`` may be called while sessions run.
+
+    Faults at the start are ``driver``, ``library``, ``memory``, ``old card``, ``new card``, ``no card``, ``hidden`` and
+    ``no provider``; with ``fp16`` and ``probe nan`` the fp16 variant alone answers wrong. In runs ``run memory N``
+    allows N windows at once, ``warm-up memory`` more than one alone, and ``nan`` is the answer to all.
+    """
+
+    def __init__(self) -> None:
+        self.fault = ""
+        self.driver = Driver()
+        self.asked: list[dict[str, str]] = []
+        """Options of the provider, of each session."""
+        self.runs: list[int] = []
+        """Windows of each run that reached a session."""
+
+    @property
+    def most(self) -> int:
+        """The most windows that memory holds."""
+        return int(self.fault.rpartition(" ")[2]) if self.fault.startswith("run memory") else 10**9
+
+    def set(self, fault: str) -> None:
+        """Break something."""
+        self.fault = fault
+        self.driver.cuda = 12040 if fault == "driver" else 13000
+        self.driver.cards = 0 if fault == "hidden" else 1
+        self.driver.capability = {"old card": (7, 0), "new card": (10, 0)}.get(fault, (9, 0))
+
+    def install(self, put: Callable[[Any, str, Any], Any], folder: Path) -> None:
+        """Take the place of ONNX Runtime's provider and the driver.
+
+        Args:
+            put: ``setattr``, or a test's own.
+            folder: for files of the system that are made up.
+        """
+        from emotions.runtime import cuda_driver, devices
+
+        real_value, real_library, real_load = ort.OrtValue.ortvalue_from_shape_and_type, ctypes.CDLL, self._session()
+        control, release = folder / "nvidiactl", folder / "nvidia_version"
+        if self.fault != "no card":
+            control.touch()
+        release.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n")
+
+        def value(shape: Any, kind: Any, device: str = "cpu", number: int = 0) -> Any:
+            return real_value(shape, kind, "cpu" if device == "cuda" else device, 0 if device == "cuda" else number)
+
+        def library(name: str, *arguments: Any, **options: Any) -> Any:
+            if "onnxruntime_providers" in name:
+                return None
+            if name == "libcudnn.so.9":
+                if self.fault == "library":
+                    raise OSError("libcudnn.so.9: cannot open shared object file: No such file or directory")
+                return None
+            return real_library(name, *arguments, **options)
+
+        put(ort, "InferenceSession", real_load)
+        put(ort, "get_available_providers", lambda: [CPU] if self.fault == "no provider" else [CUDA, CPU])
+        put(ort, "cuda_version", "13.0")
+        put(ort, "preload_dlls", lambda: print("Failed to load libcublasLt.so.13: no such file"))
+        put(ort.OrtValue, "ortvalue_from_shape_and_type", staticmethod(value))
+        put(ctypes, "CDLL", library)
+        put(cuda_driver, "library", lambda: self.driver)
+        put(cuda_driver, "_RELEASE", release)
+        put(devices, "_CONTROLS", (control,))
+
+    def _session(self) -> type:
+        machine = self
+
+        class Session(ort.InferenceSession):  # type: ignore[misc]
+            def __init__(self, path: str, options: Any = None, providers: Any = None, **named: Any) -> None:
+                asked = [each for each in providers or [] if each[0] == CUDA]
+                self.on_cuda = bool(asked)
+                self.half = "fp16" in Path(path).name
+                if asked:
+                    assert named == {"enable_fallback": 0}, "ONNX Runtime's own fallback prints"
+                    machine.asked.append(asked[0][1])
+                    machine.fail_to_load()
+                    self.on_cuda = machine.fault not in ("library", "hidden")
+                super().__init__(path, options, providers=[CPU], **named)
+
+            def get_providers(self) -> list[str]:
+                return [CUDA, CPU] if self.on_cuda else [CPU]
+
+            def run_with_iobinding(self, binding: Any, run_options: Any = None) -> None:
+                outputs = binding.get_outputs()
+                machine.fail_to_run(outputs[0].shape()[0])
+                super().run_with_iobinding(binding, run_options)
+                for output in outputs:
+                    if machine.fault in ("nan", "probe nan") and (machine.fault == "nan" or self.half):
+                        output.update_inplace(np.full(output.shape(), np.nan, np.float32))
+                    elif machine.fault == "fp16" and self.half:
+                        output.update_inplace(np.roll(output.numpy(), 1, axis=1).copy())
+
+        return Session
+
+    def fail_to_load(self) -> None:
+        """Raise what ONNX Runtime raises while it opens a session."""
+        if self.fault == "driver":
+            raise RuntimeError(OLD_DRIVER)
+        if self.fault == "memory":
+            raise RuntimeError(NO_MEMORY)
+
+    def fail_to_run(self, windows: int) -> None:
+        """Raise what ONNX Runtime raises in a run."""
+        if self.fault in ("old card", "new card"):
+            raise ort_errors.Fail(NO_KERNEL)
+        if windows > self.most or (self.fault == "warm-up memory" and windows == 1):
+            raise ort_errors.RuntimeException(NO_MEMORY_IN_RUN)
+        self.runs.append(windows)
+
+
+def install_by_environment() -> None:
+    """Install it in this process where ``FAKE_CUDA`` is set, for ``sitecustomize``."""
+    fault, folder = os.environ.get("FAKE_CUDA"), os.environ.get("FAKE_CUDA_FOLDER")
+    if fault is not None and folder is not None:
+        machine = FakeCuda()
+        machine.set(fault)
+        machine.install(setattr, Path(folder))
