@@ -168,8 +168,9 @@ def _cpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
     # Without bound buffers: on a CPU they save only copies, and cost more than they do.
     run = onnx_run(onnx_session(bundle.file(name), place.threads), [*_widths(bundle, place)])
     longest = _longest(bundle)
-    most = None if longest is None else _CPU_MAX_SAMPLES
-    return ShapedRun(run, CPU_SHAPES, longest=longest, max_samples=most), CPU_SHAPES
+    if longest is None:  # a batch has one shape already
+        return run, CPU_SHAPES
+    return ShapedRun(run, CPU_SHAPES, longest=longest, max_samples=_CPU_MAX_SAMPLES), CPU_SHAPES
 
 
 def _gpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import os
@@ -23,6 +24,8 @@ from serving.telemetry.requests import RequestContext
 _LINE = re.compile(r"([A-Za-z0-9._-]{1,64})\s+([0-9a-f]{64})")
 _PREFIX = "emo_"
 _MAX_BYTES = 1 << 20
+_REMEMBERED = 16
+"""Addresses of which it is remembered whether they are loopback: a server has a few."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,7 @@ def _came_by_loopback(scope: Scope) -> bool:
     return _is_loopback(str((scope.get("server") or ("",))[0]), if_no_address=True)
 
 
+@functools.lru_cache(_REMEMBERED)
 def _is_loopback(address: str, *, if_no_address: bool) -> bool:
     try:
         return ip_address(address).is_loopback

@@ -75,6 +75,7 @@ class Engine:
         self.max_batch = settings.batch_limit(predictor.session.device)
         self.arrivals = Arrivals(settings)
         self._in_flight = Shares(settings.max_in_flight)
+        self._load = (0, 0)
         self._speed = 0.0  # seconds of audio that one of the parallel batches does in a second
         self._run_alone: Run | None = None
         self._running = 0
@@ -145,8 +146,11 @@ class Engine:
 
     def count_load(self) -> None:
         """Set the metrics of requests that are here, to be called when a body begins to arrive or ends early."""
-        self.metrics.receiving.set(self.arrivals.count)
-        self.metrics.in_flight.set(self.arrivals.count + self._in_flight.taken)
+        load = (self.arrivals.count, self.arrivals.count + self._in_flight.taken)
+        for gauge, now, counted in zip((self.metrics.receiving, self.metrics.in_flight), load, self._load, strict=True):
+            if now != counted:  # to set one takes longer than to know
+                gauge.set(now)
+        self._load = load
 
     def _too_many(self, client: str) -> TooManyRequests:
         count, whose = self._in_flight.taken, ""

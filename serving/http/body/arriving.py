@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from ipaddress import IPv6Address, ip_address
 
 from starlette.types import Message, Receive, Scope
@@ -116,18 +115,16 @@ def client_of(scope: Scope, context: RequestContext) -> str:
     return address
 
 
-async def held(scope: Scope, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """The chunks of a body, each counted as held before it is kept.
+def hold(scope: Scope, size: int) -> None:
+    """Count bytes of a body as held, before they are kept. Raises as ``ArrivingBody.hold``.
 
     Args:
         scope: ASGI scope of the request.
-        chunks: its body, decompressed.
+        size: how many.
     """
     body: ArrivingBody | None = scope.get(_KEY)
-    async for chunk in chunks:
-        if body is not None:
-            body.hold(len(chunk))
-        yield chunk
+    if body is not None:
+        body.hold(size)
 
 
 def check_room(scope: Scope, size: int) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import partial
 
 from starlette.requests import Request
 
-from serving.http.body.arriving import check_room, held
+from serving.http.body.arriving import check_room, hold
 from serving.http.errors import RequestError
 
 # A body of unknown length is read and dropped up to this multiple of the limit: many clients read the response, and
@@ -41,8 +42,9 @@ def limited(request: Request, limit: int, max_bytes: int) -> AsyncGenerator[byte
             raise too_large(max_bytes)
         check_room(request.scope, int(declared))
     coding = _coding(request)
-    chunks = _counted(request, limit, max_bytes)
-    return held(request.scope, _decompressed(chunks, coding, limit, max_bytes) if coding else chunks)
+    if not coding:
+        return _counted(request, limit, max_bytes, partial(hold, request.scope))
+    return _decompressed(request, coding, limit, max_bytes)
 
 
 def too_large(max_bytes: int, *, close: bool = False) -> RequestError:
@@ -55,14 +57,25 @@ def too_large(max_bytes: int, *, close: bool = False) -> RequestError:
     return RequestError(413, "too_large", f"the upload is larger than {max_bytes} bytes", close=close)
 
 
-async def _counted(request: Request, limit: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The body's chunks; those after the first ``limit`` bytes are dropped, then the body is refused."""
+async def _counted(
+    request: Request, limit: int, max_bytes: int, keep: Callable[[int], None] | None = None
+) -> AsyncGenerator[bytes, None]:
+    """The body's chunks; those after the first ``limit`` bytes are dropped, then the body is refused.
+
+    Args:
+        request: its body has not been read.
+        limit: most bytes.
+        max_bytes: the limit that the error names.
+        keep: told the bytes of each chunk before that is kept.
+    """
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
         if received > _MAX_DRAIN * limit:
             raise too_large(max_bytes, close=True)
         if received <= limit:
+            if keep:
+                keep(len(chunk))
             yield chunk
     if received > limit:
         raise too_large(max_bytes)
@@ -80,18 +93,17 @@ def _coding(request: Request) -> str:
     raise RequestError(415, "unsupported_encoding", message)
 
 
-async def _decompressed(
-    chunks: AsyncGenerator[bytes, None], coding: str, limit: int, max_bytes: int
-) -> AsyncGenerator[bytes, None]:
+async def _decompressed(request: Request, coding: str, limit: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
     """The decompressed chunks, piece by piece; after ``limit`` bytes the rest is dropped as it is."""
     decompressor, size = _Decompressor(coding), 0
-    async for chunk in chunks:
+    async for chunk in _counted(request, limit, max_bytes):
         if size > limit:
             continue
         for piece in decompressor.pieces(chunk):
             size += len(piece)
             if size > limit:
                 break
+            hold(request.scope, len(piece))
             yield piece
             await asyncio.sleep(0)
     if size > limit:
