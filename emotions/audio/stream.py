@@ -18,6 +18,7 @@ from emotions.errors import IncompleteAudio, NotAudio
 
 _MAX_CHANNELS = 64
 _MAX_RATE = 768_000
+_MAX_SEEK = (1 << 63) - 1
 
 
 class NotPlain(Exception):
@@ -73,12 +74,12 @@ Reader = Callable[[BinaryIO], contextlib.AbstractContextManager[Stream]]
 
 
 class Bytes(io.BytesIO):
-    """Bytes to read. A damaged header can make a decoder seek before the first byte: it gets the first one."""
+    """Bytes to read, in which a decoder may seek to where nothing is; as ``Section.seek``."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a byte; as ``Section.seek``."""
-        base = {io.SEEK_CUR: self.tell(), io.SEEK_END: self.getbuffer().nbytes}.get(whence, 0)
-        return super().seek(max(0, base + offset))
+        at = offset + {io.SEEK_CUR: self.tell(), io.SEEK_END: self.getbuffer().nbytes}.get(whence, 0)
+        return super().seek(at if 0 <= at <= _MAX_SEEK else self.tell())
 
 
 class File(io.BufferedReader):
@@ -94,8 +95,8 @@ class File(io.BufferedReader):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a byte; as ``Section.seek``."""
         size = os.fstat(self.fileno()).st_size
-        base = {io.SEEK_CUR: self.tell(), io.SEEK_END: size}.get(whence, 0)
-        return super().seek(min(max(0, base + offset), size))
+        at = offset + {io.SEEK_CUR: self.tell(), io.SEEK_END: size}.get(whence, 0)
+        return super().seek(min(at, size) if 0 <= at <= _MAX_SEEK else self.tell())
 
 
 class Section(io.RawIOBase):
@@ -128,13 +129,16 @@ class Section(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a byte. A damaged header can make a decoder seek before the first one: it gets the first one.
+        """Move to a byte. Before the first one, where a damaged header may point, there is none: it stays where it is.
+
+        So does ``lseek`` (POSIX), and a decoder that reads by its own handle: by either way it reads the same.
 
         Args:
             offset: bytes from where ``whence`` says.
             whence: as for any file.
         """
-        self._at = max(0, offset + {io.SEEK_CUR: self._at, io.SEEK_END: self._size}.get(whence, 0))
+        at = offset + {io.SEEK_CUR: self._at, io.SEEK_END: self._size}.get(whence, 0)
+        self._at = at if 0 <= at <= _MAX_SEEK else self._at
         return self._at
 
     def readinto(self, buffer: Any) -> int:

@@ -50,8 +50,18 @@ def _chunk_that_leads_far_behind_the_file() -> Files:
     return {"clip.wav": recordings()["CAF-ALAC_16"] + b"free" + struct.pack(">q", 1 << 62)}
 
 
+def _wave64_of_data_bytes(size: int) -> Files:
+    """A Wave64 file whose chunk ``data`` claims so many bytes; a recorder that streams claims the most there are."""
+    data = bytearray(recordings()["W64-PCM_16"])
+    at = data.index(b"data") + 16
+    data[at : at + 8] = struct.pack("<Q", size)
+    return {"clip.wav": bytes(data)}
+
+
 REGRESSIONS: dict[str, tuple[str, Build, str]] = {
     "a chunk that leads far behind the file": ("recordings", _chunk_that_leads_far_behind_the_file, "read"),
+    "Wave64 that streams": ("recordings", lambda: _wave64_of_data_bytes((1 << 63) - 1), "read"),
+    "Wave64 of a negative size": ("recordings", lambda: _wave64_of_data_bytes((1 << 64) - 9_000), "read"),
     "a probe's header without its end": ("probes", lambda: _probe_with_header(b"{'shape': (1, "), "bundle"),
     "a probe's header of brackets": ("probes", lambda: _probe_with_header(b"(" * 5_000), "bundle"),
     "a line end in a manifest's file name": ("manifests", lambda: _manifest_with_key("a\nb"), "bundle"),
