@@ -34,12 +34,23 @@ Libraries raise; only the command line and the service turn an error into words,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_LONGEST_LINE, _LONGEST_MESSAGE = 8_000, 20_000
+"""Characters. A path has at most 4,096; a message names values that somebody else chose, of any length."""
+
 
 class EmotionsError(Exception):
-    """Base of all errors with a message meant for the user: what, where, how to mend."""
+    """Base of all errors with a message meant for the user: what, where, how to mend.
+
+    Args:
+        message: a line, and indented ones below it. What else is not printable is escaped, and what is very long cut.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_told(message))
 
     @property
     def code(self) -> str:
@@ -195,6 +206,28 @@ class MissingExtra(EmotionsError):
         super().__init__(
             f"{package} is not installed: it comes with the extra '{extra}' (pip install 'emotions-toolkit[{extra}]')"
         )
+
+
+def _told(message: str) -> str:
+    """A message that can be shown: its lines are those that are indented, and none is longer than somebody reads."""
+    if len(message) <= _LONGEST_LINE and message.isprintable():
+        return message
+    lines, told, length = re.split(r"\n(?=  )", message), list[str](), 0
+    for number, line in enumerate(lines):
+        line = _cut(plain(line))  # noqa: PLW2901
+        length += len(line)
+        if number and length > _LONGEST_MESSAGE:
+            return "\n".join([*told, f"  ... and {len(lines) - number} more"])
+        told.append(line)
+    return "\n".join(told)
+
+
+def _cut(line: str) -> str:
+    """A line, without its middle where it is very long."""
+    if len(line) <= _LONGEST_LINE:
+        return line
+    half = _LONGEST_LINE // 2
+    return f"{line[:half]} ... ({len(line) - 2 * half} characters more) ... {line[-half:]}"
 
 
 def first_line(error: BaseException) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import IO
 
 from emotions.errors import DataError
 from emotions.inputs.columns import FILE, no_file_column
@@ -17,6 +18,7 @@ from emotions.inputs.parquet_audio import table_of
 from emotions.inputs.tables import Row, TableRow, iter_table, seconds
 from emotions.inputs.text_encoding import MAX_TEXT_BYTES, marked_encoding
 
+_BLOCK_BYTES = 1 << 20
 _SHOWN = 3
 """Faults of a table that an error names."""
 
@@ -30,12 +32,20 @@ def read_list(name: str) -> list[InputFile]:
     """
     try:
         with nullcontext(sys.stdin.buffer) if name == STANDARD_INPUT else Path(name).open("rb") as stream:
-            content = stream.read(MAX_TEXT_BYTES + 1)
+            content = b"".join(_blocks(stream))
     except OSError as error:
         raise DataError(f"{name}: cannot be read ({error.strerror})") from error
     if len(content) > MAX_TEXT_BYTES:
         raise DataError(f"{name}: is larger than {MAX_TEXT_BYTES >> 30} GiB, the most that is read; split it")
     return [InputFile(_there(text), text) for text in _names(content, name)]
+
+
+def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
+    """What a list holds, up to a byte more than it may: to read that at once would take the memory for it first."""
+    left = MAX_TEXT_BYTES + 1
+    while block := stream.read(min(left, _BLOCK_BYTES)):
+        left -= len(block)
+        yield block
 
 
 def _names(content: bytes, where: str) -> Sequence[str]:
@@ -46,7 +56,7 @@ def _names(content: bytes, where: str) -> Sequence[str]:
         except UnicodeError as error:
             raise DataError(f"{where}: its text cannot be decoded ({error}); save the list as UTF-8") from error
     names = content.split(b"\0") if b"\0" in content else (line.rstrip(b"\r") for line in content.split(b"\n"))
-    return [os.fsdecode(each) for each in names if each.strip()]
+    return [name for name in map(os.fsdecode, names) if name.strip()]
 
 
 def _there(text: str) -> str:

@@ -139,11 +139,12 @@ def raw_value(raw: Mapping[str, Any], block: str, key: str, default: Any) -> Any
 
 def train_faults(raw: Mapping[str, Any]) -> list[Fault]:
     """Faults of a ``train`` step that concern several fields."""
-    if raw.get("model") in ENCODER_MODELS:
+    model = raw.get("model")
+    if isinstance(model, str) and model in ENCODER_MODELS:
         return _encoder_faults(raw)
-    if raw.get("model") == "FunctionalsClassifier":
+    if model == "FunctionalsClassifier":
         return mask_faults(raw)
-    if raw.get("model") != "TransformerClassifier":
+    if model != "TransformerClassifier":
         return []
     patch = raw_value(raw, "model_architecture", "patch_transformer_size", 16)
     size = raw_value(raw, "learn_params", "spectrogram_size", 128)
@@ -187,7 +188,9 @@ class ModelSpec(Block):
     architecture: dict[str, Any]
     window_samples: int = Field(gt=0, le=60 * 16_000, description="Samples of one window at 16 kHz.")
     spectrogram_size: int = Field(gt=0, le=1024)
-    targets: dict[str, list[str]] = Field(description="Labels of each target, in the order of the outputs.")
+    targets: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
+        min_length=1, description="Labels of each target, in the order of the outputs."
+    )
     encoder: dict[str, Any] | None = Field(
         default=None, description="What it takes to build the encoder but for its weights, once it was loaded."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, StrictStr, ValidationError
 from torch import Tensor
 
 from emotions.errors import CheckpointError, ConfigError, DataError, first_line
@@ -41,7 +40,6 @@ _PREFIX = "model."
 _FLOAT_BYTES = 4
 _SMALL = 1 << 20
 """Parameters by which a model may be too large here: which weights are missing is said when they are loaded."""
-_UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, IndexError)
 
 
 @dataclass(frozen=True)
@@ -105,6 +103,23 @@ class Run:
             raise CheckpointError(f"{path}: does not fit the dataset or is damaged ({error})") from error
 
 
+class _Checkpoints(BaseModel):
+    best: StrictStr
+
+
+class _RunFile(BaseModel):
+    """What a run folder's file must hold."""
+
+    checkpoints: _Checkpoints
+    dataset_config: DatasetConfig
+    metrics: dict[str, Any]
+    protocol: StrictStr
+    dataset: dict[str, Any]
+    root: StrictStr
+    search: dict[str, Any] | None = None
+    calibration: dict[str, Any] = Field(default_factory=dict)
+
+
 def load_run(path: Path) -> Run:
     """Read a run folder and load its best checkpoint.
 
@@ -119,15 +134,25 @@ def load_run(path: Path) -> Run:
     if index.get("format") != RUN_FORMAT:
         raise CheckpointError(f"{path / RUN_FILE}: has format {index.get('format')}, this release reads {RUN_FORMAT}")
     try:
-        best, config = index["checkpoints"]["best"], DatasetConfig.model_validate(index["dataset_config"])
-        facts = {name: index[name] for name in ("metrics", "protocol", "dataset")}
-        root = Path(index["root"])
-    except (KeyError, TypeError, ValidationError) as error:
-        raise CheckpointError(f"{path / RUN_FILE}: is damaged ({first_line(error)})") from error
+        found = _RunFile.model_validate(index)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CheckpointError(f"{path / RUN_FILE}: is damaged ({where}: {first['msg']})") from error
+    best = found.checkpoints.best
     if Path(best).name != best:
         raise CheckpointError(f"{path / RUN_FILE}: names a checkpoint outside the run folder ({best})")
-    about = {name: index[name] for name in ("search", "calibration") if name in index}
-    return Run(path, load_checkpoint(path / best), **facts, config=config, root=root, **about)
+    return Run(
+        path,
+        load_checkpoint(path / best),
+        metrics=found.metrics,
+        protocol=found.protocol,
+        dataset=found.dataset,
+        config=found.dataset_config,
+        root=Path(found.root),
+        search=found.search,
+        calibration=found.calibration,
+    )
 
 
 def refuse_running(folder: Path) -> None:
@@ -184,7 +209,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no such checkpoint") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except _UNREADABLE as error:
+    except Exception as error:
         raise CheckpointError(
             f"{path}: is not a checkpoint of plain tensors, or is cut off ({type(error).__name__}); "
             "nothing in it was run"

@@ -58,10 +58,34 @@ def _wave64_of_data_bytes(size: int) -> Files:
     return {"clip.wav": bytes(data)}
 
 
+def _run_of(**changes: object) -> Files:
+    """A run folder's file with some values of the wrong type."""
+    index = {"format": 1, "checkpoints": {"best": "c.ckpt"}, "dataset_config": {"path": "data"}, "metrics": {}}
+    return {"run.json": json.dumps({**index, "protocol": "x", "dataset": {}, "root": ".", **changes}).encode()}
+
+
+def _checkpoint_of(entries: bytes) -> Files:
+    """A checkpoint whose pickle is given."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("c/data.pkl", entries)
+        archive.writestr("c/version", b"3")
+    return {"c.ckpt": file.getvalue()}
+
+
+def _step(**values: object) -> Files:
+    return {"pipeline.json": json.dumps({"pipeline": [{"type": "train", **values}]}).encode(), "changes": b""}
+
+
 REGRESSIONS: dict[str, tuple[str, Build, str]] = {
     "a chunk that leads far behind the file": ("recordings", _chunk_that_leads_far_behind_the_file, "read"),
     "Wave64 that streams": ("recordings", lambda: _wave64_of_data_bytes((1 << 63) - 1), "read"),
     "Wave64 of a negative size": ("recordings", lambda: _wave64_of_data_bytes((1 << 64) - 9_000), "read"),
+    "a model's name that is an object": ("pipelines", lambda: _step(model={}), "config"),
+    "a run's root that is a list": ("runs", lambda: _run_of(root=[]), "checkpoint"),
+    "a run's protocol that is a number": ("runs", lambda: _run_of(protocol=3), "checkpoint"),
+    "a checkpoint that ends in a number": ("checkpoints", lambda: _checkpoint_of(b"\x80\x02J\x01"), "checkpoint"),
+    "a list with a line of a wide space": ("lists", lambda: {"list.txt": "a.wav\n\u00a0\n".encode()}, "read"),
     "a probe's header without its end": ("probes", lambda: _probe_with_header(b"{'shape': (1, "), "bundle"),
     "a probe's header of brackets": ("probes", lambda: _probe_with_header(b"(" * 5_000), "bundle"),
     "a line end in a manifest's file name": ("manifests", lambda: _manifest_with_key("a\nb"), "bundle"),

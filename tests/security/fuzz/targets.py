@@ -137,7 +137,7 @@ def _bundle_read(folder: Path) -> None:
             shutil.copyfile(path, folder / path.name)
     found = read_bundle(folder)
     read_probe(found)
-    assert describe(found, "cpu")
+    assert describe(found, "fp32", "cpu")
     assert all(line.isprintable() for line in warnings(found.manifest))
 
 
