@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emotions.audio.windows import FloatArray, split
+from emotions.audio.windows import FloatArray, split, window_weights
 from emotions.errors import DataError
 from export.proof.gate import GateClips
 from export.proof.signals import MAX_WINDOWS, synthetic_voices
@@ -65,8 +65,15 @@ def _labelled(source: Source, clips: Sequence[Clip], seed: int, words: str) -> G
         for target, labels in source.targets.items()
     }
     known = {target: found for target, found in truth.items() if max(found, default=-1) >= 0}
-    return GateClips([split(cache.waveform(clip), source.window.spec) for clip in chosen], known, words)
+    return _cut(source, (cache.waveform(clip) for clip in chosen), known, words)
 
 
 def _unlabelled(source: Source, waveforms: Iterable[FloatArray], words: str) -> GateClips:
-    return GateClips([split(waveform, source.window.spec) for waveform in waveforms], {}, words)
+    return _cut(source, waveforms, {}, words)
+
+
+def _cut(source: Source, waveforms: Iterable[FloatArray], truth: dict[str, list[int]], words: str) -> GateClips:
+    window = source.window.spec
+    clips = [split(waveform, window) for waveform in waveforms]
+    weights = [window_weights(clip.starts, clip.lengths, window.hop_samples, source.pooling) for clip in clips]
+    return GateClips(clips, weights, truth, words)

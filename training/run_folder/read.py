@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from emotions.audio.windows import Pooling
 from emotions.errors import CheckpointError, ConfigError, DataError, first_line
 from emotions.files.atomic import locked
 from emotions.files.json_text import read_json
@@ -72,6 +73,7 @@ class Run:
         root: folder that a relative dataset path starts from.
         search: search that the run is a trial of: spaces, trials, metric, seed; None for a ``train`` step.
         calibration: target -> temperature and calibration errors; empty where no validation clips were left.
+        pooling: the rule by which its figures were measured; ``mean`` where the run does not say it.
     """
 
     folder: Path
@@ -83,6 +85,7 @@ class Run:
     root: Path
     search: dict[str, Any] | None = None
     calibration: dict[str, Any] = field(default_factory=dict)
+    pooling: Pooling = "mean"
 
     @cached_property
     def table(self) -> ClipTable:
@@ -126,7 +129,9 @@ def load_run(path: Path) -> Run:
         raise CheckpointError(f"{path / RUN_FILE}: is damaged ({first_line(error)})") from error
     if Path(best).name != best:
         raise CheckpointError(f"{path / RUN_FILE}: names a checkpoint outside the run folder ({best})")
-    about = {name: index[name] for name in ("search", "calibration") if name in index}
+    about = {name: index[name] for name in ("search", "calibration", "pooling") if name in index}
+    if about.get("pooling", "mean") not in get_args(Pooling):
+        raise CheckpointError(f"{path / RUN_FILE}: pools by a rule that this release does not know")
     return Run(path, load_checkpoint(path / best), **facts, config=config, root=root, **about)
 
 
