@@ -14,7 +14,7 @@ from torch import nn
 from emotions.audio.decode import ReadOptions, checked
 from emotions.audio.decoders.read import read
 from emotions.audio.synthetic_speech import synthetic_speech
-from emotions.audio.windows import FloatArray
+from emotions.audio.windows import FloatArray, Pooling
 from emotions.bundle.manifest import Dataset, Window
 from emotions.errors import AudioError, CheckpointError, DataError
 from emotions.files.json_text import read_json
@@ -71,6 +71,7 @@ class Source:
         encoder: what it was pre-trained as, and the licence, if that is known.
         extra: what else the manifest says.
         calibration: target -> temperature and what it is worth.
+        pooling: how windows become a clip; that of the run whose figures are quoted.
     """
 
     classifier: nn.Module
@@ -86,6 +87,7 @@ class Source:
     encoder: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pooling: Pooling = "coverage"
 
 
 def load_source(path: Path) -> Source:
@@ -141,6 +143,7 @@ def _trained(trained: Trained, name: str, run: Run | None = None, **known: Any) 
         extra={"optimiser_steps": trained.steps, **searched},
         run=run,
         calibration={} if run is None else run.calibration,
+        pooling="coverage" if run is None else run.pooling,
         **known,
     )
 

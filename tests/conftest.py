@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from emotions.audio.windows import FloatArray
+from emotions.audio.windows import FloatArray, Pooling
 
 Tone = Callable[..., FloatArray]
 WriteWav = Callable[..., Path]
@@ -121,7 +121,7 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_bundle(tmp_path_factory.mktemp("bundles") / "small", {"int8": "cpu"})
 
 
-def make_tiny_bundle(path: Path, variants: Mapping[str, str] | None = None) -> Path:
+def make_tiny_bundle(path: Path, variants: Mapping[str, str] | None = None, pooling: Pooling = "mean") -> Path:
     """Write the tiny bundle to ``path``; further variants, name -> device, hold the same graph."""
     import onnx
 
@@ -139,8 +139,8 @@ def make_tiny_bundle(path: Path, variants: Mapping[str, str] | None = None) -> P
         answers = session.run(list(TINY_TARGETS), {"waveform": waveform, "length": length})
         window = Window(samples=TINY_WINDOW, hop_samples=TINY_WINDOW)
         probe = Probe(waveform, length, dict(zip(TINY_TARGETS, answers, strict=True)))
-        write_probe(folder, probe, TINY_TARGETS, window)
-        write_manifest(folder, _tiny_manifest(folder, window, devices, hash_files(folder)))
+        write_probe(folder, probe, TINY_TARGETS, window, pooling)
+        write_manifest(folder, _tiny_manifest(folder, window, devices, hash_files(folder), pooling))
     return path
 
 
@@ -148,7 +148,9 @@ def _file(variant: str) -> str:
     return "model.onnx" if variant == "fp32" else f"model.{variant}.onnx"
 
 
-def _tiny_manifest(folder: Path, window: Any, devices: Mapping[str, str], files: dict[str, str]) -> Any:
+def _tiny_manifest(
+    folder: Path, window: Any, devices: Mapping[str, str], files: dict[str, str], pooling: Pooling
+) -> Any:
     from emotions.bundle.manifest import Manifest, TensorSpec, Variant
 
     def variant(name: str, device: Any) -> Variant:
@@ -162,6 +164,7 @@ def _tiny_manifest(folder: Path, window: Any, devices: Mapping[str, str], files:
         toolkit_version="0.1.0",
         targets=TINY_TARGETS,
         window=window,
+        pooling=pooling,
         inputs=[
             TensorSpec(name="waveform", dtype="float32", shape=("batch", TINY_WINDOW)),
             TensorSpec(name="length", dtype="int64", shape=("batch",)),

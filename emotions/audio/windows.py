@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+Float64Array = npt.NDArray[np.float64]
+Pooling = Literal["coverage", "mean"]
+"""How windows become a clip: every sample counts once, or, in bundles and runs that do not say so, every window."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +127,56 @@ def _windows_at(waveform: FloatArray, starts: IntArray, offset: int, spec: Windo
     return Windows(view[starts - offset], np.full(len(starts), spec.samples, np.int64), starts)
 
 
-def pool(probabilities: FloatArray) -> FloatArray:
-    """Pool windows into a clip: (windows, classes) probabilities to (classes,), by the plain mean.
+def window_weights(
+    starts: IntArray, lengths: IntArray, hop_samples: int, pooling: Pooling = "coverage"
+) -> Float64Array:
+    """Weight of each window in the probabilities of its clip: (windows,) float64; by ``mean`` 1 for each.
+
+    By ``coverage`` each sample counts once, shared equally by the windows that cover it. Where the hop is shorter than
+    the window, the last window, which is moved back, and the one before it count together as ``1 + d / hop`` windows,
+    d samples being between their starts: a recording that grows past a multiple of the hop gains a window that is
+    next to a copy of another, and the others must not lose a whole share to it.
+
+    Args:
+        starts: (windows,) first samples of a clip's windows, ascending.
+        lengths: (windows,) real samples of each.
+        hop_samples: samples between the starts of neighbouring windows.
+        pooling: the rule.
+
+    Example:
+        >>> window_weights(np.array([0, 4, 5]), np.array([4, 4, 4]), hop_samples=4)
+        array([4. , 2.5, 2.5])
+    """
+    if pooling == "mean":
+        return np.ones(len(starts))
+    if len(starts) == 1:
+        return lengths.astype(np.float64)
+    counted = np.ones(len(starts))
+    counted[-2:] = (1 + min(1.0, (starts[-1] - starts[-2]) / hop_samples)) / 2
+    edges = np.unique(np.concatenate([starts, starts + lengths]))
+    first, end = np.searchsorted(edges, starts), np.searchsorted(edges, starts + lengths)
+    changes = np.zeros(len(edges))
+    np.add.at(changes, first, counted)
+    np.add.at(changes, end, -counted)
+    # Between neighbouring edges the same windows cover every sample; where none does, nothing is shared.
+    covering = np.cumsum(changes)[:-1]
+    samples = np.diff(edges)
+    shared = np.concatenate([[0.0], np.cumsum(np.where(covering > 1e-9, samples / covering.clip(1e-9), 0.0))])
+    weights: Float64Array = counted * (shared[end] - shared[first])
+    return weights
+
+
+def pool(probabilities: FloatArray, weights: Float64Array | None = None) -> FloatArray:
+    """Pool windows into a clip: (windows, classes) probabilities to (classes,).
+
+    Args:
+        probabilities: (windows, classes) float32.
+        weights: (windows,) of ``window_weights``; by default windows count equally.
 
     Example:
         >>> pool(np.array([[0.25, 0.75], [0.75, 0.25]], np.float32))
         array([0.5, 0.5], dtype=float32)
     """
-    return cast(FloatArray, probabilities.mean(axis=0, dtype=np.float64).astype(np.float32))
+    if weights is None:
+        weights = np.ones(len(probabilities))
+    return cast(FloatArray, ((weights[:, None] * probabilities).sum(axis=0) / weights.sum()).astype(np.float32))

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from emotions.audio.windows import WindowSpec
+from emotions.audio.windows import Pooling, WindowSpec
 from emotions.bundle.checked_file import MAX_BYTES, Stamp, checked_file
 from emotions.errors import BundleError, ConfigError, plain
 from emotions.files.json_text import read_json
@@ -106,7 +106,12 @@ class Dataset(_Strict):
 
 
 class Manifest(_Strict):
-    """``manifest.json``, format version 1. Unknown keys are refused outside ``extra``."""
+    """``manifest.json``, format version 1. Unknown keys are refused outside ``extra``.
+
+    Attributes:
+        pooling: how windows become a clip, as ``window_weights`` has it; a manifest without it is of a bundle whose
+            windows count equally.
+    """
 
     format_version: Literal[1] = 1
     name: Name
@@ -117,6 +122,7 @@ class Manifest(_Strict):
     )
     sample_rate: Literal[16000] = 16_000
     window: Window
+    pooling: Pooling = "mean"
     inputs: list[TensorSpec] = Field(max_length=_MAX_TARGETS)
     outputs: list[TensorSpec] = Field(max_length=_MAX_TARGETS)
     model: dict[str, Any]
@@ -170,6 +176,10 @@ class Manifest(_Strict):
             raise ValueError(f"the window has {self.window.samples} samples, the input {WAVEFORM!r} has not")
         if not self.window.samples <= _MAX_OVERLAP * self.window.hop_samples:
             raise ValueError(f"windows overlap more than {_MAX_OVERLAP} times")
+        if self.pooling == "coverage" and self.window.hop_samples > self.window.samples:
+            raise ValueError(
+                "by the pooling 'coverage' every sample counts, and a hop longer than the window skips some"
+            )
         return self
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from emotions.audio.windows import FloatArray, IntArray
+from emotions.audio.windows import FloatArray, IntArray, Pooling
 from emotions.bundle.manifest import LENGTH, PROBE, WAVEFORM, Bundle, Window
 from emotions.errors import BundleError, first_line, plain
 from emotions.files.content import UNREADABLE_ARRAYS
@@ -36,29 +36,34 @@ class Probe:
     probabilities: dict[str, FloatArray]
 
 
-def _contract(targets: Mapping[str, list[str]], window: Window) -> str:
-    """What a user of the graph relies on, as JSON: labels in order and the window."""
-    content = {"targets": targets, "window": window.model_dump()}
+def _contract(targets: Mapping[str, list[str]], window: Window, pooling: Pooling) -> str:
+    """What a user of the graph relies on, as JSON: labels in order, the window, and how windows are pooled."""
+    content: dict[str, Any] = {"targets": targets, "window": window.model_dump()}
+    if pooling != "mean":  # what it was before it could be told
+        content["pooling"] = pooling
     return json.dumps(content, ensure_ascii=True, separators=(",", ":"))
 
 
-def write_probe(folder: Path, probe: Probe, targets: Mapping[str, list[str]], window: Window) -> None:
+def write_probe(
+    folder: Path, probe: Probe, targets: Mapping[str, list[str]], window: Window, pooling: Pooling = "mean"
+) -> None:
     """Write ``probe.npz``.
 
     Args:
         folder: the bundle's folder.
         probe: the signals and their probabilities.
-        targets: those of the manifest; kept with the window, so that neither is changed without the probe.
+        targets: those of the manifest; kept with window and pooling, so that none is changed without the probe.
         window: the same.
+        pooling: the same.
     """
-    promise = _contract(targets, window)
+    promise = _contract(targets, window, pooling)
     answers: Mapping[str, Any] = {f"probabilities/{name}": value for name, value in probe.probabilities.items()}
     signals: Mapping[str, Any] = {WAVEFORM: probe.waveform, LENGTH: probe.length}
     np.savez_compressed(folder / PROBE, allow_pickle=False, contract=np.array(promise), **signals, **answers)
 
 
 def read_probe(bundle: Bundle) -> Probe:
-    """Read ``probe.npz``; BundleError where it is broken, empty, or not of this bundle's labels and window."""
+    """Read ``probe.npz``; BundleError where it is broken, empty, or not of this bundle's labels, window and pooling."""
     try:
         _check_sizes(bundle.path / PROBE)
         with np.load(bundle.path / PROBE, allow_pickle=False) as arrays:
@@ -67,8 +72,9 @@ def read_probe(bundle: Bundle) -> Probe:
             probe = Probe(arrays[WAVEFORM], arrays[LENGTH], answers)
     except UNREADABLE_ARRAYS as error:
         raise BundleError(f"{bundle.path}: {PROBE} cannot be read ({plain(first_line(error))})") from error
-    if promise != _contract(bundle.manifest.targets, bundle.manifest.window):
-        raise BundleError(f"{bundle.path}: the manifest's labels or window are not those of the export")
+    manifest = bundle.manifest
+    if promise != _contract(manifest.targets, manifest.window, manifest.pooling):
+        raise BundleError(f"{bundle.path}: the manifest's labels, window or pooling are not those of the export")
     if not len(probe.length):
         raise BundleError(f"{bundle.path}: {PROBE} holds no signal")
     shapes = [probe.waveform.shape[:1], probe.length.shape, *(answer.shape[:1] for answer in answers.values())]

@@ -10,6 +10,7 @@ from emotions.bundle.variants import lossy
 from emotions.errors import plain
 
 _SKIPPED = frozenset({"confusion", "per_class"})
+_POOLING = {"coverage": "coverage: every sample counts once", "mean": "mean: every window counts once"}
 
 
 def describe(bundle: Bundle, variant: str, device: str, here: Iterable[tuple[str, str]] = ()) -> str:
@@ -77,6 +78,7 @@ def _signature(manifest: Manifest) -> Iterator[tuple[str, str]]:
     rate = manifest.sample_rate
     most = "at most " if window.dynamic else ""
     yield "window", f"{most}{window.samples / rate:g} s, hop {window.hop_samples / rate:g} s, at {rate} Hz"
+    yield "pooling", _POOLING[manifest.pooling]
 
 
 def _tensor(tensor: TensorSpec) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emotions.audio import decode
-from emotions.audio.windows import FloatArray, Windows, WindowSpec, pool, split
+from emotions.audio.windows import FloatArray, Windows, WindowSpec, pool, split, window_weights
 from emotions.bundle.manifest import Bundle, Manifest
 from emotions.errors import IncompleteAudio, NotANumber
 from emotions.runtime.batch_shape import Probabilities
@@ -36,7 +36,7 @@ class Prediction:
     """The prediction for one clip.
 
     Attributes:
-        probabilities: ``probabilities[target][label]``, the mean over the clip's windows.
+        probabilities: ``probabilities[target][label]``, pooled over the clip's windows by the bundle's rule.
         windows: the same for each window, in order.
         duration_sec: seconds of audio.
         thresholds: confidence below which a target's answer is unknown, of the targets that the bundle has one for.
@@ -120,8 +120,9 @@ class Model:
         """
         if not all(np.isfinite(values).all() for values in probabilities.values()):
             raise NotANumber("the model's answer is not a number")
-        targets = self.manifest.targets
-        clip = {name: _named(labels, pool(probabilities[name])) for name, labels in targets.items()}
+        manifest, targets = self.manifest, self.manifest.targets
+        weights = window_weights(windows.starts, windows.lengths, manifest.window.hop_samples, manifest.pooling)
+        clip = {name: _named(labels, pool(probabilities[name], weights)) for name, labels in targets.items()}
         parts = tuple(
             WindowPrediction(
                 start / decode.SAMPLE_RATE,

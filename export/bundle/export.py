@@ -129,7 +129,7 @@ def _describe(context: ExportContext, name: str, artifacts: Artifacts, max_risk:
     folder, source, model, signals = context.folder, context.source, context.model, context.signals
     embedding = {EMBEDDING: prove_embedding(model, folder / MODEL, signals)} if model.dims else {}
     write_json(folder / REPORT, {**report(artifacts, signals, context.seed), **embedding})
-    write_probe(folder, context.probe, source.targets, source.window)
+    write_probe(folder, context.probe, source.targets, source.window, source.pooling)
     _copy_pictures(source, folder)
     # The card quotes the manifest, and the manifest hashes the card.
     draft = _manifest(context, name, artifacts, max_risk)
@@ -186,6 +186,7 @@ def _manifest(context: ExportContext, name: str, artifacts: Artifacts, max_risk:
         toolkit_version=emotions.__version__,
         targets=source.targets,
         window=source.window,
+        pooling=source.pooling,
         inputs=[_tensor(WAVEFORM, samples), TensorSpec(name=LENGTH, dtype="int64", shape=(BATCH,))],
         outputs=[_tensor(target, len(labels)) for target, labels in source.targets.items()],
         model=source.description,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from emotions.audio.windows import FloatArray, split
+from emotions.audio.windows import FloatArray, split, window_weights
 from emotions.errors import DataError
 from export.proof.gate import GateClips
 from export.proof.signals import MAX_WINDOWS, synthetic_voices
@@ -19,11 +20,12 @@ from training.data.waveforms.waveform_cache import WaveformCache
 from training.run_folder.read import Run
 
 MAX_CLIPS = 1000
+_LOG = logging.getLogger(__name__)
 _SEED = 2
 
 
 def gate_clips(source: Source, data: Path | None, seed: int) -> GateClips:
-    """Clips that the model did not learn from, at most 1000, drawn by a seed.
+    """Clips that the model did not learn from where there are any, at most 1000, drawn by a seed.
 
     Args:
         source: what is exported.
@@ -33,7 +35,8 @@ def gate_clips(source: Source, data: Path | None, seed: int) -> GateClips:
     if data is not None:
         return _of_user(source, data, seed)
     if source.run is not None:
-        return _labelled(source, _validation(source.run), seed, "validation clips of the run")
+        clips, words = _of_run(source.run)
+        return _labelled(source, clips, seed, words)
     spec = source.window.samples if not source.window.dynamic else source.plan.window
     return _unlabelled(source, synthetic_voices(MAX_WINDOWS, spec, _SEED), "synthetic signals, no recordings")
 
@@ -47,13 +50,22 @@ def _of_user(source: Source, data: Path, seed: int) -> GateClips:
     return _labelled(source, table.clips, seed, words)
 
 
-def _validation(run: Run) -> list[Clip]:
+def _of_run(run: Run) -> tuple[list[Clip], str]:
+    """The run's validation clips; after a refit, which trains on them, its test clips; and what they are, in words."""
+    refitted = bool((run.search or {}).get("refit"))
     try:
-        return [run.table.clips[index] for index in run.split.val]
+        part = run.split.test if refitted and run.split.test else run.split.val
+        clips = [run.table.clips[index] for index in part]
     except DataError as error:
         raise DataError(
             f"variants are judged on the run's validation clips, but {error}; name others with --data"
         ) from error
+    if not refitted:
+        return clips, "validation clips of the run"
+    if run.split.test:
+        return clips, "test clips of the run, as its refit was trained on its validation clips"
+    _LOG.warning("variants are judged on clips that the refit was trained on; name others with --data")
+    return clips, "validation clips of the run, which its refit was trained on"
 
 
 def _labelled(source: Source, clips: Sequence[Clip], seed: int, words: str) -> GateClips:
@@ -65,8 +77,15 @@ def _labelled(source: Source, clips: Sequence[Clip], seed: int, words: str) -> G
         for target, labels in source.targets.items()
     }
     known = {target: found for target, found in truth.items() if max(found, default=-1) >= 0}
-    return GateClips([split(cache.waveform(clip), source.window.spec) for clip in chosen], known, words)
+    return _cut(source, (cache.waveform(clip) for clip in chosen), known, words)
 
 
 def _unlabelled(source: Source, waveforms: Iterable[FloatArray], words: str) -> GateClips:
-    return GateClips([split(waveform, source.window.spec) for waveform in waveforms], {}, words)
+    return _cut(source, waveforms, {}, words)
+
+
+def _cut(source: Source, waveforms: Iterable[FloatArray], truth: dict[str, list[int]], words: str) -> GateClips:
+    window = source.window.spec
+    clips = [split(waveform, window) for waveform in waveforms]
+    weights = [window_weights(clip.starts, clip.lengths, window.hop_samples, source.pooling) for clip in clips]
+    return GateClips(clips, weights, truth, words)

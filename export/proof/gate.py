@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from emotions.audio.windows import FloatArray, Windows, pool
+from emotions.audio.windows import Float64Array, FloatArray, Windows, pool
 from emotions.runtime.batch_shape import Run
 from training.metrics.classification import score
 
@@ -24,11 +24,13 @@ class GateClips:
 
     Attributes:
         windows: of each clip.
+        weights: of each clip, (windows,) weights that they are pooled by.
         truth: target -> index of each clip's label, -1 where it is unknown; empty where no label is known.
         source: what the clips are, in words, without a name.
     """
 
     windows: Sequence[Windows]
+    weights: Sequence[Float64Array]
     truth: Mapping[str, Sequence[int]]
     source: str
 
@@ -82,7 +84,7 @@ def judge(fp32: Run, variant: Run, clips: GateClips, targets: Mapping[str, list[
         clips: what to compare them on.
         targets: target -> labels, in output order.
     """
-    before, after = (_labels(run, clips.windows, targets) for run in (fp32, variant))
+    before, after = (_labels(run, clips, targets) for run in (fp32, variant))
     differing = int(np.any([before[target] != after[target] for target in targets], axis=0).sum())
     uar = {
         target: (_uar(truth, before[target], targets[target]), _uar(truth, after[target], targets[target]))
@@ -91,10 +93,11 @@ def judge(fp32: Run, variant: Run, clips: GateClips, targets: Mapping[str, list[
     return Verdict(clips.source, len(clips.windows), differing, uar)
 
 
-def _labels(run: Run, clips: Sequence[Windows], targets: Mapping[str, list[str]]) -> dict[str, FloatArray]:
+def _labels(run: Run, clips: GateClips, targets: Mapping[str, list[str]]) -> dict[str, FloatArray]:
     """Index of the label that pooled probabilities name: target -> (clips,)."""
-    answers = [run(clip.samples, clip.lengths) for clip in clips]
-    return {target: np.array([pool(answer[target]).argmax() for answer in answers]) for target in targets}
+    answers = [run(clip.samples, clip.lengths) for clip in clips.windows]
+    pairs = list(zip(answers, clips.weights, strict=True))
+    return {target: np.array([pool(answer[target], known).argmax() for answer, known in pairs]) for target in targets}
 
 
 def _uar(truth: Sequence[int], predicted: FloatArray, labels: list[str]) -> float:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import emotions
+from emotions.bundle.summary import describe
 from emotions.errors import AudioError, BundleError, NotFinite, Silent, TooShort, Truncated
-from tests.conftest import TINY_TARGETS, Tone, WriteWav
+from tests.conftest import TINY_TARGETS, Tone, WriteWav, make_tiny_bundle
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,26 @@ def test_a_prediction_says_what_the_windows_say(predictor: emotions.Predictor, t
             assert clip[label] == pytest.approx(np.mean([w.probabilities[target][label] for w in prediction.windows]))
     assert prediction.label == prediction.labels["emotion"]
     assert prediction.confidence == prediction.probabilities["emotion"][prediction.label]
+
+
+def test_every_sample_counts_once_where_the_bundle_says_so(
+    predictor: emotions.Predictor, tone: Tone, write_wav: WriteWav, tmp_path: Path
+) -> None:
+    covering = emotions.load(make_tiny_bundle(tmp_path / "bundle", pooling="coverage"), device="cpu", threads=1)
+    assert "every sample counts once" in describe(covering.bundle, "fp32", "cpu")
+    clip = np.concatenate([tone(0.5), 0.1 * tone(33.31, 3_000)])
+    prediction, before = covering.predict(clip), predictor.predict(clip)
+    assert prediction.windows == before.windows
+    per_sample = [1.0] * 66 + [(0.31 + 0.19 / 2) / 0.5, (0.31 + 0.19 / 2) / 0.5]
+    first = next(iter(TINY_TARGETS["emotion"]))
+    scores = [window.probabilities["emotion"][first] for window in prediction.windows]
+    assert len(scores) == len(per_sample)
+    assert prediction.probabilities["emotion"][first] == pytest.approx(np.average(scores, weights=per_sample), abs=1e-6)
+    assert before.probabilities["emotion"][first] == pytest.approx(np.mean(scores), abs=1e-6)
+    write_wav(tmp_path / "clips" / "long.wav", clip, subtype="FLOAT")
+    (row,) = covering.predict_folder(tmp_path / "clips")
+    assert row.prediction is not None
+    assert row.prediction.probabilities["emotion"] == pytest.approx(prediction.probabilities["emotion"], abs=1e-6)
 
 
 def test_the_predictor_tells_what_it_is(predictor: emotions.Predictor) -> None:

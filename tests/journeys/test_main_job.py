@@ -135,7 +135,7 @@ def torch_probabilities(run: Path, file: Path) -> dict[str, Any]:
     import torch
 
     from emotions.audio.decode import decode
-    from emotions.audio.windows import WindowSpec, pool, split
+    from emotions.audio.windows import WindowSpec, pool, split, window_weights
     from training.run_folder.read import load_run
 
     loaded = load_run(run)
@@ -145,4 +145,5 @@ def torch_probabilities(run: Path, file: Path) -> dict[str, Any]:
     with torch.inference_mode():
         logits = trained.model(torch.from_numpy(np.array(windows.samples)), torch.from_numpy(windows.lengths))
     heat = {target: found["temperature"] for target, found in loaded.calibration.items()}
-    return {target: pool((values / heat[target]).softmax(-1).numpy()) for target, values in logits.items()}
+    weights = window_weights(windows.starts, windows.lengths, window)
+    return {target: pool((values / heat[target]).softmax(-1).numpy(), weights) for target, values in logits.items()}

@@ -21,12 +21,14 @@ class FeatureItem(NamedTuple):
         frames: ([batch]) int64, number of valid frames.
         classes: class index of each target, ([batch]) int64, ``NO_LABEL`` where there is none.
         clip: ([batch]) int64, the clip's index.
+        share: ([batch]) float32, the window's share of its clip.
     """
 
     features: Tensor
     frames: Any
     classes: Any
     clip: Any
+    share: Any
 
 
 class FeatureDataset(Dataset[FeatureItem]):
@@ -51,7 +53,7 @@ class FeatureDataset(Dataset[FeatureItem]):
         kept = self.cache.load(self.windows, clip)[window]
         features = torch.zeros(self.cache.shape)
         features.numpy()[..., : kept.shape[-1]] = kept
-        return FeatureItem(features, kept.shape[-1], self.windows.truth(clip), clip)
+        return FeatureItem(features, kept.shape[-1], self.windows.truth(clip), clip, self.windows.shares[index])
 
     def classes(self, target: str) -> IntArray:
         """Class index of every clip for a target, (clips,), ``NO_LABEL`` where it has none."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from emotions.audio.windows import IntArray
+from emotions.audio.windows import FloatArray, IntArray
 from emotions.errors import ConfigError, DataError
 from training.corpus import Corpus
 from training.data.waveforms.dataset import NO_LABEL, WindowDataset
@@ -39,22 +39,24 @@ class EpochSampler(Sampler[int]):
 
 
 class BalancedSampler(EpochSampler):
-    """As many draws as windows, with replacement, each class with the same probability.
+    """As many draws as windows, with replacement, each class with the same probability, each clip of a class too.
 
-    Windows without a label are drawn as often as they would be without balancing.
+    Clips without a label are drawn as often as they would be without balancing.
 
     Args:
         classes: (windows,) class index of each window, ``NO_LABEL`` where it has none.
         seed: seed of the run.
+        shares: (windows,) share of each window in its clip; 1 by default, each window a clip.
     """
 
-    def __init__(self, classes: IntArray, seed: int) -> None:
+    def __init__(self, classes: IntArray, seed: int, shares: FloatArray | None = None) -> None:
         super().__init__(len(classes), seed)
         labelled = classes != NO_LABEL
-        found, counts = np.unique(classes[labelled], return_counts=True)
-        weights = np.ones(len(classes))
-        for each, count in zip(found, counts, strict=True):
-            weights[classes == each] = labelled.sum() / (len(found) * count)
+        weights = np.ones(len(classes)) if shares is None else shares.astype(np.float64)
+        clips = weights[labelled].sum()
+        found = np.unique(classes[labelled])
+        for each in found:
+            weights[classes == each] *= clips / (len(found) * weights[classes == each].sum())
         self._cumulated = torch.from_numpy(np.cumsum(weights))
 
     def __iter__(self) -> Iterator[int]:
@@ -126,7 +128,7 @@ def training_batches(
         place: index of this process, and number of processes.
     """
     part = corpus.train
-    sampler = BalancedSampler(window_classes(part), seed) if balanced else EpochSampler(len(part), seed)
+    sampler = balanced_sampler(part, seed) if balanced else EpochSampler(len(part), seed)
     return _loader(part, SharedBatches(sampler, batch_size, *place), workers)
 
 
@@ -139,6 +141,17 @@ def validation_batches(
 
 def _loader(dataset: ClipDataset, batches: Sampler[list[int]], workers: int) -> DataLoader[Any]:
     return DataLoader(dataset, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
+
+
+def balanced_sampler(part: ClipDataset, seed: int) -> BalancedSampler:
+    """Draws that are balanced over the classes of a part's first target, and over the clips of each.
+
+    Args:
+        part: the training part.
+        seed: seed of the run.
+    """
+    windows = part if isinstance(part, WindowDataset) else part.windows
+    return BalancedSampler(window_classes(part), seed, windows.shares.numpy())
 
 
 def window_classes(part: ClipDataset) -> IntArray:

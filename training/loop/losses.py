@@ -1,4 +1,7 @@
-"""Losses on logits: cross-entropy or focal, each class weighted by how rare it is, summed over the targets."""
+"""Losses on logits: cross-entropy or focal, each class weighted by how rare it is, summed over the targets.
+
+Every clip counts once, whatever its length: its windows share a weight of 1, as they do in its probabilities.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, distributed
 from torch.nn.functional import cross_entropy
@@ -13,7 +17,8 @@ from torch.nn.functional import cross_entropy
 from emotions.audio.windows import IntArray
 from training.config.train import TrainStep
 from training.corpus import Corpus
-from training.data.waveforms.dataset import NO_LABEL
+from training.data.waveforms.dataset import NO_LABEL, WindowDataset
+from training.features.feature_dataset import ClipDataset
 
 
 @dataclass(frozen=True)
@@ -50,14 +55,21 @@ def loss_sums(
     truth: Mapping[str, Tensor],
     weights: Mapping[str, Tensor],
     objective: Objective = CROSS_ENTROPY,
+    shares: Tensor | None = None,
+    mean_shares: Mapping[str, float] | None = None,
 ) -> Tensor:
     """Sums of the weighted losses of each target's labelled windows, and of their weights: (targets, 2) float32.
+
+    A window's weight is its class's times its share of its clip.
 
     Args:
         logits: target -> (batch, classes).
         truth: target -> (batch,) class indices, ``NO_LABEL`` where there is none.
         weights: target -> (classes,), weight of each class.
         objective: the form of the loss.
+        shares: (batch,), share of each window in its clip; 1 by default.
+        mean_shares: target -> mean share of the windows that batches are drawn from, which then stands in the second
+            sum for each window's own: divided by its own shares, a batch of few short clips would weigh them less.
     """
     rows = []
     for target, values in logits.items():
@@ -69,8 +81,10 @@ def loss_sums(
             right = values.float().softmax(dim=1).gather(1, known[:, None])[:, 0]
             # Away from 1, where the gradient of the power would be infinite for a gamma below 1.
             losses = losses * (1 - right).clamp_min(1e-6) ** objective.gamma
-        share = torch.where(labels == NO_LABEL, 0.0, weight[known])
-        rows.append(torch.stack([losses.sum(), share.sum()]))
+        weighed = torch.where(labels == NO_LABEL, 0.0, weight[known])
+        own = torch.ones_like(weighed) if shares is None else shares.to(weighed.dtype)
+        counted = own if mean_shares is None else torch.full_like(own, mean_shares[target])
+        rows.append(torch.stack([(losses * own).sum(), (weighed * counted).sum()]))
     return torch.stack(rows)
 
 
@@ -103,12 +117,27 @@ def total_loss(
     truth: Mapping[str, Tensor],
     weights: Mapping[str, Tensor],
     objective: Objective = CROSS_ENTROPY,
+    shares: Tensor | None = None,
+    mean_shares: Mapping[str, float] | None = None,
 ) -> Tensor:
     """Weighted sum over the targets of the mean loss of the labelled windows, () float32; 0 for a target without any.
 
     Arguments as ``loss_sums``; in a distributed run the mean is over the batches of all processes.
     """
-    return mean_loss(_shared(loss_sums(logits, truth, weights, objective)), logits, objective)
+    sums = loss_sums(logits, truth, weights, objective, shares, mean_shares)
+    return mean_loss(_shared(sums), logits, objective)
+
+
+def mean_shares(part: ClipDataset) -> dict[str, float]:
+    """Mean share of a labelled window in its clip, of each target: its labelled clips over their windows.
+
+    Args:
+        part: what batches are drawn from.
+    """
+    windows = part if isinstance(part, WindowDataset) else part.windows
+    counts = np.array([len(windows.windows_of(clip)) for clip in range(len(windows.clips))])
+    labelled = {target: windows.classes(target) != NO_LABEL for target in windows.targets}
+    return {target: float(known.sum() / max(1, counts[known].sum())) for target, known in labelled.items()}
 
 
 def class_weights(step: TrainStep, corpus: Corpus) -> dict[str, Tensor]:

@@ -39,6 +39,8 @@ class ClassifierModule(lightning.LightningModule):
         weights: target -> (classes,) float32, weight of each class in the loss.
         seed: with the step's number it seeds dropout and augmentation, so that resuming does not change the result.
         waveforms: augmentation of training windows that come as samples.
+        mean_shares: target -> mean share of a training window in its clip; None where windows are drawn by their shares
+            already, so that each that is drawn counts alike.
 
     Attributes:
         scores: target -> scores of the last validation; the same in every process of a distributed run.
@@ -52,6 +54,7 @@ class ClassifierModule(lightning.LightningModule):
         weights: Mapping[str, Tensor],
         seed: int,
         waveforms: WaveformAugmenter | None = None,
+        mean_shares: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.model, self.spec, self.learn, self.seed = model, spec, learn, seed
@@ -61,7 +64,7 @@ class ClassifierModule(lightning.LightningModule):
         self.scores: dict[str, Scores] = {}
         self._encoder = encoder_hash(model)
         self._features = feature_augmentation(learn, spec)
-        self._waveforms = waveforms
+        self._waveforms, self._mean_shares = waveforms, mean_shares
         self._pooler = ClipPooler()
         self._sums: list[Tensor] = []
         self._random = torch.Generator()
@@ -85,16 +88,17 @@ class ClassifierModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         """The loss of a batch. Raises ConfigError where it is not a finite number."""
-        truth, learn = batch[2], self.learn.augmentation
+        truth, shares, learn = batch[2], batch[4], self.learn.augmentation
         features, frames = self._features_of(self._augmented(batch))
         features = augment(features, frames, self._random, self._features)
         if learn.mixup_alpha > 0:
             features, frames, other, share = mixed(features, frames, learn.mixup_alpha, self._random)
             logits = self.model.head(features, frames)
             swapped = {target: labels[other] for target, labels in truth.items()}
-            loss = share * self._loss(logits, truth) + (1 - share) * self._loss(logits, swapped)
+            one, two = self._loss(logits, truth, shares), self._loss(logits, swapped, shares[other])
+            loss = share * one + (1 - share) * two
         else:
-            loss = self._loss(self.model.head(features, frames), truth)
+            loss = self._loss(self.model.head(features, frames), truth, shares)
         self._check_finite(loss, f"step {self.global_step}")
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(features), sync_dist=True)
         return loss
@@ -103,7 +107,7 @@ class ClassifierModule(lightning.LightningModule):
         """Collect the logits and losses of a batch."""
         features, frames = self._features_of(batch)
         logits = self.model.head(features, frames)
-        self._sums.append(loss_sums(logits, batch[2], self.class_weights, self.objective))
+        self._sums.append(loss_sums(logits, batch[2], self.class_weights, self.objective, batch[4]))
         self._pooler.add(batch, logits)
 
     def on_validation_epoch_end(self) -> None:
@@ -125,8 +129,8 @@ class ClassifierModule(lightning.LightningModule):
         """The batch with its samples augmented; cached features are left as they are."""
         if self._waveforms is None or isinstance(batch, FeatureItem):
             return batch
-        waveform, length, truth, clips = batch
-        return (*self._waveforms(waveform, length, self._random), truth, clips)
+        waveform, length, truth, clips, shares = batch
+        return (*self._waveforms(waveform, length, self._random), truth, clips, shares)
 
     def _features_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Features and valid frames. A frozen frontend runs in full precision, as in the feature cache."""
@@ -134,8 +138,9 @@ class ClassifierModule(lightning.LightningModule):
         with torch.autocast(self.device.type, enabled=not frozen and torch.is_autocast_enabled(self.device.type)):
             return features_of(self.model, batch)
 
-    def _loss(self, logits: Logits, truth: Mapping[str, Tensor]) -> Tensor:
-        return total_loss(logits, truth, self.class_weights, self.objective)
+    def _loss(self, logits: Logits, truth: Mapping[str, Tensor], shares: Tensor) -> Tensor:
+        known = None if self._mean_shares is None else shares
+        return total_loss(logits, truth, self.class_weights, self.objective, known, self._mean_shares)
 
     def _check_finite(self, loss: Tensor, where: str) -> None:
         if not torch.isfinite(loss):

@@ -12,7 +12,7 @@ from lightning.fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from emotions.audio.windows import FloatArray, IntArray
+from emotions.audio.windows import Float64Array, FloatArray, IntArray
 from training.features.extract import rounded
 from training.features.feature_dataset import ClipDataset, FeatureItem
 from training.metrics.calibration import calibration_of, fit_temperature, risk_coverage, thinned
@@ -20,9 +20,9 @@ from training.metrics.classification import Scores, score
 from training.metrics.predictions import PartPredictions
 from training.models.base import Classifier, is_frozen
 
-Batch = tuple[Tensor, Tensor, dict[str, Tensor], Tensor] | FeatureItem
-"""(batch, W) float32, (batch,) lengths, target -> (batch,) class indices, (batch,) clip indices; or a ``FeatureItem``
-with features and frames in place of the first two."""
+Batch = tuple[Tensor, Tensor, dict[str, Tensor], Tensor, Tensor] | FeatureItem
+"""(batch, W) float32, (batch,) lengths, target -> (batch,) class indices, (batch,) clip indices, (batch,) shares of the
+windows in their clips; or a ``FeatureItem`` with features and frames in place of the first two."""
 EVALUATION_BATCH = 32
 
 
@@ -35,7 +35,7 @@ def features_of(model: Classifier, batch: Batch) -> tuple[Tensor, Tensor]:
     """
     if isinstance(batch, FeatureItem):
         return batch.features, batch.frames
-    waveform, length, _, _ = batch
+    waveform, length, *_ = batch
     features, frames = model.frontend(waveform, length)
     return (rounded(features, waveform.shape[1]) if is_frozen(model.frontend) else features), frames
 
@@ -55,11 +55,12 @@ class ClipPooler:
     """Collects batches of windows in any order, and groups them into clips.
 
     Attributes:
-        batches: (windows,) clip indices, target -> (windows,) truth and target -> (windows, classes) logits of each.
+        batches: (windows,) clip indices, target -> (windows,) truth, target -> (windows, classes) logits and (windows,)
+            shares, of each.
     """
 
     def __init__(self) -> None:
-        self.batches: list[tuple[IntArray, dict[str, IntArray], dict[str, FloatArray]]] = []
+        self.batches: list[tuple[IntArray, dict[str, IntArray], dict[str, FloatArray], Float64Array]] = []
 
     def add(self, batch: Batch, logits: Mapping[str, Tensor]) -> None:
         """Add a batch.
@@ -68,18 +69,20 @@ class ClipPooler:
             batch: the windows, with their truth and clip indices.
             logits: target -> (batch, classes).
         """
-        _, _, truth, clips = batch
+        _, _, truth, clips, shares = batch
         values = {target: each.detach().float().cpu().numpy() for target, each in logits.items()}
-        self.batches.append((clips.cpu().numpy(), {target: truth[target].cpu().numpy() for target in values}, values))
+        known = {target: truth[target].cpu().numpy() for target in values}
+        self.batches.append((clips.cpu().numpy(), known, values, shares.cpu().double().numpy()))
 
     def pooled(self) -> ClipPredictions:
         """All clips so far."""
-        of_window = np.concatenate([clips for clips, _, _ in self.batches])
+        of_window = np.concatenate([clips for clips, *_ in self.batches])
         clips, first, windows = np.unique(of_window, return_index=True, return_inverse=True)
         targets = self.batches[0][1]
-        truth = {target: np.concatenate([each[target] for _, each, _ in self.batches])[first] for target in targets}
-        logits = {target: np.concatenate([each[target] for _, _, each in self.batches]) for target in targets}
-        return ClipPredictions(clips, windows, logits, truth)
+        truth = {target: np.concatenate([each[target] for _, each, _, _ in self.batches])[first] for target in targets}
+        logits = {target: np.concatenate([each[target] for _, _, each, _ in self.batches]) for target in targets}
+        weights = np.concatenate([shares for *_, shares in self.batches])
+        return ClipPredictions(clips, windows, logits, truth, weights=weights)
 
 
 def evaluate(model: Classifier, dataset: ClipDataset, *, batch_size: int = EVALUATION_BATCH) -> ClipPredictions:

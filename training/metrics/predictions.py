@@ -5,19 +5,19 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emotions.audio.windows import FloatArray, IntArray, pool
+from emotions.audio.windows import Float64Array, FloatArray, IntArray, pool
 from emotions.files.atomic import write_bytes
 from emotions.files.content import UNREADABLE_ARRAYS
 from training.data.clips import ClipTable
 from training.data.waveforms.dataset import NO_LABEL
 
-_FORMAT = 1
+_FORMAT = 2  # 1 had no weights: every window counted once
 _ABOUT = "about"
 _PARTS = ("val", "test")
 
@@ -30,11 +30,13 @@ class PartPredictions:
         clips: (clips,) int64: indices into the dataset's clips.
         windows: (windows,) int64: index into ``clips`` of each window.
         logits: target -> (windows, classes) float32.
+        weights: (windows,) float64, weight of each window in its clip; None where all count equally.
     """
 
     clips: IntArray
     windows: IntArray
     logits: Mapping[str, FloatArray]
+    weights: Float64Array | None = field(default=None, kw_only=True)
 
     def probabilities(self, target: str, temperature: float = 1.0) -> FloatArray:
         """Pool windows into clips, as a bundle does: (clips, classes) float32.
@@ -46,7 +48,9 @@ class PartPredictions:
         scaled = self.logits[target].astype(np.float64) / temperature
         exponents = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         softmax = (exponents / exponents.sum(axis=1, keepdims=True)).astype(np.float32)
-        return np.stack([pool(softmax[self.windows == clip]) for clip in range(len(self.clips))])
+        of_clip = [self.windows == clip for clip in range(len(self.clips))]
+        weights = np.ones(len(self.windows)) if self.weights is None else self.weights
+        return np.stack([pool(softmax[rows], weights[rows]) for rows in of_clip])
 
     def labelled(self, target: str, truth: IntArray) -> tuple[IntArray, Callable[[float], FloatArray]]:
         """Truth and probabilities of the clips that have a label.
@@ -85,7 +89,8 @@ class FoldPredictions:
         arrays: dict[str, Any] = {_ABOUT: np.array(json.dumps(about))}
         for name in _PARTS:
             part: PartPredictions = getattr(self, name)
-            arrays |= {f"{name}.clips": part.clips, f"{name}.windows": part.windows}
+            weights = np.ones(len(part.windows)) if part.weights is None else part.weights
+            arrays |= {f"{name}.clips": part.clips, f"{name}.windows": part.windows, f"{name}.weights": weights}
             arrays |= {f"{name}.logits.{target}": values for target, values in part.logits.items()}
         content = io.BytesIO()
         np.savez(content, **arrays)
@@ -119,4 +124,6 @@ def read_predictions(path: Path) -> FoldPredictions | None:
 def _part(arrays: Any, name: str) -> PartPredictions:
     prefix = f"{name}.logits."
     logits = {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
-    return PartPredictions(arrays[f"{name}.clips"], arrays[f"{name}.windows"], logits)
+    return PartPredictions(
+        arrays[f"{name}.clips"], arrays[f"{name}.windows"], logits, weights=arrays[f"{name}.weights"]
+    )

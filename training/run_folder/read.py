@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel, Field, StrictStr, ValidationError
 from torch import Tensor
 
+from emotions.audio.windows import Pooling
 from emotions.errors import CheckpointError, ConfigError, DataError, first_line
 from emotions.files.atomic import locked
 from emotions.files.json_text import read_json
@@ -70,6 +71,7 @@ class Run:
         root: folder that a relative dataset path starts from.
         search: search that the run is a trial of: spaces, trials, metric, seed; None for a ``train`` step.
         calibration: target -> temperature and calibration errors; empty where no validation clips were left.
+        pooling: the rule by which its figures were measured; ``mean`` where the run does not say it.
     """
 
     folder: Path
@@ -81,6 +83,7 @@ class Run:
     root: Path
     search: dict[str, Any] | None = None
     calibration: dict[str, Any] = field(default_factory=dict)
+    pooling: Pooling = "mean"
 
     @cached_property
     def table(self) -> ClipTable:
@@ -118,6 +121,7 @@ class _RunFile(BaseModel):
     root: StrictStr
     search: dict[str, Any] | None = None
     calibration: dict[str, Any] = Field(default_factory=dict)
+    pooling: Pooling = "mean"
 
 
 def load_run(path: Path) -> Run:
@@ -152,6 +156,7 @@ def load_run(path: Path) -> Run:
         root=Path(found.root),
         search=found.search,
         calibration=found.calibration,
+        pooling=found.pooling,
     )
 
 

@@ -93,6 +93,7 @@ def _index(step: TrainStep, context: Context, corpus: Corpus, result: Result) ->
         "best_epoch": result.best_epoch,
         "steps": result.steps,
         "protocol": corpus.split.protocol,
+        "pooling": "coverage",
         "metrics": result.metrics,
         "dataset": corpus.summary(),
         "dataset_config": step.dataset.model_dump(mode="json"),

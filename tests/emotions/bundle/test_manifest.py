@@ -87,6 +87,8 @@ def test_unknown_keys_are_refused_outside_extra(copy: Path) -> None:
         {"window": {"samples": 8000, "hop_samples": 1, "dynamic": False}},
         {"format_version": 1.0},
         {"created": "yesterday"},
+        {"pooling": "median"},
+        {"pooling": "coverage", "window": {"samples": 8000, "hop_samples": 8001, "dynamic": False}},
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(copy: Path, change: dict[str, Any]) -> None:
@@ -101,11 +103,12 @@ def test_a_manifest_that_contradicts_itself_is_refused(copy: Path, change: dict[
         {"targets": {"emotion": ["sad", "happy", "angry"], "state": ["negative", "positive"]}},
         {"targets": {"emotion": ["angry", "happy", "neutral"], "state": ["negative", "positive"]}},
         {"window": {"samples": 8000, "hop_samples": 800, "dynamic": False}},
+        {"pooling": "coverage"},
     ],
 )
 def test_labels_and_window_cannot_be_edited(copy: Path, change: dict[str, Any]) -> None:
     edit(copy, **change)
-    with pytest.raises(BundleError, match="labels or window are not those of the export"):
+    with pytest.raises(BundleError, match="labels, window or pooling are not those of the export"):
         read_probe(read_bundle(copy))
 
 

@@ -16,7 +16,7 @@ import torch
 
 import emotions
 from emotions.audio.decode import decode
-from emotions.audio.windows import pool, split
+from emotions.audio.windows import pool, split, window_weights
 from emotions.bundle.manifest import read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.errors import CheckpointError, ConfigError, DataError, DiskFull, ExportError, OutputExists
@@ -72,7 +72,8 @@ def test_the_bundle_answers_as_the_trained_model(bundle: Path, trained_run: Path
             logits = model(torch.from_numpy(windows.samples.copy()), torch.from_numpy(windows.lengths))
         answer = predictor.predict(path)
         for target, labels in TARGETS.items():
-            expected = pool((logits[target] / heat[target]).softmax(dim=1).numpy())
+            weights = window_weights(windows.starts, windows.lengths, WINDOW)
+            expected = pool((logits[target] / heat[target]).softmax(dim=1).numpy(), weights)
             found = [answer.probabilities[target][label] for label in labels]
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
         seen.add(answer.label)

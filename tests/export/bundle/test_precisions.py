@@ -103,7 +103,7 @@ def test_a_damaged_variant_is_found(full: Path, tmp_path: Path, capsys: pytest.C
 
 def clips(count: int, truth: list[int] | None = None) -> GateClips:
     one = Windows(np.zeros((1, 4), np.float32), np.array([4]), np.array([0]))
-    return GateClips([one] * count, {} if truth is None else {"emotion": truth}, "test")
+    return GateClips([one] * count, [np.ones(1)] * count, {} if truth is None else {"emotion": truth}, "test")
 
 
 def answering(labels: list[int]) -> object:

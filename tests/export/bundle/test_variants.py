@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,13 @@ from emotions.bundle.manifest import read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.errors import DiskFull, ExportError
 from export.bundle import export
+from export.bundle.gate_clips import gate_clips
 from export.bundle.variants import ExportOptions
 from export.graph.deployable import Deployable
 from export.graph.torch_programs import write_pt2, write_torchscript
 from export.proof.proof import prove_embedding
 from export.proof.signals import signals_of, synthetic_voices
+from export.sources import load_source
 from tests.export.conftest import SPEAKERS, TARGETS, WINDOW, Standin
 
 FILES = {
@@ -175,3 +178,19 @@ def test_a_model_that_cannot_be_captured_is_refused_in_one_line(write: object, w
     with pytest.raises(ExportError, match=f"cannot be exported (to|by) {what} ") as caught:
         write(tmp_path / "m", model, WINDOW)  # type: ignore[operator]
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("tested", "words"), [(True, "test clips of the run, as"), (False, "which its refit was")])
+def test_a_refit_is_judged_on_clips_that_it_was_not_trained_on_or_it_is_said(
+    trained_run: Path, tested: bool, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = load_source(trained_run)
+    assert source.run is not None
+    assert gate_clips(source, None, 0).source == "validation clips of the run"
+    run = replace(source.run, search={"refit": True})
+    split = run.split if tested else replace(run.split, test=())
+    run.__dict__["split"] = split
+    clips = gate_clips(replace(source, run=run), None, 0)
+    assert words in clips.source
+    assert len(clips.windows) == len(split.test if tested else split.val)
+    assert ("was trained on; name others with --data" in caplog.text) == (not tested)

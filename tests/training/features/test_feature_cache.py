@@ -77,7 +77,7 @@ def test_features_are_those_of_the_frontend_to_the_last_bit(windows: WindowDatas
     dataset = FeatureDataset(windows, filled(windows, frontend))
     assert len(dataset) == len(windows) == 5
     for index in [*range(5)] * 2:  # the second time, where they lie is known
-        waveform, length, classes, clip = windows[index]
+        waveform, length, classes, clip, _ = windows[index]
         features, frames = frontend(waveform[None], torch.tensor([length]))
         item = dataset[index]
         assert torch.equal(item.features, rounded(features, SPEC.samples)[0])

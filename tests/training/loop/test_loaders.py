@@ -94,3 +94,16 @@ def test_balanced_sampling_makes_the_first_targets_weights_even(make_step: MakeS
     assert plain["a"].tolist() == pytest.approx([2 / 3, 2])
     assert even["a"].tolist() == [1, 1]
     assert even["b"].tolist() == plain["b"].tolist() == pytest.approx([2, 2 / 3])
+
+
+def test_balanced_draws_are_even_over_the_clips_of_a_class() -> None:
+    """Ten clips of four windows and thirty of one are one class, twenty of one the other."""
+    classes = np.array([0] * 70 + [1] * 20)
+    shares = np.array([0.25] * 40 + [1.0] * 50, np.float32)
+    sampler = BalancedSampler(classes, 0, shares)
+    drawn: list[int] = []
+    for epoch in range(400):
+        sampler.set_epoch(epoch)
+        drawn += [*sampler]
+    counts = np.bincount(drawn, minlength=90) / len(drawn)
+    assert [counts[:40].sum(), counts[40:70].sum(), counts[70:].sum()] == pytest.approx([1 / 8, 3 / 8, 1 / 2], abs=0.01)

@@ -60,3 +60,27 @@ def test_sums_of_parts_make_the_loss_of_the_whole() -> None:
 def test_the_config_chooses_the_loss(name: str, gamma: float) -> None:
     learn = LearnParams.model_validate({"loss": name, "focal_gamma": 3.0, "label_smoothing": 0.1})
     assert objective(learn) == Objective(gamma, 0.1, {})
+
+
+def test_long_and_short_clips_weigh_the_same_whatever_the_batches() -> None:
+    """40 clips of four windows and 40 of one, whose gradients point to different logits."""
+    shares = torch.tensor([0.25] * 160 + [1.0] * 40)
+    truth = torch.tensor([0] * 160 + [1] * 40)
+    random = torch.Generator().manual_seed(0)
+    pull = torch.zeros(2)
+    for _ in range(200):
+        for rows in torch.split(torch.randperm(200, generator=random), 8):
+            logits = torch.zeros(len(rows), 2, requires_grad=True)
+            batch = {"a": logits}, {"a": truth[rows]}, {"a": torch.ones(2)}
+            total_loss(*batch, shares=shares[rows], mean_shares={"a": 0.4}).backward()  # type: ignore[no-untyped-call]
+            assert logits.grad is not None
+            per_window = -logits.grad.gather(1, truth[rows][:, None])[:, 0]
+            pull += torch.stack([per_window[truth[rows] == each].sum() for each in (0, 1)])
+    assert (pull / pull.sum()).tolist() == pytest.approx([0.5, 0.5], abs=0.005)
+
+
+def test_the_loss_of_a_part_is_the_mean_over_its_clips() -> None:
+    shares = torch.tensor([0.25, 0.75, 1.0, 1.0, 1.0, 1.0])
+    sums = loss_sums({"a": LOGITS}, {"a": LABELS}, {"a": torch.ones(3)}, shares=shares)
+    each = cross_entropy(LOGITS, LABELS, reduction="none", ignore_index=NO_LABEL)
+    torch.testing.assert_close(mean_loss(sums, {"a": 0}), (each * shares).sum() / 4)

@@ -108,15 +108,18 @@ def test_every_epoch_has_its_own_order() -> None:
 def test_windows_are_pooled_into_clips_in_any_order() -> None:
     logits, clips = torch.randn(5, 3), torch.tensor([2, 0, 2, 0, 7])
     truth = {"a": torch.tensor([1, 0, 1, 0, NO_LABEL])}
+    shares = torch.tensor([0.25, 0.5, 0.75, 0.5, 1.0])
     pooler = ClipPooler()
     for rows in (slice(0, 2), slice(2, 5)):
-        batch = (torch.empty(0), torch.empty(0), {"a": truth["a"][rows]}, clips[rows])
+        batch = (torch.empty(0), torch.empty(0), {"a": truth["a"][rows]}, clips[rows], shares[rows])
         pooler.add(batch, {"a": logits[rows]})
     answers = pooler.pooled()
     probabilities = logits.softmax(dim=1)
     assert answers.clips.tolist() == [0, 2, 7]
     assert answers.truth["a"].tolist() == [0, 1, NO_LABEL]
-    expected = torch.stack([probabilities[[1, 3]].mean(0), probabilities[[0, 2]].mean(0), probabilities[4]])
+    expected = torch.stack(
+        [probabilities[[1, 3]].mean(0), 0.25 * probabilities[0] + 0.75 * probabilities[2], probabilities[4]]
+    )
     np.testing.assert_allclose(answers.probabilities("a"), expected, atol=1e-6)
     assert score_predictions(answers, {"a": ["x", "y", "z"]})["a"]["clips"] == 2
 
@@ -124,7 +127,7 @@ def test_windows_are_pooled_into_clips_in_any_order() -> None:
 def test_a_target_without_labels_has_no_score() -> None:
     pooler = ClipPooler()
     truth = {"a": torch.tensor([NO_LABEL])}
-    pooler.add((torch.empty(0), torch.empty(0), truth, torch.tensor([0])), {"a": torch.zeros(1, 2)})
+    pooler.add((torch.empty(0), torch.empty(0), truth, torch.tensor([0]), torch.ones(1)), {"a": torch.zeros(1, 2)})
     assert score_predictions(pooler.pooled(), {"a": ["x", "y"]}) == {}
 
 

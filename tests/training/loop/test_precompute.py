@@ -90,7 +90,7 @@ def test_features_of_an_encoder_are_halved_and_train_the_same(make_step: MakeSte
         trained(module, training_batches(corpus, 4, context.seed, 0), 3)
         answers.append(evaluate(model, corpus.val).probabilities("emotion"))
         batch = next(iter(validation_batches(corpus, 4, 0)))
-        assert len(batch) == 4
+        assert len(batch) == 5
     assert (answers[0].argmax(axis=1) == answers[1].argmax(axis=1)).all()
     assert answers[0] == pytest.approx(answers[1], abs=1e-5)
 

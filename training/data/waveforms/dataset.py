@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from emotions.audio.windows import IntArray, WindowSpec, window_starts
+from emotions.audio.windows import Float64Array, IntArray, WindowSpec, window_starts, window_weights
 from training.data.clips import Clip
 from training.data.waveforms.clip_info import ClipInfo
 from training.data.waveforms.waveform_cache import WaveformCache
@@ -16,17 +16,21 @@ from training.data.waveforms.waveform_cache import WaveformCache
 NO_LABEL = -100
 """Class index of a target that a clip has no label for: what torch's cross-entropy ignores."""
 
-Item = tuple[torch.Tensor, int, dict[str, int], int]
+Item = tuple[torch.Tensor, int, dict[str, int], int, torch.Tensor]
 
 
 class WindowDataset(Dataset[Item]):
     """Every window of every clip.
 
-    An item is ``(waveform, length, classes, clip)``: (W,) float32 zero-padded at the end, number of valid samples,
-    the class index of each target (``NO_LABEL`` where the clip has none), and the clip's index in ``clips``. The
-    default collation makes (B, W) float32, (B,) int64, {target: (B,) int64}, (B,) int64 of them.
+    An item is ``(waveform, length, classes, clip, share)``: (W,) float32 zero-padded at the end, number of valid
+    samples, the class index of each target (``NO_LABEL`` where the clip has none), the clip's index in ``clips``, and
+    the window's share of its clip; the shares of a clip's windows sum to 1. The default collation makes (B, W)
+    float32, (B,) int64, {target: (B,) int64}, (B,) int64, (B,) float32 of them.
 
     Samples stay on disk, memory-mapped; picklable for the workers of a DataLoader.
+
+    Attributes:
+        shares: (windows,) float32, share of each window in its clip.
 
     Args:
         clips: clips that can be used.
@@ -59,6 +63,8 @@ class WindowDataset(Dataset[Item]):
         self._starts = np.concatenate([*starts, np.zeros(0, np.int64)])
         self._first = np.cumsum([0, *(len(each) for each in starts)])
         self._clip_of = np.repeat(np.arange(len(clips)), np.diff(self._first))
+        shares = [_shares(each, fact.samples, spec) for each, fact in zip(starts, facts, strict=True)]
+        self.shares = torch.from_numpy(np.concatenate([*shares, np.zeros(0)])).float()
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -70,7 +76,7 @@ class WindowDataset(Dataset[Item]):
         window = samples[start : start + self.spec.samples]
         waveform = torch.zeros(self.spec.samples)
         waveform.numpy()[: len(window)] = window
-        return waveform, len(window), self.truth(clip), clip
+        return waveform, len(window), self.truth(clip), clip, self.shares[index]
 
     def windows_of(self, clip: int) -> range:
         """The items that are the windows of a clip, in the order of their starts."""
@@ -88,6 +94,12 @@ class WindowDataset(Dataset[Item]):
     def classes(self, target: str) -> IntArray:
         """Class index of every clip for a target, (clips,), ``NO_LABEL`` where it has none."""
         return self._classes[:, self.targets.index(target)]
+
+
+def _shares(starts: IntArray, samples: int, spec: WindowSpec) -> Float64Array:
+    weights = window_weights(starts, np.minimum(spec.samples, samples - starts), spec.hop_samples)
+    shares: Float64Array = weights / weights.sum()
+    return shares
 
 
 def _classes(clips: Sequence[Clip], labels: Mapping[str, Sequence[str]]) -> IntArray:

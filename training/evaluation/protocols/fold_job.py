@@ -112,4 +112,5 @@ def _job(shared: Shared, task: Task, folder: Path) -> Job:
 
 def _predictions(trained: Trained, dataset: ClipDataset, clips: Sequence[int]) -> PartPredictions:
     predictions = evaluate(trained.model, dataset)
-    return PartPredictions(np.array(clips, np.int64)[predictions.clips], predictions.windows, predictions.logits)
+    known = np.array(clips, np.int64)[predictions.clips]
+    return PartPredictions(known, predictions.windows, predictions.logits, weights=predictions.weights)

@@ -16,8 +16,9 @@ _MIN_FFT = 512
 # Frames that are further apart (40 ms) are means of several steps: a single transform as wide as the hop would smear
 # what moves within it, and its constants grow with the square of the width.
 _MAX_STEP = 640
-# Power is held at 80 dB below the window's loudest bin, so that digital silence between words looks like a quiet room
-# and gain changes nothing; and at -100 dB of full scale, below what 16 bits can hold, so that silence stays finite.
+# Power is held at 80 dB below the window's loudest bin, so that digital silence between words looks like a quiet room;
+# and at -100 dB of full scale, below what 16 bits can hold, so that silence stays finite. In quiet recordings the
+# second floor is the higher one: their gain does change the features.
 _RANGE = 1e-8
 _FLOOR = 1e-10
 # Log power has a deviation of 2 to 4 in speech; only windows without any contrast are nearer to zero than this.

@@ -39,7 +39,7 @@ def test_items_are_the_windows_that_split_makes(clips: list[Clip], dataset: Wind
     assert len(dataset) == sum(len(windows) for _, windows in expected) == 5
     flat = [(clip, *pair) for clip, w in expected for pair in zip(w.samples, w.lengths, strict=True)]
     for item, (clip, samples, length) in zip((dataset[n] for n in range(5)), flat, strict=True):
-        waveform, found_length, _, found_clip = item
+        waveform, found_length, _, found_clip, _ = item
         assert waveform.dtype == torch.float32
         assert np.array_equal(waveform.numpy(), samples)
         assert (found_length, found_clip) == (length, clip)
