@@ -113,6 +113,7 @@ def build_app() -> typer.Typer:
     app.command()(validate)
     app.command(hidden=True)(schema)
     app.command()(info)
+    app.command()(doctor)
     return app
 
 
@@ -184,6 +185,25 @@ def info(
     typer.echo(describe(opened, session.variant, session.device, card))
     for warning in warnings(opened.manifest):
         typer.echo(f"warning: {warning}", err=True)
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Look at what the toolkit needs of this machine; exits with 1 where something is to be done."""
+    from emotions.doctor import examine
+
+    findings = examine()
+    if as_json:
+        rows = [{"name": f.name, "ok": not f.remedy, "found": f.found, "remedy": f.remedy} for f in findings]
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        for finding in findings:
+            typer.echo(f"{'to do' if finding.remedy else 'ok':5}  {finding.name:12}  {plain(finding.found)}")
+            if finding.remedy:
+                typer.echo(f"{'':21}{plain(finding.remedy)}")
+    if any(finding.remedy for finding in findings):
+        raise typer.Exit(1)
 
 
 def verify(bundle: BundlePath) -> None:

@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="The same as --config-file.")] = None,
     config_file: Annotated[
         Path | None, typer.Option("--config-file", metavar="FILE", help="Pipeline file (JSON).")
     ] = None,
@@ -46,6 +47,9 @@ def train(
     root: Root = None,
 ) -> None:
     """Run the steps of a pipeline file. An interrupted training goes on where its run folder is the same."""
+    if config is not None and config_file is not None:
+        raise ConfigError("name the pipeline file once: as CONFIG or in --config-file")
+    config_file = config or config_file
     with stoppable():
         if run_pipeline(_pipeline(config_file, resume, overrides or (), root, fresh=fresh), fresh=fresh).failures:
             raise typer.Exit(1)
@@ -57,7 +61,7 @@ def _pipeline(
     """The pipeline of a file, or the one that an interrupted training is a step of."""
     if resume is None:
         if config_file is None:
-            raise ConfigError("say what to train: --config-file FILE, or --resume DIR to go on with an interrupted run")
+            raise ConfigError("say what to train: a pipeline file, or --resume DIR to go on with an interrupted run")
         return load_pipeline(config_file, overrides, root)
     if config_file is not None or fresh:
         raise ConfigError("--resume goes on with a run folder's own pipeline: leave --config-file and --fresh out")

@@ -84,6 +84,16 @@ def need_card() -> None:
         )
 
 
+def gpu_fault(device_id: int) -> str:
+    """Why a GPU cannot be used, as far as that shows without a model, with the remedy; empty where nothing is wrong."""
+    try:
+        need_card()
+    except DeviceError as error:
+        return str(error)
+    _preload()
+    return _by_facts(device_id)
+
+
 def unusable(error: BaseException | None, device_id: int = 0) -> DeviceError:
     """The error that says why a GPU cannot be used.
 
