@@ -45,7 +45,7 @@ def start(command: Sequence[str], cwd: Path, log: Path, **environment: str) -> s
 def bentoml_serve(*arguments: str, cwd: Path, log: Path, **environment: str) -> subprocess.Popen[bytes]:
     """Start ``bentoml serve`` on the repository's service."""
     command = [sys.executable, "-m", "bentoml", "serve", "serving.service:EmotionService", *arguments]
-    return start(command, cwd, log, PYTHONPATH=str(REPOSITORY), **environment)
+    return start(command, cwd, log, **{"PYTHONPATH": str(REPOSITORY), **environment})
 
 
 @contextlib.contextmanager

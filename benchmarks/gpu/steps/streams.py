@@ -20,7 +20,7 @@ def streams(bench: Bench) -> Figures:
     """Windows a second from one thread and from two: of one session, of two, and of the toolkit's, copies included."""
     bundle = read_bundle(bench.bundle(BASE))
     sessions = [open_bare(bundle.file("fp16"), PLAIN) for _ in range(2)]
-    toolkit = open_session(bundle, device="cuda", variant="fp16")
+    toolkit = open_session(bundle, device="cuda", variant="fp16", streams=2)
     for size in bench.batches:
         waveform, length = voices(size, bench.samples)
 
