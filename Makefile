@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all attack fuzz gpu gpu-dry gpu-pack check format lock sbom clean
+.PHONY: help setup demo test test-slow test-all attack fuzz gpu gpu-dry gpu-pack check docs format lock sbom clean
 
 help:
 	@echo "make setup   install the pinned packages into .venv"
@@ -18,6 +18,7 @@ help:
 	@echo "make gpu-dry   the same steps without a GPU, on a fake of its provider (2 minutes)"
 	@echo "make gpu-pack  an archive that does it on a machine with torch and without a network"
 	@echo "make check   what make test runs, without the set-up"
+	@echo "make docs    build the documentation site into build/site; a dead link is an error"
 	@echo "make format  format the code"
 	@echo "make lock    pin the packages anew, and list them in sbom/"
 
@@ -76,6 +77,9 @@ check:
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not alone and not slow"
 	$(BIN)/python -m pytest -m alone tests/serving/benchmark
+
+docs: setup
+	$(BIN)/python -m docs.site
 
 format:
 	$(BIN)/ruff format .

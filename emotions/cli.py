@@ -191,7 +191,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Look at what the toolkit needs of this machine; exits with 1 where something is to be done."""
-    from emotions.doctor import examine
+    from emotions.runtime.doctor import examine
 
     findings = examine()
     if as_json:

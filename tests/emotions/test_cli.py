@@ -242,7 +242,7 @@ def manifest(**keys: Any) -> Manifest:
 
 def test_info_tells_figures_with_their_protocol() -> None:
     metrics = {"protocol": "speaker-disjoint hold-out", "emotion": {"uar": 0.5, "confusion": {"a": {"a": 1}}}}
-    text = describe(Bundle(Path("x"), manifest(metrics=metrics)), "cpu")
+    text = describe(Bundle(Path("x"), manifest(metrics=metrics)), "fp32", "cpu")
     assert "protocol           speaker-disjoint hold-out" in text
     assert "emotion.uar        0.500" in text
     assert "confusion" not in text
@@ -255,7 +255,7 @@ def test_info_warns_of_shared_speakers() -> None:
 
 
 def test_a_bundle_does_not_steer_the_terminal() -> None:
-    text = describe(Bundle(Path("x"), manifest(name="a\x1b[2Jb\nc")), "cpu")
+    text = describe(Bundle(Path("x"), manifest(name="a\x1b[2Jb\nc")), "fp32", "cpu")
     assert "\x1b" not in text
     assert "a\\x1b[2Jb\\nc@" in text
     assert plain("гнев é 怒") == "гнев é 怒"

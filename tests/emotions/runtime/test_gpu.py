@@ -42,7 +42,9 @@ def test_why_a_gpu_cannot_be_used_is_one_line_with_the_remedy(
     assert "cpu" in str(found.value) or "install" in str(found.value)
     assert "onnxruntime_src" not in str(found.value)
     written = capfd.readouterr()
-    assert written.out == written.err == ""
+    assert written.out == ""
+    # Of memory the log has a line of ours, which goes there where an earlier test set it up.
+    assert all(line.endswith("from now on") for line in written.err.splitlines())
 
 
 @pytest.mark.parametrize(("fault", "cause"), CAUSES.items())

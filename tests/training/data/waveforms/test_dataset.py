@@ -62,12 +62,13 @@ def test_a_dynamic_window_still_gives_items_of_one_width(clips: list[Clip]) -> N
 
 def test_batches_of_a_loader_with_workers(dataset: WindowDataset) -> None:
     loader = DataLoader(dataset, batch_size=5, num_workers=1, multiprocessing_context="spawn")
-    [(waveform, length, classes, clip)] = list(loader)
+    [(waveform, length, classes, clip, share)] = list(loader)
     assert waveform.shape == (5, 8_000)
     assert length.tolist() == [3_200, 8_000, 8_000, 8_000, 8_000]
     assert length.dtype == classes["state"].dtype == torch.int64
     assert classes["emotion"].tolist() == [1, 0, 0, 0, NO_LABEL]
     assert clip.tolist() == [0, 1, 1, 1, 2]
+    assert [float(share[clip == each].sum()) for each in (0, 1, 2)] == pytest.approx([1, 1, 1])
 
 
 def test_no_audio_is_in_what_is_sent_to_workers(dataset: WindowDataset) -> None:

@@ -38,7 +38,7 @@ def test_a_taken_port_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_package_that_does_not_fit_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emotions.doctor.version", lambda package: "1.0" if package == "numpy" else "9999")
+    monkeypatch.setattr("emotions.runtime.doctor.version", lambda package: "1.0" if package == "numpy" else "9999")
     code, found = doctor(capsys)
     assert code == 1
     assert "numpy 1.0 is not" in str(found["packages"]["found"])
