@@ -89,7 +89,7 @@ class Run:
     def table(self) -> ClipTable:
         """The dataset, read again from its place. Raises DataError where it is gone, or has changed since."""
         table = read_clips(self.config, self.root)
-        if table.fingerprint != self.dataset["fingerprint"]:
+        if table.fingerprint != self.dataset.get("fingerprint"):
             raise DataError(f"{table.root}: is not the dataset that {self.folder} was trained on any more")
         return table
 
