@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import pickle
-import re
 import subprocess
 import sys
 import warnings
@@ -180,7 +179,7 @@ def test_what_was_altered_is_made_again(mixed: list[Clip], what: str) -> None:
         path.write_bytes(content)
     elif what == "facts":
         text = kept[0].read_text()
-        kept[0].write_text(re.sub(r'"rate": \d', '"rate": 9', text))
+        kept[0].write_text(text.replace('"rate": ', '"rate": 1'))
         assert kept[0].read_text() != text
     else:
         kept[0].write_bytes(kept[1].read_bytes())
