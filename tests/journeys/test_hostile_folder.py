@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 import threading
@@ -47,6 +48,7 @@ class Watched:
             [sys.executable, "-m", "emotions.cli", *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         self.most = 0
+        self.output = ""
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
 
@@ -69,9 +71,9 @@ class Watched:
         self.end()
 
     def end(self) -> int:
-        output = self.process.communicate()[0]
+        self.output = self.process.communicate()[0].decode()
         self._thread.join()
-        assert self.process.returncode in (1, -9), output.decode()  # 1: some files failed
+        assert self.process.returncode in (0, 1, -9), self.output  # 1: some files failed
         return self.process.returncode
 
 
@@ -100,3 +102,43 @@ def test_each_hostile_file_is_a_row_with_a_reason(folder: Path, tiny_bundle: Pat
             assert not row["error"], name
             np.testing.assert_allclose(float(row["confidence"]), expected, atol=1e-5)
     assert "crashed" in rows["silence.ogg"]["error"]
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory, tone: Tone) -> Path:
+    """Class folders of eight speakers, the hostile recordings among those of one."""
+    made = tmp_path_factory.mktemp("labelled")
+    for number in range(80):
+        label = ("high", "low")[number % 2]
+        path = made / "data" / label / f"s{number // 2 % 8}_{number:03d}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, tone(1.0, hz=200 + number + 400 * (label == "high")), 16_000)
+    (made / "hostile").mkdir()
+    hostile_audio.write_hostile(made / "hostile")
+    for path in (made / "hostile").iterdir():
+        path.rename(made / "data" / "low" / f"s0_{path.name}")
+    train = {
+        "type": "train",
+        "model": "SpectrogramCnnClassifier",
+        "model_architecture": {"backbone": "test_efficientnet"},
+        "learn_params": {"padding_sec": 2, "spectrogram_size": 64, "max_epoch": 1},
+        "dataset": {"path": str(made / "data"), "speaker": {"pattern": r"/(s\d)_"}},
+        "saving_data_params": {"saved_checkpoints_path": [str(made), "run"]},
+    }
+    (made / "train.json").write_text(json.dumps({"pipeline": [train]}))
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="decoders are processes of Linux")
+def test_training_and_export_leave_hostile_files_out(labelled: Path) -> None:
+    hostile = len(hostile_audio.hostile_files())
+    train = Watched("train", labelled / "train.json")
+    assert train.end() == 0, train.output
+    assert f"{hostile} of {80 + hostile} clips are left out" in train.output
+    export = Watched("export", "--run", labelled / "run", "--output", labelled / "bundle")
+    assert export.end() == 0, export.output
+    again = labelled / "hostile_too"
+    data = Watched("export", "--run", labelled / "run", "--output", again, "--data", labelled / "data")
+    assert data.end() == 0, data.output
+    assert max(each.most for each in (train, export, data)) < MOST_BYTES

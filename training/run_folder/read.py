@@ -21,6 +21,8 @@ from training.config.dataset import DatasetConfig
 from training.config.train import ModelSpec
 from training.data.clips import ClipTable, read_clips
 from training.data.split.splits import Split
+from training.data.waveforms.usable import usable
+from training.data.waveforms.waveform_cache import WaveformCache
 from training.models.base import Classifier
 from training.models.model_size import without_memory
 from training.models.registry import build_model
@@ -87,11 +89,16 @@ class Run:
 
     @cached_property
     def table(self) -> ClipTable:
-        """The dataset, read again from its place. Raises DataError where it is gone, or has changed since."""
+        """The usable clips, read again from their place. Raises DataError where they are gone, or others than then."""
         table = read_clips(self.config, self.root)
-        if table.fingerprint != self.dataset.get("fingerprint"):
-            raise DataError(f"{table.root}: is not the dataset that {self.folder} was trained on any more")
-        return table
+        known = self.dataset.get("fingerprint")
+        if table.fingerprint == known:
+            return table
+        # The run's fingerprint is that of the clips which it could use.
+        left, _ = usable(table, WaveformCache().prepare(table.clips), strict=self.config.strict)
+        if left.fingerprint == known:
+            return left
+        raise DataError(f"{table.root}: is not the dataset that {self.folder} was trained on any more")
 
     @cached_property
     def split(self) -> Split:

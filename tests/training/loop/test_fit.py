@@ -121,6 +121,16 @@ def test_a_run_whose_data_changed_says_so(tiny_run: Path, tmp_path: Path) -> Non
         _ = load_run(tmp_path / "run").table
 
 
+def test_a_run_whose_data_has_clips_that_cannot_be_used_is_read_back(
+    tiny_run: Path, make_step: MakeStep, context: Context, tmp_path: Path
+) -> None:
+    shutil.copytree(read(tiny_run / "run.json")["dataset_config"]["path"], tmp_path / "messy")
+    (tmp_path / "messy" / "anna" / "calm_0.wav").write_bytes(b"RIFF")
+    step = make_step(learn_params__max_epoch=1, dataset__path=str(tmp_path / "messy"))
+    run = load_run(fit(step, context))
+    assert len(run.table) == len(run.split.train) + len(run.split.val) + len(run.split.test) == 19
+
+
 def test_the_summary_is_printed(make_step: MakeStep, context: Context, capsys: pytest.CaptureFixture[str]) -> None:
     folder = fit(make_step(learn_params__max_epoch=1), context)
     printed = capsys.readouterr().out
