@@ -11,6 +11,7 @@ import typer
 from emotions.errors import CheckpointError, ConfigError
 from emotions.files.atomic import refuse_existing
 from emotions.pipeline.interruption import keeping, stoppable
+from emotions.pipeline.next_command import next_command
 from emotions.pipeline.options import BundlePath, bundle_commands
 from emotions.pipeline.runner import Context, Step
 from emotions.pipeline.validation import unknown
@@ -103,7 +104,7 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
         source = sources[0]
         if tune_results is not None:
             source = str(_best_run(tune_results, Context(Path.cwd(), 0, 0, {}), again=refit))
-        _report(_exported(source, target, output, name, data=data, bundles=Path(BUNDLES), wanted=options))
+        _report(_exported(source, target, output, name, data=data, bundles=Path(BUNDLES), wanted=options), is_last=True)
 
 
 def export_options(formats: Sequence[str], variants: Sequence[str], **others: Any) -> ExportOptions:
@@ -171,7 +172,7 @@ def _export(step: ExportStep, context: Context) -> None:
         context.last_bundle = _exported(
             source, step.target, output, step.name, seed=context.seed, bundles=bundles, wanted=options
         )
-    _report(context.last_bundle)
+    _report(context.last_bundle, is_last=context.is_last)
 
 
 def _source(step: ExportStep, context: Context) -> str:
@@ -200,10 +201,13 @@ def _best_run(results: Path, context: Context, *, again: bool) -> Path:
     return refit(results, context) if again else Results(results).best_run()
 
 
-def _report(bundle: Path) -> None:
+def _report(bundle: Path, *, is_last: bool) -> None:
     from export.bundle.report import summary
 
     typer.echo(summary(bundle))
+    if is_last:
+        typer.echo(next_command("predict", "RECORDING", "--bundle", bundle))
+        typer.echo(next_command("serve", "--bundle", bundle))
 
 
 def _check_output(step: ExportStep, context: Context) -> None:

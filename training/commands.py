@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from emotions.errors import ConfigError, DataError
+from emotions.inputs.tables import TABLE_SUFFIXES
 from emotions.pipeline.interruption import stoppable
 from emotions.pipeline.options import Overrides, Root
 from emotions.pipeline.runner import Context, Pipeline, Step, check_pipeline, load_pipeline, run_pipeline
@@ -18,10 +19,12 @@ from training.config.evaluate import EvaluateStep
 from training.config.train import TrainStep, train_faults
 from training.config.tune import PrintTuneResStep, TuneStep, tune_faults
 from training.evaluation.commands import EVALUATE, evaluate
+from training.initial_config.commands import init, initial_pipeline
 
 
 def register(app: typer.Typer) -> None:
     """Add ``train``, ``evaluate``, ``data`` and ``cache`` to the command line."""
+    app.command()(init)
     app.command()(train)
     app.command()(evaluate)
     data = typer.Typer(help="Inspect recordings before training.")
@@ -35,7 +38,13 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="The same as --config-file.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[CONFIG|FOLDER]",
+            help="Pipeline file, as --config-file; or recordings, as emotions init takes them.",
+        ),
+    ] = None,
     config_file: Annotated[
         Path | None, typer.Option("--config-file", metavar="FILE", help="Pipeline file (JSON).")
     ] = None,
@@ -46,29 +55,39 @@ def train(
     overrides: Overrides = None,
     root: Root = None,
 ) -> None:
-    """Run the steps of a pipeline file. An interrupted training goes on where its run folder is the same."""
+    """Run the steps of a pipeline file, or train on a folder. An interrupted training goes on where it stopped."""
     if config is not None and config_file is not None:
         raise ConfigError("name the pipeline file once: as CONFIG or in --config-file")
-    config_file = config or config_file
     with stoppable():
-        if run_pipeline(_pipeline(config_file, resume, overrides or (), root, fresh=fresh), fresh=fresh).failures:
+        pipeline = _pipeline(config or config_file, resume, overrides or (), root, fresh=fresh)
+        if run_pipeline(pipeline, fresh=fresh).failures:
             raise typer.Exit(1)
 
 
 def _pipeline(
-    config_file: Path | None, resume: Path | None, overrides: Sequence[str], root: Path | None, *, fresh: bool
+    what: Path | None, resume: Path | None, overrides: Sequence[str], root: Path | None, *, fresh: bool
 ) -> Pipeline:
-    """The pipeline of a file, or the one that an interrupted training is a step of."""
+    """The pipeline of a file, the first one of a dataset, or the one that an interrupted training is a step of."""
     if resume is None:
-        if config_file is None:
-            raise ConfigError("say what to train: a pipeline file, or --resume DIR to go on with an interrupted run")
-        return load_pipeline(config_file, overrides, root)
-    if config_file is not None or fresh:
+        if what is None:
+            raise ConfigError(
+                "say what to train: a pipeline file, a folder of recordings, or --resume DIR to go on with an "
+                "interrupted run"
+            )
+        return initial_pipeline(what, overrides, root) if _is_dataset(what) else load_pipeline(what, overrides, root)
+    if what is not None or fresh:
         raise ConfigError("--resume goes on with a run folder's own pipeline: leave --config-file and --fresh out")
     from training.run_folder.resume import resumed_pipeline
 
     document, its_root = resumed_pipeline(resume)
     return check_pipeline(document, str(resume), overrides, root or its_root)
+
+
+def _is_dataset(path: Path) -> bool:
+    """Whether a path is a folder or file of recordings rather than a pipeline file."""
+    from training.data.sources import ANNOTATIONS
+
+    return path.is_dir() or path.name == ANNOTATIONS or path.suffix.lower() in TABLE_SUFFIXES
 
 
 def check(

@@ -18,6 +18,7 @@ from rich.table import Table
 
 import emotions
 from emotions.files.json_text import write_json
+from emotions.pipeline.next_command import next_command
 from emotions.pipeline.runner import Context
 from training.config.train import TrainStep
 from training.corpus import Corpus
@@ -127,3 +128,5 @@ def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpu
     logs = folder / "logs" if parts is None else context.root.joinpath(*parts)
     for name, path in (("run folder", folder), ("best checkpoint", folder / result.best), ("TensorBoard logs", logs)):
         console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
+    if context.is_last:
+        console.print(next_command("export", "--run", folder), markup=False, highlight=False, soft_wrap=True)
