@@ -18,8 +18,8 @@ from training.config.dataset import DatasetConfig, as_dataset, as_origin
 from training.config.evaluate import EvaluateStep
 from training.config.train import TrainStep, train_faults
 from training.config.tune import PrintTuneResStep, TuneStep, tune_faults
+from training.data.initial_config.commands import init, initial_pipeline
 from training.evaluation.commands import EVALUATE, evaluate
-from training.initial_config.commands import init, initial_pipeline
 
 
 def register(app: typer.Typer) -> None:

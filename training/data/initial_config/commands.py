@@ -33,7 +33,7 @@ def init(
     speaker: Speaker = None,
 ) -> None:
     """Look at recordings, ask what they do not say, and write a pipeline file that trains on them."""
-    from training.initial_config.understanding import Given, understand
+    from training.data.initial_config.understanding import Given, understand
 
     asking = not yes and sys.stdin.isatty() and sys.stdout.isatty()
     found = understand(folder, Path.cwd(), Given(target, speaker), _ask if asking else _nobody)
@@ -50,7 +50,7 @@ def initial_pipeline(folder: Path, overrides: Sequence[str], root: Path | None) 
         overrides: ``path=value`` texts, applied in order.
         root: what ``$$ROOT_DIR$$`` stands for.
     """
-    from training.initial_config.understanding import Given, understand
+    from training.data.initial_config.understanding import Given, understand
 
     found = understand(folder.absolute() if root else folder, root or Path.cwd(), Given(), _nobody)
     console().print(str(found), markup=False, highlight=False, soft_wrap=True)

@@ -14,7 +14,7 @@ import pytest
 from emotions.cli import run
 from emotions.errors import DataError
 from tests.conftest import Tone, WriteWav
-from training.initial_config.understanding import Given, Understanding, understand
+from training.data.initial_config.understanding import Given, Understanding, understand
 
 WHO = ("anna", "ben", "cleo", "dora")
 

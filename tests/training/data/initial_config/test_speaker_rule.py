@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from training.initial_config.speaker_rule import speaker_rules
+from training.data.initial_config.speaker_rule import speaker_rules
 
 CLASSES = ("angry", "happy", "sad")
 SPEAKERS = ("03", "08", "11")

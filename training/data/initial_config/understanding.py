@@ -14,6 +14,8 @@ from training.data.checks.check import CheckReport, check_dataset
 from training.data.clips import ClipTable, gather_clips
 from training.data.data_faults import Faults, some
 from training.data.formats.entry import Entry
+from training.data.initial_config.recipe import initial_step, run_name
+from training.data.initial_config.speaker_rule import SpeakerRule, speaker_rules
 from training.data.names import labels_in
 from training.data.readers import read_entries
 from training.data.sources import locate
@@ -21,8 +23,6 @@ from training.data.split.splits import split_clips
 from training.data.waveforms.clip_info import ClipInfo
 from training.data.waveforms.usable import usable
 from training.data.waveforms.waveform_cache import WaveformCache
-from training.initial_config.recipe import initial_step, run_name
-from training.initial_config.speaker_rule import SpeakerRule, speaker_rules
 
 Ask = Callable[[str, Sequence[str]], int | None]
 """Asks for one of several answers; None where nobody can be asked, or none of them is right."""
