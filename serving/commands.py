@@ -25,9 +25,11 @@ Variant = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default one a core.")]
 TableOption = Annotated[
-    Path,
+    Path | None,
     typer.Option(
-        "--output", metavar="TABLE", help="Table to write: .csv, .jsonl, .parquet, .audformat; no ending: a folder."
+        "--output",
+        metavar="TABLE",
+        help="Table to write: .csv, .jsonl, .parquet, .audformat; no ending: a folder. Without it a line a recording.",
     ),
 ]
 Inputs = Annotated[
@@ -40,7 +42,13 @@ Lists = Annotated[
     list[str] | None, typer.Option("--list", metavar="FILE", help="File with a path or URL a line; repeatable.")
 ]
 Embeddings = Annotated[bool, typer.Option("--embeddings", help="A column with the input of the model's output layers.")]
-Plot = Annotated[Path | None, typer.Option(metavar="PNG", help="Draw label shares, confidence and duration.")]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PNG",
+        help="Draw label shares, confidence, duration, or a timeline.",
+    ),
+]
 RayAddress = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Classify on a Ray cluster: auto, local or host:port.")
 ]
@@ -88,13 +96,16 @@ def from_bentoml(
 
 def predict(  # noqa: PLR0913 - one parameter an option
     *,
-    output: TableOption,
     inputs: Inputs = None,
+    output: TableOption = None,
     lists: Lists = None,
     bundle: BundleOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that is there already.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
-    windows: Annotated[bool, typer.Option("--windows", help="One row a window rather than one a file.")] = False,
+    windows: Annotated[
+        bool,
+        typer.Option("--windows", help="A row a window; on the terminal a timeline."),
+    ] = False,
     embeddings: Embeddings = False,
     plot: Plot = None,
     ray_address: RayAddress = None,
@@ -106,8 +117,9 @@ def predict(  # noqa: PLR0913 - one parameter an option
     quiet: Quiet = False,
     log_format: Annotated[Literal["text", "json"], typer.Option(help="Format of progress and summary.")] = "text",
 ) -> None:
-    """Classify recordings into a table. Exit code 1: some files failed, each is a row with its error."""
+    """Classify recordings, into a table or on the terminal. Exit code 1: some files failed, each with its error."""
     from serving.batch.predict import Options, predict_to_table
+    from serving.batch.show import show_predictions
 
     if not inputs and not lists:
         raise typer.BadParameter("name an INPUT, or a --list of them")
@@ -127,9 +139,27 @@ def predict(  # noqa: PLR0913 - one parameter an option
         quiet=quiet,
         log_format=log_format,
     )
-    totals = predict_to_table(inputs or (), bundle or _newest(Path()), output, options)
+    chosen = bundle or _newest(Path())
+    if output is None:
+        _refuse_of_tables(options)
+        totals = show_predictions(inputs or (), chosen, options)
+    else:
+        totals = predict_to_table(inputs or (), chosen, output, options)
     if totals.errors:
         raise typer.Exit(1)
+
+
+def _refuse_of_tables(options: Options) -> None:
+    """Refuse options that only a table has."""
+    given = {
+        "--overwrite": options.overwrite,
+        "--resume": options.resume,
+        "--embeddings": options.embeddings,
+        "--ray-address": options.ray_address is not None,
+        "--log-format json": options.log_format != "text",
+    }
+    for option in (name for name, is_set in given.items() if is_set):
+        raise typer.BadParameter(f"{option} is for tables: name one with --output")
 
 
 def _newest(root: Path) -> Path:

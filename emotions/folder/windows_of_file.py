@@ -41,7 +41,7 @@ def window_parts(
         AudioError: as ``audio.decode``; of a long recording perhaps after some parts.
         OSError: it cannot be read.
     """
-    with open_waveform(_content(file), decode.ReadOptions(strict, file.start, file.end)) as stream:
+    with open_waveform(content_of(file), decode.ReadOptions(strict, file.start, file.end)) as stream:
         yield from _windows(_noting_the_end(stream.blocks, file, stream.flaws, strict=strict), spec)
         flaws.extend(stream.flaws)
 
@@ -59,8 +59,8 @@ def _noting_the_end(blocks: Blocks, file: InputFile, flaws: list[IncompleteAudio
             raise flaws[0]
 
 
-def _content(file: InputFile) -> AudioSource:
-    """What to decode: a path, or the bytes behind a URL."""
+def content_of(file: InputFile) -> AudioSource:
+    """What to decode of a file: its path, or the bytes behind a URL. Raises OSError where it is a folder."""
     if is_url(file.source):
         from emotions.inputs.remote import fetch
 

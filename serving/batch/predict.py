@@ -94,7 +94,7 @@ def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, o
     if options.resume and output.exists() and not is_unfinished(output):
         print(f"{output}: is complete; there is nothing to resume")
         return Totals()
-    found = _find(inputs, options)
+    found = find_recordings(inputs, options)
     address = options.ray_address
     opened, classify, run_on = _open_local(bundle, options) if address is None else _open_ray(bundle, address, options)
     totals = _write_table(opened, found, output, options, run_on, classify)
@@ -107,7 +107,8 @@ def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, o
     return totals
 
 
-def _find(inputs: Sequence[Path | str], options: Options) -> FileList:
+def find_recordings(inputs: Sequence[Path | str], options: Options) -> FileList:
+    """The recordings that inputs and lists name, at least one. Raises DataError where there is none."""
     found = find_files(inputs, options.lists)
     if not found.files:
         where = ", ".join(map(str, (*inputs, *options.lists)))
