@@ -62,7 +62,7 @@ def test_windows_of_unlike_length_run_apart_where_padding_costs() -> None:
     model = Model()
     waveform, length = batch([100, 20, 95, 90, 89, 21])
     check(ShapedRun(model, CPU_SHAPES, longest=160_000, max_samples=1000)(waveform, length), length)
-    assert model.shapes == [(3, 100), (1, 89), (2, 21)]
+    assert model.shapes == [(4, 100), (2, 21)]
 
 
 def test_a_cpu_gets_windows_of_one_size_as_they_are() -> None:
@@ -75,8 +75,8 @@ def test_a_cpu_gets_windows_of_one_size_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("windows", "runs"),
     [
-        *((1, [1]), (2, [8]), (8, [8]), (9, [8, 1]), (15, [8, 8]), (16, [64]), (64, [64]), (65, [64, 1])),
-        *((70, [64, 8]), (128, [64, 64])),
+        *((1, [1]), (2, [2]), (3, [4]), (5, [4, 1]), (6, [8]), (9, [8, 1]), (11, [8, 4]), (12, [16])),
+        *((23, [16, 8]), (24, [32]), (47, [32, 16]), (48, [64]), (64, [64]), (65, [64, 1]), (128, [64, 64])),
     ],
 )
 def test_on_a_gpu_batches_have_few_sizes(windows: int, runs: list[int]) -> None:
@@ -89,10 +89,10 @@ def test_on_a_gpu_batches_have_few_sizes(windows: int, runs: list[int]) -> None:
 def test_lengths_on_a_gpu_give_frames_that_kernels_divide_by_eight_and_are_few() -> None:
     lengths = {GPU_SHAPES.samples(samples) for samples in range(1, 30 * 16_000 + 1)}
     assert all((samples - 400) % 320 == 0 and ((samples - 400) // 320 + 1) % 8 == 0 for samples in lengths)
-    assert len(lengths) == 26
+    assert len(lengths) == 22
     for samples in (400, 401, 2_640, 2_641, 48_000, 80_000, 160_000, 480_000):
         padded = GPU_SHAPES.samples(samples)
-        assert samples <= padded <= samples + max(2_560, samples // 4)
+        assert samples <= padded <= max(samples + 2_560, samples * 4 // 3)
         assert GPU_SHAPES.samples(padded) == padded
 
 
@@ -100,7 +100,7 @@ def test_a_window_is_never_padded_past_the_longest() -> None:
     model = Model()
     waveform, length = batch([16_240, 16_000])
     check(ShapedRun(model, GPU_SHAPES, longest=16_240)(waveform, length), length)
-    assert model.shapes == [(8, 16_240)]
+    assert model.shapes == [(2, 16_240)]
 
 
 def test_a_thousand_mixed_requests_reach_the_model_in_few_shapes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,10 +114,13 @@ def test_a_thousand_mixed_requests_reach_the_model_in_few_shapes(capsys: pytest.
         audio += int(length.sum())
         check(run(waveform, length), length)
     counts = Counter(model.shapes)
-    assert len({samples for _, samples in counts}) * 3 >= len(counts)
-    assert {size for size, _ in counts} <= {1, 8, 64}
-    assert len(counts) <= 3 * len({GPU_SHAPES.samples(samples) for samples in range(400, 160_001)})
+    buckets = {GPU_SHAPES.samples(samples) for samples in range(400, 160_001)}
+    assert {samples for _, samples in counts} <= {min(samples, 160_000) for samples in buckets}
+    assert {size for size, _ in counts} <= {*GPU_SHAPES.batches}
+    assert len(counts) <= len(buckets) * len(GPU_SHAPES.batches)
+    assert len(counts) <= 45
     run_samples = sum(size * samples * times for (size, samples), times in counts.items())
+    assert run_samples <= 1.3 * audio
     with capsys.disabled():
         print(f"\n1,000 requests: {len(counts)} shapes, {run_samples / audio:.2f} times their audio is run")
 
