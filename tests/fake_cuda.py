@@ -38,6 +38,16 @@ NO_MEMORY_IN_RUN = (
     + "onnxruntime::BFCArena::AllocateRawInternal(size_t, bool, onnxruntime::Stream*) "
     + "Failed to allocate memory for requested buffer of size 2830172160\n"
 )
+LOST = {
+    "illegal address": _NODE.format(code="1 : FAIL")
+    + "CUDA failure 700: an illegal memory access was encountered ; GPU=0 ; hostname=h ; file=cuda_stream_handle.cc ; "
+    + "line=207 ; expr=cudaStreamSynchronize(static_cast<cudaStream_t>(GetHandle())); ",
+    "launch": _NODE.format(code="1 : FAIL") + "CUDA error cudaErrorLaunchFailure:unspecified launch failure",
+    "ecc": f"{_CALL}CUDA failure 214: uncorrectable ECC error encountered{_AT}",
+    "assert": f"{_CALL}CUDA failure 710: device-side assert triggered{_AT}",
+    "unknown": f"{_CALL}CUDA failure 999: unknown error{_AT}",
+    "cublas": _NODE.format(code="1 : FAIL") + "CUBLAS failure 13: CUBLAS_STATUS_EXECUTION_FAILED ; GPU=0 ; hostname=h",
+}
 FAULTS = (
     "driver",
     "library",
@@ -92,7 +102,8 @@ class FakeCuda:
 
     Faults at the start are ``driver``, ``library``, ``memory``, ``old card``, ``new card``, ``no card``, ``hidden`` and
     ``no provider``; with ``fp16`` and ``probe nan`` the fp16 variant alone answers wrong. In runs ``run memory N``
-    allows N windows at once, ``warm-up memory`` more than one alone, and ``nan`` is the answer to all.
+    allows N windows at once, ``warm-up memory`` more than one alone, ``lost REASON`` none, for one of ``LOST``, and
+    ``model`` none, for the input; ``nan`` is the answer to all.
     """
 
     def __init__(self) -> None:
@@ -100,6 +111,8 @@ class FakeCuda:
         self.driver = Driver()
         self.asked: list[dict[str, str]] = []
         """Options of the provider, of each session."""
+        self.lost_file: Path | None = None
+        """While it is there the card is lost, for processes that run then, for good."""
         self.runs: list[int] = []
         """Windows of each run that reached a session."""
 
@@ -191,8 +204,14 @@ class FakeCuda:
 
     def fail_to_run(self, windows: int) -> None:
         """Raise what ONNX Runtime raises in a run."""
+        if self.lost_file is not None and self.lost_file.exists():
+            self.fault = "lost illegal address"
+        if self.fault.startswith("lost"):
+            raise ort_errors.Fail(LOST[self.fault.partition(" ")[2]])
         if self.fault in ("old card", "new card"):
             raise ort_errors.Fail(NO_KERNEL)
+        if self.fault == "model":
+            raise ort_errors.InvalidArgument(f"{_NODE.format(code='2 : INVALID_ARGUMENT')}X num_dims does not match W")
         if windows > self.most or (self.fault == "warm-up memory" and windows == 1):
             raise ort_errors.RuntimeException(NO_MEMORY_IN_RUN)
         self.runs.append(windows)
@@ -204,4 +223,5 @@ def install_by_environment() -> None:
     if fault is not None and folder is not None:
         machine = FakeCuda()
         machine.set(fault)
+        machine.lost_file = Path(folder) / "lost"
         machine.install(setattr, Path(folder))

@@ -4,24 +4,20 @@ smaller parts where its memory does not hold them.
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.errors import OutOfMemory
-from emotions.runtime.failures import is_out_of_memory, reason
+from emotions.errors import DeviceLost
+from emotions.runtime.batch_limit import BatchLimit
+from emotions.runtime.failures import is_device_lost, is_out_of_memory, reason
 
 Probabilities = dict[str, FloatArray]
 """target -> (batch, classes) float32."""
 Run = Callable[[FloatArray, IntArray], Probabilities]
 """(batch, samples) float32 and (batch,) int64 -> probabilities."""
-
-logger = logging.getLogger("emotions")
 
 FRAME, FIRST_FRAME = 320, 400
 """Samples of a hop and of the first frame of the wav2vec 2.0 family, whose windows may be of any length."""
@@ -88,26 +84,29 @@ GPU_SHAPES = Shapes((1, 2, 4, 8, 16, 32, 64), 8, 0.75)
 class ShapedRun:
     """Runs windows in batches of a device's shapes. Safe to call from several threads.
 
-    Where a run lacks memory its batch is halved, and so are all later ones. The log has a line of it.
+    Where a run lacks memory its batch is halved, and so are later ones, until memory was enough for some minutes. The
+    log has a line of either.
 
     Args:
         run: the model.
         shapes: those of its device.
         longest: samples of the longest window there can be, where windows are of any length: they are run by length
             then, and cut to it. None where all windows are of one size.
-        max_samples: most samples of one run, padding included; one window may be longer. None for no limit.
+        limit: most samples of one run, padding included; one window may be longer. None for none at first.
     """
 
-    def __init__(self, run: Run, shapes: Shapes, *, longest: int | None = None, max_samples: int | None = None) -> None:
+    def __init__(
+        self, run: Run, shapes: Shapes, *, longest: int | None = None, limit: BatchLimit | None = None
+    ) -> None:
         self._run, self._shapes, self._longest = run, shapes, longest
-        self._max_samples = max_samples
-        self._lock = threading.Lock()
+        self._limit = limit or BatchLimit()
 
     def __call__(self, waveform: FloatArray, length: IntArray) -> Probabilities:
         """(batch, samples) float32 and (batch,) int64 in, target -> (batch, classes) float32 out.
 
         Raises:
             OutOfMemory: the device lacks memory for one window alone.
+            DeviceLost: the device computes nothing for this process any more.
         """
         order = np.arange(len(length)) if self._longest is None else np.argsort(-length, kind="stable")
         left, parts = order, []
@@ -117,9 +116,13 @@ class ShapedRun:
             try:
                 parts.append(self._run_rows(left[:count], waveform, length, (padded, samples)))
             except Exception as error:
+                if is_device_lost(error):
+                    raise DeviceLost(
+                        f"the GPU was lost while it computed ({reason(error)}); try again later"
+                    ) from error
                 if not is_out_of_memory(error):
                     raise
-                self._halve(padded, samples, error)
+                self._limit.halve(padded, samples, error)
             else:
                 left = left[count:]
         if len(parts) == 1 and self._longest is None:
@@ -132,7 +135,8 @@ class ShapedRun:
         return max(found, min(self._shapes.samples(found), longest))
 
     def _cut(self, left: IntArray, length: IntArray, samples: int) -> tuple[int, int]:
-        most = None if self._max_samples is None else self._max_samples // samples
+        allowed = self._limit.samples()
+        most = None if allowed is None else allowed // samples
         return self._shapes.windows(np.ones_like(left) if self._longest is None else length[left], most)
 
     def _run_rows(
@@ -149,22 +153,3 @@ class ShapedRun:
         lengths[:count] = length[rows]
         answers = self._run(batch, lengths)
         return answers if count == padded else {target: values[:count] for target, values in answers.items()}
-
-    def _halve(self, windows: int, samples: int, error: Exception) -> None:
-        """Allow half of a batch that memory did not hold, from now on; OutOfMemory where it was one window."""
-        if windows == 1:
-            raise OutOfMemory(
-                f"the device lacks memory for a window of {samples / SAMPLE_RATE:.1f} s ({reason(error)}); "
-                "try again later"
-            ) from error
-        half = windows * samples // 2
-        with self._lock:
-            if self._max_samples is not None and self._max_samples <= half:
-                return  # another thread was first
-            self._max_samples = half
-        logger.warning(
-            "out of memory with a batch of %d windows of %.1f s: batches have at most %.1f s of audio from now on",
-            windows,
-            samples / SAMPLE_RATE,
-            half / SAMPLE_RATE,
-        )

@@ -14,6 +14,7 @@ from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.errors import DeviceError
+from emotions.runtime.batch_limit import BatchLimit
 from emotions.runtime.batch_shape import GPU_SHAPES, Probabilities, Run, ShapedRun
 from emotions.runtime.cuda_driver import memory, pinned
 
@@ -194,4 +195,4 @@ def gpu_run(
     sessions = _MOST_SESSIONS if free is None else min(_MOST_SESSIONS, free // 4 // (2 * max(1, weights)))
     most = _MAX_SAMPLES if free is None else free // 2 // _BYTES_A_SAMPLE
     pool = IOBindingPool(first, buffers, open_session, streams=streams, most_sessions=max(1, sessions))
-    return ShapedRun(pool, GPU_SHAPES, longest=longest, max_samples=None if longest is None else most)
+    return ShapedRun(pool, GPU_SHAPES, longest=longest, limit=BatchLimit(None if longest is None else most))

@@ -15,7 +15,7 @@ from emotions.errors import DeviceError, first_line
 from emotions.runtime import cuda_driver
 from emotions.runtime.cuda_driver import DriverError
 from emotions.runtime.devices import CUDA, card_present
-from emotions.runtime.failures import ORT_ERRORS, is_of_device, is_out_of_memory, reason
+from emotions.runtime.failures import ORT_ERRORS, is_device_lost, is_of_device, is_out_of_memory, reason
 
 _EXTRA = "pip install 'emotions-toolkit[serve-gpu]'"
 _CPU = "or name the device 'cpu'"
@@ -131,6 +131,8 @@ def _cause(error: BaseException | None, device_id: int) -> str:
         return _wrong_card(device_id) or f"ONNX Runtime {ort.__version__} has no machine code for it; {_CPU[3:]}"
     if "driver version is insufficient" in text:
         return _old_driver() or f"its driver is too old; update it to {_least_driver()}, {_CPU}"
+    if error is not None and is_device_lost(error):
+        return _by_facts(device_id) or f"it fails ({reason(error)}); reset it or restart the machine, {_CPU}"
     return _by_facts(device_id) or (
         f"{reason(error)}; {_CPU[3:]}" if error else f"ONNX Runtime does not say why; {_CPU[3:]}"
     )

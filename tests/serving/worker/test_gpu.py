@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 from serving.worker.startup import open_predictor, started
 from tests.conftest import Tone
-from tests.fake_cuda import FakeCuda
+from tests.fake_cuda import LOST, FakeCuda
 from tests.serving.conftest import Service, error_of
 
 StartOnGpu = Callable[..., Service]
@@ -94,6 +97,43 @@ def test_a_batch_that_memory_does_not_hold_runs_in_parts_and_the_log_has_a_line(
     ]
 
 
+@pytest.mark.parametrize("reason", LOST)
+def test_a_lost_card_is_503_and_the_worker_takes_no_more_and_ends(
+    start_on_gpu: StartOnGpu, fake_cuda: FakeCuda, clip: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = start_on_gpu()
+    fake_cuda.set(f"lost {reason}")
+    refused = service.post(clip)
+    assert error_of(refused) == (503, "device_lost")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert "the GPU was lost while it computed (" in refused.json()["error"]["message"]
+    assert "onnxruntime_src" not in refused.text
+    assert not service.worker.ready
+    fake_cuda.set("")  # for this process it is lost all the same
+    assert error_of(service.post(clip)) == (503, "device_lost")
+    assert service.request("GET", "/v2/health/ready").status_code == 503
+    assert service.metric("emotions_rejects_total", reason="device_lost") == 2
+    sent, latest = list[tuple[int, int]](), list[bool]()
+    monkeypatch.setattr("os.kill", lambda *arguments: sent.append(arguments))
+    monkeypatch.setattr(service.worker.drain, "end_at_the_latest", lambda: latest.append(True))
+    asyncio.run(asyncio.wait_for(service.worker.end_with_device(), 10))
+    assert sent == [(os.getpid(), signal.SIGTERM)]
+    assert latest == [True]
+
+
+def test_a_failure_that_is_of_the_model_or_of_memory_does_not_end_the_worker(
+    start_on_gpu: StartOnGpu, fake_cuda: FakeCuda, clip: bytes
+) -> None:
+    service = start_on_gpu()
+    fake_cuda.set("run memory 0")
+    assert error_of(service.post(clip)) == (503, "out_of_memory")
+    fake_cuda.set("model")
+    assert error_of(service.post(clip)) == (500, "internal")
+    fake_cuda.set("")
+    assert service.worker.ready
+    assert service.post(clip).status_code == 200
+
+
 def test_nan_is_refused_with_a_name_and_counted(start_on_gpu: StartOnGpu, fake_cuda: FakeCuda, clip: bytes) -> None:
     service = start_on_gpu()
     fake_cuda.set("nan")
@@ -112,6 +152,7 @@ def test_nan_is_refused_with_a_name_and_counted(start_on_gpu: StartOnGpu, fake_c
         ("memory", "its memory is too small for the model"),
         ("old card", "too old for onnxruntime-gpu"),
         ("run memory 0", "its memory is too small for the model"),
+        ("lost ecc", r"it fails \(uncorrectable ECC error encountered\); reset it or restart the machine"),
     ],
 )
 def test_the_start_ends_with_the_cause(fake_cuda: FakeCuda, half_bundle: Path, fault: str, reason: str) -> None:
