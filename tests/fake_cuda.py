@@ -6,7 +6,6 @@ variable ``FAKE_CUDA``, which has the fault's name. Messages are those of ONNX R
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -135,9 +134,9 @@ class FakeCuda:
             put: ``setattr``, or a test's own.
             folder: for files of the system that are made up.
         """
-        from emotions.runtime import cuda_driver, devices
+        from emotions.runtime import cuda_driver, devices, providers
 
-        real_value, real_library, real_load = ort.OrtValue.ortvalue_from_shape_and_type, ctypes.CDLL, self._session()
+        real_value, real_load = ort.OrtValue.ortvalue_from_shape_and_type, self._session()
         control, release = folder / "nvidiactl", folder / "nvidia_version"
         if self.fault != "no card":
             control.touch()
@@ -146,21 +145,16 @@ class FakeCuda:
         def value(shape: Any, kind: Any, device: str = "cpu", number: int = 0) -> Any:
             return real_value(shape, kind, "cpu" if device == "cuda" else device, 0 if device == "cuda" else number)
 
-        def library(name: str, *arguments: Any, **options: Any) -> Any:
-            if "onnxruntime_providers" in name:
-                return None
-            if name == "libcudnn.so.9":
-                if self.fault == "library":
-                    raise OSError("libcudnn.so.9: cannot open shared object file: No such file or directory")
-                return None
-            return real_library(name, *arguments, **options)
+        def library_fault(_: Any) -> str:
+            missing = "libcudnn.so.9: cannot open shared object file: No such file or directory"
+            return f"a library is missing ({missing})" if self.fault == "library" else ""
 
         put(ort, "InferenceSession", real_load)
         put(ort, "get_available_providers", lambda: [CPU] if self.fault == "no provider" else [CUDA, CPU])
         put(ort, "cuda_version", "13.0")
         put(ort, "preload_dlls", lambda: print("Failed to load libcublasLt.so.13: no such file"))
         put(ort.OrtValue, "ortvalue_from_shape_and_type", staticmethod(value))
-        put(ctypes, "CDLL", library)
+        put(providers, "library_fault", library_fault)
         put(cuda_driver, "library", lambda: self.driver)
         put(cuda_driver, "_RELEASE", release)
         put(devices, "_CONTROLS", (control,))
