@@ -85,4 +85,4 @@ def install() -> None:
     ort.SessionOptions, ort.InferenceSession = FakeOptions, FakeSession
     ort.get_available_providers = lambda: [CUDA, _CPU]
     ort.preload_dlls = lambda *_, **__: None
-    providers.library_fault = lambda _: ""
+    providers.library_fault = lambda _: ""  # type: ignore[attr-defined,assignment]
