@@ -18,6 +18,7 @@
     ├── CheckpointError           a checkpoint or run folder that cannot be used
     ├── ExportError               the exported graph does not equal the model
     ├── DeviceError               the device asked for cannot be used
+    │   └── DeviceLost            it failed for good while it computed: another process may use it again
     ├── ModelError                the model failed on a batch
     │   └── NotANumber            its answer holds NaN or infinity
     ├── Overloaded                a queue is full; try again later
@@ -143,6 +144,10 @@ class ExportError(EmotionsError):
 
 class DeviceError(EmotionsError):
     """The device asked for cannot be used."""
+
+
+class DeviceLost(DeviceError):
+    """The device failed for good while it computed: this process cannot use it any more, a new one perhaps can."""
 
 
 class ModelError(EmotionsError):

@@ -137,6 +137,7 @@ class EmotionService:
             WORKER.drain.on_sigterm()
         if supervisor := os.environ.get(_SUPERVISOR):
             self.watch = asyncio.create_task(WORKER.drain.end_with(int(supervisor)))
+        self.device = asyncio.create_task(WORKER.end_with_device())
         self.memory = asyncio.create_task(return_memory())
         gc.collect()
         gc.freeze()

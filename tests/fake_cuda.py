@@ -6,7 +6,6 @@ variable ``FAKE_CUDA``, which has the fault's name. Messages are those of ONNX R
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +37,16 @@ NO_MEMORY_IN_RUN = (
     + "onnxruntime::BFCArena::AllocateRawInternal(size_t, bool, onnxruntime::Stream*) "
     + "Failed to allocate memory for requested buffer of size 2830172160\n"
 )
+LOST = {
+    "illegal address": _NODE.format(code="1 : FAIL")
+    + "CUDA failure 700: an illegal memory access was encountered ; GPU=0 ; hostname=h ; file=cuda_stream_handle.cc ; "
+    + "line=207 ; expr=cudaStreamSynchronize(static_cast<cudaStream_t>(GetHandle())); ",
+    "launch": _NODE.format(code="1 : FAIL") + "CUDA error cudaErrorLaunchFailure:unspecified launch failure",
+    "ecc": f"{_CALL}CUDA failure 214: uncorrectable ECC error encountered{_AT}",
+    "assert": f"{_CALL}CUDA failure 710: device-side assert triggered{_AT}",
+    "unknown": f"{_CALL}CUDA failure 999: unknown error{_AT}",
+    "cublas": _NODE.format(code="1 : FAIL") + "CUBLAS failure 13: CUBLAS_STATUS_EXECUTION_FAILED ; GPU=0 ; hostname=h",
+}
 FAULTS = (
     "driver",
     "library",
@@ -92,7 +101,8 @@ class FakeCuda:
 
     Faults at the start are ``driver``, ``library``, ``memory``, ``old card``, ``new card``, ``no card``, ``hidden`` and
     ``no provider``; with ``fp16`` and ``probe nan`` the fp16 variant alone answers wrong. In runs ``run memory N``
-    allows N windows at once, ``warm-up memory`` more than one alone, and ``nan`` is the answer to all.
+    allows N windows at once, ``warm-up memory`` more than one alone, ``lost REASON`` none, for one of ``LOST``, and
+    ``model`` none, for the input; ``nan`` is the answer to all.
     """
 
     def __init__(self) -> None:
@@ -100,6 +110,8 @@ class FakeCuda:
         self.driver = Driver()
         self.asked: list[dict[str, str]] = []
         """Options of the provider, of each session."""
+        self.lost_file: Path | None = None
+        """While it is there the card is lost, for processes that run then, for good."""
         self.runs: list[int] = []
         """Windows of each run that reached a session."""
 
@@ -122,9 +134,9 @@ class FakeCuda:
             put: ``setattr``, or a test's own.
             folder: for files of the system that are made up.
         """
-        from emotions.runtime import cuda_driver, devices
+        from emotions.runtime import cuda_driver, devices, providers
 
-        real_value, real_library, real_load = ort.OrtValue.ortvalue_from_shape_and_type, ctypes.CDLL, self._session()
+        real_value, real_load = ort.OrtValue.ortvalue_from_shape_and_type, self._session()
         control, release = folder / "nvidiactl", folder / "nvidia_version"
         if self.fault != "no card":
             control.touch()
@@ -133,21 +145,16 @@ class FakeCuda:
         def value(shape: Any, kind: Any, device: str = "cpu", number: int = 0) -> Any:
             return real_value(shape, kind, "cpu" if device == "cuda" else device, 0 if device == "cuda" else number)
 
-        def library(name: str, *arguments: Any, **options: Any) -> Any:
-            if "onnxruntime_providers" in name:
-                return None
-            if name == "libcudnn.so.9":
-                if self.fault == "library":
-                    raise OSError("libcudnn.so.9: cannot open shared object file: No such file or directory")
-                return None
-            return real_library(name, *arguments, **options)
+        def library_fault(_: Any) -> str:
+            missing = "libcudnn.so.9: cannot open shared object file: No such file or directory"
+            return f"a library is missing ({missing})" if self.fault == "library" else ""
 
         put(ort, "InferenceSession", real_load)
         put(ort, "get_available_providers", lambda: [CPU] if self.fault == "no provider" else [CUDA, CPU])
         put(ort, "cuda_version", "13.0")
         put(ort, "preload_dlls", lambda: print("Failed to load libcublasLt.so.13: no such file"))
         put(ort.OrtValue, "ortvalue_from_shape_and_type", staticmethod(value))
-        put(ctypes, "CDLL", library)
+        put(providers, "library_fault", library_fault)
         put(cuda_driver, "library", lambda: self.driver)
         put(cuda_driver, "_RELEASE", release)
         put(devices, "_CONTROLS", (control,))
@@ -191,8 +198,14 @@ class FakeCuda:
 
     def fail_to_run(self, windows: int) -> None:
         """Raise what ONNX Runtime raises in a run."""
+        if self.lost_file is not None and self.lost_file.exists():
+            self.fault = "lost illegal address"
+        if self.fault.startswith("lost"):
+            raise ort_errors.Fail(LOST[self.fault.partition(" ")[2]])
         if self.fault in ("old card", "new card"):
             raise ort_errors.Fail(NO_KERNEL)
+        if self.fault == "model":
+            raise ort_errors.InvalidArgument(f"{_NODE.format(code='2 : INVALID_ARGUMENT')}X num_dims does not match W")
         if windows > self.most or (self.fault == "warm-up memory" and windows == 1):
             raise ort_errors.RuntimeException(NO_MEMORY_IN_RUN)
         self.runs.append(windows)
@@ -204,4 +217,5 @@ def install_by_environment() -> None:
     if fault is not None and folder is not None:
         machine = FakeCuda()
         machine.set(fault)
+        machine.lost_file = Path(folder) / "lost"
         machine.install(setattr, Path(folder))

@@ -12,6 +12,8 @@ from typing import Any
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_inference_collection import IOBinding
 
+from emotions.runtime import providers
+
 CUDA = "CUDAExecutionProvider"
 NO_MEMORY = "Failed to allocate memory for requested buffer of size 12582912"
 """What it raises while ``full`` is set, as the provider does."""
@@ -83,3 +85,4 @@ def install() -> None:
     ort.SessionOptions, ort.InferenceSession = FakeOptions, FakeSession
     ort.get_available_providers = lambda: [CUDA, _CPU]
     ort.preload_dlls = lambda *_, **__: None
+    providers.library_fault = lambda _: ""  # type: ignore[attr-defined,assignment]

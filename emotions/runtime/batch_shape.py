@@ -4,29 +4,25 @@ smaller parts where its memory does not hold them.
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.errors import OutOfMemory
-from emotions.runtime.failures import is_out_of_memory, reason
+from emotions.errors import DeviceLost
+from emotions.runtime.batch_limit import BatchLimit
+from emotions.runtime.failures import is_device_lost, is_out_of_memory, reason
 
 Probabilities = dict[str, FloatArray]
 """target -> (batch, classes) float32."""
 Run = Callable[[FloatArray, IntArray], Probabilities]
 """(batch, samples) float32 and (batch,) int64 -> probabilities."""
 
-logger = logging.getLogger("emotions")
-
 FRAME, FIRST_FRAME = 320, 400
 """Samples of a hop and of the first frame of the wav2vec 2.0 family, whose windows may be of any length."""
-_STEPS_AN_OCTAVE = 4
-_LEAST_SHARE = 4
+_STEPS = (5, 6, 8)
+"""Lengths to each doubling, from four steps on: the longest that is padded to one fills three quarters of it."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +31,9 @@ class Shapes:
 
     Attributes:
         batches: numbers of windows that batches are padded to, from 1 up; empty for any number.
-        frames: windows of any length are padded to a multiple of so many frames, of which there are four lengths to
+        frames: windows of any length are padded to a multiple of so many frames, of which there are three lengths to
             each doubling; 0 for no padding.
-        min_fill: least length of a window of any length as a share of the longest of its run, 0 to 1.
+        min_fill: least share of audio in a batch, as wide as its longest window, 0 to 1; one window runs alone.
     """
 
     batches: tuple[int, ...] = ()
@@ -54,56 +50,63 @@ class Shapes:
             return max(1, longest)
         frames = max(1, 1 - (FIRST_FRAME - longest) // FRAME)
         step = self.frames
-        while step * 2 * _STEPS_AN_OCTAVE < frames:
+        while step * _STEPS[-1] < frames:
             step *= 2
-        return FIRST_FRAME + FRAME * (-(-frames // step) * step - 1)
+        steps = -(-frames // step)
+        if step > self.frames:
+            steps = next(allowed for allowed in _STEPS if allowed >= steps)
+        return FIRST_FRAME + FRAME * (steps * step - 1)
 
-    def windows(self, waiting: int, most: int | None) -> tuple[int, int]:
-        """Windows to run at once, and the number that they are padded to: a quarter of the batch or more is windows.
+    def windows(self, length: IntArray, most: int | None) -> tuple[int, int]:
+        """Windows to run at once, the first of those that wait, and the number that they are padded to.
 
         Args:
-            waiting: windows that there are.
+            length: samples of each window that waits, the longest first; all alike where length costs nothing.
             most: that memory allows; None for any number.
         """
-        if not self.batches:
-            count = waiting if most is None else max(1, min(waiting, most))
-            return count, count
-        if most is not None:  # a power of two, so that lengths have few numbers of windows between them
-            most = 1 << max(1, most).bit_length() - 1
-        sizes = {size if most is None else min(size, most) for size in self.batches}
-        padded = max(size for size in sizes if size == 1 or waiting * _LEAST_SHARE >= size)
-        return min(waiting, padded), padded
+        audio = np.cumsum(np.maximum(1, length[: None if most is None else max(1, most)]))
+        sizes = self.batches or range(1, len(audio) + 1)
+        padded = max(size for size in sizes if size == 1 or self._fills(audio, size, most))
+        return min(len(audio), padded), padded
+
+    def _fills(self, audio: IntArray, size: int, most: int | None) -> bool:
+        """Whether a batch of ``size`` windows may be, and holds enough audio, summed up window by window."""
+        allowed = most is None or size <= most
+        return bool(allowed and audio[min(size, len(audio)) - 1] >= self.min_fill * size * audio[0])
 
 
 CPU_SHAPES = Shapes(min_fill=0.9)
 """A CPU computes padding like anything else, and gains next to nothing from batches."""
-GPU_SHAPES = Shapes((1, 8, 64), 8, 0.5)
-"""On a GPU a small batch costs as much as one window, and a new shape a new choice of kernels for each convolution."""
+GPU_SHAPES = Shapes((1, 2, 4, 8, 16, 32, 64), 8, 0.75)
+"""On a GPU a new shape costs a new choice of kernels for each convolution, and padding what it costs anywhere."""
 
 
 class ShapedRun:
     """Runs windows in batches of a device's shapes. Safe to call from several threads.
 
-    Where a run lacks memory its batch is halved, and so are all later ones. The log has a line of it.
+    Where a run lacks memory its batch is halved, and so are later ones, until memory was enough for some minutes. The
+    log has a line of either.
 
     Args:
         run: the model.
         shapes: those of its device.
         longest: samples of the longest window there can be, where windows are of any length: they are run by length
             then, and cut to it. None where all windows are of one size.
-        max_samples: most samples of one run, padding included; one window may be longer. None for no limit.
+        limit: most samples of one run, padding included; one window may be longer. None for none at first.
     """
 
-    def __init__(self, run: Run, shapes: Shapes, *, longest: int | None = None, max_samples: int | None = None) -> None:
+    def __init__(
+        self, run: Run, shapes: Shapes, *, longest: int | None = None, limit: BatchLimit | None = None
+    ) -> None:
         self._run, self._shapes, self._longest = run, shapes, longest
-        self._max_samples = max_samples
-        self._lock = threading.Lock()
+        self._limit = limit or BatchLimit()
 
     def __call__(self, waveform: FloatArray, length: IntArray) -> Probabilities:
         """(batch, samples) float32 and (batch,) int64 in, target -> (batch, classes) float32 out.
 
         Raises:
             OutOfMemory: the device lacks memory for one window alone.
+            DeviceLost: the device computes nothing for this process any more.
         """
         order = np.arange(len(length)) if self._longest is None else np.argsort(-length, kind="stable")
         left, parts = order, []
@@ -113,9 +116,13 @@ class ShapedRun:
             try:
                 parts.append(self._run_rows(left[:count], waveform, length, (padded, samples)))
             except Exception as error:
+                if is_device_lost(error):
+                    raise DeviceLost(
+                        f"the GPU was lost while it computed ({reason(error)}); try again later"
+                    ) from error
                 if not is_out_of_memory(error):
                     raise
-                self._halve(padded, samples, error)
+                self._limit.halve(padded, samples, error)
             else:
                 left = left[count:]
         if len(parts) == 1 and self._longest is None:
@@ -128,13 +135,9 @@ class ShapedRun:
         return max(found, min(self._shapes.samples(found), longest))
 
     def _cut(self, left: IntArray, length: IntArray, samples: int) -> tuple[int, int]:
-        most = None if self._max_samples is None else self._max_samples // samples
-        if self._longest is None:
-            return self._shapes.windows(len(left), most)
-        longest = max(1, int(length[left[0]]))
-        candidates = left if most is None else left[: max(1, most)]
-        alike = int((length[candidates] >= self._shapes.min_fill * longest).sum())
-        return self._shapes.windows(max(1, alike), most)
+        allowed = self._limit.samples()
+        most = None if allowed is None else allowed // samples
+        return self._shapes.windows(np.ones_like(left) if self._longest is None else length[left], most)
 
     def _run_rows(
         self, rows: IntArray, waveform: FloatArray, length: IntArray, shape: tuple[int, int]
@@ -150,22 +153,3 @@ class ShapedRun:
         lengths[:count] = length[rows]
         answers = self._run(batch, lengths)
         return answers if count == padded else {target: values[:count] for target, values in answers.items()}
-
-    def _halve(self, windows: int, samples: int, error: Exception) -> None:
-        """Allow half of a batch that memory did not hold, from now on; OutOfMemory where it was one window."""
-        if windows == 1:
-            raise OutOfMemory(
-                f"the device lacks memory for a window of {samples / SAMPLE_RATE:.1f} s ({reason(error)}); "
-                "try again later"
-            ) from error
-        half = windows * samples // 2
-        with self._lock:
-            if self._max_samples is not None and self._max_samples <= half:
-                return  # another thread was first
-            self._max_samples = half
-        logger.warning(
-            "out of memory with a batch of %d windows of %.1f s: batches have at most %.1f s of audio from now on",
-            windows,
-            samples / SAMPLE_RATE,
-            half / SAMPLE_RATE,
-        )

@@ -21,6 +21,18 @@ _OUT_OF_MEMORY = re.compile(
     r"|CU(DA|DNN|BLAS|FFT)\w*(ALLOC_FAILED|RESOURCE_ALLOCATION\w*)|CUDA failure 2\b",
     re.IGNORECASE,
 )
+# Errors after which every later call of the same process fails, too (CUDA Runtime API, "cudaError": "the only way to
+# continue using CUDA is to exit the process"), or for which the card itself is gone.
+_LOST = re.compile(
+    r"CUDA failure (46|100|201|214|220|226|700|702|709|71[04-9]|721|911|999)\b"
+    r"|cudaError(ECCUncorrectable|NvlinkUncorrectable|Contained|Illegal(Address|Instruction)|MisalignedAddress"
+    r"|Invalid(AddressSpace|Pc)|HardwareStackError|Launch(Failure|Timeout)|Assert|ContextIsDestroyed"
+    r"|Device(Uninitialized|sUnavailable)|NoDevice|ExternalDevice|TensorMemoryLeak|Unknown)\b"
+    r"|CU(DNN|BLAS|FFT)_STATUS_EXECUTION_FAILED"
+    r"|illegal memory access|unspecified launch failure|device-side assert|uncorrectable (ECC|NVLink) error"
+    r"|fallen off the bus|device (was |is )?lost\b",
+    re.IGNORECASE,
+)
 _OF_DEVICE = re.compile(
     r"CU(DA|DNN|BLAS|FFT|RAND)\w*[ _](failure|error|status)|cuda(Error|Set|Get)|cuDNN", re.IGNORECASE
 )
@@ -36,9 +48,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)) is not None
 
 
+def is_device_lost(error: BaseException) -> bool:
+    """Whether a GPU failed so that this process cannot use it any more."""
+    return not is_out_of_memory(error) and _LOST.search(str(error)) is not None
+
+
 def is_of_device(error: BaseException) -> bool:
     """Whether a GPU or one of its libraries failed, rather than the model."""
-    return is_out_of_memory(error) or _OF_DEVICE.search(str(error)) is not None
+    return is_out_of_memory(error) or is_device_lost(error) or _OF_DEVICE.search(str(error)) is not None
 
 
 def reason(error: BaseException) -> str:

@@ -155,7 +155,7 @@ def _call(arguments: list[str], seconds: float) -> tuple[int, str]:
     which is when this process ends.
     """
     command = [sys.executable, "-P", "-B", "-c", _HELPER, *arguments]
-    pipe, environment = subprocess.PIPE, _environment()
+    pipe, environment = subprocess.PIPE, helper_environment()
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment) as process:
         try:
             code = process.wait(seconds)
@@ -166,7 +166,9 @@ def _call(arguments: list[str], seconds: float) -> tuple[int, str]:
     return code, reason.decode(errors="replace")
 
 
-def _environment() -> dict[str, str]:
-    """The environment of the caller, with its paths of modules, and without threads that libraries keep in stock."""
+def helper_environment() -> dict[str, str]:
+    """The environment of this process for one that it starts, with its paths of modules, and without threads that
+    libraries keep in stock.
+    """
     paths = [path or str(Path.cwd()) for path in sys.path]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import io
 import os
 from collections.abc import Iterator
@@ -15,7 +14,8 @@ from emotions.errors import DeviceError, first_line
 from emotions.runtime import cuda_driver
 from emotions.runtime.cuda_driver import DriverError
 from emotions.runtime.devices import CUDA, card_present
-from emotions.runtime.failures import ORT_ERRORS, is_of_device, is_out_of_memory, reason
+from emotions.runtime.failures import ORT_ERRORS, is_device_lost, is_of_device, is_out_of_memory, reason
+from emotions.runtime.library_check import libraries, library_fault
 
 _EXTRA = "pip install 'emotions-toolkit[serve-gpu]'"
 _CPU = "or name the device 'cpu'"
@@ -41,6 +41,8 @@ def cuda_session(
         DeviceError: the GPU cannot be used; says why.
     """
     need_card()
+    if _missing_library():  # before this process loads any: a broken one would end it
+        raise unusable(None, device_id)
     _preload()
     try:
         with _no_log():
@@ -90,7 +92,6 @@ def gpu_fault(device_id: int) -> str:
         need_card()
     except DeviceError as error:
         return str(error)
-    _preload()
     return _by_facts(device_id)
 
 
@@ -131,6 +132,8 @@ def _cause(error: BaseException | None, device_id: int) -> str:
         return _wrong_card(device_id) or f"ONNX Runtime {ort.__version__} has no machine code for it; {_CPU[3:]}"
     if "driver version is insufficient" in text:
         return _old_driver() or f"its driver is too old; update it to {_least_driver()}, {_CPU}"
+    if error is not None and is_device_lost(error):
+        return _by_facts(device_id) or f"it fails ({reason(error)}); reset it or restart the machine, {_CPU}"
     return _by_facts(device_id) or (
         f"{reason(error)}; {_CPU[3:]}" if error else f"ONNX Runtime does not say why; {_CPU[3:]}"
     )
@@ -192,17 +195,8 @@ def _hidden_card(device_id: int) -> str:
 
 def _missing_library() -> str:
     """The library that the provider does not load without, by the loader's own message."""
-    folder = Path(ort.__file__).parent / "capi"
-    provider = folder / "libonnxruntime_providers_cuda.so"
-    if not provider.exists():
-        return ""
-    try:
-        ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), mode=ctypes.RTLD_GLOBAL)
-        ctypes.CDLL(str(provider))
-        ctypes.CDLL("libcudnn.so.9")
-    except OSError as error:
-        return f"a library is missing ({first_line(error)}); {_EXTRA} brings CUDA and cuDNN"
-    return ""
+    found = library_fault(libraries())
+    return f"{found}; {_EXTRA} brings CUDA and cuDNN, {_CPU}" if found else ""
 
 
 def _wrong_card(device_id: int) -> str:

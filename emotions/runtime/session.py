@@ -20,7 +20,8 @@ from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Bundle
 from emotions.bundle.probe import read_probe
 from emotions.bundle.variants import AUTO, FP16, FP32, choose_variant
-from emotions.errors import BundleError, DeviceError, OutOfMemory, first_line
+from emotions.errors import BundleError, DeviceError, DeviceLost, OutOfMemory, first_line
+from emotions.runtime.batch_limit import BatchLimit
 from emotions.runtime.batch_shape import CPU_SHAPES, GPU_SHAPES, Probabilities, Run, ShapedRun, Shapes
 from emotions.runtime.devices import card_present
 from emotions.runtime.failures import ORT_ERRORS
@@ -170,7 +171,7 @@ def _cpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
     longest = _longest(bundle)
     if longest is None:  # a batch has one shape already
         return run, CPU_SHAPES
-    return ShapedRun(run, CPU_SHAPES, longest=longest, max_samples=_CPU_MAX_SAMPLES), CPU_SHAPES
+    return ShapedRun(run, CPU_SHAPES, longest=longest, limit=BatchLimit(_CPU_MAX_SAMPLES)), CPU_SHAPES
 
 
 def _gpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
@@ -259,7 +260,7 @@ def _replay_probe(bundle: Bundle, session: Session, device_id: int) -> None:
         answers = session.run(probe.waveform, probe.length)
     except ORT_ERRORS as error:
         raise _failed(bundle, session, error, device_id) from error
-    except OutOfMemory as error:
+    except (OutOfMemory, DeviceLost) as error:
         raise _failed(bundle, session, error.__cause__ or error, device_id) from error.__cause__
     tolerance = PROBE_TOLERANCE + 2 * bundle.manifest.variants[session.variant].max_abs_diff
     for target, expected in probe.probabilities.items():

@@ -11,6 +11,7 @@
 422 not_a_number   the model's answer to it holds NaN or infinity
 429 too_many_requests   as many requests as allowed are in flight, or their bodies are arriving (Retry-After)
 503 not_ready, overloaded, shutting_down;   out_of_memory: the device lacks memory for one window (Retry-After)
+503 device_lost    the GPU failed for good: this worker ends and is started anew (Retry-After)
 504 timeout
 507 no_space       the temporary folder cannot take the upload (Retry-After)
 500 internal       our mistake: the traceback is logged with the request id and not sent
@@ -29,6 +30,7 @@ from starlette.responses import JSONResponse, Response
 
 from emotions.errors import (
     AudioError,
+    DeviceLost,
     EmotionsError,
     NotANumber,
     NotAudio,
@@ -52,12 +54,15 @@ _STATUS: tuple[tuple[type[EmotionsError], int], ...] = (
     (TooManyRequests, 429),
     (Overloaded, 503),
     (NotReady, 503),
+    (DeviceLost, 503),
     (NotAudio, 415),
     (TooLong, 413),
     (AudioError, 422),
     (NotANumber, 422),
 )
 """Status of the toolkit's errors; the first class that fits counts."""
+_PASSING = (Overloaded, DeviceLost)
+"""Of errors after which the same request may succeed a little later."""
 _MESSAGES = {
     401: ("unauthorized", "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY"),
     404: ("not_found", "no such path; POST /v1/predict classifies a recording"),
@@ -104,7 +109,7 @@ def to_request_error(error: Exception, request_id: str) -> RequestError:
     for kind, status in _STATUS:
         if isinstance(error, kind):
             about = "recording: " if isinstance(error, AudioError) else ""
-            return RequestError(status, error.code, f"{about}{error}", retry=isinstance(error, Overloaded))
+            return RequestError(status, error.code, f"{about}{error}", retry=isinstance(error, _PASSING))
     logger.error("request %s failed", request_id, exc_info=error)
     return of_status(500)
 

@@ -17,7 +17,7 @@ import soundfile
 from emotions.audio import decode
 from emotions.audio.decoders.read import read
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.errors import Overloaded, TooManyRequests
+from emotions.errors import DeviceLost, Overloaded, TooManyRequests
 from emotions.predictor import Predictor
 from emotions.runtime.batch_shape import Probabilities, Run
 from emotions.runtime.batcher import Batcher
@@ -66,12 +66,16 @@ class Engine:
         predictor: the loaded bundle.
         settings: the service's settings.
         metrics: what it counts in.
+
+    Attributes:
+        lost: why the model's device computes nothing for this process any more; empty while it does.
     """
 
     def __init__(self, predictor: Predictor, settings: Settings, metrics: Metrics) -> None:
         self.predictor = predictor
         self.settings = settings
         self.metrics = metrics
+        self.lost = ""
         self.max_batch = settings.batch_limit(predictor.session.device)
         self.arrivals = Arrivals(settings)
         self._in_flight = Shares(settings.max_in_flight)
@@ -121,6 +125,8 @@ class Engine:
 
     def check_load(self, client: str) -> None:
         """Refuse a request that could not be admitted now, before its body is read. Raises as ``admit``."""
+        if self.lost:
+            raise DeviceLost(self.lost)
         if not self._in_flight.has_room(client):
             raise self._too_many(client)
         self._check_wait(self.settings.timeout_sec)
@@ -134,6 +140,7 @@ class Engine:
         Raises:
             TooManyRequests: as many as allowed are in flight already, in all or of this client among several.
             Overloaded: it would time out before its turn came.
+            DeviceLost: the model's device is lost.
         """
         self.check_load(client)
         self._in_flight.take(client)
@@ -199,8 +206,12 @@ class Engine:
 
     def _run(self, waveform: FloatArray, length: IntArray) -> Probabilities:
         started = time.perf_counter()
-        with self._model(len(length)) as model:
-            probabilities = model(waveform, length)
+        try:
+            with self._model(len(length)) as model:
+                probabilities = model(waveform, length)
+        except DeviceLost as error:
+            self.lost = str(error)
+            raise
         seconds = time.perf_counter() - started
         speed = float(length.sum()) / decode.SAMPLE_RATE / max(seconds, 1e-9)
         self._speed += (speed - self._speed) * (_SPEED_WEIGHT if self._speed else 1)

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from types import FrameType
@@ -20,6 +21,7 @@ from serving.telemetry.metrics import Metrics
 from serving.telemetry.requests import RequestContext
 from serving.worker.engine import Engine
 
+_HANGS_SEC = 10.0
 logger = logging.getLogger("bentoml.emotions")
 
 
@@ -84,6 +86,12 @@ class Drain:
 
         signal.signal(signal.SIGTERM, handle)
 
+    def end_at_the_latest(self) -> None:
+        """End this process some seconds after its requests' last deadline, whatever hangs: a driver may for ever."""
+        latest = threading.Timer(self._delay_sec + self._drain_sec + _HANGS_SEC, os._exit, [1])
+        latest.daemon = True
+        latest.start()
+
     async def end_with(self, supervisor: int, every_sec: float = 1.0) -> None:
         """Send this process SIGTERM when its supervisor has gone, as by SIGKILL: nobody else would end it.
 
@@ -124,8 +132,20 @@ class WorkerState:
 
     @property
     def ready(self) -> bool:
-        """Whether the model is loaded and the worker is not shutting down."""
-        return self.engine is not None and not self.drain.draining
+        """Whether the model is loaded, its device is there, and the worker is not shutting down."""
+        return self.engine is not None and not self.engine.lost and not self.drain.draining
+
+    async def end_with_device(self, every_sec: float = 0.1) -> None:
+        """Send this process SIGTERM when the model's device is lost: its supervisor starts another, which may use it.
+
+        Args:
+            every_sec: seconds between two looks.
+        """
+        while self.engine is None or not self.engine.lost:
+            await asyncio.sleep(every_sec)
+        logger.error("%s: this worker ends", self.engine.lost)
+        self.drain.end_at_the_latest()
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def loaded_engine(self) -> Engine:
         """The engine.

@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import REPOSITORY, bentoml_serve, free_port
+from tests.conftest import Tone, WriteWav
+from tests.servers import REPOSITORY, bentoml_serve, free_port, running, wait_until_ready
 
 pytestmark = pytest.mark.slow
 SITE = "from tests.fake_cuda import install_by_environment\n\ninstall_by_environment()\n"
@@ -60,3 +61,25 @@ def test_memory_that_is_gone_at_warm_up_leaves_a_worker_that_says_so(
     finally:
         process.terminate()
         process.wait(30)
+
+
+def test_a_worker_whose_card_is_lost_ends_and_another_takes_its_place(
+    machine: dict[str, str], half_bundle: Path, tmp_path: Path, write_wav: WriteWav, tone: Tone
+) -> None:
+    lost, clip = tmp_path / "lost", write_wav(tmp_path / "a.wav", tone(1.2)).read_bytes()
+    variables = {"EMOTIONS_BUNDLE": str(half_bundle), "FAKE_CUDA": "", "EMOTIONS_DRAIN_DELAY_SEC": "0"}
+    with running(tmp_path, **machine, **variables) as server:
+        assert server.post(clip).status_code == 200
+        lost.touch()
+        refused = server.post(clip)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "device_lost")
+        lost.unlink()
+        deadline = time.monotonic() + 60
+        while server.log.read_text().count("serving <Predictor") < 2 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        wait_until_ready(server)
+        assert server.post(clip).status_code == 200
+        assert server.process.poll() is None
+        written = server.log.read_text()
+    assert "the GPU was lost while it computed (an illegal memory access was encountered)" in written
+    assert "this worker ends" in written

@@ -13,9 +13,10 @@ import pyarrow
 import pytest
 
 from benchmarks.gpu.pack import archive
-from benchmarks.gpu.pack.archive import add_project, requirements, slim, write_archive
+from benchmarks.gpu.pack.archive import MOST_BYTES, add_project, pack, requirements, slim, write_archive
 from benchmarks.gpu.pack.fatbin import containers, kernels, prune
-from emotions.errors import DataError
+from emotions.errors import DataError, EmotionsError
+from tests.conftest import needs
 
 NEEDED, MOE = b"_ZN7softmaxE", b"_ZN7cutlass9MoeFCGemmE"
 
@@ -132,6 +133,24 @@ def test_the_archive_is_the_same_for_the_same_content_and_runs_what_is_in_it(tmp
     shellcheck = Path(sys.executable).with_name("shellcheck")
     checked = subprocess.run([shellcheck, here / "run"], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_archive_of_today_is_small_enough_to_carry(tmp_path: Path) -> None:
+    said: list[str] = []
+    try:
+        whole = pack(tmp_path, [90], said.append)
+    except EmotionsError as error:
+        needs("the packages cannot be had" not in str(error), "needs the packages of the locks")
+        raise
+    assert 30_000_000 < whole.stat().st_size <= MOST_BYTES
+    assert [*tmp_path.iterdir()] == [whole]
+    assert re.search(rf"{whole.stat().st_size / 1e6:.1f} MB, for compute capability 90", said[-1])
+    with tarfile.open(whole) as opened:
+        names = {*opened.getnames()}
+    assert {"emotions-gpu/run", "emotions-gpu/site/onnxruntime/capi/libonnxruntime_providers_cuda.so"} <= names
+    assert any(name.startswith("emotions-gpu/site/emotions/runtime/") for name in names)
 
 
 def test_what_stands_in_for_pyav_is_imported_and_fails_when_it_is_used(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import emotions
 from emotions.bundle.manifest import read_bundle
 from emotions.cli import run
-from emotions.errors import BundleError, DeviceError, OutOfMemory
+from emotions.errors import BundleError, DeviceError, DeviceLost, OutOfMemory
 from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.inputs.discovery import find_files
 from emotions.runtime.session import open_session
@@ -112,8 +112,8 @@ def test_answers_on_a_gpus_shapes_are_those_of_a_cpu(fake_cuda: FakeCuda, tiny_b
         expected, found = cpu.run(waveform, length), gpu.run(waveform, length)
         for target, values in expected.items():
             np.testing.assert_allclose(found[target], values, atol=1e-5)
-    assert {*fake_cuda.runs} == {1, 8, 64}
-    assert len(fake_cuda.asked) == 6  # one for each size and stream
+    assert {*fake_cuda.runs} <= {1, 2, 4, 8, 16, 32, 64}
+    assert max(fake_cuda.runs) == 64
 
 
 def test_a_folder_goes_on_in_smaller_batches(
@@ -132,7 +132,7 @@ def test_a_folder_goes_on_in_smaller_batches(
     fake_cuda.set("run memory 20")
     with caplog.at_level(logging.WARNING):
         results = [*predict_files(model, files, parallel_batches=runs)]
-    assert 2 <= len(caplog.records) <= 3
+    assert 1 <= len(caplog.records) <= 2
     assert max(fake_cuda.runs) == 16
     for result, said in zip(results, expected, strict=True):
         assert result.prediction is not None
@@ -145,6 +145,17 @@ def test_a_folder_goes_on_in_smaller_batches(
     assert [result.code for result in results] == ["out_of_memory"] * 3
     fake_cuda.set("")
     assert all(result.prediction for result in predict_files(model, files, parallel_batches=runs))
+
+
+def test_a_folder_ends_with_the_reason_where_the_card_is_lost(
+    fake_cuda: FakeCuda, tiny_bundle: Path, tmp_path: Path, tone: Tone, write_wav: WriteWav
+) -> None:
+    for index in range(3):
+        write_wav(tmp_path / f"{index}.wav", tone(0.4))
+    model, runs = open_parallel(tiny_bundle, device="cuda")
+    fake_cuda.set("lost ecc")
+    with pytest.raises(DeviceLost, match="uncorrectable ECC error"):
+        [*predict_files(model, find_files([tmp_path]).files, parallel_batches=runs)]
 
 
 def test_one_window_that_memory_does_not_hold_is_said_in_python(fake_cuda: FakeCuda, tiny_bundle: Path) -> None:

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import logging
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import read_bundle
 from emotions.errors import DeviceError
+from emotions.runtime.batch_shape import GPU_SHAPES
 from emotions.runtime.failures import ORT_ERRORS
 from emotions.runtime.io_binding import Buffers, IOBindingPool
 from emotions.runtime.session import onnx_session, open_session
 from tests.conftest import TINY_TARGETS, TINY_WINDOW
+from tests.fake_cuda import FakeCuda
 
 
 @pytest.fixture
@@ -82,7 +87,7 @@ def test_each_size_and_stream_has_a_session_while_memory_allows(
         answers = [*threads.map(lambda each: pool(*each), inputs * 8)]
     for answer, said in zip(answers, expected * 8, strict=True):
         np.testing.assert_array_equal(answer["emotion"], said["emotion"])
-    assert sessions == opened
+    assert sessions <= most  # where callers are more than streams
 
 
 def test_no_memory_for_a_further_session_is_no_failure(tiny_bundle: Path) -> None:
@@ -94,3 +99,92 @@ def test_no_memory_for_a_further_session_is_no_failure(tiny_bundle: Path) -> Non
     pool = IOBindingPool(first, Buffers(widths, "cpu"), another, streams=2, most_sessions=6)
     assert pool(*batch(8))["emotion"].shape == (8, 3)
     assert pool.sessions == 1
+
+
+class Counted:
+    """Opens sessions on the CPU that note the shapes of their runs, and lack memory while ``most`` of them are open."""
+
+    def __init__(self, path: Path, most: int = 10**9) -> None:
+        self.path, self.most = path, most
+        self.opened: list[weakref.ref[Any]] = []
+        self.runs: list[tuple[int, int]] = []
+        """Number of the session, and windows, of each run."""
+
+    @property
+    def alive(self) -> int:
+        return sum(session() is not None for session in self.opened)
+
+    def __call__(self) -> Any:
+        counted, number = self, len(self.opened)
+
+        class Session(ort.InferenceSession):  # type: ignore[misc]
+            def run_with_iobinding(self, binding: Any, run_options: Any = None) -> None:
+                if counted.alive > counted.most:
+                    raise RuntimeError("Failed to allocate memory for requested buffer of size 2830172160")
+                counted.runs.append((number, binding.get_outputs()[0].shape()[0]))
+                super().run_with_iobinding(binding, run_options)
+
+        session = Session(str(self.path), providers=["CPUExecutionProvider"])
+        self.opened.append(weakref.ref(session))
+        return session
+
+    def pool(self, streams: int, most: int) -> IOBindingPool:
+        widths = {target: len(labels) for target, labels in TINY_TARGETS.items()}
+        return IOBindingPool(self(), Buffers(widths, "cpu"), self, streams=streams, most_sessions=most)
+
+
+def test_the_shape_used_longest_ago_gives_its_session_up(tiny_bundle: Path) -> None:
+    counted = Counted(tiny_bundle / "model.onnx")
+    pool = counted.pool(streams=1, most=3)
+    for size in (1, 2, 4, 1, 8, 1, 4, 2):
+        expected = onnx_session(counted.path, threads=1).run(["emotion"], _feed(batch(size)))[0]
+        np.testing.assert_array_equal(pool(*batch(size))["emotion"], expected)
+    assert pool.sessions == len(counted.opened) == 3
+    # 8 takes the session of 2, whose turn was longest ago; and 2 then that of 8.
+    assert counted.runs == [(0, 1), (1, 2), (2, 4), (0, 1), (1, 8), (0, 1), (2, 4), (1, 2)]
+
+
+def test_sixteen_sessions_are_kept_at_most(fake_cuda: FakeCuda, tiny_bundle: Path) -> None:
+    session = open_session(read_bundle(tiny_bundle), device="cuda", streams=3)
+    for size in GPU_SHAPES.batches * 2:
+        session.run(*batch(size))
+    assert len(fake_cuda.asked) == 16
+
+
+def test_where_memory_is_short_idle_sessions_are_closed_before_a_batch_is_given_up(
+    tiny_bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    counted = Counted(tiny_bundle / "model.onnx")
+    pool = counted.pool(streams=1, most=8)
+    for size in (1, 2, 4, 8):
+        pool(*batch(size))
+    assert counted.alive == pool.sessions == 4
+    counted.most = 2
+    with caplog.at_level(logging.WARNING):
+        pool(*batch(64))
+    assert counted.alive <= 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "memory was short: at most 4 sessions are kept from now on"
+    ]
+    counted.most = 0
+    with pytest.raises(RuntimeError, match="Failed to allocate"):
+        pool(*batch(64))
+    counted.most = 10
+    for size in (1, 2, 4, 8, 16, 32, 64):
+        assert pool(*batch(size))["emotion"].shape == (size, 3)
+    assert counted.alive <= 4
+
+
+def test_more_callers_than_streams_share_the_first_session(tiny_bundle: Path) -> None:
+    pool = Counted(tiny_bundle / "model.onnx").pool(streams=2, most=2)
+    inputs = [batch(size, seed=size) for size in (1, 2, 3, 4)]
+    expected = [pool(*each) for each in inputs]
+    with ThreadPoolExecutor(8) as threads:
+        answers = [*threads.map(lambda each: pool(*each), inputs * 16)]
+    for answer, said in zip(answers, expected * 16, strict=True):
+        np.testing.assert_array_equal(answer["emotion"], said["emotion"])
+    assert pool.sessions == 2
+
+
+def _feed(inputs: tuple[FloatArray, IntArray]) -> dict[str, Any]:
+    return {"waveform": inputs[0], "length": inputs[1]}

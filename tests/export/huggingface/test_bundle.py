@@ -118,7 +118,21 @@ def test_on_a_gpus_shapes_the_answers_are_the_same(
     for clip in clips:
         alone = predictor.predict(clip).probabilities["emotion"]
         assert on_gpu.predict(clip).probabilities["emotion"] == pytest.approx(alone, abs=1e-5)
-    assert {*fake_cuda.runs} <= {1, 8}
+    assert {*fake_cuda.runs} <= {1, 2, 4}
+
+
+@pytest.mark.slow
+def test_answers_of_a_thousand_mixed_requests_on_a_gpus_shapes_are_those_of_a_cpu(
+    fake_cuda: FakeCuda, predictor: emotions.Predictor, hf_bundle: Path
+) -> None:
+    on_gpu = emotions.load(hf_bundle, device="cuda", threads=1)
+    random = np.random.default_rng(0)
+    for _ in range(1_000):
+        lengths = np.clip(1_600 * random.lognormal(2.0, 0.8, random.integers(1, 7)), 400, 80_000).astype(int)
+        waveform = padded_batch([random.normal(0, 0.1, (1, samples)).astype(np.float32) for samples in lengths], 0)
+        expected, found = predictor.session.run(waveform, lengths), on_gpu.session.run(waveform, lengths)
+        np.testing.assert_allclose(found["emotion"], expected["emotion"], rtol=0, atol=1e-5)
+    assert {*fake_cuda.runs} <= {1, 2, 4, 8}
 
 
 def test_the_service_answers_clips_of_any_length_together(predictor: emotions.Predictor, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 from serving.worker.startup import open_predictor, started
 from tests.conftest import Tone
-from tests.fake_cuda import FakeCuda
+from tests.fake_cuda import LOST, FakeCuda
 from tests.serving.conftest import Service, error_of
 
 StartOnGpu = Callable[..., Service]
@@ -51,12 +54,11 @@ def test_every_shape_and_stream_is_warm_before_the_first_request(
     start_on_gpu: StartOnGpu, fake_cuda: FakeCuda, clip: bytes
 ) -> None:
     service = start_on_gpu()
-    assert len(fake_cuda.asked) == 6  # three sizes, two streams
-    assert {*fake_cuda.runs} == {1, 8, 64}
+    assert {*fake_cuda.runs} == {1, 2, 4, 8, 16, 32, 64}
+    opened = len(fake_cuda.asked)
     for _ in range(3):
         assert service.post(clip).status_code == 200
-    assert len(fake_cuda.asked) == 6
-    assert {*fake_cuda.runs} == {1, 8, 64}
+    assert len(fake_cuda.asked) == opened
 
 
 def test_without_memory_for_one_window_the_answer_is_503_and_the_worker_lives(
@@ -78,21 +80,58 @@ def test_a_batch_that_memory_does_not_hold_runs_in_parts_and_the_log_has_a_line(
     start_on_gpu: StartOnGpu, fake_cuda: FakeCuda, tone: Tone, wav_bytes: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     service = start_on_gpu()
-    long = wav_bytes(tone(20))
+    long = wav_bytes(tone(30))
     expected = service.post(long).json()["probabilities"]["emotion"]
-    fake_cuda.set("run memory 16")
+    fake_cuda.set("run memory 8")
     fake_cuda.runs.clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             answer = service.post(long)
             assert answer.status_code == 200
             assert answer.json()["probabilities"]["emotion"] == pytest.approx(expected, abs=1e-5)
-    assert max(fake_cuda.runs) == 16
+    assert max(fake_cuda.runs) == 8
     lines = [record.getMessage() for record in caplog.records if "out of memory" in record.getMessage()]
     assert [line.partition(" windows")[0] for line in lines] == [
-        "out of memory with a batch of 64",
         "out of memory with a batch of 32",
+        "out of memory with a batch of 16",
     ]
+
+
+@pytest.mark.parametrize("reason", LOST)
+def test_a_lost_card_is_503_and_the_worker_takes_no_more_and_ends(
+    start_on_gpu: StartOnGpu, fake_cuda: FakeCuda, clip: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = start_on_gpu()
+    fake_cuda.set(f"lost {reason}")
+    refused = service.post(clip)
+    assert error_of(refused) == (503, "device_lost")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert "the GPU was lost while it computed (" in refused.json()["error"]["message"]
+    assert "onnxruntime_src" not in refused.text
+    assert not service.worker.ready
+    fake_cuda.set("")  # for this process it is lost all the same
+    assert error_of(service.post(clip)) == (503, "device_lost")
+    assert service.request("GET", "/v2/health/ready").status_code == 503
+    assert service.metric("emotions_rejects_total", reason="device_lost") == 2
+    sent, latest = list[tuple[int, int]](), list[bool]()
+    monkeypatch.setattr("os.kill", lambda *arguments: sent.append(arguments))
+    monkeypatch.setattr(service.worker.drain, "end_at_the_latest", lambda: latest.append(True))
+    asyncio.run(asyncio.wait_for(service.worker.end_with_device(), 10))
+    assert sent == [(os.getpid(), signal.SIGTERM)]
+    assert latest == [True]
+
+
+def test_a_failure_that_is_of_the_model_or_of_memory_does_not_end_the_worker(
+    start_on_gpu: StartOnGpu, fake_cuda: FakeCuda, clip: bytes
+) -> None:
+    service = start_on_gpu()
+    fake_cuda.set("run memory 0")
+    assert error_of(service.post(clip)) == (503, "out_of_memory")
+    fake_cuda.set("model")
+    assert error_of(service.post(clip)) == (500, "internal")
+    fake_cuda.set("")
+    assert service.worker.ready
+    assert service.post(clip).status_code == 200
 
 
 def test_nan_is_refused_with_a_name_and_counted(start_on_gpu: StartOnGpu, fake_cuda: FakeCuda, clip: bytes) -> None:
@@ -113,6 +152,7 @@ def test_nan_is_refused_with_a_name_and_counted(start_on_gpu: StartOnGpu, fake_c
         ("memory", "its memory is too small for the model"),
         ("old card", "too old for onnxruntime-gpu"),
         ("run memory 0", "its memory is too small for the model"),
+        ("lost ecc", r"it fails \(uncorrectable ECC error encountered\); reset it or restart the machine"),
     ],
 )
 def test_the_start_ends_with_the_cause(fake_cuda: FakeCuda, half_bundle: Path, fault: str, reason: str) -> None:
@@ -140,7 +180,7 @@ def test_memory_that_is_short_at_warm_up_costs_batches_and_none_at_all_is_an_err
     fake_cuda.set("run memory 10")
     with caplog.at_level(logging.WARNING):
         started(predictor, settings, Metrics(CollectorRegistry())).close()
-    assert "out of memory with a batch of 64 windows" in caplog.text
+    assert "out of memory with a batch of 16 windows" in caplog.text
     assert max(fake_cuda.runs) == 8
     fake_cuda.set("run memory 0")
     with pytest.raises(OutOfMemory, match="lacks memory for a window"):
