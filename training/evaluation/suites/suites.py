@@ -23,9 +23,10 @@ from training.config.dataset import DatasetConfig
 from training.config.evaluate import Suite
 from training.data.clips import ClipTable, read_clips
 from training.data.progress import watched
+from training.data.split.units import units_of
 from training.data.waveforms.usable import usable
 from training.data.waveforms.waveform_cache import WaveformCache
-from training.evaluation.protocols.groups import group_columns, units_of
+from training.evaluation.protocols.groups import group_columns
 from training.evaluation.report.summary import Measured, summarise
 from training.evaluation.suites.label_matching import match_labels
 from training.evaluation.suites.perturbations import Corruption, corruptions
