@@ -62,8 +62,8 @@ class ExportStep(StepConfig):
     )
     max_risk: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
-        description="Answer unknown below the confidence that kept the share of errors among validation clips at this; "
-        "null: never.",
+        description="Answer unknown below the confidence above which, by held-out clips, at most this share of the "
+        "answers to new speakers is wrong; null: never.",
     )
 
     @model_validator(mode="after")

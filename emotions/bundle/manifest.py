@@ -11,6 +11,7 @@ The specification of format version 1 is the ``Manifest`` below. Nothing in a bu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,6 +34,8 @@ EMBEDDING = "embedding"
 """Name of the graph's optional last output, and the key of ``extra`` that describes it."""
 UNKNOWN = "unknown"
 """The answer below a target's threshold; no label of a bundle with thresholds has this name."""
+ABOVE_ALL = "above_all"
+"""The threshold in ``calibration`` that no confidence reaches, 1 neither: every answer is unknown."""
 
 _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_OVERLAP = 100
@@ -198,16 +201,23 @@ class Manifest(_Strict):
 
     @model_validator(mode="after")
     def _thresholds_are_confidences(self) -> Self:
-        for target, threshold in self.thresholds.items():
-            if target not in self.targets or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
+        for target, threshold in stated_thresholds(self.calibration).items():
+            known = threshold == ABOVE_ALL or (isinstance(threshold, (int, float)) and 0 <= threshold <= 1)
+            if target not in self.targets or not known:
                 raise ValueError(f"calibration has no confidence of a target as the threshold of {target!r}")
         return self
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """Confidence below which a target's answer is unknown, of the targets that have one."""
-        known = {name: about for name, about in self.calibration.items() if isinstance(about, dict)}
-        return {target: about["threshold"] for target, about in known.items() if "threshold" in about}
+        """Confidence below which a target's answer is unknown, of the targets that have one; infinity: all of them."""
+        stated = stated_thresholds(self.calibration)
+        return {target: math.inf if found == ABOVE_ALL else found for target, found in stated.items()}
+
+
+def stated_thresholds(calibration: Mapping[str, Any]) -> dict[str, Any]:
+    """The thresholds that a manifest's ``calibration`` has: target -> a confidence, or ``above_all``."""
+    known = {name: about for name, about in calibration.items() if isinstance(about, dict)}
+    return {target: about["threshold"] for target, about in known.items() if "threshold" in about}
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,17 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from emotions.audio.windows import FloatArray, IntArray, Pooling
-from emotions.bundle.manifest import LENGTH, PROBE, WAVEFORM, Bundle, Window
+from emotions.bundle.manifest import LENGTH, PROBE, WAVEFORM, Bundle, Window, stated_thresholds
 from emotions.errors import BundleError, first_line, plain
 from emotions.files.content import UNREADABLE_ARRAYS
 
+_THRESHOLDS = "thresholds"
 _MAX_ARRAYS = 1_000
 _MAX_BYTES = 256 << 20
 
@@ -45,7 +47,12 @@ def _contract(targets: Mapping[str, list[str]], window: Window, pooling: Pooling
 
 
 def write_probe(
-    folder: Path, probe: Probe, targets: Mapping[str, list[str]], window: Window, pooling: Pooling = "mean"
+    folder: Path,
+    probe: Probe,
+    targets: Mapping[str, list[str]],
+    window: Window,
+    pooling: Pooling = "mean",
+    thresholds: Mapping[str, float | str] = MappingProxyType({}),
 ) -> None:
     """Write ``probe.npz``.
 
@@ -55,19 +62,22 @@ def write_probe(
         targets: those of the manifest; kept with window and pooling, so that none is changed without the probe.
         window: the same.
         pooling: the same.
+        thresholds: those of the manifest's ``calibration``, likewise.
     """
-    promise = _contract(targets, window, pooling)
+    promise, limits = _contract(targets, window, pooling), json.dumps(dict(thresholds))
     answers: Mapping[str, Any] = {f"probabilities/{name}": value for name, value in probe.probabilities.items()}
     signals: Mapping[str, Any] = {WAVEFORM: probe.waveform, LENGTH: probe.length}
-    np.savez_compressed(folder / PROBE, allow_pickle=False, contract=np.array(promise), **signals, **answers)
+    texts = {"contract": np.array(promise), _THRESHOLDS: np.array(limits)}
+    np.savez_compressed(folder / PROBE, allow_pickle=False, **texts, **signals, **answers)
 
 
 def read_probe(bundle: Bundle) -> Probe:
-    """Read ``probe.npz``; BundleError where it is broken, empty, or not of this bundle's labels, window and pooling."""
+    """Read ``probe.npz``; BundleError where it is broken, empty, or not of this bundle's labels, window, thresholds."""
     try:
         _check_sizes(bundle.path / PROBE)
         with np.load(bundle.path / PROBE, allow_pickle=False) as arrays:
             promise = str(arrays["contract"])
+            limits = json.loads(str(arrays[_THRESHOLDS])) if _THRESHOLDS in arrays.files else None
             answers = {target: arrays[f"probabilities/{target}"] for target in bundle.manifest.targets}
             probe = Probe(arrays[WAVEFORM], arrays[LENGTH], answers)
     except UNREADABLE_ARRAYS as error:
@@ -75,6 +85,9 @@ def read_probe(bundle: Bundle) -> Probe:
     manifest = bundle.manifest
     if promise != _contract(manifest.targets, manifest.window, manifest.pooling):
         raise BundleError(f"{bundle.path}: the manifest's labels, window or pooling are not those of the export")
+    # Bundles that were written before the probe covered thresholds have none there.
+    if limits is not None and limits != stated_thresholds(manifest.calibration):
+        raise BundleError(f"{bundle.path}: the manifest's thresholds are not those of the export")
     if not len(probe.length):
         raise BundleError(f"{bundle.path}: {PROBE} holds no signal")
     shapes = [probe.waveform.shape[:1], probe.length.shape, *(answer.shape[:1] for answer in answers.values())]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
@@ -13,7 +12,7 @@ from rich.progress import Progress
 
 import emotions
 from emotions.bundle.folders import hash_files, write_bundle, write_manifest
-from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Manifest, TensorSpec, read_manifest
+from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Manifest, TensorSpec, read_manifest, stated_thresholds
 from emotions.bundle.probe import Probe, write_probe
 from emotions.bundle.variants import LOSSY
 from emotions.errors import ConfigError
@@ -22,7 +21,7 @@ from emotions.files.json_text import write_json
 from emotions.pipeline.runner import console
 from emotions.runtime.batch_shape import Run
 from emotions.runtime.load_check import remember
-from export.bundle.calibration import calibration_of, check_risk, evaluation_of, temperatures
+from export.bundle.calibration import calibration_of, check_risk, quoting, temperatures
 from export.bundle.model_card import PICTURES, model_card
 from export.bundle.report import REPORT, report
 from export.bundle.variants import MODEL, Artifact, Artifacts, ExportContext, ExportOptions, make_artifacts, onnx_runner
@@ -98,8 +97,8 @@ def export_source(
     output = output or bundles / _folder_name(name)
     refuse_existing(output)
     with _progress() as stage:
+        source = quoting(wanted.evaluation, source)
         check_risk(source, wanted.max_risk)
-        source = replace(source, extra={**source.extra, **evaluation_of(wanted.evaluation, source)})
         model = Deployable(source.classifier, list(source.targets), temperatures(source), embedding=wanted.embedding)
         signals = proof_signals(source, data, seed)
         stage("converting to ONNX")
@@ -129,10 +128,12 @@ def _describe(context: ExportContext, name: str, artifacts: Artifacts, max_risk:
     folder, source, model, signals = context.folder, context.source, context.model, context.signals
     embedding = {EMBEDDING: prove_embedding(model, folder / MODEL, signals)} if model.dims else {}
     write_json(folder / REPORT, {**report(artifacts, signals, context.seed), **embedding})
-    write_probe(folder, context.probe, source.targets, source.window, source.pooling)
+    calibration = calibration_of(source, max_risk)
+    limits = stated_thresholds(calibration)
+    write_probe(folder, context.probe, source.targets, source.window, source.pooling, limits)
     _copy_pictures(source, folder)
     # The card quotes the manifest, and the manifest hashes the card.
-    draft = _manifest(context, name, artifacts, max_risk)
+    draft = _manifest(context, name, artifacts, calibration)
     write_bytes(folder / CARD, model_card(draft, artifacts, signals).encode())
     write_manifest(folder, draft.model_copy(update={"files": hash_files(folder)}))
 
@@ -172,7 +173,7 @@ def _probe(run: Run, source: Source) -> Probe:
     return Probe(waveform, length, run(waveform, length))
 
 
-def _manifest(context: ExportContext, name: str, artifacts: Artifacts, max_risk: float | None) -> Manifest:
+def _manifest(context: ExportContext, name: str, artifacts: Artifacts, calibration: dict[str, Any]) -> Manifest:
     source, files, dims = context.source, hash_files(context.folder), context.model.dims
     samples = SAMPLES if source.window.dynamic else source.window.samples
     extra: dict[str, Any] = {"opset": OPSET}
@@ -191,7 +192,7 @@ def _manifest(context: ExportContext, name: str, artifacts: Artifacts, max_risk:
         outputs=[_tensor(target, len(labels)) for target, labels in source.targets.items()],
         model=source.description,
         metrics=source.metrics,
-        calibration=calibration_of(source, max_risk),
+        calibration=calibration,
         dataset=source.dataset,
         encoder=source.encoder,
         variants=artifacts.variants(context.folder, files),

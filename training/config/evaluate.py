@@ -64,7 +64,9 @@ class EvaluateStep(FixedStep):
         default=[], description="Columns to measure by, such as sex or device; by default all with few values."
     )
     max_risk: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        default=None, description="Answer unknown where it takes that to keep the share of errors at this; null: never."
+        default=None,
+        description="Report how often an answer is unknown where the share of errors for new speakers is held at this; "
+        "null: never.",
     )
     choose: Choice | None = Field(
         default=None,

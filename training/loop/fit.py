@@ -15,11 +15,12 @@ from emotions.pipeline.runner import Context
 from training.config.learning import LearnParams
 from training.config.train import ModelSpec, TrainStep
 from training.corpus import Corpus, read_corpus
+from training.data.split.units import units_of
 from training.loop.ddp import train_in_processes
 from training.loop.job import Job, seeded_model, train
 from training.loop.loaders import check_shares
 from training.loop.precompute import device_of, precomputed
-from training.loop.score import calibrated, evaluate, score_predictions
+from training.loop.score import Units, calibrated, evaluate, score_predictions
 from training.metrics.classification import Scores
 from training.models.base import Classifier
 from training.models.registry import pinned
@@ -211,7 +212,9 @@ def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[
     if validation is None:
         val = evaluate(trained.model, corpus.val)
         validation = score_predictions(val, targets)
-        calibration = calibrated(val, predictions.get("test"), targets)
+        units, unit = units_of(corpus.table)
+        spoken = Units(units[list(corpus.split.val)], units[list(corpus.split.test)], unit)
+        calibration = calibrated(val, predictions.get("test"), targets, spoken)
     result.metrics["validation"] = validation
     result.metrics.update({part: score_predictions(each, targets) for part, each in predictions.items()})
     about = {"calibration": calibration, **(extra or {})}

@@ -13,10 +13,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from emotions.audio.windows import Float64Array, FloatArray, IntArray
+from training.data.waveforms.dataset import NO_LABEL
 from training.features.extract import rounded
 from training.features.feature_dataset import ClipDataset, FeatureItem
-from training.metrics.calibration import calibration_of, fit_temperature, risk_coverage, thinned
+from training.metrics.calibration import calibration_of, cross_fitted, fit_temperature
 from training.metrics.classification import Scores, score
+from training.metrics.held_out import HeldOut
 from training.metrics.predictions import PartPredictions
 from training.models.base import Classifier, is_frozen
 
@@ -38,6 +40,15 @@ def features_of(model: Classifier, batch: Batch) -> tuple[Tensor, Tensor]:
     waveform, length, *_ = batch
     features, frames = model.frontend(waveform, length)
     return (rounded(features, waveform.shape[1]) if is_frozen(model.frontend) else features), frames
+
+
+@dataclass(frozen=True)
+class Units:
+    """Who speaks in the clips of the parts: (clips,) index of the speaker, or of another ``unit`` in its place."""
+
+    val: IntArray
+    test: IntArray
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -123,7 +134,7 @@ def score_predictions(predictions: ClipPredictions, targets: Mapping[str, Sequen
 
 
 def calibrated(
-    val: ClipPredictions, test: ClipPredictions | None, targets: Mapping[str, Sequence[str]]
+    val: ClipPredictions, test: ClipPredictions | None, targets: Mapping[str, Sequence[str]], units: Units
 ) -> dict[str, dict[str, Any]]:
     """Fit each target's temperature on validation clips, and measure it on test clips where there are any.
 
@@ -131,10 +142,12 @@ def calibrated(
         val: predictions for the validation part.
         test: predictions for the test part.
         targets: target -> labels in output order.
+        units: who speaks in the clips.
 
     Returns:
-        target -> ``temperature``, ``measured_on``, ECE and Brier score before and after, and the ``risk_coverage`` of
-        the calibrated validation clips, which thresholds are chosen from. Targets without a labelled clip are left out.
+        target -> ``temperature``, ``measured_on``, ECE and Brier score before and after, and the answers ``held_out``
+        that thresholds are chosen on: those to test clips, else to validation clips, which chose the epoch, with
+        temperatures of other speakers. Targets without a labelled clip are left out.
     """
     found = {}
     for target in targets:
@@ -142,9 +155,12 @@ def calibrated(
         if not len(truth):
             continue
         temperature, part = fit_temperature(at, truth), "validation"
-        risks = thinned(risk_coverage(at(temperature), truth))
+        speakers = units.val[val.clips][val.truth[target] != NO_LABEL]
+        after = cross_fitted(at, truth, speakers)
         if test is not None and len(test.labelled(target, test.truth[target])[0]):
             part, (truth, at) = "test", test.labelled(target, test.truth[target])
+            speakers, after = units.test[test.clips][test.truth[target] != NO_LABEL], at(temperature)
+        held_out = HeldOut.of(after, truth, speakers, units.unit, f"{part} clips").summary()
         measured = calibration_of(at(1.0), at(temperature), truth)
-        found[target] = {"temperature": temperature, "measured_on": part, **measured, "risk_coverage": risks}
+        found[target] = {"temperature": temperature, "measured_on": part, **measured, "held_out": held_out}
     return found

@@ -1,4 +1,4 @@
-"""Calibration: temperature scaling, calibration errors, and a confidence threshold for rejection.
+"""Calibration: temperature scaling, calibration errors, and the risk at each confidence.
 
 After C. Guo, G. Pleiss, Y. Sun and K. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
 ``probabilities`` are (clips, classes), and ``truth`` is (clips,) class indices.
@@ -6,7 +6,8 @@ After C. Guo, G. Pleiss, Y. Sun and K. Weinberger, "On Calibration of Modern Neu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ BINS = 15
 _BOUNDS = (np.log(0.1), np.log(10.0))
 _PRIOR = 0.5
 """Standard deviation of the normal prior on log T: a few clips that are all right must not make a model certain."""
+_FOLDS = 5
 _MIN_PROBABILITY = 1e-12  # its logarithm must stay finite
 
 
@@ -35,6 +37,30 @@ def fit_temperature(probabilities: Callable[[float], FloatArray], truth: IntArra
         return nll + (log_temperature / _PRIOR) ** 2 / 2
 
     return float(np.exp(minimize_scalar(loss, bounds=_BOUNDS, method="bounded").x))
+
+
+def cross_fitted(probabilities: Callable[[float], FloatArray], truth: IntArray, speakers: IntArray) -> FloatArray:
+    """Probabilities of clips with temperatures that were fitted on other speakers, (clips, classes).
+
+    Args:
+        probabilities: as ``fit_temperature`` takes them.
+        truth: (clips,) class indices.
+        speakers: (clips,) index of each clip's speaker; of a single one the temperature is 1.
+    """
+    found = probabilities(1.0).copy()
+    groups = np.unique(speakers, return_inverse=True)[1].reshape(-1) % _FOLDS
+    if groups.max() == 0:
+        return found
+    for group in np.unique(groups):
+        others = groups != group
+        temperature = fit_temperature(functools.partial(_some, probabilities, others), truth[others])
+        found[~others] = probabilities(temperature)[~others]
+    return found
+
+
+def _some(probabilities: Callable[[float], FloatArray], clips: Any, temperature: float) -> FloatArray:
+    found: FloatArray = probabilities(temperature)[clips]
+    return found
 
 
 def reliability(probabilities: FloatArray, truth: IntArray) -> list[dict[str, float]]:
@@ -79,16 +105,6 @@ def thinned(rows: list[dict[str, float]], most: int = 200) -> list[dict[str, flo
     """Thin the points of a curve out evenly, to at most ``most``, keeping its ends."""
     keep = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(np.int64))
     return [rows[index] for index in keep]
-
-
-def threshold_of(rows: Sequence[Mapping[str, float]], max_risk: float) -> float:
-    """The lowest confidence threshold whose risk is at most ``max_risk``; 1 where there is none.
-
-    Args:
-        rows: the curve of ``risk_coverage``.
-        max_risk: largest share of errors among the accepted clips.
-    """
-    return min((row["threshold"] for row in rows if row["risk"] <= max_risk), default=1.0)
 
 
 def calibration_of(before: FloatArray, after: FloatArray, truth: IntArray) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from training.data.waveforms.dataset import NO_LABEL
 from training.loop.fit import fit
 from training.loop.job import Job, train
 from training.loop.module import ClassifierModule
+from training.metrics.held_out import read_held_out
 from training.models.base import Classifier
 from training.run_folder.read import load_run
 
@@ -59,11 +60,13 @@ def test_the_run_folder_is_complete(tiny_run: Path) -> None:
 def test_each_target_has_a_temperature_and_what_it_is_worth(tiny_run: Path) -> None:
     calibration = load_run(tiny_run).calibration
     assert set(calibration) == {"emotion", "state"}
-    for found in calibration.values():
+    for found, clips in ((calibration["emotion"], 4), (calibration["state"], 2)):
         assert 0.1 < found["temperature"] < 10
         assert found["measured_on"] == "test"
         assert found["lowered_ece"] == (found["ece_after"] < found["ece_before"])
-        assert found["risk_coverage"][-1]["coverage"] == 1
+        held_out = read_held_out(found["held_out"], "run")
+        assert held_out is not None
+        assert (len(held_out), held_out.count, held_out.unit, held_out.part) == (clips, 1, "speaker", "test clips")
 
 
 def test_a_leak_stops_a_training_unless_it_is_allowed(corpus_folder: Path, tmp_path: Path, context: Context) -> None:

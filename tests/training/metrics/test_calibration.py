@@ -1,4 +1,4 @@
-"""Calibration: temperatures are found, errors are what libraries say, thresholds keep their risk."""
+"""Calibration: temperatures are found, errors are what libraries say."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from emotions.audio.windows import FloatArray
 from training.metrics.calibration import (
     brier,
     calibration_of,
+    cross_fitted,
     ece,
     fit_temperature,
     reliability,
     risk_coverage,
     thinned,
-    threshold_of,
 )
 from training.metrics.predictions import PartPredictions
 
@@ -72,17 +72,24 @@ def test_windows_are_pooled_after_the_temperature() -> None:
     np.testing.assert_allclose(part.probabilities("emotion", 2.0), expected, atol=1e-6)
 
 
-def test_the_threshold_keeps_the_risk_on_what_it_was_chosen_on() -> None:
+def test_the_curve_of_risk_and_coverage_is_thinned_between_its_ends() -> None:
     part, truth = answers(800, 1.0)
     said = part.probabilities("emotion")
     rows = risk_coverage(said, truth)
     assert rows[-1]["coverage"] == 1
-    threshold = threshold_of(rows, 0.15)
-    kept = said.max(axis=1) >= threshold
-    wrong = (said.argmax(axis=1) != truth)[kept].mean()
-    assert 0.1 < wrong <= 0.15
-    assert 0.1 < kept.mean() < 1
-    assert threshold_of(rows, 1e-9) >= threshold
-    assert threshold_of([], 0.1) == 1
+    assert rows[-1]["risk"] == pytest.approx((said.argmax(axis=1) != truth).mean())
     few = thinned(rows, 10)
     assert (len(few), few[0], few[-1]) == (10, rows[0], rows[-1])
+
+
+def test_clips_are_calibrated_by_other_speakers() -> None:
+    part, truth = answers(400, 3.0)
+    speakers = np.arange(400) % 2
+    found = cross_fitted(lambda t: part.probabilities("emotion", t), truth, speakers)
+    for speaker in range(2):
+        others = speakers != speaker
+        known = PartPredictions(np.arange(200), np.arange(200), {"emotion": part.logits["emotion"][others]})
+        temperature = fit_temperature(lambda t, known=known: known.probabilities("emotion", t), truth[others])  # type: ignore[misc]
+        np.testing.assert_array_equal(found[~others], part.probabilities("emotion", temperature)[~others])
+    alone = cross_fitted(lambda t: part.probabilities("emotion", t), truth, np.zeros(400, np.int64))
+    np.testing.assert_array_equal(alone, part.probabilities("emotion"))

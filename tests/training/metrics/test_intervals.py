@@ -112,3 +112,45 @@ def test_a_figure_of_one_is_not_certain() -> None:
 def test_an_interval_is_the_same_every_time() -> None:
     counts = simulated(np.random.default_rng(1), 12, 0.8, 0.05, unequal=True)
     assert intervals(counts) == intervals(counts)
+
+
+def test_speakers_who_agree_do_not_make_a_figure_certain() -> None:
+    counts = np.zeros((10, 1, 2, 2))
+    counts[:, 0, 0] = 1  # each speaker is right once in two
+    bounds = intervals(counts)["recall.0"]
+    assert bounds is not None
+    assert bounds == pytest.approx((0.3, 0.7), abs=0.02)  # as twenty independent clips have it (Wilson: 0.299 to 0.701)
+    alike = np.concatenate([counts] * 4)
+    assert intervals(alike)["recall.0"] == pytest.approx((0.39, 0.61), abs=0.01)
+
+
+def test_at_one_an_interval_is_that_of_the_rule_of_three() -> None:
+    counts = np.zeros((100, 1, 2, 2))
+    counts[:, 0, 0, 0] = counts[:, 0, 1, 1] = 1
+    bounds = intervals(counts)["recall.0"]
+    assert bounds is not None
+    assert 1 - bounds[0] == pytest.approx(3.5 / 100, abs=0.005)
+    assert bounds[1] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("truth", [0.5, 0.85])
+def test_intervals_of_independent_clips_hold_the_truth(truth: float, capsys: pytest.CaptureFixture[str]) -> None:
+    for speakers in (5, 10, 20, 60):
+        random, held, certain = np.random.default_rng(speakers), 0, 0
+        for _ in range(DRAWS // 2):
+            right = random.binomial(2, truth, (speakers, CLASSES))
+            counts = np.zeros((speakers, 1, CLASSES, CLASSES))
+            for label in range(CLASSES):
+                counts[:, 0, label, label] = right[:, label]
+                counts[:, 0, label, (label + 1) % CLASSES] = 2 - right[:, label]
+            found = intervals(counts)
+            overall, of_class = found["uar"], found["recall.0"]
+            assert overall is not None
+            assert of_class is not None
+            held += overall[0] <= truth <= overall[1]
+            certain += of_class[1] - of_class[0] < 0.01
+        with capsys.disabled():
+            print(f"\n{truth}, {speakers} speakers of 2 clips a class: {held / (DRAWS // 2):.3f}")
+        assert 0.93 <= held / (DRAWS // 2) <= 0.995
+        assert certain == 0

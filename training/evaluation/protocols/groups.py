@@ -1,22 +1,14 @@
-"""Columns that clips are grouped by, and the units that intervals are computed over."""
+"""Columns that clips are grouped by."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from emotions.audio.windows import IntArray
 from emotions.errors import DataError
 from training.data.clips import ClipTable
 from training.data.data_faults import some
-from training.data.split.splits import groups_of
 
 _MAX_GROUPS = 20  # a column with more values tells clips apart rather than groups
-
-
-def units_of(table: ClipTable) -> tuple[IntArray, str]:
-    """Unit of each clip, (clips,), for intervals, and its kind: the speaker where all are known, else the recording."""
-    by = "speaker" if all(clip.speaker for clip in table.clips) else "recording"
-    return groups_of(table, by), by
 
 
 def group_columns(table: ClipTable, asked: Sequence[str]) -> dict[str, list[str | None]]:

@@ -17,21 +17,24 @@ from emotions.files.json_text import write_json
 from training.config.evaluate import EvaluateStep
 from training.data.checks.leakage import Leaks
 from training.data.clips import ClipTable
+from training.data.split.units import units_of
 from training.data.waveforms.dataset import NO_LABEL
 from training.evaluation.protocols.folds import Folds
-from training.evaluation.protocols.groups import group_columns, units_of
+from training.evaluation.protocols.groups import group_columns
 from training.evaluation.protocols.nested_selection import Selection
 from training.evaluation.report.html import page
 from training.evaluation.report.summary import Measured, summarise
+from training.evaluation.report.unknown import unknown_of
 from training.evaluation.report.wording import print_report
 from training.metrics.calibration import (
     calibration_of,
+    cross_fitted,
     fit_temperature,
     reliability,
     risk_coverage,
     thinned,
-    threshold_of,
 )
+from training.metrics.held_out import HeldOut
 from training.metrics.predictions import FoldPredictions, PartPredictions, truth_of
 
 
@@ -118,60 +121,75 @@ def _target(
 ) -> dict[str, Any] | None:
     """Metrics of a target; None where no test clip is labelled for it."""
     table = evidence.table
-    clips, before, after, thresholds = _pooled(evidence, target, step.max_risk)
+    pooled = _pooled(evidence, target)
+    clips = pooled.clips
     if not len(clips):
         return None
     truth = truth_of(table, clips, target)
     units, unit = units_of(table)
     compact = np.unique(units[clips], return_inverse=True)[1]
-    measured = Measured(table.labels(target), truth, before, compact, unit)
+    measured = Measured(table.labels(target), truth, pooled.before, compact, unit)
     found = summarise(measured, {name: [values[clip] for clip in clips] for name, values in columns.items()})
-    return {**found, "calibration": _calibration(before, after, truth, thresholds, step.max_risk)}
+    answers = [HeldOut.of(after, truth, compact, unit, "test clips of the folds") for after in pooled.after]
+    calibration = _calibration(pooled.before, pooled.after, truth)
+    if step.max_risk is not None:
+        calibration["unknown"] = unknown_of(answers, pooled.folds, step.max_risk, pooled.validation)
+    return {**found, "calibration": calibration, "held_out": answers[0].summary()}
 
 
-def _pooled(evidence: Evidence, target: str, max_risk: float | None) -> tuple[IntArray, FloatArray, FloatArray, Any]:
+@dataclass(frozen=True)
+class _Pooled:
     """Predictions for the labelled test clips of all folds; each fold is calibrated on its own validation clips.
 
-    Returns:
-        (clips,) indices; (seeds, clips, classes) probabilities before and after calibration; (seeds, clips) thresholds.
+    Attributes:
+        clips, folds: (clips,) index and fold of each.
+        before, after: (seeds, clips, classes) probabilities before and after calibration.
+        validation: of each seed, answers to the validation clips of the first fold.
     """
-    table, clips = evidence.table, np.zeros(0, np.int64)
-    before, after, thresholds = [], [], []
+
+    clips: IntArray
+    folds: IntArray
+    before: FloatArray
+    after: FloatArray
+    validation: list[HeldOut]
+
+
+def _pooled(evidence: Evidence, target: str) -> _Pooled:
+    table, clips, folds = evidence.table, np.zeros(0, np.int64), np.zeros(0, np.int64)
+    before, after, validation = [], [], []
     for seed in sorted({each.seed for each in evidence.predictions}):
-        folds = [each for each in evidence.predictions if each.seed == seed]
-        clips = np.concatenate([each.test.clips for each in folds])  # the same for every seed
-        fitted = [(each.test, *_calibrated(each.val, table, target, max_risk)) for each in folds]
-        before.append(np.concatenate([test.probabilities(target) for test, _, _ in fitted]))
-        after.append(np.concatenate([test.probabilities(target, temperature) for test, temperature, _ in fitted]))
-        thresholds.append(np.concatenate([np.full(len(test.clips), threshold) for test, _, threshold in fitted]))
+        found = [each for each in evidence.predictions if each.seed == seed]
+        clips = np.concatenate([each.test.clips for each in found])  # the same for every seed
+        folds = np.concatenate([np.full(len(each.test.clips), each.fold) for each in found])
+        temperatures = [_temperature(each.val, table, target) for each in found]
+        pairs = list(zip(found, temperatures, strict=True))
+        before.append(np.concatenate([each.test.probabilities(target) for each in found]))
+        after.append(np.concatenate([each.test.probabilities(target, temperature) for each, temperature in pairs]))
+        validation.append(_validation(found[0].val, table, target))
     known = truth_of(table, clips, target) != NO_LABEL
-    return clips[known], *(np.stack(rows)[:, known] for rows in (before, after, thresholds))
+    return _Pooled(clips[known], folds[known], np.stack(before)[:, known], np.stack(after)[:, known], validation)
 
 
-def _calibrated(val: PartPredictions, table: ClipTable, target: str, max_risk: float | None) -> tuple[float, float]:
-    """Temperature, and confidence threshold for a risk, fitted on validation clips."""
+def _temperature(val: PartPredictions, table: ClipTable, target: str) -> float:
+    """The temperature that is fitted on validation clips."""
     truth, at = val.labelled(target, truth_of(table, val.clips, target))
-    temperature = fit_temperature(at, truth)
-    return temperature, 0.0 if max_risk is None else threshold_of(risk_coverage(at(temperature), truth), max_risk)
+    return fit_temperature(at, truth)
 
 
-def _calibration(
-    before: FloatArray, after: FloatArray, truth: IntArray, thresholds: Any, max_risk: float | None
-) -> dict[str, Any]:
+def _validation(val: PartPredictions, table: ClipTable, target: str) -> HeldOut:
+    """Answers to validation clips, with temperatures of other speakers."""
+    labels, (units, unit) = truth_of(table, val.clips, target), units_of(table)
+    truth, at = val.labelled(target, labels)
+    speakers = units[val.clips][labels != NO_LABEL]
+    return HeldOut.of(cross_fitted(at, truth, speakers), truth, speakers, unit, "validation clips")
+
+
+def _calibration(before: FloatArray, after: FloatArray, truth: IntArray) -> dict[str, Any]:
     every = np.tile(truth, len(before))
     flat_before, flat_after = (values.reshape(-1, values.shape[-1]) for values in (before, after))
-    found = {
+    return {
         **calibration_of(flat_before, flat_after, every),
         "reliability_before": reliability(flat_before, every),
         "reliability_after": reliability(flat_after, every),
         "risk_coverage": thinned(risk_coverage(flat_after, every)),
     }
-    return found if max_risk is None else {**found, "unknown": _unknown(flat_after, every, thresholds, max_risk)}
-
-
-def _unknown(probabilities: FloatArray, truth: IntArray, thresholds: Any, max_risk: float) -> dict[str, Any]:
-    """Coverage and risk on test clips of the threshold that was fitted on validation clips."""
-    accepted = probabilities.max(axis=1) >= thresholds.reshape(-1)
-    wrong = (probabilities.argmax(axis=1) != truth)[accepted]
-    risk = float(wrong.mean()) if len(wrong) else None
-    return {"max_risk": max_risk, "coverage": float(accepted.mean()), "risk": risk}

@@ -74,6 +74,8 @@ def calibration_line(calibration: Mapping[str, Any]) -> str:
     unknown = calibration.get("unknown")
     if unknown is None:
         return line
+    if "refused" in unknown:
+        return f"{line}; no threshold for a risk of {unknown['max_risk']:.0%}: {unknown['refused']}"
     risk = "no answer" if unknown["risk"] is None else f"{unknown['risk']:.1%} of them wrong"
     return f"{line}; threshold for a risk of {unknown['max_risk']:.0%}: {unknown['coverage']:.1%} answered, {risk}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +23,12 @@ from training.config.dataset import DatasetConfig
 from training.config.evaluate import Suite
 from training.data.clips import ClipTable, read_clips
 from training.data.progress import watched
+from training.data.split.units import units_of
 from training.data.waveforms.usable import usable
 from training.data.waveforms.waveform_cache import WaveformCache
-from training.evaluation.protocols.groups import group_columns, units_of
+from training.evaluation.protocols.groups import group_columns
 from training.evaluation.report.summary import Measured, summarise
+from training.evaluation.suites.fairness import MAX_UAR_GAP, fairness_test
 from training.evaluation.suites.label_matching import match_labels
 from training.evaluation.suites.perturbations import Corruption, corruptions
 from training.evaluation.suites.suite_report import print_suite, suite_page
@@ -35,9 +37,6 @@ from training.metrics.classification import score
 
 MIN_UNCHANGED = 0.95
 MAX_UAR_LOSS = 0.05
-MAX_UAR_GAP = 0.075
-MIN_GROUP_CLIPS = 10
-"""Groups of fewer clips are listed, and left out of the gap."""
 _SEED = 0
 _TRAINED_ON = "a bundle on the dataset that it comes from, its training clips among them: the figures are too good"
 _OTHER = "a bundle on a dataset that is not, as a whole, the one that it comes from"
@@ -173,18 +172,6 @@ def _fairness(subject: _Subject, before: FloatArray) -> list[dict[str, Any]]:
     columns = group_columns(subject.table, [])
     if not columns:
         raise DataError(f"{subject.table.root}: has no column to compare groups by, such as sex, age or device")
-    rows = _overall(subject, before)["per_group"]
-    return [_gap(name, rows[name]) for name in columns]
-
-
-def _gap(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Difference between the highest and the lowest UAR of a column's groups."""
-    counted = [row for row in rows if row["clips"] >= MIN_GROUP_CLIPS]
-    uars = [row["uar"] for row in counted]
-    gap = max(uars) - min(uars) if uars else 0.0
-    few = [str(row["name"]) for row in rows if row["clips"] < MIN_GROUP_CLIPS]
-    note = f"left out, fewer than {MIN_GROUP_CLIPS} clips: {', '.join(few)}" if few else ""
-    if len(counted) < 2:
-        note = f"not measured: fewer than two groups of {MIN_GROUP_CLIPS} clips"
-    passed = gap <= MAX_UAR_GAP and len(counted) > 1
-    return {"name": name, "kind": "group gap", "uar_gap": gap, "groups": len(counted), "note": note, "passed": passed}
+    units, unit = units_of(subject.table)
+    measured = Measured(subject.labels, subject.truth, before[None], units, unit)
+    return [fairness_test(name, measured, values) for name, values in columns.items()]
