@@ -21,6 +21,7 @@ import typer
 
 import emotions
 from emotions.errors import EmotionsError, plain
+from emotions.pipeline.command_groups import CommandGroups
 from emotions.pipeline.interruption import Stopped
 from emotions.pipeline.options import BUNDLE_COMMANDS, BundlePath, ConfigFile, Overrides, Root
 from emotions.pipeline.packages import COMMANDS, check_not_shadowed, installed, missing_extras
@@ -98,8 +99,8 @@ def build_app() -> typer.Typer:
     check_not_shadowed()
     app = typer.Typer(
         name="emotions",
+        cls=CommandGroups,
         help="Speech emotion recognition, from a folder of recordings to a served classifier.",
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )

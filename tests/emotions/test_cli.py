@@ -259,3 +259,19 @@ def test_a_bundle_does_not_steer_the_terminal() -> None:
     assert "\x1b" not in text
     assert "a\\x1b[2Jb\\nc@" in text
     assert plain("гнев é 怒") == "гнев é 怒"
+
+
+def test_commands_are_listed_in_groups_by_what_they_are_for(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "--help")
+    titles = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert titles == ["Options:", "From recordings to answers:", "Know what to trust:", "Files:", "This machine:"]
+    assert out.index("\n  init ") < out.index("\n  train ") < out.index("\n  predict ") < out.index("\n  serve ")
+    assert "..." not in out.partition("\n")[2]
+
+
+def test_shells_complete_commands_and_options() -> None:
+    for words, number, completed in (("emotions pre", 1, "predict"), ("emotions predict --wind", 2, "--windows")):
+        environment = {"_EMOTIONS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(number)}
+        command = [sys.executable, "-c", "from emotions.cli import main; main()"]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+        assert ran.stdout.strip() == completed

@@ -76,7 +76,7 @@ def test_two_processes_end_where_one_does(data: Path, alone: Path, tmp_path: Pat
     for target in ("emotion", "state"):
         for name in ("uar", "wa", "macro_f1"):
             history = metrics["history"][f"val/{target}_{name}"]
-            assert history[metrics["best_epoch"]] == pytest.approx(metrics["validation"][target][name], abs=1e-6)
+            assert history[metrics["best_epoch"] - 1] == pytest.approx(metrics["validation"][target][name], abs=1e-6)
 
 
 def test_what_goes_wrong_in_a_process_is_told_in_words(

@@ -62,6 +62,10 @@ class BestCheckpoint(ModelCheckpoint):
         )
         self._outdated: list[str] = []
 
+    def format_checkpoint_name(self, metrics: dict[str, Any], *arguments: Any, **options: Any) -> str:
+        """The path of a checkpoint; its name counts epochs from 1, as everything that is read does."""
+        return super().format_checkpoint_name({**metrics, "epoch": metrics["epoch"] + 1}, *arguments, **options)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume; the folder may have been moved, with the best checkpoint in it."""
         folder = Path(str(self.dirpath))

@@ -68,7 +68,7 @@ def write_run(
     write_json(folder / "config.json", context.config)
     write_json(folder / "model.json", corpus.spec.model_dump(mode="json"))
     write_json(folder / SPLIT_FILE, _split(corpus))
-    figures = {"protocol": protocol, "best_epoch": result.best_epoch, **result.metrics}
+    figures = {"protocol": protocol, "best_epoch": result.best_epoch + 1, **result.metrics}
     write_json(folder / "metrics.json", {**figures, "history": dict(result.history)})
     title = f"{result.part} set, {protocol}"
     draw_confusion(folder / CONFUSION_PICTURE, result.metrics[result.part], title)
@@ -91,7 +91,7 @@ def _index(step: TrainStep, context: Context, corpus: Corpus, result: Result) ->
         "model": corpus.spec.model,
         "seed": context.seed,
         "checkpoints": {"best": result.best, "last": f"{LAST}.ckpt"},
-        "best_epoch": result.best_epoch,
+        "best_epoch": result.best_epoch + 1,
         "steps": result.steps,
         "protocol": corpus.split.protocol,
         "pooling": "coverage",

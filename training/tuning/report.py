@@ -52,7 +52,7 @@ def _row(results: Results, search: SearchRecord, trial: TrialRecord) -> dict[str
         "trial": trial.number,
         "state": trial.state,
         search.metric: value,
-        "epoch": epoch,
+        "epoch": None if epoch is None else epoch + 1,
         "epochs": trial.epochs,
         "seconds": round(trial.seconds, 2),
         "parameters": trial.parameters,

@@ -168,5 +168,5 @@ def test_the_summary_says_where_everything_lies(
     folder = fit(make_step(learn_params__max_epoch=1), context)
     printed = capsys.readouterr().out
     assert "best epoch 1" in printed
-    assert f"best checkpoint: {folder / 'c_epoch=00.ckpt'}" in printed
+    assert f"best checkpoint: {folder / 'c_epoch=01.ckpt'}" in printed
     assert f"TensorBoard logs: {folder / 'logs'}" in printed

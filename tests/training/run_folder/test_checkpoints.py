@@ -100,10 +100,10 @@ def test_a_kill_between_two_checkpoints_leaves_the_best_that_the_last_one_names(
         with pytest.raises(KeyboardInterrupt):
             fit(make_step(learn_params__max_epoch=4), context)
     run = tmp_path / "run"
-    assert {path.name for path in run.glob("*.ckpt")} == {"c_epoch=01.ckpt", "c_epoch=02.ckpt", "last.ckpt"}
+    assert {path.name for path in run.glob("*.ckpt")} == {"c_epoch=02.ckpt", "c_epoch=03.ckpt", "last.ckpt"}
     start = {"saving_data_params__start_from_saved_checkpoint_path": [str(run / "last.ckpt")]}
     fit(make_step(learn_params__max_epoch=4, **start), context)
-    assert {path.name for path in run.glob("*.ckpt")} == {"c_epoch=03.ckpt", "last.ckpt"}
+    assert {path.name for path in run.glob("*.ckpt")} == {"c_epoch=04.ckpt", "last.ckpt"}
 
 
 def test_what_a_killed_write_left_is_removed(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def _fold(evidence: Evidence, fold: int) -> dict[str, Any]:
         "val": len(split.val),
         "test": len(split.test),
         "split_sha256": split.sha256,
-        "best_epochs": [each.best_epoch for each in evidence.predictions if each.fold == fold],
+        "best_epochs": [each.best_epoch + 1 for each in evidence.predictions if each.fold == fold],
         **({"chosen": evidence.selection.summary(fold)} if evidence.selection else {}),
     }
 
