@@ -35,13 +35,13 @@ setup: .venv/ready
 demo: setup
 	rm -rf $(DEMO) runs/demo bundles/demo predictions.csv
 	$(BIN)/emotions data demo $(DEMO)
-	$(BIN)/emotions train --config-file configs/demo.config.json
+	$(BIN)/emotions train configs/demo.config.json
 	@echo
 	@echo "Next:"
 	@echo "  serve the bundle       $(BIN)/bentoml serve"
 	@echo "  ask the service        curl -F file=@clip.wav http://127.0.0.1:3000/v1/predict"
 	@echo "  check your recordings  $(BIN)/emotions data check FOLDER"
-	@echo "  train on them          $(BIN)/emotions train --config-file configs/example.config.json --set pipeline.0.dataset.path=FOLDER"
+	@echo "  train on them          $(BIN)/emotions init FOLDER"
 
 test: setup check
 
