@@ -66,6 +66,10 @@ class EvaluateStep(FixedStep):
     max_risk: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None, description="Answer unknown where it takes that to keep the share of errors at this; null: never."
     )
+    names: bool = Field(
+        default=False,
+        description="Name the recordings that are most wrong and most sure in the report, and let it play them.",
+    )
     choose: Choice | None = Field(
         default=None,
         description="Models to choose from inside every fold, by the mean UAR of the first target over inner folds of "

@@ -11,19 +11,34 @@ from rich.table import Table as TerminalTable
 
 from emotions.html.report import Part, Picture, Report, Section, Table, html
 from emotions.html.svg_plots import Range, ranges
-from training.evaluation.report.html import FIGURES, class_table, facts_of, group_table, overall_table, pictures
+from training.evaluation.report.html import (
+    FIGURES,
+    class_table,
+    facts_of,
+    group_table,
+    overall_table,
+    pictures,
+    recordings,
+)
 from training.evaluation.report.wording import shown, with_interval
 from training.evaluation.suites.conclusion import suite_conclusion
 
 _HEAD = ("test", "kind", "unchanged", "UAR", "UAR loss", "UAR gap", "verdict", "remark")
 
 
-def suite_page(report: Mapping[str, Any]) -> str:
-    """A suite's report as HTML that needs nothing else."""
+def suite_page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> str:
+    """A suite's report as HTML that needs nothing else.
+
+    Args:
+        report: content of ``report.json``.
+        sounds: name of a recording -> its sound as a ``data:`` URL, of those that the report names.
+    """
     overall, tests = report["overall"], report["tests"]
     groups = {**overall["per_group"], "Speakers": overall["per_speaker"]}
     figures: list[Part] = [Table("Tests", *_filled(tests))] if tests else []
     figures += [overall_table(overall, ECE=f"{overall['ece']:.3f}"), class_table(overall)]
+    if overall.get("surest_errors"):
+        figures.append(recordings(overall["surest_errors"], sounds or {}))
     return html(
         Report(
             f"Suite {report['suite']}",
