@@ -86,6 +86,7 @@ def lines(title: str, axes: Axes, drawn: Sequence[Line]) -> str:
     up = [y for _, y in points if not axes.log or y > 0] + ([axes.top] if axes.top is not None else [])
     x, x_ticks = _linear(min(right), max(right), _BOX["left"], _BOX["right"], least=1.0 if axes.whole else 0.0)
     if axes.names:
+        x, _ = _linear(-0.5, len(axes.names) - 0.5, _BOX["left"], _BOX["right"], exact=True)
         x_ticks = [float(at) for at in range(len(axes.names))]
     scale = _logarithmic if axes.log else _linear
     y, y_ticks = scale(min(up) if axes.log else min(0.0, *up), max(up), _BOX["bottom"], _BOX["top"])

@@ -56,9 +56,9 @@ def page(report: Report) -> str:
 
 
 def _parts(table: Table) -> list[Part]:
-    """A table of words as a part of the page; one without rows is its notes."""
+    """A table of words as a part of the page; one without rows is its notes, under its title."""
     if len(table.rows) < 2:
-        return [*table.notes]
+        return [f"{table.title}: {note}" for note in table.notes]
     return [Figures(table.title, table.rows[0], table.rows[1:], table.notes)]
 
 
