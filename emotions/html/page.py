@@ -1,8 +1,7 @@
-"""Render a report as one HTML file that needs nothing else: style and pictures are inside it."""
+"""Render templates: every value is escaped, and what is rendered needs no network and no other file."""
 
 from __future__ import annotations
 
-import base64
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, **values: Any) -> str:
-    """A whole HTML document; every value is escaped.
+    """A template filled in; every value is escaped.
 
     Args:
         template: name of a file in ``templates``.
@@ -27,6 +26,8 @@ def render(template: str, **values: Any) -> str:
 def _environment() -> jinja2.Environment:
     import jinja2  # not at the top: commands that write no report do not need it
 
+    from emotions.html.glossary import anchor, explained, terms_in
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -35,5 +36,5 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
+    environment.filters |= {"explained": explained, "terms_in": terms_in, "anchor": anchor}
     return environment

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +13,7 @@ from emotions.errors import OutputExists
 from emotions.files.atomic import remove_left_over, scratch_folder, write_bytes
 from emotions.files.json_text import write_json
 from emotions.pipeline.interruption import keeping
+from emotions.pipeline.provenance import command_line
 from emotions.pipeline.runner import console
 from emotions.predictor import Predictor, load
 from emotions.runtime.session import DeviceChoice
@@ -146,7 +145,7 @@ def _facts(plan: Plan, predictor: Predictor) -> Report:
         "format": FORMAT,
         "bundle": predictor.bundle.id,
         "bundle_sha256": predictor.manifest.variants[session.variant].sha256,
-        "command": shlex.join(["emotions", *sys.argv[1:]]),
+        "command": command_line(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": plan.seed,
         "machine": machine(),

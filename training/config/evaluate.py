@@ -68,6 +68,10 @@ class EvaluateStep(FixedStep):
         description="Report how often an answer is unknown where the share of errors for new speakers is held at this; "
         "null: never.",
     )
+    names: bool = Field(
+        default=False,
+        description="Name the recordings that are most wrong and most sure in the report, and let it play them.",
+    )
     choose: Choice | None = Field(
         default=None,
         description="Models to choose from inside every fold, by the mean UAR of the first target over inner folds of "

@@ -31,6 +31,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of a command line
     output: Output = None,
     bundle: Annotated[Path | None, typer.Option(metavar="B", help="Bundle to measure as it is; with --data.")] = None,
     suite: Annotated[str, typer.Option(help="With --bundle: accuracy, robustness or fairness.")] = "accuracy",
+    names: Annotated[
+        bool, typer.Option("--names", help="Name and play the recordings that are most wrong and most sure.")
+    ] = False,
     overrides: Overrides = None,
     root: Root = None,
 ) -> None:
@@ -40,9 +43,11 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of a command line
     with stoppable():
         if bundle is not None:
             with keeping(lambda: "nothing is kept of a suite, which is measured as a whole"):
-                _evaluate_bundle(bundle, data, suite, output, config_file, Path.cwd() if root is None else root)
+                where = Path.cwd() if root is None else root
+                _evaluate_bundle(bundle, data, suite, output, config_file, where, names=names)
         elif config_file is not None:
-            changes = {"protocol": protocol, "folds": folds, "output": str(output) if output else None}
+            shown = {"output": str(output) if output else None, "names": names or None}
+            changes = {"protocol": protocol, "folds": folds, **shown}
             _evaluate_folds(config_file, changes, data, overrides or (), root)
 
 
@@ -73,7 +78,14 @@ def _step(pipeline: Pipeline, path: Path, changes: dict[str, Any], data: Path | 
 
 
 def _evaluate_bundle(
-    bundle: Path, data: Path | None, suite: str, output: Path | None, config_file: Path | None, root: Path
+    bundle: Path,
+    data: Path | None,
+    suite: str,
+    output: Path | None,
+    config_file: Path | None,
+    root: Path,
+    *,
+    names: bool,
 ) -> None:
     """Run a suite; exit with 1 where a test fails."""
     if suite not in get_args(Suite):
@@ -89,7 +101,7 @@ def _evaluate_bundle(
     from training.evaluation.suites.suites import run_suite
 
     where = output or root / "reports" / f"{suite}-{bundle.name}"
-    if not run_suite(load(bundle), dataset, root, suite, where):  # type: ignore[arg-type]
+    if not run_suite(load(bundle), dataset, root, suite, where, names=names):  # type: ignore[arg-type]
         raise typer.Exit(1)
 
 

@@ -13,6 +13,8 @@ CONFUSION_PICTURE = "confusion_matrix.png"
 """Of the part that the run is judged by."""
 CURVES_PICTURE = "curves.png"
 """Loss and UAR by epoch."""
+REPORT_PAGE = "report.html"
+"""What a person reads first."""
 
 CHECKPOINT_KEY = "emotions"
 CHECKPOINT_FORMAT = 1

@@ -3,6 +3,7 @@
 config.json   the pipeline as it was run        run.json       index: checkpoints, metrics, protocol, dataset facts
 model.json    how the model is built            metrics.json   scores per part and target, and the history
 split.json    which clip was in which part      confusion_matrix.png, curves.png
+report.html   what a person reads first
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import emotions
+from emotions.files.atomic import write_bytes
 from emotions.files.json_text import write_json
 from emotions.pipeline.next_command import next_command
 from emotions.pipeline.runner import Context
@@ -24,8 +26,9 @@ from training.config.train import TrainStep
 from training.corpus import Corpus
 from training.metrics.classification import Scores
 from training.metrics.plots import draw_confusion, draw_curves
-from training.run_folder.layout import CONFUSION_PICTURE, CURVES_PICTURE, LAST, RUN_FILE, SPLIT_FILE
+from training.run_folder.layout import CONFUSION_PICTURE, CURVES_PICTURE, LAST, REPORT_PAGE, RUN_FILE, SPLIT_FILE
 from training.run_folder.read import RUN_FORMAT
+from training.run_folder.report import run_page
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,10 @@ def write_run(
     title = f"{result.part} set, {protocol}"
     draw_confusion(folder / CONFUSION_PICTURE, result.metrics[result.part], title)
     draw_curves(folder / CURVES_PICTURE, result.history, result.best_epoch)
-    write_json(folder / RUN_FILE, {**_index(step, context, corpus, result), **extra})
+    index = {**_index(step, context, corpus, result), **extra}
+    page = run_page(index, result.history, result.part, corpus.table.root.name)
+    write_bytes(folder / REPORT_PAGE, page.encode())
+    write_json(folder / RUN_FILE, index)
 
 
 def _split(corpus: Corpus) -> dict[str, Any]:
@@ -126,7 +132,12 @@ def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpu
     console.print(f"protocol: {corpus.split.protocol}", markup=False, highlight=False)
     parts = step.saving_data_params.tensorboard_lr_monitors_logs_path
     logs = folder / "logs" if parts is None else context.root.joinpath(*parts)
-    for name, path in (("run folder", folder), ("best checkpoint", folder / result.best), ("TensorBoard logs", logs)):
+    for name, path in (
+        ("report", folder / REPORT_PAGE),
+        ("run folder", folder),
+        ("best checkpoint", folder / result.best),
+        ("TensorBoard logs", logs),
+    ):
         console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
     if context.is_last:
         console.print(next_command("export", "--run", folder), markup=False, highlight=False, soft_wrap=True)

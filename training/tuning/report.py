@@ -1,4 +1,4 @@
-"""Report a search, finished, running or interrupted: a table, JSON or CSV on stdout, and plots in its folder."""
+"""Report a search, finished, running or interrupted: a table, JSON or CSV on stdout; plots and a page."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
+from emotions.files.atomic import write_bytes
+from training.tuning.page import REPORT_PAGE, search_page
 from training.tuning.plots import draw_pictures
 from training.tuning.records import Results, SearchRecord, TrialRecord, flattened, shown
 
@@ -21,7 +23,7 @@ _WIDTH = 160  # of a table that goes to a file
 
 
 def print_results(folder: Path, form: Format = "table") -> None:
-    """Print the trials of a search to stdout, best first, and draw its plots into its folder.
+    """Print the trials of a search to stdout, best first, and draw its plots and its page into its folder.
 
     Args:
         folder: the results folder.
@@ -34,6 +36,7 @@ def print_results(folder: Path, form: Format = "table") -> None:
     search = results.read_search()
     trials = results.ranked(search)
     plots = draw_pictures(folder, search, trials)
+    write_bytes(folder / REPORT_PAGE, search_page(search, trials).encode())
     rows = [_row(results, search, trial) for trial in trials]
     if form == "json":
         document = {"folder": str(results.folder), "search": search.model_dump(mode="json"), "trials": rows}
@@ -88,5 +91,6 @@ def _print_table(results: Results, search: SearchRecord, trials: Sequence[TrialR
         if trial.checkpoint is not None and trial.state in ("done", "stopped")
     ]
     lines += [f"picture: {path}" for path in plots]
+    lines += [f"report: {results.folder / REPORT_PAGE}"]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

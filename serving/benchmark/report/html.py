@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from emotions.html.page import render
+from emotions.html.report import Part, Picture, Section, html
+from emotions.html.report import Report as Page
+from emotions.html.report import Table as Figures
+from emotions.html.svg_plots import Axes, Line, bars, lines, waterfall
 from serving.benchmark.layers.layers import NULL_MODEL
-from serving.benchmark.report.svg_plots import Axes, Line, bars, lines, waterfall
+from serving.benchmark.report.conclusion import conclusion
 from serving.benchmark.report.tables import Table, head, runs, tables
 
 PAGE = "report.html"
@@ -30,14 +33,33 @@ def page(report: Report) -> str:
         bars("Batches at saturation, by windows in a batch at most", "runs", _batches(scenarios)),
         *_timelines(report),
     ]
-    return render(
-        "benchmark.html",
-        title=f"Benchmark of {report['bundle']}",
-        head=[*head(report), f"{report['date']}, seed {report['seed']}, model {report['bundle_sha256'][:16]}"],
-        command=report["command"],
-        plots=[*filter(None, plots)],
-        tables=[*tables(report), _machine(report)],
+    shown, machine = tables(report), _machine(report)
+    lines_of_head = head(report)
+    return html(
+        Page(
+            "Benchmark",
+            report["bundle"],
+            [conclusion(report)],
+            pictures=[Section("", [Picture(plot) for plot in plots if plot])],
+            figures=[Section("", [part for table in [*shown, machine] for part in _parts(table)])],
+            method=[*lines_of_head],
+            facts={
+                "date": report["date"],
+                "seed": report["seed"],
+                "model": report["bundle_sha256"][:16],
+                "onnxruntime": report["machine"]["onnxruntime"],
+            },
+            command=report["command"],
+            warnings=[line for line in lines_of_head if "TOO MUCH" in line],
+        )
     )
+
+
+def _parts(table: Table) -> list[Part]:
+    """A table of words as a part of the page; one without rows is its notes, under its title."""
+    if len(table.rows) < 2:
+        return [f"{table.title}: {note}" for note in table.notes]
+    return [Figures(table.title, table.rows[0], table.rows[1:], table.notes)]
 
 
 def _throughput(report: Report) -> str:

@@ -158,7 +158,7 @@ def test_the_page_needs_nothing_else_and_shows_every_table(whole: tuple[Path, di
     assert not re.findall(r'(?:src|href)="', content)
     assert "url(" not in content
     for title in ("Layers", "Scenarios", "Waterfall", "Search", "Runtimes", "Peers", "Notes", "Seconds", "Machine"):
-        assert f"<h2>{title}" in content
+        assert f"<caption>{title}" in content or f"<p>{title}" in content
     for plot in ("A request alone", "Latency by rate", "Requests answered within", "Batches at sat", "over time: soak"):
         assert f'aria-label="{plot}' in content or f"{plot}" in content
     assert content.count("<svg") == 8

@@ -12,6 +12,7 @@ import pytest
 from emotions.errors import ConfigError, DataError
 from emotions.pipeline.runner import Context
 from tests.conftest import WriteWav
+from tests.pages import text_of
 from tests.training.conftest import SPEAKERS, build_step, make_corpus
 from training.config.evaluate import EvaluateStep
 from training.evaluation import cross_validate as crossvalidation
@@ -62,7 +63,7 @@ def test_an_interrupted_evaluation_goes_on_and_ends_as_an_unbroken_one(
     first, second = (json.loads((tmp_path / name / "report.json").read_text()) for name in "ab")
     assert first["targets"] == second["targets"]
     assert not [*(tmp_path / "b" / "folds").glob("*.part")]
-    told = json.dumps(first) + (tmp_path / "a" / "report.html").read_text() + capsys.readouterr().out
+    told = json.dumps(first) + text_of((tmp_path / "a" / "report.html").read_text()) + capsys.readouterr().out
     assert not [name for name in SPEAKERS if name in told]
     assert "speaker-disjoint 3-fold (5 speakers" in told
     emotion = first["targets"]["emotion"]

@@ -49,7 +49,7 @@ def test_the_run_folder_is_complete(tiny_run: Path) -> None:
         "last.ckpt",
         "logs",
     }
-    assert files == wanted | {"confusion_matrix.png", "curves.png", index["checkpoints"]["best"]}
+    assert files == wanted | {"confusion_matrix.png", "curves.png", "report.html", index["checkpoints"]["best"]}
     assert index["checkpoints"]["best"] == f"c_epoch={index['best_epoch']:02d}.ckpt"
     assert index["protocol"] == "speaker-disjoint hold-out (3 train / 1 validation / 1 test speakers)"
     assert index["dataset"]["clips"] == 20

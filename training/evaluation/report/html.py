@@ -1,62 +1,138 @@
-"""The report as one page of HTML, its plots inside it."""
+"""The report of an evaluation as one page of HTML, its plots inside it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from emotions.html.page import render
-from training.evaluation.report.plots import confusion_png, reliability_png, risk_png, table_png
-from training.evaluation.report.wording import calibration_line, choice_lines, choice_table, leak_lines, with_interval
+from emotions.html.report import Part, Recordings, Report, Section, Table, html
+from training.evaluation.report.wording import (
+    calibration_line,
+    choice_lines,
+    choice_table,
+    leak_lines,
+    with_interval,
+)
+from training.metrics.conclusion import conclusion, whose_of
+from training.metrics.report_parts import calibration_pictures, class_picture, group_picture, matrix
 
 FIGURES = {"uar": "UAR", "wa": "WA", "macro_f1": "macro-F1"}
 _OF_A_CLASS = ("recall", "precision", "f1")
+_INTERVALS = (
+    "in brackets stands the 95 % interval: Student's t times the bootstrap's standard error over speakers, on the "
+    "logit scale; of a single speaker, over recordings"
+)
 
-Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
-"""Titles and rows."""
 
+def page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> str:
+    """A report as HTML that needs nothing else.
 
-def page(report: Mapping[str, Any]) -> str:
-    """A report as HTML that needs nothing else."""
-    return render(
-        "evaluation.html",
-        title=f"{report['model']}: evaluation",
-        report=report,
-        facts=", ".join(f"{value} {key}" for key, value in report["dataset"].items() if isinstance(value, int)),
-        leaks=leak_lines(report["leaks"]),
-        choices=choice_lines(report),
-        choice_table=choice_table(report) if "choose" in report else None,
-        targets=[_target(*item) for item in report["targets"].items()],
+    Args:
+        report: content of ``report.json``.
+        sounds: name of a recording -> its sound as a ``data:`` URL, of those that the report names.
+    """
+    targets, several = report["targets"], len(report["targets"]) > 1
+    leaks = leak_lines(report["leaks"])
+    seeds = ", ".join(map(str, report["seeds"]))
+    method: list[Part] = [f"protocol: {report['protocol']}"]
+    method += [f"{len(report['folds'])} folds; seeds {seeds}: figures are means over the seeds", _INTERVALS, leaks[0]]
+    method += [
+        *choice_lines(report),
+        *([Table("Choice of the model", *choice_table(report))] if "choose" in report else []),
+    ]
+    return html(
+        Report(
+            "Evaluation",
+            report["model"],
+            [_lead(name, found, report["protocol"], several=several) for name, found in targets.items()],
+            pictures=[Section(name if several else "", [*pictures(found)]) for name, found in targets.items()],
+            figures=[
+                Section(name if several else "", [*_figures(found, sounds or {})]) for name, found in targets.items()
+            ],
+            method=method,
+            facts=facts_of(report),
+            command=report.get("command", ""),
+            warnings=leaks[1:],
+        )
     )
 
 
-def _target(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    calibration = found["calibration"]
-    return {
-        "name": name,
-        "overall": (
-            [*FIGURES.values(), "clips", "speakers"],
-            [[*_cells(found, FIGURES), found["clips"], found["speakers"]]],
-        ),
-        "pictures": [confusion_png(name, found), table_png(found["per_speaker"])],
-        "classes": (
-            ["class", *_OF_A_CLASS, "clips"],
-            [[label, *_cells(row, _OF_A_CLASS), row["clips"]] for label, row in found["per_class"].items()],
-        ),
-        "calibration": calibration_line(calibration),
-        "calibration_pictures": [reliability_png(calibration), risk_png(calibration["risk_coverage"])],
-        "groups": {
-            title: group_table(rows) for title, rows in {"Speakers": found["per_speaker"], **found["per_group"]}.items()
-        },
-    }
+def _lead(name: str, found: Mapping[str, Any], protocol: str, *, several: bool) -> str:
+    return f"{name}: " * several + conclusion(found, whose_of(protocol))
 
 
-def group_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def pictures(found: Mapping[str, Any]) -> Iterator[Part]:
+    """Pictures of one target, of its metrics ``found``."""
+    yield matrix(found)
+    yield from class_picture(found)
+    yield from group_picture(f"Each {found.get('interval_over', 'speaker')}", found["per_speaker"])
+    yield from calibration_pictures(found.get("calibration", {}))
+
+
+def _figures(found: Mapping[str, Any], sounds: Mapping[str, str]) -> Iterator[Part]:
+    yield overall_table(found)
+    yield class_table(found)
+    calibration = calibration_line(found["calibration"])
+    yield f"{calibration}."
+    if found.get("surest_errors"):
+        yield recordings(found["surest_errors"], sounds)
+    unit = f"{found.get('interval_over', 'speaker')}s".capitalize()
+    for title, rows in {unit: found["per_speaker"], **found["per_group"]}.items():
+        yield group_table(title, rows)
+
+
+def overall_table(found: Mapping[str, Any], **more: Any) -> Table:
+    """Figures of a target; ``more`` are further columns."""
+    head = [*FIGURES.values(), *more, "recordings", "speakers"]
+    return Table("All recordings", head, [[*_cells(found, FIGURES), *more.values(), found["clips"], found["speakers"]]])
+
+
+def class_table(found: Mapping[str, Any]) -> Table:
+    """Figures by class."""
+    rows = [[label, *_cells(row, _OF_A_CLASS), row["clips"]] for label, row in found["per_class"].items()]
+    return Table("Each class", ["class", "recall", "precision", "F1", "recordings"], rows)
+
+
+def group_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     """Figures by group, or by speaker."""
-    return (
-        ["", *FIGURES.values(), "clips", "speakers", ""],
-        [[row["name"], *_cells(row, FIGURES), row["clips"], row["speakers"], row.get("note", "")] for row in rows],
-    )
+    notes = any(row.get("note") for row in rows)
+    head = ["name", *FIGURES.values(), "recordings", "speakers", *(["remark"] if notes else [])]
+    cells = [
+        [row["name"], *_cells(row, FIGURES), row["clips"], row["speakers"], *([row.get("note", "")] if notes else [])]
+        for row in rows
+    ]
+    return Table(title, head, cells)
+
+
+def recordings(rows: Sequence[Mapping[str, Any]], sounds: Mapping[str, str]) -> Recordings:
+    """The errors that the model was surest of, with their sounds where these are known."""
+    cells = [
+        (
+            [row.get("name") or row["clip"], row["truth"], row["predicted"], f"{row['confidence']:.0%}"],
+            sounds.get(row.get("name", ""), ""),
+        )
+        for row in rows
+    ]
+    head = ["recording", "labelled", "answer", "confidence", *(["listen"] if any(sound for _, sound in cells) else [])]
+    note = "listen to these first: a wrong label, a bad recording, or a true weakness"
+    return Recordings("Wrong, and most sure", head, cells, [note])
+
+
+def facts_of(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Data, date and versions of a report, each where it is known."""
+    data = report["dataset"]
+    counts = [f"{value} {key}" for key, value in data.items() if isinstance(value, int)]
+    facts = {
+        "data": data.get("name"),
+        "size": ", ".join(counts),
+        "licence": data.get("license"),
+        "fingerprint of the data": data.get("fingerprint"),
+        "date": report.get("created"),
+        "version of the toolkit": report.get("toolkit_version"),
+        **report.get("versions", {}),
+        "training took": f"{report['training_seconds']:,.0f} s" if "training_seconds" in report else None,
+    }
+    return {name: value for name, value in facts.items() if value}
 
 
 def _cells(found: Mapping[str, Any], figures: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ import emotions
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.files.atomic import write_bytes
 from emotions.files.json_text import write_json
+from emotions.pipeline.provenance import command_line, versions
 from training.config.evaluate import EvaluateStep
 from training.data.checks.leakage import Leaks
 from training.data.clips import ClipTable
@@ -22,8 +23,10 @@ from training.data.waveforms.dataset import NO_LABEL
 from training.evaluation.protocols.folds import Folds
 from training.evaluation.protocols.groups import group_columns
 from training.evaluation.protocols.nested_selection import Selection
+from training.evaluation.report.fold_errors import of_folds
 from training.evaluation.report.html import page
 from training.evaluation.report.summary import Measured, summarise
+from training.evaluation.report.surest_errors import sounds_of
 from training.evaluation.report.unknown import unknown_of
 from training.evaluation.report.wording import print_report
 from training.metrics.calibration import (
@@ -60,8 +63,12 @@ def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
     columns = group_columns(evidence.table, step.groups)
     targets = {target: _target(evidence, target, columns, step) for target in evidence.table.targets}
     report = {**_head(step, evidence), "targets": {name: found for name, found in targets.items() if found}}
+    table = evidence.table
+    for name, found in report["targets"].items():
+        found["surest_errors"] = of_folds(table, evidence.predictions, name, names=step.names)
     write_json(output / "report.json", report)
-    write_bytes(output / "report.html", page(report).encode())
+    sounds = sounds_of(table, (row for found in report["targets"].values() for row in found["surest_errors"]))
+    write_bytes(output / "report.html", page(report, sounds).encode())
     print_report(report, output / "report.html")
     return output
 
@@ -74,6 +81,8 @@ def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
         "format": 1,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "toolkit_version": emotions.__version__,
+        "versions": versions(),
+        "command": command_line(),
         "model": step.model,
         "protocol": f"{evidence.folds.protocol}{among}",
         "seeds": sorted({each.seed for each in predictions}),
@@ -81,6 +90,7 @@ def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
         "folds": [_fold(evidence, fold) for fold in range(len(evidence.folds))],
         "training_seconds": round(sum(each.seconds for each in predictions), 1),
         "dataset": {
+            "name": table.root.name,
             "fingerprint": table.fingerprint,
             "clips": len(table),
             f"{by}s": int(units.max()) + 1,

@@ -10,16 +10,23 @@ from rich.console import Console
 from rich.table import Table
 
 from emotions.errors import plain as shown
+from training.metrics.conclusion import says_something
 
 __all__ = ["calibration_line", "choice_lines", "choice_table", "leak_lines", "shown", "with_interval"]
 
 
 def with_interval(found: Mapping[str, Any], name: str) -> str:
-    """``0.851 (0.781-0.912)``: a metric in ``found`` by its name, and its ``_ci``; a dash where it is unknown."""
+    """``0.851 (0.781-0.912)``: a metric in ``found`` by its name, and its ``_ci``; a dash where it is unknown.
+
+    An interval that says nothing is told as ``too few to tell``.
+    """
     value, bounds = found.get(name), found.get(f"{name}_ci")
     if value is None:
         return "–"
-    return f"{value:.3f}" + ("" if bounds is None else f" ({bounds[0]:.3f}-{bounds[1]:.3f})")
+    if bounds is None:
+        return f"{value:.3f}"
+    told = f"{bounds[0]:.3f}-{bounds[1]:.3f}" if says_something(bounds) else "too few to tell"
+    return f"{value:.3f} ({told})"
 
 
 def leak_lines(leaks: Mapping[str, Any]) -> list[str]:

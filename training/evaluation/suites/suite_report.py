@@ -2,43 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as TerminalTable
 
-from emotions.html.page import render
-from training.evaluation.report.html import FIGURES, group_table
-from training.evaluation.report.plots import confusion_png
+from emotions.html.report import Part, Picture, Report, Section, Table, html
+from emotions.html.svg_plots import Range, ranges
+from training.evaluation.report.html import (
+    FIGURES,
+    class_table,
+    facts_of,
+    group_table,
+    overall_table,
+    pictures,
+    recordings,
+)
 from training.evaluation.report.wording import shown, with_interval
+from training.evaluation.suites.conclusion import suite_conclusion
 from training.metrics.group_gap import UNCLEAR
 
-_HEAD = ("test", "kind", "unchanged", "UAR", "UAR loss", "UAR gap", "verdict", "")
+_HEAD = ("test", "kind", "unchanged", "UAR", "UAR loss", "UAR gap", "verdict", "remark")
 
 
-def suite_page(report: Mapping[str, Any]) -> str:
-    """A suite's report as HTML that needs nothing else."""
-    overall = report["overall"]
-    figures = [*(with_interval(overall, name) for name in FIGURES), f"{overall['ece']:.3f}", overall["clips"]]
+def suite_page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> str:
+    """A suite's report as HTML that needs nothing else.
+
+    Args:
+        report: content of ``report.json``.
+        sounds: name of a recording -> its sound as a ``data:`` URL, of those that the report names.
+    """
+    overall, tests = report["overall"], report["tests"]
     groups = {**overall["per_group"], "Speakers": overall["per_speaker"]}
-    return render(
-        "suite.html",
-        title=f"{report['model']}: {report['suite']}",
-        report=report,
-        overall=([*FIGURES.values(), "ECE", "clips"], [figures]),
-        tests=_filled(report["tests"]) if report["tests"] else None,
-        pngs=[confusion_png(report["target"], overall)],
-        groups={name: group_table(rows) for name, rows in groups.items()},
+    figures: list[Part] = [Table("Tests", *_filled(tests))] if tests else []
+    figures += [overall_table(overall, ECE=f"{overall['ece']:.3f}"), class_table(overall)]
+    if overall.get("surest_errors"):
+        figures.append(recordings(overall["surest_errors"], sounds or {}))
+    return html(
+        Report(
+            f"Suite {report['suite']}",
+            f"{report['model']}, {report['bundle']}",
+            suite_conclusion(report),
+            pictures=[Section("", [*_test_picture(tests), *pictures(overall)])],
+            figures=[Section("", [*figures, *(group_table(name, rows) for name, rows in groups.items())])],
+            method=[f"protocol: {report['protocol']}", f"target: {report['target']}", *_limits(report)],
+            facts={**facts_of(report), "variant": report["variant"]},
+            command=report.get("command", ""),
+            warnings=[report["protocol"]] if "too good" in report["protocol"] else [],
+        )
     )
+
+
+def _test_picture(tests: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
+    if any("uar" in test for test in tests):
+        rows = sorted((Range(test["name"], test["uar"]) for test in tests), key=lambda row: row.value)
+        yield Picture(ranges("UAR after each change of the sound", "UAR, of 100", rows), "The worst stands first.")
+
+
+def _limits(report: Mapping[str, Any]) -> Iterator[str]:
+    limits = report.get("limits", {})
+    if report["suite"] == "robustness" and limits:
+        yield (
+            f"a small change passes where at least {limits['min_unchanged']:.0%} of the answers stay, any other where "
+            f"UAR falls by at most {limits['max_uar_loss']:.3f}"
+        )
+    if report["suite"] == "fairness" and limits:
+        yield f"a comparison passes where the groups' UAR differ by at most {limits['max_uar_gap']:.3f}"
 
 
 def print_suite(report: Mapping[str, Any], page: Path) -> None:
     """Print the tests with their verdicts, the figures, and where the report lies."""
     overall, console = report["overall"], Console()
     if report["tests"]:
-        table = Table(title=f"{report['suite']} of {shown(report['bundle'])}", title_justify="left")
+        table = TerminalTable(title=f"{report['suite']} of {shown(report['bundle'])}", title_justify="left")
         head, rows = _filled(report["tests"])
         for title in head:
             table.add_column(title)

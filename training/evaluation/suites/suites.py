@@ -16,6 +16,7 @@ from emotions.errors import DataError
 from emotions.files.atomic import write_bytes
 from emotions.files.json_text import write_json
 from emotions.folder.predict_files import DEFAULT_MAX_BATCH
+from emotions.pipeline.provenance import command_line, versions
 from emotions.predictor import Predictor
 from emotions.runtime.batcher import Batcher
 from emotions.runtime.session import available_cores
@@ -28,6 +29,7 @@ from training.data.waveforms.usable import usable
 from training.data.waveforms.waveform_cache import WaveformCache
 from training.evaluation.protocols.groups import group_columns
 from training.evaluation.report.summary import Measured, summarise
+from training.evaluation.report.surest_errors import sounds_of, surest_errors
 from training.evaluation.suites.fairness import MAX_UAR_GAP, fairness_test
 from training.evaluation.suites.label_matching import match_labels
 from training.evaluation.suites.perturbations import Corruption, corruptions
@@ -68,7 +70,9 @@ class _Subject:
         return np.array([[*each.probabilities[self.target].values()] for each in found], np.float32)
 
 
-def run_suite(predictor: Predictor, dataset: DatasetConfig, root: Path, suite: Suite, output: Path) -> bool:
+def run_suite(
+    predictor: Predictor, dataset: DatasetConfig, root: Path, suite: Suite, output: Path, *, names: bool = False
+) -> bool:
     """Measure a bundle on a dataset, and write ``report.json`` and ``report.html``; whether every test was passed.
 
     Args:
@@ -77,6 +81,7 @@ def run_suite(predictor: Predictor, dataset: DatasetConfig, root: Path, suite: S
         root: folder that a relative path starts from.
         suite: ``accuracy``, ``robustness`` or ``fairness``.
         output: folder of the report.
+        names: name the recordings that are most wrong and most sure.
 
     Raises:
         DataError: the dataset cannot be used, its labels are others than the bundle's, or it has no column to group by.
@@ -85,14 +90,17 @@ def run_suite(predictor: Predictor, dataset: DatasetConfig, root: Path, suite: S
     before = subject.predict(subject.waveforms)
     tests: list[dict[str, Any]] = []
     if suite == "robustness":
-        every = corruptions(subject.waveforms)
-        tests += watched((_corrupted(subject, before, each) for each in every), len(every), "Corrupting")
+        changes = corruptions(subject.waveforms)
+        tests += watched((_corrupted(subject, before, each) for each in changes), len(changes), "Corrupting")
     elif suite == "fairness":
         tests = _fairness(subject, before)
     report = {**_head(subject, suite), "overall": _overall(subject, before), "tests": tests}
     report["passed"] = all(test["passed"] for test in tests)
+    table, every = subject.table, np.arange(len(subject.table))
+    errors = surest_errors(table, every, subject.truth, before, subject.labels, names=names)
+    report["overall"]["surest_errors"] = errors
     write_json(output / "report.json", report)
-    write_bytes(output / "report.html", suite_page(report).encode())
+    write_bytes(output / "report.html", suite_page(report, sounds_of(table, errors)).encode())
     print_suite(report, output / "report.html")
     return bool(report["passed"])
 
@@ -122,13 +130,20 @@ def _head(subject: _Subject, suite: Suite) -> dict[str, Any]:
         "format": 1,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "toolkit_version": emotions.__version__,
+        "versions": versions(),
+        "command": command_line(),
         "suite": suite,
         "bundle": subject.predictor.bundle.id,
         "variant": subject.predictor.session.variant,
         "model": str(manifest.model.get("model", manifest.name)),
         "target": subject.target,
         "protocol": _TRAINED_ON if _trained_on(subject) else _OTHER,
-        "dataset": {"fingerprint": table.fingerprint, "clips": len(table), "license": table.license},
+        "dataset": {
+            "name": table.root.name,
+            "fingerprint": table.fingerprint,
+            "clips": len(table),
+            "license": table.license,
+        },
         "limits": {"min_unchanged": MIN_UNCHANGED, "max_uar_loss": MAX_UAR_LOSS, "max_uar_gap": MAX_UAR_GAP},
     }
 

@@ -14,6 +14,7 @@ from emotions.errors import ConfigError, DataError
 from emotions.files.json_text import read_json, write_json
 from emotions.pipeline.runner import Context, load_pipeline
 from tests.conftest import BuildOnce, WriteWav
+from tests.pages import text_of
 from tests.training.conftest import SPEAKERS, build_step, make_corpus
 from tests.training.data.helpers import table_of
 from training.config.dataset import SplitConfig
@@ -128,7 +129,7 @@ def test_an_interrupted_choice_goes_on(
     assert len(trained) == len({task.key for task in trained}) == whole
     assert {task.seed for task in trained[:inner]} == {0}
     assert [len(fold["best_epochs"]) for fold in report["folds"]] == [2]
-    printed, page = capsys.readouterr().out, (tmp_path / "out" / "report.html").read_text()
+    printed, page = capsys.readouterr().out, text_of((tmp_path / "out" / "report.html").read_text())
     for told in (printed, page):
         assert "inner UAR of 2" in told
         assert "candidate 2, chosen by 1: learn_params.max_epoch 6" in told.replace("Candidate", "candidate")

@@ -5,7 +5,7 @@ from xml.dom.minidom import parseString
 
 import pytest
 
-from serving.benchmark.report.svg_plots import Axes, Line, bars, lines, waterfall
+from emotions.html.svg_plots import Axes, Line, bars, lines, waterfall
 
 AXES = Axes("s", "ms")
 

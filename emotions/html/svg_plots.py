@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emotions.html.page import render
 
@@ -12,32 +12,62 @@ Point = tuple[float, float]
 Scale = Callable[[float], float]
 Bar = tuple[str, float, float, int]
 """Name, begin, end, number of a colour."""
-_WIDTH, _HEIGHT = 640, 340
-_BOX = {"left": 64, "right": 624, "top": 52, "bottom": 294}
+_WIDTH, _HEIGHT = 480, 330
+_BOX = {"left": 58, "right": 466, "top": 62, "bottom": 284}
 """What axes enclose, in pixels."""
-_NAMES, _VALUES = 190, 90
+_NAMES, _VALUES = 160, 86
 """Pixels for what stands to the left and to the right of bars."""
 _TICKS = 5
+_MAX_NAME = 22
+"""Letters that have room beside a bar."""
+MAX_POINTS = 500
+"""Points of a line: more are thinned out evenly."""
+MAX_RANGES = 40
+"""Rows of a plot of ranges."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A named line through points; ``dashed`` for one that only guides the eye, ``dots`` to mark its points."""
+    """A named line through points: ``dashed`` for one that only guides the eye, ``dots`` to mark its points.
+
+    ``joined`` is false where the points stand alone.
+    """
 
     name: str
     points: Sequence[Point]
     dashed: bool = False
     dots: bool = False
+    joined: bool = True
 
 
 @dataclass(frozen=True)
 class Axes:
-    """Labels of a plot; ``log`` for an upward axis in powers, ``start`` where the axis to the right begins."""
+    """Labels of a plot.
+
+    Attributes:
+        log: an upward axis in powers.
+        start: where the axis to the right begins.
+        whole: only whole numbers stand on the axis to the right.
+        top: where the upward axis ends, at the least.
+        names: what stands on the axis to the right in place of numbers, at 0, 1, and so on.
+    """
 
     right: str
     up: str
     log: bool = False
     start: float | None = 0.0
+    whole: bool = False
+    top: float | None = None
+    names: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Range:
+    """A value with the interval that it lies in, or None where it is not known."""
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
 
 
 def lines(title: str, axes: Axes, drawn: Sequence[Line]) -> str:
@@ -48,17 +78,37 @@ def lines(title: str, axes: Axes, drawn: Sequence[Line]) -> str:
         axes: their labels and scales.
         drawn: the lines, in the order of the legend.
     """
+    drawn = [replace(line, points=_thinned(line.points)) for line in drawn]
     points = [point for line in drawn for point in line.points]
     if not points:
         return ""
     right = [x for x, _ in points] + ([axes.start] if axes.start is not None else [])
-    up = [y for _, y in points if not axes.log or y > 0]
-    x, x_ticks = _linear(min(right), max(right), _BOX["left"], _BOX["right"])
+    up = [y for _, y in points if not axes.log or y > 0] + ([axes.top] if axes.top is not None else [])
+    x, x_ticks = _linear(min(right), max(right), _BOX["left"], _BOX["right"], least=1.0 if axes.whole else 0.0)
+    if axes.names:
+        x, _ = _linear(-0.5, len(axes.names) - 0.5, _BOX["left"], _BOX["right"], exact=True)
+        x_ticks = [float(at) for at in range(len(axes.names))]
     scale = _logarithmic if axes.log else _linear
-    y, y_ticks = scale(min(up) if axes.log else 0.0, max(up), _BOX["bottom"], _BOX["top"])
+    y, y_ticks = scale(min(up) if axes.log else min(0.0, *up), max(up), _BOX["bottom"], _BOX["top"])
     ticks = {"x_ticks": x_ticks, "y_ticks": y_ticks}
     floor = min(up) if axes.log else -math.inf  # there is no logarithm of 0
     return _svg(title, _HEIGHT, box=_BOX, axes=axes, x=x, y=y, **ticks, floor=floor, drawn=drawn)
+
+
+def ranges(title: str, unit: str, rows: Sequence[Range], mark: tuple[str, float] | None = None) -> str:
+    """Values between 0 and 1 with their intervals, one below the other, at most ``MAX_RANGES``; empty without one.
+
+    Args:
+        title: of the plot.
+        unit: of the values.
+        rows: from top to bottom.
+        mark: name and place of an upright line to compare with.
+    """
+    if not rows:
+        return ""
+    shown = rows[:MAX_RANGES]
+    x, ticks = _linear(0.0, 1.0, _NAMES, _WIDTH - 46)
+    return _svg(title, 86 + 24 * len(shown), names=_NAMES, x=x, x_ticks=ticks, unit=unit, ranges=shown, mark=mark)
 
 
 def waterfall(title: str, unit: str, parts: Mapping[str, float]) -> str:
@@ -89,13 +139,27 @@ def _bars(title: str, unit: str, rows: Sequence[Bar]) -> str:
     return _svg(title, 42 + 26 * len(rows), names=_NAMES, x=x, rows=rows, unit=unit)
 
 
+def _thinned(points: Sequence[Point]) -> Sequence[Point]:
+    """At most ``MAX_POINTS`` of the points, the first and the last among them."""
+    last = len(points) - 1
+    if last < MAX_POINTS:
+        return points
+    return [points[round(at * last / (MAX_POINTS - 1))] for at in range(MAX_POINTS)]
+
+
 def _svg(title: str, height: int, **drawn: object) -> str:
-    return render("plots.svg", title=title, width=_WIDTH, height=height, number=_number, **drawn)
+    return render("plots.svg", title=title, width=_WIDTH, height=height, number=_number, short=_short, **drawn)
 
 
-def _linear(low: float, high: float, begin: float, end: float, *, exact: bool = False) -> tuple[Scale, list[float]]:
+def _short(text: str, most: int = _MAX_NAME) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _linear(
+    low: float, high: float, begin: float, end: float, *, exact: bool = False, least: float = 0.0
+) -> tuple[Scale, list[float]]:
     """A scale from values to pixels, and round values to mark: the range is widened to them unless ``exact``."""
-    least = (high - low or abs(high) or 1.0) / _TICKS
+    least = max(least, (high - low or abs(high) or 1.0) / _TICKS)
     power = 10.0 ** math.floor(math.log10(least))
     step = next(power * times for times in (1, 2, 2.5, 5, 10) if power * times >= least * 0.999)
     if not exact:

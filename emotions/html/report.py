@@ -1,0 +1,131 @@
+"""A report as one HTML page: the conclusion, then pictures, figures, method, data, and the terms that it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from emotions.html.page import render
+
+MAX_ROWS = 200
+"""Rows of a table on a page; the JSON beside it has all."""
+MAX_MATRIX = 20
+"""Classes of a confusion matrix on a page."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        caption: what it shows.
+        head: titles of the columns, with terms of the glossary.
+        rows: cells; of more than ``MAX_ROWS`` the first are shown.
+        notes: lines below it.
+    """
+
+    kind: ClassVar = "table"
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    notes: Sequence[str] = ()
+
+    @property
+    def shown(self) -> Sequence[Sequence[Any]]:
+        """The rows that stand on the page."""
+        return self.rows[:MAX_ROWS]
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """The notes, and what was left out."""
+        left = len(self.rows) - MAX_ROWS
+        return [*self.notes, f"{left} more rows are in the JSON file beside this page"] if left > 0 else self.notes
+
+    def is_number(self, column: int) -> bool:
+        """Whether a column holds figures, and stands on the right."""
+        cells = [row[column] for row in self.shown if row[column] not in ("", "–", None)]
+        return bool(cells) and all(str(cell)[:1] in set("0123456789+-±") for cell in cells)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A plot as SVG text of ``emotions.html.svg_plots``, and a line on how to read it."""
+
+    kind: ClassVar = "picture"
+    svg: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A confusion matrix: rows are the truth; counts may be means over seeds."""
+
+    kind: ClassVar = "matrix"
+    caption: str
+    labels: Sequence[str]
+    counts: Sequence[Sequence[float]]
+
+    @property
+    def at(self) -> list[int]:
+        """Places of the classes that are shown: of many those with the most errors."""
+        errors = [sum(row) + sum(each[at] for each in self.counts) - 2 * row[at] for at, row in enumerate(self.counts)]
+        most = sorted(range(len(errors)), key=lambda at: -errors[at])[:MAX_MATRIX]
+        return sorted(most)
+
+    def share(self, row: int, column: int) -> float:
+        """Share of the recordings of a class that were given another, or 0 where the class has none."""
+        total = sum(self.counts[row])
+        return self.counts[row][column] / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Single recordings: cells as those of a table, and the sound of each as a ``data:`` URL, or an empty text."""
+
+    kind: ClassVar = "recordings"
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[tuple[Sequence[Any], str]]
+    notes: Sequence[str] = ()
+
+
+Part = Table | Picture | Matrix | Recordings | str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a report with a title of its own; texts among its parts are paragraphs."""
+
+    title: str
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a page shows, from top to bottom.
+
+    Attributes:
+        kind: such as ``Evaluation``.
+        name: of what was measured.
+        conclusion: one sentence for whoever decides, for each target.
+        warnings: what makes the conclusion doubtful.
+        pictures, figures, method: the sections.
+        facts: name -> value: data, date, versions.
+        command: the command that made it.
+    """
+
+    kind: str
+    name: str
+    conclusion: Sequence[str]
+    pictures: Sequence[Section]
+    figures: Sequence[Section]
+    method: Sequence[Part]
+    facts: Mapping[str, Any]
+    command: str = ""
+    warnings: Sequence[str] = field(default=())
+
+
+def html(report: Report) -> str:
+    """A report as a document that needs nothing else."""
+    return render("report.html", report=report)

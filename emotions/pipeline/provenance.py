@@ -1,0 +1,26 @@
+"""What made a report: the command, and the versions of the packages that decide on figures."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+_PACKAGES = ("torch", "onnxruntime", "numpy")
+
+
+def command_line() -> str:
+    """The command that is running, as it can be typed again."""
+    return shlex.join(["emotions", *sys.argv[1:]])
+
+
+def versions() -> dict[str, str]:
+    """Name -> version: Python, and the packages that are installed of those that compute."""
+    found = {"Python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # the service needs no torch
+            continue
+    return found

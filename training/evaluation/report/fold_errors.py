@@ -1,0 +1,39 @@
+"""The recordings that the models of all folds are most wrong about and most sure of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from training.data.clips import ClipTable
+from training.data.waveforms.dataset import NO_LABEL
+from training.evaluation.report.surest_errors import surest_errors
+from training.metrics.calibration import fit_temperature
+from training.metrics.predictions import FoldPredictions, truth_of
+
+
+def of_folds(
+    table: ClipTable, predictions: Sequence[FoldPredictions], target: str, *, names: bool
+) -> list[dict[str, Any]]:
+    """The surest errors on test clips of all folds; probabilities are calibrated, and means over the seeds.
+
+    Args:
+        table: the dataset.
+        predictions: of every fold and seed.
+        target: name of the target.
+        names: tell the names of the recordings too.
+    """
+    summed: dict[int, Any] = {}
+    for each in predictions:
+        truth, at = each.val.labelled(target, truth_of(table, each.val.clips, target))
+        found = each.test.probabilities(target, fit_temperature(at, truth))
+        for clip, row in zip(each.test.clips.tolist(), found, strict=True):
+            summed[clip] = summed.get(clip, 0.0) + row
+    clips = np.array(sorted(summed), np.int64)
+    probabilities = np.stack([summed[clip] for clip in clips.tolist()])
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    truth = truth_of(table, clips, target)
+    known = truth != NO_LABEL
+    return surest_errors(table, clips[known], truth[known], probabilities[known], table.labels(target), names=names)

@@ -1,0 +1,98 @@
+"""The report of a run as one page of HTML: what its metrics say, pictures, figures, and how they were measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from emotions.html.report import Part, Report, Section, Table, html
+from emotions.pipeline.provenance import command_line, versions
+from training.metrics.conclusion import conclusion, whose_of
+from training.metrics.report_parts import History, class_picture, curves, matrix
+
+_FIGURES = {"uar": "UAR", "wa": "WA", "macro_f1": "macro-F1"}
+_OF_A_CLASS = {"recall": "recall", "precision": "precision", "f1": "F1"}
+_ONCE = (
+    "one split was measured once, which says little about how sure the figures are: emotions evaluate measures every "
+    "speaker and gives intervals"
+)
+_CHOSE = "there is no test part: measured on the validation part, which chose the epoch, so the figures are too good"
+
+
+def run_page(index: Mapping[str, Any], history: History, part: str, data: str) -> str:
+    """A run's report as HTML that needs nothing else.
+
+    Args:
+        index: content of ``run.json``.
+        history: metric name -> value after each epoch.
+        part: the part that the run is judged by, ``test`` or ``validation``.
+        data: name of the dataset.
+    """
+    scores, protocol = index["metrics"][part], index["protocol"]
+    several = len(scores) > 1
+    return html(
+        Report(
+            "Training",
+            " ".join(str(index[key]) for key in ("name", "model") if index.get(key)),
+            [f"{name}: " * several + conclusion(each, whose_of(protocol)) for name, each in scores.items()],
+            pictures=[
+                *(
+                    Section(name if several else "", [matrix(each), *class_picture(each)])
+                    for name, each in scores.items()
+                ),
+                Section("Learning", curves(history, index["best_epoch"])),
+            ],
+            figures=[Section("", [*_tables(index, part)])],
+            method=[*_method(index, part)],
+            facts=_facts(index, data),
+            command=command_line(),
+            warnings=[*_warnings(index, part)],
+        )
+    )
+
+
+def _tables(index: Mapping[str, Any], part: str) -> Iterator[Part]:
+    rows = [
+        [name, target, *(f"{each[figure]:.3f}" for figure in _FIGURES), each["clips"]]
+        for name, targets in index["metrics"].items()
+        for target, each in targets.items()
+    ]
+    yield Table("By part of the data", ["part", "target", *_FIGURES.values(), "recordings"], rows)
+    for target, each in index["metrics"][part].items():
+        cells = [
+            [label, *("–" if row[key] is None else f"{row[key]:.3f}" for key in _OF_A_CLASS), row["clips"]]
+            for label, row in each["per_class"].items()
+        ]
+        yield Table(f"{target}, {part} part", ["class", *_OF_A_CLASS.values(), "recordings"], cells)
+
+
+def _method(index: Mapping[str, Any], part: str) -> Iterator[str]:
+    split = index["dataset"]["split"]
+    sizes = ", ".join(f"{split[name]['clips']} {name}" for name in ("train", "val", "test") if name in split)
+    yield f"protocol: {index['protocol']}"
+    yield f"recordings by part: {sizes}; figures and pictures are of the {part} part"
+    yield f"seed {index['seed']}; epoch {index['best_epoch'] + 1} was kept, {index['steps']} steps of the optimiser"
+    yield _ONCE
+
+
+def _warnings(index: Mapping[str, Any], part: str) -> Iterator[str]:
+    if part == "validation":
+        yield _CHOSE
+    leaks = index["dataset"]["split"].get("leaks", {"found": {}, "allowed": []})
+    shared = [kind for kind in leaks["allowed"] if leaks["found"].get(kind)]
+    if shared:
+        yield f"leaks were allowed ({', '.join(shared)}): the figures are optimistic"
+
+
+def _facts(index: Mapping[str, Any], data: str) -> dict[str, Any]:
+    dataset = index["dataset"]
+    facts = {
+        "data": data,
+        "size": f"{dataset['clips']} recordings, {dataset['hours']:.2f} h",
+        "licence": dataset.get("license"),
+        "fingerprint of the data": dataset["fingerprint"],
+        "date": index["created"],
+        "version of the toolkit": index["toolkit_version"],
+        **versions(),
+    }
+    return {name: value for name, value in facts.items() if value}
