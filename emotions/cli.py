@@ -177,7 +177,7 @@ def info(
     """Say a bundle's inputs, outputs and measured metrics, and what runs here."""
     from emotions.bundle.manifest import read_bundle
     from emotions.bundle.summary import describe, warnings
-    from emotions.runtime.providers import card_in_words
+    from emotions.runtime.gpu_causes import card_in_words
     from emotions.runtime.session import open_session
 
     opened = read_bundle(bundle)

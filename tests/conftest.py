@@ -229,6 +229,7 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     from tests.fake_cuda import FakeCuda
 
     monkeypatch.setenv("EMOTIONS_LOAD_CHECK", "off")  # a process for each graph, on the CPU
+    monkeypatch.setenv("EMOTIONS_GPU_TRIAL", "off")  # further sessions; its tests switch it on
     machine = FakeCuda()
     machine.install(monkeypatch.setattr, tmp_path)
     return machine

@@ -7,6 +7,7 @@ variable ``FAKE_CUDA``, which has the fault's name. Messages are those of ONNX R
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,11 @@ class FakeCuda:
         """Options of the provider, of each session."""
         self.lost_file: Path | None = None
         """While it is there the card is lost, for processes that run then, for good."""
+        self.run_sec: Callable[[dict[str, str]], float] = lambda _: 0.0
+        """Seconds that a run takes longer, by the provider's options."""
+        self.wrong_with: set[str] = set()
+        """Options of the provider with which the answers are wrong; with those in ``refused`` no session opens."""
+        self.refused: set[str] = set()
         self.runs: list[int] = []
         """Windows of each run that reached a session."""
 
@@ -134,7 +140,7 @@ class FakeCuda:
             put: ``setattr``, or a test's own.
             folder: for files of the system that are made up.
         """
-        from emotions.runtime import cuda_driver, devices, providers
+        from emotions.runtime import cuda_driver, devices, gpu_causes
 
         real_value, real_load = ort.OrtValue.ortvalue_from_shape_and_type, self._session()
         control, release = folder / "nvidiactl", folder / "nvidia_version"
@@ -154,7 +160,7 @@ class FakeCuda:
         put(ort, "cuda_version", "13.0")
         put(ort, "preload_dlls", lambda: print("Failed to load libcublasLt.so.13: no such file"))
         put(ort.OrtValue, "ortvalue_from_shape_and_type", staticmethod(value))
-        put(providers, "library_fault", library_fault)
+        put(gpu_causes, "library_fault", library_fault)
         put(cuda_driver, "library", lambda: self.driver)
         put(cuda_driver, "_RELEASE", release)
         put(devices, "_CONTROLS", (control,))
@@ -165,12 +171,12 @@ class FakeCuda:
         class Session(ort.InferenceSession):  # type: ignore[misc]
             def __init__(self, path: str, options: Any = None, providers: Any = None, **named: Any) -> None:
                 asked = [each for each in providers or [] if each[0] == CUDA]
-                self.on_cuda = bool(asked)
+                self.on_cuda, self.options = bool(asked), asked[0][1] if asked else {}
                 self.half = "fp16" in Path(path).name
                 if asked:
                     assert named == {"enable_fallback": 0}, "ONNX Runtime's own fallback prints"
                     machine.asked.append(asked[0][1])
-                    machine.fail_to_load()
+                    machine.fail_to_load(self.options)
                     self.on_cuda = machine.fault not in ("library", "hidden")
                 super().__init__(path, options, providers=[CPU], **named)
 
@@ -180,17 +186,20 @@ class FakeCuda:
             def run_with_iobinding(self, binding: Any, run_options: Any = None) -> None:
                 outputs = binding.get_outputs()
                 machine.fail_to_run(outputs[0].shape()[0])
+                time.sleep(machine.run_sec(self.options))
                 super().run_with_iobinding(binding, run_options)
                 for output in outputs:
                     if machine.fault in ("nan", "probe nan") and (machine.fault == "nan" or self.half):
                         output.update_inplace(np.full(output.shape(), np.nan, np.float32))
-                    elif machine.fault == "fp16" and self.half:
+                    elif (machine.fault == "fp16" and self.half) or machine.wrong_with & {*self.options}:
                         output.update_inplace(np.roll(output.numpy(), 1, axis=1).copy())
 
         return Session
 
-    def fail_to_load(self) -> None:
+    def fail_to_load(self, options: dict[str, str]) -> None:
         """Raise what ONNX Runtime raises while it opens a session."""
+        if named := self.refused & {*options}:
+            raise RuntimeError(f"[ONNXRuntimeError] : 1 : FAIL : Unknown provider option: {named}")
         if self.fault == "driver":
             raise RuntimeError(OLD_DRIVER)
         if self.fault == "memory":

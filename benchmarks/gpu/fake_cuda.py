@@ -12,7 +12,7 @@ from typing import Any
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_inference_collection import IOBinding
 
-from emotions.runtime import providers
+from emotions.runtime import gpu_causes
 
 CUDA = "CUDAExecutionProvider"
 NO_MEMORY = "Failed to allocate memory for requested buffer of size 12582912"
@@ -85,4 +85,4 @@ def install() -> None:
     ort.SessionOptions, ort.InferenceSession = FakeOptions, FakeSession
     ort.get_available_providers = lambda: [CUDA, _CPU]
     ort.preload_dlls = lambda *_, **__: None
-    providers.library_fault = lambda _: ""  # type: ignore[attr-defined,assignment]
+    gpu_causes.library_fault = lambda _: ""  # type: ignore[attr-defined,assignment]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.step import Step
+from emotions.runtime.settings_trial import SWITCH
 
 LINES = "steps.jsonl"
 """File of the lines, one a step, below the output folder."""
@@ -90,6 +91,8 @@ def _run(step: Step, output: Path, seconds: float, *, dry: bool) -> Line:
     notes.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.gpu.child", step.call, str(output), str(notes), *["dry"] * dry]
     environment = {**os.environ, "EMOTIONS_CACHE": str(output / "cache"), "TOKENIZERS_PARALLELISM": "false"}
+    if not step.trial:  # it would take the step's time
+        environment[SWITCH] = "off"
     if dry:  # threads of torch spin while they wait, and would take the cores from the step beside this one
         environment["OMP_NUM_THREADS"] = "1"
     began = time.monotonic()

@@ -26,6 +26,7 @@ class Step:
         call: of a function that takes a ``Bench`` and yields ``Figures``.
         seconds: after which its process is stopped.
         needed: by those that come after it, which wait for its end also where steps run side by side.
+        trial: whether the toolkit's sessions take the settings that suit the card, tried at first.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Step:
     call: str
     seconds: float = 60.0
     needed: bool = False
+    trial: bool = False
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def _onnx_runtime() -> Iterator[Finding]:
 
 def _gpu() -> Iterator[Finding]:
     from emotions.runtime.devices import card_present
-    from emotions.runtime.providers import card_in_words, gpu_fault
+    from emotions.runtime.gpu_causes import card_in_words, gpu_fault
 
     if not card_present():
         yield Finding("GPU", "no NVIDIA GPU; the CPU is used")

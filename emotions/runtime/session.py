@@ -7,12 +7,12 @@ import logging
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import onnxruntime as ort
 
 from emotions.audio.decode import SAMPLE_RATE
@@ -20,29 +20,27 @@ from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Bundle
 from emotions.bundle.probe import read_probe
 from emotions.bundle.variants import AUTO, FP16, FP32, choose_variant
-from emotions.errors import BundleError, DeviceError, DeviceLost, OutOfMemory, first_line
+from emotions.errors import BundleError, DeviceError, first_line
 from emotions.runtime.batch_limit import BatchLimit
 from emotions.runtime.batch_shape import CPU_SHAPES, GPU_SHAPES, Probabilities, Run, ShapedRun, Shapes
 from emotions.runtime.devices import card_present
 from emotions.runtime.failures import ORT_ERRORS
+from emotions.runtime.gpu_causes import need_card, versions
 from emotions.runtime.io_binding import Buffers, gpu_run
 from emotions.runtime.load_check import check_graph
-from emotions.runtime.providers import cuda_session, need_card, unusable
+from emotions.runtime.probe_replay import ProbeMissed, probe_tolerance, replay_probe
+from emotions.runtime.providers import cuda_session
+from emotions.runtime.settings_trial import Trial, tried_settings
 
 Device = Literal["cpu", "cuda"]
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 
-PROBE_TOLERANCE = 1e-4
-"""As much as the proof of the export allows: another CPU rounds otherwise."""
 # Of dynamic windows in one run on a CPU, padding included: a base-size encoder takes about 20 MB for each second.
 _CPU_MAX_SAMPLES = 60 * SAMPLE_RATE
+_TRIAL_SAMPLES = 5 * SAMPLE_RATE
 _NEWER = re.compile(r"\b(Opset|IR version):? (\d+)")
 
 logger = logging.getLogger("emotions")
-
-
-class _ProbeMissed(BundleError):
-    """A model does not answer as it did at export."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ def _open_on(device: Device, bundle: Bundle, variant: str | None, place: _Place)
     check_graph(bundle, name, device, place.threads)
     try:
         return _open(device, bundle, name, place)
-    except _ProbeMissed as error:
+    except ProbeMissed as error:
         if device == "cpu" or name == FP32:
             raise
         if variant not in (None, AUTO):
@@ -160,7 +158,7 @@ def _open(device: Device, bundle: Bundle, name: str, place: _Place) -> Session:
     bundle.check_unchanged()
     run, shapes = _cpu_run(bundle, name, place) if device == "cpu" else _gpu_run(bundle, name, place)
     opened = Session(run, device, name, place.threads, shapes)
-    _replay_probe(bundle, opened, place.device_id)
+    replay_probe(bundle, run, name, device, place.device_id)
     bundle.check_unchanged()
     return opened
 
@@ -175,13 +173,24 @@ def _cpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
 
 
 def _gpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
-    path = bundle.file(name)
+    path, window = bundle.file(name), bundle.manifest.window
 
-    def another() -> ort.InferenceSession:
+    def opened(settings: Mapping[str, str]) -> ort.InferenceSession:
         with _loading(path):
-            return cuda_session(path, _options(place.threads), place.device_id, half=name == FP16)
+            half = name == FP16
+            return cuda_session(path, _options(place.threads), place.device_id, half=half, settings=settings)
 
     buffers = Buffers(_widths(bundle, place), "cuda", place.device_id)
+    trial = Trial(
+        opened,
+        buffers,
+        about=(bundle.manifest.variants[name].sha256, *versions(place.device_id)),
+        samples=min(window.samples, _TRIAL_SAMPLES),
+        one_size=not window.dynamic,
+        probe=read_probe(bundle),
+        tolerance=probe_tolerance(bundle, name),
+    )
+    another = partial(opened, tried_settings(trial))
     return gpu_run(another, buffers, path.stat().st_size, streams=place.streams, longest=_longest(bundle)), GPU_SHAPES
 
 
@@ -251,30 +260,3 @@ def _reason(error: Exception) -> str:
     if newer is None:
         return first_line(error)
     return f"{newer[1]} {newer[2]} is newer than ONNX Runtime {ort.__version__} reads; update onnxruntime"
-
-
-def _replay_probe(bundle: Bundle, session: Session, device_id: int) -> None:
-    """Refuse a session that does not answer as the exported model did."""
-    probe = read_probe(bundle)
-    try:
-        answers = session.run(probe.waveform, probe.length)
-    except ORT_ERRORS as error:
-        raise _failed(bundle, session, error, device_id) from error
-    except (OutOfMemory, DeviceLost) as error:
-        raise _failed(bundle, session, error.__cause__ or error, device_id) from error.__cause__
-    tolerance = PROBE_TOLERANCE + 2 * bundle.manifest.variants[session.variant].max_abs_diff
-    for target, expected in probe.probabilities.items():
-        found = answers[target]
-        difference = float(np.abs(found - expected).max(initial=0)) if found.shape == expected.shape else np.inf
-        if not difference <= tolerance:
-            how = f"differs by {difference:.1e}, at most {tolerance:.1e} is allowed"
-            raise _ProbeMissed(
-                f"{bundle.path}: on {session.device} the {session.variant} model answers its probe otherwise than "
-                f"at export ({target}: {how if np.isfinite(found).all() else 'it answers NaN or infinity'})"
-            )
-
-
-def _failed(bundle: Bundle, session: Session, error: BaseException, device_id: int) -> DeviceError | BundleError:
-    if session.device == "cuda":
-        return unusable(error, device_id)
-    return BundleError(f"{bundle.path}: the model fails on its probe ({first_line(error)})")

@@ -18,7 +18,8 @@ from emotions.bundle.manifest import read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.files.json_text import read_json
 from emotions.pipeline.runner import Context
-from emotions.runtime.session import PROBE_TOLERANCE, onnx_run, onnx_session
+from emotions.runtime.probe_replay import PROBE_TOLERANCE
+from emotions.runtime.session import onnx_run, onnx_session
 from export.bundle.export import export_run, export_source
 from export.bundle.gate_clips import gate_clips
 from export.bundle.variants import ExportOptions

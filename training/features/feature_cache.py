@@ -13,10 +13,13 @@ windows of acted speech: rounding a spectrogram moves the probabilities by at mo
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +32,17 @@ from emotions.files.cache import cache_root
 from training.data.progress import watched
 from training.data.waveforms.array_store import ArrayStore, limit_bytes
 from training.data.waveforms.dataset import WindowDataset
-from training.features.extract import Array, compute, device_of, grouped, kept_features
+from training.features.extract import (
+    Array,
+    Precision,
+    by_length,
+    compute,
+    device_of,
+    grouped,
+    kept_features,
+    without_tf32,
+)
+from training.features.on_all import on_all
 from training.models.base import Frontend
 
 _FORMAT = 2
@@ -55,16 +68,23 @@ class FeatureCache:
         spec: the window.
         make: builds the frontend again, on the CPU, for features that another process has removed.
         root: the cache's folder, by default ``features`` below the toolkit's cache folder; made with mode 0700.
+        precision: what the frontend computes in; each has features of its own.
 
     Attributes:
         shape: of a full window's features: (..., frames).
     """
 
     def __init__(
-        self, frontend: Frontend, spec: WindowSpec, make: Callable[[], Frontend], root: Path | None = None
+        self,
+        frontend: Frontend,
+        spec: WindowSpec,
+        make: Callable[[], Frontend],
+        root: Path | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         self.store = ArrayStore(root or cache_root() / "features")
         self.spec = spec
+        self.precision = precision
         self._make = make
         self._in_use: set[str] = set()
         self._places: dict[str, _Place] = {}
@@ -75,15 +95,19 @@ class FeatureCache:
     def key(self, sha256: str) -> str:
         """Key of the features of a clip, by the hash of its samples."""
         window = [self.spec.samples, self.spec.hop_samples, self.spec.dynamic]
-        return hashlib.sha256(json.dumps([_FORMAT, sha256, window, self._settings]).encode()).hexdigest()
+        # Those in fp32 are named as they were before there were others: they are found again.
+        others = [] if self.precision == "fp32" else [self.precision]
+        return hashlib.sha256(json.dumps([_FORMAT, sha256, window, self._settings, *others]).encode()).hexdigest()
 
-    def prepare(self, windows: WindowDataset, frontend: Frontend, device: torch.device | str = "cpu") -> int:
+    def prepare(
+        self, windows: WindowDataset, frontend: Frontend, devices: Sequence[torch.device | str] = ("cpu",)
+    ) -> int:
         """Compute the features of every clip that is not cached, and check those that are; the number computed here.
 
         Args:
             windows: the clips.
             frontend: the one that the cache was made for.
-            device: where it computes; the frontend returns to its own device.
+            devices: where it computes, on all at once; the frontend returns to its own device.
         """
         keys = [self.key(facts.sha256) for facts in windows.facts]
         first = {key: clip for clip, key in reversed(list(enumerate(keys)))}
@@ -92,7 +116,7 @@ class FeatureCache:
         # Each process has its own order, so that several share the work instead of repeating it.
         random.SystemRandom().shuffle(pending)
         self._in_use.update(first)
-        made = self._build(windows, frontend, device, pending)
+        made = self._build(windows, frontend, [torch.device(device) for device in devices], pending)
         return sum(watched(made, len(pending), "Features"))
 
     def load(self, windows: WindowDataset, clip: int) -> Array:
@@ -119,7 +143,7 @@ class FeatureCache:
         with torch.random.fork_rng(devices=[]):
             frontend = self._make().eval()
         if _settings(frontend) == self._settings:
-            list(self._build(windows, frontend, "cpu", [clip]))
+            list(self._build(windows, frontend, [torch.device("cpu")], [clip]))
         found = self.store.get(key, kinds=_KINDS)
         if found is None:
             raise DataError(
@@ -140,27 +164,40 @@ class FeatureCache:
         return True
 
     def _build(
-        self, windows: WindowDataset, frontend: Frontend, device: torch.device | str, pending: Sequence[int]
+        self, windows: WindowDataset, frontend: Frontend, devices: Sequence[torch.device], pending: Sequence[int]
     ) -> Iterator[int]:
         """Compute and store the features of clips: yields 1 for each, or 0 where another process was faster."""
         if not pending:
             return
         home, written = device_of(frontend), 0
-        frontend.to(device)
+        gpu = devices[0].type == "cuda"
+        groups = by_length(windows, pending, devices[0]) if gpu else grouped(windows, pending, devices[0])
+        frontends = [frontend.to(devices[0]), *(copy.deepcopy(frontend).to(device) for device in devices[1:])]
         try:
-            for chunk in grouped(windows, pending, torch.device(device)):
-                keys = {clip: self.key(windows.facts[clip].sha256) for clip in chunk}
-                missing = [clip for clip in chunk if not self.store.path(keys[clip]).exists()]
-                for clip, array in zip(missing, kept_features(windows, missing, frontend), strict=True):
-                    self.store.put(keys[clip], array)
-                    written += int(array.nbytes)
-                if written > _EVICT_SHARE * limit_bytes():
-                    self.store.evict(self._in_use)
-                    written = 0
-                yield from (int(clip in missing) for clip in chunk)
+            with without_tf32(devices[0]):
+                for made in on_all(partial(self._store, windows), groups, frontends):
+                    written += sum(made)
+                    if written > _EVICT_SHARE * limit_bytes():
+                        self.store.evict(self._in_use)
+                        written = 0
+                    yield from (int(size > 0) for size in made)
         finally:
             frontend.to(home)
         self.store.evict(self._in_use)
+
+    def _store(
+        self, windows: WindowDataset, clips: Sequence[int], frontend: Frontend, turn: AbstractContextManager[Any]
+    ) -> list[int]:
+        """Compute and store the features of a group of clips: bytes of each, or 0 where another process was faster."""
+        keys = {clip: self.key(windows.facts[clip].sha256) for clip in clips}
+        missing = [clip for clip in clips if not self.store.path(keys[clip]).exists()]
+        sizes = dict.fromkeys(clips, 0)
+        cut = frontend.is_encoder and device_of(frontend).type == "cuda"
+        kept = kept_features(windows, missing, frontend, self.precision, cut=cut, turn=turn)
+        for clip, array in zip(missing, kept, strict=True):
+            self.store.put(keys[clip], array)
+            sizes[clip] = int(array.nbytes)
+        return [*sizes.values()]
 
 
 def _settings(frontend: Frontend) -> str:

@@ -14,6 +14,7 @@ from emotions.errors import ConfigError
 from training.config.architectures import SPECTROGRAM_MODELS
 from training.config.learning import FeatureAugmentation, LearnParams
 from training.config.train import ModelSpec
+from training.features.extract import computing_in, precision_of, without_tf32
 from training.features.feature_dataset import FeatureItem
 from training.loop.feature_augmentation import augment, mixed
 from training.loop.loaders import derived_seed
@@ -133,10 +134,13 @@ class ClassifierModule(lightning.LightningModule):
         return (*self._waveforms(waveform, length, self._random), truth, clips, shares)
 
     def _features_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Features and valid frames. A frozen frontend runs in full precision, as in the feature cache."""
-        frozen = isinstance(batch, FeatureItem) or is_frozen(self.model.frontend)
-        with torch.autocast(self.device.type, enabled=not frozen and torch.is_autocast_enabled(self.device.type)):
+        """Features and valid frames. A frozen frontend runs in the precision of the feature cache."""
+        if not isinstance(batch, FeatureItem) and not is_frozen(self.model.frontend):
             return features_of(self.model, batch)
+        precision = precision_of(self.model.frontend, self.learn.precision, self.device)
+        with computing_in(precision, self.device), without_tf32(self.device):
+            features, frames = features_of(self.model, batch)
+        return features.float(), frames
 
     def _loss(self, logits: Logits, truth: Mapping[str, Tensor], shares: Tensor) -> Tensor:
         known = None if self._mean_shares is None else shares

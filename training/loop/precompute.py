@@ -11,6 +11,7 @@ import torch
 
 from training.config.train import ModelSpec, TrainStep
 from training.corpus import Corpus
+from training.features.extract import precision_of
 from training.features.feature_cache import FeatureCache
 from training.features.feature_dataset import ClipDataset, FeatureDataset
 from training.models.base import Classifier, Frontend, is_frozen
@@ -39,14 +40,15 @@ def precomputed(corpus: Corpus, step: TrainStep, model: Classifier | None = None
     augmented = step.learn_params.augments_waveform
     if augmented:
         _LOG.warning("training features are computed anew in every epoch: the waveform augmentation is on")
-    frontend, device = model.frontend, device_of(step.accelerator)
+    frontend, devices = model.frontend, devices_of(step.accelerator)
+    precision = precision_of(frontend, step.learn_params.precision, devices[0])
     # Not the registry's pinned spec: the encoder's own weights are needed again.
-    cache = FeatureCache(frontend, corpus.val.spec, partial(_frontend, corpus.spec))
+    cache = FeatureCache(frontend, corpus.val.spec, partial(_frontend, corpus.spec), precision=precision)
 
     def features(part: ClipDataset) -> ClipDataset:
         if isinstance(part, FeatureDataset):
             return part
-        cache.prepare(part, frontend, device)
+        cache.prepare(part, frontend, devices)
         return FeatureDataset(part, cache)
 
     train = corpus.train if augmented else features(corpus.train)
@@ -58,9 +60,16 @@ def _frontend(spec: ModelSpec) -> Frontend:
 
 
 def device_of(accelerator: str) -> torch.device:
-    """Device that features are computed on: the accelerator that trains, another one in each process of a machine."""
+    """Device of this process: the accelerator that trains, another one in each process of a machine."""
+    return devices_of(accelerator)[0]
+
+
+def devices_of(accelerator: str) -> list[torch.device]:
+    """Devices that features are computed on: all GPUs, or that of this process where several train on a machine."""
     if accelerator != "cpu" and torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        count, rank = torch.cuda.device_count(), os.environ.get("LOCAL_RANK")
+        numbers = range(count) if rank is None else [int(rank) % count]
+        return [torch.device("cuda", number) for number in numbers]
     if accelerator in ("auto", "mps") and torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
+        return [torch.device("mps")]
+    return [torch.device("cpu")]

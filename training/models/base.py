@@ -19,9 +19,11 @@ class Frontend(nn.Module, ABC):
 
     Attributes:
         description: of an encoder, everything needed to build it except its weights; None for other frontends.
+        is_encoder: whether it is one: then windows may have any number of samples, and half precision will do.
     """
 
     description: dict[str, Any] | None = None
+    is_encoder: bool = False
 
     @abstractmethod
     def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,8 @@ from benchmarks.gpu.sessions import open_bare, open_cpu, placement, voices
 from benchmarks.gpu.step import Bench, Figures
 from benchmarks.gpu.steps.bundles import BASE, FAMILIES
 from emotions.bundle.manifest import LENGTH, WAVEFORM, read_bundle
-from emotions.runtime.session import PROBE_TOLERANCE, open_session
+from emotions.runtime.probe_replay import PROBE_TOLERANCE
+from emotions.runtime.session import open_session
 from export.graph.fp16_rounding import rounded_as_fp16
 
 VARIANTS = {"fp32": "model.onnx", "fp16": "model.fp16.onnx"}

@@ -10,6 +10,10 @@ from benchmarks.gpu.sessions import PLAIN, open_bare, rates
 from benchmarks.gpu.step import Bench, Figures
 from benchmarks.gpu.steps.bundles import BASE
 from benchmarks.gpu.steps.families import VARIANTS
+from emotions.bundle.manifest import read_bundle
+from emotions.files.cache import cache_root
+from emotions.files.json_text import read_json
+from emotions.runtime.session import open_session
 
 _FP16: dict[str, dict[str, str]] = {
     "plain": {},
@@ -39,6 +43,15 @@ def settings(bench: Bench) -> Figures:
             yield f"{variant}, {name}", found
     if not ran:
         raise RuntimeError(f"no setting ran ({found})")
+    yield "the toolkit's trial", _tried(bench)
+
+
+def _tried(bench: Bench) -> Any:
+    """What the toolkit chooses by itself at the first start, and the time of each candidate beside none."""
+    began = time.perf_counter()
+    open_session(read_bundle(bench.bundle(BASE)), device="cuda", variant="fp16")
+    remembered = [read_json(path) for path in sorted((cache_root() / "gpu_settings").glob("*.json"))]
+    return {"sec": time.perf_counter() - began, "remembered": remembered}
 
 
 def _measured(bench: Bench, variant: str, changed: dict[str, str]) -> Any:

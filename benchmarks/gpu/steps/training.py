@@ -47,7 +47,7 @@ def precompute(bench: Bench) -> Figures:
     windows = read_windows(data, 1000, bench.window_sec)
     cache = FeatureCache(frontend, windows.spec, lambda: frontend)
     began = time.perf_counter()
-    made = cache.prepare(windows, frontend, bench.torch_device)
+    made = cache.prepare(windows, frontend, [bench.torch_device])
     yield "toolkit's pass, windows_per_sec", made / (time.perf_counter() - began)
 
 

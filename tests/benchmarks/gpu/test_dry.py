@@ -58,6 +58,9 @@ def test_a_dry_run_walks_every_step(tmp_path: Path) -> None:
     }, done.stdout
     assert done.returncode == 0
     assert all(line["dry"] and line["figures"] for line in lines.values())
+    used = re.search(r"(\d+) s of processor time", done.stdout)
+    assert used is not None
+    assert 20 < int(used[1]) <= 120  # two minutes at most, whoever else uses the machine
     figures = {name: line["figures"] for name, line in lines.items()}
     assert figures["folder"]["errors"] == 0
     assert figures["drain"]["second start"]["lost"] == 0

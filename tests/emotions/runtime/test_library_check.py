@@ -10,7 +10,7 @@ import pytest
 
 from emotions.bundle.manifest import read_bundle
 from emotions.errors import DeviceError
-from emotions.runtime import library_check, providers
+from emotions.runtime import gpu_causes, library_check
 from emotions.runtime.library_check import library_fault
 from emotions.runtime.session import open_session
 from tests.fake_cuda import FakeCuda
@@ -64,8 +64,8 @@ def test_a_model_is_not_opened_on_a_gpu_whose_library_would_end_the_process(
     fake_cuda: FakeCuda, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aborts = build(tmp_path, "libcudnn", ABORTS)
-    monkeypatch.setattr(providers, "library_fault", real)
-    monkeypatch.setattr(providers, "libraries", lambda: (aborts,))
+    monkeypatch.setattr(gpu_causes, "library_fault", real)
+    monkeypatch.setattr(gpu_causes, "libraries", lambda: (aborts,))
     with pytest.raises(DeviceError, match=r"the GPU cannot be used: a library is broken \(.*by SIGABRT\); pip install"):
         open_session(read_bundle(tiny_bundle), device="cuda")
     assert fake_cuda.asked == []

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import logging
 import os
 import pickle
@@ -24,7 +26,7 @@ from training.data.clips import Clip
 from training.data.waveforms.array_store import ArrayStore, clear, describe
 from training.data.waveforms.dataset import NO_LABEL, WindowDataset
 from training.data.waveforms.waveform_cache import WaveformCache
-from training.features.extract import rounded
+from training.features.extract import by_length, rounded
 from training.features.feature_cache import FeatureCache
 from training.features.feature_dataset import FeatureDataset, FeatureItem
 from training.models.base import Frontend, is_frozen
@@ -132,6 +134,42 @@ def test_other_settings_windows_and_weights_have_features_of_their_own(windows: 
     keys |= {FeatureCache(spectrogram(), SPEC, spectrogram).key("01")}
     assert len(keys) == 6
     assert FeatureCache(spectrogram(), SPEC, spectrogram).key("00") in keys
+
+
+def test_what_was_kept_in_fp32_is_found_under_its_old_name_and_half_precision_under_another() -> None:
+    full = FeatureCache(spectrogram(), SPEC, spectrogram)
+    window = [SPEC.samples, SPEC.hop_samples, SPEC.dynamic]
+    settings = json.dumps(spectrogram().settings(), sort_keys=True)
+    assert full.key("00") == hashlib.sha256(json.dumps([2, "00", window, settings]).encode()).hexdigest()
+    halves = [FeatureCache(spectrogram(), SPEC, spectrogram, precision=each).key("00") for each in ("fp16", "bf16")]
+    assert len({full.key("00"), *halves}) == 3
+
+
+def test_several_devices_share_the_work_and_give_the_same_features(windows: WindowDataset, tmp_path: Path) -> None:
+    one = FeatureCache(spectrogram(), SPEC, spectrogram)
+    assert one.prepare(windows, spectrogram()) == 3
+    three = FeatureCache(spectrogram(), SPEC, spectrogram, root=tmp_path / "others")
+    assert three.prepare(windows, spectrogram(), ["cpu"] * 3) == 3
+    for clip in range(3):
+        np.testing.assert_array_equal(three.load(windows, clip), one.load(windows, clip))
+    assert three.prepare(windows, spectrogram(), ["cpu"] * 3) == 0
+
+
+def test_a_device_that_fails_ends_the_pass(windows: WindowDataset, tmp_path: Path) -> None:
+    frontend = Wide()
+    cache = FeatureCache(frontend, SPEC, Wide)
+
+    def fail(self: Wide, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        raise RuntimeError("CUDA error: out of memory")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError, match="out of memory"):
+        patch.setattr(Wide, "forward", fail)
+        cache.prepare(windows, frontend, ["cpu", "cpu"])
+
+
+def test_a_pass_on_a_gpu_takes_clips_of_like_length_together(windows: WindowDataset) -> None:
+    groups = by_length(windows, [0, 1, 2], torch.device("cuda"))
+    assert groups == [[1, 2, 0]]  # all fill less than a batch
 
 
 def _cut(path: Path) -> None:

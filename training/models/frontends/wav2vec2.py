@@ -56,6 +56,8 @@ class Wav2Vec2Frontend(Frontend):
         ConfigError: the encoder has no such layers, or a window is too short for a single frame.
     """
 
+    is_encoder = True
+
     def __init__(
         self,
         encoder: Encoder,

@@ -1,0 +1,102 @@
+"""Features of an encoder: cut batches, half precision, and what a GPU adds are the same features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from emotions.audio.windows import WindowSpec
+from training.data.clips import Clip
+from training.data.waveforms.dataset import WindowDataset
+from training.data.waveforms.waveform_cache import WaveformCache
+from training.features.extract import compute, kept_features, precision_of, without_tf32
+from training.features.feature_cache import FeatureCache
+from training.models.frontends.encoders import blank_encoder
+from training.models.frontends.spectrogram import Spectrogram
+from training.models.frontends.wav2vec2 import Wav2Vec2Frontend
+
+SPEC = WindowSpec(16_000, 16_000)
+TINY = {
+    "model_type": "wav2vec2",
+    "hidden_size": 96,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": [32, 96],
+    "conv_kernel": [10, 8],
+    "conv_stride": [5, 8],
+    "num_conv_pos_embeddings": 4,
+    "num_conv_pos_embedding_groups": 2,
+}
+
+
+@pytest.fixture
+def encoder() -> Wav2Vec2Frontend:
+    torch.manual_seed(0)
+    return Wav2Vec2Frontend(blank_encoder({"normalize": True, "config": TINY}), SPEC.samples, 1)
+
+
+@pytest.fixture
+def windows(tmp_path: Path, write_wav: Callable[..., Path]) -> WindowDataset:
+    """Clips of 0.2, 0.35, 0.3 and 2.5 s."""
+    random, seconds = np.random.default_rng(0), (0.2, 0.35, 0.3, 2.5)
+    files = [write_wav(tmp_path / f"{sec}.wav", random.normal(0, 0.1, round(sec * 16_000))) for sec in seconds]
+    clips = [Clip(file, file.name, None, None, {}, None, file.stem, None, {}) for file in files]
+    cache = WaveformCache()
+    return WindowDataset(clips, cache.prepare(clips), cache, SPEC, {"emotion": ["happy"]})
+
+
+def test_batches_that_are_cut_to_their_longest_window_give_the_same_features(
+    encoder: Wav2Vec2Frontend, windows: WindowDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = [*kept_features(windows, [0, 1, 2, 3], encoder)]
+    widths: list[int] = []
+    forward = encoder.forward
+    monkeypatch.setattr(encoder, "forward", lambda *batch: widths.append(batch[0].shape[1]) or forward(*batch))
+    short = [*kept_features(windows, [0, 1, 2], encoder, cut=True)]
+    assert widths == [5_600]
+    for found, expected in zip(short, whole, strict=False):
+        assert found.dtype == expected.dtype == np.float16
+        np.testing.assert_allclose(found.astype(float), expected.astype(float), atol=2e-3)
+
+
+@pytest.mark.parametrize(("precision", "most"), [("bf16", 0.1), ("fp16", 0.01)])
+def test_half_precision_is_close_and_is_kept_apart(
+    encoder: Wav2Vec2Frontend, windows: WindowDataset, precision: str, most: float, private_cache: Path
+) -> None:
+    full = FeatureCache(encoder, SPEC, lambda: encoder)
+    half = FeatureCache(encoder, SPEC, lambda: encoder, precision=precision)  # type: ignore[arg-type]
+    assert full.prepare(windows, encoder) == half.prepare(windows, encoder) == 4
+    assert len([*private_cache.glob("features/??/*.npy")]) == 8
+    for clip in range(4):
+        one, other = full.load(windows, clip).astype(float), half.load(windows, clip).astype(float)
+        assert 0 < np.abs(one - other).max() < most * np.abs(one).max()
+
+
+def test_less_than_fp32_is_for_encoders_on_a_gpu_in_mixed_training(encoder: Wav2Vec2Frontend) -> None:
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    assert [precision_of(encoder, each, gpu) for each in ("32-true", "16-mixed", "bf16-mixed")] == [
+        *("fp32", "fp16", "bf16")
+    ]
+    assert precision_of(encoder, "bf16-mixed", cpu) == "fp32"
+    assert precision_of(Spectrogram(8_000, 32, "mel"), "bf16-mixed", gpu) == "fp32"
+
+
+def test_a_trainings_own_autocast_does_not_reach_features_in_fp32(encoder: Wav2Vec2Frontend) -> None:
+    waveform, length = torch.randn(2, SPEC.samples) / 10, torch.tensor([16_000, 9_000])
+    expected = compute(encoder, waveform, length)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(compute(encoder, waveform, length)[0], expected)
+
+
+def test_tf32_is_off_for_the_pass_and_as_it_was_afterwards() -> None:
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    with without_tf32(torch.device("cuda")):
+        assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == (False, False)
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before
+    with without_tf32(torch.device("cpu")):
+        assert torch.backends.cudnn.allow_tf32 == before[0]
