@@ -16,6 +16,7 @@ from export.bundle.report import facts
 from export.bundle.variants import FP32, Artifacts
 from export.proof.signals import Signals
 from export.sources import HUGGINGFACE, UNFINISHED, unfinished_warning
+from training.metrics.calibration import HELPED
 from training.run_folder.layout import CONFUSION_PICTURE, CURVES_PICTURE
 
 PICTURES = {CONFUSION_PICTURE: "Confusion matrix", CURVES_PICTURE: "Loss and UAR by epoch"}
@@ -49,7 +50,7 @@ def model_card(manifest: Manifest, artifacts: Artifacts, signals: Signals) -> st
         measured=measured,
         # The validation part chose the checkpoint, so it judges the model only where there is no test part.
         judged_part="test" if manifest.metrics.get("test") else "validation",
-        worse=[target for target, about in manifest.calibration.items() if not about["lowered_ece"]],
+        worse=[target for target, about in manifest.calibration.items() if not _helped(about)],
         warnings=[*_unfinished(manifest), *warnings(manifest)],
         pictures=PICTURES,
     )
@@ -59,6 +60,12 @@ def model_card(manifest: Manifest, artifacts: Artifacts, signals: Signals) -> st
 def _unfinished(manifest: Manifest) -> list[str]:
     progress = manifest.extra.get(UNFINISHED)
     return [unfinished_warning(progress)] if isinstance(progress, dict) else []
+
+
+def _helped(calibration: Mapping[str, Any]) -> bool:
+    """Whether calibration was seen to help; of a run that was written before there was a verdict, by its ECE."""
+    verdict = calibration.get("verdict")
+    return bool(calibration["lowered_ece"]) if verdict is None else verdict == HELPED
 
 
 def text(value: Any) -> str:

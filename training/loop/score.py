@@ -145,22 +145,22 @@ def calibrated(
         units: who speaks in the clips.
 
     Returns:
-        target -> ``temperature``, ``measured_on``, ECE and Brier score before and after, and the answers ``held_out``
-        that thresholds are chosen on: those to test clips, else to validation clips, which chose the epoch, with
-        temperatures of other speakers. Targets without a labelled clip are left out.
+        target -> ``temperature``, ``measured_on``, scores before and after, whether it helped, and the answers
+        ``held_out`` that thresholds are chosen on: those to test clips, else to validation clips, which chose the
+        epoch, with temperatures of other speakers. Targets without a labelled clip are left out.
     """
     found = {}
     for target in targets:
         truth, at = val.labelled(target, val.truth[target])
         if not len(truth):
             continue
-        temperature, part = fit_temperature(at, truth), "validation"
         speakers = units.val[val.clips][val.truth[target] != NO_LABEL]
+        temperature, part = fit_temperature(at, truth, speakers), "validation"
         after = cross_fitted(at, truth, speakers)
         if test is not None and len(test.labelled(target, test.truth[target])[0]):
             part, (truth, at) = "test", test.labelled(target, test.truth[target])
             speakers, after = units.test[test.clips][test.truth[target] != NO_LABEL], at(temperature)
         held_out = HeldOut.of(after, truth, speakers, units.unit, f"{part} clips").summary()
-        measured = calibration_of(at(1.0), at(temperature), truth)
+        measured = calibration_of(at(1.0), after, truth, speakers)
         found[target] = {"temperature": temperature, "measured_on": part, **measured, "held_out": held_out}
     return found

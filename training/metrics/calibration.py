@@ -11,30 +11,43 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy import stats
 from scipy.optimize import minimize_scalar
 
-from emotions.audio.windows import FloatArray, IntArray
+from emotions.audio.windows import Float64Array, FloatArray, IntArray
+from training.metrics.brier_parts import brier_parts
 
 BINS = 15
+HELPED, DID_NOT_HELP, UNCLEAR = "helped", "did not help", "cannot be told"
 _BOUNDS = (np.log(0.1), np.log(10.0))
 _PRIOR = 0.5
 """Standard deviation of the normal prior on log T: a few clips that are all right must not make a model certain."""
+_INDEPENDENT_CLIPS = 6
+"""Clips of a speaker that count as much as if they were of others; more of them tell of this speaker alone."""
+_DRAWS = 100
 _FOLDS = 5
+_MIN_SPEAKERS = 3
+_SEED = 0
 _MIN_PROBABILITY = 1e-12  # its logarithm must stay finite
 
 
-def fit_temperature(probabilities: Callable[[float], FloatArray], truth: IntArray) -> float:
-    """Minimise the negative log-likelihood with a normal prior on log T.
+def fit_temperature(probabilities: Callable[[float], FloatArray], truth: IntArray, speakers: IntArray) -> float:
+    """Minimise the negative log-likelihood with a normal prior on log T, which counts the more the fewer speakers are.
+
+    Speakers differ in their temperature: many clips of one determine its own, which may be worse than 1 for others.
 
     Args:
         probabilities: temperature -> (clips, classes), of clips that were not trained on.
         truth: (clips,) class indices.
+        speakers: (clips,) index of each clip's speaker.
     """
+    count = max(len(np.unique(speakers)), 1)
+    precision = max(1.0, len(truth) / count / _INDEPENDENT_CLIPS) * (1 + 2 / count) / _PRIOR**2
 
     def loss(log_temperature: float) -> float:
         of_truth = probabilities(float(np.exp(log_temperature)))[np.arange(len(truth)), truth]
         nll = float(-np.log(np.maximum(of_truth.astype(np.float64), _MIN_PROBABILITY)).sum())
-        return nll + (log_temperature / _PRIOR) ** 2 / 2
+        return nll + precision * log_temperature**2 / 2
 
     return float(np.exp(minimize_scalar(loss, bounds=_BOUNDS, method="bounded").x))
 
@@ -53,7 +66,7 @@ def cross_fitted(probabilities: Callable[[float], FloatArray], truth: IntArray, 
         return found
     for group in np.unique(groups):
         others = groups != group
-        temperature = fit_temperature(functools.partial(_some, probabilities, others), truth[others])
+        temperature = fit_temperature(functools.partial(_some, probabilities, others), truth[others], speakers[others])
         found[~others] = probabilities(temperature)[~others]
     return found
 
@@ -107,12 +120,49 @@ def thinned(rows: list[dict[str, float]], most: int = 200) -> list[dict[str, flo
     return [rows[index] for index in keep]
 
 
-def calibration_of(before: FloatArray, after: FloatArray, truth: IntArray) -> dict[str, Any]:
-    """ECE and Brier score of the probabilities before and after calibration, as JSON."""
-    return {
-        "ece_before": ece(before, truth),
-        "ece_after": ece(after, truth),
-        "brier_before": brier(before, truth),
-        "brier_after": brier(after, truth),
-        "lowered_ece": ece(after, truth) < ece(before, truth),
-    }
+def ece_noise(probabilities: FloatArray) -> float:
+    """The mean ECE over labels that are drawn from the probabilities: a perfect model's, on as many clips."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    place = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    random, found = np.random.default_rng(_SEED), []
+    for _ in range(_DRAWS):
+        off = (random.random(len(confidence)) < confidence) - confidence
+        found.append(np.abs(np.bincount(place, weights=off)).sum() / len(confidence))
+    return float(np.mean(found))
+
+
+def nll(probabilities: FloatArray, truth: IntArray) -> Float64Array:
+    """Negative log-likelihood of each clip, (clips,), in nats."""
+    of_truth = probabilities[np.arange(len(truth)), truth].astype(np.float64)
+    return -np.log(np.maximum(of_truth, _MIN_PROBABILITY))
+
+
+def verdict_of(before: FloatArray, after: FloatArray, truth: IntArray, speakers: IntArray) -> str:
+    """Whether calibration helped: ``helped``, ``did not help``, or ``cannot be told``.
+
+    By the 95 % interval over speakers (Student's t) of the mean difference of the negative log-likelihood; the standard
+    error is at least that of as many independent clips.
+    """
+    gain = nll(before, truth) - nll(after, truth)
+    by_speaker = np.bincount(speakers, weights=gain - gain.mean())
+    count = len(np.unique(speakers))
+    if count < _MIN_SPEAKERS:
+        return UNCLEAR
+    variance = max(np.square(by_speaker).sum() * count / (count - 1), np.square(gain - gain.mean()).sum())
+    reach = float(stats.t.ppf(0.975, count - 1)) * float(np.sqrt(variance)) / len(gain)
+    return HELPED if gain.mean() > reach else DID_NOT_HELP if gain.mean() < -reach else UNCLEAR
+
+
+def calibration_of(before: FloatArray, after: FloatArray, truth: IntArray, speakers: IntArray) -> dict[str, Any]:
+    """Scores of the probabilities before and after calibration, and whether it helped, as JSON."""
+    found: dict[str, Any] = {}
+    for when, probabilities in (("before", before), ("after", after)):
+        found |= {
+            f"ece_{when}": ece(probabilities, truth),
+            f"ece_noise_{when}": ece_noise(probabilities),
+            f"nll_{when}": float(nll(probabilities, truth).mean()),
+            f"brier_{when}": brier(probabilities, truth),
+            f"brier_parts_{when}": brier_parts(probabilities, truth),
+        }
+    lowered = bool(found["ece_after"] < found["ece_before"])
+    return {**found, "lowered_ece": lowered, "verdict": verdict_of(before, after, truth, speakers)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -9,15 +11,19 @@ from sklearn.metrics import brier_score_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from emotions.audio.windows import FloatArray
+from training.metrics.brier_parts import brier_parts
 from training.metrics.calibration import (
     brier,
     calibration_of,
     cross_fitted,
     ece,
+    ece_noise,
     fit_temperature,
+    nll,
     reliability,
     risk_coverage,
     thinned,
+    verdict_of,
 )
 from training.metrics.predictions import PartPredictions
 
@@ -35,10 +41,14 @@ def answers(clips: int, scale: float, seed: int = 0) -> tuple[PartPredictions, n
 @pytest.mark.parametrize("scale", [0.5, 3.0])
 def test_the_temperature_undoes_what_makes_a_model_too_sure_or_unsure(scale: float) -> None:
     part, truth = answers(3_000, scale)
-    temperature = fit_temperature(lambda t: part.probabilities("emotion", t), truth)
+    speakers = np.arange(3_000)
+    temperature = fit_temperature(lambda t: part.probabilities("emotion", t), truth, speakers)
     assert temperature == pytest.approx(scale, rel=0.1)
-    found = calibration_of(part.probabilities("emotion"), part.probabilities("emotion", temperature), truth)
+    found = calibration_of(part.probabilities("emotion"), part.probabilities("emotion", temperature), truth, speakers)
     assert found["lowered_ece"]
+    assert found["verdict"] == "helped"
+    assert found["nll_after"] < found["nll_before"]
+    assert found["ece_noise_after"] < found["ece_before"]
     assert found["ece_after"] < 0.03 < found["ece_before"]
     assert found["brier_after"] < found["brier_before"]
 
@@ -46,7 +56,7 @@ def test_the_temperature_undoes_what_makes_a_model_too_sure_or_unsure(scale: flo
 def test_a_few_clips_that_are_all_right_do_not_make_a_model_certain() -> None:
     logits = np.eye(4, dtype=np.float32) * 3
     part = PartPredictions(np.arange(4), np.arange(4), {"emotion": logits})
-    assert 0.5 < fit_temperature(lambda t: part.probabilities("emotion", t), np.arange(4)) < 1
+    assert 0.5 < fit_temperature(lambda t: part.probabilities("emotion", t), np.arange(4), np.arange(4)) < 1
 
 
 def test_errors_are_those_of_libraries() -> None:
@@ -89,7 +99,90 @@ def test_clips_are_calibrated_by_other_speakers() -> None:
     for speaker in range(2):
         others = speakers != speaker
         known = PartPredictions(np.arange(200), np.arange(200), {"emotion": part.logits["emotion"][others]})
-        temperature = fit_temperature(lambda t, known=known: known.probabilities("emotion", t), truth[others])  # type: ignore[misc]
+        temperature = fit_temperature(
+            lambda t, known=known: known.probabilities("emotion", t), truth[others], np.zeros(200)
+        )  # type: ignore[misc]
         np.testing.assert_array_equal(found[~others], part.probabilities("emotion", temperature)[~others])
     alone = cross_fitted(lambda t: part.probabilities("emotion", t), truth, np.zeros(400, np.int64))
     np.testing.assert_array_equal(alone, part.probabilities("emotion"))
+
+
+@pytest.mark.parametrize("clips", [34, 300])
+def test_the_ece_of_a_perfect_model_is_its_noise(clips: int) -> None:
+    found = []
+    for seed in range(40):
+        part, truth = answers(clips, 1.0, seed)
+        said = part.probabilities("emotion")
+        found.append((ece(said, truth), ece_noise(said)))
+    measured, noise = np.mean(found, axis=0)
+    assert measured == pytest.approx(noise, rel=0.1)
+    assert noise == pytest.approx({34: 0.18, 300: 0.07}[clips], abs=0.02)
+
+
+def test_the_parts_of_a_brier_score_add_up() -> None:
+    part, truth = answers(400, 2.0)
+    said = part.probabilities("emotion")
+    parts = brier_parts(said, truth)
+    total = parts["reliability"] - parts["resolution"] + parts["uncertainty"]
+    total += parts["within_bin_variance"] - parts["within_bin_covariance"]
+    assert total == pytest.approx(brier(said, truth), abs=1e-9)
+    shares = np.bincount(truth) / len(truth)
+    assert parts["uncertainty"] == pytest.approx((shares * (1 - shares)).sum())
+    calm = brier_parts(part.probabilities("emotion", 2.0), truth)
+    assert calm["reliability"] < parts["reliability"] / 2
+    assert calm["resolution"] == pytest.approx(parts["resolution"], rel=0.2)
+
+
+def test_what_few_speakers_say_of_calibration_cannot_be_told() -> None:
+    part, truth = answers(40, 1.1)
+    before, after = part.probabilities("emotion"), part.probabilities("emotion", 1.1)
+    assert verdict_of(before, after, truth, np.arange(40) % 4) == "cannot be told"
+    assert verdict_of(before, after, truth, np.arange(40) % 2) == "cannot be told"
+    many, truth = answers(4_000, 3.0)
+    before, after, speakers = many.probabilities("emotion"), many.probabilities("emotion", 3.0), np.arange(4_000) % 20
+    assert verdict_of(before, after, truth, speakers) == "helped"
+    assert verdict_of(after, before, truth, speakers) == "did not help"
+
+
+def of_speakers(
+    random: np.random.Generator, speakers: int, clips: int, temperature: float
+) -> tuple[PartPredictions, np.ndarray]:
+    """Answers that are too sure by ``temperature``, on speakers whose own logarithms of it scatter by 0.44."""
+    own = np.repeat(np.exp(random.normal(0, 0.44, speakers)) * temperature, clips)
+    logits = random.normal(0, 2, (len(own), 4))
+    chances = np.exp(logits / own[:, None])
+    truth = (np.cumsum(chances, axis=1) > random.random((len(own), 1)) * chances.sum(axis=1, keepdims=True)).argmax(
+        axis=1
+    )
+    order = np.arange(len(own))
+    return PartPredictions(order, order, {"emotion": logits.astype(np.float32)}), truth
+
+
+def softmax(part: PartPredictions, temperature: float) -> FloatArray:
+    """As ``PartPredictions.probabilities``, for clips of one window each."""
+    powers = np.exp(part.logits["emotion"] / temperature)
+    found: FloatArray = powers / powers.sum(axis=1, keepdims=True)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("speakers", "clips"), [(1, 20), (1, 50), (1, 200), (3, 50), (10, 50)])
+def test_a_temperature_of_few_speakers_is_rarely_worse_than_none(
+    speakers: int, clips: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random, worse, without, draws = np.random.default_rng(0), 0, 0, 400
+    for _ in range(draws):
+        true = float(np.exp(random.uniform(np.log(1.1), np.log(1.8))))
+        part, truth = of_speakers(random, speakers, clips, true)
+        heard = functools.partial(softmax, part)
+        others, known = of_speakers(random, 2_000, 2, true)
+
+        def loss(temperature: float, others: PartPredictions = others, known: np.ndarray = known) -> float:
+            return float(nll(softmax(others, temperature), known).mean())
+
+        worse += loss(fit_temperature(heard, truth, np.repeat(np.arange(speakers), clips))) > loss(1.0)
+        without += loss(fit_temperature(heard, truth, np.arange(len(truth)))) > loss(1.0)  # as if clips were speakers
+    with capsys.disabled():
+        print(f"\n{speakers} speakers of {clips} clips: worse in {worse / draws:.3f}, before {without / draws:.3f}")
+    assert worse / draws <= 0.25 + 1.96 * np.sqrt(0.25 * 0.75 / draws)
+    assert worse <= without

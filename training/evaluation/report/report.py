@@ -141,7 +141,7 @@ def _target(
     measured = Measured(table.labels(target), truth, pooled.before, compact, unit)
     found = summarise(measured, {name: [values[clip] for clip in clips] for name, values in columns.items()})
     answers = [HeldOut.of(after, truth, compact, unit, "test clips of the folds") for after in pooled.after]
-    calibration = _calibration(pooled.before, pooled.after, truth)
+    calibration = _calibration(pooled.before, pooled.after, truth, compact)
     if step.max_risk is not None:
         calibration["unknown"] = unknown_of(answers, pooled.folds, step.max_risk, pooled.validation)
     return {**found, "calibration": calibration, "held_out": answers[0].summary()}
@@ -182,8 +182,9 @@ def _pooled(evidence: Evidence, target: str) -> _Pooled:
 
 def _temperature(val: PartPredictions, table: ClipTable, target: str) -> float:
     """The temperature that is fitted on validation clips."""
-    truth, at = val.labelled(target, truth_of(table, val.clips, target))
-    return fit_temperature(at, truth)
+    labels = truth_of(table, val.clips, target)
+    truth, at = val.labelled(target, labels)
+    return fit_temperature(at, truth, units_of(table)[0][val.clips][labels != NO_LABEL])
 
 
 def _validation(val: PartPredictions, table: ClipTable, target: str) -> HeldOut:
@@ -194,11 +195,11 @@ def _validation(val: PartPredictions, table: ClipTable, target: str) -> HeldOut:
     return HeldOut.of(cross_fitted(at, truth, speakers), truth, speakers, unit, "validation clips")
 
 
-def _calibration(before: FloatArray, after: FloatArray, truth: IntArray) -> dict[str, Any]:
-    every = np.tile(truth, len(before))
+def _calibration(before: FloatArray, after: FloatArray, truth: IntArray, speakers: IntArray) -> dict[str, Any]:
+    every, spoken = (np.tile(each, len(before)) for each in (truth, speakers))
     flat_before, flat_after = (values.reshape(-1, values.shape[-1]) for values in (before, after))
     return {
-        **calibration_of(flat_before, flat_after, every),
+        **calibration_of(flat_before, flat_after, every, spoken),
         "reliability_before": reliability(flat_before, every),
         "reliability_after": reliability(flat_after, every),
         "risk_coverage": thinned(risk_coverage(flat_after, every)),

@@ -10,9 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from emotions.errors import plain as shown
+from training.metrics.calibration import DID_NOT_HELP, HELPED, UNCLEAR
 from training.metrics.conclusion import says_something
 
 __all__ = ["calibration_line", "choice_lines", "choice_table", "leak_lines", "shown", "with_interval"]
+
+
+_EFFECTS = {HELPED: "helped", DID_NOT_HELP: "did NOT help", UNCLEAR: "may have helped or not, which cannot be told,"}
 
 
 def with_interval(found: Mapping[str, Any], name: str) -> str:
@@ -73,11 +77,13 @@ def choice_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
 
 
 def calibration_line(calibration: Mapping[str, Any]) -> str:
-    """Effect of the temperature on the calibration error, whether it was lowered or not."""
-    before, after = calibration["ece_before"], calibration["ece_after"]
-    verb = "lowered" if calibration["lowered_ece"] else "did NOT lower"
-    briers = f"Brier {calibration['brier_before']:.3f} to {calibration['brier_after']:.3f}"
-    line = f"calibration {verb} ECE on held-out speakers: {before:.3f} to {after:.3f}, {briers}"
+    """Whether the temperature helped on held-out speakers, with the figures before and after."""
+    figures = [
+        f"{title} {calibration[f'{name}_before']:.3f} to {calibration[f'{name}_after']:.3f}"
+        for name, title in (("nll", "NLL"), ("brier", "Brier"), ("ece", "ECE"))
+    ]
+    noise = f"of which a perfect model has {calibration['ece_noise_after']:.3f}"
+    line = f"calibration {_EFFECTS[calibration['verdict']]} on held-out speakers: {', '.join(figures)}, {noise}"
     unknown = calibration.get("unknown")
     if unknown is None:
         return line

@@ -34,7 +34,7 @@ from training.evaluation.suites.fairness import MAX_UAR_GAP, fairness_test
 from training.evaluation.suites.label_matching import match_labels
 from training.evaluation.suites.perturbations import Corruption, corruptions
 from training.evaluation.suites.suite_report import print_suite, suite_page
-from training.metrics.calibration import brier, ece
+from training.metrics.calibration import brier, ece, ece_noise, nll
 from training.metrics.classification import score
 
 MIN_UNCHANGED = 0.95
@@ -159,7 +159,9 @@ def _overall(subject: _Subject, probabilities: FloatArray) -> dict[str, Any]:
     units, unit = units_of(subject.table)
     measured = Measured(subject.labels, subject.truth, probabilities[None], units, unit)
     found = summarise(measured, group_columns(subject.table, []))
-    return {**found, "ece": ece(probabilities, subject.truth), "brier": brier(probabilities, subject.truth)}
+    scores = {"ece": ece(probabilities, subject.truth), "ece_noise": ece_noise(probabilities)}
+    nats = float(nll(probabilities, subject.truth).mean())
+    return {**found, **scores, "nll": nats, "brier": brier(probabilities, subject.truth)}
 
 
 def _corrupted(subject: _Subject, before: FloatArray, test: Corruption) -> dict[str, Any]:

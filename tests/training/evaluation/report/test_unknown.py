@@ -43,7 +43,8 @@ def test_a_single_fold_takes_its_validation_clips_and_says_where_they_are_too_fe
     told = unknown_of([test], folds, 0.2, [few])
     assert (told["coverage"], told["risk"]) == (0, None)
     assert told["refused"].startswith("20 test clips of the folds of 2 speakers are too few")
-    line = calibration_line(
-        {"ece_before": 0, "ece_after": 0, "brier_before": 0, "brier_after": 0, "lowered_ece": False, "unknown": told}
-    )
+    scores = dict.fromkeys(("nll", "brier", "ece", "ece_noise"), 0.1)
+    figures = {f"{name}_{when}": value for name, value in scores.items() for when in ("before", "after")}
+    line = calibration_line({**figures, "verdict": "cannot be told", "unknown": told})
+    assert "may have helped or not" in line
     assert "no threshold for a risk of 20%: 20 test clips" in line
