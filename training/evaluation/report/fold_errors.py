@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from training.data.clips import ClipTable
+from training.data.split.units import units_of
 from training.data.waveforms.dataset import NO_LABEL
 from training.evaluation.report.surest_errors import surest_errors
 from training.metrics.calibration import fit_temperature
-from training.metrics.predictions import FoldPredictions, truth_of
+from training.metrics.predictions import FoldPredictions, PartPredictions, truth_of
 
 
 def of_folds(
@@ -27,8 +28,7 @@ def of_folds(
     """
     summed: dict[int, Any] = {}
     for each in predictions:
-        truth, at = each.val.labelled(target, truth_of(table, each.val.clips, target))
-        found = each.test.probabilities(target, fit_temperature(at, truth))
+        found = each.test.probabilities(target, temperature_of(each.val, table, target))
         for clip, row in zip(each.test.clips.tolist(), found, strict=True):
             summed[clip] = summed.get(clip, 0.0) + row
     clips = np.array(sorted(summed), np.int64)
@@ -37,3 +37,16 @@ def of_folds(
     truth = truth_of(table, clips, target)
     known = truth != NO_LABEL
     return surest_errors(table, clips[known], truth[known], probabilities[known], table.labels(target), names=names)
+
+
+def temperature_of(val: PartPredictions, table: ClipTable, target: str) -> float:
+    """The temperature that is fitted on validation clips.
+
+    Args:
+        val: the answers to them.
+        table: the dataset.
+        target: name of the target.
+    """
+    labels = truth_of(table, val.clips, target)
+    truth, at = val.labelled(target, labels)
+    return fit_temperature(at, truth, units_of(table)[0][val.clips][labels != NO_LABEL])

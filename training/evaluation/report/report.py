@@ -23,7 +23,7 @@ from training.data.waveforms.dataset import NO_LABEL
 from training.evaluation.protocols.folds import Folds
 from training.evaluation.protocols.groups import group_columns
 from training.evaluation.protocols.nested_selection import Selection
-from training.evaluation.report.fold_errors import of_folds
+from training.evaluation.report.fold_errors import of_folds, temperature_of
 from training.evaluation.report.html import page
 from training.evaluation.report.summary import Measured, summarise
 from training.evaluation.report.surest_errors import sounds_of
@@ -32,7 +32,6 @@ from training.evaluation.report.wording import print_report
 from training.metrics.calibration import (
     calibration_of,
     cross_fitted,
-    fit_temperature,
     reliability,
     risk_coverage,
     thinned,
@@ -171,20 +170,13 @@ def _pooled(evidence: Evidence, target: str) -> _Pooled:
         found = [each for each in evidence.predictions if each.seed == seed]
         clips = np.concatenate([each.test.clips for each in found])  # the same for every seed
         folds = np.concatenate([np.full(len(each.test.clips), each.fold) for each in found])
-        temperatures = [_temperature(each.val, table, target) for each in found]
+        temperatures = [temperature_of(each.val, table, target) for each in found]
         pairs = list(zip(found, temperatures, strict=True))
         before.append(np.concatenate([each.test.probabilities(target) for each in found]))
         after.append(np.concatenate([each.test.probabilities(target, temperature) for each, temperature in pairs]))
         validation.append(_validation(found[0].val, table, target))
     known = truth_of(table, clips, target) != NO_LABEL
     return _Pooled(clips[known], folds[known], np.stack(before)[:, known], np.stack(after)[:, known], validation)
-
-
-def _temperature(val: PartPredictions, table: ClipTable, target: str) -> float:
-    """The temperature that is fitted on validation clips."""
-    labels = truth_of(table, val.clips, target)
-    truth, at = val.labelled(target, labels)
-    return fit_temperature(at, truth, units_of(table)[0][val.clips][labels != NO_LABEL])
 
 
 def _validation(val: PartPredictions, table: ClipTable, target: str) -> HeldOut:
