@@ -13,7 +13,7 @@ Scale = Callable[[float], float]
 Bar = tuple[str, float, float, int]
 """Name, begin, end, number of a colour."""
 _WIDTH, _HEIGHT = 480, 330
-_BOX = {"left": 58, "right": 466, "top": 62, "bottom": 284}
+_BOX = {"left": 64, "right": 466, "top": 62, "bottom": 284}
 """What axes enclose, in pixels."""
 _NAMES, _VALUES = 160, 86
 """Pixels for what stands to the left and to the right of bars."""
