@@ -24,7 +24,7 @@ GLOSSARY = {
     "fold": "One of the parts that the data is cut into; each is tested once by a model that was trained on others.",
     "seed": "Number that fixes all random draws, so that a result can be computed again.",
     "confidence": "The probability that the model gives to its own answer.",
-    "interval": "Range that holds the true figure in 95 of 100 such measurements, over new speakers.",
+    "interval": "Range that holds the true figure in 95 of 100 such measurements.",
     "epoch": "One pass over all training recordings.",
     "loss": "What training makes small: the cross-entropy between the model's probabilities and the labels.",
     "trial": "One training of a search, with the values that were drawn for it.",

@@ -13,9 +13,9 @@ Scale = Callable[[float], float]
 Bar = tuple[str, float, float, int]
 """Name, begin, end, number of a colour."""
 _WIDTH, _HEIGHT = 480, 330
-_BOX = {"left": 58, "right": 466, "top": 62, "bottom": 284}
+_BOX = {"left": 64, "right": 456, "top": 62, "bottom": 284}
 """What axes enclose, in pixels."""
-_NAMES, _VALUES = 160, 86
+_NAMES, _VALUES = 160, 100
 """Pixels for what stands to the left and to the right of bars."""
 _TICKS = 5
 _MAX_NAME = 22

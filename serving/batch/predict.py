@@ -99,7 +99,8 @@ def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, o
     opened, classify, run_on = _open_local(bundle, options) if address is None else _open_ray(bundle, address, options)
     totals = _write_table(opened, found, output, options, run_on, classify)
     if options.plot is not None:
-        plot_summary(options.plot, totals)
+        classes = {target: len(labels) for target, labels in opened.manifest.targets.items()}
+        plot_summary(options.plot, totals, classes)
     if options.log_format == "json":
         print(document(output, totals, {"bundle": opened.id, **run_on}))
     else:

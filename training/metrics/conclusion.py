@@ -40,6 +40,19 @@ def conclusion(found: Mapping[str, Any], whose: str = "of a new speaker") -> str
     return "; ".join([_share(found["uar"], chance, whose), *_certainty(found, chance), *_confused(found, rows)]) + "."
 
 
+def conclusions(targets: Mapping[str, Mapping[str, Any]], whose: str = "of a new speaker") -> list[str]:
+    """A sentence for each target, which begins with its name where there are several.
+
+    Args:
+        targets: target -> what ``conclusion`` takes.
+        whose: which recordings were measured.
+    """
+    told = {target: conclusion(found, whose) for target, found in targets.items()}
+    if len(told) == 1:
+        return [*told.values()]
+    return [f"{shortened(target)}: {line[0].lower()}{line[1:]}" for target, line in told.items()]
+
+
 def shortened(label: str) -> str:
     """A label as it stands in a sentence: a very long one is cut."""
     return label if len(label) <= _MAX_LABEL else f"{label[: _MAX_LABEL - 1]}…"

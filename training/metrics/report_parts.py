@@ -10,6 +10,11 @@ from emotions.html.svg_plots import MAX_RANGES, Axes, Line, Range, lines, ranges
 from training.metrics.conclusion import says_something
 
 History = Mapping[str, Sequence[float | None]]
+_MIN_CLIPS = 5
+_BELIEVED = (
+    "On the dashed line answers are as often right as the model says; after: calibrated by a temperature. Points of "
+    f"fewer than {_MIN_CLIPS} recordings are left out."
+)
 _SPREAD = "The bar is the interval of 95 %, left out where there are too few to tell. The dashed line is chance."
 
 
@@ -43,19 +48,12 @@ def group_picture(title: str, groups: Sequence[Mapping[str, Any]]) -> Iterator[P
 
 def calibration_pictures(calibration: Mapping[str, Any]) -> Iterator[Picture]:
     """How far confidence can be believed, and what is gained by answering only where it is high."""
-    drawn = [
-        Line(
-            name,
-            [(row["confidence"], row["accuracy"]) for row in calibration.get(f"reliability_{name}", [])],
-            dots=True,
-        )
-        for name in ("before", "after")
-    ]
+    bins = {name: calibration.get(f"reliability_{name}", []) for name in ("before", "after")}
+    drawn = [Line(name, _reliable(rows), dots=True) for name, rows in bins.items()]
     if any(line.points for line in drawn):
         axes = Axes("confidence", "share that is right", top=1.0)
         ideal = Line("ideal", [(0.0, 0.0), (1.0, 1.0)], dashed=True)
-        told = "On the dashed line answers are as often right as the model says; after: calibrated by a temperature."
-        yield Picture(lines("Can its confidence be believed?", axes, [*drawn, ideal]), told)
+        yield Picture(lines("Can its confidence be believed?", axes, [*drawn, ideal]), _BELIEVED)
     if risk := calibration.get("risk_coverage"):
         points = [(row["coverage"], row["risk"]) for row in risk]
         drawn_risk = lines(
@@ -64,6 +62,12 @@ def calibration_pictures(calibration: Mapping[str, Any]) -> Iterator[Picture]:
             [Line("errors", points)],
         )
         yield Picture(drawn_risk, "The surest answers come first, on the left; on the right all are given.")
+
+
+def _reliable(rows: Sequence[Mapping[str, float]]) -> list[tuple[float, float]]:
+    """Confidence and accuracy of the bins that have enough recordings; of all where none has."""
+    known = [row for row in rows if row["clips"] >= _MIN_CLIPS] or rows
+    return [(row["confidence"], row["accuracy"]) for row in known]
 
 
 def curves(history: History, best_epoch: int) -> list[Part]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from emotions.html.report import Part, Report, Section, Table, html
 from emotions.pipeline.provenance import command_line, versions
-from training.metrics.conclusion import conclusion, whose_of
+from training.metrics.conclusion import conclusions, whose_of
 from training.metrics.report_parts import History, class_picture, curves, matrix
 
 _FIGURES = {"uar": "UAR", "wa": "WA", "macro_f1": "macro-F1"}
@@ -34,7 +34,7 @@ def run_page(index: Mapping[str, Any], history: History, part: str, data: str) -
         Report(
             "Training",
             " ".join(str(index[key]) for key in ("name", "model") if index.get(key)),
-            [f"{name}: " * several + conclusion(each, whose_of(protocol)) for name, each in scores.items()],
+            conclusions(scores, whose_of(protocol)),
             pictures=[
                 *(
                     Section(name if several else "", [matrix(each), *class_picture(each)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from emotions.html.report import Part, Picture, Section, html
@@ -16,6 +16,8 @@ from serving.benchmark.report.tables import Table, head, runs, tables
 PAGE = "report.html"
 
 Report = Mapping[str, Any]
+_BUSY = 1.5
+"""Processes a core that wait or work, from which on the figures are those of a busy machine."""
 _CDF = ("single_stream", "multi_stream", "offline", "burst")
 _LEAST, _FEW = 3, 12
 """Points below which a time line is none, and below which each of them is marked."""
@@ -42,7 +44,7 @@ def page(report: Report) -> str:
             [conclusion(report)],
             pictures=[Section("", [Picture(plot) for plot in plots if plot])],
             figures=[Section("", [part for table in [*shown, machine] for part in _parts(table)])],
-            method=[*lines_of_head],
+            method=[f"bundle {lines_of_head[0]}", *lines_of_head[1:]],
             facts={
                 "date": report["date"],
                 "seed": report["seed"],
@@ -50,9 +52,16 @@ def page(report: Report) -> str:
                 "onnxruntime": report["machine"]["onnxruntime"],
             },
             command=report["command"],
-            warnings=[line for line in lines_of_head if "TOO MUCH" in line],
+            warnings=[*(line for line in lines_of_head if "TOO MUCH" in line), *_busy(report["machine"])],
         )
     )
+
+
+def _busy(machine: Report) -> Iterator[str]:
+    """A word where others had the machine too."""
+    load, cores = machine["load_average"], machine["cores"]
+    if load and load[0] > _BUSY * cores:
+        yield f"the machine was busy (load {load[0]:.1f} on {cores} cores): a quiet one answers more"
 
 
 def _parts(table: Table) -> list[Part]:

@@ -292,7 +292,7 @@ def test_a_picture_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_picture_of_nothing_but_errors_is_drawn(tmp_path: Path) -> None:
     totals = Totals()
     totals.add(FileResult("a.wav", None, "is empty", "not_audio"))
-    plot.plot_summary(tmp_path / "summary.png", totals)
+    plot.plot_summary(tmp_path / "summary.png", totals, {"emotion": 2})
     assert (tmp_path / "summary.png").stat().st_size > 5_000
 
 

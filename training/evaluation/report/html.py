@@ -13,7 +13,7 @@ from training.evaluation.report.wording import (
     leak_lines,
     with_interval,
 )
-from training.metrics.conclusion import conclusion, whose_of
+from training.metrics.conclusion import conclusions, whose_of
 from training.metrics.report_parts import calibration_pictures, class_picture, group_picture, matrix
 
 FIGURES = {"uar": "UAR", "wa": "WA", "macro_f1": "macro-F1"}
@@ -44,7 +44,7 @@ def page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> 
         Report(
             "Evaluation",
             report["model"],
-            [_lead(name, found, report["protocol"], several=several) for name, found in targets.items()],
+            conclusions(targets, whose_of(report["protocol"])),
             pictures=[Section(name if several else "", [*pictures(found)]) for name, found in targets.items()],
             figures=[
                 Section(name if several else "", [*_figures(found, sounds or {})]) for name, found in targets.items()
@@ -55,10 +55,6 @@ def page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> 
             warnings=leaks[1:],
         )
     )
-
-
-def _lead(name: str, found: Mapping[str, Any], protocol: str, *, several: bool) -> str:
-    return f"{name}: " * several + conclusion(found, whose_of(protocol))
 
 
 def pictures(found: Mapping[str, Any]) -> Iterator[Part]:
@@ -76,9 +72,8 @@ def _figures(found: Mapping[str, Any], sounds: Mapping[str, str]) -> Iterator[Pa
     yield f"{calibration}."
     if found.get("surest_errors"):
         yield recordings(found["surest_errors"], sounds)
-    unit = f"{found.get('interval_over', 'speaker')}s".capitalize()
-    for title, rows in {unit: found["per_speaker"], **found["per_group"]}.items():
-        yield group_table(title, rows)
+    for name, rows in {found.get("interval_over", "speaker"): found["per_speaker"], **found["per_group"]}.items():
+        yield group_table(f"By {name}", rows)
 
 
 def overall_table(found: Mapping[str, Any], **more: Any) -> Table:

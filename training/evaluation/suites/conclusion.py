@@ -26,7 +26,7 @@ def _verdict(report: Mapping[str, Any]) -> Iterator[str]:
     if report["suite"] == "fairness":
         yield f"{passed} of {len(tests)} comparisons of groups are within the limit{_widest(tests)}."
     else:
-        yield f"{passed} of {len(tests)} changes of the sound are borne{_worst(tests)}."
+        yield f"{passed} of {len(tests)} changes of the sound leave it as good as before{_worst(tests)}."
 
 
 def _widest(tests: Sequence[Mapping[str, Any]]) -> str:
@@ -40,4 +40,4 @@ def _widest(tests: Sequence[Mapping[str, Any]]) -> str:
 def _worst(tests: Sequence[Mapping[str, Any]]) -> str:
     worst = max(tests, key=lambda test: test.get("uar_loss", 0.0))
     loss = 100 * worst.get("uar_loss", 0.0)
-    return f"; {worst['name']} costs most, {loss:.0f} of 100 right answers" if loss >= 1 else ""
+    return f"; the worst, {worst['name']}, costs {loss:.0f} of 100 right answers" if loss >= 1 else ""

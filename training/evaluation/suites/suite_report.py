@@ -24,7 +24,7 @@ from training.evaluation.report.wording import shown, with_interval
 from training.evaluation.suites.conclusion import suite_conclusion
 from training.metrics.group_gap import UNCLEAR
 
-_HEAD = ("test", "kind", "unchanged", "UAR", "UAR loss", "UAR gap", "verdict", "remark")
+_HEAD = ("test", "kind", "unchanged", "UAR", "UAR lost", "UAR gap", "verdict", "remark")
 
 
 def suite_page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> str:
@@ -35,7 +35,7 @@ def suite_page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = Non
         sounds: name of a recording -> its sound as a ``data:`` URL, of those that the report names.
     """
     overall, tests = report["overall"], report["tests"]
-    groups = {**overall["per_group"], "Speakers": overall["per_speaker"]}
+    groups = {**overall["per_group"], overall.get("interval_over", "speaker"): overall["per_speaker"]}
     figures: list[Part] = [Table("Tests", *_filled(tests))] if tests else []
     figures += [overall_table(overall, ECE=f"{overall['ece']:.3f}"), class_table(overall)]
     if overall.get("surest_errors"):
@@ -46,7 +46,7 @@ def suite_page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = Non
             f"{report['model']}, {report['bundle']}",
             suite_conclusion(report),
             pictures=[Section("", [*_test_picture(tests), *pictures(overall)])],
-            figures=[Section("", [*figures, *(group_table(name, rows) for name, rows in groups.items())])],
+            figures=[Section("", [*figures, *(group_table(f"By {name}", rows) for name, rows in groups.items())])],
             method=[f"protocol: {report['protocol']}", f"target: {report['target']}", *_limits(report)],
             facts={**facts_of(report), "variant": report["variant"]},
             command=report.get("command", ""),
