@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import onnxruntime as ort
 
@@ -22,13 +23,18 @@ _SECONDS = 120.0
 _MAX_LINE = 500
 
 
-def libraries() -> tuple[str, ...]:
-    """The libraries of ONNX Runtime's CUDA provider, those that they depend on aside; none where it is not there."""
+def libraries(provider: Literal["cuda", "tensorrt"] = "cuda") -> tuple[str, ...]:
+    """The libraries of a provider of ONNX Runtime, those that they depend on aside; none where it is not there.
+
+    Args:
+        provider: its name.
+    """
     folder = Path(ort.__file__).parent / "capi"
-    provider = folder / "libonnxruntime_providers_cuda.so"
-    if not provider.exists():
+    own = folder / f"libonnxruntime_providers_{provider}.so"
+    if not own.exists():
         return ()
-    return str(folder / "libonnxruntime_providers_shared.so"), str(provider), "libcudnn.so.9"
+    further = ["libcudnn.so.9"] if provider == "cuda" else []
+    return str(folder / "libonnxruntime_providers_shared.so"), str(own), *further
 
 
 @cache

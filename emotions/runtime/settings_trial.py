@@ -45,6 +45,7 @@ _MAX_SECONDS, _MAX_BYTES = 600.0, 10_000
 _FAILURES: tuple[type[Exception], ...] = (*ORT_ERRORS, DeviceError, BundleError)
 
 logger = logging.getLogger("emotions")
+_clock = time.perf_counter
 _remembered: dict[str, Settings] = {}
 
 
@@ -111,14 +112,14 @@ def _seconds_allowed() -> float:
 
 def _try(trial: Trial, key: str, seconds: float) -> Settings:
     """Time the candidates until the time is over; where the card fails nothing is remembered."""
-    began = time.monotonic()
+    began = _clock()
     taken: list[tuple[float, Settings]] = []
     try:
         plain = _times(trial, {})
         if plain is None:
             return {}  # it misses its probe whatever the settings: the caller finds that out
         for settings in trial.candidates:
-            if time.monotonic() - began > seconds:
+            if _clock() - began > seconds:
                 break
             if times := _times_or_none(trial, settings):
                 taken.append((_ratio(times, plain), settings))
@@ -128,7 +129,7 @@ def _try(trial: Trial, key: str, seconds: float) -> Settings:
     ratio, best = min(taken, key=lambda each: each[0], default=(1.0, {}))
     chosen = best if ratio < 1 - _LEAST_GAIN else {}
     _keep(key, chosen, {_in_words(settings): round(value, 3) for value, settings in taken})
-    share, took = 100 * (1 - ratio if chosen else 0), time.monotonic() - began
+    share, took = 100 * (1 - ratio if chosen else 0), _clock() - began
     logger.info("settings of the GPU: %s, %.0f %% faster, tried in %.1f s", _in_words(chosen), share, took)
     return chosen
 
@@ -163,9 +164,9 @@ def _median_sec(trial: Trial, session: ort.InferenceSession, windows: int) -> fl
     length = np.full(windows, trial.samples, np.int64)
     seconds = []
     for _ in range(_WARM_RUNS + _RUNS):
-        began = time.perf_counter()
+        began = _clock()
         run(waveform, length)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(_clock() - began)
     return statistics.median(seconds[_WARM_RUNS:])
 
 
