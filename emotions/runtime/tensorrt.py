@@ -16,7 +16,7 @@ import onnxruntime as ort
 from emotions.bundle.manifest import LENGTH, WAVEFORM, Bundle
 from emotions.bundle.variants import FP16
 from emotions.errors import ConfigError
-from emotions.files.cache import cache_root, private_folder
+from emotions.files.cache import cache_root, private_folder, tagged_folder
 from emotions.runtime import gpu_causes, library_check
 from emotions.runtime.batch_shape import GPU_SHAPES
 
@@ -85,7 +85,7 @@ def _engines(bundle: Bundle, variant: str, device_id: int) -> Path:
     """The folder of the engines of a model on a card: an engine is machine code, so it is this user's own."""
     about = "\n".join([bundle.manifest.variants[variant].sha256, *gpu_causes.versions(device_id)])
     root = cache_root() / "tensorrt"
-    private_folder(root)
+    tagged_folder(root)
     folder = root / hashlib.sha256(about.encode()).hexdigest()
     private_folder(folder)
     return folder

@@ -53,6 +53,7 @@ def test_it_answers_as_a_cpu_and_builds_one_engine_for_all_sessions_and_starts(
     }
     folder = Path(options["trt_engine_cache_path"])
     assert folder.parent == private_cache / "tensorrt"
+    assert (folder.parent / "CACHEDIR.TAG").is_file()  # `emotions cache clear` takes them, too
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert all("prefer_nhwc" not in asked for asked in card.asked)  # nothing of CUDA's is tried
 
