@@ -196,7 +196,7 @@ class FakeCuda:
                     assert named == {"enable_fallback": 0}, "ONNX Runtime's own fallback prints"
                     machine.asked.append(asked[0][1])
                     machine.fail_to_load(self.options)
-                    self.on_cuda = machine.fault not in ("library", "hidden")
+                    self.on_cuda = machine.fault not in ("library", "hidden", "hidden library")
                 super().__init__(path, options, providers=[CPU], **named)
 
             def get_providers(self) -> list[str]:

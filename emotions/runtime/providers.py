@@ -12,6 +12,7 @@ import onnxruntime as ort
 from emotions.runtime.devices import CUDA
 from emotions.runtime.failures import ORT_ERRORS, is_of_device
 from emotions.runtime.gpu_causes import missing_library, need_card, unusable
+from emotions.runtime.library_check import BROKEN
 from emotions.runtime.tensorrt import refusal
 
 _SILENT, _WARNINGS = 4, 2
@@ -41,7 +42,8 @@ def cuda_session(
         DeviceError: the GPU cannot be used; says why.
     """
     need_card()
-    if missing_library():  # before this process loads any: a broken one would end it
+    # One that is only missing there may be here: a program may have loaded it from a place of its own.
+    if missing_library().startswith(BROKEN):
         raise unusable(None, device_id)
     _preload()
     try:

@@ -7,6 +7,7 @@ of any length an engine would be built anew for lengths that it has not seen.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 from pathlib import Path
@@ -47,6 +48,8 @@ def tensorrt_provider(bundle: Bundle, variant: str, device_id: int) -> tuple[str
         )
     if found := library_check.library_fault(library_check.libraries("tensorrt")):
         raise ConfigError(f"{SWITCH}=tensorrt: {found}; install TensorRT, or leave {SWITCH} unset")
+    for library in library_check.tensorrt_wheel():
+        ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
     return TENSORRT, _options(bundle, variant, device_id)
 
 
