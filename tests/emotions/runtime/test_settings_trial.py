@@ -135,9 +135,38 @@ def test_a_card_that_fails_is_no_reason_to_remember_anything(
     card.set("run memory 0")
     with pytest.raises(DeviceError, match="its memory is too small"):
         opened(card, half_bundle)
-    assert not (private_cache / "gpu_settings").exists()
+    assert not [*(private_cache / "gpu_settings").iterdir()]
     card.set("")
     assert opened(card, half_bundle)[2] == 7
+
+
+def test_settings_that_end_the_process_are_not_tried_again(
+    card: FakeCuda, half_bundle: Path, private_cache: Path
+) -> None:
+    left: dict[Path, bytes] = {}
+
+    def crash(options: dict[str, str]) -> float:
+        if "prefer_nhwc" in options:  # what lies on the disk at this moment is what a process that dies leaves
+            left.update({path: path.read_bytes() for path in (private_cache / "gpu_settings").iterdir()})
+            raise SystemExit(139)
+        return 0.0
+
+    card.run_sec = crash
+    with pytest.raises(SystemExit):
+        opened(card, half_bundle)
+    ((path, content),) = left.items()
+    path.write_bytes(content)
+    assert opened(card, half_bundle)[1:] == ({"cudnn_conv_algo_search": "HEURISTIC"}, 1)
+
+
+def test_a_trial_that_is_broken_off_leaves_nothing(card: FakeCuda, half_bundle: Path, private_cache: Path) -> None:
+    def interrupt(_: dict[str, str]) -> float:
+        raise KeyboardInterrupt
+
+    card.run_sec = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        opened(card, half_bundle)
+    assert not [*(private_cache / "gpu_settings").iterdir()]
 
 
 def test_fp16_that_misses_its_probe_still_gives_way_to_fp32(card: FakeCuda, half_bundle: Path) -> None:
