@@ -18,6 +18,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
 _CALL = "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:122 std::conditional_t<THRW, void, Status> "
 _AT = (
     " ; GPU=0 ; hostname=h ; file=/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_execution_provider.cc ; "
@@ -111,6 +112,10 @@ class FakeCuda:
         self.driver = Driver()
         self.asked: list[dict[str, str]] = []
         """Options of the provider, of each session."""
+        self.tensorrt = False
+        """Whether ONNX Runtime is built with it."""
+        self.engines: list[dict[str, str]] = []
+        """Options of TensorRT, of each engine that was built."""
         self.lost_file: Path | None = None
         """While it is there the card is lost, for processes that run then, for good."""
         self.run_sec: Callable[[dict[str, str]], float] = lambda _: 0.0
@@ -140,7 +145,7 @@ class FakeCuda:
             put: ``setattr``, or a test's own.
             folder: for files of the system that are made up.
         """
-        from emotions.runtime import cuda_driver, devices, gpu_causes
+        from emotions.runtime import cuda_driver, devices, gpu_causes, library_check
 
         real_value, real_load = ort.OrtValue.ortvalue_from_shape_and_type, self._session()
         control, release = folder / "nvidiactl", folder / "nvidia_version"
@@ -151,16 +156,26 @@ class FakeCuda:
         def value(shape: Any, kind: Any, device: str = "cpu", number: int = 0) -> Any:
             return real_value(shape, kind, "cpu" if device == "cuda" else device, 0 if device == "cuda" else number)
 
-        def library_fault(_: Any) -> str:
-            missing = "libcudnn.so.9: cannot open shared object file: No such file or directory"
-            return f"a library is missing ({missing})" if self.fault == "library" else ""
+        def libraries(provider: str = "cuda") -> tuple[str, ...]:
+            return (provider,)
+
+        def library_fault(names: tuple[str, ...]) -> str:
+            missing = {("cuda", "library"): "libcudnn.so.9", ("tensorrt", "no TensorRT"): "libnvinfer.so.10"}
+            name = missing.get((*names, self.fault))
+            return f"a library is missing ({name}: cannot open shared object file: No such file)" if name else ""
+
+        def available() -> list[str]:
+            return [CPU] if self.fault == "no provider" else [*([TENSORRT] if self.tensorrt else []), CUDA, CPU]
 
         put(ort, "InferenceSession", real_load)
-        put(ort, "get_available_providers", lambda: [CPU] if self.fault == "no provider" else [CUDA, CPU])
+        put(ort, "get_available_providers", available)
         put(ort, "cuda_version", "13.0")
         put(ort, "preload_dlls", lambda: print("Failed to load libcublasLt.so.13: no such file"))
         put(ort.OrtValue, "ortvalue_from_shape_and_type", staticmethod(value))
+        put(gpu_causes, "libraries", libraries)
+        put(library_check, "libraries", libraries)
         put(gpu_causes, "library_fault", library_fault)
+        put(library_check, "library_fault", library_fault)
         put(cuda_driver, "library", lambda: self.driver)
         put(cuda_driver, "_RELEASE", release)
         put(devices, "_CONTROLS", (control,))
@@ -173,15 +188,19 @@ class FakeCuda:
                 asked = [each for each in providers or [] if each[0] == CUDA]
                 self.on_cuda, self.options = bool(asked), asked[0][1] if asked else {}
                 self.half = "fp16" in Path(path).name
+                first = [each[1] for each in providers or [] if each[0] == TENSORRT]
+                self.on_tensorrt = bool(first) and machine.fault != "TensorRT left out"
+                if self.on_tensorrt:
+                    machine.build_engine(first[0])
                 if asked:
                     assert named == {"enable_fallback": 0}, "ONNX Runtime's own fallback prints"
                     machine.asked.append(asked[0][1])
                     machine.fail_to_load(self.options)
-                    self.on_cuda = machine.fault not in ("library", "hidden")
+                    self.on_cuda = machine.fault not in ("library", "hidden", "hidden library")
                 super().__init__(path, options, providers=[CPU], **named)
 
             def get_providers(self) -> list[str]:
-                return [CUDA, CPU] if self.on_cuda else [CPU]
+                return [*([TENSORRT] if self.on_tensorrt else []), *([CUDA] if self.on_cuda else []), CPU]
 
             def run_with_iobinding(self, binding: Any, run_options: Any = None) -> None:
                 outputs = binding.get_outputs()
@@ -195,6 +214,14 @@ class FakeCuda:
                         output.update_inplace(np.roll(output.numpy(), 1, axis=1).copy())
 
         return Session
+
+    def build_engine(self, options: dict[str, str]) -> None:
+        """Build an engine, unless the cache that is named has it."""
+        assert options["trt_engine_cache_enable"] == "True"
+        engine = Path(options["trt_engine_cache_path"]) / "TensorrtExecutionProvider_TRTKernel_sm90.engine"
+        if not engine.exists():
+            engine.touch()
+            self.engines.append(options)
 
     def fail_to_load(self, options: dict[str, str]) -> None:
         """Raise what ONNX Runtime raises while it opens a session."""

@@ -21,7 +21,7 @@ STEPS = (
     Step("share", "Share of the matrix rate, base-size wav2vec2", f"{_STEPS}.share:share", 45),
     Step("peers", "Against the transformers pipeline", f"{_STEPS}.share:peers", 45),
     Step("attention", "Which attention kernel ran", f"{_STEPS}.provider:attention", 30),
-    Step("settings", "Settings of the provider", f"{_STEPS}.settings:settings", 75, trial=True),
+    Step("settings", "Settings of the provider", f"{_STEPS}.settings:settings", 90, trial=True),
     Step("shapes", "Alternating and new shapes", f"{_STEPS}.shapes:shapes", 40, trial=True),
     Step("streams", "Two streams", f"{_STEPS}.streams:streams", 30),
     Step("graphs", "CUDA graphs", f"{_STEPS}.streams:graphs", 30),

@@ -7,7 +7,11 @@ import stat
 from pathlib import Path
 
 from emotions.errors import DataError
+from emotions.files.atomic import write_bytes
 
+TAG = "CACHEDIR.TAG"
+"""File that says that a folder is a cache."""
+_TAG_TEXT = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by emotions; see https://bford.info/cachedir/\n"
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -46,6 +50,17 @@ def private_folder(folder: Path) -> None:
     if why:
         raise DataError(f"{folder}: {why}; remove it, or name another folder in EMOTIONS_CACHE")
     folder.chmod(0o700)
+
+
+def tagged_folder(folder: Path) -> None:
+    """Make a folder of this user's own whose content may be deleted at any time, as its tag tells other programs.
+
+    Args:
+        folder: below the cache folder; ``emotions cache`` lists and clears it. Raises as ``private_folder``.
+    """
+    private_folder(folder)
+    if not (folder / TAG).is_file():
+        write_bytes(folder / TAG, _TAG_TEXT)
 
 
 def is_own_file(path: Path) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import onnxruntime as ort
 
@@ -17,18 +19,34 @@ FAILED = 3
 NOTE, REASON = "load ", "because "
 """What its lines begin with: the library that is loaded next, and the loader's message."""
 
+BROKEN = "a library is broken"
+"""What a fault begins with where loading it ends the process, or never ends."""
+
 _HELPER = "from emotions.runtime.library_check_process import main; main()"
 _SECONDS = 120.0
 _MAX_LINE = 500
 
 
-def libraries() -> tuple[str, ...]:
-    """The libraries of ONNX Runtime's CUDA provider, those that they depend on aside; none where it is not there."""
+def libraries(provider: Literal["cuda", "tensorrt"] = "cuda") -> tuple[str, ...]:
+    """The libraries of a provider of ONNX Runtime, those that they depend on aside; none where it is not there.
+
+    Args:
+        provider: its name.
+    """
     folder = Path(ort.__file__).parent / "capi"
-    provider = folder / "libonnxruntime_providers_cuda.so"
-    if not provider.exists():
+    own = folder / f"libonnxruntime_providers_{provider}.so"
+    if not own.exists():
         return ()
-    return str(folder / "libonnxruntime_providers_shared.so"), str(provider), "libcudnn.so.9"
+    before, after = ((), ("libcudnn.so.9",)) if provider == "cuda" else (tensorrt_wheel(), ())
+    return *before, str(folder / "libonnxruntime_providers_shared.so"), str(own), *after
+
+
+def tensorrt_wheel() -> tuple[str, ...]:
+    """TensorRT's libraries in its wheel, where they are on no path of the loader's; none where it is not installed."""
+    found = importlib.util.find_spec("tensorrt_libs")
+    folders = [] if found is None else [Path(folder) for folder in found.submodule_search_locations or []]
+    names = ("libnvinfer.so.*", "libnvinfer_plugin.so.*", "libnvonnxparser.so.*")
+    return tuple(str(path) for folder in folders for name in names for path in sorted(folder.glob(name))[:1])
 
 
 @cache
@@ -51,13 +69,13 @@ def library_fault(names: tuple[str, ...]) -> str:
             env=helper_environment(),
         )
     except subprocess.TimeoutExpired as error:
-        return f"a library is broken ({_last(error.stdout, NOTE)} does not load within {_SECONDS:.0f} s)"
+        return f"{BROKEN} ({_last(error.stdout, NOTE)} does not load within {_SECONDS:.0f} s)"
     except OSError as error:
         return f"its libraries cannot be checked ({error.strerror})"
     if done.returncode == FAILED:
         return f"a library is missing ({_last(done.stdout, REASON)})"
     how = _in_words(done.returncode)
-    return f"a library is broken ({_last(done.stdout, NOTE)} ends its process {how})" if done.returncode else ""
+    return f"{BROKEN} ({_last(done.stdout, NOTE)} ends its process {how})" if done.returncode else ""
 
 
 def _last(output: bytes | None, kind: str) -> str:

@@ -12,6 +12,8 @@ import onnxruntime as ort
 from emotions.runtime.devices import CUDA
 from emotions.runtime.failures import ORT_ERRORS, is_of_device
 from emotions.runtime.gpu_causes import missing_library, need_card, unusable
+from emotions.runtime.library_check import BROKEN
+from emotions.runtime.tensorrt import refusal
 
 _SILENT, _WARNINGS = 4, 2
 _NONE: Mapping[str, str] = {}
@@ -24,6 +26,7 @@ def cuda_session(
     *,
     half: bool = False,
     settings: Mapping[str, str] = _NONE,
+    before: tuple[str, dict[str, str]] | None = None,
 ) -> ort.InferenceSession:
     """Open a session on a GPU, with nothing on standard output; the CPU never stands in for it.
 
@@ -33,25 +36,30 @@ def cuda_session(
         device_id: which GPU.
         half: whether the graph computes in fp16.
         settings: of the provider, in place of or beside those of ``cuda_options``.
+        before: a provider and its options that takes what it can; CUDA has the rest.
 
     Raises:
         DeviceError: the GPU cannot be used; says why.
     """
     need_card()
-    if missing_library():  # before this process loads any: a broken one would end it
+    # One that is only missing there may be here: a program may have loaded it from a place of its own.
+    if missing_library().startswith(BROKEN):
         raise unusable(None, device_id)
     _preload()
     try:
         with _no_log():
             asked = {**cuda_options(device_id, half=half), **settings}
-            providers = [(CUDA, asked), "CPUExecutionProvider"]
+            providers = [*([before] if before else []), (CUDA, asked), "CPUExecutionProvider"]
             session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except ORT_ERRORS as error:
         if is_of_device(error):
             raise unusable(error, device_id) from error
         raise
-    if session.get_providers()[0] != CUDA:  # where the provider does not load, ONNX Runtime goes on without it
+    taken = session.get_providers()  # where a provider does not load, ONNX Runtime goes on without it
+    if CUDA not in taken:
         raise unusable(None, device_id)
+    if before and before[0] not in taken:
+        raise refusal()
     return session
 
 

@@ -31,6 +31,7 @@ from emotions.runtime.load_check import check_graph
 from emotions.runtime.probe_replay import ProbeMissed, probe_tolerance, replay_probe
 from emotions.runtime.providers import cuda_session
 from emotions.runtime.settings_trial import Trial, tried_settings
+from emotions.runtime.tensorrt import tensorrt_provider
 
 Device = Literal["cpu", "cuda"]
 DeviceChoice = Literal["auto", "cpu", "cuda"]
@@ -173,12 +174,12 @@ def _cpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
 
 
 def _gpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
-    path, window = bundle.file(name), bundle.manifest.window
+    path, window, tensorrt = bundle.file(name), bundle.manifest.window, tensorrt_provider(bundle, name, place.device_id)
 
     def opened(settings: Mapping[str, str]) -> ort.InferenceSession:
         with _loading(path):
-            half = name == FP16
-            return cuda_session(path, _options(place.threads), place.device_id, half=half, settings=settings)
+            half, options = name == FP16, _options(place.threads)
+            return cuda_session(path, options, place.device_id, half=half, settings=settings, before=tensorrt)
 
     buffers = Buffers(_widths(bundle, place), "cuda", place.device_id)
     trial = Trial(
@@ -190,7 +191,7 @@ def _gpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
         probe=read_probe(bundle),
         tolerance=probe_tolerance(bundle, name),
     )
-    another = partial(opened, tried_settings(trial))
+    another = partial(opened, {} if tensorrt else tried_settings(trial))
     return gpu_run(another, buffers, path.stat().st_size, streams=place.streams, longest=_longest(bundle)), GPU_SHAPES
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import onnxruntime as ort
 
 from emotions.bundle.probe import Probe
-from emotions.errors import BundleError, ConfigError, DeviceError, EmotionsError
+from emotions.errors import BundleError, ConfigError, DeviceError, EmotionsError, first_line
 from emotions.files.cache import cache_root, is_own_file, private_folder
 from emotions.files.json_text import read_json, write_json
 from emotions.runtime.failures import ORT_ERRORS, is_device_lost, is_out_of_memory
@@ -45,6 +45,7 @@ _MAX_SECONDS, _MAX_BYTES = 600.0, 10_000
 _FAILURES: tuple[type[Exception], ...] = (*ORT_ERRORS, DeviceError, BundleError)
 
 logger = logging.getLogger("emotions")
+_clock = time.perf_counter
 _remembered: dict[str, Settings] = {}
 
 
@@ -91,9 +92,16 @@ def tried_settings(trial: Trial) -> Settings:
     known = json.dumps([*trial.about, trial.one_size, trial.candidates])
     key = hashlib.sha256(known.encode()).hexdigest()
     found = _recall(key, trial)
-    if found is None:
-        found = _try(trial, key, seconds)
-    return found
+    if found is not None:
+        return found
+    _keep(key, {}, {})  # settings that end this process are not tried again by the next
+    chosen = None
+    try:
+        chosen = _try(trial, key, seconds)
+    finally:
+        if chosen is None:
+            _forget(key)
+    return chosen or {}
 
 
 def _seconds_allowed() -> float:
@@ -109,26 +117,26 @@ def _seconds_allowed() -> float:
     return seconds
 
 
-def _try(trial: Trial, key: str, seconds: float) -> Settings:
-    """Time the candidates until the time is over; where the card fails nothing is remembered."""
-    began = time.monotonic()
+def _try(trial: Trial, key: str, seconds: float) -> Settings | None:
+    """Time the candidates until the time is over; None, and nothing is remembered, where the card fails."""
+    began = _clock()
     taken: list[tuple[float, Settings]] = []
     try:
         plain = _times(trial, {})
         if plain is None:
-            return {}  # it misses its probe whatever the settings: the caller finds that out
+            return None  # it misses its probe whatever the settings: the caller finds that out
         for settings in trial.candidates:
-            if time.monotonic() - began > seconds:
+            if _clock() - began > seconds:
                 break
             if times := _times_or_none(trial, settings):
                 taken.append((_ratio(times, plain), settings))
     except _FAILURES as error:
-        logger.info("no settings were tried on the GPU (%s)", error)
-        return {}
+        logger.info("no settings were tried on the GPU (%s)", first_line(error))
+        return None
     ratio, best = min(taken, key=lambda each: each[0], default=(1.0, {}))
     chosen = best if ratio < 1 - _LEAST_GAIN else {}
     _keep(key, chosen, {_in_words(settings): round(value, 3) for value, settings in taken})
-    share, took = 100 * (1 - ratio if chosen else 0), time.monotonic() - began
+    share, took = 100 * (1 - ratio if chosen else 0), _clock() - began
     logger.info("settings of the GPU: %s, %.0f %% faster, tried in %.1f s", _in_words(chosen), share, took)
     return chosen
 
@@ -163,9 +171,9 @@ def _median_sec(trial: Trial, session: ort.InferenceSession, windows: int) -> fl
     length = np.full(windows, trial.samples, np.int64)
     seconds = []
     for _ in range(_WARM_RUNS + _RUNS):
-        began = time.perf_counter()
+        began = _clock()
         run(waveform, length)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(_clock() - began)
     return statistics.median(seconds[_WARM_RUNS:])
 
 
@@ -192,6 +200,12 @@ def _recall(key: str, trial: Trial) -> Settings | None:
             found = read_json(_path(key), _MAX_BYTES)
     settings = found.get("settings") if isinstance(found, dict) else None
     return settings if settings in ({}, *trial.candidates) else None
+
+
+def _forget(key: str) -> None:
+    _remembered.pop(key, None)
+    with contextlib.suppress(EmotionsError, OSError):
+        _path(key).unlink(missing_ok=True)
 
 
 def _keep(key: str, settings: Settings, ratios: Mapping[str, float]) -> None:

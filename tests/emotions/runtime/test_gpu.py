@@ -158,6 +158,33 @@ def test_a_folder_ends_with_the_reason_where_the_card_is_lost(
         [*predict_files(model, find_files([tmp_path]).files, parallel_batches=runs)]
 
 
+def test_a_folder_goes_on_in_another_process_once_the_card_is_back(
+    fake_cuda: FakeCuda,
+    tiny_bundle: Path,
+    tmp_path: Path,
+    tone: Tone,
+    write_wav: WriteWav,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for index in range(3):
+        write_wav(tmp_path / "clips" / f"{index}.wav", tone(0.4))
+    command = ["predict", str(tmp_path / "clips"), "--bundle", str(tiny_bundle), "--output", str(tmp_path / "o.csv")]
+    real, runs = fake_cuda.fail_to_run, list[int]()
+
+    def lost_after_the_probe(windows: int) -> None:
+        runs.append(windows)
+        fake_cuda.fault = "lost illegal address" if len(runs) > 6 else ""
+        real(windows)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fake_cuda, "fail_to_run", lost_after_the_probe)
+        assert run([*command, "--device", "cuda"]) == 2
+    assert "error: the GPU was lost while it computed (an illegal memory access" in capsys.readouterr().err
+    fake_cuda.set("")
+    assert run([*command, "--device", "cuda", "--resume"]) == 0
+    assert len((tmp_path / "o.csv").read_text().splitlines()) == 4
+
+
 def test_one_window_that_memory_does_not_hold_is_said_in_python(fake_cuda: FakeCuda, tiny_bundle: Path) -> None:
     predictor = emotions.load(tiny_bundle, device="cuda")
     fake_cuda.set("run memory 0")

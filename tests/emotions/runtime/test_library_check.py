@@ -59,6 +59,34 @@ def test_a_library_that_never_loads_is_given_up(tmp_path: Path, monkeypatch: pyt
     assert library_fault((hangs,)) == f"a library is broken ({hangs} does not load within 8 s)"
 
 
+def test_a_library_that_only_the_other_process_lacks_keeps_no_model_from_its_gpu(
+    fake_cuda: FakeCuda, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_causes, "library_fault", real)
+    monkeypatch.setattr(gpu_causes, "libraries", lambda: (str(tmp_path / "libabsent.so"),))
+    assert open_session(read_bundle(tiny_bundle), device="cuda").device == "cuda"
+    fake_cuda.set("hidden library")
+    with pytest.raises(DeviceError, match=r"a library is missing \(.*libabsent\.so"):
+        open_session(read_bundle(tiny_bundle), device="cuda")
+
+
+@compiled
+def test_the_libraries_in_tensorrts_wheel_are_loaded_before_the_provider(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = tmp_path / "tensorrt_libs"
+    wheel.mkdir()
+    (wheel / "__init__.py").touch()
+    for name in ("libnvonnxparser", "libnvinfer"):
+        Path(build(wheel, name, "int answer(void) { return 42; }\n")).rename(wheel / f"{name}.so.10")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = library_check.tensorrt_wheel()
+    assert found == (str(wheel / "libnvinfer.so.10"), str(wheel / "libnvonnxparser.so.10"))
+    assert library_fault(found) == ""
+    names = library_check.libraries("tensorrt")
+    assert names == () or names[:2] == found
+
+
 @compiled
 def test_a_model_is_not_opened_on_a_gpu_whose_library_would_end_the_process(
     fake_cuda: FakeCuda, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -21,7 +21,7 @@ import numpy as np
 
 from emotions.errors import DataError, DiskFull, first_line, plain
 from emotions.files.atomic import atomic_file, remove_left_over, room_for
-from emotions.files.cache import cache_root, is_own_file, private_folder
+from emotions.files.cache import TAG, cache_root, is_own_file, tagged_folder
 from emotions.files.content import UNREADABLE_ARRAYS
 
 DEFAULT_LIMIT_GB = 20.0
@@ -30,8 +30,6 @@ DEFAULT_LIMIT_GB = 20.0
 _LOG = logging.getLogger(__name__)
 _GB = 1 << 30
 _CHECKSUM_BYTES = 4
-_TAG = "CACHEDIR.TAG"
-_TAG_TEXT = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by emotions; see https://bford.info/cachedir/\n"
 # NumPy parses a header with ast.literal_eval, which Python before 3.11.9 may fail in when two threads are in it at once
 # (SystemError, https://github.com/python/cpython/issues/106905).
 _HEADER = threading.Lock()
@@ -195,16 +193,13 @@ def limit_bytes() -> int:
 def _tagged_folder(root: Path) -> Path:
     """Make a cache folder that only the user can read, tagged so that backups skip it (bford.info/cachedir)."""
     with writing(root):
-        private_folder(root)
-        if not (root / _TAG).is_file():
-            with atomic_file(root / _TAG) as temporary:
-                temporary.write_bytes(_TAG_TEXT)
+        tagged_folder(root)
     return root
 
 
 def stores() -> list[Path]:
     """The caches: tagged folders below the toolkit's cache folder."""
-    return sorted(path.parent for path in cache_root().glob(f"*/{_TAG}"))
+    return sorted(path.parent for path in cache_root().glob(f"*/{TAG}"))
 
 
 def describe() -> str:
@@ -226,4 +221,4 @@ def clear() -> int:
 
 
 def _sizes(store: Path) -> list[int]:
-    return [path.stat().st_size for path in store.rglob("*") if path.is_file() and path.name != _TAG]
+    return [path.stat().st_size for path in store.rglob("*") if path.is_file() and path.name != TAG]
