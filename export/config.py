@@ -52,7 +52,7 @@ class ExportStep(StepConfig):
     )
     variants: Annotated[list[VariantName], AfterValidator(_each_once)] = Field(
         default=[],
-        description="Smaller forms of the ONNX model, kept where they lose next to nothing on validation clips: fp16 "
+        description="Smaller forms of the ONNX model, kept where validation clips show that they lose little: fp16 "
         "for GPUs, int8 for CPUs.",
     )
     allow_loss: bool = Field(default=False, description="Keep variants that lose more than they may.")

@@ -152,12 +152,14 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
 
 def _verdict(gate: dict[str, Any]) -> str:
     """What the gate found, in words."""
-    most = gate["limits"]["differing"]
+    share, most = gate["differing_share"], gate["limits"]["differing_share"]
     lost = "".join(
         f", UAR of {target} {both['fp32']:.3f} to {both['variant']:.3f}" for target, both in gate["uar"].items()
     )
-    verdict = "kept" if gate["passed"] else "refused"
-    return f"{verdict}: {gate['differing']} of {gate['clips']} labels changed (at most {most}){lost}"
+    labels = (
+        f"{gate['differing']} of {gate['judged']} labels changed, {share[0]:.1%} to {share[1]:.1%} (at most {most:.0%})"
+    )
+    return f"{gate['verdict']}: {labels}{lost}"
 
 
 def _rates(bundle: Bundle, size: int, rounds: int, threads: int) -> dict[str, float]:

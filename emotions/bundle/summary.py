@@ -113,5 +113,5 @@ def _variants(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for name, variant in manifest.variants.items():
         size = f"{variant.bytes / 1e6:.2f} MB"
         proof = f"differs by at most {variant.max_abs_diff:.1e}, same label for {variant.agreement:.1%}"
-        loss = "; loses more than it may, runs only when named" if name in lossy(manifest) else ""
+        loss = "; loses, or may lose, more than it may: runs only when named" if name in lossy(manifest) else ""
         yield f"variant {name}", f"{variant.file}, {size}, for {variant.device}; {proof}{loss}"

@@ -40,7 +40,7 @@ def choose_variant(bundle: Bundle, device: str, asked: str | None = None) -> str
 
 
 def lossy(manifest: Manifest) -> list[str]:
-    """The variants that the export's gate refused and the user kept: they run only where they are named."""
+    """The variants that the export's gate did not keep and the user did: they run only where they are named."""
     named = manifest.extra.get(LOSSY)
     return [str(name) for name in named] if isinstance(named, list) else []
 

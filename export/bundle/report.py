@@ -15,6 +15,7 @@ import torch
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.files.json_text import read_json
 from export.bundle.variants import FP32, Artifacts
+from export.proof.gate import UNCLEAR
 from export.proof.signals import Signals
 
 REPORT = "report.json"
@@ -83,16 +84,23 @@ def _others(content: Mapping[str, Any]) -> Iterator[str]:
                 f"same label: {figures['agreement']:.1%}{_judged(figures.get('gate'))}"
             )
     for name, gate in content.get("refused", {}).items():
-        yield f"  {name}: REFUSED{_judged(gate)}; --allow-loss keeps it"
+        verdict = "left out, too few clips to tell" if gate.get("verdict") == UNCLEAR else "REFUSED"
+        yield f"  {name}: {verdict}{_judged(gate)}; --allow-loss keeps it"
 
 
 def _judged(gate: Mapping[str, Any] | None) -> str:
     if gate is None:
         return ""
-    limits = gate["limits"]
+    limits, share, change = gate["limits"], gate["differing_share"], gate["change"]
     uar = [
         f", UAR of {target} {both['fp32']:.3f} to {both['variant']:.3f} (at most {limits['uar_loss']} lower)"
         for target, both in gate["uar"].items()
     ]
-    differing = f"; labels differ on {gate['differing']} of {gate['clips']} clips (at most {limits['differing']})"
-    return differing + "".join(uar) + f", {gate['source']}"
+    differing = (
+        f"; labels differ on {gate['differing']} of {gate['judged']} clips, {share[0]:.1%} to {share[1]:.1%} (at most "
+        f"{limits['differing_share']:.0%}), probabilities by {change[0]:.3f} to {change[1]:.3f} (at most "
+        f"{limits['change']})"
+    )
+    added = gate["judged"] - gate["clips"]
+    more = f" and {added} altered or synthetic ones" if added else ""
+    return differing + "".join(uar) + f", {gate['source']}{more}"

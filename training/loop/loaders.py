@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +15,6 @@ from emotions.errors import ConfigError, DataError
 from training.corpus import Corpus
 from training.data.waveforms.dataset import NO_LABEL, WindowDataset
 from training.features.feature_dataset import ClipDataset
-
-_GOLDEN = 0x9E3779B9  # 2^32 / golden ratio (Knuth's multiplicative hashing)
 
 
 class EpochSampler(Sampler[int]):
@@ -31,7 +30,7 @@ class EpochSampler(Sampler[int]):
         yield from torch.randperm(self.size, generator=self._generator()).tolist()
 
     def _generator(self) -> torch.Generator:
-        return torch.Generator().manual_seed(derived_seed(self.seed, self.epoch))
+        return torch.Generator().manual_seed(derived_seed(self.seed, "order", self.epoch))
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
@@ -185,11 +184,13 @@ def check_shares(corpus: Corpus, batch_size: int, processes: int) -> None:
             )
 
 
-def derived_seed(seed: int, number: int) -> int:
-    """Seed of one epoch or step; those of neighbouring run seeds differ.
+def derived_seed(seed: int, stream: str, number: int) -> int:
+    """Seed of one epoch or step: a hash, so that no two streams, numbers or seeds of a run share random numbers.
 
     Args:
         seed: seed of the run.
+        stream: what it is drawn for: ``order``, ``dropout``, ``augmentation``.
         number: number of the epoch or step.
     """
-    return (seed * _GOLDEN + number) % (1 << 63)
+    digest = hashlib.sha256(f"{seed}/{stream}/{number}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

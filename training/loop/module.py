@@ -81,11 +81,11 @@ class ClassifierModule(lightning.LightningModule):
         return logits
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """Seed the random numbers of the step, differently in each process."""
+        """Seed the random numbers of the step, differently in each process, and of dropout and augmentation apart."""
         trainer = self.trainer
-        seed = derived_seed(self.seed, self.global_step * trainer.world_size + trainer.global_rank)
-        torch.manual_seed(seed)
-        self._random.manual_seed(seed)
+        number = self.global_step * trainer.world_size + trainer.global_rank
+        torch.manual_seed(derived_seed(self.seed, "dropout", number))
+        self._random.manual_seed(derived_seed(self.seed, "augmentation", number))
 
     def training_step(self, batch: Batch) -> Tensor:
         """The loss of a batch. Raises ConfigError where it is not a finite number."""

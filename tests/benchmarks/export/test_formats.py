@@ -25,7 +25,9 @@ def test_a_bundle_that_is_there_is_raced_in_every_form(full: Path, tmp_path: Pat
     lines = [line for line in done.output.splitlines() if line.startswith(f"| {FAMILY}")]
     assert [line.split(" | ")[1] for line in lines] == ["fp32", "torchscript", "pt2", "fp16", "int8"]
     assert all(float(cell) > 0 for line in lines for cell in line.strip(" |").split(" | ")[-2:])
-    verdict = r"(kept|refused): \d of 4 labels changed \(at most 1\), UAR of эмоция \d\.\d+ to \d\.\d+, UAR of state "
+    verdict = (
+        r"(kept|refused|too few clips to tell): \d+ of 200 labels changed, .* \(at most 5%\), UAR of эмоция \d\.\d+ to "
+    )
     assert [bool(re.search(verdict, line)) for line in lines] == [False, False, False, True, True]
     report = json.loads((tmp_path / "report.json").read_text())
     assert [(row["family"], row["form"]) for row in report["rows"]] == [

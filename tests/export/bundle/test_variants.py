@@ -22,7 +22,7 @@ from emotions.bundle.manifest import read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.errors import DiskFull, ExportError
 from export.bundle import export
-from export.bundle.gate_clips import gate_clips
+from export.bundle.gate_clips import MIN_JUDGED, gate_clips
 from export.bundle.variants import ExportOptions
 from export.graph.deployable import Deployable
 from export.graph.torch_programs import write_pt2, write_torchscript
@@ -192,5 +192,8 @@ def test_a_refit_is_judged_on_clips_that_it_was_not_trained_on_or_it_is_said(
     run.__dict__["split"] = split
     clips = gate_clips(replace(source, run=run), None, 0)
     assert words in clips.source
-    assert len(clips.windows) == len(split.test if tested else split.val)
+    assert clips.recordings == len(split.test if tested else split.val)
+    assert len(clips.windows) == MIN_JUDGED
+    assert len(np.unique(clips.units)) == MIN_JUDGED - 9 * clips.recordings  # at most nine copies, then other voices
+    assert all(set(truth[clips.recordings :]) == {-1} for truth in clips.truth.values())
     assert ("was trained on; name others with --data" in caplog.text) == (not tested)

@@ -19,6 +19,7 @@ from training.loop.loaders import (
     EvenBatches,
     SharedBatches,
     check_shares,
+    derived_seed,
     training_batches,
     validation_batches,
     window_classes,
@@ -107,3 +108,11 @@ def test_balanced_draws_are_even_over_the_clips_of_a_class() -> None:
         drawn += [*sampler]
     counts = np.bincount(drawn, minlength=90) / len(drawn)
     assert [counts[:40].sum(), counts[40:70].sum(), counts[70:].sum()] == pytest.approx([1 / 8, 3 / 8, 1 / 2], abs=0.01)
+
+
+def test_no_two_streams_numbers_or_runs_share_a_seed() -> None:
+    streams = ("order", "dropout", "augmentation")
+    seeds = [derived_seed(run, stream, number) for run in range(20) for stream in streams for number in range(200)]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 1 << 63 for seed in seeds)
+    assert derived_seed(1, "order", 2) == derived_seed(1, "order", 2)

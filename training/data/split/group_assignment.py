@@ -1,6 +1,7 @@
 """Assigns groups of clips to train, validation and test, with every label's share near the requested one.
 
-Random assignments, the best of them improved by moving one group at a time until no move helps.
+Random assignments, the best of them improved by moving one group at a time until no move helps. Of few groups every
+assignment is tried, too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 _DRAWS = 2000
 _DRAWN_GROUPS = 2_000_000  # draws x groups: with many groups fewer draws, to bound the time
 _MOVES = 200
+_TRIED = 2_000_000  # assignments x labels: of three parts at most ten groups and 33 labels
 _ABSENT = np.array([1000.0, 10.0, 12.0])
 """What a label that is absent from train, validation or test costs: more than any distance of shares."""
 
@@ -38,7 +40,7 @@ def assign_groups(counts: IntArray, shares: tuple[float, float], seed: int) -> I
     draws = int(np.clip(_DRAWN_GROUPS // len(counts), 20, _DRAWS))
     drawn = (_draw(every[:, -1], target, random) for _ in range(draws))
     best = min(drawn, key=lambda parts: float(_cost(_shares(every, parts), target)))
-    return _improve(every, best, target)
+    return _best_of_all(every, _improve(every, best, target), target)
 
 
 def _draw(sizes: FloatArray, target: FloatArray, random: np.random.Generator) -> IntArray:
@@ -86,3 +88,15 @@ def _improve(counts: FloatArray, parts: IntArray, target: FloatArray) -> IntArra
             break
         parts[group] = part
     return parts
+
+
+def _best_of_all(counts: FloatArray, found: IntArray, target: FloatArray) -> IntArray:
+    """The best of all assignments where there are few of them, unless what was found is as good."""
+    parts, groups = np.flatnonzero(target > 0), len(found)
+    if groups * np.log(len(parts)) + np.log(counts.shape[1]) > np.log(_TRIED):
+        return found
+    every = parts[np.stack(np.unravel_index(np.arange(len(parts) ** groups), (len(parts),) * groups), axis=1)]
+    weights = counts / np.maximum(counts.sum(0), 1)
+    costs = _cost(np.stack([(every == part).astype(np.float64) @ weights for part in range(3)], axis=1), target)
+    best: IntArray = every[costs.argmin()]
+    return best if costs.min() < _cost(_shares(counts, found), target) - 1e-9 else found
