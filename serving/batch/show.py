@@ -62,7 +62,7 @@ def show_predictions(inputs: Sequence[Path | str], bundle: Path, options: Option
     totals.wall_sec = time.perf_counter() - started
     print(f"\n{_conclusion(totals, model.bundle, model.session)}")
     if options.plot is not None and not options.windows:
-        plot_summary(options.plot, totals)
+        plot_summary(options.plot, totals, {name: len(labels) for name, labels in model.manifest.targets.items()})
     return totals
 
 

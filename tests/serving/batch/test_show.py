@@ -78,6 +78,12 @@ def test_a_timeline_has_a_row_a_label_over_the_level(
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_summary_is_drawn(recordings: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "summary.png"
+    assert run(["predict", str(recordings), "--bundle", str(tiny_bundle), "--plot", str(picture)]) == 1
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_one_recording_is_drawn_over_time(
     recordings: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
