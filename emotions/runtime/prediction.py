@@ -39,7 +39,8 @@ class Prediction:
         probabilities: ``probabilities[target][label]``, pooled over the clip's windows by the bundle's rule.
         windows: the same for each window, in order.
         duration_sec: seconds of audio.
-        thresholds: confidence below which a target's answer is unknown, of the targets that the bundle has one for.
+        thresholds: confidence below which a target's answer is unknown, of the targets that the bundle has one for;
+            infinity where every answer is.
         warnings: what is missing in the recording, in words: ``truncated: is cut off: ...``, ``damaged: ...``.
     """
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import pickle
 import shutil
@@ -110,6 +111,15 @@ def test_labels_and_window_cannot_be_edited(copy: Path, change: dict[str, Any]) 
     edit(copy, **change)
     with pytest.raises(BundleError, match="labels, window or pooling are not those of the export"):
         read_probe(read_bundle(copy))
+
+
+def test_a_threshold_is_a_confidence_or_above_all(copy: Path) -> None:
+    edit(copy, calibration={"emotion": {"threshold": "above_all"}, "state": {"threshold": 0.7}})
+    assert read_bundle(copy).manifest.thresholds == {"emotion": math.inf, "state": 0.7}
+    for threshold in ("none", 1.1, [0.5], None):
+        edit(copy, calibration={"emotion": {"threshold": threshold}})
+        with pytest.raises(BundleError, match="no confidence of a target as the threshold of 'emotion'"):
+            read_bundle(copy)
 
 
 def test_what_is_no_bundle_is_named_so(tmp_path: Path) -> None:
