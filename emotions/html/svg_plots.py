@@ -18,7 +18,7 @@ _BOX = {"left": 64, "right": 456, "top": 62, "bottom": 284}
 _NAMES, _VALUES = 160, 100
 """Pixels for what stands to the left and to the right of bars."""
 _TICKS = 5
-_MAX_NAME = 22
+_MAX_NAME = 18
 """Letters that have room beside a bar."""
 MAX_POINTS = 500
 """Points of a line: more are thinned out evenly."""
