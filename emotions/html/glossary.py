@@ -18,6 +18,7 @@ GLOSSARY = {
     "ECE": "Expected calibration error: how far, on average, the stated confidence is from the share that is right. 0 "
     "is best.",
     "Brier": "Brier score: mean squared distance between the stated probabilities and the truth, from 0 (best) to 2.",
+    "NLL": "Negative log-likelihood: the cost of the probability that the model gave to the true class. 0 is best.",
     "temperature": "A number that the model's outputs are divided by, so that its probabilities are neither too bold "
     "nor too timid. It changes no label.",
     "LOSO": "Leave one speaker out: each speaker in turn is tested by a model that was trained without them.",

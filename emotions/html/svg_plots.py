@@ -15,11 +15,11 @@ Bar = tuple[str, float, float, int]
 _WIDTH, _HEIGHT = 480, 330
 _BOX = {"left": 64, "right": 456, "top": 62, "bottom": 284}
 """What axes enclose, in pixels."""
-_NAMES, _VALUES = 160, 100
-"""Pixels for what stands to the left and to the right of bars."""
+_VALUES = 100
+"""Pixels for what stands to the right of bars."""
 _TICKS = 5
-_MAX_NAME = 22
-"""Letters that have room beside a bar."""
+_MAX_NAME, _LETTER = 24, 8.4
+"""Letters that have room beside a bar, and pixels of a wide one."""
 MAX_POINTS = 500
 """Points of a line: more are thinned out evenly."""
 MAX_RANGES = 40
@@ -107,8 +107,9 @@ def ranges(title: str, unit: str, rows: Sequence[Range], mark: tuple[str, float]
     if not rows:
         return ""
     shown = rows[:MAX_RANGES]
-    x, ticks = _linear(0.0, 1.0, _NAMES, _WIDTH - 46)
-    return _svg(title, 86 + 24 * len(shown), names=_NAMES, x=x, x_ticks=ticks, unit=unit, ranges=shown, mark=mark)
+    names = _beside([row.name for row in shown])
+    x, ticks = _linear(0.0, 1.0, names, _WIDTH - 46)
+    return _svg(title, 86 + 24 * len(shown), names=names, x=x, x_ticks=ticks, unit=unit, ranges=shown, mark=mark)
 
 
 def waterfall(title: str, unit: str, parts: Mapping[str, float]) -> str:
@@ -135,8 +136,14 @@ def _bars(title: str, unit: str, rows: Sequence[Bar]) -> str:
     if not rows:
         return ""
     ends = [end for _, *both, _ in rows for end in both]
-    x, _ = _linear(min(0.0, *ends), max(ends), _NAMES, _WIDTH - _VALUES, exact=True)
-    return _svg(title, 42 + 26 * len(rows), names=_NAMES, x=x, rows=rows, unit=unit)
+    names = _beside([name for name, *_ in rows])
+    x, _ = _linear(min(0.0, *ends), max(ends), names, _WIDTH - _VALUES, exact=True)
+    return _svg(title, 42 + 26 * len(rows), names=names, x=x, rows=rows, unit=unit)
+
+
+def _beside(names: Sequence[str]) -> int:
+    """Pixels for names to the left of what they name."""
+    return round(max(80.0, 16 + _LETTER * min(_MAX_NAME, max(map(len, names)))))
 
 
 def _thinned(points: Sequence[Point]) -> Sequence[Point]:

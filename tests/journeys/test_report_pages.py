@@ -164,10 +164,11 @@ def test_a_named_recording_can_be_played(reports: Path, browser: Page) -> None:
     assert browser.value(play) > 0.3
 
 
-def test_on_paper_it_is_light_and_nothing_is_cut_off(reports: Path, browser: Page, tmp_path: Path) -> None:
-    browser.open((reports / "evaluate" / "report.html").as_uri(), width=1280, scheme="dark")
+def test_on_paper_it_is_light_and_nothing_is_cut_off(reports: Path, browser: Page) -> None:
+    browser.open((reports / "evaluate" / "report.html").as_uri(), width=720, scheme="dark")
     features = [{"name": "prefers-color-scheme", "value": "dark"}]
     browser.call("Emulation.setEmulatedMedia", media="print", features=features)
     assert browser.value("getComputedStyle(document.documentElement).getPropertyValue('--paper')").strip() == "#fff"
+    assert browser.value("document.scrollingElement.scrollWidth <= innerWidth")
     browser.call("Emulation.setEmulatedMedia", media="", features=[])
     assert len(browser.call("Page.printToPDF", preferCSSPageSize=True)["data"]) > 10_000

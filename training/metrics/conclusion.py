@@ -8,6 +8,8 @@ from typing import Any
 MAX_WIDTH = 0.5
 """An interval that is wider says nothing that is worth a figure."""
 _MAX_LABEL = 40
+_FEW_UNITS = 10
+"""Below so many speakers one split says little about others."""
 _MIN_CONFUSED = 0.1
 """Share of a class that must be given another before that is worth a word."""
 
@@ -25,7 +27,7 @@ def conclusion(found: Mapping[str, Any], whose: str = "of a new speaker") -> str
     """One sentence: how many of 100 are right, what chance is, how sure that is, what is confused most.
 
     Args:
-        found: ``uar``, ``wa``, ``labels`` and ``confusion`` of a target; where they were measured also ``uar_ci``,
+        found: ``uar``, ``wa``, ``labels`` and ``confusion`` of a target; where they are known also ``uar_ci``,
             ``speakers`` and ``interval_over``.
         whose: which recordings were measured, after the word ``recordings``.
     """
@@ -66,9 +68,12 @@ def _share(uar: float, chance: float, whose: str) -> str:
 
 
 def _certainty(found: Mapping[str, Any], chance: float) -> Iterator[str]:
-    if "uar_ci" not in found:
-        return
     unit, number = found.get("interval_over", "speaker"), found.get("speakers")
+    if "uar_ci" not in found:
+        if number is not None:
+            few = f", too few {unit}s to tell how sure that is" if number < _FEW_UNITS else ""
+            yield f"measured once, on {number} {unit}{'' if number == 1 else 's'}{few}"
+        return
     few = f"too few {unit}s{'' if number is None else f' ({number})'}"
     if not says_something(found["uar_ci"]):
         yield f"{few} to tell how sure that is"

@@ -19,7 +19,7 @@ _ONCE = (
 _CHOSE = "there is no test part: measured on the validation part, which chose the epoch, so the figures are too good"
 
 
-def run_page(index: Mapping[str, Any], history: History, part: str, data: str) -> str:
+def run_page(index: Mapping[str, Any], history: History, part: str, data: str, speakers: int | None = None) -> str:
     """A run's report as HTML that needs nothing else.
 
     Args:
@@ -27,6 +27,7 @@ def run_page(index: Mapping[str, Any], history: History, part: str, data: str) -
         history: metric name -> value after each epoch.
         part: the part that the run is judged by, ``test`` or ``validation``.
         data: name of the dataset.
+        speakers: how many speakers the part has; None where they are not known.
     """
     scores, protocol = index["metrics"][part], index["protocol"]
     several = len(scores) > 1
@@ -34,7 +35,7 @@ def run_page(index: Mapping[str, Any], history: History, part: str, data: str) -
         Report(
             "Training",
             " ".join(str(index[key]) for key in ("name", "model") if index.get(key)),
-            conclusions(scores, whose_of(protocol)),
+            conclusions({name: {**each, "speakers": speakers} for name, each in scores.items()}, whose_of(protocol)),
             pictures=[
                 *(
                     Section(name if several else "", [matrix(each), *class_picture(each)])

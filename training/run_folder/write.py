@@ -77,9 +77,16 @@ def write_run(
     draw_confusion(folder / CONFUSION_PICTURE, result.metrics[result.part], title)
     draw_curves(folder / CURVES_PICTURE, result.history, result.best_epoch)
     index = {**_index(step, context, corpus, result), **extra}
-    page = run_page(index, result.history, result.part, corpus.table.root.name)
+    page = run_page(index, result.history, result.part, corpus.table.root.name, _speakers(corpus, result.part))
     write_bytes(folder / REPORT_PAGE, page.encode())
     write_json(folder / RUN_FILE, index)
+
+
+def _speakers(corpus: Corpus, part: str) -> int | None:
+    """How many speakers a part has; None where one is not known."""
+    clips = corpus.split.test if part == "test" else corpus.split.val
+    speakers = {corpus.table.clips[clip].speaker for clip in clips}
+    return None if None in speakers else len(speakers)
 
 
 def _split(corpus: Corpus) -> dict[str, Any]:

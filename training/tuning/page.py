@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ def _pictures(
 ) -> Iterator[Part]:
     gather = np.maximum if search.mode == "max" else np.minimum
     numbers, values = [float(trial.number) for trial, _ in scored], [value for _, value in scored]
-    so_far = list(zip(numbers, gather.accumulate(values).tolist(), strict=True))
+    so_far = _steps(list(zip(numbers, gather.accumulate(values).tolist(), strict=True)))
     drawn = [
         Line("trial", list(zip(numbers, values, strict=True)), dots=True, joined=False),
         Line("best so far", so_far),
@@ -68,6 +69,12 @@ def _pictures(
     names = flattened(dict.fromkeys(search.spaces))
     for path, name in [*zip(search.spaces, names, strict=True)][:_MAX_VALUES]:
         yield Picture(_by_value(search, scored, path, name))
+
+
+def _steps(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The corners of a line that stays level until the next point."""
+    corners = [(after[0], before[1]) for before, after in itertools.pairwise(points)]
+    return [point for pair in itertools.zip_longest(points, corners) for point in pair if point is not None]
 
 
 def _by_value(search: SearchRecord, scored: Sequence[tuple[TrialRecord, float]], path: str, name: str) -> str:

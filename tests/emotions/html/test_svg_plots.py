@@ -5,7 +5,7 @@ from xml.dom.minidom import parseString
 
 import pytest
 
-from emotions.html.svg_plots import Axes, Line, bars, lines, waterfall
+from emotions.html.svg_plots import MAX_POINTS, MAX_RANGES, Axes, Line, Range, bars, lines, ranges, waterfall
 
 AXES = Axes("s", "ms")
 
@@ -62,3 +62,38 @@ def test_nothing_gives_no_plot() -> None:
 def test_one_point_alone_can_be_drawn() -> None:
     for log in (False, True):
         well_formed(lines("t", Axes("s", "ms", log=log, start=None), [Line("l", [(3, 7)], dots=True)]))
+
+
+def test_a_value_stands_inside_its_interval_beside_the_mark() -> None:
+    rows = [Range("a <b>", 0.5, (0.25, 0.75)), Range("x" * 99, 1.0)]
+    svg = ranges("t", "UAR", rows, ("chance", 0.25))
+    well_formed(svg)
+    low, high = (float(each) for each in re.findall(r'range c0" d="M([\d.]+) \d+H([\d.]+)"', svg)[0])
+    middle, _ = (float(each) for each in re.findall(r'<circle class="f0" cx="([\d.]+)"', svg))
+    assert middle == pytest.approx((low + high) / 2, abs=0.2)
+    assert f'dashed" d="M{low:.1f} ' in svg
+    assert f"<title>{'x' * 99}</title>" in svg
+    assert ranges("t", "UAR", []) == ""
+    assert ranges("t", "UAR", [Range("a", 0.5)] * 999).count("<circle") == MAX_RANGES
+
+
+def test_a_long_line_is_thinned_and_keeps_its_ends() -> None:
+    svg = lines("t", AXES, [Line("l", [(float(x), 1.0) for x in range(10_001)])])
+    points = coordinates(svg, "l")
+    assert len(points) == MAX_POINTS
+    assert points[-1][0] == pytest.approx(456)
+
+
+def test_choices_stand_side_by_side_under_their_names() -> None:
+    svg = lines(
+        "t", Axes("size", "UAR", names=["small", "large"]), [Line("l", [(0, 0.1), (1, 0.2)], joined=False, dots=True)]
+    )
+    well_formed(svg)
+    assert ">small</text>" in svg
+    assert 'class="line c0" d="M58' not in svg
+    assert svg.count('<path class="line') == 0
+
+
+def test_epochs_are_whole_numbers() -> None:
+    svg = lines("t", Axes("epoch", "loss", start=1.0, whole=True), [Line("l", [(1, 0.5), (2, 0.4)])])
+    assert ">1.5</text>" not in svg

@@ -51,6 +51,12 @@ def test_what_was_not_measured_over_speakers_claims_no_interval() -> None:
     )
 
 
+def test_one_split_of_few_speakers_is_called_that() -> None:
+    assert "measured once, on 1 speaker, too few speakers to tell" in conclusion(found([[9, 0], [0, 9]], speakers=1))
+    told = conclusion(found([[9, 0], [0, 9]], speakers=40))
+    assert told.endswith("measured once, on 40 speakers.")
+
+
 def test_worse_than_chance_and_chance_that_is_not_ruled_out() -> None:
     worse = conclusion(found([[1, 9], [9, 1]], uar_ci=(0.05, 0.2), speakers=4))
     assert "no better than chance, which is 50; between 5 and 20" in worse

@@ -33,7 +33,7 @@ def _widest(tests: Sequence[Mapping[str, Any]]) -> str:
     unknown = [test["name"] for test in tests if test.get("verdict") == "cannot be told" or test.get("groups", 2) < 2]
     measured = [test for test in tests if test["name"] not in unknown]
     widest = max(measured, key=lambda test: test.get("uar_gap", 0.0), default=None)
-    told = f"; by {widest['name']} they differ most, {100 * widest['uar_gap']:.0f} of 100" if widest else ""
+    told = f"; by {widest['name']} they differ most, {100 * widest.get('uar_gap', 0.0):.0f} of 100" if widest else ""
     return told + (f"; too few recordings to tell by {', '.join(map(shortened, unknown[:3]))}" if unknown else "")
 
 
