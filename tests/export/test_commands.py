@@ -39,7 +39,10 @@ def test_the_command_exports_a_run_and_prints_the_proof(
     assert "torch against ONNX Runtime: " in printed
     assert "(at most 1e-04)" in printed
     assert "validation and test clips of the run" in printed
-    assert printed.endswith(f"bundle: {tmp_path / 'b'}\n")
+    *_, bundle, predict, serve = printed.splitlines()
+    assert bundle == f"bundle: {tmp_path / 'b'}"
+    assert predict == f"next: emotions predict RECORDING --bundle {tmp_path / 'b'}"
+    assert serve == f"next: emotions serve --bundle {tmp_path / 'b'}"
     assert read_bundle(tmp_path / "b").manifest.name == "mine"
 
 

@@ -41,7 +41,7 @@ def run_page(index: Mapping[str, Any], history: History, part: str, data: str, s
                     Section(name if several else "", [matrix(each), *class_picture(each)])
                     for name, each in scores.items()
                 ),
-                Section("Learning", curves(history, index["best_epoch"])),
+                Section("Learning", curves(history, index["best_epoch"] - 1)),
             ],
             figures=[Section("", [*_tables(index, part)])],
             method=[*_method(index, part)],
@@ -72,7 +72,7 @@ def _method(index: Mapping[str, Any], part: str) -> Iterator[str]:
     sizes = ", ".join(f"{split[name]['clips']} {name}" for name in ("train", "val", "test") if name in split)
     yield f"protocol: {index['protocol']}"
     yield f"recordings by part: {sizes}; figures and pictures are of the {part} part"
-    yield f"seed {index['seed']}; epoch {index['best_epoch'] + 1} was kept, {index['steps']} steps of the optimiser"
+    yield f"seed {index['seed']}; epoch {index['best_epoch']} was kept, {index['steps']} steps of the optimiser"
     yield _ONCE
 
 

@@ -48,7 +48,7 @@ def test_the_limit_of_samples_is_a_setting(start: StartService, clip: bytes) -> 
 
 def test_a_decoder_at_its_processor_time_is_the_recordings_error(start: StartService) -> None:
     service = start(decoder_cpu_sec=1, max_samples=10**12)
-    response = service.post(hostile_audio.flac_silence(8, 192_000, 120.0))
+    response = service.post(hostile_audio.flac_silence(8, 192_000, 600.0))
     assert error_of(response) == (422, "crashed")
     assert "processor time" in response.json()["error"]["message"]
 
