@@ -13,8 +13,7 @@ from onnx import TensorProto
 from emotions.audio.windows import FloatArray, IntArray, Windows
 from emotions.bundle.manifest import read_bundle
 from emotions.bundle.probe import read_probe
-from emotions.bundle.variants import lossy
-from emotions.bundle.variants import choose_variant
+from emotions.bundle.variants import choose_variant, lossy
 from emotions.cli import run
 from emotions.errors import ConfigError, ExportError
 from emotions.runtime.batch_shape import Probabilities
