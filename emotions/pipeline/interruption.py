@@ -77,6 +77,12 @@ def stoppable() -> Iterator[None]:
         if sys.exc_info()[0] is None:
             raise KeyboardInterrupt
 
+    def dropped(unraisable: Any) -> None:
+        """What Python says of an exception that it drops, but for the interrupt, which is raised again."""
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            told(unraisable)
+
+    told, sys.unraisablehook = sys.unraisablehook, dropped
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -84,5 +90,6 @@ def stoppable() -> Iterator[None]:
         raise Stopped(error) from error
     finally:
         ended.set()
+        sys.unraisablehook = told
         for number, handler in before.items():
             signal.signal(number, handler)

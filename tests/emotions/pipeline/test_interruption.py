@@ -24,8 +24,7 @@ def test_a_signal_says_what_is_kept_after_the_block_was_left_in_order(sent: sign
     assert signal.getsignal(sent) == before
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_signal_that_python_drops_is_not_lost() -> None:
+def test_a_signal_that_python_drops_is_neither_lost_nor_told() -> None:
     class Finalised:
         def __del__(self) -> None:
             os.kill(os.getpid(), signal.SIGINT)
