@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from emotions.audio.decode import SAMPLE_RATE, ReadOptions
 from emotions.audio.decoders.read import open_waveform
-from emotions.audio.windows import FloatArray
+from emotions.audio.windows import FloatArray, IntArray
 from emotions.folder.windows_of_file import content_of
 from emotions.inputs.input_file import InputFile
 from emotions.runtime.prediction import Prediction
@@ -41,23 +43,39 @@ def timeline(file: InputFile, prediction: Prediction, pieces: int) -> Timeline:
     Raises:
         AudioError, OSError: it cannot be read any more.
     """
-    duration = prediction.duration_sec
-    windows = prediction.windows
+    duration, windows = prediction.duration_sec, prediction.windows
     middles = (np.arange(pieces) + 0.5) * duration / pieces
     starts, ends = (np.array([getattr(each, name) for each in windows]) for name in ("start", "end"))
-    covers = (starts <= middles[:, None]) & (middles[:, None] < ends)
-    # A piece between two windows takes the nearest one.
-    lonely = ~covers.any(1)
-    covers[lonely, np.abs(middles[lonely, None] - (starts + ends) / 2).argmin(1)] = True
-    share = (covers / covers.sum(1, keepdims=True)).astype(np.float32)
+    first, behind = np.searchsorted(middles, starts), np.searchsorted(middles, ends)
+    covering = _running_sum(first, behind, np.ones(len(windows)), pieces)
+    # A piece between two windows takes the one whose middle is nearest.
+    nearest = _nearest((starts + ends) / 2, middles)
+
+    def mean(values: Sequence[float]) -> FloatArray:
+        every = np.array(values, np.float64)
+        covered = _running_sum(first, behind, every, pieces) / np.maximum(covering, 1)
+        return np.where(covering > 0, covered, every[nearest]).astype(np.float32)
+
     probabilities = {
-        target: {
-            label: share @ np.array([each.probabilities[target][label] for each in windows], np.float32)
-            for label in scores
-        }
+        target: {label: mean([each.probabilities[target][label] for each in windows]) for label in scores}
         for target, scores in prediction.probabilities.items()
     }
     return Timeline(duration, _level(file, round(duration * SAMPLE_RATE), pieces), probabilities)
+
+
+def _running_sum(first: IntArray, behind: IntArray, values: npt.NDArray[np.float64], pieces: int) -> Any:
+    """The sum at each piece of the values whose windows cover it, (pieces,): a day has 50,000 windows."""
+    steps = np.zeros(pieces + 1)
+    np.add.at(steps, first, values)
+    np.subtract.at(steps, behind, values)
+    return np.round(np.cumsum(steps[:-1]), 9)
+
+
+def _nearest(sorted_values: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> IntArray:
+    """Index of the value that is nearest to each wanted one."""
+    between = (sorted_values[1:] + sorted_values[:-1]) / 2
+    found: IntArray = np.searchsorted(between, wanted)
+    return found
 
 
 def _level(file: InputFile, samples: int, pieces: int) -> FloatArray:

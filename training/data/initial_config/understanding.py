@@ -88,7 +88,7 @@ class Understanding:
         learn = step["learn_params"]
         lines.append(("recipe", f"{step['model']}, {learn['max_epoch']} epochs, batches of {learn['batch_size']}"))
         width = max(len(name) for name, _ in lines)
-        return "\n".join([report.where, *(f"  {name:<{width}}  {value}" for name, value in lines)])
+        return "\n".join([plain(report.where), *(f"  {name:<{width}}  {plain(value)}" for name, value in lines)])
 
 
 def _classes(counts: Mapping[str, int]) -> str:
