@@ -209,8 +209,8 @@ def _nothing_in(path: Path, config: DatasetConfig) -> str:
         "audiofolder": f"holds no {METADATA} table ({endings})",
     }
     return missing.get(layout) or (
-        f"{missing['annotations']}, no {HEADER}, no {SCRIPT}, no table with a column 'file', and no class folders"
-        + _tables_there(path)
+        f"{missing['annotations']}, no {HEADER}, no {SCRIPT}, no table with a column 'file', and no class folders "
+        f"such as angry/clip.wav{_tables_there(path)}"
     )
 
 

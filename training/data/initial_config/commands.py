@@ -35,6 +35,8 @@ def init(
     """Look at recordings, ask what they do not say, and write a pipeline file that trains on them."""
     from training.data.initial_config.understanding import Given, understand
 
+    if output.is_dir():
+        raise OutputExists(f"{output}: is a folder; name a file with --output")
     asking = not yes and sys.stdin.isatty() and sys.stdout.isatty()
     found = understand(folder, Path.cwd(), Given(target, speaker), _ask if asking else _nobody)
     typer.echo(found)
@@ -58,7 +60,7 @@ def initial_pipeline(folder: Path, overrides: Sequence[str], root: Path | None) 
 
 
 def _write(output: Path, document: object) -> None:
-    if output.exists() and not (output.is_file() and read_json(output) == document):
+    if output.exists() and read_json(output) != document:
         raise OutputExists(f"{output}: is there already; remove it, or name another with --output")
     write_json(output, document)
 

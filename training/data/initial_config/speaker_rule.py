@@ -68,14 +68,11 @@ def _candidates() -> Iterator[tuple[str, str, bool]]:
     for corpus, pattern, words in _CORPORA:
         yield pattern, f"{words}, as {corpus} has it", True
     yield _MARKED, "the part of the path that is called so", True
-    for depth, ordinal in enumerate(_ORDINALS):
-        yield rf"^(?:[^/]+/){{{depth}}}([^/]+)/", f"the {ordinal} folder of the path", False
-    for index, ordinal in enumerate(_ORDINALS):
-        yield (
-            rf"(?:^|/)(?:{_PART}[_. -]){{{index}}}({_PART})[_. -][^/]*$",
-            f"the {ordinal} part of the file name",
-            False,
-        )
+    for before, ordinal in enumerate(_ORDINALS):
+        yield f"^{'[^/]+/' * before}([^/]+)/", f"the {ordinal} folder of the path", False
+    for before, ordinal in enumerate(_ORDINALS):
+        parts = f"{_PART}[_. -]" * before
+        yield f"(?:^|/){parts}({_PART})[_. -][^/]*$", f"the {ordinal} part of the file name", False
 
 
 def _shared_by_classes(values: Sequence[str], labels: Sequence[str]) -> bool:

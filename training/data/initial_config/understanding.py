@@ -109,6 +109,8 @@ def understand(path: Path, root: Path, given: Given, ask: Ask) -> Understanding:
     Raises:
         DataError: there is no dataset, or training would refuse it: all faults at once.
     """
+    if not (root / path).exists():
+        raise DataError(f"{path}: is not there; name the folder of your recordings, or a table of them")
     raw: dict[str, Any] = {"path": str(path)}
     raw |= _target(raw, root, given, ask)
     raw["speaker"] = _as_raw(given.speaker)

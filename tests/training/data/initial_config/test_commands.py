@@ -136,7 +136,9 @@ def test_the_file_is_written_once_and_valid(recordings: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere"], "nowhere: there is no dataset here"),
+        (["nowhere"], "nowhere: is not there; name the folder of your recordings"),
+        (["calls", "--output", "calls"], "calls: is a folder; name a file with --output"),
+        (["calls/angry"], "no class folders such as angry/clip.wav"),
         (["calls", "--speaker", "("], "must be a regular expression"),
         (["calls", "--target", "a.b"], "cannot name a target"),
     ],
