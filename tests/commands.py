@@ -52,6 +52,7 @@ class Commands:
         """Start a command."""
         self._count += 1
         log = self.folder / f"command{self._count}.log"
+        log.touch()
         process = self._context.Process(target=_run, args=(arguments, self.folder, log, dict(os.environ)))
         process.start()
         return Command(process, log)
