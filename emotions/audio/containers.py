@@ -20,6 +20,7 @@ from emotions.audio.ffmpeg import ffmpeg
 from emotions.audio.formats import NAMES, SNIFF_BYTES, Format, format_of
 from emotions.audio.libsndfile import is_one_flac_of_known_length, is_one_vorbis, is_uncompressed, libsndfile
 from emotions.audio.mpeg import RESYNC_BYTES, first_frame, id3_bytes, tagged_frames
+from emotions.audio.pcm import open_pcm
 from emotions.audio.sample_counts import check_tables, claimed_samples
 from emotions.audio.stream import Blocks, Bytes, NotPlain, Reader, Section, Stream, place_of
 from emotions.audio.wave import read_header
@@ -125,6 +126,10 @@ def _reader(file: BinaryIO, kind: Format, *, plain: bool) -> Iterator[Stream]:
         raise NotPlain(claimed_samples(file, kind.demuxer))
     if kind.demuxer == "wav":
         header = read_header(file)
+        if header.is_pcm16:
+            pcm = open_pcm(file, header)
+            yield pcm.through(lambda blocks, _: _noting(blocks, pcm.flaws, header.flaw))
+            return
         file, flaw, by_libsndfile = header.plain_file(file), header.flaw, header.uncompressed
     else:
         flaw = check_end(file, kind.demuxer)

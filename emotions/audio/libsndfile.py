@@ -13,12 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from emotions.audio.stream import Blocks, Stream, check_shape, to_mono
-from emotions.errors import IncompleteAudio, NotAudio, Truncated
+from emotions.audio.stream import Blocks, Stream, block_samples, check_shape, missing_audio, to_mono
+from emotions.errors import IncompleteAudio, NotAudio
 
-_BLOCK_SEC = 10
-_BLOCK_SAMPLES = 1 << 20
-"""A block holds as many seconds, and at most as many samples of all channels."""
 _SHORT_SCALE = np.float32(2**-15)
 _UNCOMPRESSED = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAW", "ULAW"})
 _FLAC = b"fLaC"
@@ -103,7 +100,7 @@ def _part(sound: soundfile.SoundFile, flaws: list[IncompleteAudio], first: int, 
 
 
 def _blocks(sound: soundfile.SoundFile, flaws: list[IncompleteAudio], wanted: int | None = None) -> Blocks:
-    most = min(_BLOCK_SEC * sound.samplerate, _BLOCK_SAMPLES // sound.channels)
+    most = block_samples(sound.samplerate, sound.channels)
     size = most if wanted is None else min(most, wanted)
     missing = sound.frames - sound.tell()
     # numpy turns 16 bits into the same floats as libsndfile does, in half the time.
@@ -112,8 +109,7 @@ def _blocks(sound: soundfile.SoundFile, flaws: list[IncompleteAudio], wanted: in
         missing -= len(block)
         yield to_mono(np.multiply(block.T, _SHORT_SCALE, dtype=np.float32) if short else block.T)
     if missing > 0:
-        promised = f"{missing / sound.samplerate:.2f} s of what its header promises"
-        flaws.append(Truncated(f"is cut off: {promised} are missing"))
+        flaws.append(missing_audio(missing, sound.samplerate))
 
 
 def _read(sound: soundfile.SoundFile, size: int, dtype: str) -> npt.NDArray[Any]:

@@ -14,11 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from emotions.audio.windows import FloatArray
-from emotions.errors import IncompleteAudio, NotAudio
+from emotions.errors import IncompleteAudio, NotAudio, Truncated
 
 _MAX_CHANNELS = 64
 _MAX_RATE = 768_000
 _MAX_SEEK = (1 << 63) - 1
+_BLOCK_SEC = 10
+_BLOCK_SAMPLES = 1 << 20
+"""A block holds as many seconds, and at most as many samples of all channels."""
 
 
 class NotPlain(Exception):
@@ -187,6 +190,16 @@ def place_of(file: BinaryIO) -> tuple[str, int, int, int] | None:
         return None
     stat = os.fstat(file.fileno())
     return os.fsdecode(file.name), 0, stat.st_size, stat.st_mtime_ns
+
+
+def block_samples(rate: int, channels: int) -> int:
+    """Samples of each channel that a block holds at most, of a recording of a rate in Hz."""
+    return min(_BLOCK_SEC * rate, _BLOCK_SAMPLES // channels)
+
+
+def missing_audio(samples: int, rate: int) -> Truncated:
+    """The flaw of a recording that ends so many samples before its header says."""
+    return Truncated(f"is cut off: {samples / rate:.2f} s of what its header promises are missing")
 
 
 def check_shape(rate: int, channels: int) -> None:

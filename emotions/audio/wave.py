@@ -24,6 +24,8 @@ _LONG = (b"RF64", b"BW64")
 _FOLLOWING = (*_LONG, b"RIFF", b"RIFX")
 _PCM, _FLOAT, _A_LAW, _MU_LAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 _PLAIN_BITS = {_PCM: (8, 16, 24, 32), _FLOAT: (32, 64), _A_LAW: (8,), _MU_LAW: (8,)}
+_PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
+_FORMAT_BYTES = 16
 _LOOK_BYTES = 4096
 
 
@@ -50,12 +52,36 @@ class WaveHeader:
     @property
     def uncompressed(self) -> bool:
         """Whether the audio is PCM, float, A-law or mu-law, of the usual sizes."""
-        if len(self.format) < 16:
+        if len(self.format) < _FORMAT_BYTES:
             return False
-        tag, channels, _, _, block, bits = struct.unpack_from(f"{self.endian}HHIIHH", self.format)
+        tag, channels, _, _, block, bits = self._fields
         if tag == _EXTENSIBLE and len(self.format) >= 26:
             tag = struct.unpack_from(f"{self.endian}H", self.format, 24)[0]
         return bits in _PLAIN_BITS.get(tag, ()) and block == channels * bits // 8
+
+    @property
+    def is_pcm16(self) -> bool:
+        """Whether the audio is 16-bit PCM, low byte first, by a format that needs no interpretation."""
+        if self.endian != "<" or not self.uncompressed:
+            return False
+        tag, *_, bits = self._fields
+        return bits == 16 and (tag == _PCM or (tag == _EXTENSIBLE and self.format[24:40] == _PCM_GUID))
+
+    @property
+    def rate(self) -> int:
+        """Samples per second."""
+        return self._fields[2]
+
+    @property
+    def channels(self) -> int:
+        """Channels."""
+        return self._fields[1]
+
+    @property
+    def _fields(self) -> tuple[int, int, int, int, int, int]:
+        """Tag, channels, rate, bytes per second, bytes of a sample of all channels, bits."""
+        tag, channels, rate, speed, block, bits = struct.unpack_from(f"{self.endian}HHIIHH", self.format)
+        return tag, channels, rate, speed, block, bits
 
     def plain_file(self, file: BinaryIO) -> BinaryIO:
         """The file with a header that every decoder reads alike."""

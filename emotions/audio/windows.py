@@ -68,8 +68,8 @@ def window_starts(samples: int, spec: WindowSpec) -> IntArray:
     """
     if samples <= spec.samples:
         return np.zeros(1, np.int64)
-    grid = np.arange(0, samples, spec.hop_samples, dtype=np.int64)
-    return np.unique(np.minimum(grid, samples - spec.samples))
+    grid, last = np.arange(0, samples, spec.hop_samples, dtype=np.int64), samples - spec.samples
+    return np.minimum(grid[: grid.searchsorted(last) + 1], last)
 
 
 def split(waveform: FloatArray, spec: WindowSpec) -> Windows:
@@ -123,8 +123,10 @@ def _windows_at(waveform: FloatArray, starts: IntArray, offset: int, spec: Windo
     if len(waveform) < spec.samples:
         samples = waveform[None] if spec.dynamic else np.pad(waveform, (0, spec.samples - len(waveform)))[None]
         return Windows(samples, np.array([len(waveform)], np.int64), starts)
-    view = np.lib.stride_tricks.sliding_window_view(waveform, spec.samples)
-    return Windows(view[starts - offset], np.full(len(starts), spec.samples, np.int64), starts)
+    samples = np.empty((len(starts), spec.samples), waveform.dtype)
+    for row, start in zip(samples, (starts - offset).tolist(), strict=True):
+        row[:] = waveform[start : start + spec.samples]
+    return Windows(samples, np.full(len(starts), spec.samples, np.int64), starts)
 
 
 def window_weights(
@@ -177,6 +179,8 @@ def pool(probabilities: FloatArray, weights: Float64Array | None = None) -> Floa
         >>> pool(np.array([[0.25, 0.75], [0.75, 0.25]], np.float32))
         array([0.5, 0.5], dtype=float32)
     """
+    if len(probabilities) == 1:  # most recordings; its weight takes nothing from it
+        return cast(FloatArray, probabilities[0].astype(np.float32))
     if weights is None:
         weights = np.ones(len(probabilities))
     return cast(FloatArray, ((weights[:, None] * probabilities).sum(axis=0) / weights.sum()).astype(np.float32))

@@ -12,8 +12,10 @@ import os
 import platform
 import re
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import onnxruntime
 import psutil
@@ -36,16 +38,28 @@ _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 _FACTORS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3)
 
 
+class Load(NamedTuple):
+    """What a worker has to do: bodies that arrive, requests with these, seconds of audio that wait for the model."""
+
+    receiving: int
+    in_flight: int
+    queued_sec: float
+
+
 class Metrics:
     """The metrics of one process.
 
     Args:
         registry: where they are registered; each name once.
+
+    Attributes:
+        load: tells what this process has to do; None before it serves.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         use_metrics_dir()
         self._registry = registry
+        self.load: Callable[[], Load] | None = None
         counter = partial(Counter, registry=registry)
         seconds = partial(Histogram, registry=registry, buckets=_SECONDS)
         histogram = partial(Histogram, registry=registry)
@@ -129,8 +143,17 @@ class Metrics:
             self.predictions.labels(target, label).inc()
             self.confidence.labels(target).observe(prediction.probabilities[target][label])
 
+    def set_load(self) -> None:
+        """Set the gauges of this process to what it has to do now."""
+        if self.load is not None:
+            load = self.load()
+            self.receiving.set(load.receiving)
+            self.in_flight.set(load.in_flight)
+            self.queued_audio.set(load.queued_sec)
+
     def exposition(self) -> bytes:
-        """All metrics of all workers, in the text format of Prometheus."""
+        """All metrics of all workers, in the text format of Prometheus; the gauges of others are a moment old."""
+        self.set_load()
         directory = os.environ.get(DIRECTORY)
         if not directory:
             return generate_latest(self._registry)

@@ -25,7 +25,7 @@ from emotions.runtime.devices import cpu_parallel_batches, gpu_parallel_batches
 from emotions.runtime.prediction import Prediction
 from emotions.runtime.session import open_session
 from serving.settings import Settings
-from serving.telemetry.metrics import Metrics
+from serving.telemetry.metrics import Load, Metrics
 from serving.telemetry.requests import record_spans
 from serving.worker.arrivals import Arrivals
 from serving.worker.decoding import Clip, RequestDecoder
@@ -40,6 +40,8 @@ _SLOW_RUN_SEC = 0.01
 costs more than they gain."""
 _SPEED_WEIGHT = 0.1
 """Weight of the last batch in the moving average of the model's speed."""
+_COUNT_SEC = 0.05
+"""Age of the metrics of the load that another worker answers with, at most."""
 T = TypeVar("T")
 
 
@@ -79,7 +81,7 @@ class Engine:
         self.max_batch = settings.batch_limit(predictor.session.device)
         self.arrivals = Arrivals(settings)
         self._in_flight = Shares(settings.max_in_flight)
-        self._load = (0, 0)
+        self._is_counting = False
         self._speed = 0.0  # seconds of audio that one of the parallel batches does in a second
         self._run_alone: Run | None = None
         self._running = 0
@@ -92,6 +94,7 @@ class Engine:
             max_queue_sec=settings.max_queue_sec,
             parallel_batches=self._parallel_batches,
         )
+        metrics.load = self._load
 
     def warm_up(self) -> None:
         """Start decoders; run the model on each size of batch whose first run is slow.
@@ -144,20 +147,24 @@ class Engine:
         """
         self.check_load(client)
         self._in_flight.take(client)
-        self.count_load()
 
     def release(self, client: str = "") -> None:
         """Count a request as in flight no longer."""
         self._in_flight.give_back(client)
-        self.count_load()
 
     def count_load(self) -> None:
-        """Set the metrics of requests that are here, to be called when a body begins to arrive or ends early."""
-        load = (self.arrivals.count, self.arrivals.count + self._in_flight.taken)
-        for gauge, now, counted in zip((self.metrics.receiving, self.metrics.in_flight), load, self._load, strict=True):
-            if now != counted:  # to set one takes longer than to know
-                gauge.set(now)
-        self._load = load
+        """Set the metrics of what is here, soon; to be called when that changes."""
+        if not self._is_counting:  # to set one takes longer than to know, and nobody reads them for each request
+            self._is_counting = True
+            asyncio.get_running_loop().call_later(_COUNT_SEC, self._count_load)
+
+    def _count_load(self) -> None:
+        self._is_counting = False
+        self.metrics.set_load()
+
+    def _load(self) -> Load:
+        arriving = self.arrivals.count
+        return Load(arriving, arriving + self._in_flight.taken, self._batcher.waiting_sec)
 
     def _too_many(self, client: str) -> TooManyRequests:
         count, whose = self._in_flight.taken, ""
@@ -195,7 +202,6 @@ class Engine:
         if deadline is not None:
             self._check_wait(deadline - clock())
         future = self._batcher.submit(windows)
-        self.metrics.queued_audio.set(self._batcher.waiting_sec)
         result = await asyncio.wrap_future(future)
         prediction = self.predictor.prediction(windows, result.probabilities, decoded.flaws)
         queue_sec = decoded.started - submitted + result.queue_sec
@@ -216,7 +222,6 @@ class Engine:
         speed = float(length.sum()) / decode.SAMPLE_RATE / max(seconds, 1e-9)
         self._speed += (speed - self._speed) * (_SPEED_WEIGHT if self._speed else 1)
         self.metrics.count_batch(waveform, length, seconds)
-        self.metrics.queued_audio.set(self._batcher.waiting_sec)
         return probabilities
 
     @contextlib.contextmanager

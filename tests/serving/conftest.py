@@ -44,7 +44,8 @@ class Service:
             self.app = BrowserAccess(self.app, settings.cors_origins)
 
     def metric(self, name: str, **labels: str) -> float:
-        """A sample's value; 0 for one that is not there."""
+        """A sample's value, as ``/metrics`` gives it; 0 for one that is not there."""
+        self.engine.metrics.set_load()
         return self.registry.get_sample_value(name, labels) or 0.0
 
     def client(self) -> httpx.AsyncClient:

@@ -59,6 +59,7 @@ class ArrivingBody:
         if message["type"] == "http.request":
             self._engine.admit(self._client)
             self._in_flight = True
+            self._engine.count_load()
         return message
 
     async def _within_time(self, arrival: Arrival) -> Message:
@@ -85,13 +86,13 @@ class ArrivingBody:
         """Give back whatever the request has."""
         if self._arrival is not None:
             self._engine.arrivals.end(self._arrival)
-            self._engine.count_load()
         if self._in_flight:
             self._engine.release(self._client)
             self._in_flight = False
         if self._held:
             self._engine.arrivals.let_go(self._client, self._held)
             self._held = 0
+        self._engine.count_load()
 
 
 def client_of(scope: Scope, context: RequestContext) -> str:
