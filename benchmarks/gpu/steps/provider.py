@@ -25,7 +25,7 @@ from emotions.audio.decode import SAMPLE_RATE
 _LIBRARY = re.compile(r"/\S*(?:libcu|libnv|libonnxruntime|onnxruntime_pybind)\S*\.so\S*")
 _ATTENTION = "MultiHeadAttention"
 _UNLOADED = re.compile(r"with error: ([^\n\x1b]+)")
-_KERNEL = re.compile(r"SdpaKernel=(\S+)")
+_KERNEL = re.compile(r"SdpaKernel=(\w+)")  # an escape sequence follows
 _SAYS = "ORT_ENABLE_ATTENTION_KERNEL_DEBUG_INFO"
 _UNFUSED = "MATH"
 _HEADS, _WIDTH = 12, 768
