@@ -7,6 +7,7 @@ variable ``FAKE_CUDA``, which has the fault's name. Messages are those of ONNX R
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -125,6 +126,9 @@ class FakeCuda:
         self.refused: set[str] = set()
         self.runs: list[int] = []
         """Windows of each run that reached a session."""
+        self.replayed: list[int] = []
+        """Windows of each run that replayed a graph."""
+        self.captured: dict[Any, Any] = {}
 
     @property
     def most(self) -> int:
@@ -205,6 +209,7 @@ class FakeCuda:
             def run_with_iobinding(self, binding: Any, run_options: Any = None) -> None:
                 outputs = binding.get_outputs()
                 machine.fail_to_run(outputs[0].shape()[0])
+                machine.capture(self, binding, run_options)
                 time.sleep(machine.run_sec(self.options))
                 super().run_with_iobinding(binding, run_options)
                 for output in outputs:
@@ -222,6 +227,18 @@ class FakeCuda:
         if not engine.exists():
             engine.touch()
             self.engines.append(options)
+
+    def capture(self, session: Any, binding: Any, options: Any) -> None:
+        """Capture a graph at the first run, as ONNX Runtime would; what it replays has the buffers of the capture."""
+        name = options.get_run_config_entry("gpu_graph_id") if options else "0"
+        if session.options.get("enable_cuda_graph") != "1" or name == "-1":
+            return
+        # The session is kept with it: another one must not be taken for it by its place in memory.
+        key = (id(session), name)
+        _, captured, thread = self.captured.setdefault(key, (session, binding, threading.get_ident()))
+        assert captured is binding, "a replay would read the buffers of another shape"
+        assert thread == threading.get_ident(), "a graph is its thread's own"
+        self.replayed.append(binding.get_outputs()[0].shape()[0])
 
     def fail_to_load(self, options: dict[str, str]) -> None:
         """Raise what ONNX Runtime raises while it opens a session."""

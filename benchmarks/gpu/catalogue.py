@@ -15,7 +15,7 @@ STEPS = (
     Step("provider", "The provider: one convolution, one attention", f"{_STEPS}.provider:provider", 45),
     Step("libraries", "Libraries in use", f"{_STEPS}.provider:libraries", 30),
     Step("matrix", "Matrix and copy rates of the card", f"{_STEPS}.machine:rates", 30),
-    Step("bundles", "Bundles made", f"{_STEPS}.bundles:bundles", 150, needed=True),
+    Step("bundles", "Bundles made", f"{_STEPS}.bundles:bundles", 190, needed=True),
     Step("families", "Every family, fallback forbidden", f"{_STEPS}.families:families", 60),
     Step("parity", "Answers against the CPU and the emulation", f"{_STEPS}.families:parity", 60),
     Step("share", "Share of the matrix rate, base-size wav2vec2", f"{_STEPS}.share:share", 45),

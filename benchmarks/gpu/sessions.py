@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 PLAIN: Mapping[str, str] = {"cudnn_conv_algo_search": "HEURISTIC"}
 """The settings that the others are compared with."""
 _WARM, _LEAST = 3, 5
+_MOST_AXES = 8
 
 
 class WrongProvider(RuntimeError):
@@ -148,14 +150,25 @@ def placement(profile: Path) -> dict[str, Any]:
     """Where the nodes of a graph ran, by a profile that ``end_profiling`` wrote.
 
     Returns:
-        ``nodes``, ``copies`` between devices, and ``on_cpu``: operator -> nodes, copies left out.
+        ``nodes``, ``copies`` between devices, ``on_cpu``: operator -> nodes, and ``shapes_on_cpu``, nodes that compute
+        shapes: ONNX Runtime puts those there itself, as kernels on a GPU are launched with sizes that a CPU knows.
     """
     events = json.loads(profile.read_text(encoding="utf-8"))
     ran = {
         event["name"]: event["args"] for event in events if event.get("cat") == "Node" and "provider" in event["args"]
     }
     copies = [name for name, args in ran.items() if str(args.get("op_name", "")).startswith("Memcpy")]
-    on_cpu = Counter(
-        str(args["op_name"]) for name, args in ran.items() if args["provider"] != CUDA and name not in copies
-    )
-    return {"nodes": len(ran), "copies": len(copies), "on_cpu": dict(on_cpu)}
+    others = [args for name, args in ran.items() if args["provider"] != CUDA and name not in copies]
+    on_cpu = Counter(str(args["op_name"]) for args in others if not _is_of_shapes(args))
+    return {
+        "nodes": len(ran),
+        "copies": len(copies),
+        "on_cpu": dict(on_cpu),
+        "shapes_on_cpu": len(others) - on_cpu.total(),
+    }
+
+
+def _is_of_shapes(args: Mapping[str, Any]) -> bool:
+    """Whether all that a node gives are a few whole numbers."""
+    given = [(kind, shape) for each in args.get("output_type_shape", ()) for kind, shape in each.items()]
+    return bool(given) and all(kind == "int64" and math.prod(shape) <= _MOST_AXES for kind, shape in given)

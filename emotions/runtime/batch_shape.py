@@ -20,7 +20,8 @@ Run = Callable[[FloatArray, IntArray], Probabilities]
 """(batch, samples) float32 and (batch,) int64 -> probabilities."""
 
 FRAME, FIRST_FRAME = 320, 400
-"""Samples of a hop and of the first frame of the wav2vec 2.0 family, whose windows may be of any length."""
+"""Samples of a hop and of the first frame of the wav2vec 2.0 family, whose windows may be of any length; their graphs
+add one frame, which is masked."""
 _STEPS = (5, 6, 8)
 """Lengths to each doubling, from four steps on: the longest that is padded to one fills three quarters of it."""
 
@@ -31,8 +32,8 @@ class Shapes:
 
     Attributes:
         batches: numbers of windows that batches are padded to, from 1 up; empty for any number.
-        frames: windows of any length are padded to a multiple of so many frames, of which there are three lengths to
-            each doubling; 0 for no padding.
+        frames: windows of any length are padded to a multiple of so many frames, with the one that graphs add, of
+            which there are three lengths to each doubling; 0 for no padding.
         min_fill: least share of audio in a batch, as wide as its longest window, 0 to 1; one window runs alone.
     """
 
@@ -48,14 +49,14 @@ class Shapes:
         """
         if not self.frames:
             return max(1, longest)
-        frames = max(1, 1 - (FIRST_FRAME - longest) // FRAME)
+        frames = max(1, 2 - (FIRST_FRAME - longest) // FRAME)
         step = self.frames
         while step * _STEPS[-1] < frames:
             step *= 2
         steps = -(-frames // step)
         if step > self.frames:
             steps = next(allowed for allowed in _STEPS if allowed >= steps)
-        return FIRST_FRAME + FRAME * (steps * step - 1)
+        return FIRST_FRAME + FRAME * (steps * step - 2)
 
     def windows(self, length: IntArray, most: int | None) -> tuple[int, int]:
         """Windows to run at once, the first of those that wait, and the number that they are padded to.

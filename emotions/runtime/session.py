@@ -23,6 +23,7 @@ from emotions.bundle.variants import AUTO, FP16, FP32, choose_variant
 from emotions.errors import BundleError, DeviceError, first_line
 from emotions.runtime.batch_limit import BatchLimit
 from emotions.runtime.batch_shape import CPU_SHAPES, GPU_SHAPES, Probabilities, Run, ShapedRun, Shapes
+from emotions.runtime.cuda_graphs import graph_settings, in_one_thread
 from emotions.runtime.devices import card_present
 from emotions.runtime.failures import ORT_ERRORS
 from emotions.runtime.gpu_causes import need_card, versions
@@ -175,24 +176,27 @@ def _cpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
 
 def _gpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
     path, window, tensorrt = bundle.file(name), bundle.manifest.window, tensorrt_provider(bundle, name, place.device_id)
+    graphs = graph_settings(bundle)
 
     def opened(settings: Mapping[str, str]) -> ort.InferenceSession:
         with _loading(path):
-            half, options = name == FP16, _options(place.threads)
-            return cuda_session(path, options, place.device_id, half=half, settings=settings, before=tensorrt)
+            half, options, chosen = name == FP16, _options(place.threads), {**settings, **graphs}
+            return cuda_session(path, options, place.device_id, half=half, settings=chosen, before=tensorrt)
 
-    buffers = Buffers(_widths(bundle, place), "cuda", place.device_id)
+    buffers = Buffers(_widths(bundle, place), "cuda", place.device_id, bool(graphs))
     trial = Trial(
         opened,
         buffers,
-        about=(bundle.manifest.variants[name].sha256, *versions(place.device_id)),
+        about=(bundle.manifest.variants[name].sha256, *versions(place.device_id), *graphs),
         samples=min(window.samples, _TRIAL_SAMPLES),
         one_size=not window.dynamic,
         probe=read_probe(bundle),
         tolerance=probe_tolerance(bundle, name),
     )
     another = partial(opened, {} if tensorrt else tried_settings(trial))
-    return gpu_run(another, buffers, path.stat().st_size, streams=place.streams, longest=_longest(bundle)), GPU_SHAPES
+    streams = 1 if graphs else place.streams
+    run: Run = gpu_run(another, buffers, path.stat().st_size, streams=streams, longest=_longest(bundle))
+    return (in_one_thread(run) if graphs else run), GPU_SHAPES
 
 
 def _longest(bundle: Bundle) -> int | None:

@@ -20,8 +20,10 @@ from export.bundle.gate_clips import gate_clips
 from export.graph.deployable import Deployable
 from export.graph.fp16 import to_half
 from export.graph.fp16_rounding import rounded_as_fp16
+from export.graph.frame_blocks import frame_blocks
 from export.graph.int8 import to_int8
 from export.graph.onnx_files import model_bytes, write_onnx
+from export.graph.to_onnx import to_onnx
 from export.graph.torch_programs import open_pt2, open_torchscript, write_pt2, write_torchscript
 from export.proof.gate import Verdict, judge
 from export.proof.proof import MAX_BATCH_DIFFERENCE, Proof, prove
@@ -180,7 +182,7 @@ def _variant(context: ExportContext, name: str) -> Iterator[tuple[Artifact, Run]
     file = f"model.{name}.onnx"
     fixed = {constant for constant, _ in context.model.named_buffers()}
     if name == "fp16":
-        smaller = to_half(context.graph, fixed)
+        smaller = to_half(_gpu_graph(context), fixed)
     else:
         recordings = slice(len(context.signals) - context.signals.special)
         windows: dict[str, np.typing.NDArray[Any]] = {
@@ -198,6 +200,13 @@ def _variant(context: ExportContext, name: str) -> Iterator[tuple[Artifact, Run]
         # Whoever names it may run it on a CPU, too.
         proof = replace(proof, max_abs_diff=max(proof.max_abs_diff, _off(context, on_cpu)))
         yield Artifact(file, _DEVICES[name], proof), run
+
+
+def _gpu_graph(context: ExportContext) -> ModelProto:
+    """The graph in fp32 that fp16 is made of: its own where that lets GPUs fuse attention."""
+    window = context.source.window
+    with frame_blocks(context.model) as changed:
+        return to_onnx(context.model, window.samples, window.dynamic) if changed else context.graph
 
 
 def _proven(context: ExportContext, run: Run, tolerance: float, batch_tolerance: float = MAX_BATCH_DIFFERENCE) -> Proof:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchaudio.compliance import kaldi
+from transformers import AttentionInterface
 
 from emotions.audio.decode import SAMPLE_RATE
 from training.models.base import Logits
@@ -22,6 +23,7 @@ _PREEMPHASIS = 0.97
 _LOWEST_HZ = 20.0
 _FLOOR = 1e-10
 _DECADES = 8.0
+_WRITTEN_OUT = "written_out"
 
 
 class KaldiFilterbank(nn.Module):
@@ -115,8 +117,26 @@ class SpectralClassifier(nn.Module):
 
     def forward(self, waveform: Tensor, length: Tensor) -> Logits:
         """(batch, samples) float32 and (batch,) int64 in; target -> (batch, classes) logits out."""
-        answer: Any = self.source(self.features(waveform, length))
+        config: Any = self.source.config
+        before, config._attn_implementation = config._attn_implementation, _WRITTEN_OUT
+        try:
+            answer: Any = self.source(self.features(waveform, length))
+        finally:
+            config._attn_implementation = before
         return {self.target: answer.logits}
+
+
+def _attended(_: nn.Module, query: Tensor, key: Tensor, value: Tensor, *__: Any, **named: Any) -> tuple[Tensor, None]:
+    """Attention without a mask, on (batch, heads, frames, dims): what the export finds and puts one node in place of.
+
+    Every frame counts. transformers makes a mask all the same for a model that is exported, one of zeros, unless
+    attention has a name that it does not know; and torch spells its own attention out otherwise for large models.
+    """
+    scores = torch.matmul(query * named["scaling"], key.transpose(2, 3))
+    return torch.matmul(scores.softmax(dim=-1), value).transpose(1, 2), None
+
+
+AttentionInterface.register(_WRITTEN_OUT, _attended)
 
 
 def _fitted(waveform: Tensor, length: Tensor, samples: int) -> Tensor:

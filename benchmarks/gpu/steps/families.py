@@ -27,6 +27,8 @@ Answers = dict[str, Any]
 def families(bench: Bench) -> Figures:
     """Load and first run of each variant with the CPU forbidden, its nodes there, and its copies between devices.
 
+    A graph that ONNX Runtime refuses for nodes that compute shapes alone is noted as ``refused``, and no fault.
+
     Raises:
         RuntimeError: a variant needs the CPU, or copies in its middle; all were looked at.
     """
@@ -35,7 +37,7 @@ def families(bench: Bench) -> Figures:
         for variant, file in VARIANTS.items():
             found = _placed(bench, bench.bundle(family) / file)
             yield f"{family}, {variant}", found
-            if found["refused"] or found["on_cpu"] or found["copies"]:
+            if found["on_cpu"] or found["copies"]:
                 faults.append(f"{family} in {variant}")
     if faults and not bench.dry:
         raise RuntimeError(f"nodes on the CPU, or copies to it: {', '.join(faults)}")

@@ -20,12 +20,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.gpu.sessions import CUDA, WrongProvider, on_device, open_bare, open_cpu, voices
 from benchmarks.gpu.step import Bench, Figures, Skipped
+from emotions.audio.decode import SAMPLE_RATE
 
 _LIBRARY = re.compile(r"/\S*(?:libcu|libnv|libonnxruntime|onnxruntime_pybind)\S*\.so\S*")
 _ATTENTION = "MultiHeadAttention"
 _UNLOADED = re.compile(r"with error: ([^\n\x1b]+)")
-_KERNEL = re.compile(r"SdpaKernel=(\S+)")
+_KERNEL = re.compile(r"SdpaKernel=(\w+)")  # an escape sequence follows
 _SAYS = "ORT_ENABLE_ATTENTION_KERNEL_DEBUG_INFO"
+_UNFUSED = "MATH"
 _HEADS, _WIDTH = 12, 768
 
 
@@ -119,8 +121,13 @@ def libraries(bench: Bench) -> Figures:
 
 
 def attention(bench: Bench) -> Figures:
-    """What ONNX Runtime says of each attention, in fp32 and fp16: alone, and in the base-size model."""
+    """What ONNX Runtime says of each attention, in fp32 and fp16: alone, and in the base-size model of a bundle.
+
+    Raises:
+        RuntimeError: in fp16 an attention of the model was not fused; all were looked at.
+    """
     os.environ[_SAYS] = "1"
+    unfused = 0
     for half in (False, True):
         kind = "fp16" if half else "fp32"
         for frames in (149, 152):
@@ -133,9 +140,14 @@ def attention(bench: Bench) -> Figures:
         graph = bench.bundle("base") / ("model.fp16.onnx" if half else "model.onnx")
         fused = Counter(node.op_type for node in onnx.load(graph, load_external_data=False).graph.node)[_ATTENTION]
         yield f"fused attentions in base, {kind}", fused
-        with _output() as said:
-            on_device(open_bare(graph), *voices(1, bench.samples))()
-        yield f"base, {kind}", _kernels(said)
+        for name, seconds in {"a window": bench.window_sec, "a second": 1.0}.items():
+            with _output() as said:
+                on_device(open_bare(graph), *voices(2, round(seconds * SAMPLE_RATE)))()
+            ran = _kernels(said)
+            yield f"base, {kind}, {name}", ran
+            unfused += ran.get(_UNFUSED, 0) if half and isinstance(ran, dict) else 0
+    if unfused:
+        raise RuntimeError(f"{unfused} attentions in fp16 ran unfused ({_UNFUSED}), at frames that kernels should take")
 
 
 def _kernels(said: list[str]) -> dict[str, int] | str:

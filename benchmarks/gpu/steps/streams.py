@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from benchmarks.gpu.child import in_words
@@ -13,6 +15,7 @@ from benchmarks.gpu.step import Bench, Figures
 from benchmarks.gpu.steps.bundles import BASE
 from benchmarks.gpu.steps.families import VARIANTS
 from emotions.bundle.manifest import LENGTH, WAVEFORM, read_bundle
+from emotions.runtime.cuda_graphs import SWITCH
 from emotions.runtime.session import open_session
 
 
@@ -62,7 +65,7 @@ def _rate(calls: list[Callable[[], object]], size: int, seconds: float) -> float
 
 
 def graphs(bench: Bench) -> Figures:
-    """Milliseconds of a batch with and without a CUDA graph; where none can be captured, why.
+    """Milliseconds of a batch with and without a CUDA graph; where none can be captured, why. Then the toolkit's own.
 
     Raises:
         RuntimeError: no batch ran, not even without a graph.
@@ -82,3 +85,20 @@ def graphs(bench: Bench) -> Figures:
             yield f"{variant}, ms, batch {size}", found
     if not ran:
         raise RuntimeError(f"no batch ran ({found['plain']})")
+    yield from _of_toolkit(bench)
+
+
+def _of_toolkit(bench: Bench) -> Figures:
+    """Milliseconds of a batch of windows of one size, copies included."""
+    bundle = read_bundle(bench.bundle("Wav2Vec2FnClassifier"))
+    sessions: dict[str, Any] = {}
+    for name, switch in {"plain": "off", "graph": "on"}.items():
+        os.environ[SWITCH] = switch
+        try:
+            sessions[name] = open_session(bundle, device="cuda", variant="fp16")
+        except Exception as error:  # noqa: BLE001 - told as the figure
+            yield f"toolkit, {name}", in_words(error)
+    for size in bench.batches:
+        batch = voices(size, bundle.manifest.window.samples)
+        ms = {name: 1000 * timed(partial(each.run, *batch), bench.measured_sec) for name, each in sessions.items()}
+        yield f"toolkit, fp16, ms, batch {size}", ms

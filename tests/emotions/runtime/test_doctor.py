@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from emotions import cli
+from tests.fake_cuda import FakeCuda
 
 
 def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, object]]]:
@@ -42,6 +43,28 @@ def test_a_package_that_does_not_fit_is_named(
     code, found = doctor(capsys)
     assert code == 1
     assert "numpy 1.0 is not" in str(found["packages"]["found"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "found", "remedy"),
+    [
+        ("driver", "its driver 550.54.15 is too old", "update the driver to 580 or newer"),
+        ("library", "a library is missing (libcudnn.so.9", "brings CUDA and cuDNN"),
+        ("old card", "is too old for onnxruntime-gpu", "or install an onnxruntime-gpu that is built for it"),
+        ("new card", "is too new for onnxruntime-gpu", "or install an onnxruntime-gpu that is built for it"),
+        ("hidden", "shows none to this process", "name one"),
+        ("no provider", "is built without CUDA", "uninstall onnxruntime and install onnxruntime-gpu"),
+        ("", "NVIDIA Test, compute capability 9.0, driver 550.54.15 for CUDA 13.0 (70.0 of 80.0 GB are free)", ""),
+    ],
+)
+def test_why_a_gpu_cannot_be_used_is_told(
+    capsys: pytest.CaptureFixture[str], fake_cuda: FakeCuda, fault: str, found: str, remedy: str
+) -> None:
+    fake_cuda.set(fault)
+    _, rows = doctor(capsys)
+    assert found in str(rows["GPU"]["found"])
+    assert remedy in str(rows["GPU"]["remedy"])
+    assert rows["GPU"]["ok"] is (fault == "")
 
 
 def test_a_cache_that_cannot_be_is_named(

@@ -11,10 +11,12 @@ import onnxruntime
 import pytest
 import torch
 from torch import Tensor
+from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
 from emotions.runtime.session import onnx_session
 from export.graph.deployable import Deployable
 from export.graph.to_onnx import to_onnx
+from export.huggingface.filterbanks import KaldiFilterbank, SpectralClassifier
 from export.huggingface.source import load_huggingface
 from export.sources import Source
 from tests.export.huggingface.checkpoints import SPEECH, make_clips
@@ -74,6 +76,19 @@ def test_onnx_equals_transformers(classifier: Checkpoint, hf_bundle: Path, tmp_p
         np.testing.assert_allclose(alone[0], together[row], rtol=0, atol=1e-5)
     assert np.ptp(expected, axis=0).max() > 0.05
     assert operators(graph)["MultiHeadAttention"] == 2
+    masked = {len(node.input) > 3 for node in onnx.load(graph).graph.node if node.op_type == "MultiHeadAttention"}
+    assert masked == {name in SPEECH}, "kernels fuse attention without a mask for any number of frames"
+
+
+def test_attention_of_base_size_becomes_one_node_without_a_mask() -> None:
+    features = KaldiFilterbank(ASTFeatureExtractor())  # type: ignore[no-untyped-call]
+    config = ASTConfig(num_hidden_layers=1)
+    config._attn_implementation = "sdpa"
+    classifier = SpectralClassifier(features, ASTForAudioClassification(config).eval(), "emotion")
+    graph = to_onnx(Deployable(classifier, ["emotion"]), 16_000, dynamic=True)
+    (node,) = [node for node in graph.graph.node if node.op_type == "MultiHeadAttention"]
+    assert len(node.input) == 3
+    assert config._attn_implementation == "sdpa", "what the proof compares with is left as it was"
 
 
 def operators(graph: Path) -> Counter[str]:

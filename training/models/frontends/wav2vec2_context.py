@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils import parametrize
 
 # Far below any score, and finite in fp16 too, so that a row without a valid frame stays finite.
@@ -17,10 +18,15 @@ _MASKED = -1e4
 
 
 class Context(nn.Module):
-    """Positional convolution and the first ``depth`` layers of a transformer, taken over from an encoder."""
+    """Positional convolution and the first ``depth`` layers of a transformer, taken over from an encoder.
+
+    Attributes:
+        block: frames are padded to a multiple of it inside, with frames that are masked.
+    """
 
     def __init__(self, source: Any, depth: int) -> None:
         super().__init__()
+        self.block = 1
         self.stable: bool = source.config.do_stable_layer_norm
         self.position = source.encoder.pos_conv_embed
         # Weight norm matters for training only: as one plain tensor the weight exports and hashes as it is used.
@@ -33,6 +39,14 @@ class Context(nn.Module):
 
     def forward(self, features: Tensor, valid: Tensor) -> list[Tensor]:
         """(batch, dims, frames) and (batch, frames) in; every hidden state out, (batch, frames, dims) each."""
+        if self.block == 1:
+            return self._states(features, valid)
+        frames = features.shape[2]
+        more = (0, -frames % self.block)
+        states = self._states(functional.pad(features, more), functional.pad(valid, more))
+        return [state[:, :frames] for state in states]
+
+    def _states(self, features: Tensor, valid: Tensor) -> list[Tensor]:
         state = features.transpose(1, 2) + self._positions(features, valid).transpose(1, 2)
         state = state if self.norm is None else self.norm(state)
         mask = torch.where(valid, 0.0, _MASKED)[:, None, None, :]
