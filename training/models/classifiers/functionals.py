@@ -101,5 +101,5 @@ def _initialise(layer: nn.Module, inputs: int) -> None:
 def build_functionals(spec: ModelSpec, architecture: FunctionalsArchitecture) -> Classifier:
     """Build a ``FunctionalsClassifier``."""
     with torch.device("cpu"):  # its tables are computed from each other, also where the rest has shapes alone
-        frontend = Functionals(spec.window_samples)
+        frontend = Functionals(spec.window_samples, spec.features)
     return Classifier(frontend, FunctionalsHead(frontend.dims, architecture, spec.classes))

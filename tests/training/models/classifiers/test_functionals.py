@@ -40,6 +40,12 @@ def test_one_output_per_target_in_their_order() -> None:
     assert [*logits] == [*TARGETS]
 
 
+def test_a_model_keeps_the_features_that_it_was_trained_on() -> None:
+    old = make_spec()  # written before specs had a version
+    new = old.model_copy(update={"features": 2})
+    assert [build_model(spec).frontend.settings()["version"] for spec in (old, new)] == [1, 2]
+
+
 def test_statistics_of_batches_are_those_of_all_together() -> None:
     values = torch.randn(70, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e-2, 1, 10, 1e3, 0]) + 7
     layer = Standardised(5)
