@@ -21,7 +21,11 @@ from training.config.architectures import (
 from training.config.dataset import DatasetConfig
 from training.config.learning import LearnParams, RayConfig
 
-FEATURES: Mapping[ModelName, int] = {"FunctionalsClassifier": 2}
+FEATURES: Mapping[ModelName, int] = {
+    "FunctionalsClassifier": 2,
+    "SpectrogramCnnClassifier": 2,
+    "TransformerClassifier": 2,
+}
 """Version of the features that a new model is trained on; 1 where none is named."""
 MIN_PATCHES = 17
 """Fewest patches of a transformer's spectrogram."""

@@ -94,9 +94,38 @@ def test_silence_is_all_zero(frontend: Spectrogram) -> None:
     assert not features.any()
 
 
-def test_gain_changes_nothing(frontend: Spectrogram, signals: tuple[Tensor, Tensor]) -> None:
-    waveform, length = signals[0][:1], signals[1][:1]
-    torch.testing.assert_close(frontend(waveform * 0.1, length)[0], frontend(waveform, length)[0], rtol=0, atol=1e-4)
+@pytest.mark.parametrize("gain", [10.0, 0.1, 0.003])
+def test_gain_changes_nothing(frontend: Spectrogram, gain: float) -> None:
+    waveform, length = fading_noise(), torch.tensor([WINDOW])
+    torch.testing.assert_close(frontend(waveform * gain, length)[0], frontend(waveform, length)[0], rtol=0, atol=1e-4)
+
+
+def test_a_quiet_recording_of_16_bits_looks_like_a_loud_one(frontend: Spectrogram) -> None:
+    waveform, length = fading_noise(), torch.tensor([WINDOW])
+    quiet = torch.round(waveform * 0.01 * 32_768) / 32_768
+    moved = [
+        float((each(quiet, length)[0] - each(waveform, length)[0]).abs().mean())
+        for each in (frontend, Spectrogram(WINDOW, SIZE, "mel", version=1))
+    ]
+    assert moved[0] < 0.05
+    assert moved[1] > 0.2
+
+
+def test_models_of_the_first_release_keep_their_floor() -> None:
+    waveform, length = fading_noise(), torch.tensor([WINDOW])
+    first = Spectrogram(WINDOW, SIZE, "mel", version=1)
+    moved = first(waveform * 0.003, length)[0] - first(waveform, length)[0]
+    assert float(moved.abs().max()) > 0.5
+    power = first.power(waveform)
+    floored = power.clamp_min(float(power.max()) * 1e-8).clamp_min(1e-10).log()
+    expected = (floored - floored.mean()) / floored.std(correction=0)
+    torch.testing.assert_close(first(waveform, length)[0], expected, rtol=0, atol=1e-4)
+
+
+def fading_noise() -> Tensor:
+    """(1, WINDOW) noise that fades from -14 to -94 dB."""
+    noise = torch.randn(1, WINDOW, generator=torch.Generator().manual_seed(3))
+    return noise * 0.2 * 10 ** torch.linspace(0, -4, WINDOW)
 
 
 def test_garbage_past_the_length_changes_nothing(frontend: Spectrogram, signals: tuple[Tensor, Tensor]) -> None:
@@ -130,7 +159,12 @@ def test_a_filterbank_with_an_empty_band_is_refused() -> None:
 
 
 def test_settings_tell_geometries_apart(frontend: Spectrogram) -> None:
-    others = [Spectrogram(WINDOW, 64, "mel"), Spectrogram(WINDOW, SIZE, "linear"), Spectrogram(9_000, SIZE, "mel")]
+    others = [
+        Spectrogram(WINDOW, SIZE, "mel", version=1),
+        Spectrogram(WINDOW, 64, "mel"),
+        Spectrogram(WINDOW, SIZE, "linear"),
+        Spectrogram(9_000, SIZE, "mel"),
+    ]
     assert all(other.settings() != frontend.settings() for other in others)
 
 
