@@ -18,8 +18,8 @@ RATE = 16_000
 WINDOW = 2 * RATE
 TIME = torch.arange(WINDOW, dtype=torch.float64) / RATE
 MIDDLE = slice(20, -20)
-# Made by librosa 0.11, rounded to 1 Hz: {file: pyin(y, fmin=60, fmax=600, sr=16000, frame_length=1024, hop_length=160)},
-# 0 where unvoiced; four recordings of each speaker.
+# Made by librosa 0.11, rounded to 1 Hz: {file: pyin(y, fmin=60, fmax=600, sr=16000, frame_length=1024,
+# hop_length=160)}, 0 where unvoiced; four recordings of each speaker.
 PYIN = Path(__file__).with_name("pyin.json")
 
 
