@@ -36,7 +36,7 @@ class Spectrogram(Frontend):
         window: W, the samples of a window.
         size: bins and frames of the image; the hop is W / size, rounded up to whole steps.
         scale: ``mel`` (HTK) or ``linear``: how the triangular bands are spaced from 0 Hz to 8 kHz.
-        version: of the features: 1 holds power as the first release did.
+        version: of the features: 1 holds power and lays bands as the first release did.
     """
 
     cosines: Tensor
@@ -52,9 +52,10 @@ class Spectrogram(Frontend):
         self.step = math.ceil(window / size / self.steps)
         self.hop = self.steps * self.step
         edges = band_edges(size, scale)
-        self.n_fft = choose_n_fft(edges, self.step)
+        self.n_fft = choose_n_fft(edges, self.step) if version == 1 else 2 * max(self.step, _MIN_FFT // 2)
         cosines, sines = folded_basis(self.n_fft)
-        constants = {"cosines": cosines, "sines": sines, "bands": filterbank(edges, self.n_fft)}
+        bands = filterbank(edges, self.n_fft, reach=0.0 if version == 1 else 1.0)
+        constants = {"cosines": cosines, "sines": sines, "bands": bands}
         constants |= {"sample": torch.arange(window), "start": torch.arange(size) * self.hop}
         for name, value in constants.items():
             self.register_buffer(name, value, persistent=False)
@@ -96,6 +97,8 @@ def _normalised(features: Tensor, valid: Tensor) -> Tensor:
 
 def choose_n_fft(edges: Tensor, step: int) -> int:
     """Smallest even n_fft that leaves no band empty and makes neighbouring transforms overlap by half.
+
+    Version 1 only: of 1,024 mel bands a transform has 290 ms, and bands that hardly meet a bin are near-empty.
 
     Args:
         edges: (bands + 2,) Hz, as ``band_edges`` gives them.

@@ -50,9 +50,11 @@ def reference(frontend: Spectrogram, waveform: Tensor) -> Tensor:
     return power / (torch.hann_window(frontend.n_fft).sum() / 2) ** 2
 
 
-@pytest.mark.parametrize(("window", "size"), [(8_000, 32), (80_000, 128), (8_001, 33), (1_000, 64)])
-def test_power_equals_torchaudio(window: int, size: int) -> None:
-    frontend = Spectrogram(window, size, "mel")
+@pytest.mark.parametrize(
+    ("window", "size", "version"), [(8_000, 32, 2), (80_000, 128, 2), (8_001, 33, 2), (1_000, 64, 1)]
+)
+def test_power_equals_torchaudio(window: int, size: int, version: int) -> None:
+    frontend = Spectrogram(window, size, "mel", version)
     assert frontend.steps == 1
     waveform = torch.randn(2, window, generator=torch.Generator().manual_seed(1)) * 0.1
     ours, theirs = frontend.power(waveform), reference(frontend, waveform)
@@ -151,6 +153,17 @@ def test_no_band_is_empty_at_any_geometry(window: int, size: int, scale: Scale) 
     assert bands.shape[1] == size
     assert bool((bands.sum(dim=0) > 0).all())
     assert float(bands.max()) <= 1
+
+
+@pytest.mark.parametrize("scale", ["mel", "linear"])
+@pytest.mark.parametrize(("window", "size"), [(80_000, 128), (80_000, 256), (80_000, 1_024), (1_600, 1_024)])
+def test_bands_narrower_than_bins_are_neither_empty_nor_waited_for(window: int, size: int, scale: Scale) -> None:
+    frontend = Spectrogram(window, size, scale)
+    assert frontend.n_fft == max(2 * frontend.step, 512)
+    assert float(frontend.bands.sum(dim=0).min()) > 0.49
+    power = frontend.power(torch.randn(1, window, generator=torch.Generator().manual_seed(0)))[0, :, : size // 2]
+    mean = power.mean(dim=1)
+    assert float(mean.min() / mean.median()) > 0.05
 
 
 def test_a_filterbank_with_an_empty_band_is_refused() -> None:
