@@ -18,6 +18,11 @@ GLOSSARY = {
     "ECE": "Expected calibration error: how far, on average, the stated confidence is from the share that is right. 0 "
     "is best.",
     "Brier": "Brier score: mean squared distance between the stated probabilities and the truth, from 0 (best) to 2.",
+    "reliability": "How far probabilities are from how often what they say comes true; part of the Brier score. 0 is "
+    "best.",
+    "resolution": "How far the answers go beyond how frequent each class is; part of the Brier score. High is best.",
+    "uncertainty": "What is unknown where only the classes' frequencies are known; part of the Brier score, the same "
+    "for every model.",
     "NLL": "Negative log-likelihood: the cost of the probability that the model gave to the true class. 0 is best.",
     "temperature": "A number that the model's outputs are divided by, so that its probabilities are neither too bold "
     "nor too timid. It changes no label.",

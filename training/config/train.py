@@ -21,6 +21,12 @@ from training.config.architectures import (
 from training.config.dataset import DatasetConfig
 from training.config.learning import LearnParams, RayConfig
 
+FEATURES: Mapping[ModelName, int] = {
+    "FunctionalsClassifier": 2,
+    "SpectrogramCnnClassifier": 2,
+    "TransformerClassifier": 2,
+}
+"""Version of the features that a new model is trained on; 1 where none is named."""
 MIN_PATCHES = 17
 """Fewest patches of a transformer's spectrogram."""
 
@@ -191,6 +197,7 @@ class ModelSpec(Block):
     targets: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
         min_length=1, description="Labels of each target, in the order of the outputs."
     )
+    features: int = Field(default=1, ge=1, le=2, description="Version of the features; a trained model keeps its own.")
     encoder: dict[str, Any] | None = Field(
         default=None, description="What it takes to build the encoder but for its weights, once it was loaded."
     )
@@ -216,4 +223,5 @@ def model_spec(step: FixedStep, targets: Mapping[str, list[str]]) -> ModelSpec:
         window_samples=round(step.learn_params.padding_sec * SAMPLE_RATE),
         spectrogram_size=step.learn_params.spectrogram_size,
         targets={name: list(labels) for name, labels in targets.items()},
+        features=FEATURES.get(step.model, 1),
     )

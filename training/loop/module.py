@@ -92,6 +92,7 @@ class ClassifierModule(lightning.LightningModule):
         truth, shares, learn = batch[2], batch[4], self.learn.augmentation
         features, frames = self._features_of(self._augmented(batch))
         features = augment(features, frames, self._random, self._features)
+        self.model.head.observe(features)
         if learn.mixup_alpha > 0:
             features, frames, other, share = mixed(features, frames, learn.mixup_alpha, self._random)
             logits = self.model.head(features, frames)

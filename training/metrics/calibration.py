@@ -22,6 +22,8 @@ HELPED, DID_NOT_HELP, UNCLEAR = "helped", "did not help", "cannot be told"
 _BOUNDS = (np.log(0.1), np.log(10.0))
 _PRIOR = 0.5
 """Standard deviation of the normal prior on log T: a few clips that are all right must not make a model certain."""
+_RELUCTANCE = 0.5
+"""Weight of |log T|, by which T stays at 1 where one speaker hardly tells on which side of it others are."""
 _INDEPENDENT_CLIPS = 6
 """Clips of a speaker that count as much as if they were of others; more of them tell of this speaker alone."""
 _DRAWS = 100
@@ -34,7 +36,8 @@ _MIN_PROBABILITY = 1e-12  # its logarithm must stay finite
 def fit_temperature(probabilities: Callable[[float], FloatArray], truth: IntArray, speakers: IntArray) -> float:
     """Minimise the negative log-likelihood with a normal prior on log T, which counts the more the fewer speakers are.
 
-    Speakers differ in their temperature: many clips of one determine its own, which may be worse than 1 for others.
+    Speakers differ in their temperature: many clips of one determine its own, which may be worse than 1 for others. So
+    |log T| is penalised, too, as in the lasso (Tibshirani, 1996): where little is known it is 0, and no answer changes.
 
     Args:
         probabilities: temperature -> (clips, classes), of clips that were not trained on.
@@ -42,14 +45,16 @@ def fit_temperature(probabilities: Callable[[float], FloatArray], truth: IntArra
         speakers: (clips,) index of each clip's speaker.
     """
     count = max(len(np.unique(speakers)), 1)
-    precision = max(1.0, len(truth) / count / _INDEPENDENT_CLIPS) * (1 + 2 / count) / _PRIOR**2
+    alike = max(1.0, len(truth) / count / _INDEPENDENT_CLIPS)
+    precision, reluctance = alike * (1 + 2 / count) / _PRIOR**2, alike * _RELUCTANCE / count
 
     def loss(log_temperature: float) -> float:
         of_truth = probabilities(float(np.exp(log_temperature)))[np.arange(len(truth)), truth]
         nll = float(-np.log(np.maximum(of_truth.astype(np.float64), _MIN_PROBABILITY)).sum())
-        return nll + precision * log_temperature**2 / 2
+        return nll + precision * log_temperature**2 / 2 + reluctance * abs(log_temperature)
 
-    return float(np.exp(minimize_scalar(loss, bounds=_BOUNDS, method="bounded").x))
+    found = minimize_scalar(loss, bounds=_BOUNDS, method="bounded")
+    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
 
 
 def cross_fitted(probabilities: Callable[[float], FloatArray], truth: IntArray, speakers: IntArray) -> FloatArray:

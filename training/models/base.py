@@ -45,6 +45,13 @@ class Frontend(nn.Module, ABC):
 class Head(nn.Module, ABC):
     """Features to logits: the part that trains."""
 
+    def observe(self, features: Tensor) -> None:
+        """Gather statistics of training features, before they are mixed: by default none.
+
+        Args:
+            features: as ``forward`` takes them.
+        """
+
     @abstractmethod
     def forward(self, features: Tensor, frames: Tensor) -> Logits:
         """Compute logits.

@@ -319,6 +319,13 @@ def test_model_spec_survives_json() -> None:
     assert list(again.targets) == ["emotion", "state"]
 
 
+def test_new_models_have_the_newest_features_and_old_specs_the_first() -> None:
+    step = TrainStep.model_validate({"model": "FunctionalsClassifier"})
+    spec = model_spec(step, {"emotion": ["a", "b"]})
+    assert spec.features == 2
+    assert ModelSpec.model_validate(spec.model_dump(exclude={"features"})).features == 1
+
+
 def test_steps_are_frozen() -> None:
     with pytest.raises(ValidationError):
         LearnParams().batch_size = 3

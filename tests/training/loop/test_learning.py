@@ -32,6 +32,19 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def test_mixup_leaves_the_standardisation_as_it_is(make_step: MakeStep, context: Context) -> None:
+    """Of mixed windows deviations would be too small."""
+    kept = []
+    for alpha in (0.0, 1.0):
+        changes = {"model": "FunctionalsClassifier", "model_architecture": {"members": 1, "layer_1_size": 4}}
+        augmentation = {"mixup_alpha": alpha}
+        step = make_step(f"mixup {alpha}", learn_params__augmentation=augmentation, **changes)
+        kept.append(load_checkpoint(fit(step, context) / "last.ckpt").model.head.state_dict())
+    for name in ("count", "mean", "squares"):
+        assert torch.equal(kept[0][f"standardised.{name}"], kept[1][f"standardised.{name}"])
+    assert not torch.equal(kept[0]["hidden.weight"], kept[1]["hidden.weight"])
+
+
 def test_everything_at_once_learns_and_resumes_exactly(make_step: MakeStep, context: Context) -> None:
     changes = {
         "learn_params__max_epoch": 4,

@@ -165,6 +165,13 @@ def softmax(part: PartPredictions, temperature: float) -> FloatArray:
     return found
 
 
+def test_a_speaker_who_hardly_tells_changes_nothing() -> None:
+    part, truth = answers(60, 1.0, seed=2)
+    heard = functools.partial(part.probabilities, "emotion")
+    assert fit_temperature(heard, truth, np.zeros(60)) == 1.0
+    assert fit_temperature(heard, truth, np.arange(60)) != 1.0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("speakers", "clips"), [(1, 20), (1, 50), (1, 200), (3, 50), (10, 50)])
 def test_a_temperature_of_few_speakers_is_rarely_worse_than_none(
@@ -184,5 +191,5 @@ def test_a_temperature_of_few_speakers_is_rarely_worse_than_none(
         without += loss(fit_temperature(heard, truth, np.arange(len(truth)))) > loss(1.0)  # as if clips were speakers
     with capsys.disabled():
         print(f"\n{speakers} speakers of {clips} clips: worse in {worse / draws:.3f}, before {without / draws:.3f}")
-    assert worse / draws <= 0.25 + 1.96 * np.sqrt(0.25 * 0.75 / draws)
+    assert worse / draws <= 0.25
     assert worse <= without

@@ -70,6 +70,7 @@ def _figures(found: Mapping[str, Any], sounds: Mapping[str, str]) -> Iterator[Pa
     yield class_table(found)
     calibration = calibration_line(found["calibration"])
     yield f"{calibration}."
+    yield calibration_table(found["calibration"])
     if found.get("surest_errors"):
         yield recordings(found["surest_errors"], sounds)
     for name, rows in {found.get("interval_over", "speaker"): found["per_speaker"], **found["per_group"]}.items():
@@ -86,6 +87,21 @@ def class_table(found: Mapping[str, Any]) -> Table:
     """Figures by class."""
     rows = [[label, *_cells(row, _OF_A_CLASS), row["clips"]] for label, row in found["per_class"].items()]
     return Table("Each class", ["class", "recall", "precision", "F1", "recordings"], rows)
+
+
+def calibration_table(calibration: Mapping[str, Any]) -> Table:
+    """Scores of the probabilities before and after the temperature, and the parts of the Brier score."""
+    scores = {"nll": "NLL", "ece": "ECE", "ece_noise": "ECE of a perfect model", "brier": "Brier"}
+    parts = ("reliability", "resolution", "uncertainty")
+    within = "within bins"
+    rows = []
+    for when in ("before", "after"):
+        found = calibration[f"brier_parts_{when}"]
+        of_bins = found["within_bin_variance"] - found["within_bin_covariance"]
+        values = [calibration[f"{name}_{when}"] for name in scores] + [found[name] for name in parts] + [of_bins]
+        rows.append([f"{when} calibration", *(f"{value:.3f}" for value in values)])
+    note = "the Brier score is reliability - resolution + uncertainty + what lies within bins"
+    return Table("Calibration", ["", *scores.values(), *parts, within], rows, [note])
 
 
 def group_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:

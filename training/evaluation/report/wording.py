@@ -37,7 +37,8 @@ def leak_lines(leaks: Mapping[str, Any]) -> list[str]:
     """Lines on what the parts share."""
     found, allowed = leaks["found"], leaks["allowed"]
     named = [f"{kind}: {'not known' if count is None else count}" for kind, count in found.items()]
-    lines = [f"on both sides of the split: {', '.join(named)}"]
+    missed = "copies at another speed or in an echoing room may be missed"
+    lines = [f"on both sides of the split: {', '.join(named)}; {missed}"]
     if any(found.get(kind) for kind in allowed):
         lines.append(f"leaks were allowed ({', '.join(allowed)}): the figures are optimistic")
     return lines

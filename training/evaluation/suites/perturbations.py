@@ -43,6 +43,9 @@ def corruptions(voices: Sequence[FloatArray]) -> list[Corruption]:
         "prepend zeros": lambda wave, random: np.pad(wave, (_some(random), 0)),
         "gain +2 dB": lambda wave, _: np.clip(wave * _ratio(2), -1, 1),
         "gain -2 dB": lambda wave, _: wave * _ratio(-2),
+        "16 bits at -20 dB": lambda wave, _: _quiet(wave, -20),
+        "16 bits at -30 dB": lambda wave, _: _quiet(wave, -30),
+        "16 bits at -40 dB": lambda wave, _: _quiet(wave, -40),
         "crop the beginning": lambda wave, random: wave[min(_some(random), len(wave) // 4) :],
         "crop the end": lambda wave, random: wave[: -min(_some(random), len(wave) // 4)],
         "clip 0.1 % of the samples": _clip,
@@ -108,6 +111,12 @@ def _some(random: np.random.Generator) -> int:
 
 def _ratio(decibels: float) -> np.float32:
     return np.float32(10 ** (decibels / 20))
+
+
+def _quiet(wave: FloatArray, decibels: float) -> FloatArray:
+    """As a recording made at a lower level is stored: it has fewer steps."""
+    stored: FloatArray = (np.round(wave * _ratio(decibels) * 32_768) / 32_768).astype(np.float32)
+    return stored
 
 
 def _resampled(wave: FloatArray, rate: int) -> FloatArray:

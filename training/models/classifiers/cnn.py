@@ -44,7 +44,7 @@ def build_spectrogram_cnn(spec: ModelSpec, architecture: SpectrogramCnnArchitect
     """Build a ``SpectrogramCnnClassifier``."""
     size = spec.spectrogram_size
     with torch.device("cpu"):  # its tables are computed from each other, also where the rest has shapes alone
-        frontend = Spectrogram(spec.window_samples, size, architecture.scale)
+        frontend = Spectrogram(spec.window_samples, size, architecture.scale, spec.features)
     return Classifier(frontend, CnnHead(architecture.backbone, (size, size), spec.classes, architecture.dropout))
 
 

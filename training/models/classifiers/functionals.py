@@ -21,8 +21,8 @@ _FARTHEST = 4.0
 class Standardised(nn.Module):
     """Standardise each dim by the running mean and deviation of all training windows; clip at four deviations.
 
-    Unlike batch norm it does the same while training as afterwards. Statistics are gathered from training batches
-    (Chan, Golub and LeVeque, 1983).
+    Unlike batch norm it does the same while training as afterwards. Statistics are gathered from training batches as
+    they are (Chan, Golub and LeVeque, 1983): mixup, which comes later, would shrink the deviation.
     """
 
     count: Tensor
@@ -37,12 +37,11 @@ class Standardised(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(batch, dims) in and out."""
-        if self.training:
-            self._update(values.detach())
         deviation = (self.squares / self.count.clamp_min(1)).sqrt().clamp_min(_MIN_DEVIATION)
         return ((values - self.mean) / deviation).clamp(-_FARTHEST, _FARTHEST)
 
-    def _update(self, values: Tensor) -> None:
+    def observe(self, values: Tensor) -> None:
+        """Add the windows of a batch, (batch, dims), to the statistics."""
         mean, count = values.mean(dim=0), values.shape[0]
         total = self.count + count
         step = mean - self.mean
@@ -76,6 +75,10 @@ class FunctionalsHead(Head):
         for layer in self.outputs:
             _initialise(layer, architecture.layer_1_size)
 
+    def observe(self, features: Tensor) -> None:
+        """Add a batch to the statistics that it is standardised by."""
+        self.standardised.observe(features.detach().squeeze(2))
+
     def forward(self, features: Tensor, frames: Tensor) -> Logits:  # noqa: ARG002 - a window is one frame
         """(batch, dims, 1) functionals in; target -> (batch, classes) logits out."""
         standardised = self.standardised(features.squeeze(2))
@@ -101,5 +104,5 @@ def _initialise(layer: nn.Module, inputs: int) -> None:
 def build_functionals(spec: ModelSpec, architecture: FunctionalsArchitecture) -> Classifier:
     """Build a ``FunctionalsClassifier``."""
     with torch.device("cpu"):  # its tables are computed from each other, also where the rest has shapes alone
-        frontend = Functionals(spec.window_samples)
+        frontend = Functionals(spec.window_samples, spec.features)
     return Classifier(frontend, FunctionalsHead(frontend.dims, architecture, spec.classes))

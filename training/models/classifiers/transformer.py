@@ -65,5 +65,5 @@ def build_transformer(spec: ModelSpec, architecture: TransformerArchitecture) ->
     if fault is not None:
         raise ConfigError(f"model_architecture.patch_transformer_size: {architecture.patch_transformer_size} {fault}")
     with torch.device("cpu"):  # its tables are computed from each other, also where the rest has shapes alone
-        frontend = Spectrogram(spec.window_samples, spec.spectrogram_size, architecture.scale)
+        frontend = Spectrogram(spec.window_samples, spec.spectrogram_size, architecture.scale, spec.features)
     return Classifier(frontend, TransformerHead(spec.spectrogram_size, architecture, spec.classes))

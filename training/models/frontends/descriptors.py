@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from emotions.audio.decode import SAMPLE_RATE
 from training.models.frontends.fourier import band_edges, bin_hz, filterbank, folded_basis, framed_power
+from training.models.frontends.mean_pitch import MeanPitch
+from training.models.frontends.pitch import PitchTracker
 
 HOP = 160
 """Samples between frames: 10 ms."""
@@ -32,20 +34,15 @@ _WIDTH, _FFT = 512, 1024  # 32 ms, zero-padded so that the autocorrelation of a 
 # Bands and levels are held at 70 dB below the window's loudest frame: gain changes nothing, digital silence is finite.
 _RANGE = 1e-7
 _QUIET = 1e-9
-_MIN_LAG, _MAX_LAG = 32, 266  # 500 to 60 Hz
-_PITCH_BINS = 72  # up to 1.1 kHz: harmonics above tell little of the period, and cost most of the work
 _MIN_SPREAD = 1e-6
 # Bins below 2 kHz, and from 2 to 5 kHz.
 _HAMMARBERG = (slice(0, 128), slice(128, 320))
-_OCTAVE_COST = 0.12  # a period has the same autocorrelation as its double: the shorter one is meant
-_SHARPNESS = 60.0
 _STEPS = 64  # of 125 Hz, on which roll-offs are looked for
 # About one deviation of each in speech, so that small values are equally small for all: cepstrum; loudness in dB;
 # centroid and spread in kHz, roll-offs; entropy, flatness, flux; slopes; voicing, its log odds, semitones.
 _UNITS = (*_CEPSTRUM_UNITS, 8.0, 1.0, 0.5, *(0.2,) * 4, 1.0, 1.0, 0.2, *(3.0,) * 4, 0.2, 0.6, 6.0)
 _ACTIVE_DB, _ACTIVE_SOFT_DB = -30.0, 2.0
 _NEVER = 1e-3
-_VOICED, _VOICED_SOFT = 0.5, 0.05
 
 
 class Frames(NamedTuple):
@@ -65,25 +62,26 @@ class Frames(NamedTuple):
 
 
 class Descriptors(nn.Module):
-    """Descriptors of windows of ``window`` samples."""
+    """Descriptors of windows.
+
+    Args:
+        window: samples of a window.
+        version: of the features: 1 tracks pitch as the first release did.
+    """
 
     cosines: Tensor
     sines: Tensor
     sums: Tensor
     dct: Tensor
-    periods: Tensor
-    taper: Tensor
-    semitones: Tensor
-    cost: Tensor
     units: Tensor
     sample: Tensor
     start: Tensor
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, version: int = 2) -> None:
         super().__init__()
+        self.pitch = PitchTracker(_WIDTH, _FFT) if version > 1 else MeanPitch(_WIDTH, _FFT)
         self.count = math.ceil(window / HOP)
         cosines, sines = folded_basis(_FFT, _WIDTH)
-        lags = torch.arange(_MIN_LAG, _MAX_LAG + 1, dtype=torch.float64)
         parts = [filterbank(band_edges(MELS, "mel"), _FFT), *_sums()]
         self.parts = [part.shape[1] for part in parts]
         constants = {
@@ -91,10 +89,6 @@ class Descriptors(nn.Module):
             "sines": sines,
             "sums": torch.cat(parts, dim=1),
             "dct": _dct(),
-            "periods": _periods(lags),
-            "taper": _taper(lags),
-            "semitones": (12 * torch.log2(SAMPLE_RATE / lags / 60)).float(),
-            "cost": (_OCTAVE_COST * torch.log2(lags / _MIN_LAG)).float(),
             "units": torch.tensor(_UNITS),
             "sample": torch.arange(window),
             "start": torch.arange(self.count) * HOP,
@@ -114,26 +108,11 @@ class Descriptors(nn.Module):
         peak = energy.amax(dim=1, keepdim=True).clamp_min(_QUIET)
         level = 10 * torch.log10((energy / peak).clamp_min(_RANGE))
         mels = (bands / (peak * (_RANGE / MELS)).unsqueeze(2)).clamp_min(1.0).log()
-        pitch = self._pitch(power, peak)
+        pitch, voiced = self.pitch(power, peak * (0.1 * _RANGE), valid)
         values = [torch.matmul(mels, self.dct), level.unsqueeze(2), _shapes(upto, momenta, peak)]
         values += [_noise(power, bands, energy, peak), _slopes(ranges, power, peak), pitch]
         active = _weight((level - _ACTIVE_DB) / _ACTIVE_SOFT_DB) * valid
-        voiced = _weight((pitch[..., 0] - _VOICED) / _VOICED_SOFT) * active
-        return Frames(torch.cat(values, dim=2) / self.units, active, voiced, valid)
-
-    def _pitch(self, power: Tensor, peak: Tensor) -> Tensor:
-        """Voicing, its log odds, and pitch in semitones above 60 Hz.
-
-        By the autocorrelation of the frame over that of its window (Boersma, 1993), the mean over lags weighted by it.
-        """
-        correlation = torch.matmul(power[..., :_PITCH_BINS], self.periods)
-        whole = correlation[..., :1] + (peak * (0.1 * _RANGE)).unsqueeze(2)
-        likeness = correlation[..., 1:] / whole / self.taper
-        weight = torch.softmax((likeness - self.cost) * _SHARPNESS, dim=2)
-        voicing = (weight * likeness).sum(dim=2).clamp(-0.2, 1.0)
-        sure = voicing.clamp(0.01, 0.99)
-        odds = torch.log10(sure / (1 - sure))
-        return torch.stack([voicing, odds, torch.matmul(weight, self.semitones)], dim=2)
+        return Frames(torch.cat(values, dim=2) / self.units, active, voiced * active, valid)
 
 
 def _weight(odds: Tensor) -> Tensor:
@@ -195,20 +174,3 @@ def _dct() -> Tensor:
     band = torch.arange(MELS, dtype=torch.float64)[:, None] + 0.5
     order = torch.arange(1, CEPSTRA + 1, dtype=torch.float64)
     return (torch.cos(math.pi / MELS * band * order) * math.sqrt(2 / MELS)).float()
-
-
-def _periods(lags: Tensor) -> Tensor:
-    """From power to autocorrelation at lag 0 and at each lag: (_PITCH_BINS, 1 + lags) float32."""
-    bins = torch.arange(_PITCH_BINS, dtype=torch.float64)[:, None]
-    every = torch.cat([torch.zeros(1, dtype=torch.float64), lags])
-    cosines = torch.cos(2 * math.pi * torch.remainder(bins * every, _FFT) / _FFT)
-    cosines[1:] *= 2
-    return cosines.float()
-
-
-def _taper(lags: Tensor) -> Tensor:
-    """Autocorrelation of the window at each lag over that at lag 0: (lags,) float32."""
-    window = torch.hann_window(_WIDTH, periodic=True, dtype=torch.float64)
-    padded = torch.nn.functional.pad(window, (0, _WIDTH))
-    found = torch.stack([(window * padded[int(lag) : int(lag) + _WIDTH]).sum() for lag in lags])
-    return (found / (window * window).sum()).float()

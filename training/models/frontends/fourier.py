@@ -91,19 +91,22 @@ def band_edges(size: int, scale: Scale) -> Tensor:
     return 700 * (10 ** (mel / 2595) - 1)
 
 
-def filterbank(edges: Tensor, n_fft: int) -> Tensor:
+def filterbank(edges: Tensor, n_fft: int, reach: float = 0.0) -> Tensor:
     """Triangular bands over the Fourier bins: (n_fft / 2 + 1, bands) float32, each peak 1.
 
     Args:
         edges: (bands + 2,) Hz, as ``band_edges`` gives them.
         n_fft: samples of a transform.
+        reach: bins that a band reaches to both sides at least: with 1, bands narrower than bins lie between two.
 
     Raises:
         ValueError: a band has no bin.
     """
     hz = bin_hz(n_fft)[:, None]
-    rising = (hz - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - hz) / (edges[2:] - edges[1:-1])
+    least, centres = reach * SAMPLE_RATE / n_fft, edges[1:-1]
+    below, above = torch.minimum(edges[:-2], centres - least), torch.maximum(edges[2:], centres + least)
+    rising = (hz - below) / (centres - below)
+    falling = (above - hz) / (above - centres)
     bands = torch.minimum(rising, falling).clamp_min(0).float()
     empty = int((bands.sum(dim=0) == 0).sum())
     if empty:

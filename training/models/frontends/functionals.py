@@ -29,21 +29,25 @@ class Functionals(Frontend):
     deviation, slope, percentiles; of both, how descriptors go together; and how much and how often there is speech and
     voice.
 
+    Args:
+        window: W, the samples of a window.
+        version: of the features, as ``Descriptors`` takes it.
+
     Attributes:
         dims: number of statistics.
     """
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, version: int = 2) -> None:
         super().__init__()
-        self.window = window
-        self.descriptors = Descriptors(window)
+        self.window, self.version = window, version
+        self.descriptors = Descriptors(window, version)
         with torch.no_grad():
             found, _ = self(torch.zeros(1, window), torch.tensor([window]))
         self.dims = int(found.shape[1])
 
     def settings(self) -> dict[str, Any]:
         """Name, version and window."""
-        return {"frontend": "functionals", "version": 1, "window": self.window}
+        return {"frontend": "functionals", "version": self.version, "window": self.window}
 
     def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, W) and (batch,) in; (batch, dims, 1) float32 and (batch,) ones out: the window is one frame."""

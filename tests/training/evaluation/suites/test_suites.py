@@ -35,7 +35,7 @@ def voices() -> list[FloatArray]:
 
 def test_disturbances_keep_form_and_do_something(voices: list[FloatArray]) -> None:
     every = corruptions(voices)
-    assert len(every) == len({each.name for each in every}) == 25
+    assert len(every) == len({each.name for each in every}) == 28
     assert {each.kind for each in every} == {"small change", "noise", "channel"}
     for each in every:
         changed = each.change(voices[0], np.random.default_rng(0))
@@ -101,7 +101,7 @@ def report_of(suite: str, bundle: Path, corpus: Path, output: Path) -> tuple[boo
 def test_robustness_tells_each_test_with_its_verdict(tiny_bundle: Path, corpus: Path, tmp_path: Path) -> None:
     passed, report = report_of("robustness", tiny_bundle, corpus, tmp_path / "out")
     tests = {test["name"]: test for test in report["tests"]}
-    assert len(tests) == 25
+    assert len(tests) == 28
     assert tests["polarity"]["unchanged"] == 1
     assert tests["polarity"]["passed"]
     assert passed == report["passed"] == all(test["passed"] for test in tests.values())

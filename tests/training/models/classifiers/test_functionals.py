@@ -40,11 +40,17 @@ def test_one_output_per_target_in_their_order() -> None:
     assert [*logits] == [*TARGETS]
 
 
+def test_a_model_keeps_the_features_that_it_was_trained_on() -> None:
+    old = make_spec()  # written before specs had a version
+    new = old.model_copy(update={"features": 2})
+    assert [build_model(spec).frontend.settings()["version"] for spec in (old, new)] == [1, 2]
+
+
 def test_statistics_of_batches_are_those_of_all_together() -> None:
     values = torch.randn(70, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e-2, 1, 10, 1e3, 0]) + 7
     layer = Standardised(5)
     for part in values.split([16, 3, 1, 50]):
-        layer(part)
+        layer.observe(part)
     torch.testing.assert_close(layer.mean, values.mean(0))
     torch.testing.assert_close((layer.squares / layer.count).sqrt(), values.std(0, correction=0), rtol=1e-4, atol=1e-5)
     layer.eval()
@@ -56,20 +62,21 @@ def test_statistics_of_batches_are_those_of_all_together() -> None:
 
 def test_what_lies_far_out_is_cut() -> None:
     layer = Standardised(1)
-    layer(torch.randn(100, 1))
+    layer.observe(torch.randn(100, 1))
     found = layer.eval()(torch.tensor([[1e6], [-1e6], [torch.inf]]))
     assert found.flatten().tolist() == [4, -4, 4]
 
 
 def test_statistics_stay_as_trained_and_go_into_checkpoints() -> None:
     head = make_head()
-    head(torch.randn(8, 10, 1) + 5, torch.ones(8))
+    head.observe(torch.randn(8, 10, 1) + 5)
     before = {name: value.clone() for name, value in head.state_dict().items()}
     assert {f"standardised.{name}" for name in ("count", "mean", "squares")} <= before.keys()
-    head.eval()(torch.randn(8, 10, 1), torch.ones(8))
+    head(torch.randn(8, 10, 1), torch.ones(8))  # as while training: mixed, say
     assert all(torch.equal(value, before[name]) for name, value in head.state_dict().items())
     again = make_head().eval()
     again.load_state_dict(before)
+    head.eval()
     features = torch.randn(4, 10, 1)
     assert torch.equal(again(features, torch.ones(4))["emotion"], head(features, torch.ones(4))["emotion"])
 
@@ -94,7 +101,7 @@ def test_a_clips_logits_do_not_depend_on_its_batch() -> None:
     model = build_model(make_spec())
     waveform, length = torch.randn(5, WINDOW), torch.tensor([WINDOW, 400, 3_000, 7_999, 1_234])
     for _ in range(5):
-        model(torch.randn(8, WINDOW), torch.randint(400, WINDOW, (8,)))
+        model.head.observe(model.frontend(torch.randn(8, WINDOW), torch.randint(400, WINDOW, (8,)))[0])
     model.eval().requires_grad_(False)
     together = model(waveform, length)["emotion"].softmax(1)
     assert float(together.std(dim=0).max()) > 1e-3

@@ -50,9 +50,11 @@ def reference(frontend: Spectrogram, waveform: Tensor) -> Tensor:
     return power / (torch.hann_window(frontend.n_fft).sum() / 2) ** 2
 
 
-@pytest.mark.parametrize(("window", "size"), [(8_000, 32), (80_000, 128), (8_001, 33), (1_000, 64)])
-def test_power_equals_torchaudio(window: int, size: int) -> None:
-    frontend = Spectrogram(window, size, "mel")
+@pytest.mark.parametrize(
+    ("window", "size", "version"), [(8_000, 32, 2), (80_000, 128, 2), (8_001, 33, 2), (1_000, 64, 1)]
+)
+def test_power_equals_torchaudio(window: int, size: int, version: int) -> None:
+    frontend = Spectrogram(window, size, "mel", version)
     assert frontend.steps == 1
     waveform = torch.randn(2, window, generator=torch.Generator().manual_seed(1)) * 0.1
     ours, theirs = frontend.power(waveform), reference(frontend, waveform)
@@ -94,9 +96,38 @@ def test_silence_is_all_zero(frontend: Spectrogram) -> None:
     assert not features.any()
 
 
-def test_gain_changes_nothing(frontend: Spectrogram, signals: tuple[Tensor, Tensor]) -> None:
-    waveform, length = signals[0][:1], signals[1][:1]
-    torch.testing.assert_close(frontend(waveform * 0.1, length)[0], frontend(waveform, length)[0], rtol=0, atol=1e-4)
+@pytest.mark.parametrize("gain", [10.0, 0.1, 0.003])
+def test_gain_changes_nothing(frontend: Spectrogram, gain: float) -> None:
+    waveform, length = fading_noise(), torch.tensor([WINDOW])
+    torch.testing.assert_close(frontend(waveform * gain, length)[0], frontend(waveform, length)[0], rtol=0, atol=1e-4)
+
+
+def test_a_quiet_recording_of_16_bits_looks_like_a_loud_one(frontend: Spectrogram) -> None:
+    waveform, length = fading_noise(), torch.tensor([WINDOW])
+    quiet = torch.round(waveform * 0.01 * 32_768) / 32_768
+    moved = [
+        float((each(quiet, length)[0] - each(waveform, length)[0]).abs().mean())
+        for each in (frontend, Spectrogram(WINDOW, SIZE, "mel", version=1))
+    ]
+    assert moved[0] < 0.05
+    assert moved[1] > 0.2
+
+
+def test_models_of_the_first_release_keep_their_floor() -> None:
+    waveform, length = fading_noise(), torch.tensor([WINDOW])
+    first = Spectrogram(WINDOW, SIZE, "mel", version=1)
+    moved = first(waveform * 0.003, length)[0] - first(waveform, length)[0]
+    assert float(moved.abs().max()) > 0.5
+    power = first.power(waveform)
+    floored = power.clamp_min(float(power.max()) * 1e-8).clamp_min(1e-10).log()
+    expected = (floored - floored.mean()) / floored.std(correction=0)
+    torch.testing.assert_close(first(waveform, length)[0], expected, rtol=0, atol=1e-4)
+
+
+def fading_noise() -> Tensor:
+    """(1, WINDOW) noise that fades from -14 to -94 dB."""
+    noise = torch.randn(1, WINDOW, generator=torch.Generator().manual_seed(3))
+    return noise * 0.2 * 10 ** torch.linspace(0, -4, WINDOW)
 
 
 def test_garbage_past_the_length_changes_nothing(frontend: Spectrogram, signals: tuple[Tensor, Tensor]) -> None:
@@ -124,13 +155,29 @@ def test_no_band_is_empty_at_any_geometry(window: int, size: int, scale: Scale) 
     assert float(bands.max()) <= 1
 
 
+@pytest.mark.parametrize("scale", ["mel", "linear"])
+@pytest.mark.parametrize(("window", "size"), [(80_000, 128), (80_000, 256), (80_000, 1_024), (1_600, 1_024)])
+def test_bands_narrower_than_bins_are_neither_empty_nor_waited_for(window: int, size: int, scale: Scale) -> None:
+    frontend = Spectrogram(window, size, scale)
+    assert frontend.n_fft == max(2 * frontend.step, 512)
+    assert float(frontend.bands.sum(dim=0).min()) > 0.49
+    power = frontend.power(torch.randn(1, window, generator=torch.Generator().manual_seed(0)))[0, :, : size // 2]
+    mean = power.mean(dim=1)
+    assert float(mean.min() / mean.median()) > 0.05
+
+
 def test_a_filterbank_with_an_empty_band_is_refused() -> None:
     with pytest.raises(ValueError, match="bands are empty with n_fft = 256"):
         filterbank(band_edges(128, "mel"), 256)
 
 
 def test_settings_tell_geometries_apart(frontend: Spectrogram) -> None:
-    others = [Spectrogram(WINDOW, 64, "mel"), Spectrogram(WINDOW, SIZE, "linear"), Spectrogram(9_000, SIZE, "mel")]
+    others = [
+        Spectrogram(WINDOW, SIZE, "mel", version=1),
+        Spectrogram(WINDOW, 64, "mel"),
+        Spectrogram(WINDOW, SIZE, "linear"),
+        Spectrogram(9_000, SIZE, "mel"),
+    ]
     assert all(other.settings() != frontend.settings() for other in others)
 
 
