@@ -10,54 +10,26 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperModel
+from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from emotions.errors import ConfigError
 from emotions.runtime.session import onnx_session
-from tests.training.models.encoders import vary
+from tests.training.models.encoders import HIDDEN, WHISPER_LAYERS, make_whisper
 from tests.training.models.exporting import to_onnx, traced
 from training.models.frontends.encoders import RANDOM, load_encoder
 from training.models.frontends.functionals_and_encoder import EncoderStatistics
 from training.models.frontends.hidden_states import Embedding
 from training.models.frontends.whisper import WhisperFrontend
 
-WINDOW, DIMS, LAYERS, BANDS = 16_000, 32, 3, 16
+WINDOW = 16_000
 LENGTHS = [WINDOW, 160, 319, 320, 1_000, 5_433, 15_999]
 EMBEDDINGS: list[Embedding] = ["conv", "projection", 0, 1, 2, [1, 2], "weighted"]
-TINY: dict[str, Any] = {
-    "d_model": DIMS,
-    "encoder_layers": LAYERS,
-    "encoder_attention_heads": 4,
-    "encoder_ffn_dim": 48,
-    "decoder_layers": 1,
-    "decoder_attention_heads": 1,
-    "decoder_ffn_dim": 8,
-    "vocab_size": 16,
-    "num_mel_bins": BANDS,
-    "max_source_positions": 100,
-    "max_target_positions": 8,
-    "init_std": 0.2,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "decoder_start_token_id": 1,
-}
-
-
-def write(folder: Path, model: Any = WhisperModel, *, normalize: bool = False, **changes: Any) -> Path:
-    torch.manual_seed(0)
-    whole = model(WhisperConfig(**{**TINY, **changes})).eval()
-    vary(whole)
-    whole.save_pretrained(folder)
-    extractor: Any = WhisperFeatureExtractor
-    extractor(feature_size=BANDS, do_normalize=normalize, chunk_length=2).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("whisper"))
+    return make_whisper(tmp_path_factory.mktemp("whisper"))
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +65,7 @@ def reference(folder: Path, clip: Tensor, *, normalize: bool = False) -> list[Te
 def test_features_equal_those_of_transformers_for_each_clip_alone(
     signals: tuple[Tensor, Tensor], normalize: bool, tmp_path: Path
 ) -> None:
-    folder, (waveform, length) = write(tmp_path, normalize=normalize), signals
+    folder, (waveform, length) = make_whisper(tmp_path, normalize=normalize), signals
     outputs = {str(embedding): build(folder, embedding)(waveform, length) for embedding in EMBEDDINGS}
     for row, samples in enumerate(LENGTHS):
         states = reference(folder, waveform[row, :samples], normalize=normalize)
@@ -123,7 +95,7 @@ def test_a_window_has_the_same_features_alone_in_a_batch_and_without_what_stands
 
 
 def test_a_whole_model_gives_its_encoder_and_the_decoder_is_left_out(folder: Path, tmp_path: Path) -> None:
-    whole = write(tmp_path, WhisperForConditionalGeneration)
+    whole = make_whisper(tmp_path, WhisperForConditionalGeneration)
     encoder = load_encoder(str(whole))
     assert not any("decoder" in name for name in encoder.model.state_dict())
     torch.manual_seed(0)
@@ -132,7 +104,7 @@ def test_a_whole_model_gives_its_encoder_and_the_decoder_is_left_out(folder: Pat
 
 
 def test_random_weights_are_asked_for_by_name(folder: Path) -> None:
-    assert build(Path(f"{RANDOM}{folder}"), 1).shape == (DIMS, 50)
+    assert build(Path(f"{RANDOM}{folder}"), 1).shape == (HIDDEN, 50)
 
 
 def test_a_window_that_the_encoder_has_no_positions_for_is_refused(folder: Path) -> None:
@@ -140,14 +112,14 @@ def test_a_window_that_the_encoder_has_no_positions_for_is_refused(folder: Path)
         WhisperFrontend(load_encoder(str(folder)), 40_000, 1)
 
 
-@pytest.mark.parametrize("embedding", [LAYERS + 1, [1, LAYERS + 1], -1, "last", [True]])
+@pytest.mark.parametrize("embedding", [WHISPER_LAYERS + 1, [1, WHISPER_LAYERS + 1], -1, "last", [True]])
 def test_layers_that_the_encoder_lacks_are_refused(folder: Path, embedding: Any) -> None:
     with pytest.raises(ConfigError, match=r"embedding: .*this encoder has conv, projection, weighted or layers from 0"):
         build(folder, embedding)
 
 
 def test_weights_that_are_missing_are_named(tmp_path: Path) -> None:
-    folder = write(tmp_path)
+    folder = make_whisper(tmp_path)
     from safetensors.torch import load_file, save_file
 
     weights = load_file(folder / "model.safetensors")
