@@ -1,6 +1,6 @@
 """The Whisper frontend: states of a Whisper encoder over a window's own length, exact in any batch.
 
-Whisper hears 30 s of which most is silence that stands for nothing, and its encoder has no mask. Here positions are cut
+Whisper takes 30 s, of which most is silence that stands for nothing, and its encoder has no mask. Here positions are cut
 to the window, and attention sees valid frames alone: a window's features are those of transformers for an encoder whose
 ``max_source_positions`` are the window's, and cost what it lasts.
 

@@ -22,7 +22,7 @@ class ShelfEncoder:
         member_sha256: of the artefact.
         member_bytes: size of the artefact.
         licence: SPDX name, of weights and code.
-        heard: what it learnt from.
+        learnt_from: what it learnt from.
         architecture: what it is, in words.
         layers: transformer layers; which to take is a matter of measuring.
         dims: size of a frame's features.
@@ -38,7 +38,7 @@ class ShelfEncoder:
     member_sha256: str
     member_bytes: int
     licence: str
-    heard: str
+    learnt_from: str
     architecture: str
     layers: int
     dims: int
@@ -55,7 +55,7 @@ SMART_TURN = ShelfEncoder(
     member_sha256="2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f",
     member_bytes=8_679_182,
     licence="BSD-2-Clause",
-    heard="speech of 23 languages, where a speaker's turn ends; it began as Whisper tiny",
+    learnt_from="speech of 23 languages, where a speaker's turn ends; it began as Whisper tiny",
     architecture="Whisper encoder on 80 mel bands, 8-bit weights made float32",
     layers=4,
     dims=384,

@@ -63,7 +63,7 @@ def info(name: _NAME, as_json: Annotated[bool, typer.Option("--json", help="Prin
         "what": f"{encoder.architecture}, {encoder.layers} layers of {encoder.dims}",
         "window": f"up to {encoder.window_sec:g} s",
         "licence": encoder.licence,
-        "learnt from": encoder.heard,
+        "learnt from": encoder.learnt_from,
         "package": encoder.package,
         "artefact": f"{encoder.member}, {encoder.member_bytes} bytes",
         "sha256": encoder.member_sha256,
