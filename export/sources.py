@@ -215,7 +215,7 @@ def describe_encoder(spec: ModelSpec) -> dict[str, Any] | None:
     if spec.encoder is None:
         return None
     architecture = spec.architecture
-    return {"name": _public_name(architecture["encoder"]), "frozen": architecture["freeze"], **spec.encoder}
+    return {"name": _public_name(architecture["encoder"]), "frozen": architecture.get("freeze", True), **spec.encoder}
 
 
 def _public_name(encoder: str) -> str:

@@ -20,10 +20,11 @@ from training.config.train import TrainStep, train_faults
 from training.config.tune import PrintTuneResStep, TuneStep, tune_faults
 from training.data.initial_config.commands import init, initial_pipeline
 from training.evaluation.commands import EVALUATE, evaluate
+from training.models.shelf.commands import encoders_app
 
 
 def register(app: typer.Typer) -> None:
-    """Add ``train``, ``evaluate``, ``data`` and ``cache`` to the command line."""
+    """Add ``train``, ``evaluate``, ``data``, ``cache`` and ``encoders`` to the command line."""
     app.command()(init)
     app.command()(train)
     app.command()(evaluate)
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
     cache.command("ls")(cache_ls)
     cache.command("clear")(cache_clear)
     app.add_typer(cache, name="cache")
+    app.add_typer(encoders_app(), name="encoders")
 
 
 def train(

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 _GROUPS = {
     "From recordings to answers": ("init", "train", "export", "predict", "serve"),
     "Know what to trust": ("data", "evaluate", "benchmark"),
-    "Files": ("validate", "info", "bundle"),
+    "Files": ("validate", "info", "bundle", "encoders"),
     "This machine": ("doctor", "cache", "serve-key"),
 }
 _LONGEST = 200

@@ -12,7 +12,8 @@ from emotions.audio.decode import MIN_SAMPLES
 from emotions.errors import ConfigError
 from training.models.base import Logits
 from training.models.frontends.encoders import Encoder
-from training.models.frontends.wav2vec2 import Embedding, Wav2Vec2Frontend
+from training.models.frontends.hidden_states import Embedding
+from training.models.frontends.wav2vec2 import Wav2Vec2Frontend
 
 # Zeros after the longest clip of a batch, which masks hide: exporting needs an input that is longer than one frame.
 _PADDING = 320

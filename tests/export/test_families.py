@@ -44,6 +44,12 @@ FAMILIES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "cnn-layer": ("Wav2Vec2CnnClassifier", "hubert-group", {"backbone": "test_efficientnet", "embedding": 1}),
     "transformer": ("TransformerClassifier", None, VIT),
     "functionals": ("FunctionalsClassifier", None, {"members": 2, "layer_1_size": 8}),
+    "whisper": ("Wav2Vec2FnClassifier", "whisper", {**FN, "embedding": [0, 2]}),
+    "functionals-whisper": (
+        "FunctionalsClassifier",
+        "whisper",
+        {"members": 2, "layer_1_size": 8, "embedding": [1, 2], "pooling": "mean_deviation"},
+    ),
 }
 
 

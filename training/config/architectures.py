@@ -30,17 +30,21 @@ Encoder = Annotated[
     str,
     Field(
         min_length=1,
-        description="wav2vec2, HuBERT or WavLM encoder: a Hugging Face name or a folder; random:FOLDER: random "
-        "weights, for tests.",
+        description="wav2vec2, HuBERT, WavLM or Whisper encoder: a name of emotions encoders ls, a Hugging Face name "
+        "or a folder; random:FOLDER: random weights, for tests.",
     ),
 ]
 Layer = Annotated[int, Field(strict=True, ge=0, le=256)]
 Embedding = Annotated[
-    Literal["conv", "projection", "weighted"] | Layer,
+    Literal["conv", "projection", "weighted"] | Layer | Annotated[list[Layer], Field(min_length=1, max_length=16)],
     Field(
         description="Features of the encoder: conv (convolutional), projection (those in the transformer's width), the "
-        "number of a transformer layer, or weighted (a learnt mean of all layers)."
+        "number of a transformer layer, several such numbers, or weighted (a learnt mean of all layers)."
     ),
+]
+Layers = Annotated[
+    Annotated[list[Layer], Field(min_length=1, max_length=16)],
+    Field(description="Transformer layers of the encoder whose states are taken; 0 is the first one's input."),
 ]
 TrainableLayers = Annotated[
     Literal["all"] | Annotated[int, Field(strict=True, ge=1, le=256)],
@@ -131,6 +135,17 @@ class FunctionalsArchitecture(Tunable):
         float, Field(ge=0, lt=1, description="Share of the statistics that each network leaves out in a step.")
     ] = 0.7
     dropout: Dropout = 0.3
+    encoder: Encoder | None = Field(
+        default=None,
+        description="Frozen encoder whose statistics stand beside those of the sound: a name of emotions encoders ls, "
+        "a Hugging Face name or a folder; null for none.",
+    )
+    embedding: Layers = Field(default_factory=lambda: [1, 2])
+    pooling: Literal["mean", "mean_deviation"] = Field(
+        default="mean", description="Statistics of the encoder's states over a window's frames."
+    )
+
+    may_be_null: ClassVar[frozenset[str]] = frozenset({"encoder"})
 
 
 Architecture = (

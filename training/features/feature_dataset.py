@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from emotions.audio.windows import IntArray
 from training.data.waveforms.dataset import WindowDataset
 from training.features.feature_cache import FeatureCache
+from training.features.joined_cache import JoinedCache
 
 
 class FeatureItem(NamedTuple):
@@ -41,7 +42,7 @@ class FeatureDataset(Dataset[FeatureItem]):
         cache: holds their features after ``FeatureCache.prepare``.
     """
 
-    def __init__(self, windows: WindowDataset, cache: FeatureCache) -> None:
+    def __init__(self, windows: WindowDataset, cache: FeatureCache | JoinedCache) -> None:
         self.windows, self.cache = windows, cache
         self.clips, self.spec, self.targets, self.facts = windows.clips, windows.spec, windows.targets, windows.facts
 

@@ -12,8 +12,8 @@ import torch
 from training.config.train import ModelSpec, TrainStep
 from training.corpus import Corpus
 from training.features.extract import precision_of
-from training.features.feature_cache import FeatureCache
 from training.features.feature_dataset import ClipDataset, FeatureDataset
+from training.features.joined_cache import cache_of
 from training.models.base import Classifier, Frontend, is_frozen
 from training.models.registry import build_model
 
@@ -43,7 +43,7 @@ def precomputed(corpus: Corpus, step: TrainStep, model: Classifier | None = None
     frontend, devices = model.frontend, devices_of(step.accelerator)
     precision = precision_of(frontend, step.learn_params.precision, devices[0])
     # Not the registry's pinned spec: the encoder's own weights are needed again.
-    cache = FeatureCache(frontend, corpus.val.spec, partial(_frontend, corpus.spec), precision=precision)
+    cache = cache_of(frontend, corpus.val.spec, partial(_frontend, corpus.spec), precision=precision)
 
     def features(part: ClipDataset) -> ClipDataset:
         if isinstance(part, FeatureDataset):

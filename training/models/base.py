@@ -37,6 +37,11 @@ class Frontend(nn.Module, ABC):
             (batch, bins, frames) float32, zero past the valid frames, and (batch,) int64, number of valid frames.
         """
 
+    @property
+    def parts(self) -> tuple[Frontend, ...]:
+        """The frontends whose features stand one after the other along the bins; itself where it is one."""
+        return (self,)
+
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Everything that the features depend on, as JSON: the key of cached features."""

@@ -252,7 +252,7 @@ def _spec(path: Path, checkpoint: Mapping[str, Any]) -> ModelSpec:
 
 def _check_size(path: Path, spec: ModelSpec) -> None:
     """Raise ConfigError where a model has far more parameters than the files of its weights can hold."""
-    if spec.encoder is None and "encoder" in spec.architecture:
+    if spec.encoder is None and spec.architecture.get("encoder"):
         return  # the encoder is loaded from its own checkpoint, and checked there
     files = [file for file in (path, path.parent / FILE) if file.is_file()]
     without_memory(lambda: build_model(spec), sum(file.stat().st_size for file in files) // _FLOAT_BYTES + _SMALL)

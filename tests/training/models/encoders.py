@@ -16,6 +16,9 @@ from transformers import (
     Wav2Vec2Model,
     WavLMConfig,
     WavLMModel,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperModel,
 )
 
 HIDDEN, LAYERS, CONV = 32, 2, 16
@@ -41,16 +44,36 @@ KINDS: dict[str, tuple[Any, Any, dict[str, Any], bool]] = {
     "wavlm-layer": (WavLMConfig, WavLMModel, {**STABLE, **WAVLM}, True),
 }
 """name -> config class, model class, what differs from the tiny config, whether clips are normalised."""
+WHISPER, WHISPER_LAYERS, BANDS = "whisper", 3, 16
+"""A kind beside those: name, layers, mel bands; 2 s at most."""
 
 
 def make_encoder(folder: Path, kind: str, seed: int = 0) -> Path:
     """Write the tiny checkpoint of a kind to a folder; every parameter and statistic is random."""
+    if kind == WHISPER:
+        return make_whisper(folder, seed=seed)
     config, model, changes, normalize = KINDS[kind]
     torch.manual_seed(seed)
     encoder = model(config(**{**TINY, **changes})).eval()
     vary(encoder)
     encoder.save_pretrained(folder)
     save_extractor(folder, normalize=normalize)
+    return folder
+
+
+def make_whisper(folder: Path, model: Any = WhisperModel, *, normalize: bool = False, seed: int = 0) -> Path:
+    """Write a tiny Whisper checkpoint, decoder included, to a folder."""
+    torch.manual_seed(seed)
+    config: Any = WhisperConfig
+    sizes = {"d_model": HIDDEN, "encoder_layers": WHISPER_LAYERS, "encoder_attention_heads": 4, "encoder_ffn_dim": 48}
+    sizes |= {"decoder_layers": 1, "decoder_attention_heads": 1, "decoder_ffn_dim": 8, "vocab_size": 16}
+    sizes |= {"num_mel_bins": BANDS, "max_source_positions": 100, "max_target_positions": 8}
+    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    whole = model(config(**sizes, **tokens, init_std=0.2)).eval()
+    vary(whole)
+    whole.save_pretrained(folder)
+    extractor: Any = WhisperFeatureExtractor
+    extractor(feature_size=BANDS, do_normalize=normalize, chunk_length=2).save_pretrained(folder)
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,13 @@ from training.config.train import ModelSpec
 from training.models.base import Classifier, Head, Logits
 from training.models.frontends.functionals import Functionals
 
+if TYPE_CHECKING:
+    from training.models.frontends.functionals_and_encoder import FunctionalsAndEncoder
+
 _MIN_DEVIATION = 0.05
+"""Of functionals, whose units make it a twentieth of what speech has."""
+_MIN_OTHER_DEVIATION = 1e-3
+"""Of an encoder's states, whose scales are what they are."""
 # In deviations: beyond, a functional is an outlier and its exact value carries no information.
 _FARTHEST = 4.0
 
@@ -23,21 +30,29 @@ class Standardised(nn.Module):
 
     Unlike batch norm it does the same while training as afterwards. Statistics are gathered from training batches as
     they are (Chan, Golub and LeVeque, 1983): mixup, which comes later, would shrink the deviation.
+
+    Args:
+        dims: values of a window.
+        functionals: how many of them, the first, are functionals; by default all.
     """
 
+    least: Tensor
     count: Tensor
     mean: Tensor
     squares: Tensor
 
-    def __init__(self, dims: int) -> None:
+    def __init__(self, dims: int, functionals: int | None = None) -> None:
         super().__init__()
+        least = torch.full((dims,), _MIN_DEVIATION)
+        least[dims if functionals is None else functionals :] = _MIN_OTHER_DEVIATION
+        self.register_buffer("least", least, persistent=False)
         self.register_buffer("count", torch.zeros(()))
         self.register_buffer("mean", torch.zeros(dims))
         self.register_buffer("squares", torch.zeros(dims))
 
     def forward(self, values: Tensor) -> Tensor:
         """(batch, dims) in and out."""
-        deviation = (self.squares / self.count.clamp_min(1)).sqrt().clamp_min(_MIN_DEVIATION)
+        deviation = torch.maximum((self.squares / self.count.clamp_min(1)).sqrt(), self.least)
         return ((values - self.mean) / deviation).clamp(-_FARTHEST, _FARTHEST)
 
     def observe(self, values: Tensor) -> None:
@@ -57,17 +72,24 @@ class FunctionalsHead(Head):
     one: in evaluation mode the ensemble is a single network.
 
     Args:
-        dims: functionals of a window.
+        dims: statistics of a window.
         architecture: sizes and dropout.
         targets: target -> number of classes.
+        functionals: how many of them, the first, are functionals; by default all.
     """
 
-    def __init__(self, dims: int, architecture: FunctionalsArchitecture, targets: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        dims: int,
+        architecture: FunctionalsArchitecture,
+        targets: Mapping[str, int],
+        functionals: int | None = None,
+    ) -> None:
         super().__init__()
         self.members = architecture.members
         self.dropout, self.input_dropout = architecture.dropout, architecture.input_dropout
         size = self.members * architecture.layer_1_size
-        self.standardised = Standardised(dims)
+        self.standardised = Standardised(dims, functionals)
         self.hidden = nn.Linear(dims, size)
         self.outputs = nn.ModuleList([nn.Linear(size, classes) for classes in targets.values()])
         self.targets = tuple(targets)
@@ -104,5 +126,19 @@ def _initialise(layer: nn.Module, inputs: int) -> None:
 def build_functionals(spec: ModelSpec, architecture: FunctionalsArchitecture) -> Classifier:
     """Build a ``FunctionalsClassifier``."""
     with torch.device("cpu"):  # its tables are computed from each other, also where the rest has shapes alone
-        frontend = Functionals(spec.window_samples, spec.features)
-    return Classifier(frontend, FunctionalsHead(frontend.dims, architecture, spec.classes))
+        functionals = Functionals(spec.window_samples, spec.features)
+    if architecture.encoder is None:
+        return Classifier(functionals, FunctionalsHead(functionals.dims, architecture, spec.classes))
+    frontend = _beside(functionals, spec, architecture, architecture.encoder)
+    return Classifier(frontend, FunctionalsHead(frontend.dims, architecture, spec.classes, functionals.dims))
+
+
+def _beside(
+    functionals: Functionals, spec: ModelSpec, architecture: FunctionalsArchitecture, name: str
+) -> FunctionalsAndEncoder:
+    # transformers is slow to import
+    from training.models.frontends.encoder_frontend import build_frontend
+    from training.models.frontends.functionals_and_encoder import EncoderStatistics, FunctionalsAndEncoder
+
+    encoder = build_frontend(spec, name, architecture.embedding)
+    return FunctionalsAndEncoder(functionals, EncoderStatistics(encoder, architecture.pooling))

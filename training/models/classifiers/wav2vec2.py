@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from training.config.architectures import Wav2Vec2CnnArchitecture, Wav2Vec2FnArchitecture
+from training.config.architectures import EncoderArchitecture, Wav2Vec2CnnArchitecture, Wav2Vec2FnArchitecture
 from training.config.train import ModelSpec
 from training.models.base import Classifier, Head, Logits
 from training.models.classifiers.cnn import CnnHead
-from training.models.frontends.wav2vec2 import build_frontend
+from training.models.frontends.encoder_frontend import EncoderFrontend, build_frontend
+from training.models.frontends.hidden_states import Embedding
 
 
 class LayerWeights(nn.Module):
@@ -94,9 +95,19 @@ class FnHead(Head):
         return [parameter for convolution in kept for parameter in convolution.parameters()]
 
 
+def _frontend(spec: ModelSpec, architecture: EncoderArchitecture, embedding: Embedding) -> EncoderFrontend:
+    return build_frontend(
+        spec,
+        architecture.encoder,
+        embedding,
+        freeze=architecture.freeze,
+        trainable_layers=architecture.trainable_layers,
+    )
+
+
 def build_fn(spec: ModelSpec, architecture: Wav2Vec2FnArchitecture) -> Classifier:
     """Build a ``Wav2Vec2FnClassifier``."""
-    frontend = build_frontend(spec, architecture, architecture.embedding)
+    frontend = _frontend(spec, architecture, architecture.embedding)
     *_, dims, frames = frontend.shape
     counts = (architecture.conv_h_count, architecture.conv_w_count)
     layers = (architecture.layer_1_size, architecture.layer_2_size)
@@ -105,7 +116,7 @@ def build_fn(spec: ModelSpec, architecture: Wav2Vec2FnArchitecture) -> Classifie
 
 def build_wav2vec2_cnn(spec: ModelSpec, architecture: Wav2Vec2CnnArchitecture) -> Classifier:
     """Build a ``Wav2Vec2CnnClassifier``: an embedding as a one-channel image of dims by frames."""
-    frontend = build_frontend(spec, architecture, architecture.embedding)
+    frontend = _frontend(spec, architecture, architecture.embedding)
     *_, dims, frames = frontend.shape
     head = CnnHead(architecture.backbone, (dims, frames), spec.classes, architecture.dropout)
     return Classifier(frontend, _weighed(frontend.shape, head))

@@ -20,18 +20,38 @@ from transformers import (
     Wav2Vec2Model,
     WavLMConfig,
     WavLMModel,
+    WhisperConfig,
+    WhisperFeatureExtractor,
 )
+from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperPreTrainedModel
 
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.errors import ConfigError
 from training.models.frontends.hub import CONFIG, Checkpoint, find_checkpoint
 from training.models.model_size import check_numbers, without_memory
+from training.models.shelf.fetch import folder_of
 
 RANDOM = "random:"
 """Prefix of an encoder that asks for random weights: ``random:FOLDER`` or ``random:FILE.json``, of a config.json."""
 
 _KEY = "model_architecture.encoder"
+WHISPER = "whisper"
+"""Model type of Whisper, of which the encoder alone is taken."""
+
+
+class WhisperEncoderAlone(WhisperPreTrainedModel):  # type: ignore[no-untyped-call]
+    """A Whisper model without its decoder."""
+
+    _keys_to_ignore_on_load_unexpected = [r"decoder\\.", "proj_out", "classifier", "projector", "layer_weights"]  # noqa: RUF012
+
+    def __init__(self, config: WhisperConfig) -> None:
+        super().__init__(config)
+        self.encoder = WhisperEncoder(config)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+
 _FAMILIES: dict[str, tuple[Any, Any]] = {
+    WHISPER: (WhisperConfig, WhisperEncoderAlone),
     "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),
     "hubert": (HubertConfig, HubertModel),
     "wavlm": (WavLMConfig, WavLMModel),
@@ -46,7 +66,8 @@ class Encoder:
     """An encoder and the preprocessing that it expects.
 
     Attributes:
-        model: ``Wav2Vec2Model``, ``HubertModel`` or ``WavLMModel``, float32, in evaluation mode.
+        model: ``Wav2Vec2Model``, ``HubertModel``, ``WavLMModel`` or ``WhisperEncoderAlone``, float32, in evaluation
+            mode.
         normalize: whether each clip is normalised to mean 0 and variance 1.
     """
 
@@ -62,21 +83,24 @@ def load_encoder(name: str) -> Encoder:
     """Load an encoder.
 
     Args:
-        name: a folder with config.json, preprocessor_config.json and weights; a name on the Hugging Face hub; or
-            ``random:`` and a folder or file with a config.json, for random weights.
+        name: a name on the shelf, which is fetched where it is not here; a folder with config.json,
+            preprocessor_config.json and weights; a name on the Hugging Face hub; or ``random:`` and a folder or file
+            with a config.json, for random weights.
 
     Raises:
-        ConfigError: it cannot be reached, is not a wav2vec2, HuBERT or WavLM encoder for 16 kHz, or its weights are
-            missing, incomplete or broken.
+        ConfigError: it cannot be reached, is not a wav2vec2, HuBERT, WavLM or Whisper encoder for 16 kHz, or its
+            weights are missing, incomplete or broken.
     """
     if name.startswith(RANDOM):
         return _random_encoder(name)
-    checkpoint = find_checkpoint(name, _KEY)
-    checkpoint.read_settings(_FAMILIES)
+    shelf = folder_of(name)
+    checkpoint = find_checkpoint(name, _KEY) if shelf is None else Checkpoint(_KEY, name, shelf)
+    settings = checkpoint.read_settings(_FAMILIES)
     config = checkpoint.understood(
         lambda: AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False), CONFIG
     )
-    normalize = bool(checkpoint.read_preprocessor(Wav2Vec2FeatureExtractor, SAMPLE_RATE).do_normalize)
+    extractor = WhisperFeatureExtractor if settings["model_type"] == WHISPER else Wav2Vec2FeatureExtractor
+    normalize = bool(getattr(checkpoint.read_preprocessor(extractor, SAMPLE_RATE), "do_normalize", False))
     return Encoder(_load_weights(checkpoint, config), normalize)
 
 
@@ -128,7 +152,9 @@ def _load_weights(checkpoint: Checkpoint, config: Any) -> nn.Module:
             "{} has no weights (model.safetensors or pytorch_model.bin); "
             f"for random ones, which have learnt nothing, write {RANDOM}{checkpoint.name}"
         )
-    encoder, report = checkpoint.load_weights(AutoModel, config=config, trust_remote_code=False)
+    options = {} if config.model_type == WHISPER else {"trust_remote_code": False}
+    family = WhisperEncoderAlone if config.model_type == WHISPER else AutoModel
+    encoder, report = checkpoint.load_weights(family, config=config, **options)
     lacking = sorted(key for key in report["missing_keys"] if not key.startswith(_UNUSED))
     if lacking:
         raise checkpoint.error(f"the weights of {{}} lack {lacking[0]} and {len(lacking) - 1} more")

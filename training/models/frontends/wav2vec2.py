@@ -14,19 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from emotions.errors import ConfigError
-from training.config.architectures import EncoderArchitecture
-from training.config.train import ModelSpec
 from training.models.base import Frontend, weights_hash
-from training.models.frontends.encoders import Encoder, blank_encoder, load_encoder
+from training.models.frontends.encoders import Encoder
+from training.models.frontends.hidden_states import Embedding, chosen, depth_of, kept_features, only_last_trains
+from training.models.frontends.masks import masked_up_to, standardised
 from training.models.frontends.wav2vec2_context import Context
-
-Embedding = Literal["conv", "projection", "weighted"] | int
-"""``conv``: the convolutional features; ``projection``: those projected to the transformer's width; a number n: the
-hidden state after transformer layer n, 0 being the first one's input; ``weighted``: all of them, for a head to weigh.
-
-They are counted and scaled as the ``hidden_states`` of transformers 5.23: encoders with ``do_stable_layer_norm`` give
-them before their last layer norm.
-"""
 
 _NORMALIZE_EPS = 1e-7  # Wav2Vec2FeatureExtractor's
 # Settings that the features depend on apart from the weights.
@@ -69,7 +61,7 @@ class Wav2Vec2Frontend(Frontend):
     ) -> None:
         super().__init__()
         source: Any = encoder.model
-        depth = _depth(embedding, len(source.encoder.layers))
+        depth = depth_of(embedding, len(source.encoder.layers))
         self.embedding, self.window, self.normalize = embedding, window, encoder.normalize
         self.description = encoder.description()
         self.config = {key: getattr(source.config, key, None) for key in _CONFIG}
@@ -78,19 +70,10 @@ class Wav2Vec2Frontend(Frontend):
         self.context: Any = None if depth is None else Context(source, depth)
         self.requires_grad_(not freeze and trainable_layers == "all")
         if not freeze and trainable_layers != "all":
-            self._last_layers(trainable_layers).requires_grad_(True)
+            layers = nn.ModuleList() if self.context is None else self.context.layers
+            only_last_trains(layers, trainable_layers, embedding)
         self.train()
         self.shape = self._shape(source.config, depth)
-
-    def _last_layers(self, count: int) -> nn.ModuleList:
-        layers = nn.ModuleList() if self.context is None else self.context.layers
-        if not 1 <= count <= len(layers):
-            raise ConfigError(
-                f"model_architecture.trainable_layers: found {count}; "
-                f"the embedding {self.embedding!r} needs {len(layers)} transformer layers of this encoder"
-            )
-        last: nn.ModuleList = layers[-count:]
-        return last
 
     def _shape(self, config: Any, depth: int | None) -> tuple[int, ...]:
         frames = int(self.count_frames(torch.tensor(self.window, device="cpu")))
@@ -99,8 +82,7 @@ class Wav2Vec2Frontend(Frontend):
                 f"learn_params.padding_sec: {self.window} samples are too few for one frame of the encoder"
             )
         dims = config.conv_dim[-1] if self.embedding == "conv" else config.hidden_size
-        layers = (depth + 1,) if self.embedding == "weighted" and depth is not None else ()
-        return (*layers, dims, frames)
+        return kept_features(embedding=self.embedding, depth=depth, dims=dims, frames=frames)
 
     def train(self, mode: bool = True) -> Wav2Vec2Frontend:  # noqa: ARG002 - the encoder never trains its dropout
         """Stay in evaluation mode."""
@@ -131,18 +113,18 @@ class Wav2Vec2Frontend(Frontend):
             frames; and (batch,) int64, number of valid frames.
         """
         if self.normalize:
-            waveform = _standardised(waveform, length, _NORMALIZE_EPS)
+            waveform = standardised(waveform, length, _NORMALIZE_EPS)
         else:
-            waveform = torch.where(_mask(length, waveform.shape[1]), waveform, 0.0)
+            waveform = torch.where(masked_up_to(length, waveform.shape[1]), waveform, 0.0)
         features, frames = self._convolve(waveform.unsqueeze(1), length)
-        valid = _mask(frames, features.shape[2])
+        valid = masked_up_to(frames, features.shape[2])
         if self.projection is not None:
             projected = self.projection(features.transpose(1, 2))
             # HuBERT gives the projection alone, the others a pair with the normalised features.
             features = (projected[0] if isinstance(projected, tuple) else projected).transpose(1, 2)
         features = torch.where(valid.unsqueeze(1), features, 0.0)
         if self.context is not None:
-            features = _masked(self.context(features, valid), valid, every=self.embedding == "weighted")
+            features = chosen(self.context(features, valid), valid, self.embedding)
         return features, frames
 
     def _convolve(self, features: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,7 +132,7 @@ class Wav2Vec2Frontend(Frontend):
             features, length = layer.conv(features), _convolved(layer, length)
             norm = getattr(layer, "layer_norm", None)
             if isinstance(norm, nn.GroupNorm):  # one group a channel: it normalises over time
-                features = _standardised(features, length.unsqueeze(1), norm.eps)
+                features = standardised(features, length.unsqueeze(1), norm.eps)
                 features = features * norm.weight.unsqueeze(1) + norm.bias.unsqueeze(1)
             elif norm is not None:
                 features = norm(features.transpose(1, 2)).transpose(1, 2)
@@ -158,61 +140,7 @@ class Wav2Vec2Frontend(Frontend):
         return features, length
 
 
-def _masked(states: list[Tensor], valid: Tensor, *, every: bool) -> Tensor:
-    """The last state, or every one stacked, (batch, [layers,] dims, frames), of states (batch, frames, dims)."""
-    kept = [torch.where(valid.unsqueeze(2), state, 0.0).transpose(1, 2) for state in (states if every else states[-1:])]
-    return torch.stack(kept, dim=1) if every else kept[0]
-
-
-def _depth(embedding: Embedding, layers: int) -> int | None:
-    """Transformer layers that an embedding needs, or nothing where it is taken before the transformer."""
-    if embedding in ("conv", "projection"):
-        return None
-    if embedding == "weighted":
-        return layers
-    if isinstance(embedding, bool) or not isinstance(embedding, int) or not 0 <= embedding <= layers:
-        allowed = f"conv, projection, weighted or a layer from 0 to {layers}"
-        raise ConfigError(f"model_architecture.embedding: {embedding!r}; this encoder has {allowed}")
-    return embedding
-
-
 def _convolved(layer: Any, length: Tensor) -> Tensor:
     """Valid steps after a convolution without padding, of valid steps before it."""
     (kernel,), (stride,) = layer.conv.kernel_size, layer.conv.stride
     return torch.div((length - kernel + stride).clamp_min(0), stride, rounding_mode="floor")
-
-
-def _mask(length: Tensor, steps: int) -> Tensor:
-    """(...) lengths to (..., steps) bool, true before the length."""
-    return torch.arange(steps, device=length.device) < length.unsqueeze(-1)
-
-
-def _standardised(values: Tensor, length: Tensor, eps: float) -> Tensor:
-    """Bring (..., steps) to mean 0 and variance 1 over the steps before ``length``; zero the others."""
-    valid = _mask(length, values.shape[-1])
-    count = length.clamp_min(1).unsqueeze(-1).to(values.dtype)
-    mean = torch.where(valid, values, 0.0).sum(dim=-1, keepdim=True) / count
-    centred = torch.where(valid, values - mean, 0.0)
-    variance = (centred * centred).sum(dim=-1, keepdim=True) / count
-    return centred / (variance + eps).sqrt()
-
-
-def build_frontend(spec: ModelSpec, architecture: EncoderArchitecture, embedding: Embedding) -> Wav2Vec2Frontend:
-    """Build a spec's frontend.
-
-    The encoder is loaded by its name. A spec of ``registry.pinned`` describes it instead: then it is built with random
-    weights, which a checkpoint replaces, and neither the hub nor the encoder's folder is needed.
-
-    Args:
-        spec: window and encoder.
-        architecture: name of the encoder, and what of it trains.
-        embedding: which features.
-    """
-    encoder = load_encoder(architecture.encoder) if spec.encoder is None else blank_encoder(spec.encoder)
-    return Wav2Vec2Frontend(
-        encoder,
-        spec.window_samples,
-        embedding,
-        freeze=architecture.freeze,
-        trainable_layers=architecture.trainable_layers,
-    )

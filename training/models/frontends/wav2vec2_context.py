@@ -78,15 +78,15 @@ class Context(nn.Module):
 def _transformed(layer: Any, state: Tensor, mask: Tensor, bias: Tensor | None, stable: bool) -> Tensor:
     """One transformer layer on (batch, frames, dims), with its layer norms before (stable) or after its two parts."""
     if not stable:
-        state = layer.layer_norm(state + _attended(layer.attention, state, mask, bias))
+        state = layer.layer_norm(state + attended(layer.attention, state, mask, bias))
         return layer.final_layer_norm(state + layer.feed_forward(state))  # type: ignore[no-any-return]
-    state = state + _attended(layer.attention, layer.layer_norm(state), mask, bias)
+    state = state + attended(layer.attention, layer.layer_norm(state), mask, bias)
     state = state + layer.feed_forward(layer.final_layer_norm(state))
     adapter = getattr(layer, "adapter_layer", None)
     return state if adapter is None else state + adapter(state)
 
 
-def _attended(attention: Any, state: Tensor, mask: Tensor, bias: Tensor | None) -> Tensor:
+def attended(attention: Any, state: Tensor, mask: Tensor, bias: Tensor | None) -> Tensor:
     """Self-attention on (batch, frames, dims), with an additive mask (batch, 1, 1, frames) and WavLM's gated bias."""
     split = (attention.num_heads, attention.head_dim)
     query, key, value = (

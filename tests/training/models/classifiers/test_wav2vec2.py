@@ -188,7 +188,7 @@ def test_more_trainable_layers_than_there_are_are_refused(checkpoint: Checkpoint
 
 
 def test_a_layer_that_the_encoder_lacks_is_refused(checkpoint: Checkpoint) -> None:
-    with pytest.raises(ConfigError, match=r"embedding: 3; this encoder has .* a layer from 0 to 2"):
+    with pytest.raises(ConfigError, match=r"embedding: 3; this encoder has .* layers from 0 to 2"):
         build("Wav2Vec2CnnClassifier", checkpoint("wav2vec2-group"), embedding=3)
 
 

@@ -138,9 +138,9 @@ def test_a_name_that_cannot_be_reached_is_refused(monkeypatch: pytest.MonkeyPatc
 
 def test_other_models_are_refused(folder: Path) -> None:
     edit(folder / "config.json", model_type="bert")
-    refused(folder, "is of model type bert; allowed are wav2vec2, hubert, wavlm")
+    refused(folder, "is of model type bert; allowed are whisper, wav2vec2, hubert, wavlm")
     refused(f"{RANDOM}{folder}", "is of model type bert")
-    with pytest.raises(ConfigError, match="must be one of wav2vec2"):
+    with pytest.raises(ConfigError, match="must be one of whisper, wav2vec2"):
         blank_encoder({"normalize": True, "config": {"model_type": "bert"}})
 
 

@@ -19,7 +19,8 @@ from tests.training.models.encoders import CONV, HIDDEN, KINDS, LAYERS, referenc
 from tests.training.models.exporting import to_onnx, traced
 from training.models.classifiers.wav2vec2 import LayerWeights
 from training.models.frontends.encoders import blank_encoder, load_encoder
-from training.models.frontends.wav2vec2 import Embedding, Wav2Vec2Frontend
+from training.models.frontends.hidden_states import Embedding
+from training.models.frontends.wav2vec2 import Wav2Vec2Frontend
 
 WINDOW = 16_000
 LENGTHS = [WINDOW, 400, 719, 720, 1_000, 5_432, 15_999]
@@ -156,7 +157,7 @@ def test_weights_survive_in_a_state_dict_without_the_checkpoint(
 
 @pytest.mark.parametrize("embedding", [-1, LAYERS + 1, "last", True, 1.0])
 def test_layers_that_the_encoder_lacks_are_refused(checkpoint: Checkpoint, embedding: Any) -> None:
-    with pytest.raises(ConfigError, match=r"embedding: .*conv, projection, weighted or a layer from 0"):
+    with pytest.raises(ConfigError, match=r"embedding: .*conv, projection, weighted or layers from 0"):
         build(checkpoint("wav2vec2-group"), embedding)
 
 

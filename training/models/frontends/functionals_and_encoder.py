@@ -1,0 +1,88 @@
+"""Functionals of a window beside statistics of an encoder's states."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from training.models.base import Frontend
+from training.models.frontends.encoder_frontend import EncoderFrontend
+from training.models.frontends.functionals import Functionals
+
+_MIN_VARIANCE = 1e-6
+_MIN_FRAMES = 1
+
+Pooling = Literal["mean", "mean_deviation"]
+
+
+class EncoderStatistics(Frontend):
+    """Statistics of a frozen encoder's states over a window's frames: (batch, dims, 1).
+
+    Args:
+        encoder: gives the states.
+        pooling: which statistics.
+
+    Attributes:
+        dims: number of statistics.
+    """
+
+    def __init__(self, encoder: EncoderFrontend, pooling: Pooling) -> None:
+        super().__init__()
+        self.encoder, self.pooling = encoder, pooling
+        self.description = encoder.description
+        self.dims = encoder.shape[-2] * (2 if pooling == "mean_deviation" else 1)
+
+    def settings(self) -> dict[str, Any]:
+        """The encoder's, and the statistics."""
+        return {
+            "frontend": "encoder_statistics",
+            "version": 1,
+            "pooling": self.pooling,
+            "encoder": self.encoder.settings(),
+        }
+
+    def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, W) and (batch,) in; (batch, dims, 1) float32 and (batch,) ones out: the window is one frame."""
+        states, frames = self.encoder(waveform, length)
+        count = frames.clamp_min(_MIN_FRAMES).to(states.dtype)[:, None]
+        mean = states.sum(dim=2) / count
+        if self.pooling == "mean":
+            return mean.unsqueeze(2), torch.ones_like(length)
+        valid = torch.arange(states.shape[2], device=frames.device) < frames.unsqueeze(1)
+        centred = torch.where(valid.unsqueeze(1), states - mean.unsqueeze(2), 0.0)
+        deviation = ((centred * centred).sum(dim=2) / count + _MIN_VARIANCE).sqrt()
+        return torch.cat([mean, deviation], dim=1).unsqueeze(2), torch.ones_like(length)
+
+
+class FunctionalsAndEncoder(Frontend):
+    """Functionals and encoder statistics of a window as one vector; each is cached by itself.
+
+    Args:
+        functionals: of the sound.
+        statistics: of the encoder's states.
+
+    Attributes:
+        dims: number of values.
+    """
+
+    def __init__(self, functionals: Functionals, statistics: EncoderStatistics) -> None:
+        super().__init__()
+        self.functionals, self.statistics = functionals, statistics
+        self.description = statistics.description
+        self.dims = functionals.dims + statistics.dims
+
+    @property
+    def parts(self) -> tuple[Frontend, ...]:
+        """The frontends whose features stand one after the other."""
+        return self.functionals, self.statistics
+
+    def settings(self) -> dict[str, Any]:
+        """Those of the parts."""
+        return {"frontend": "joined", "version": 1, "parts": [part.settings() for part in self.parts]}
+
+    def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, W) and (batch,) in; (batch, dims, 1) float32 and (batch,) ones out: the window is one frame."""
+        found = [part(waveform, length)[0] for part in self.parts]
+        return torch.cat(found, dim=1), torch.ones_like(length)

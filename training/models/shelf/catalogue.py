@@ -1,0 +1,67 @@
+"""The encoders that can be fetched by name: a closed table, each pinned to one artefact by its hash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.models.shelf.smart_turn import convert_smart_turn
+
+
+@dataclass(frozen=True)
+class ShelfEncoder:
+    """An encoder and where it comes from.
+
+    Attributes:
+        name: what a config calls it.
+        package: package and version on the index, of which nothing is installed.
+        wheel: file name of the package's wheel.
+        wheel_sha256: of the wheel.
+        member: the artefact inside the wheel.
+        member_sha256: of the artefact.
+        member_bytes: size of the artefact.
+        licence: SPDX name, of weights and code.
+        learnt_from: what it learnt from.
+        architecture: what it is, in words.
+        layers: transformer layers; which to take is a matter of measuring.
+        dims: size of a frame's features.
+        window_sec: longest window, in seconds.
+        convert: turns the artefact's bytes into an encoder folder, proven against the artefact.
+    """
+
+    name: str
+    package: str
+    wheel: str
+    wheel_sha256: str
+    member: str
+    member_sha256: str
+    member_bytes: int
+    licence: str
+    learnt_from: str
+    architecture: str
+    layers: int
+    dims: int
+    window_sec: float
+    convert: Callable[[bytes, Path], str]
+
+
+SMART_TURN = ShelfEncoder(
+    name="smart-turn-v3.2",
+    package="pipecat-ai==1.14.0",
+    wheel="pipecat_ai-1.14.0-py3-none-any.whl",
+    wheel_sha256="0352f504b44e78bdf524e45af4bc759601c835b9b7dc195efe5e03384b974a44",
+    member="pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx",
+    member_sha256="2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f",
+    member_bytes=8_679_182,
+    licence="BSD-2-Clause",
+    learnt_from="speech of 23 languages, where a speaker's turn ends; it began as Whisper tiny",
+    architecture="Whisper encoder on 80 mel bands, 8-bit weights made float32",
+    layers=4,
+    dims=384,
+    window_sec=8.0,
+    convert=convert_smart_turn,
+)
+
+SHELF: dict[str, ShelfEncoder] = {each.name: each for each in (SMART_TURN,)}
+"""Name -> encoder."""
