@@ -1,8 +1,8 @@
 """The Whisper frontend: states of a Whisper encoder over a window's own length, exact in any batch.
 
-Whisper takes 30 s, of which most is silence that stands for nothing, and its encoder has no mask. Here positions are cut
-to the window, and attention sees valid frames alone: a window's features are those of transformers for an encoder whose
-``max_source_positions`` are the window's, and cost what it lasts.
+Whisper takes 30 s, most of which is silence that stands for nothing, and its encoder has no mask. Here positions are
+cut to the window, and attention sees valid frames alone: a window's features are those of transformers for an encoder
+whose ``max_source_positions`` are the window's, and cost what it lasts.
 
 Source: Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022.
 """
