@@ -18,11 +18,11 @@ from training.evaluation.report.html import (
     group_table,
     overall_table,
     pictures,
-    recordings,
 )
 from training.evaluation.report.wording import shown, with_interval
 from training.evaluation.suites.conclusion import suite_conclusion
 from training.metrics.group_gap import UNCLEAR
+from training.metrics.report_parts import recordings
 
 _HEAD = ("test", "kind", "unchanged", "UAR", "UAR lost", "UAR gap", "verdict", "remark")
 
