@@ -19,6 +19,7 @@ from rich.table import Table
 
 import emotions
 from emotions.files.atomic import write_bytes
+from emotions.files.from_here import from_here
 from emotions.files.json_text import write_json
 from emotions.pipeline.next_command import next_command
 from emotions.pipeline.runner import Context
@@ -148,6 +149,6 @@ def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpu
         ("best checkpoint", folder / result.best),
         ("TensorBoard logs", logs),
     ):
-        console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{name}: {from_here(path)}", markup=False, highlight=False, soft_wrap=True)
     if context.is_last:
         console.print(next_command("export", "--run", folder), markup=False, highlight=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import DataError, plain
+from emotions.files.from_here import from_here
 from emotions.runtime.session import available_cores
 from training.config.dataset import as_dataset, as_origin
 from training.data.checks.check import CheckReport, check_dataset
@@ -88,7 +89,12 @@ class Understanding:
         learn = step["learn_params"]
         lines.append(("recipe", f"{step['model']}, {learn['max_epoch']} epochs, batches of {learn['batch_size']}"))
         width = max(len(name) for name, _ in lines)
-        return "\n".join([plain(report.where), *(f"  {name:<{width}}  {plain(value)}" for name, value in lines)])
+        return "\n".join(
+            [
+                plain(str(from_here(Path(report.where)))),
+                *(f"  {name:<{width}}  {plain(value)}" for name, value in lines),
+            ]
+        )
 
 
 def _classes(counts: Mapping[str, int]) -> str:
