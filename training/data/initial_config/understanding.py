@@ -59,6 +59,12 @@ class Given:
     speaker: str | None = None
 
 
+_HOW_TO_SAY_WHO = (
+    "who speaks is not known: say it with --speaker, a column, or a pattern for the path, "
+    r"such as '/(\d\d)' for two digits that begin the file's name"
+)
+
+
 @dataclass(frozen=True)
 class Understanding:
     """A dataset as it will be trained on.
@@ -123,6 +129,8 @@ def understand(path: Path, root: Path, given: Given, ask: Ask) -> Understanding:
     table = _gathered(raw, root)
     speakers, found, notes = _speakers(table, raw, given, ask)
     raw |= found
+    segments = sum(clip.start is not None for clip in table.clips)
+    notes += (f"{segments} clips are segments of recordings, from start to end in seconds",) if segments else ()
     facts = WaveformCache().prepare(table.clips, available_cores())
     raw["split"], note = _split(_gathered(raw, root), facts)
     raw = {key: value for key, value in raw.items() if value is not None}
@@ -191,7 +199,7 @@ def _speakers(
         :_OFFERED
     ]
     if given.speaker is not None or not rules:
-        return "unknown", {}, ("who speaks is not known: say it with --speaker, a column or a pattern",)
+        return "unknown", {}, (_HOW_TO_SAY_WHO,)
     chosen = 0 if rules[0].sure else ask("What tells the speakers apart?", [str(rule) for rule in rules])
     if chosen is not None:
         return _by_rule(rules[chosen])
