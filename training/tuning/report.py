@@ -90,9 +90,9 @@ def _print_table(results: Results, search: SearchRecord, trials: Sequence[TrialR
     ]
     lines += [f"trial {trial.number} failed: {trial.reason}" for trial in trials if trial.state == "failed"]
     lines += [
-        f"checkpoint of trial {trial.number}: {_checkpoint(results, trial)}"
+        f"checkpoint of trial {trial.number}: {from_here(Path(found))}"
         for trial in trials
-        if trial.checkpoint is not None and trial.state in ("done", "stopped")
+        if trial.state in ("done", "stopped") and (found := _checkpoint(results, trial))
     ]
     lines += [f"picture: {from_here(path)}" for path in plots]
     lines += [f"report: {from_here(results.folder / REPORT_PAGE)}"]
