@@ -37,11 +37,15 @@ demo: setup
 	$(BIN)/emotions data demo $(DEMO)
 	$(BIN)/emotions train configs/demo.config.json
 	@echo
+	@echo "The voices are synthetic: the figures show that everything works, and say nothing about speech."
+	@echo "What came out, in a sentence and pictures: $(CURDIR)/runs/demo/report.html"
+	@echo
 	@echo "Next:"
-	@echo "  serve the bundle       $(BIN)/bentoml serve"
-	@echo "  ask the service        curl -F file=@clip.wav http://127.0.0.1:3000/v1/predict"
-	@echo "  check your recordings  $(BIN)/emotions data check FOLDER"
-	@echo "  train on them          $(BIN)/emotions init FOLDER"
+	@echo "  classify a recording                $(BIN)/emotions predict $(DEMO)/angry/01_s1_1.wav"
+	@echo "  serve the bundle                   $(BIN)/emotions serve"
+	@echo "  ask the service                    curl -F file=@$(DEMO)/angry/01_s1_1.wav http://127.0.0.1:3000/v1/predict"
+	@echo "  check your recordings              $(BIN)/emotions data check FOLDER"
+	@echo "  train on them                      $(BIN)/emotions init FOLDER"
 
 test: setup check
 

@@ -17,6 +17,9 @@ _FILE_NAMES = frozenset(
     }
 )
 _TIMES = ("start", "end")
+_UNIT = r"(_(time|at|s|sec|secs|second|seconds))*"
+_TIME_NAMES = {"start": re.compile(rf"(start|begin|onset){_UNIT}"), "end": re.compile(rf"(end|stop){_UNIT}")}
+"""Without milliseconds, and without ``offset``, which is an end to some and a start to others."""
 
 
 def plain_name(name: str) -> str:
@@ -49,10 +52,26 @@ def renamed(names: Collection[str], wanted: Iterable[str]) -> dict[str, str]:
     return {there[0]: name for name, there in found.items() if len(there) == 1}
 
 
+def time_columns(names: Collection[str]) -> dict[str, str]:
+    """Columns that mean the start and the end of a segment in seconds: ``{"Begin (s)": "start", "stop": "end"}``.
+
+    Args:
+        names: the columns of a table.
+
+    Returns:
+        Nothing unless just one column means each; a column that has its name already is left out.
+    """
+    plain = {name: re.sub(r"[()\[\]]", "", plain_name(name)) for name in names}
+    found = {time: [name for name in names if rule.fullmatch(plain[name])] for time, rule in _TIME_NAMES.items()}
+    if any(len(there) != 1 for there in found.values()):
+        return {}
+    return {there[0]: time for time, there in found.items() if there[0] != time}
+
+
 def standard_names(names: Collection[str]) -> Mapping[str, str]:
     """What the columns of a table are called here: one that names the recordings ``file``, times ``start``, ``end``."""
     files = file_columns(names)
-    return {**renamed(names, _TIMES), **({files[0]: FILE} if len(files) == 1 else {})}
+    return {**time_columns(names), **renamed(names, _TIMES), **({files[0]: FILE} if len(files) == 1 else {})}
 
 
 def no_file_column(names: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ Row = Mapping[str, str]
 
 MAX_ROWS = 50_000_000
 """Most rows of a table."""
+_COMMA = re.compile(r"\d+,\d+")
 _CLOCK = re.compile(r"(?:(\d+) days?,? )?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -93,7 +94,7 @@ def seconds(value: str) -> float:
     """
     clock = _CLOCK.fullmatch(value)
     if clock is None:
-        number = float(value)
+        number = float(value.replace(",", ".", 1) if _COMMA.fullmatch(value) else value)
     else:
         days, hours, minutes, secs = (float(part or 0) for part in clock.groups())
         number = ((days * 24 + hours) * 60 + minutes) * 60 + secs

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from emotions.files.from_here import from_here
+
 
 def next_command(*words: str | Path) -> str:
     """``next: emotions ...``, ready to be pasted; a path below the working directory is written from there.
@@ -12,8 +14,5 @@ def next_command(*words: str | Path) -> str:
     Args:
         words: command, options and paths.
     """
-    here = Path.cwd()
-    written = [
-        word.relative_to(here) if isinstance(word, Path) and word.is_relative_to(here) else word for word in words
-    ]
+    written = [from_here(word) if isinstance(word, Path) else word for word in words]
     return f"next: {shlex.join(['emotions', *map(str, written)])}"

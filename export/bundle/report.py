@@ -13,6 +13,7 @@ import onnxscript
 import torch
 
 from emotions.audio.decode import SAMPLE_RATE
+from emotions.files.from_here import from_here
 from emotions.files.json_text import read_json
 from export.bundle.variants import FP32, Artifacts
 from export.proof.gate import UNCLEAR
@@ -70,7 +71,7 @@ def summary(bundle: Path) -> str:
         ),
         f"  same label: {figures['agreement']:.1%}",
         *_others(content),
-        f"bundle: {bundle}",
+        f"bundle: {from_here(bundle)}",
     ]
     return "\n".join(lines)
 

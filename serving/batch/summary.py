@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import plain
+from emotions.files.from_here import from_here
 from emotions.folder.result import FileResult
 
 WIDTH = 100
@@ -121,7 +122,7 @@ def summary(output: Path, totals: Totals, targets: Sequence[str], run_on: Mappin
     speed = audio_sec / max(totals.wall_sec, 1e-9)
     files = f"{totals.files} files, {totals.errors} errors, {totals.skipped} of other kinds passed over"
     lines = [
-        ("table", f"{output} ({files})"),
+        ("table", f"{from_here(output)} ({files})"),
         ("audio", f"{audio_sec:.1f} s in {totals.wall_sec:.1f} s, {speed:.1f} times real time"),
         ("model", f"{run_on['bundle']}, {run_on['variant']} on {run_on['device']}"),
         *((target, _counts(totals.labels.get(target, Counter()))) for target in targets),

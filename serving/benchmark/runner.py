@@ -11,6 +11,7 @@ from pathlib import Path
 
 from emotions.errors import OutputExists
 from emotions.files.atomic import remove_left_over, scratch_folder, write_bytes
+from emotions.files.from_here import from_here
 from emotions.files.json_text import write_json
 from emotions.pipeline.interruption import keeping
 from emotions.pipeline.provenance import command_line
@@ -88,7 +89,7 @@ def benchmark_to_report(plan: Plan) -> Report:
         report = _measured(plan, predictor, scratch)
         write_bytes(plan.output / PAGE, page(report).encode())
         write_json(file, report)  # last: a folder with it is complete
-    print(f"{text(report)}\n\n{file}: written, with {PAGE}")
+    print(f"{text(report)}\n\n{from_here(file)}: written, with {PAGE}")
     return report
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
+import tritonclient.http as triton
 
+import emotions
 from emotions.bundle.manifest import read_bundle
 from emotions.cli import run
-from export.triton import config
+from export.triton import MAX_BATCH, config
+from tests.conftest import make_tiny_bundle
 
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "triton.md").read_text(encoding="utf-8")
 TOKEN = re.compile(r'\s*(?:(\w+)\s*:?|"((?:[^"\\]|\\.)*)"|([{}\[\],]))')
 
 
@@ -90,3 +98,75 @@ def test_what_cannot_be_written_is_said(
     assert run(["bundle", "to-triton", str(tiny_bundle), str(tmp_path / "models"), *options]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "models").exists()
+
+
+class Server:
+    """Stands in for Triton: checks a request against ``config.pbtxt`` as it does, and runs the repository's graph."""
+
+    def __init__(self, repository: Path) -> None:
+        self._repository = repository
+        self.batches: list[int] = []
+
+    def __call__(self, address: str) -> Server:
+        assert address == "127.0.0.1:8000"
+        return self
+
+    def infer(self, name: str, inputs: Sequence[triton.InferInput]) -> Server:
+        fields = parsed((self._repository / name / "config.pbtxt").read_text())
+        arrays = {}
+        for declared, given in zip(fields["input"], inputs, strict=True):
+            (kind,) = declared["data_type"]
+            assert ([given.name()], f"TYPE_{given.datatype()}") == (declared["name"], kind)
+            batch, *dims = given.shape()
+            assert batch <= fields["max_batch_size"][0]
+            assert [declared["dims"]] == [dims]
+            dtype = {"TYPE_FP32": np.float32, "TYPE_INT64": np.int64}[kind]
+            array = np.frombuffer(given._get_binary_data(), dtype)
+            arrays[given.name()] = array.reshape(batch) if "reshape" in declared else array.reshape(batch, *dims)
+        self.batches.append(batch)
+        graph = self._repository / name / "1" / fields["default_model_filename"][0]
+        names = [output["name"][0] for output in fields["output"]]
+        values = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]).run(names, arrays)
+        self._answer = dict(zip(names, values, strict=True))
+        return self
+
+    def as_numpy(self, name: str) -> Any:
+        return self._answer[name]
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.7, 70.3])
+def test_the_client_of_the_page_gets_the_toolkits_answer(
+    seconds: float,
+    tmp_path: Path,
+    write_wav: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bundle = make_tiny_bundle(tmp_path / "bundles" / "mine", pooling="coverage")
+    rng = np.random.default_rng(0)
+    write_wav(Path("clip.wav"), 0.1 * rng.standard_normal(int(16_000 * seconds)).astype(np.float32))
+    command = re.search(r"^emotions (bundle to-triton .*)$", PAGE, re.M)
+    assert command
+    assert run(command[1].split()) == 0
+    server = Server(tmp_path / "models")
+    monkeypatch.setattr(triton, "InferenceServerClient", server)
+    [client] = re.findall(r"```py\n(.*?)```", PAGE, re.DOTALL)
+    capsys.readouterr()
+    exec(client, {})  # noqa: S102 - the page's own
+    printed = capsys.readouterr().out
+    prediction = emotions.load(bundle).predict("clip.wav")
+    target = next(iter(prediction.probabilities))
+    found = json.loads(printed.replace("'", '"'))
+    assert found == pytest.approx(prediction.probabilities[target], abs=1e-5)
+    windows = int(np.ceil(16_000 * seconds / read_bundle(bundle).manifest.window.samples))
+    assert sum(server.batches) == windows
+    assert max(server.batches) <= MAX_BATCH
+
+
+def test_the_configuration_on_the_page_is_what_is_written(tiny_bundle: Path) -> None:
+    shown = next(block for block in re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL) if "max_batch_size" in block)
+    written = config(read_bundle(tiny_bundle), "speech-emotion")
+    second = re.compile(r"output \{\n  name: \"state\".*?\n\}\n", re.DOTALL)  # the page's bundle has one target
+    sizes = re.compile(r"(dims: )\[ (?!1 )\d+ \]")
+    assert sizes.sub(r"\1N", shown) == sizes.sub(r"\1N", second.sub("", written))

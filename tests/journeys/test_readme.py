@@ -139,6 +139,11 @@ def test_commands_that_are_not_run_are_well_formed(line: str, tmp_path: Path) ->
         assert (REPOSITORY / words[words.index("-f") + 1]).is_file()
     elif words[0] == "docker":
         check_docker(words[1], words[2:])
+    elif words[0] == "kubectl":
+        check_kubectl(words[1:], tmp_path)
+    elif words[0] == "ray":
+        help_text = run(f"ray {words[1]} --help", tmp_path)
+        assert all(word.partition("=")[0] in help_text for word in words[2:])
     else:
         assert words[:2] == ["python", "-m"]
         module = REPOSITORY / words[2].replace(".", "/")
@@ -167,8 +172,9 @@ def check_docker(command: str, words: list[str]) -> None:
             operands.append(word)
     built = re.findall(r"docker build .* -t (\S+)", ALL)
     if command == "build":
-        assert operands == ["."]
         (dockerfile,) = options["-f"]
+        # The build context: the repository, or the bundle that the README exports.
+        assert operands == (["bundles/mine"] if "kubernetes" in dockerfile else ["."])
         arguments = [pair.partition("=")[0] for pair in options.get("--build-arg", [])]
         text = (REPOSITORY / dockerfile).read_text(encoding="utf-8")
         assert all(re.search(rf"^ARG {name}\b", text, re.M) for name in arguments)
@@ -178,6 +184,22 @@ def check_docker(command: str, words: list[str]) -> None:
     assert all(re.fullmatch(r"127\.0\.0\.1:(\d+):\1", port) for port in options.get("-p", [])), "published to the world"
     for word in operands[1:]:
         assert not word.startswith("./") or (REPOSITORY / word).is_file(), word
+
+
+def check_kubectl(words: list[str], folder: Path) -> None:
+    """A line of ``kubectl``: what it applies and names is in the manifests, its options exist."""
+    manifests = REPOSITORY / "docker" / "kubernetes"
+    if words[0] == "apply":
+        assert words[1] == "-k"
+        assert (REPOSITORY / words[2] / "kustomization.yaml").is_file()
+    named = [word.partition("/") for word in words if re.fullmatch(r"(deployment|service)/\w+", word)]
+    for kind, _, name in named:
+        assert f"  name: {name}\n" in (manifests / "cpu" / f"{kind}.yaml").read_text(encoding="utf-8")
+    assert named or words[0] in {"apply", "create"}
+    if shutil.which("kubectl"):
+        command = itertools.takewhile(lambda word: not re.search(r"[/=-]", word), words)
+        help_text = run(f"kubectl {shlex.join(command)} --help", folder)
+        assert all(word.partition("=")[0] in help_text for word in words if word.startswith("-"))
 
 
 @pytest.mark.parametrize(

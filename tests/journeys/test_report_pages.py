@@ -164,8 +164,9 @@ def test_a_named_recording_can_be_played(reports: Path, browser: Page) -> None:
     assert browser.value(play) > 0.3
 
 
-def test_on_paper_it_is_light_and_nothing_is_cut_off(reports: Path, browser: Page) -> None:
-    browser.open((reports / "evaluate" / "report.html").as_uri(), width=720, scheme="dark")
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_paper_it_is_light_and_nothing_is_cut_off(kind: str, reports: Path, browser: Page) -> None:
+    browser.open((reports / kind / "report.html").as_uri(), width=720, scheme="dark")
     features = [{"name": "prefers-color-scheme", "value": "dark"}]
     browser.call("Emulation.setEmulatedMedia", media="print", features=features)
     assert browser.value("getComputedStyle(document.documentElement).getPropertyValue('--paper')").strip() == "#fff"

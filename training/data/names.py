@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from emotions.inputs.columns import plain_name, renamed
+from emotions.inputs.columns import plain_name, renamed, time_columns
 from training.config.dataset import Column, DatasetConfig
 from training.data.formats.entry import SPLIT_NAMES, Entry
 
@@ -36,7 +36,8 @@ def with_known_names(entries: Sequence[Entry], config: DatasetConfig) -> list[En
     """Entries whose columns have the names that the config asks for.
 
     ``EMOTION`` is ``emotion``, ``Speaker ID`` or ``spk`` is ``speaker``, ``partition`` is ``split`` where it holds
-    parts of one, and ``label`` or ``class`` is the target where nothing else is. Only where one column means it.
+    parts of one, ``Begin (s)`` and ``End (s)`` are ``start`` and ``end``, and ``label`` or ``class`` is the target
+    where nothing else is. Only where one column means it.
 
     Args:
         entries: the clips.
@@ -47,6 +48,7 @@ def with_known_names(entries: Sequence[Entry], config: DatasetConfig) -> list[En
     named = [origin.column for origin in origins if isinstance(origin, Column)]
     by = [config.split.by] if config.split.by else []
     names = renamed(columns, [*named, *default_targets(config), *by, *_PROPERTIES])
+    names = {**time_columns(columns), **names}
     meant = {*columns, *names.values()}
     left = [column for column in columns if column not in names and column not in named]
     if "speaker" not in meant and config.speaker is None:

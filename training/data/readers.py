@@ -63,5 +63,5 @@ def column_or_pattern(
     values = [(match[1] or None) if match else None for match in matches]
     for (name, _), value in zip(clips, values, strict=True):
         if value is None:
-            faults.add(f"path that the pattern {how.pattern!r} of dataset.{key} does not match", name)
+            faults.add(f"path that the pattern '{how.pattern}' of dataset.{key} does not match", name)
     return values

@@ -8,6 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from emotions.audio.windows import IntArray
 from emotions.errors import CheckpointError, ConfigError, DiskFull, OutputExists, first_part
 from emotions.files.atomic import locked, room_for
 from emotions.pipeline.interruption import keeping
@@ -15,13 +18,16 @@ from emotions.pipeline.runner import Context
 from training.config.learning import LearnParams
 from training.config.train import ModelSpec, TrainStep
 from training.corpus import Corpus, read_corpus
+from training.data.clips import ClipTable
 from training.data.split.units import units_of
+from training.data.waveforms.dataset import NO_LABEL
 from training.loop.ddp import train_in_processes
 from training.loop.job import Job, seeded_model, train
 from training.loop.loaders import check_shares
 from training.loop.precompute import device_of, precomputed
-from training.loop.score import Units, calibrated, evaluate, score_predictions
+from training.loop.score import ClipPredictions, Units, calibrated, evaluate, score_predictions
 from training.metrics.classification import Scores
+from training.metrics.surest_errors import surest_errors
 from training.models.base import Classifier
 from training.models.registry import pinned
 from training.run_folder.frozen_encoder import encoder_hash, write_encoder
@@ -215,8 +221,24 @@ def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[
         units, unit = units_of(corpus.table)
         spoken = Units(units[list(corpus.split.val)], units[list(corpus.split.test)], unit)
         calibration = calibrated(val, predictions.get("test"), targets, spoken)
+        part, judged = (corpus.split.test, predictions["test"]) if predictions else (corpus.split.val, val)
+        result.errors.update(_surest(corpus.table, np.array(part), judged, calibration))
     result.metrics["validation"] = validation
     result.metrics.update({part: score_predictions(each, targets) for part, each in predictions.items()})
     about = {"calibration": calibration, **(extra or {})}
     write_run(job.folder, job.step, job.context, replace(corpus, spec=trained.spec), result, about)
     return result
+
+
+def _surest(
+    table: ClipTable, part: IntArray, predictions: ClipPredictions, calibration: Mapping[str, Any]
+) -> dict[str, list[dict[str, Any]]]:
+    """Target -> the errors on the clips of a part that the calibrated model is surest of, without names."""
+    found = {}
+    for target, fitted in calibration.items():
+        truth, at = predictions.labelled(target, predictions.truth[target])
+        clips = part[predictions.clips[predictions.truth[target] != NO_LABEL]]
+        if len(clips):
+            probabilities = at(fitted["temperature"])
+            found[target] = surest_errors(table, clips, truth, probabilities, table.labels(target), names=False)
+    return found

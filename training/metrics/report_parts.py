@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from emotions.html.report import Matrix, Part, Picture
+from emotions.html.report import Matrix, Part, Picture, Recordings
 from emotions.html.svg_plots import MAX_RANGES, Axes, Line, Range, lines, ranges
 from training.metrics.conclusion import says_something
 
@@ -44,6 +44,20 @@ def group_picture(title: str, groups: Sequence[Mapping[str, Any]]) -> Iterator[P
     if len(rows) > 1:
         drawn = ranges(title, "UAR, of 100", rows)
         yield Picture(drawn, f"UAR of each, the lowest first.{_left_out(rows)}")
+
+
+def recordings(rows: Sequence[Mapping[str, Any]], sounds: Mapping[str, str], target: str = "") -> Recordings:
+    """The errors that the model was surest of, with their sounds where these are known; ``target`` for the title."""
+    cells = [
+        (
+            [row.get("name") or row["clip"], row["truth"], row["predicted"], f"{row['confidence']:.0%}"],
+            sounds.get(row.get("name", ""), ""),
+        )
+        for row in rows
+    ]
+    head = ["recording", "labelled", "answer", "confidence", *(["listen"] if any(sound for _, sound in cells) else [])]
+    note = "listen to these first: a wrong label, a bad recording, or a true weakness"
+    return Recordings(f"{target}: wrong, and most sure" if target else "Wrong, and most sure", head, cells, [note])
 
 
 def calibration_pictures(calibration: Mapping[str, Any]) -> Iterator[Picture]:

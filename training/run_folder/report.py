@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from emotions.html.report import Part, Report, Section, Table, html
 from emotions.pipeline.provenance import command_line, versions
 from training.metrics.conclusion import conclusions, whose_of
-from training.metrics.report_parts import History, class_picture, curves, matrix
+from training.metrics.report_parts import History, class_picture, curves, matrix, recordings
 
+Errors = Mapping[str, Sequence[Mapping[str, Any]]]
 _FIGURES = {"uar": "UAR", "wa": "WA", "macro_f1": "macro-F1"}
 _OF_A_CLASS = {"recall": "recall", "precision": "precision", "f1": "F1"}
 _ONCE = (
@@ -19,7 +20,14 @@ _ONCE = (
 _CHOSE = "there is no test part: measured on the validation part, which chose the epoch, so the figures are too good"
 
 
-def run_page(index: Mapping[str, Any], history: History, part: str, data: str, speakers: int | None = None) -> str:
+def run_page(
+    index: Mapping[str, Any],
+    history: History,
+    part: str,
+    data: str,
+    speakers: int | None = None,
+    errors: Errors | None = None,
+) -> str:
     """A run's report as HTML that needs nothing else.
 
     Args:
@@ -28,6 +36,7 @@ def run_page(index: Mapping[str, Any], history: History, part: str, data: str, s
         part: the part that the run is judged by, ``test`` or ``validation``.
         data: name of the dataset.
         speakers: how many speakers the part has; None where they are not known.
+        errors: target -> rows of ``surest_errors`` on that part.
     """
     scores, protocol = index["metrics"][part], index["protocol"]
     several = len(scores) > 1
@@ -43,7 +52,7 @@ def run_page(index: Mapping[str, Any], history: History, part: str, data: str, s
                 ),
                 Section("Learning", curves(history, index["best_epoch"] - 1)),
             ],
-            figures=[Section("", [*_tables(index, part)])],
+            figures=[Section("", [*_tables(index, part), *_errors(errors or {})])],
             method=[*_method(index, part)],
             facts=_facts(index, data),
             command=command_line(),
@@ -65,6 +74,12 @@ def _tables(index: Mapping[str, Any], part: str) -> Iterator[Part]:
             for label, row in each["per_class"].items()
         ]
         yield Table(f"{target}, {part} part", ["class", *_OF_A_CLASS.values(), "recordings"], cells)
+
+
+def _errors(errors: Errors) -> Iterator[Part]:
+    for target, rows in errors.items():
+        if rows:
+            yield recordings(rows, {}, target if len(errors) > 1 else "")
 
 
 def _method(index: Mapping[str, Any], part: str) -> Iterator[str]:

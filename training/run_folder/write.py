@@ -9,7 +9,7 @@ report.html   what a person reads first
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rich.table import Table
 
 import emotions
 from emotions.files.atomic import write_bytes
+from emotions.files.from_here import from_here
 from emotions.files.json_text import write_json
 from emotions.pipeline.next_command import next_command
 from emotions.pipeline.runner import Context
@@ -40,6 +41,7 @@ class Result:
         best_epoch, steps: its epoch, from 0, and its optimiser steps.
         history: metric name -> value after each epoch.
         metrics: part (``validation``, ``test``) -> target -> scores of the best checkpoint.
+        errors: target -> rows of ``surest_errors`` on the part that is reported; nothing where it was not measured.
     """
 
     best: str
@@ -47,6 +49,7 @@ class Result:
     steps: int
     history: Mapping[str, list[float | None]]
     metrics: dict[str, dict[str, Scores]]
+    errors: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def part(self) -> str:
@@ -77,7 +80,8 @@ def write_run(
     draw_confusion(folder / CONFUSION_PICTURE, result.metrics[result.part], title)
     draw_curves(folder / CURVES_PICTURE, result.history, result.best_epoch)
     index = {**_index(step, context, corpus, result), **extra}
-    page = run_page(index, result.history, result.part, corpus.table.root.name, _speakers(corpus, result.part))
+    speakers = _speakers(corpus, result.part)
+    page = run_page(index, result.history, result.part, corpus.table.root.name, speakers, result.errors)
     write_bytes(folder / REPORT_PAGE, page.encode())
     write_json(folder / RUN_FILE, index)
 
@@ -145,6 +149,6 @@ def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpu
         ("best checkpoint", folder / result.best),
         ("TensorBoard logs", logs),
     ):
-        console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{name}: {from_here(path)}", markup=False, highlight=False, soft_wrap=True)
     if context.is_last:
         console.print(next_command("export", "--run", folder), markup=False, highlight=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from emotions.files.atomic import write_bytes
+from emotions.files.from_here import from_here
 from training.tuning.page import REPORT_PAGE, search_page
 from training.tuning.plots import draw_pictures
 from training.tuning.records import Results, SearchRecord, TrialRecord, flattened, shown
@@ -83,14 +84,17 @@ def _print_table(results: Results, search: SearchRecord, trials: Sequence[TrialR
         table.add_row(*cells, *map(shown, flattened(trial.values).values()))
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     console.print(table)
-    lines = [f"protocol of {search.metric}: {search.protocol}, validation part", f"results: {results.folder}"]
+    lines = [
+        f"protocol of {search.metric}: {search.protocol}, validation part",
+        f"results: {from_here(results.folder)}",
+    ]
     lines += [f"trial {trial.number} failed: {trial.reason}" for trial in trials if trial.state == "failed"]
     lines += [
-        f"checkpoint of trial {trial.number}: {_checkpoint(results, trial)}"
+        f"checkpoint of trial {trial.number}: {from_here(Path(found))}"
         for trial in trials
-        if trial.checkpoint is not None and trial.state in ("done", "stopped")
+        if trial.state in ("done", "stopped") and (found := _checkpoint(results, trial))
     ]
-    lines += [f"picture: {path}" for path in plots]
-    lines += [f"report: {results.folder / REPORT_PAGE}"]
+    lines += [f"picture: {from_here(path)}" for path in plots]
+    lines += [f"report: {from_here(results.folder / REPORT_PAGE)}"]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

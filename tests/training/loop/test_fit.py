@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import torch
 
 from emotions.cli import run
 from emotions.errors import CheckpointError, ConfigError, DataError, OutputExists
+from emotions.files.json_text import write_json
 from emotions.pipeline.runner import Context
+from tests.pages import text_of
 from tests.training.conftest import SPEAKERS, MakeStep, build_step
 from training.data.waveforms.dataset import NO_LABEL
 from training.loop.fit import fit
@@ -67,6 +70,25 @@ def test_each_target_has_a_temperature_and_what_it_is_worth(tiny_run: Path) -> N
         held_out = read_held_out(found["held_out"], "run")
         assert held_out is not None
         assert (len(held_out), held_out.count, held_out.unit, held_out.part) == (clips, 1, "speaker", "test clips")
+
+
+def test_the_page_lists_the_clips_of_the_test_part_that_are_labelled_wrong(
+    tiny_run: Path, corpus_folder: Path, tmp_path: Path, context: Context
+) -> None:
+    data = shutil.copytree(corpus_folder, tmp_path / "data")
+    rows = read(data / "annotations.json")
+    held_out = [json.loads(identity)[0] for identity in read(tiny_run / "split.json")["test"]]
+    wrong = sorted(name for name in held_out if name.endswith("_0.wav"))
+    swapped = {
+        name: rows[name] | {"emotion": rows[other]["emotion"]} for name, other in zip(wrong, wrong[::-1], strict=True)
+    }
+    write_json(data / "annotations.json", rows | swapped)
+    run = fit(build_step(data, tmp_path / "run", learn_params__max_epoch=8), context)
+    assert read(run / "split.json")["test"] == read(tiny_run / "split.json")["test"]
+    page = text_of((run / "report.html").read_text(encoding="utf-8"))
+    listed = page.partition("emotion: wrong, and most sure")[2].partition("state: wrong")[0]
+    places = [f"clip {sorted(rows).index(name) + 1}" for name in wrong]
+    assert sorted(re.findall(r"clip \d+", listed)) == sorted(places)
 
 
 def test_a_leak_stops_a_training_unless_it_is_allowed(corpus_folder: Path, tmp_path: Path, context: Context) -> None:

@@ -50,6 +50,18 @@ def test_without_a_test_part_the_figures_are_called_too_good() -> None:
     )
 
 
+def test_it_lists_the_recordings_that_are_most_wrong_and_most_sure() -> None:
+    row = {"clip": "clip 7", "truth": "a", "predicted": "b", "confidence": 0.987}
+    one = text_of(run_page(index_of("test", ["a", "b"]), HISTORY, "test", "calls", 2, {"emotion": [row]}))
+    assert "Wrong, and most sure" in one
+    assert "clip 7" in one
+    assert "99%" in one
+    two = text_of(
+        run_page(index_of("test", ["a", "b"]), HISTORY, "test", "calls", 2, {"emotion": [row], "state": [row], "x": []})
+    )
+    assert [name in two for name in ("emotion: wrong", "state: wrong", "x: wrong")] == [True, True, False]
+
+
 def test_labels_and_names_are_escaped() -> None:
     labels = ["<script>alert(1)</script>", 'злость"&', "x" * 300]
     page = run_page(index_of("test", labels, name="<img src=x>"), HISTORY, "test", "</style><b>")

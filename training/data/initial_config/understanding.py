@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import DataError, plain
+from emotions.files.from_here import from_here
 from emotions.runtime.session import available_cores
 from training.config.dataset import as_dataset, as_origin
 from training.data.checks.check import CheckReport, check_dataset
@@ -58,6 +59,12 @@ class Given:
     speaker: str | None = None
 
 
+_HOW_TO_SAY_WHO = (
+    "who speaks is not known: say it with --speaker, a column, or a pattern for the path, "
+    r"such as '/(\d\d)' for two digits that begin the file's name"
+)
+
+
 @dataclass(frozen=True)
 class Understanding:
     """A dataset as it will be trained on.
@@ -88,7 +95,12 @@ class Understanding:
         learn = step["learn_params"]
         lines.append(("recipe", f"{step['model']}, {learn['max_epoch']} epochs, batches of {learn['batch_size']}"))
         width = max(len(name) for name, _ in lines)
-        return "\n".join([plain(report.where), *(f"  {name:<{width}}  {plain(value)}" for name, value in lines)])
+        return "\n".join(
+            [
+                plain(str(from_here(Path(report.where)))),
+                *(f"  {name:<{width}}  {plain(value)}" for name, value in lines),
+            ]
+        )
 
 
 def _classes(counts: Mapping[str, int]) -> str:
@@ -117,6 +129,8 @@ def understand(path: Path, root: Path, given: Given, ask: Ask) -> Understanding:
     table = _gathered(raw, root)
     speakers, found, notes = _speakers(table, raw, given, ask)
     raw |= found
+    segments = sum(clip.start is not None for clip in table.clips)
+    notes += (f"{segments} clips are segments of recordings, from start to end in seconds",) if segments else ()
     facts = WaveformCache().prepare(table.clips, available_cores())
     raw["split"], note = _split(_gathered(raw, root), facts)
     raw = {key: value for key, value in raw.items() if value is not None}
@@ -185,7 +199,7 @@ def _speakers(
         :_OFFERED
     ]
     if given.speaker is not None or not rules:
-        return "unknown", {}, ("who speaks is not known: say it with --speaker, a column or a pattern",)
+        return "unknown", {}, (_HOW_TO_SAY_WHO,)
     chosen = 0 if rules[0].sure else ask("What tells the speakers apart?", [str(rule) for rule in rules])
     if chosen is not None:
         return _by_rule(rules[chosen])

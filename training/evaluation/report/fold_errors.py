@@ -10,9 +10,9 @@ import numpy as np
 from training.data.clips import ClipTable
 from training.data.split.units import units_of
 from training.data.waveforms.dataset import NO_LABEL
-from training.evaluation.report.surest_errors import surest_errors
 from training.metrics.calibration import fit_temperature
 from training.metrics.predictions import FoldPredictions, PartPredictions, truth_of
+from training.metrics.surest_errors import surest_errors
 
 
 def of_folds(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from emotions.html.report import Part, Recordings, Report, Section, Table, html
+from emotions.html.report import Part, Report, Section, Table, html
 from training.evaluation.report.wording import (
     calibration_line,
     choice_lines,
@@ -14,7 +14,7 @@ from training.evaluation.report.wording import (
     with_interval,
 )
 from training.metrics.conclusion import conclusions, whose_of
-from training.metrics.report_parts import calibration_pictures, class_picture, group_picture, matrix
+from training.metrics.report_parts import calibration_pictures, class_picture, group_picture, matrix, recordings
 
 FIGURES = {"uar": "UAR", "wa": "WA", "macro_f1": "macro-F1"}
 _OF_A_CLASS = ("recall", "precision", "f1")
@@ -113,20 +113,6 @@ def group_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
         for row in rows
     ]
     return Table(title, head, cells)
-
-
-def recordings(rows: Sequence[Mapping[str, Any]], sounds: Mapping[str, str]) -> Recordings:
-    """The errors that the model was surest of, with their sounds where these are known."""
-    cells = [
-        (
-            [row.get("name") or row["clip"], row["truth"], row["predicted"], f"{row['confidence']:.0%}"],
-            sounds.get(row.get("name", ""), ""),
-        )
-        for row in rows
-    ]
-    head = ["recording", "labelled", "answer", "confidence", *(["listen"] if any(sound for _, sound in cells) else [])]
-    note = "listen to these first: a wrong label, a bad recording, or a true weakness"
-    return Recordings("Wrong, and most sure", head, cells, [note])
 
 
 def facts_of(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from training.evaluation.protocols.nested_selection import Selection
 from training.evaluation.report.fold_errors import of_folds, temperature_of
 from training.evaluation.report.html import page
 from training.evaluation.report.summary import Measured, summarise
-from training.evaluation.report.surest_errors import sounds_of
 from training.evaluation.report.unknown import unknown_of
 from training.evaluation.report.wording import print_report
 from training.metrics.calibration import (
@@ -38,6 +37,7 @@ from training.metrics.calibration import (
 )
 from training.metrics.held_out import HeldOut
 from training.metrics.predictions import FoldPredictions, PartPredictions, truth_of
+from training.metrics.surest_errors import sounds_of
 
 
 @dataclass(frozen=True)

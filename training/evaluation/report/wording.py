@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from emotions.errors import plain as shown
+from emotions.files.from_here import from_here
 from training.metrics.calibration import DID_NOT_HELP, HELPED, UNCLEAR
 from training.metrics.conclusion import says_something
 
@@ -119,5 +120,5 @@ def print_report(report: dict[str, Any], page: Path) -> None:
         console.print(choices)
     lines = [f"protocol: {report['protocol']}", *choice_lines(report), *leak_lines(report["leaks"])]
     lines += [f"{name}: {calibration_line(found['calibration'])}" for name, found in report["targets"].items()]
-    for line in [*lines, f"report: {page}"]:
+    for line in [*lines, f"report: {from_here(page)}"]:
         console.print(shown(line), markup=False, highlight=False, soft_wrap=True)

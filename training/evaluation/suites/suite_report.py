@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as TerminalTable
 
+from emotions.files.from_here import from_here
 from emotions.html.report import Part, Picture, Report, Section, Table, html
 from emotions.html.svg_plots import Range, ranges
 from training.evaluation.report.html import (
@@ -18,11 +19,11 @@ from training.evaluation.report.html import (
     group_table,
     overall_table,
     pictures,
-    recordings,
 )
 from training.evaluation.report.wording import shown, with_interval
 from training.evaluation.suites.conclusion import suite_conclusion
 from training.metrics.group_gap import UNCLEAR
+from training.metrics.report_parts import recordings
 
 _HEAD = ("test", "kind", "unchanged", "UAR", "UAR lost", "UAR gap", "verdict", "remark")
 
@@ -90,7 +91,7 @@ def print_suite(report: Mapping[str, Any], page: Path) -> None:
         f"{report['target']}: {figures}, {overall['clips']} clips",
         f"protocol: {report['protocol']}",
         *verdict,
-        f"report: {page}",
+        f"report: {from_here(page)}",
     ):
         console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
 

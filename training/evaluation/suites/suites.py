@@ -29,13 +29,13 @@ from training.data.waveforms.usable import usable
 from training.data.waveforms.waveform_cache import WaveformCache
 from training.evaluation.protocols.groups import group_columns
 from training.evaluation.report.summary import Measured, summarise
-from training.evaluation.report.surest_errors import sounds_of, surest_errors
 from training.evaluation.suites.fairness import MAX_UAR_GAP, fairness_test
 from training.evaluation.suites.label_matching import match_labels
 from training.evaluation.suites.perturbations import Corruption, corruptions
 from training.evaluation.suites.suite_report import print_suite, suite_page
 from training.metrics.calibration import brier, ece, ece_noise, nll
 from training.metrics.classification import score
+from training.metrics.surest_errors import sounds_of, surest_errors
 
 MIN_UNCHANGED = 0.95
 MAX_UAR_LOSS = 0.05

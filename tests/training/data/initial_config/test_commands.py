@@ -179,3 +179,28 @@ def test_a_folder_is_trained_on_and_a_file_too(recordings: Path, capsys: pytest.
     ]
     assert run(["train", "config.json", *once]) == 0
     assert Path("again/run.json").is_file()
+
+
+def test_a_table_as_a_program_exports_it_is_understood(recordings: Path, tmp_path: Path) -> None:
+    with (recordings / "My Export.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["Audio File", "Begin (s)", "End (s)", "Emotion", "Speaker ID", "Comment"])
+        for path in sorted(recordings.rglob("*.wav")):
+            who = path.name.partition("_")[0]
+            writer.writerow([path.relative_to(recordings), "0,1", "0,35", path.parent.name.title(), who, "fine"])
+    found = understand(recordings, tmp_path, Given(), nobody)
+    assert found.report.durations[1] == pytest.approx(0.25, abs=0.01)
+    assert "24 clips are segments of recordings, from start to end in seconds" in found.notes
+    assert "4, by the column 'speaker'" in str(found)
+
+
+def test_a_pattern_is_told_as_it_was_typed(recordings: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"the pattern '/\(\\d\\d\)_' of dataset\.speaker does not match") as caught:
+        understand(recordings, tmp_path, Given(speaker=r"/(\d\d)_"), nobody)
+    assert r"'/(\d\d)_'" in str(caught.value)
+
+
+def test_who_speaks_is_asked_for_with_an_example(tmp_path: Path, tone: Tone, write_wav: WriteWav) -> None:
+    for index in range(12):
+        write_wav(tmp_path / "x" / "ab"[index % 2] / f"{chr(97 + index) * 3}.wav", tone(hz=200 + 11 * index))
+    assert r"such as '/(\d\d)' for two digits" in str(understand(tmp_path / "x", tmp_path, Given(), nobody))

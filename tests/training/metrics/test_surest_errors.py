@@ -13,7 +13,7 @@ import soundfile
 from tests.conftest import Tone, WriteWav
 from training.config.dataset import DatasetConfig
 from training.data.clips import ClipTable, read_clips
-from training.evaluation.report.surest_errors import MOST, sounds_of, surest_errors
+from training.metrics.surest_errors import MOST, sounds_of, surest_errors
 
 
 @pytest.fixture
