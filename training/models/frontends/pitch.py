@@ -21,6 +21,7 @@ LOWEST_HZ = 60.0
 _HIGHEST_HZ = 1050.0
 _STATES_OF_AN_OCTAVE = 24
 _FIRST_BIN, _BINS = 2, 72  # from 31 Hz, below which there is hum, to 1.1 kHz
+_HUM = 1e-2  # of the power below, which counts as noise: what is far weaker is rounding
 _FADE_HZ = 500.0  # of two harmonics, the lower one tells more: pitch changes within a frame blur the higher one more
 _SMOOTHING = (1 / 9, 2 / 9, 3 / 9, 2 / 9, 1 / 9)  # over frames: noise has chance likenesses that do not last
 _FINE = 2000  # lags on which the mean up to a lag is summed
@@ -80,7 +81,9 @@ class PitchTracker(nn.Module):
             (batch, frames, 3): likeness of the periods, its log odds, semitones; and (batch, frames): the probability
             that a frame is voiced, 0 where that is nearly so.
         """
-        alike, likeness = self._likeness(_smoothed(power[..., :_BINS]), floor.unsqueeze(2))
+        smooth = _smoothed(power[..., :_BINS])
+        hum = _HUM * smooth[..., :_FIRST_BIN].sum(dim=2, keepdim=True)
+        alike, likeness = self._likeness(smooth, floor.unsqueeze(2) + hum)
         posterior = self._posterior(_evidence(likeness - self.cost, valid))
         pitches = posterior[..., :-1]
         voiced = pitches.sum(dim=2)
@@ -92,11 +95,12 @@ class PitchTracker(nn.Module):
 
     def _likeness(self, power: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised autocorrelation at each period, and 1 less YIN's difference: (batch, frames, periods) each."""
-        correlation = torch.matmul(power, self.periods)
-        whole = correlation[..., :1] + floor
-        alike = correlation[..., 1:] / whole
-        mean = 1 - torch.matmul(power, self.means) / whole
-        return alike, 1 - (1 - alike) / mean.clamp_min(_LEAST_DIFFERENCE)
+        # Differences, not correlations: 1 less what is nearly 1 would be rounding, in which runtimes differ.
+        found = torch.matmul(power, self.periods)
+        whole = found[..., :1] + floor
+        unlike = (found[..., 1:] + floor) / whole
+        mean = (torch.matmul(power, self.means) + floor) / whole
+        return 1 - unlike, 1 - unlike / mean.clamp_min(_LEAST_DIFFERENCE)
 
     def _posterior(self, evidence: Tensor) -> Tensor:
         """Probabilities of the states given all frames: (batch, frames, states) in and out.
@@ -150,15 +154,15 @@ def _moves() -> Tensor:
 
 
 def _matrices(lags: Tensor, width: int, n_fft: int) -> tuple[Tensor, Tensor]:
-    """From power to the autocorrelation at lag 0 and at each lag, and to its mean from lag 0 up to each lag.
+    """From power to that at lag 0 and what each lag's autocorrelation lacks of it, and to its mean up to each lag.
 
     (_BINS, 1 + lags) and (_BINS, lags) float32.
     """
     fine = torch.arange(1, _FINE + 1, dtype=torch.float64) * (float(lags.max()) / _FINE)
     weight = _bin_weights(n_fft)[:, None]
-    means = (weight * _cosines(fine, n_fft) / _taper(fine, width)).cumsum(dim=1) / torch.arange(1, _FINE + 1)
+    means = (weight * (1 - _cosines(fine, n_fft) / _taper(fine, width))).cumsum(dim=1) / torch.arange(1, _FINE + 1)
     nearest = (lags / lags.max() * _FINE).round().long() - 1
-    periods = torch.cat([weight, weight * _cosines(lags, n_fft) / _taper(lags, width)], dim=1)
+    periods = torch.cat([weight, weight * (1 - _cosines(lags, n_fft) / _taper(lags, width))], dim=1)
     return periods.float(), means[:, nearest].float()
 
 
