@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from emotions.files.json_text import read_json, write_json
 from emotions.pipeline.runner import Context
 from export.bundle import export
 from export.bundle.export import export_run
@@ -19,6 +20,7 @@ from export.bundle.variants import ExportOptions
 from tests.conftest import BuildOnce, WriteWav
 from training.config.train import TrainStep
 from training.loop.fit import fit
+from training.run_folder.layout import RUN_FILE
 from training.run_folder.read import load_run
 
 WINDOW = 8_000
@@ -106,7 +108,13 @@ def trained_run(corpus: Path, build_once: BuildOnce) -> Path:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("EMOTIONS_CACHE", str(folder / "cache"))
             context = Context(folder, seed=0, workers=0, config={"seed": 0}, quiet=True)
-            return fit(build_step(corpus, folder / "run"), context)
+            run = fit(build_step(corpus, folder / "run"), context)
+        calibrated = read_json(run / RUN_FILE)
+        # So few clips leave each temperature at 1, which would hide where one is forgotten.
+        for temperature, found in zip((0.8, 1.3), calibrated["calibration"].values(), strict=True):
+            found["temperature"] = temperature
+        write_json(run / RUN_FILE, calibrated)
+        return run
 
     return build_once("trained_run", build)
 

@@ -140,7 +140,7 @@ class FunctionalsArchitecture(Tunable):
         description="Frozen encoder whose statistics stand beside those of the sound: a name of emotions encoders ls, "
         "a Hugging Face name or a folder; null for none.",
     )
-    embedding: Layers = Field(default_factory=lambda: [1, 2])
+    embedding: Layers = Field(default=[1, 2])
     pooling: Literal["mean", "mean_deviation"] = Field(
         default="mean", description="Statistics of the encoder's states over a window's frames."
     )
