@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -10,6 +10,7 @@ import typer
 
 from emotions.errors import CheckpointError, ConfigError
 from emotions.files.atomic import refuse_existing
+from emotions.files.from_here import from_here
 from emotions.pipeline.interruption import keeping, stoppable
 from emotions.pipeline.next_command import next_command
 from emotions.pipeline.options import BundlePath, bundle_commands
@@ -100,11 +101,23 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
         max_risk=max_risk,
         evaluation=evaluation,
     )
-    with stoppable(), keeping(lambda: _NOTHING):
+    with stoppable(), keeping(*_kept(output)):
         source = sources[0]
         if tune_results is not None:
             source = str(_best_run(tune_results, Context(Path.cwd(), 0, 0, {}), again=refit))
         _report(_exported(source, target, output, name, data=data, bundles=Path(BUNDLES), wanted=options), is_last=True)
+
+
+def _kept(output: Path | None) -> tuple[Callable[[], str], Callable[[], str | None]]:
+    """What an export that is stopped has kept, and what goes on: it may have become whole just before."""
+
+    def is_whole() -> bool:
+        return output is not None and output.is_dir()
+
+    return (
+        lambda: f"the bundle {output and from_here(output)} is whole" if is_whole() else _NOTHING,
+        lambda: f"emotions info --bundle {output and from_here(output)}" if is_whole() else None,
+    )
 
 
 def export_options(formats: Sequence[str], variants: Sequence[str], **others: Any) -> ExportOptions:
@@ -167,7 +180,7 @@ def _export(step: ExportStep, context: Context) -> None:
         max_risk=step.max_risk,
         evaluation=context.last_evaluation,
     )
-    with keeping(lambda: _NOTHING):
+    with keeping(*_kept(output)):
         source, bundles = _source(step, context), context.root / BUNDLES
         context.last_bundle = _exported(
             source, step.target, output, step.name, seed=context.seed, bundles=bundles, wanted=options

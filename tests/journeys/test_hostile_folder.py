@@ -121,11 +121,11 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, tone: Tone) -> Path:
         "type": "train",
         "model": "SpectrogramCnnClassifier",
         "model_architecture": {"backbone": "test_efficientnet"},
-        "learn_params": {"padding_sec": 2, "spectrogram_size": 64, "max_epoch": 5},
+        "learn_params": {"padding_sec": 2, "spectrogram_size": 64, "max_epoch": 12},
         "dataset": {"path": str(made / "data"), "speaker": {"pattern": r"/(s\d)_"}},
         "saving_data_params": {"saved_checkpoints_path": [str(made), "run"]},
     }
-    (made / "train.json").write_text(json.dumps({"pipeline": [train]}))
+    (made / "train.json").write_text(json.dumps({"pipeline": [train], "seed": 0}))
     return made
 
 
