@@ -42,8 +42,6 @@ WHISPER = "whisper"
 class WhisperEncoderAlone(WhisperPreTrainedModel):  # type: ignore[no-untyped-call]
     """A Whisper model without its decoder."""
 
-    _keys_to_ignore_on_load_unexpected = [r"decoder\\.", "proj_out", "classifier", "projector", "layer_weights"]  # noqa: RUF012
-
     def __init__(self, config: WhisperConfig) -> None:
         super().__init__(config)
         self.encoder = WhisperEncoder(config)
