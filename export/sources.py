@@ -193,9 +193,9 @@ def recordings(data: Path, seed: int) -> Iterator[FloatArray]:
 
 
 def _held_out(run: Run, seed: int) -> Iterable[FloatArray]:
-    """The clips that the run did not learn from, in seeded order."""
+    """The clips that the run did not learn from, all of them where it learnt from all, in seeded order."""
     try:
-        clips = [run.table.clips[index] for index in (*run.split.test, *run.split.val)]
+        clips = [run.table.clips[index] for index in (*run.split.test, *run.split.val) or run.split.train]
     except DataError as error:
         raise DataError(f"the export is proven on the run's own clips, but {error}; name others with --data") from error
     cache = WaveformCache()

@@ -15,6 +15,7 @@ from training.data.checks.findings import log_findings
 from training.data.checks.leakage import Leaks, audit
 from training.data.clips import ClipTable, read_clips
 from training.data.split.splits import PARTS, Split, split_clips
+from training.data.waveforms.altered import copy_of
 from training.data.waveforms.clip_info import ClipInfo
 from training.data.waveforms.dataset import NO_LABEL, WindowDataset
 from training.data.waveforms.usable import usable
@@ -30,8 +31,8 @@ class Corpus:
         table: all usable clips.
         facts: properties of each clip.
         spec: the model, with the targets of the data.
-        train, val: windows of these parts, or their features.
-        test: the same of the test part, or None where it is empty.
+        train: windows of the training part and of its altered copies, or their features.
+        val, test: the same of these parts, or None where they are empty.
         leaks: what the parts share, where it was checked.
     """
 
@@ -40,7 +41,7 @@ class Corpus:
     split: Split
     spec: ModelSpec
     train: ClipDataset
-    val: ClipDataset
+    val: ClipDataset | None
     test: ClipDataset | None
     leaks: Leaks | None = None
 
@@ -117,13 +118,16 @@ def cut_corpus(
     spec = model_spec(step, {target: list(table.labels(target)) for target in table.targets})
     window = WindowSpec(spec.window_samples, spec.window_samples)
 
-    def windows(clips: Sequence[int]) -> WindowDataset:
+    def windows(clips: Sequence[int], copies: int = 0) -> WindowDataset:
         chosen, known = [table.clips[clip] for clip in clips], [facts[clip] for clip in clips]
-        return WindowDataset(chosen, known, cache, window, spec.targets)
+        changed = [copy_of(each, number, changes) for number in range(copies) for each in known]
+        return WindowDataset(chosen * (1 + copies), [*known, *changed], cache, window, spec.targets)
 
-    train, val = windows((*split.train, *split.val) if whole else split.train), windows(split.val)
+    changes = step.learn_params.augmentation.copy_changes
+    train = windows((*split.train, *split.val) if whole else split.train, step.learn_params.augmentation.copies)
+    val, test = (windows(part) if part else None for part in (split.val, split.test))
     for part, dataset in (("training", train), ("validation", val)):
         for target in spec.targets:
-            if (dataset.classes(target) == NO_LABEL).all():
+            if dataset is not None and (dataset.classes(target) == NO_LABEL).all():
                 raise DataError(f"the {part} part has no clip that is labelled for {target!r}; label more clips")
-    return Corpus(table, tuple(facts), split, spec, train, val, windows(split.test) if split.test else None)
+    return Corpus(table, tuple(facts), split, spec, train, val, test)

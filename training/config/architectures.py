@@ -140,6 +140,11 @@ class FunctionalsArchitecture(Tunable):
         description="Frozen encoder whose statistics stand beside those of the sound: a name of emotions encoders ls, "
         "a Hugging Face name or a folder; null for none.",
     )
+    encoder_required: bool = Field(
+        default=True,
+        description="false: where the encoder can neither be found nor fetched, train without it, and say so in log "
+        "and report.",
+    )
     embedding: Layers = Field(default=[1, 2])
     pooling: Literal["mean", "mean_deviation"] = Field(
         default="mean", description="Statistics of the encoder's states over a window's frames."

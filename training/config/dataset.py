@@ -55,14 +55,24 @@ class SplitConfig(Block):
         default=None, description="speaker, recording or a column; by default speaker where known, else recording."
     )
     val: float = Field(default=0.15, gt=0, lt=1, description="Share of the clips for validation.")
+    val_folds: Literal[0] | Annotated[int, Field(ge=2, le=20)] = Field(
+        default=0,
+        description="Validate by so many folds of the training groups instead of a part of their own: a model is "
+        "trained without each, and its answers to them calibrate the model that is trained on all. 0: a part.",
+    )
     test: float = Field(default=0.15, ge=0, lt=1, description="Share of the clips for the test.")
     allow_leaks: list[Leak] = Field(
         default=[], description="What may be on both sides of a split; every report and bundle then says so."
     )
 
+    @property
+    def val_share(self) -> float:
+        """Share of the clips in a validation part; 0 where folds validate."""
+        return 0.0 if self.val_folds else self.val
+
     @model_validator(mode="after")
     def _leaves_training(self) -> Self:
-        if self.val + self.test >= 1:
+        if self.val_share + self.test >= 1:
             raise ValueError(f"val + test is {self.val + self.test:g}, must be less than 1")
         return self
 

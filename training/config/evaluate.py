@@ -77,6 +77,16 @@ class EvaluateStep(FixedStep):
         description="Models to choose from inside every fold, by the mean UAR of the first target over inner folds of "
         "its training groups; null: the step's own model.",
     )
+    compare: Candidate | None = Field(
+        default=None,
+        description="Another model, as differences from the step's, that is measured on the same folds with the same "
+        "seeds: the report has the difference in UAR with its interval; null: none.",
+    )
+    robustness: bool = Field(
+        default=False,
+        description="Test each fold's model on altered recordings of its test clips too, with the first seed: noise, "
+        "codecs, bands, levels, as the suite robustness does with a bundle.",
+    )
     output: Texts | None = Field(
         default=None, description="Folder of the report; by default below runs/, one for each evaluation."
     )
@@ -99,6 +109,10 @@ class EvaluateStep(FixedStep):
         raw = self._raw()
         return tuple(TrainStep.model_validate(each.applied(raw)) for each in self.choose.candidates)
 
+    def compared(self) -> TrainStep | None:
+        """The step that trains the model to compare with."""
+        return None if self.compare is None else TrainStep.model_validate(self.compare.applied(self._raw()))
+
     def _raw(self) -> dict[str, Any]:
         own = {*EvaluateStep.model_fields} - {*TrainStep.model_fields} | {"type"}
         return self.model_dump(exclude=own, exclude_unset=True)
@@ -119,8 +133,9 @@ def _candidate_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
         step = EvaluateStep.model_validate(raw)
     except ValidationError:  # reported by its model; candidates are checked once the rest is valid
         return
-    seen: dict[str, int] = {}
     own = {key: raw[key] for key in ("model", "model_architecture", "learn_params") if key in raw}
+    yield from _compared_faults(step, own)
+    seen: dict[str, int] = {}
     for index, candidate in enumerate(step.choose.candidates if step.choose else ()):
         where, changed = f"choose.candidates[{index}]", candidate.applied(own)
         try:
@@ -132,6 +147,21 @@ def _candidate_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
         first = seen.setdefault(json.dumps(decisive(resolved), sort_keys=True), index)
         if first != index:
             yield Fault(where, "the same model twice", f"must differ from candidates[{first}]")
+
+
+def _compared_faults(step: EvaluateStep, own: Mapping[str, Any]) -> Iterator[Fault]:
+    """Faults of the model to compare with."""
+    if step.compare is None:
+        return
+    changed = step.compare.applied(own)
+    try:
+        resolved = TrainStep.model_validate(changed)
+    except ValidationError as error:
+        yield from faults_of(error, changed, "compare", step_schema(TrainStep))
+        return
+    yield from (Fault(f"compare.{fault.where}", fault.found, fault.remedy) for fault in train_faults(changed))
+    if decisive(resolved) == decisive(step.training()):
+        yield Fault("compare", "the same model twice", "must differ from the step")
 
 
 def _merged(known: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Ascending = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
 """A range ``[low, high]``."""
 Speed = Annotated[list[Annotated[float, Field(ge=0.5, le=2)]], Field(min_length=2, max_length=2)]
+CopyChange = Literal["noise", "band", "codec", "room", "level"]
 Folder = Annotated[str | list[str], Field(min_length=1), AfterValidator(_list_of_one)]
 
 
@@ -84,6 +85,18 @@ class FeatureAugmentation(Block):
 class Augmentation(Block):
     """Random changes of what is trained on. Validation and test see none."""
 
+    copies: int = Field(
+        default=0,
+        ge=0,
+        le=16,
+        description="Altered copies of each recording that an epoch trains on beside it. They stay the same, so that "
+        "features of a frozen frontend are computed once; an epoch takes so many times longer.",
+    )
+    copy_changes: Annotated[list[CopyChange], Field(min_length=1)] = Field(
+        default=["noise", "band", "codec", "room", "level"],
+        description="What copies differ in, one or two of them each: noise, hum or voices at 12 to 40 dB; the band of "
+        "a telephone; MP3, Opus, AAC, mu-law or 8 kHz; reverberation; a low level in 16 bits.",
+    )
     waveform: WaveformAugmentation = WaveformAugmentation()
     features: FeatureAugmentation = FeatureAugmentation()
     mixup_alpha: float = Field(

@@ -145,6 +145,31 @@ def raw_value(raw: Mapping[str, Any], block: str, key: str, default: Any) -> Any
 
 def train_faults(raw: Mapping[str, Any]) -> list[Fault]:
     """Faults of a ``train`` step that concern several fields."""
+    return [*_validation_faults(raw), *_model_faults(raw)]
+
+
+def val_folds_of(raw: Mapping[str, Any]) -> Any:
+    """``dataset.split.val_folds`` of a step's raw object that may have faults; 0 where it is not given."""
+    split = raw_value(raw, "dataset", "split", None)
+    return split.get("val_folds", 0) if isinstance(split, dict) else 0
+
+
+def _validation_faults(raw: Mapping[str, Any]) -> list[Fault]:
+    """Faults of a choice of the epoch where no part is there to choose it by."""
+    folds = val_folds_of(raw)
+    if not folds:
+        return []
+    why = f"has no validation part to be chosen by, as dataset.split.val_folds is {folds}"
+    keep, stop = (raw_value(raw, "learn_params", key, None) for key in ("keep", "early_stopping_epochs"))
+    faults = (
+        [] if keep == "last" else [Fault("learn_params.keep", str(keep or "best"), f'must be "last": an epoch {why}')]
+    )
+    if stop is not None:
+        faults.append(Fault("learn_params.early_stopping_epochs", str(stop), f"must be null: the end {why}"))
+    return faults
+
+
+def _model_faults(raw: Mapping[str, Any]) -> list[Fault]:
     model = raw.get("model")
     if isinstance(model, str) and model in ENCODER_MODELS:
         return _encoder_faults(raw)

@@ -30,7 +30,7 @@ from emotions.errors import Fault
 from emotions.pipeline.schema import Block, StepConfig, Texts
 from training.config.architectures import ARCHITECTURES, SPACE_KINDS, Architectures
 from training.config.learning import LearnParams
-from training.config.train import ModelStep, mask_faults, patch_fault, raw_value
+from training.config.train import ModelStep, mask_faults, patch_fault, raw_value, val_folds_of
 
 METRIC_ALIASES = {"val/em_acc": "val/emotion_wa", "val/st_acc": "val/state_wa"}
 """Names of metrics in older pipeline files."""
@@ -227,6 +227,12 @@ class PrintTuneResStep(StepConfig):
 
 def tune_faults(raw: Mapping[str, Any]) -> list[Fault]:
     """Faults of a ``tune`` step that concern several fields, such as spaces without a possible combination."""
+    folds = val_folds_of(raw)
+    why = "must be 0: a search compares its trials, at each epoch, on a validation part"
+    return [*([Fault("dataset.split.val_folds", str(folds), why)] if folds else []), *_model_faults(raw)]
+
+
+def _model_faults(raw: Mapping[str, Any]) -> list[Fault]:
     if raw.get("model") == "FunctionalsClassifier":
         return mask_faults(raw)
     if raw.get("model") != "TransformerClassifier":

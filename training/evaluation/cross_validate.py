@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from emotions.errors import ConfigError
@@ -21,6 +23,7 @@ from training.evaluation.protocols.folds import Folds, make_folds
 from training.evaluation.protocols.nested_selection import inner_splits, select_candidates
 from training.evaluation.protocols.tasks import hash_of, predictions_of, task_of
 from training.evaluation.report.report import Evidence, write_report
+from training.models.shelf.optional import with_what_is_there
 
 FOLDS = "folds"
 _LOCK = "evaluation.lock"
@@ -41,25 +44,37 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
         DiskFull: the disk is full; the folds that are done are kept.
         Interrupted: it was stopped; likewise.
     """
-    steps = step.candidates()
+    compared = step.compared()
+    found = [with_what_is_there(each) for each in (*step.candidates(), *([compared] if compared else []))]
+    models = len(found) - (compared is not None)
+    steps, missing = tuple(each for each, _ in found), next((said for _, said in found if said), None)
     _check(steps[0])
     table, facts = read_usable(step.dataset, context)
     seeds = step.seeds or [context.seed]
     folds = make_folds(table, step.protocol, step.folds, step.dataset.split, seeds)
     leaks = audit(table, facts, folds.splits, step.dataset, WaveformCache())
     leaks.raise_for(str(table.root))
-    splits, inner = folds.splits, step.choose.folds if step.choose else 0
-    if inner:
-        splits += tuple(inner_splits(table, splits, step.dataset.split, inner, seeds[0]))
+    count = step.choose.folds if step.choose else step.dataset.split.val_folds
+    inner = inner_splits(table, folds.splits, step.dataset.split, count, seeds[0]) if count else []
+    splits = (*folds.splits, *itertools.chain.from_iterable(inner))
     output = _output(step, context, table, folds)
     shared = Shared(steps, context, table, tuple(facts), splits, output / FOLDS)
     with _alone(output), keeping(lambda: f"{len(done_in(shared))} folds are kept in {shared.folder}"):
         remove_unfinished(shared)
-        selection = select_candidates(shared, len(folds), inner, seeds[0], step.jobs) if inner else None
-        models = selection.candidates if selection else [0] * len(folds)
-        tasks = [task_of(shared, fold, model, seed) for seed in seeds for fold, model in enumerate(models)]
-        predictions = predictions_of(shared, tasks, step.jobs, "Folds")
-        return write_report(output, step, Evidence(table, folds, leaks, predictions, selection))
+        selection = select_candidates(shared, models, [*map(len, inner)], seeds[0], step.jobs) if inner else None
+        chosen = selection.candidates if selection else [0] * len(folds)
+        tasks = [
+            task_of(shared, fold, model, seed, altered=step.robustness and seed == seeds[0])
+            for seed in seeds
+            for fold, model in enumerate(chosen)
+        ]
+        others = [task_of(shared, task.fold, len(steps) - 1, task.seed) for task in tasks] if compared else []
+        answers = predictions_of(shared, [*tasks, *others], step.jobs, "Folds")
+        predictions, other = answers[: len(tasks)], answers[len(tasks) :]
+        if selection and step.dataset.split.val_folds:
+            predictions = [replace(each, val=selection.out_of_fold(each.fold)) for each in predictions]
+        told = selection if step.choose else None
+        return write_report(output, step, Evidence(table, folds, leaks, predictions, told, other, missing))
 
 
 @contextlib.contextmanager

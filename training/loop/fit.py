@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,19 @@ from training.data.clips import ClipTable
 from training.data.split.units import units_of
 from training.data.waveforms.dataset import NO_LABEL
 from training.loop.ddp import train_in_processes
-from training.loop.job import Job, seeded_model, train
+from training.loop.job import Job, outcome, seeded_model, train
 from training.loop.loaders import check_shares
-from training.loop.precompute import device_of, precomputed
+from training.loop.out_of_fold import out_of_fold
+from training.loop.precompute import precomputed
 from training.loop.score import ClipPredictions, Units, calibrated, evaluate, score_predictions
 from training.metrics.classification import Scores
 from training.metrics.surest_errors import surest_errors
 from training.models.base import Classifier
 from training.models.registry import pinned
+from training.models.shelf.optional import with_what_is_there
 from training.run_folder.frozen_encoder import encoder_hash, write_encoder
 from training.run_folder.layout import LOCK_FILE, RUN_FILE
-from training.run_folder.read import Trained, last_state, load_checkpoint, read_checkpoint
+from training.run_folder.read import load_checkpoint, read_checkpoint
 from training.run_folder.resume import begin, command_for, going_on_from, is_same_finished, kept_in, record_of
 from training.run_folder.write import Result, print_summary, write_run
 
@@ -54,10 +56,11 @@ def fit(step: TrainStep, context: Context) -> Path:
         DeviceError: the accelerator asked for cannot be used.
     """
     folder, start = check_places(step, context)
+    step, missing = with_what_is_there(step)
     corpus = read_corpus(step, context)
     _check_targets(corpus, step.learn_params)
     check_shares(corpus, step.learn_params.batch_size, _processes_of(step))
-    job = Job(step, context, corpus, folder, start)
+    job = Job(step, context, corpus, folder, start, missing=missing)
     model = seeded_model(job)
     if start is not None:
         _check_start(start, corpus.spec, model, step.learn_params.max_epoch)
@@ -192,17 +195,6 @@ def _processes_of(step: TrainStep) -> int:
     return 1 if step.devices == "auto" else step.devices
 
 
-def outcome(job: Job) -> tuple[Trained, Result]:
-    """The best checkpoint and the result of a run, without metrics, as its last checkpoint records them."""
-    best, history = last_state(job.folder)
-    kept = job.folder / best
-    trained = load_checkpoint(kept)
-    if job.step.accelerator != "cpu":
-        trained.model.to(device_of(job.step.accelerator))
-    epoch = int(read_checkpoint(kept)["epoch"])
-    return trained, Result(best, epoch, trained.steps, history, {})
-
-
 def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[str, Scores] | None = None) -> Result:
     """Score the best checkpoint on the validation and the test part, and complete the run folder.
 
@@ -216,18 +208,25 @@ def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[
     predictions = {"test": evaluate(trained.model, corpus.test)} if corpus.test is not None else {}
     calibration: dict[str, Any] = {}
     if validation is None:
-        val = evaluate(trained.model, corpus.val)
+        clips, val = _validated(job, trained.model)
         validation = score_predictions(val, targets)
         units, unit = units_of(corpus.table)
-        spoken = Units(units[list(corpus.split.val)], units[list(corpus.split.test)], unit)
+        spoken = Units(units[list(clips)], units[list(corpus.split.test)], unit)
         calibration = calibrated(val, predictions.get("test"), targets, spoken)
-        part, judged = (corpus.split.test, predictions["test"]) if predictions else (corpus.split.val, val)
+        part, judged = (corpus.split.test, predictions["test"]) if predictions else (clips, val)
         result.errors.update(_surest(corpus.table, np.array(part), judged, calibration))
     result.metrics["validation"] = validation
     result.metrics.update({part: score_predictions(each, targets) for part, each in predictions.items()})
-    about = {"calibration": calibration, **(extra or {})}
+    about = {"calibration": calibration, **({"missing": job.missing} if job.missing else {}), **(extra or {})}
     write_run(job.folder, job.step, job.context, replace(corpus, spec=trained.spec), result, about)
     return result
+
+
+def _validated(job: Job, model: Classifier) -> tuple[Sequence[int], ClipPredictions]:
+    """Indices of the clips that validate, and what is predicted for them: by the model, or without its having them."""
+    if job.corpus.val is not None:
+        return job.corpus.split.val, evaluate(model, job.corpus.val)
+    return job.corpus.split.train, out_of_fold(job)
 
 
 def _surest(

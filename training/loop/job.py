@@ -23,12 +23,14 @@ from training.loop.lightning_output import interruptible, lightning_output
 from training.loop.loaders import training_batches, validation_batches
 from training.loop.losses import class_weights, mean_shares
 from training.loop.module import ClassifierModule
+from training.loop.precompute import device_of
 from training.loop.score import EVALUATION_BATCH
 from training.loop.waveform_augmentation import WaveformAugmenter
 from training.models.base import Classifier
 from training.models.registry import build_model, pinned
 from training.run_folder.checkpoints import AtomicCheckpoints, checkpoint_callbacks, mode_of
-from training.run_folder.read import read_checkpoint
+from training.run_folder.read import Trained, last_state, load_checkpoint, read_checkpoint
+from training.run_folder.write import Result
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Job:
     Attributes:
         start: checkpoint to resume from.
         metric: validation metric that the best checkpoint is chosen by; by default the UAR of the first target.
+        missing: what reports say of an encoder that was left out.
         newest: keep the last epoch's checkpoint as the best one, whatever the metric.
     """
 
@@ -48,6 +51,7 @@ class Job:
     start: Path | None
     metric: str | None = None
     newest: bool = False
+    missing: str | None = None
 
     @property
     def selection_metric(self) -> str:
@@ -101,6 +105,17 @@ def train(job: Job, model: Classifier, process: ProcessContext = SINGLE, callbac
         trainer = _trainer(job, process, len(batches), callbacks)
         validation = validation_batches(corpus, EVALUATION_BATCH, context.workers, place)
         trainer.fit(module, batches, validation, ckpt_path=job.start, weights_only=True)
+
+
+def outcome(job: Job) -> tuple[Trained, Result]:
+    """The best checkpoint and the result of a run, without metrics, as its last checkpoint records them."""
+    best, history = last_state(job.folder)
+    kept = job.folder / best
+    trained = load_checkpoint(kept)
+    if job.step.accelerator != "cpu":
+        trained.model.to(device_of(job.step.accelerator))
+    epoch = int(read_checkpoint(kept)["epoch"])
+    return trained, Result(best, epoch, trained.steps, history, {})
 
 
 def _is_trained(last: Path, learn: LearnParams) -> bool:

@@ -18,6 +18,7 @@ _NOISE = (
     r".*The number of training batches .* is smaller than the logging interval.*",
     r".*[Cc]heckpoint directory .* exists and is not empty.*",
     r".*The dirpath has changed from .*",
+    r"You defined a `validation_step` but have no `val_dataloader`.*",
     r".*is deprecated, use `isinstance\(treespec, TreeSpec\).*",
     r".*Found \d+ module\(s\) in eval mode at the start of training.*",
     r".*isinstance\(treespec, LeafSpec\).*",

@@ -133,8 +133,10 @@ def training_batches(
 
 def validation_batches(
     corpus: Corpus, batch_size: int, workers: int, place: tuple[int, int] = (0, 1)
-) -> DataLoader[Any]:
-    """Loader of the validation part, in order; as ``training_batches``, with the ``batch_size`` of one process."""
+) -> DataLoader[Any] | None:
+    """Loader of the validation part, in order, if there is one; as ``training_batches``, of one process."""
+    if corpus.val is None:
+        return None
     return _loader(corpus.val, EvenBatches(len(corpus.val), batch_size, *place), workers)
 
 
@@ -177,7 +179,7 @@ def check_shares(corpus: Corpus, batch_size: int, processes: int) -> None:
             f"so {2 * processes} or more"
         )
     for name, part, least in (("training", corpus.train, 2 * processes), ("validation", corpus.val, processes)):
-        if len(part) < least:
+        if part is not None and len(part) < least:
             raise DataError(
                 f"the {name} part has {len(part)} windows, too few for {processes} processes (at least {least}); "
                 "lower devices"

@@ -43,7 +43,7 @@ def precomputed(corpus: Corpus, step: TrainStep, model: Classifier | None = None
     frontend, devices = model.frontend, devices_of(step.accelerator)
     precision = precision_of(frontend, step.learn_params.precision, devices[0])
     # Not the registry's pinned spec: the encoder's own weights are needed again.
-    cache = cache_of(frontend, corpus.val.spec, partial(_frontend, corpus.spec), precision=precision)
+    cache = cache_of(frontend, corpus.train.spec, partial(_frontend, corpus.spec), precision=precision)
 
     def features(part: ClipDataset) -> ClipDataset:
         if isinstance(part, FeatureDataset):
@@ -52,7 +52,9 @@ def precomputed(corpus: Corpus, step: TrainStep, model: Classifier | None = None
         return FeatureDataset(part, cache)
 
     train = corpus.train if augmented else features(corpus.train)
-    return replace(corpus, train=train, val=features(corpus.val), test=corpus.test and features(corpus.test))
+    return replace(
+        corpus, train=train, val=corpus.val and features(corpus.val), test=corpus.test and features(corpus.test)
+    )
 
 
 def _frontend(spec: ModelSpec) -> Frontend:

@@ -59,6 +59,29 @@ def intervals(counts: Array) -> dict[str, Interval | None]:
     return {name: _interval(float(point[name]), sampled[name], units, clips[name], floors[name]) for name in point}
 
 
+def difference(one: Array, two: Array) -> tuple[float, float, Interval | None]:
+    """UAR of the second of two models on the same clips, how much the first has more, and the 95 % interval of that.
+
+    Args:
+        one: (units, seeds, classes, classes) confusion matrices of speakers by the first.
+        two: by the second.
+
+    Returns:
+        Means over the seeds. The interval is Student's t times the bootstrap's standard error over speakers, each drawn
+        for both models; None below ``MIN_UNITS`` units.
+    """
+    first, second = (float(figures(counts.sum(axis=0))["uar"].mean()) for counts in (one, two))
+    units = len(one)
+    if units < MIN_UNITS:
+        return second, first - second, None
+    weights = _weights(units)
+    drawn = [(weights @ counts.reshape(units, -1)).reshape(len(weights), *counts.shape[1:]) for counts in (one, two)]
+    gains = np.subtract(*(figures(each)["uar"].mean(axis=-1) for each in drawn))
+    error = float(np.nanstd(gains, ddof=1)) * np.sqrt(units / (units - 1))
+    reach = float(_student_quantile((1 + LEVEL) / 2, units - 1)) * error
+    return second, first - second, (first - second - reach, first - second + reach)
+
+
 def _clips(counts: Array) -> dict[str, float]:
     """How many clips each figure is a share of, by the confusion matrix (classes, classes)."""
     true, predicted = counts.sum(axis=1), counts.sum(axis=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from training.data.waveforms.dataset import NO_LABEL
 _FORMAT = 2  # 1 had no weights: every window counted once
 _ABOUT = "about"
 _PARTS = ("val", "test")
+_ALTERED = "altered."
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,23 @@ class PartPredictions:
         return truth[known], lambda temperature: self.probabilities(target, temperature)[known]
 
 
+NOTHING = PartPredictions(np.zeros(0, np.int64), np.zeros(0, np.int64), {})
+"""Predictions for a part without clips."""
+
+
+def joined(parts: Sequence[PartPredictions]) -> PartPredictions:
+    """Predictions for the clips of several parts, which share none, in the order of the clips."""
+    order = np.argsort(np.concatenate([part.clips for part in parts]), kind="stable")
+    place = np.argsort(order, kind="stable")  # of each clip among all
+    before = np.cumsum([0, *(len(part.clips) for part in parts[:-1])])
+    windows = np.concatenate([place[part.windows + first] for part, first in zip(parts, before, strict=True)])
+    rows = np.argsort(windows, kind="stable")
+    weights = [np.ones(len(part.windows)) if part.weights is None else part.weights for part in parts]
+    logits = {name: np.concatenate([part.logits[name] for part in parts])[rows] for name in parts[0].logits}
+    clips = np.concatenate([part.clips for part in parts])[order]
+    return PartPredictions(clips, windows[rows], logits, weights=np.concatenate(weights)[rows])
+
+
 @dataclass(frozen=True)
 class FoldPredictions:
     """Predictions of one fold with one seed.
@@ -73,7 +91,9 @@ class FoldPredictions:
     Attributes:
         best_epoch: epoch of the checkpoint that was used, from 0.
         seconds: duration of training and prediction.
-        val, test: predictions for its validation and its test clips.
+        val, test: predictions for its validation clips, perhaps none, and its test clips.
+        altered: target -> (tests, clips, classes) probabilities of the test clips through every test of the robustness
+            suite, where it was asked for.
     """
 
     fold: int
@@ -82,6 +102,7 @@ class FoldPredictions:
     seconds: float
     val: PartPredictions
     test: PartPredictions
+    altered: Mapping[str, FloatArray] = field(default_factory=dict, kw_only=True)
 
     def write(self, path: Path) -> None:
         """Write an NPZ file atomically."""
@@ -92,6 +113,7 @@ class FoldPredictions:
             weights = np.ones(len(part.windows)) if part.weights is None else part.weights
             arrays |= {f"{name}.clips": part.clips, f"{name}.windows": part.windows, f"{name}.weights": weights}
             arrays |= {f"{name}.logits.{target}": values for target, values in part.logits.items()}
+        arrays |= {f"{_ALTERED}{target}": values for target, values in self.altered.items()}
         content = io.BytesIO()
         np.savez(content, **arrays)
         write_bytes(path, content.getvalue())
@@ -116,7 +138,8 @@ def read_predictions(path: Path) -> FoldPredictions | None:
             about = json.loads(str(arrays[_ABOUT]))
             if about.pop("format") != _FORMAT:
                 return None
-            return FoldPredictions(**about, val=_part(arrays, "val"), test=_part(arrays, "test"))
+            altered = {name.removeprefix(_ALTERED): arrays[name] for name in arrays.files if name.startswith(_ALTERED)}
+            return FoldPredictions(**about, val=_part(arrays, "val"), test=_part(arrays, "test"), altered=altered)
     except UNREADABLE_ARRAYS:
         return None
 

@@ -92,9 +92,12 @@ def _method(index: Mapping[str, Any], part: str) -> Iterator[str]:
 
 
 def _warnings(index: Mapping[str, Any], part: str) -> Iterator[str]:
-    if part == "validation":
+    split = index["dataset"]["split"]
+    if index.get("missing"):
+        yield f"trained {index['missing']}"
+    if part == "validation" and split["val"]["clips"]:
         yield _CHOSE
-    leaks = index["dataset"]["split"].get("leaks", {"found": {}, "allowed": []})
+    leaks = split.get("leaks", {"found": {}, "allowed": []})
     shared = [kind for kind in leaks["allowed"] if leaks["found"].get(kind)]
     if shared:
         yield f"leaks were allowed ({', '.join(shared)}): the figures are optimistic"

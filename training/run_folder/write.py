@@ -88,7 +88,7 @@ def write_run(
 
 def _speakers(corpus: Corpus, part: str) -> int | None:
     """How many speakers a part has; None where one is not known."""
-    clips = corpus.split.test if part == "test" else corpus.split.val
+    clips = corpus.split.test if part == "test" else corpus.split.val or corpus.split.train
     speakers = {corpus.table.clips[clip].speaker for clip in clips}
     return None if None in speakers else len(speakers)
 

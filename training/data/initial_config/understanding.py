@@ -15,11 +15,12 @@ from training.data.checks.check import CheckReport, check_dataset
 from training.data.clips import ClipTable, gather_clips
 from training.data.data_faults import Faults, some
 from training.data.formats.entry import Entry
-from training.data.initial_config.recipe import initial_step, run_name
+from training.data.initial_config.recipe import initial_splits, initial_step, run_name
 from training.data.initial_config.speaker_rule import SpeakerRule, speaker_rules
 from training.data.names import labels_in
 from training.data.readers import read_entries
 from training.data.sources import locate
+from training.data.split.inner_folds import inner_folds
 from training.data.split.splits import split_clips
 from training.data.waveforms.clip_info import ClipInfo
 from training.data.waveforms.usable import usable
@@ -31,19 +32,6 @@ Ask = Callable[[str, Sequence[str]], int | None]
 _MOST_CLASSES = 50
 _OFFERED = 5
 _SHOWN = 12
-_SPLITS: tuple[tuple[dict[str, Any], str], ...] = (
-    ({"val": 0.1, "test": 0.1}, ""),
-    ({"val": 0.1, "test": 0.0}, "too few speakers for a test part: give more, or trust the validation figures alone"),
-    (
-        {"by": "recording", "val": 0.1, "test": 0.1, "allow_leaks": ["speaker"]},
-        "too few speakers to hold some out: figures are for these alone",
-    ),
-    (
-        {"by": "clip", "val": 0.1, "test": 0.1, "allow_leaks": ["speaker", "recording"]},
-        "too few recordings to hold some out: figures are for these alone",
-    ),
-)
-"""Splits from the most to the least that figures can be trusted, and what is to be said of the others."""
 
 
 @dataclass(frozen=True)
@@ -222,9 +210,12 @@ def _split(table: ClipTable, facts: Sequence[ClipInfo]) -> tuple[dict[str, Any] 
     if all(clip.split for clip in left.clips):
         return None, ""
     refused: DataError | None = None
-    for split, note in _SPLITS:
+    for split, note in initial_splits(len(left)):
+        config = as_dataset({"split": split}).split
         try:
-            split_clips(left, as_dataset({"split": split}).split, 0)
+            cut = split_clips(left, config, 0)
+            if config.val_folds:
+                inner_folds(left, cut, config.val_folds, 0)
         except DataError as error:
             refused = refused or error
         else:

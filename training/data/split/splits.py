@@ -66,8 +66,8 @@ def split_clips(table: ClipTable, config: SplitConfig, seed: int) -> Split:
         return _predefined(table, config, seed)
     every = np.arange(len(table))
     groups = groups_of(table, by)
-    parts = _assign(table, every, groups, (config.val, config.test), by, seed)
-    return make_split(table, parts, by, _protocol(table, by, groups, parts))
+    parts = _assign(table, every, groups, (config.val_share, config.test), by, seed)
+    return make_split(table, parts, by, _protocol(table, by, groups, parts, config.val_folds))
 
 
 def draw_validation(table: ClipTable, chosen: IntArray, by: str, share: float, seed: int) -> npt.NDArray[np.bool_]:
@@ -140,7 +140,7 @@ def _assign(
 ) -> IntArray:
     """Part of each chosen clip, (chosen,): 0 train, 1 validation, 2 test."""
     members, inverse = np.unique(groups[chosen], return_inverse=True)
-    needed = 3 if shares[1] else 2
+    needed = 3 if shares[1] else 2  # where folds validate, training needs two of them
     if len(members) < needed:
         raise DataError(
             f"a split by {by} needs at least {needed} groups, there are {len(members)}: "
@@ -148,13 +148,20 @@ def _assign(
         )
     names, counts = _label_counts(table, chosen, inverse)
     _check_spread(table, names, counts, by)
-    assigned = assign_groups(counts, shares, seed)
+    assigned = _parts(counts, shares, seed)
     if any(share and not (assigned == part).any() for part, share in enumerate(shares, 1)):
         raise DataError(
             f"a split by {by} cannot keep every class in train: there are too few groups ({len(members)}) for "
             "a validation and a test part; add data, or set dataset.split.test to 0"
         )
     return assigned[inverse]
+
+
+def _parts(counts: IntArray, shares: tuple[float, float], seed: int) -> IntArray:
+    """Part of each group; without a validation share groups are divided into two parts, or all of them train."""
+    if shares[0]:
+        return assign_groups(counts, shares, seed)
+    return 2 * assign_groups(counts, (shares[1], 0.0), seed) if shares[1] else np.zeros(len(counts), np.int64)
 
 
 def _label_counts(table: ClipTable, chosen: IntArray, group: IntArray) -> tuple[list[tuple[str, str]], IntArray]:
@@ -191,7 +198,7 @@ def _taken_for(table: ClipTable, by: str) -> str:
     )
 
 
-def _protocol(table: ClipTable, by: str, groups: IntArray, parts: IntArray) -> str:
+def _protocol(table: ClipTable, by: str, groups: IntArray, parts: IntArray, folds: int) -> str:
     if by == "recording" and table.origins.get("recording") == EACH_FILE:
         return "recording-disjoint hold-out (each file taken for a recording; speakers unknown or shared)"
     if by == "recording":
@@ -200,7 +207,8 @@ def _protocol(table: ClipTable, by: str, groups: IntArray, parts: IntArray) -> s
         return "clip-wise hold-out (speakers and recordings shared by the parts: figures are optimistic)"
     train, val, test = (len(np.unique(groups[parts == part])) for part in range(3))
     kind = "speakers" if by == "speaker" else "groups; speakers unknown or shared"
-    return f"{by}-disjoint hold-out ({train} train / {val} validation / {test} test {kind})"
+    validates = f"validated by {min(folds, train)} folds of them" if folds else f"{val} validation"
+    return f"{by}-disjoint hold-out ({train} train / {validates} / {test} test {kind})"
 
 
 def _predefined(table: ClipTable, config: SplitConfig, seed: int) -> Split:
@@ -211,15 +219,18 @@ def _predefined(table: ClipTable, config: SplitConfig, seed: int) -> Split:
         found = f"{some(without)} have none" if without else f"found {some(unknown)}"
         raise DataError(f"the column 'split' must say one of {', '.join(SPLIT_NAMES)} for every clip; {found}")
     parts = np.array([PARTS.index(SPLIT_NAMES[str(clip.split).lower()]) for clip in table.clips])
+    if config.val_folds:
+        parts[parts == 1] = 0
     if not (parts == 0).any():
         raise DataError("the column 'split' leaves no clip to train on")
-    drawn = "" if (parts == 1).any() else ", validation drawn from train"
+    drawn = "" if config.val_folds or (parts == 1).any() else ", validation drawn from train"
     if drawn:
         train = np.flatnonzero(parts == 0)
         by = "speaker" if all(clip.speaker for clip in table.clips) else "recording"
         parts[train] = _assign(table, train, groups_of(table, by), (config.val, 0.0), by, seed)
     _check_train(table, parts)
-    return make_split(table, parts, "split", f"predefined split ({_relation(table, parts)}{drawn})")
+    folds = f", validated by {config.val_folds} folds of train" if config.val_folds else drawn
+    return make_split(table, parts, "split", f"predefined split ({_relation(table, parts)}{folds})")
 
 
 def _check_train(table: ClipTable, parts: IntArray) -> None:

@@ -29,6 +29,7 @@ from emotions.inputs.parquet_audio import table_of
 from emotions.inputs.remote import fetch
 from training.data.clips import Clip
 from training.data.progress import watched
+from training.data.waveforms.altered import AlteredInfo, altered
 from training.data.waveforms.array_store import ArrayStore, writing
 from training.data.waveforms.clip_info import ClipInfo, from_json, measured, to_json
 
@@ -96,9 +97,11 @@ class WaveformCache:
         """The samples as ``waveform`` gives them, without a look at the recording.
 
         Args:
-            facts: of the clip, as ``prepare`` gives them.
+            facts: of the clip, as ``prepare`` gives them, or of an altered copy of it.
             clip: decoded again if its array is gone.
         """
+        if isinstance(facts, AlteredInfo):
+            return altered(self.load(facts.original, clip), facts)
         samples = self.store.get(facts.sha256, (facts.samples,))
         if samples is None:
             self._decode([clip])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from training.config.dataset import SplitConfig
 from training.config.evaluate import Protocol
 from training.data.clips import ClipTable
 from training.data.data_faults import some
+from training.data.split.inner_folds import group_folds
 from training.data.split.splits import Split, default_by, draw_validation, groups_of, make_split, split_clips
 
 
@@ -49,7 +49,7 @@ def make_folds(table: ClipTable, protocol: Protocol, folds: int, config: SplitCo
     tests = _one_per_group(groups) if protocol == "loso" else _stratified(table, groups, folds, by, seeds[0])
     _check_classes(table, tests)
     splits = [_fold(table, test, by, config, seeds[0]) for test in tests]
-    return Folds(tuple(splits), _protocol(protocol, by, groups, len(splits)))
+    return Folds(tuple(splits), _protocol(protocol, by, groups, len(splits), config))
 
 
 def _holdout(table: ClipTable, config: SplitConfig, seed: int) -> Folds:
@@ -75,22 +75,15 @@ def _one_per_group(groups: IntArray) -> list[IntArray]:
 
 def _stratified(table: ClipTable, groups: IntArray, folds: int, by: str, seed: int) -> list[IntArray]:
     """Test clips of each fold: labels of the first target spread as evenly as the groups allow."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
     count = len(np.unique(groups))
     if count < folds:
         raise DataError(f"{folds} folds by {by} need as many groups, there are {count}: lower folds to {count}")
     if count < 3:
         raise DataError(f"folds by {by} need at least 3 groups, there are {count}")
-    labels = np.array([clip.labels.get(table.targets[0], "") for clip in table.clips])
-    cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        # A class with fewer clips than folds is absent from some: ``_check_classes`` decides whether that matters.
-        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        try:
-            tests = [test for _, test in cut.split(labels, labels, groups)]
-        except ValueError as error:
-            raise DataError(f"{folds} folds by {by} cannot be cut ({error}): lower folds") from error
+    try:
+        tests = group_folds(table, groups, folds, seed)
+    except ValueError as error:
+        raise DataError(f"{folds} folds by {by} cannot be cut ({error}): lower folds") from error
     if not all(len(test) for test in tests):
         raise DataError(f"{folds} folds by {by} leave one without a clip: lower folds")
     return tests
@@ -112,14 +105,15 @@ def _check_classes(table: ClipTable, tests: Sequence[IntArray]) -> None:
 def _fold(table: ClipTable, test: IntArray, by: str, config: SplitConfig, seed: int) -> Split:
     parts = np.zeros(len(table), np.int64)
     parts[test] = 2
-    rest = np.flatnonzero(parts == 0)
-    parts[rest[draw_validation(table, rest, by, config.val, seed)]] = 1
+    if not config.val_folds:
+        rest = np.flatnonzero(parts == 0)
+        parts[rest[draw_validation(table, rest, by, config.val, seed)]] = 1
     return make_split(table, parts, by, f"{by}-disjoint fold")
 
 
-def _protocol(protocol: Protocol, by: str, groups: IntArray, folds: int) -> str:
+def _protocol(protocol: Protocol, by: str, groups: IntArray, folds: int, config: SplitConfig) -> str:
     count = len(np.unique(groups))
-    inner = f"validation on {by}s of the training part"
+    inner = f"validation on {by}s of the training part{', by inner folds' if config.val_folds else ''}"
     if protocol == "loso":
         return f"speaker-disjoint, leave one speaker out ({count} folds; {inner})"
     if by == "clip":

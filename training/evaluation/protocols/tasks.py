@@ -22,7 +22,7 @@ from training.metrics.predictions import FoldPredictions, read_predictions
 _LOG = logging.getLogger(__name__)
 
 
-def task_of(shared: Shared, fold: int, candidate: int, seed: int) -> Task:
+def task_of(shared: Shared, fold: int, candidate: int, seed: int, *, altered: bool = False) -> Task:
     """The task of a candidate on a fold with a seed.
 
     Its key hashes the clips' identities too, because predictions refer to clips by index.
@@ -32,11 +32,14 @@ def task_of(shared: Shared, fold: int, candidate: int, seed: int) -> Task:
         fold: index into the splits.
         candidate: index into the steps.
         seed: seed of the training.
+        altered: whether it answers altered recordings, too.
     """
     identities = [clip.identity for clip in shared.table.clips]
     split = [getattr(shared.splits[fold], part) for part in PARTS]
     data = [shared.table.fingerprint, identities, shared.table.targets, split]
-    return Task(fold, candidate, seed, hash_of([1, decisive(shared.steps[candidate]), seed, data]))
+    more = ["altered"] if altered else []
+    key = hash_of([1, decisive(shared.steps[candidate]), seed, data, *more])
+    return Task(fold, candidate, seed, key, altered)
 
 
 def hash_of(content: Any) -> str:

@@ -10,13 +10,16 @@ from training.evaluation.report.wording import (
     calibration_line,
     choice_lines,
     choice_table,
+    comparison_line,
     leak_lines,
+    robustness_line,
     with_interval,
 )
 from training.metrics.conclusion import conclusions, whose_of
 from training.metrics.report_parts import calibration_pictures, class_picture, group_picture, matrix, recordings
 
 FIGURES = {"uar": "UAR", "wa": "WA", "macro_f1": "macro-F1"}
+_OF_A_TEST = ("test", "kind", "unchanged", "UAR", "UAR lost", "verdict")
 _OF_A_CLASS = ("recall", "precision", "f1")
 _INTERVALS = (
     "in brackets stands the 95 % interval: Student's t times the bootstrap's standard error over speakers, on the "
@@ -33,6 +36,7 @@ def page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> 
     """
     targets, several = report["targets"], len(report["targets"]) > 1
     leaks = leak_lines(report["leaks"])
+    missing = [f"trained {report['missing']}"] if "missing" in report else []
     seeds = ", ".join(map(str, report["seeds"]))
     method: list[Part] = [f"protocol: {report['protocol']}"]
     method += [f"{len(report['folds'])} folds; seeds {seeds}: figures are means over the seeds", _INTERVALS, leaks[0]]
@@ -52,7 +56,7 @@ def page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> 
             method=method,
             facts=facts_of(report),
             command=report.get("command", ""),
-            warnings=leaks[1:],
+            warnings=[*missing, *leaks[1:]],
         )
     )
 
@@ -71,6 +75,11 @@ def _figures(found: Mapping[str, Any], sounds: Mapping[str, str]) -> Iterator[Pa
     calibration = calibration_line(found["calibration"])
     yield f"{calibration}."
     yield calibration_table(found["calibration"])
+    if "compared" in found:
+        yield f"{comparison_line(found['compared'])}."
+    if "robustness" in found:
+        yield f"{robustness_line(found['robustness'])}."
+        yield robustness_table(found["robustness"])
     if found.get("surest_errors"):
         yield recordings(found["surest_errors"], sounds)
     for name, rows in {found.get("interval_over", "speaker"): found["per_speaker"], **found["per_group"]}.items():
@@ -113,6 +122,22 @@ def group_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
         for row in rows
     ]
     return Table(title, head, cells)
+
+
+def robustness_table(tests: Sequence[Mapping[str, Any]]) -> Table:
+    """The tests as a table."""
+    rows = [
+        [
+            test["name"],
+            test["kind"],
+            f"{test['unchanged']:.1%}",
+            f"{test['uar']:.3f}",
+            f"{test['uar_loss']:+.3f}",
+            "pass" if test["passed"] else "FAIL",
+        ]
+        for test in tests
+    ]
+    return Table("Altered recordings of speakers that were not trained on", [*_OF_A_TEST], rows)
 
 
 def facts_of(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,9 +20,11 @@ from training.data.checks.leakage import Leaks
 from training.data.clips import ClipTable
 from training.data.split.units import units_of
 from training.data.waveforms.dataset import NO_LABEL
+from training.evaluation.perturbations import corruptions
 from training.evaluation.protocols.folds import Folds
 from training.evaluation.protocols.groups import group_columns
 from training.evaluation.protocols.nested_selection import Selection
+from training.evaluation.report.beside import comparison, robustness
 from training.evaluation.report.fold_errors import of_folds, temperature_of
 from training.evaluation.report.html import page
 from training.evaluation.report.summary import Measured, summarise
@@ -42,13 +44,20 @@ from training.metrics.surest_errors import sounds_of
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an evaluation is reported from; a selection where the folds chose among several candidates."""
+    """What an evaluation is reported from; a selection where the folds chose among several candidates.
+
+    Attributes:
+        compared: predictions of the model to compare with, if any, in the order of ``predictions``.
+        missing: what is said of an encoder that was left out.
+    """
 
     table: ClipTable
     folds: Folds
     leaks: Leaks
     predictions: Sequence[FoldPredictions]
     selection: Selection | None = None
+    compared: Sequence[FoldPredictions] = ()
+    missing: str | None = None
 
 
 def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
@@ -64,6 +73,10 @@ def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
     report = {**_head(step, evidence), "targets": {name: found for name, found in targets.items() if found}}
     table = evidence.table
     for name, found in report["targets"].items():
+        if evidence.compared:
+            found["compared"] = comparison(table, name, evidence.predictions, evidence.compared)
+        if tests := robustness(table, name, evidence.predictions, corruptions(())):
+            found["robustness"] = tests
         found["surest_errors"] = of_folds(table, evidence.predictions, name, names=step.names)
     write_json(output / "report.json", report)
     sounds = sounds_of(table, (row for found in report["targets"].values() for row in found["surest_errors"]))
@@ -86,6 +99,7 @@ def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
         "protocol": f"{evidence.folds.protocol}{among}",
         "seeds": sorted({each.seed for each in predictions}),
         **_selection(step, evidence),
+        **({"missing": evidence.missing} if evidence.missing else {}),
         "folds": [_fold(evidence, fold) for fold in range(len(evidence.folds))],
         "training_seconds": round(sum(each.seconds for each in predictions), 1),
         "dataset": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,16 @@ from emotions.files.from_here import from_here
 from training.metrics.calibration import DID_NOT_HELP, HELPED, UNCLEAR
 from training.metrics.conclusion import says_something
 
-__all__ = ["calibration_line", "choice_lines", "choice_table", "leak_lines", "shown", "with_interval"]
+__all__ = [
+    "calibration_line",
+    "choice_lines",
+    "choice_table",
+    "comparison_line",
+    "leak_lines",
+    "robustness_line",
+    "shown",
+    "with_interval",
+]
 
 
 _EFFECTS = {HELPED: "helped", DID_NOT_HELP: "did NOT help", UNCLEAR: "may have helped or not, which cannot be told,"}
@@ -95,6 +104,22 @@ def calibration_line(calibration: Mapping[str, Any]) -> str:
     return f"{line}; threshold for a risk of {unknown['max_risk']:.0%}: {unknown['coverage']:.1%} answered, {risk}"
 
 
+def robustness_line(tests: Sequence[Mapping[str, Any]]) -> str:
+    """How many of the tests are passed, in a sentence."""
+    passed = sum(test["passed"] for test in tests)
+    return f"{passed} of {len(tests)} tests passed on altered recordings of speakers that were not trained on"
+
+
+def comparison_line(found: Mapping[str, Any]) -> str:
+    """The comparison in a sentence."""
+    bounds = found["uar_difference_ci"]
+    told = "too few speakers for an interval" if bounds is None else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"
+    return (
+        f"UAR of the model that it is compared with, on the same folds and seeds: {found['uar']:.3f}; "
+        f"difference {found['uar_difference']:+.3f} ({told})"
+    )
+
+
 def print_report(report: dict[str, Any], page: Path) -> None:
     """Print metrics with intervals, the protocol, leaks and calibration, and the report's path.
 
@@ -118,7 +143,11 @@ def print_report(report: dict[str, Any], page: Path) -> None:
         for row in rows:
             choices.add_row(*row)
         console.print(choices)
-    lines = [f"protocol: {report['protocol']}", *choice_lines(report), *leak_lines(report["leaks"])]
+    missing = [f"trained {report['missing']}"] if "missing" in report else []
+    lines = [f"protocol: {report['protocol']}", *missing, *choice_lines(report), *leak_lines(report["leaks"])]
     lines += [f"{name}: {calibration_line(found['calibration'])}" for name, found in report["targets"].items()]
+    for name, found in report["targets"].items():
+        lines += [f"{name}: {comparison_line(found['compared'])}"] if "compared" in found else []
+        lines += [f"{name}: {robustness_line(found['robustness'])}"] if "robustness" in found else []
     for line in [*lines, f"report: {from_here(page)}"]:
         console.print(shown(line), markup=False, highlight=False, soft_wrap=True)

