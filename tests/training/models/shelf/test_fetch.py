@@ -197,6 +197,7 @@ def test_the_command_line_lists_describes_and_fetches(encoder: ShelfEncoder) -> 
 @pytest.mark.slow
 def test_smart_turn_is_fetched_proven_and_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMOTIONS_CACHE", str(tmp_path))
+    monkeypatch.delenv("PIP_NO_INDEX")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(tmp_path), SMART_TURN.package]
     if subprocess.run(command, capture_output=True, check=False, timeout=300).returncode:
         pytest.skip(f"no index here has {SMART_TURN.package}")
