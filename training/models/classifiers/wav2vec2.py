@@ -11,7 +11,8 @@ from training.config.architectures import EncoderArchitecture, Wav2Vec2CnnArchit
 from training.config.train import ModelSpec
 from training.models.base import Classifier, Head, Logits
 from training.models.classifiers.cnn import CnnHead
-from training.models.frontends.encoder_frontend import EncoderFrontend, build_frontend
+from training.models.frontends.encoder_base import EncoderFrontend
+from training.models.frontends.encoder_frontend import build_frontend
 from training.models.frontends.hidden_states import Embedding
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from training.config.train import ModelSpec
+from training.models.frontends.encoder_base import EncoderFrontend
 from training.models.frontends.encoders import WHISPER, blank_encoder, load_encoder
 from training.models.frontends.hidden_states import Embedding
 from training.models.frontends.wav2vec2 import Wav2Vec2Frontend
 from training.models.frontends.whisper import WhisperFrontend
-
-EncoderFrontend = Wav2Vec2Frontend | WhisperFrontend
 
 
 def build_frontend(

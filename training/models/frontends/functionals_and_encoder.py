@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from training.models.base import Frontend
-from training.models.frontends.encoder_frontend import EncoderFrontend
+from training.models.frontends.encoder_base import EncoderFrontend
 from training.models.frontends.functionals import Functionals
 
 _MIN_VARIANCE = 1e-6
