@@ -30,8 +30,8 @@ Encoder = Annotated[
     str,
     Field(
         min_length=1,
-        description="wav2vec2, HuBERT, WavLM or Whisper encoder: a name of emotions encoders ls, a Hugging Face name "
-        "or a folder; random:FOLDER: random weights, for tests.",
+        description="wav2vec2, HuBERT, WavLM, data2vec-audio, UniSpeech(-SAT) or Whisper encoder: a name of emotions "
+        "encoders ls, a Hugging Face name or a folder; random:FOLDER: random weights, for tests.",
     ),
 ]
 Layer = Annotated[int, Field(strict=True, ge=0, le=256)]

@@ -8,8 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import (
+    Data2VecAudioConfig,
+    Data2VecAudioModel,
     HubertConfig,
     HubertModel,
+    UniSpeechConfig,
+    UniSpeechModel,
+    UniSpeechSatConfig,
+    UniSpeechSatModel,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForPreTraining,
@@ -35,6 +41,7 @@ TINY: dict[str, Any] = {
 }
 STABLE: dict[str, Any] = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
 WAVLM: dict[str, Any] = {"num_buckets": 32, "max_bucket_distance": 20}
+DATA2VEC: dict[str, Any] = {"num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 19}
 KINDS: dict[str, tuple[Any, Any, dict[str, Any], bool]] = {
     "wav2vec2-group": (Wav2Vec2Config, Wav2Vec2Model, {}, True),
     "wav2vec2-layer": (Wav2Vec2Config, Wav2Vec2Model, {**STABLE, "adapter_attn_dim": 8}, True),
@@ -42,6 +49,10 @@ KINDS: dict[str, tuple[Any, Any, dict[str, Any], bool]] = {
     "hubert-layer": (HubertConfig, HubertModel, {**STABLE, "conv_pos_batch_norm": True}, True),
     "wavlm-group": (WavLMConfig, WavLMModel, WAVLM, False),
     "wavlm-layer": (WavLMConfig, WavLMModel, {**STABLE, **WAVLM}, True),
+    "data2vec-audio": (Data2VecAudioConfig, Data2VecAudioModel, DATA2VEC, True),
+    "unispeech-layer": (UniSpeechConfig, UniSpeechModel, STABLE, True),
+    "unispeech-sat-group": (UniSpeechSatConfig, UniSpeechSatModel, {}, True),
+    "unispeech-sat-layer": (UniSpeechSatConfig, UniSpeechSatModel, {**STABLE, "adapter_attn_dim": 8}, False),
 }
 """name -> config class, model class, what differs from the tiny config, whether clips are normalised."""
 WHISPER, WHISPER_LAYERS, BANDS = "whisper", 3, 16

@@ -1,9 +1,9 @@
-"""The Wav2Vec2 frontend: embeddings of a pre-trained wav2vec2, HuBERT or WavLM encoder, exact in any batch.
+"""The Wav2Vec2 frontend: embeddings of a pre-trained encoder of the wav2vec2 line, exact in any batch.
 
-In transformers, padding leaks into the features of a padded batch: into the mean and variance
-that normalise a clip, into the group norm over time of the first convolution, and into the positional convolution. So
-the submodules are run here one by one, with masks: a window's features are those of transformers for its valid samples
-alone.
+These are wav2vec2, HuBERT, WavLM, data2vec-audio, UniSpeech and UniSpeech-SAT. In transformers, padding leaks into the
+features of a padded batch: into the mean and variance that normalise a clip, into the group norm over time of the first
+convolution, and into the positional convolutions. So the submodules are run here one by one, with masks: a window's
+features are those of transformers for its valid samples alone.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""The transformer of wav2vec2, HuBERT and WavLM encoders, run with masks over the submodules of transformers.
+"""The transformer of encoders of the wav2vec2 line, run with masks over the submodules of transformers.
 
-Attention is written out: one implementation for the three families, exportable to ONNX, in which invalid frames have no
+Attention is written out: one implementation for all families, exportable to ONNX, in which invalid frames have no
 weight.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,11 +28,12 @@ class Context(nn.Module):
     def __init__(self, source: Any, depth: int) -> None:
         super().__init__()
         self.block = 1
-        self.stable: bool = source.config.do_stable_layer_norm
+        self.stable: bool = getattr(source.config, "do_stable_layer_norm", False)
         self.position = source.encoder.pos_conv_embed
-        # Weight norm matters for training only: as one plain tensor the weight exports and hashes as it is used.
-        if parametrize.is_parametrized(self.position.conv):
-            parametrize.remove_parametrizations(self.position.conv, "weight")
+        for layer in _positional_layers(self.position):
+            # Weight norm matters for training only: as one plain tensor the weight exports and hashes as it is used.
+            if parametrize.is_parametrized(layer.conv):
+                parametrize.remove_parametrizations(layer.conv, "weight")
         self.norm = None if self.stable else source.encoder.layer_norm
         self.layers: nn.ModuleList = source.encoder.layers[:depth]
         self.buckets: Tensor | None
@@ -60,7 +62,10 @@ class Context(nn.Module):
         norm = getattr(self.position, "batch_norm", None)
         if norm is not None:  # of some HuBERT; it shifts the zeros of invalid frames
             features = torch.where(valid.unsqueeze(1), norm(features), 0.0)
-        positions: Tensor = self.position.activation(self.position.padding(self.position.conv(features)))
+        first, *others = _positional_layers(self.position)
+        positions = _positioned(first, features)
+        for layer in others:  # of data2vec, each of which sees what the one before it gave past the end
+            positions = _positioned(layer, torch.where(valid.unsqueeze(1), positions, 0.0))
         return positions
 
     def _bias(self, frames: int) -> Tensor | None:
@@ -73,6 +78,20 @@ class Context(nn.Module):
         distance = (step.unsqueeze(0) - step.unsqueeze(1)).clamp(-reach, reach) + reach
         bias: Tensor = attention.rel_attn_embed(self.buckets[distance]).permute(2, 0, 1)
         return bias
+
+
+def _positional_layers(position: Any) -> Sequence[Any]:
+    """The convolutions of a positional embedding: data2vec has several, the others one."""
+    return getattr(position, "layers", (position,))
+
+
+def _positioned(layer: Any, features: Tensor) -> Tensor:
+    """One positional convolution of (batch, dims, frames), with the layer norm that data2vec has behind it."""
+    found: Tensor = layer.padding(layer.conv(features))
+    norm = getattr(layer, "layer_norm", None)
+    found = found if norm is None else norm(found.transpose(1, 2)).transpose(1, 2)
+    activated: Tensor = layer.activation(found)
+    return activated
 
 
 def _transformed(layer: Any, state: Tensor, mask: Tensor, bias: Tensor | None, stable: bool) -> Tensor:
