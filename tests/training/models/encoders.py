@@ -12,10 +12,13 @@ from transformers import (
     Data2VecAudioModel,
     HubertConfig,
     HubertModel,
+    SeamlessM4TFeatureExtractor,
     UniSpeechConfig,
     UniSpeechModel,
     UniSpeechSatConfig,
     UniSpeechSatModel,
+    Wav2Vec2BertConfig,
+    Wav2Vec2BertModel,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForPreTraining,
@@ -57,12 +60,16 @@ KINDS: dict[str, tuple[Any, Any, dict[str, Any], bool]] = {
 """name -> config class, model class, what differs from the tiny config, whether clips are normalised."""
 WHISPER, WHISPER_LAYERS, BANDS = "whisper", 3, 16
 """A kind beside those: name, layers, mel bands; 2 s at most."""
+BERT = "wav2vec2-bert"
+"""Another, on as many mel bands, of ``LAYERS`` layers."""
 
 
 def make_encoder(folder: Path, kind: str, seed: int = 0) -> Path:
     """Write the tiny checkpoint of a kind to a folder; every parameter and statistic is random."""
     if kind == WHISPER:
         return make_whisper(folder, seed=seed)
+    if kind == BERT:
+        return make_bert(folder, seed=seed)
     config, model, changes, normalize = KINDS[kind]
     torch.manual_seed(seed)
     encoder = model(config(**{**TINY, **changes})).eval()
@@ -85,6 +92,22 @@ def make_whisper(folder: Path, model: Any = WhisperModel, *, normalize: bool = F
     whole.save_pretrained(folder)
     extractor: Any = WhisperFeatureExtractor
     extractor(feature_size=BANDS, do_normalize=normalize, chunk_length=2).save_pretrained(folder)
+    return folder
+
+
+def make_bert(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
+    """Write a tiny Wav2Vec2-BERT checkpoint, with what follows its last layer, to a folder."""
+    torch.manual_seed(seed)
+    config: Any = Wav2Vec2BertConfig
+    sizes = {"hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": 4, "intermediate_size": 48}
+    sizes |= {"feature_projection_input_dim": 2 * BANDS, "conv_depthwise_kernel_size": 5}
+    sizes |= {"left_max_position_embeddings": 6, "right_max_position_embeddings": 3}
+    more = {"add_adapter": True, "use_intermediate_ffn_before_adapter": True, "initializer_range": 0.3}
+    whole = Wav2Vec2BertModel(config(**{**sizes, **more, **changes})).eval()
+    vary(whole)
+    whole.save_pretrained(folder)
+    extractor: Any = SeamlessM4TFeatureExtractor
+    extractor(feature_size=BANDS, num_mel_bins=BANDS).save_pretrained(folder)
     return folder
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from emotions.errors import ConfigError
 from training.models.base import Frontend, weights_hash
 from training.models.frontends.encoders import Encoder
 from training.models.frontends.hidden_states import Embedding, depth_of, only_last_trains
@@ -97,6 +98,14 @@ class EncoderFrontend(Frontend):
             (batch, dims, frames) float32, or (batch, layers, dims, frames) for ``weighted``; zero past the valid
             frames, of 20 ms; and (batch,) int64, number of valid frames.
         """
+
+    def _at_least_one(self, frames: int) -> int:
+        """Frames of a window; ConfigError where there are none."""
+        if frames < 1:
+            raise ConfigError(
+                f"learn_params.padding_sec: {self.window} samples are too few for one frame of the encoder"
+            )
+        return frames
 
     def _cleaned(self, waveform: Tensor, length: Tensor) -> Tensor:
         """The waveform as the encoder expects it, zero past each length."""

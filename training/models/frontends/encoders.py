@@ -16,10 +16,13 @@ from transformers import (
     Data2VecAudioModel,
     HubertConfig,
     HubertModel,
+    SeamlessM4TFeatureExtractor,
     UniSpeechConfig,
     UniSpeechModel,
     UniSpeechSatConfig,
     UniSpeechSatModel,
+    Wav2Vec2BertConfig,
+    Wav2Vec2BertModel,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2Model,
@@ -42,6 +45,8 @@ RANDOM = "random:"
 _KEY = "model_architecture.encoder"
 WHISPER = "whisper"
 """Model type of Whisper, of which the encoder alone is taken."""
+WAV2VEC2_BERT = "wav2vec2-bert"
+"""Model type of Wav2Vec2-BERT, which takes filter banks."""
 
 
 class WhisperEncoderAlone(WhisperPreTrainedModel):  # type: ignore[no-untyped-call]
@@ -70,10 +75,11 @@ _FAMILIES = {
     "data2vec-audio": _Family(Data2VecAudioConfig, Data2VecAudioModel),
     "unispeech": _Family(UniSpeechConfig, UniSpeechModel),
     "unispeech-sat": _Family(UniSpeechSatConfig, UniSpeechSatModel),
+    WAV2VEC2_BERT: _Family(Wav2Vec2BertConfig, Wav2Vec2BertModel, SeamlessM4TFeatureExtractor),
 }
-# Weights that a forward pass does not use: the vector that replaces masked frames in pre-training, and adapters after
-# the last layer, which the features are taken before.
-_UNUSED = ("masked_spec_embed", "adapter.")
+# Weights that a forward pass does not use: the vector that replaces masked frames in pre-training, and what follows the
+# last layer, which the features are taken before.
+_UNUSED = ("masked_spec_embed", "adapter.", "intermediate_ffn.")
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,19 @@ def load_encoder(name: str) -> Encoder:
     )
     family = _FAMILIES[settings["model_type"]]
     extractor = checkpoint.read_preprocessor(family.extractor, SAMPLE_RATE)
+    if settings["model_type"] == WAV2VEC2_BERT:
+        _check_filterbanks(checkpoint, extractor, config)
     return Encoder(_load_weights(checkpoint, family.model, config), bool(getattr(extractor, "do_normalize", False)))
+
+
+def _check_filterbanks(checkpoint: Checkpoint, extractor: Any, config: Any) -> None:
+    """Refuse filter banks that are not two a frame, or not as many as the encoder takes."""
+    inputs = config.feature_projection_input_dim
+    if (extractor.stride, 2 * extractor.num_mel_bins) != (2, inputs):
+        raise checkpoint.error(
+            f"{{}} has {extractor.num_mel_bins} mel bins at a stride of {extractor.stride}, and takes {inputs} values "
+            "a frame; supported is a stride of 2, with half as many bins as values"
+        )
 
 
 def described(model: nn.Module) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emotions.errors import ConfigError
 from training.models.frontends.encoder_base import EncoderFrontend
 from training.models.frontends.hidden_states import chosen, kept_features
 from training.models.frontends.masks import masked_up_to, standardised
@@ -41,11 +40,7 @@ class Wav2Vec2Frontend(EncoderFrontend):
         return nn.ModuleList() if self.context is None else self.context.layers
 
     def _shape(self, config: Any, depth: int | None) -> tuple[int, ...]:
-        frames = int(self.count_frames(torch.tensor(self.window, device="cpu")))
-        if frames < 1:
-            raise ConfigError(
-                f"learn_params.padding_sec: {self.window} samples are too few for one frame of the encoder"
-            )
+        frames = self._at_least_one(int(self.count_frames(torch.tensor(self.window, device="cpu"))))
         dims = config.conv_dim[-1] if self.embedding == "conv" else config.hidden_size
         return kept_features(embedding=self.embedding, depth=depth, dims=dims, frames=frames)
 

@@ -11,23 +11,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils import parametrize
 
-# Far below any score, and finite in fp16 too, so that a row without a valid frame stays finite.
-_MASKED = -1e4
+from training.models.frontends.transformer_stack import MASKED, TransformerStack
 
 
-class Context(nn.Module):
-    """Positional convolution and the first ``depth`` layers of a transformer, taken over from an encoder.
-
-    Attributes:
-        block: frames are padded to a multiple of it inside, with frames that are masked.
-    """
+class Context(TransformerStack):
+    """Positional convolution and the first ``depth`` layers of a transformer, taken over from an encoder."""
 
     def __init__(self, source: Any, depth: int) -> None:
         super().__init__()
-        self.block = 1
         self.stable: bool = getattr(source.config, "do_stable_layer_norm", False)
         self.position = source.encoder.pos_conv_embed
         for layer in _positional_layers(self.position):
@@ -35,23 +28,14 @@ class Context(nn.Module):
             if parametrize.is_parametrized(layer.conv):
                 parametrize.remove_parametrizations(layer.conv, "weight")
         self.norm = None if self.stable else source.encoder.layer_norm
-        self.layers: nn.ModuleList = source.encoder.layers[:depth]
+        self.layers = source.encoder.layers[:depth]
         self.buckets: Tensor | None
         self.register_buffer("buckets", _bias_buckets(self.layers), persistent=False)
-
-    def forward(self, features: Tensor, valid: Tensor) -> list[Tensor]:
-        """(batch, dims, frames) and (batch, frames) in; every hidden state out, (batch, frames, dims) each."""
-        if self.block == 1:
-            return self._states(features, valid)
-        frames = features.shape[2]
-        more = (0, -frames % self.block)
-        states = self._states(functional.pad(features, more), functional.pad(valid, more))
-        return [state[:, :frames] for state in states]
 
     def _states(self, features: Tensor, valid: Tensor) -> list[Tensor]:
         state = features.transpose(1, 2) + self._positions(features, valid).transpose(1, 2)
         state = state if self.norm is None else self.norm(state)
-        mask = torch.where(valid, 0.0, _MASKED)[:, None, None, :]
+        mask = torch.where(valid, 0.0, MASKED)[:, None, None, :]
         bias = self._bias(features.shape[2])
         states = [state]
         for layer in self.layers:

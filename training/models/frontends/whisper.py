@@ -21,8 +21,10 @@ from transformers.audio_utils import mel_filter_bank
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.errors import ConfigError
 from training.models.frontends.encoder_base import EncoderFrontend
+from training.models.frontends.fourier import strided_basis, strided_power
 from training.models.frontends.hidden_states import chosen, kept_features
 from training.models.frontends.masks import masked_up_to
+from training.models.frontends.transformer_stack import MASKED
 from training.models.frontends.wav2vec2_context import attended
 
 _HOP, _FFT = 160, 400  # 10 and 25 ms
@@ -30,7 +32,6 @@ _STEP = 2 * _HOP
 """Samples between two frames of the encoder: 20 ms."""
 _FLOOR, _DECADES = 1e-10, 8.0
 _AFTER = 3 * _STEP  # zeros behind a window, so that frames which reach over its end are seen whole
-_MASKED = -1e4  # finite in fp16 too
 
 
 class LogMel(nn.Module):
@@ -47,13 +48,9 @@ class LogMel(nn.Module):
 
     def __init__(self, bands: int) -> None:
         super().__init__()
-        step = torch.arange(_FFT, dtype=torch.float64)
-        turns = torch.remainder(torch.arange(_FFT // 2 + 1, dtype=torch.float64)[:, None] * step, _FFT)
-        angle = 2 * math.pi * turns / _FFT
-        window = torch.hann_window(_FFT, dtype=torch.float64)
-        basis = torch.cat([angle.cos(), angle.sin()]) * window
+        basis = strided_basis(torch.hann_window(_FFT, dtype=torch.float64).diag(), _FFT)
         filters = mel_filter_bank(_FFT // 2 + 1, bands, 0.0, 8000.0, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
-        self.register_buffer("basis", basis.float().unsqueeze(1), persistent=False)
+        self.register_buffer("basis", basis, persistent=False)
         self.register_buffer("bands", torch.from_numpy(np.ascontiguousarray(filters.T)).float(), persistent=False)
 
     def forward(self, waveform: Tensor, frames: int) -> Tensor:
@@ -61,8 +58,7 @@ class LogMel(nn.Module):
         reach = _FFT // 2
         behind = functional.pad(waveform, (0, _AFTER))
         padded = torch.cat([behind[:, 1 : reach + 1].flip(1), behind], dim=1)
-        real, imaginary = functional.conv1d(padded.unsqueeze(1), self.basis, stride=_HOP).chunk(2, dim=1)
-        power = torch.matmul(self.bands, real * real + imaginary * imaginary)
+        power = torch.matmul(self.bands, strided_power(padded, self.basis, _HOP))
         decades = power.clamp_min(_FLOOR).log() * (1 / math.log(10))
         floor = decades.amax(dim=(1, 2), keepdim=True) - _DECADES
         return (torch.maximum(decades, floor)[:, :, : 2 * frames] + 4.0) / 4.0
@@ -115,7 +111,7 @@ class WhisperFrontend(EncoderFrontend):
         features = functional.gelu(self.conv2(hidden)).transpose(1, 2)
         if self.embedding != "conv":
             features = features + self.positions[:steps]
-        mask = torch.where(valid, 0.0, _MASKED)[:, None, None, :]
+        mask = torch.where(valid, 0.0, MASKED)[:, None, None, :]
         states = [features]
         for layer in self.layers:
             states.append(_transformed(layer, states[-1], mask))
