@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from training.models.frontends.wav2vec2_context import Context
+from training.models.frontends.transformer_stack import TransformerStack
 
 FRAMES = 8
 """Frames of a block."""
@@ -33,11 +33,11 @@ def frame_blocks(model: nn.Module) -> Iterator[bool]:
     Yields:
         Whether it has an encoder that masks frames: other models compute as they do.
     """
-    found = [module for module in model.modules() if isinstance(module, Context)]
-    for context in found:
-        context.block = FRAMES
+    found = [module for module in model.modules() if isinstance(module, TransformerStack)]
+    for stack in found:
+        stack.block = FRAMES
     try:
         yield bool(found)
     finally:
-        for context in found:
-            context.block = 1
+        for stack in found:
+            stack.block = 1

@@ -16,10 +16,11 @@ from transformers import AttentionInterface
 
 from emotions.audio.decode import SAMPLE_RATE
 from training.models.base import Logits
+from training.models.frontends.fourier import strided_basis, strided_power
+from training.models.frontends.kaldi import kaldi_frame
 
 _FRAME, _HOP = 400, 160  # 25 and 10 ms
 _FFT = 512
-_PREEMPHASIS = 0.97
 _LOWEST_HZ = 20.0
 _FLOOR = 1e-10
 _DECADES = 8.0
@@ -51,7 +52,11 @@ class KaldiFilterbank(nn.Module):
         bands, _ = kaldi.get_mel_banks(
             extractor.num_mel_bins, _FFT, float(SAMPLE_RATE), _LOWEST_HZ, 0.0, 100.0, -500.0, 1.0
         )
-        self.register_buffer("basis", _basis(_kaldi_frame(), _FFT), persistent=False)
+        self.register_buffer(
+            "basis",
+            strided_basis(kaldi_frame(torch.hann_window(_FRAME, periodic=False, dtype=torch.float64)), _FFT),
+            persistent=False,
+        )
         self.register_buffer("bands", functional.pad(bands, (0, 1)), persistent=False)
         self.register_buffer("start", torch.arange(self.frames) * _HOP, persistent=False)
 
@@ -60,7 +65,7 @@ class KaldiFilterbank(nn.Module):
 
         Frames past a clip's end are zero before the normalisation.
         """
-        power = _power(_fitted(waveform, length, self.samples), self.basis)
+        power = strided_power(_fitted(waveform, length, self.samples), self.basis, _HOP)
         energy = torch.matmul(self.bands, power).clamp_min(torch.finfo(torch.float32).eps).log()
         whole = self.start + _FRAME <= length.unsqueeze(1)
         energy = torch.where(whole.unsqueeze(1), energy, 0.0).transpose(1, 2)
@@ -86,7 +91,7 @@ class WhisperFilterbank(nn.Module):
         self.hop: int = extractor.hop_length
         self.reach: int = extractor.n_fft // 2
         window = torch.hann_window(extractor.n_fft, dtype=torch.float64)
-        self.register_buffer("basis", _basis(window.diag(), extractor.n_fft), persistent=False)
+        self.register_buffer("basis", strided_basis(window.diag(), extractor.n_fft), persistent=False)
         bands = torch.from_numpy(extractor.mel_filters).float().T.contiguous()
         self.register_buffer("bands", bands, persistent=False)
 
@@ -94,7 +99,7 @@ class WhisperFilterbank(nn.Module):
         """(batch, samples) and (batch,) in; (batch, bins, frames) out."""
         inputs = _fitted(waveform, length, self.samples)
         before, after = inputs[:, 1 : self.reach + 1].flip(1), inputs[:, -self.reach - 1 : -1].flip(1)
-        power = _power(torch.cat([before, inputs, after], dim=1), self.basis, self.hop)[:, :, :-1]
+        power = strided_power(torch.cat([before, inputs, after], dim=1), self.basis, self.hop)[:, :, :-1]
         decades = torch.matmul(self.bands, power).clamp_min(_FLOOR).log() * (1 / math.log(10))
         floor = decades.amax(dim=(1, 2), keepdim=True) - _DECADES
         return (torch.maximum(decades, floor) + 4.0) / 4.0
@@ -143,30 +148,3 @@ def _fitted(waveform: Tensor, length: Tensor, samples: int) -> Tensor:
     """(batch, any) to (batch, samples): cut or filled up with zeros, and zero past each length."""
     waveform = torch.cat([waveform, waveform.new_zeros(waveform.shape[0], samples)], dim=1)[:, :samples]
     return torch.where(torch.arange(samples, device=length.device) < length.unsqueeze(1), waveform, 0.0)
-
-
-def _kaldi_frame() -> Tensor:
-    """What Kaldi does to a frame before its transform, as a matrix: (400, 400) float64."""
-    centred = torch.eye(_FRAME, dtype=torch.float64) - 1 / _FRAME
-    emphasised = torch.eye(_FRAME, dtype=torch.float64) - _PREEMPHASIS * torch.diag(
-        torch.ones(_FRAME - 1, dtype=torch.float64), -1
-    )
-    emphasised[0, 0] -= _PREEMPHASIS
-    window = torch.hann_window(_FRAME, periodic=False, dtype=torch.float64)
-    return window.unsqueeze(1) * (emphasised @ centred)
-
-
-def _basis(frame: Tensor, n_fft: int) -> Tensor:
-    """Cosines, then sines, of a frame that the matrix ``frame`` was applied to: (n_fft + 2, 1, samples) float32."""
-    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64)[:, None]
-    # The product is reduced modulo n_fft while it is an exact integer: large angles would cost the last digits.
-    turns = torch.remainder(bins * torch.arange(frame.shape[0], dtype=torch.float64), n_fft)
-    angle = 2 * math.pi * turns / n_fft
-    return (torch.cat([angle.cos(), angle.sin()]) @ frame).float().unsqueeze(1)
-
-
-def _power(waveform: Tensor, basis: Tensor, hop: int = _HOP) -> Tensor:
-    """(batch, samples) to the power of each frame's bins, (batch, bins, frames)."""
-    parts = functional.conv1d(waveform.unsqueeze(1), basis, stride=hop)
-    real, imaginary = parts.chunk(2, dim=1)
-    return real * real + imaginary * imaginary

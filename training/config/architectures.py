@@ -30,8 +30,9 @@ Encoder = Annotated[
     str,
     Field(
         min_length=1,
-        description="wav2vec2, HuBERT, WavLM or Whisper encoder: a name of emotions encoders ls, a Hugging Face name "
-        "or a folder; random:FOLDER: random weights, for tests.",
+        description="wav2vec2, HuBERT, WavLM, data2vec-audio, UniSpeech, UniSpeech-SAT, Wav2Vec2-BERT or Whisper "
+        "encoder: a name of emotions encoders ls, a Hugging Face name or a folder; random:FOLDER: random weights, for "
+        "tests.",
     ),
 ]
 Layer = Annotated[int, Field(strict=True, ge=0, le=256)]
@@ -94,6 +95,10 @@ class Wav2Vec2FnArchitecture(EncoderArchitecture):
     conv_w_count: Annotated[Count, Field(description="1-D convolutions over time.")] = 1
     layer_1_size: Annotated[Size, Field(description="Neurons of the first layer.")] = 128
     layer_2_size: Annotated[Size, Field(description="Neurons of the second layer.")] = 128
+    pooling: Literal["mean", "mean_deviation", "attentive_statistics"] = Field(
+        default="mean",
+        description="Statistics over a window's frames; attentive_statistics: mean and deviation by learnt weights.",
+    )
 
 
 class Wav2Vec2CnnArchitecture(EncoderArchitecture):
@@ -171,6 +176,21 @@ ARCHITECTURES: Architectures = {
     "TransformerClassifier": TransformerArchitecture,
     "FunctionalsClassifier": FunctionalsArchitecture,
 }
+
+
+def with_defaults(model: Any, architecture: Any) -> Any:
+    """A ``model_architecture`` with the defaults of keys that the release which wrote it did not have.
+
+    Args:
+        model: name of the model; of another than there are the architecture stays as it is.
+        architecture: what was written.
+    """
+    known = ARCHITECTURES.get(model) if isinstance(model, str) else None
+    if known is None or not isinstance(architecture, Mapping):
+        return architecture
+    return {**known().model_dump(mode="json"), **architecture}
+
+
 ENCODER_MODELS = frozenset({"Wav2Vec2FnClassifier", "Wav2Vec2CnnClassifier"})
 """Models on a pre-trained encoder."""
 SPECTROGRAM_MODELS = frozenset({"SpectrogramCnnClassifier", "TransformerClassifier"})

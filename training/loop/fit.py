@@ -15,6 +15,7 @@ from emotions.errors import CheckpointError, ConfigError, DiskFull, OutputExists
 from emotions.files.atomic import locked, room_for
 from emotions.pipeline.interruption import keeping
 from emotions.pipeline.runner import Context
+from training.config.architectures import with_defaults
 from training.config.learning import LearnParams
 from training.config.train import ModelSpec, TrainStep
 from training.corpus import Corpus, read_corpus
@@ -152,6 +153,7 @@ def _check_model(path: Path, spec: ModelSpec, model: Classifier) -> None:
     """Refuse a checkpoint of another model, and one that training cannot go on from."""
     trained, checkpoint = load_checkpoint(path), read_checkpoint(path)
     stored, asked = trained.spec.model_dump(exclude={"encoder"}), spec.model_dump(exclude={"encoder"})
+    stored["architecture"] = with_defaults(trained.spec.model, stored["architecture"])
     differences = "; ".join(
         f"{key} is {stored[key]}, the config and data give {value}"
         for key, value in asked.items()

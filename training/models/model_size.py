@@ -14,8 +14,16 @@ from emotions.errors import ConfigError, first_line, plain
 _MAX_NUMBER = 10_000_000
 """Of any setting: kernels, vocabularies, rates. What a product of several makes is counted as parameters."""
 _MAX_LAYERS = 1_000
-_MAX_OF = {"chunk_length": 3_600, "feature_size": 4_096, "n_fft": 65_536, "num_labels": 20_000, "num_mel_bins": 4_096}
-"""Of settings that tables are computed from which are no parameters."""
+_MAX_OF = {
+    "chunk_length": 3_600,
+    "feature_projection_input_dim": 8_192,
+    "feature_size": 4_096,
+    "n_fft": 65_536,
+    "num_conv_pos_embeddings": 1_000,
+    "num_labels": 20_000,
+    "num_mel_bins": 4_096,
+}
+"""Of settings that tables or layers are made of: positional embeddings of data2vec are so many."""
 _MAX_ENTRIES = 200_000
 """Of all lists and objects of a description together: some have a filterbank of 128 x 201 inside."""
 _IMPOSSIBLE = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)

@@ -18,6 +18,7 @@ from emotions.errors import CheckpointError, ConfigError, OutputExists, first_li
 from emotions.files.atomic import remove_left_over
 from emotions.files.json_text import read_json, write_json
 from emotions.pipeline.runner import Context
+from training.config.architectures import with_defaults
 from training.config.differences import differences
 from training.config.evaluate import decisive
 from training.config.train import TrainStep
@@ -71,9 +72,14 @@ def read_record(folder: Path) -> TrainingRecord:
     if not path.is_file():
         raise CheckpointError(f"{folder}: holds no training that can go on (it has no {TRAINING_FILE})")
     try:
-        return TrainingRecord.model_validate(read_json(path))
+        record = TrainingRecord.model_validate(read_json(path))
     except (ConfigError, ValidationError) as error:
         raise CheckpointError(f"{path}: is damaged ({first_line(error)}); {_ELSE}") from error
+    settings, key = record.settings, "model_architecture"
+    if key not in settings:
+        return record
+    filled = {key: with_defaults(settings.get("model"), settings[key])}
+    return record.model_copy(update={"settings": {**settings, **filled}})
 
 
 def going_on_from(folder: Path, record: TrainingRecord) -> Path | None:

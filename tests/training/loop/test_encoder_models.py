@@ -18,6 +18,7 @@ from tests.training.conftest import build_step
 from tests.training.models.encoders import make_encoder, save_extractor
 from training.loop.fit import fit
 from training.run_folder.frozen_encoder import FILE
+from training.run_folder.layout import CHECKPOINT_KEY
 from training.run_folder.read import load_run, read_checkpoint
 
 FN = {"conv_h_count": 1, "conv_w_count": 1, "layer_1_size": 8, "layer_2_size": 8}
@@ -165,6 +166,18 @@ def test_going_on_with_another_encoder_is_refused(train: Fit, encoder: Path, tmp
     make_encoder(moved, "hubert-group")
     with pytest.raises(CheckpointError, match=r"was trained with another encoder than .* is now"):
         train(tmp_path / "more", architecture={"encoder": str(moved)}, **last_of(run))
+
+
+def test_a_run_of_a_release_without_a_key_is_read_and_gone_on_from(train: Fit, run: Path, tmp_path: Path) -> None:
+    stored = torch.load(run / "last.ckpt", weights_only=True)
+    spec = json.loads(stored[CHECKPOINT_KEY]["spec"])
+    assert spec["architecture"].pop("pooling") == "mean"
+    stored[CHECKPOINT_KEY]["spec"] = json.dumps(spec)
+    torch.save(stored, run / "last.ckpt")
+    more = train(tmp_path / "more", learn_params__max_epoch=2, **last_of(run))
+    assert load_run(more).trained.steps > load_run(run).trained.steps
+    with pytest.raises(CheckpointError, match="is of another model: architecture is"):
+        train(tmp_path / "other", architecture={"pooling": "mean_deviation"}, **last_of(run))
 
 
 def test_going_on_with_another_embedding_is_refused(train: Fit, run: Path, tmp_path: Path) -> None:

@@ -8,8 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import (
+    Data2VecAudioConfig,
+    Data2VecAudioModel,
     HubertConfig,
     HubertModel,
+    SeamlessM4TFeatureExtractor,
+    UniSpeechConfig,
+    UniSpeechModel,
+    UniSpeechSatConfig,
+    UniSpeechSatModel,
+    Wav2Vec2BertConfig,
+    Wav2Vec2BertModel,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForPreTraining,
@@ -35,6 +44,7 @@ TINY: dict[str, Any] = {
 }
 STABLE: dict[str, Any] = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
 WAVLM: dict[str, Any] = {"num_buckets": 32, "max_bucket_distance": 20}
+DATA2VEC: dict[str, Any] = {"num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 19}
 KINDS: dict[str, tuple[Any, Any, dict[str, Any], bool]] = {
     "wav2vec2-group": (Wav2Vec2Config, Wav2Vec2Model, {}, True),
     "wav2vec2-layer": (Wav2Vec2Config, Wav2Vec2Model, {**STABLE, "adapter_attn_dim": 8}, True),
@@ -42,16 +52,24 @@ KINDS: dict[str, tuple[Any, Any, dict[str, Any], bool]] = {
     "hubert-layer": (HubertConfig, HubertModel, {**STABLE, "conv_pos_batch_norm": True}, True),
     "wavlm-group": (WavLMConfig, WavLMModel, WAVLM, False),
     "wavlm-layer": (WavLMConfig, WavLMModel, {**STABLE, **WAVLM}, True),
+    "data2vec-audio": (Data2VecAudioConfig, Data2VecAudioModel, DATA2VEC, True),
+    "unispeech-layer": (UniSpeechConfig, UniSpeechModel, STABLE, True),
+    "unispeech-sat-group": (UniSpeechSatConfig, UniSpeechSatModel, {}, True),
+    "unispeech-sat-layer": (UniSpeechSatConfig, UniSpeechSatModel, {**STABLE, "adapter_attn_dim": 8}, False),
 }
 """name -> config class, model class, what differs from the tiny config, whether clips are normalised."""
 WHISPER, WHISPER_LAYERS, BANDS = "whisper", 3, 16
 """A kind beside those: name, layers, mel bands; 2 s at most."""
+BERT = "wav2vec2-bert"
+"""Another, on as many mel bands, of ``LAYERS`` layers."""
 
 
 def make_encoder(folder: Path, kind: str, seed: int = 0) -> Path:
     """Write the tiny checkpoint of a kind to a folder; every parameter and statistic is random."""
     if kind == WHISPER:
         return make_whisper(folder, seed=seed)
+    if kind == BERT:
+        return make_bert(folder, seed=seed)
     config, model, changes, normalize = KINDS[kind]
     torch.manual_seed(seed)
     encoder = model(config(**{**TINY, **changes})).eval()
@@ -74,6 +92,22 @@ def make_whisper(folder: Path, model: Any = WhisperModel, *, normalize: bool = F
     whole.save_pretrained(folder)
     extractor: Any = WhisperFeatureExtractor
     extractor(feature_size=BANDS, do_normalize=normalize, chunk_length=2).save_pretrained(folder)
+    return folder
+
+
+def make_bert(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
+    """Write a tiny Wav2Vec2-BERT checkpoint, with what follows its last layer, to a folder."""
+    torch.manual_seed(seed)
+    config: Any = Wav2Vec2BertConfig
+    sizes = {"hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": 4, "intermediate_size": 48}
+    sizes |= {"feature_projection_input_dim": 2 * BANDS, "conv_depthwise_kernel_size": 5}
+    sizes |= {"left_max_position_embeddings": 6, "right_max_position_embeddings": 3}
+    more = {"add_adapter": True, "use_intermediate_ffn_before_adapter": True, "initializer_range": 0.3}
+    whole = Wav2Vec2BertModel(config(**{**sizes, **more, **changes})).eval()
+    vary(whole)
+    whole.save_pretrained(folder)
+    extractor: Any = SeamlessM4TFeatureExtractor
+    extractor(feature_size=BANDS, num_mel_bins=BANDS).save_pretrained(folder)
     return folder
 
 

@@ -11,7 +11,9 @@ from training.config.architectures import EncoderArchitecture, Wav2Vec2CnnArchit
 from training.config.train import ModelSpec
 from training.models.base import Classifier, Head, Logits
 from training.models.classifiers.cnn import CnnHead
-from training.models.frontends.encoder_frontend import EncoderFrontend, build_frontend
+from training.models.frontends.encoder_base import EncoderFrontend
+from training.models.frontends.encoder_frontend import build_frontend
+from training.models.frontends.frame_pooling import FramePooling, Pooling
 from training.models.frontends.hidden_states import Embedding
 
 
@@ -49,14 +51,14 @@ def _weighed(shape: tuple[int, ...], head: Head) -> Head:
 class FnHead(Head):
     """A fully connected network on four views of an embedding of D dims by T frames.
 
-    - the mean over the valid frames: D values;
+    - statistics over the valid frames, by default the mean: P values, D or 2 D;
     - the mean over the dims: T values, zero past the valid frames;
     - ``conv_w_count`` (w) 1x1 convolutions with the frames as channels, each a learnt combination of the T frames:
       w x D values;
     - ``conv_h_count`` (h) 1x1 convolutions with the dims as channels, each a learnt combination of the D dims:
       h x T values, zero past the valid frames.
 
-    Concatenated these are D + T + w D + h T values; where both counts are 0 the two means remain. Two fully connected
+    Concatenated these are P + T + w D + h T values; where both counts are 0 the first two remain. Two fully connected
     layers with batch norm and ReLU follow, then one linear layer per target.
 
     Args:
@@ -64,23 +66,30 @@ class FnHead(Head):
         counts: (h, w): ``conv_h_count`` and ``conv_w_count``.
         layers: ``layer_1_size`` and ``layer_2_size``.
         targets: target -> number of classes.
+        pooling: which statistics.
     """
 
     def __init__(
-        self, shape: tuple[int, int], counts: tuple[int, int], layers: tuple[int, int], targets: Mapping[str, int]
+        self,
+        shape: tuple[int, int],
+        counts: tuple[int, int],
+        layers: tuple[int, int],
+        targets: Mapping[str, int],
+        pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
         (dims, frames), (over_dims, over_time) = shape, counts
         self.over_dims = nn.Conv1d(dims, over_dims, 1) if over_dims else None
         self.over_time = nn.Conv1d(frames, over_time, 1) if over_time else None
-        width = dims + frames + over_time * dims + over_dims * frames
+        self.pooling = FramePooling(pooling, dims)
+        width = self.pooling.dims + frames + over_time * dims + over_dims * frames
         self.layers = nn.Sequential(*_connected(width, layers[0]), *_connected(layers[0], layers[1]))
         self.outputs = nn.ModuleList([nn.Linear(layers[1], classes) for classes in targets.values()])
         self.targets = tuple(targets)
 
     def forward(self, features: Tensor, frames: Tensor) -> Logits:
         """(batch, D, T), zero past the (batch,) valid frames; target -> (batch, classes) logits out."""
-        views = [features.sum(dim=2) / frames.clamp_min(1).unsqueeze(1).to(features.dtype), features.mean(dim=1)]
+        views = [self.pooling(features, frames), features.mean(dim=1)]
         if self.over_time is not None:
             views.append(self.over_time(features.transpose(1, 2)).flatten(1))
         if self.over_dims is not None:
@@ -111,7 +120,8 @@ def build_fn(spec: ModelSpec, architecture: Wav2Vec2FnArchitecture) -> Classifie
     *_, dims, frames = frontend.shape
     counts = (architecture.conv_h_count, architecture.conv_w_count)
     layers = (architecture.layer_1_size, architecture.layer_2_size)
-    return Classifier(frontend, _weighed(frontend.shape, FnHead((dims, frames), counts, layers, spec.classes)))
+    head = FnHead((dims, frames), counts, layers, spec.classes, architecture.pooling)
+    return Classifier(frontend, _weighed(frontend.shape, head))
 
 
 def build_wav2vec2_cnn(spec: ModelSpec, architecture: Wav2Vec2CnnArchitecture) -> Classifier:

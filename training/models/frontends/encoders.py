@@ -12,9 +12,17 @@ from typing import Any
 from torch import nn
 from transformers import (
     AutoConfig,
-    AutoModel,
+    Data2VecAudioConfig,
+    Data2VecAudioModel,
     HubertConfig,
     HubertModel,
+    SeamlessM4TFeatureExtractor,
+    UniSpeechConfig,
+    UniSpeechModel,
+    UniSpeechSatConfig,
+    UniSpeechSatModel,
+    Wav2Vec2BertConfig,
+    Wav2Vec2BertModel,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2Model,
@@ -37,6 +45,8 @@ RANDOM = "random:"
 _KEY = "model_architecture.encoder"
 WHISPER = "whisper"
 """Model type of Whisper, of which the encoder alone is taken."""
+WAV2VEC2_BERT = "wav2vec2-bert"
+"""Model type of Wav2Vec2-BERT, which takes filter banks."""
 
 
 class WhisperEncoderAlone(WhisperPreTrainedModel):  # type: ignore[no-untyped-call]
@@ -48,15 +58,28 @@ class WhisperEncoderAlone(WhisperPreTrainedModel):  # type: ignore[no-untyped-ca
         self.post_init()  # type: ignore[no-untyped-call]
 
 
-_FAMILIES: dict[str, tuple[Any, Any]] = {
-    WHISPER: (WhisperConfig, WhisperEncoderAlone),
-    "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),
-    "hubert": (HubertConfig, HubertModel),
-    "wavlm": (WavLMConfig, WavLMModel),
+@dataclass(frozen=True)
+class _Family:
+    """Classes of transformers that read a family's checkpoints."""
+
+    config: Any
+    model: Any
+    extractor: Any = Wav2Vec2FeatureExtractor
+
+
+_FAMILIES = {
+    WHISPER: _Family(WhisperConfig, WhisperEncoderAlone, WhisperFeatureExtractor),
+    "wav2vec2": _Family(Wav2Vec2Config, Wav2Vec2Model),
+    "hubert": _Family(HubertConfig, HubertModel),
+    "wavlm": _Family(WavLMConfig, WavLMModel),
+    "data2vec-audio": _Family(Data2VecAudioConfig, Data2VecAudioModel),
+    "unispeech": _Family(UniSpeechConfig, UniSpeechModel),
+    "unispeech-sat": _Family(UniSpeechSatConfig, UniSpeechSatModel),
+    WAV2VEC2_BERT: _Family(Wav2Vec2BertConfig, Wav2Vec2BertModel, SeamlessM4TFeatureExtractor),
 }
-# Weights that a forward pass does not use: the vector that replaces masked frames in pre-training, and adapters after
-# the last layer, which the features are taken before.
-_UNUSED = ("masked_spec_embed", "adapter.")
+# Weights that a forward pass does not use: the vector that replaces masked frames in pre-training, and what follows the
+# last layer, which the features are taken before.
+_UNUSED = ("masked_spec_embed", "adapter.", "intermediate_ffn.")
 
 
 @dataclass(frozen=True)
@@ -64,8 +87,7 @@ class Encoder:
     """An encoder and the preprocessing that it expects.
 
     Attributes:
-        model: ``Wav2Vec2Model``, ``HubertModel``, ``WavLMModel`` or ``WhisperEncoderAlone``, float32, in evaluation
-            mode.
+        model: of a family's class, such as ``Wav2Vec2Model``, float32, in evaluation mode.
         normalize: whether each clip is normalised to mean 0 and variance 1.
     """
 
@@ -86,8 +108,8 @@ def load_encoder(name: str) -> Encoder:
             with a config.json, for random weights.
 
     Raises:
-        ConfigError: it cannot be reached, is not a wav2vec2, HuBERT, WavLM or Whisper encoder for 16 kHz, or its
-            weights are missing, incomplete or broken.
+        ConfigError: it cannot be reached, is of no family that is supported, is not for 16 kHz, or its weights are
+            missing, incomplete or broken.
     """
     if name.startswith(RANDOM):
         return _random_encoder(name)
@@ -97,9 +119,21 @@ def load_encoder(name: str) -> Encoder:
     config = checkpoint.understood(
         lambda: AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False), CONFIG
     )
-    extractor = WhisperFeatureExtractor if settings["model_type"] == WHISPER else Wav2Vec2FeatureExtractor
-    normalize = bool(getattr(checkpoint.read_preprocessor(extractor, SAMPLE_RATE), "do_normalize", False))
-    return Encoder(_load_weights(checkpoint, config), normalize)
+    family = _FAMILIES[settings["model_type"]]
+    extractor = checkpoint.read_preprocessor(family.extractor, SAMPLE_RATE)
+    if settings["model_type"] == WAV2VEC2_BERT:
+        _check_filterbanks(checkpoint, extractor, config)
+    return Encoder(_load_weights(checkpoint, family.model, config), bool(getattr(extractor, "do_normalize", False)))
+
+
+def _check_filterbanks(checkpoint: Checkpoint, extractor: Any, config: Any) -> None:
+    """Refuse filter banks that are not two a frame, or not as many as the encoder takes."""
+    inputs = config.feature_projection_input_dim
+    if (extractor.stride, 2 * extractor.num_mel_bins) != (2, inputs):
+        raise checkpoint.error(
+            f"{{}} has {extractor.num_mel_bins} mel bins at a stride of {extractor.stride}, and takes {inputs} values "
+            "a frame; supported is a stride of 2, with half as many bins as values"
+        )
 
 
 def described(model: nn.Module) -> dict[str, Any]:
@@ -119,10 +153,8 @@ def blank_encoder(description: Mapping[str, Any]) -> Encoder:
     family = _FAMILIES.get(settings.pop("model_type", ""))
     if family is None:
         raise ConfigError(f"{_KEY}: the model type must be one of {', '.join(_FAMILIES)}")
-    config, model = family
-    return Encoder(
-        model(config(**settings, attn_implementation="eager")).float().eval(), bool(description["normalize"])
-    )
+    config = family.config(**settings, attn_implementation="eager")
+    return Encoder(family.model(config).float().eval(), bool(description["normalize"]))
 
 
 def _random_encoder(name: str) -> Encoder:
@@ -144,15 +176,13 @@ def _random_encoder(name: str) -> Encoder:
     return checkpoint.understood(build, CONFIG)
 
 
-def _load_weights(checkpoint: Checkpoint, config: Any) -> nn.Module:
+def _load_weights(checkpoint: Checkpoint, model: Any, config: Any) -> nn.Module:
     if not checkpoint.has_weights:
         raise checkpoint.error(
             "{} has no weights (model.safetensors or pytorch_model.bin); "
             f"for random ones, which have learnt nothing, write {RANDOM}{checkpoint.name}"
         )
-    options = {} if config.model_type == WHISPER else {"trust_remote_code": False}
-    family = WhisperEncoderAlone if config.model_type == WHISPER else AutoModel
-    encoder, report = checkpoint.load_weights(family, config=config, **options)
+    encoder, report = checkpoint.load_weights(model, config=config)
     lacking = sorted(key for key in report["missing_keys"] if not key.startswith(_UNUSED))
     if lacking:
         raise checkpoint.error(f"the weights of {{}} lack {lacking[0]} and {len(lacking) - 1} more")

@@ -72,6 +72,38 @@ def folded_basis(n_fft: int, width: int | None = None) -> tuple[Tensor, Tensor]:
     return (angle.cos() * half[:, None]).float(), (angle.sin() * half[:, None]).float()
 
 
+def strided_basis(frame: Tensor, n_fft: int) -> Tensor:
+    """Cosines, then sines, of frames that a matrix is applied to first.
+
+    Args:
+        frame: (samples, samples) float64, such as the diagonal of a window.
+        n_fft: samples of a transform, at least those of a frame; the rest is zeros.
+
+    Returns:
+        (n_fft + 2, 1, samples) float32: the weight of a convolution.
+    """
+    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64)[:, None]
+    # The product is reduced modulo n_fft while it is an exact integer: large angles would cost the last digits.
+    turns = torch.remainder(bins * torch.arange(frame.shape[0], dtype=torch.float64), n_fft)
+    angle = 2 * math.pi * turns / n_fft
+    return (torch.cat([angle.cos(), angle.sin()]) @ frame).float().unsqueeze(1)
+
+
+def strided_power(waveform: Tensor, basis: Tensor, hop: int) -> Tensor:
+    """Power of the bins of frames, the first of which starts at sample 0, all of them whole.
+
+    Args:
+        waveform: (batch, samples) float32.
+        basis: what ``strided_basis`` gives.
+        hop: samples between the starts of neighbouring frames.
+
+    Returns:
+        (batch, bins, frames) float32.
+    """
+    real, imaginary = functional.conv1d(waveform.unsqueeze(1), basis, stride=hop).chunk(2, dim=1)
+    return real * real + imaginary * imaginary
+
+
 def bin_hz(n_fft: int) -> Tensor:
     """Frequencies of the bins of a transform: (n_fft / 2 + 1,) float64, in Hz."""
     return torch.linspace(0, SAMPLE_RATE / 2, n_fft // 2 + 1, dtype=torch.float64)

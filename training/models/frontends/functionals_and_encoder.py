@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from training.models.base import Frontend
-from training.models.frontends.encoder_frontend import EncoderFrontend
+from training.models.frontends.encoder_base import EncoderFrontend
+from training.models.frontends.frame_pooling import mean_and_deviation, mean_over
 from training.models.frontends.functionals import Functionals
 
-_MIN_VARIANCE = 1e-6
-_MIN_FRAMES = 1
-
-Pooling = Literal["mean", "mean_deviation"]
+Statistics = Literal["mean", "mean_deviation"]
+"""Those that need no weights of their own, so that they can be cached."""
 
 
 class EncoderStatistics(Frontend):
@@ -28,7 +27,7 @@ class EncoderStatistics(Frontend):
         dims: number of statistics.
     """
 
-    def __init__(self, encoder: EncoderFrontend, pooling: Pooling) -> None:
+    def __init__(self, encoder: EncoderFrontend, pooling: Statistics) -> None:
         super().__init__()
         self.encoder, self.pooling = encoder, pooling
         self.description = encoder.description
@@ -46,14 +45,8 @@ class EncoderStatistics(Frontend):
     def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, W) and (batch,) in; (batch, dims, 1) float32 and (batch,) ones out: the window is one frame."""
         states, frames = self.encoder(waveform, length)
-        count = frames.clamp_min(_MIN_FRAMES).to(states.dtype)[:, None]
-        mean = states.sum(dim=2) / count
-        if self.pooling == "mean":
-            return mean.unsqueeze(2), torch.ones_like(length)
-        valid = torch.arange(states.shape[2], device=frames.device) < frames.unsqueeze(1)
-        centred = torch.where(valid.unsqueeze(1), states - mean.unsqueeze(2), 0.0)
-        deviation = ((centred * centred).sum(dim=2) / count + _MIN_VARIANCE).sqrt()
-        return torch.cat([mean, deviation], dim=1).unsqueeze(2), torch.ones_like(length)
+        found = mean_over(states, frames) if self.pooling == "mean" else mean_and_deviation(states, frames)
+        return found.unsqueeze(2), torch.ones_like(length)
 
 
 class FunctionalsAndEncoder(Frontend):

@@ -11,11 +11,24 @@ def masked_up_to(length: Tensor, steps: int) -> Tensor:
     return torch.arange(steps, device=length.device) < length.unsqueeze(-1)
 
 
-def standardised(values: Tensor, length: Tensor, eps: float) -> Tensor:
-    """Bring (..., steps) to mean 0 and variance 1 over the steps before ``length``; zero the others."""
+def centred(values: Tensor, length: Tensor) -> Tensor:
+    """Bring (..., steps) to mean 0 over the steps before ``length``; zero the others."""
     valid = masked_up_to(length, values.shape[-1])
     count = length.clamp_min(1).unsqueeze(-1).to(values.dtype)
     mean = torch.where(valid, values, 0.0).sum(dim=-1, keepdim=True) / count
-    centred = torch.where(valid, values - mean, 0.0)
-    variance = (centred * centred).sum(dim=-1, keepdim=True) / count
-    return centred / (variance + eps).sqrt()
+    return torch.where(valid, values - mean, 0.0)
+
+
+def standardised(values: Tensor, length: Tensor, eps: float, lost: int = 0) -> Tensor:
+    """Bring (..., steps) to mean 0 and variance 1 over the steps before ``length``; zero the others.
+
+    Args:
+        values: (..., steps).
+        length: (...) int64.
+        eps: added to the variance.
+        lost: degrees of freedom that the variance is taken to have lost to the mean.
+    """
+    around = centred(values, length)
+    count = (length - lost).clamp_min(1).unsqueeze(-1).to(values.dtype)
+    variance = (around * around).sum(dim=-1, keepdim=True) / count
+    return around / (variance + eps).sqrt()

@@ -1,55 +1,41 @@
-"""The transformer of wav2vec2, HuBERT and WavLM encoders, run with masks over the submodules of transformers.
+"""The transformer of encoders of the wav2vec2 line, run with masks over the submodules of transformers.
 
-Attention is written out: one implementation for the three families, exportable to ONNX, in which invalid frames have no
+Attention is written out: one implementation for all families, exportable to ONNX, in which invalid frames have no
 weight.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils import parametrize
 
-# Far below any score, and finite in fp16 too, so that a row without a valid frame stays finite.
-_MASKED = -1e4
+from training.models.frontends.transformer_stack import MASKED, TransformerStack
 
 
-class Context(nn.Module):
-    """Positional convolution and the first ``depth`` layers of a transformer, taken over from an encoder.
-
-    Attributes:
-        block: frames are padded to a multiple of it inside, with frames that are masked.
-    """
+class Context(TransformerStack):
+    """Positional convolution and the first ``depth`` layers of a transformer, taken over from an encoder."""
 
     def __init__(self, source: Any, depth: int) -> None:
         super().__init__()
-        self.block = 1
-        self.stable: bool = source.config.do_stable_layer_norm
+        self.stable: bool = getattr(source.config, "do_stable_layer_norm", False)
         self.position = source.encoder.pos_conv_embed
-        # Weight norm matters for training only: as one plain tensor the weight exports and hashes as it is used.
-        if parametrize.is_parametrized(self.position.conv):
-            parametrize.remove_parametrizations(self.position.conv, "weight")
+        for layer in _positional_layers(self.position):
+            # Weight norm matters for training only: as one plain tensor the weight exports and hashes as it is used.
+            if parametrize.is_parametrized(layer.conv):
+                parametrize.remove_parametrizations(layer.conv, "weight")
         self.norm = None if self.stable else source.encoder.layer_norm
-        self.layers: nn.ModuleList = source.encoder.layers[:depth]
+        self.layers = source.encoder.layers[:depth]
         self.buckets: Tensor | None
         self.register_buffer("buckets", _bias_buckets(self.layers), persistent=False)
-
-    def forward(self, features: Tensor, valid: Tensor) -> list[Tensor]:
-        """(batch, dims, frames) and (batch, frames) in; every hidden state out, (batch, frames, dims) each."""
-        if self.block == 1:
-            return self._states(features, valid)
-        frames = features.shape[2]
-        more = (0, -frames % self.block)
-        states = self._states(functional.pad(features, more), functional.pad(valid, more))
-        return [state[:, :frames] for state in states]
 
     def _states(self, features: Tensor, valid: Tensor) -> list[Tensor]:
         state = features.transpose(1, 2) + self._positions(features, valid).transpose(1, 2)
         state = state if self.norm is None else self.norm(state)
-        mask = torch.where(valid, 0.0, _MASKED)[:, None, None, :]
+        mask = torch.where(valid, 0.0, MASKED)[:, None, None, :]
         bias = self._bias(features.shape[2])
         states = [state]
         for layer in self.layers:
@@ -60,7 +46,10 @@ class Context(nn.Module):
         norm = getattr(self.position, "batch_norm", None)
         if norm is not None:  # of some HuBERT; it shifts the zeros of invalid frames
             features = torch.where(valid.unsqueeze(1), norm(features), 0.0)
-        positions: Tensor = self.position.activation(self.position.padding(self.position.conv(features)))
+        first, *others = _positional_layers(self.position)
+        positions = _positioned(first, features)
+        for layer in others:  # of data2vec, each of which sees what the one before it gave past the end
+            positions = _positioned(layer, torch.where(valid.unsqueeze(1), positions, 0.0))
         return positions
 
     def _bias(self, frames: int) -> Tensor | None:
@@ -73,6 +62,20 @@ class Context(nn.Module):
         distance = (step.unsqueeze(0) - step.unsqueeze(1)).clamp(-reach, reach) + reach
         bias: Tensor = attention.rel_attn_embed(self.buckets[distance]).permute(2, 0, 1)
         return bias
+
+
+def _positional_layers(position: Any) -> Sequence[Any]:
+    """The convolutions of a positional embedding: data2vec has several, the others one."""
+    return getattr(position, "layers", (position,))
+
+
+def _positioned(layer: Any, features: Tensor) -> Tensor:
+    """One positional convolution of (batch, dims, frames), with the layer norm that data2vec has behind it."""
+    found: Tensor = layer.padding(layer.conv(features))
+    norm = getattr(layer, "layer_norm", None)
+    found = found if norm is None else norm(found.transpose(1, 2)).transpose(1, 2)
+    activated: Tensor = layer.activation(found)
+    return activated
 
 
 def _transformed(layer: Any, state: Tensor, mask: Tensor, bias: Tensor | None, stable: bool) -> Tensor:

@@ -153,6 +153,39 @@ def test_a_clips_logits_do_not_depend_on_its_batch(checkpoint: Checkpoint, model
         torch.testing.assert_close(alone[0], together[row], rtol=1e-5, atol=1e-5)
 
 
+def test_the_mean_is_pooled_by_default_and_has_no_weights(checkpoint: Checkpoint) -> None:
+    folder = checkpoint("wav2vec2-group")
+    default, mean = build("Wav2Vec2FnClassifier", folder), build("Wav2Vec2FnClassifier", folder, pooling="mean")
+    assert default.state_dict().keys() == mean.state_dict().keys()
+    assert not any("pooling" in name for name in mean.state_dict())
+    assert torch.equal(default.eval()(*batch(3))["emotion"], mean.eval()(*batch(3))["emotion"])
+
+
+@pytest.mark.parametrize("pooling", ["mean_deviation", "attentive_statistics"])
+def test_other_pooling_trains_and_equals_itself_in_any_batch_onnx_and_torchscript(
+    checkpoint: Checkpoint, tmp_path: Path, pooling: str
+) -> None:
+    changes = {"embedding": "weighted", "pooling": pooling}
+    classifier = build("Wav2Vec2FnClassifier", checkpoint("data2vec-audio"), **changes).train()
+    functional.cross_entropy(classifier(*batch(8))["emotion"], torch.arange(8) % 3).backward()  # type: ignore[no-untyped-call]
+    assert not [
+        name for name, each in classifier.head.named_parameters() if each.grad is None and "outputs" not in name
+    ]
+    classifier = trained_statistics(classifier)
+    waveform, length = batch(5, seed=99)
+    expected = classifier(waveform, length)["emotion"]
+    assert float(expected.std(dim=0).min()) > 1e-3
+    to_onnx(classifier, (waveform[:2], length[:2]), tmp_path / "model.onnx")
+    session = onnx_session(tmp_path / "model.onnx", threads=1)
+    script = traced(classifier, (waveform[:2], length[:2]))
+    for row in range(5):
+        one = (waveform[row : row + 1], length[row : row + 1])
+        answers = session.run(None, {"waveform": one[0].numpy(), "length": one[1].numpy()})
+        np.testing.assert_allclose(answers[0][0], expected[row], rtol=0, atol=1e-4)
+        for found in (classifier(*one), script(*one)):
+            torch.testing.assert_close(found["emotion"][0], expected[row], rtol=1e-5, atol=1e-5)
+
+
 def test_a_pinned_spec_is_built_without_the_checkpoint(checkpoint: Checkpoint, tmp_path: Path) -> None:
     first = trained_statistics(build("Wav2Vec2FnClassifier", checkpoint("hubert-layer"), embedding=2))
     spec = make_spec("Wav2Vec2FnClassifier", checkpoint("hubert-layer"), embedding=2)

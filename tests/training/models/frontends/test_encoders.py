@@ -15,7 +15,7 @@ import torch
 
 from emotions.errors import ConfigError
 from tests.training.models.conftest import Checkpoint
-from tests.training.models.encoders import KINDS, make_pretraining_checkpoint, save_extractor
+from tests.training.models.encoders import BERT, KINDS, make_pretraining_checkpoint, save_extractor
 from training.models.base import weights_hash
 from training.models.frontends.encoders import RANDOM, blank_encoder, load_encoder
 
@@ -185,6 +185,29 @@ def test_absurd_sizes_are_refused_before_anything_of_them_is_made(folder: Path, 
     edit(folder / "config.json", **ABSURD[case])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused(folder, r"config\.json")
+    refused(f"{RANDOM}{folder}", r"config\.json")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+ABSURD_TOO: dict[str, tuple[str, dict[str, Any]]] = {
+    "positions": ("data2vec-audio", {"conv_pos_kernel_size": 10**8}),
+    "convolutions": ("data2vec-audio", {"num_conv_pos_embeddings": 10**6, "conv_pos_kernel_size": 10**6}),
+    "clusters": ("unispeech-sat-group", {"hidden_size": 100_000, "intermediate_size": 10**6}),
+    "banks": (BERT, {"feature_projection_input_dim": 10**6}),
+    "depthwise": (BERT, {"conv_depthwise_kernel_size": 9_999_999, "hidden_size": 4_096}),
+    "distances": (BERT, {"left_max_position_embeddings": 10**7, "hidden_size": 8_192}),
+    "depth": (BERT, {"num_hidden_layers": 10**6}),
+    "odd": (BERT, {"conv_depthwise_kernel_size": 4}),
+}
+
+
+@pytest.mark.parametrize("case", ABSURD_TOO)
+def test_absurd_sizes_of_other_families_are_refused_as_well(checkpoint: Checkpoint, tmp_path: Path, case: str) -> None:
+    kind, changes = ABSURD_TOO[case]
+    folder = Path(shutil.copytree(checkpoint(kind), tmp_path / "encoder"))
+    edit(folder / "config.json", **changes)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused(folder, r"config\.json|takes .* values a frame")
     refused(f"{RANDOM}{folder}", r"config\.json")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
 

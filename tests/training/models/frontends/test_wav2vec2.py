@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from transformers import Wav2Vec2FeatureExtractor
 
 from emotions.errors import ConfigError
 from emotions.runtime.session import onnx_session
@@ -58,6 +59,27 @@ def test_features_equal_those_of_transformers_for_each_clip_alone(
             ours = features[row, ..., :count]
             torch.testing.assert_close(ours, expected[embedding], rtol=0, atol=1e-5 * max(1.0, scale))
             assert not features[row, ..., count:].any()
+
+
+# Of the others transformers' own padding leaks into its features, by a group norm, a batch norm or several positional
+# convolutions; WavLM warns of its own mask.
+@pytest.mark.parametrize("kind", ["wav2vec2-layer", "unispeech-layer", "unispeech-sat-layer"])
+def test_features_equal_those_of_transformers_for_a_padded_batch_with_its_mask(
+    checkpoint: Checkpoint, signals: tuple[Tensor, Tensor], kind: str
+) -> None:
+    waveform, length = signals
+    clips = [row[:samples].numpy() for row, samples in zip(waveform, LENGTHS, strict=True)]
+    extractor: Any = Wav2Vec2FeatureExtractor.from_pretrained(checkpoint(kind))
+    padded = extractor(clips, sampling_rate=16_000, padding=True, return_attention_mask=True, return_tensors="pt")
+    with torch.no_grad():
+        encoder = KINDS[kind][1].from_pretrained(checkpoint(kind)).eval()
+        states = encoder(**padded, output_hidden_states=True).hidden_states
+    features, frames = build(checkpoint(kind), "weighted")(waveform, length)
+    expected = torch.stack([state.transpose(1, 2) for state in states], dim=1)
+    for row, count in enumerate(frames.tolist()):
+        scale = max(1.0, float(expected[row, ..., :count].abs().max()))
+        found = features[row, ..., :count]
+        torch.testing.assert_close(found, expected[row, ..., :count], rtol=0, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize("kind", [*KINDS])
@@ -174,7 +196,14 @@ def test_layer_weights_start_as_the_mean_and_learn() -> None:
     torch.testing.assert_close(mean(features), features[:, 1])
 
 
-EXPORTED_TOO = ("wav2vec2-layer", "hubert-layer", "hubert-group", "wavlm-group")
+EXPORTED_TOO = (
+    "wav2vec2-layer",
+    "hubert-layer",
+    "hubert-group",
+    "wavlm-group",
+    "unispeech-layer",
+    "unispeech-sat-group",
+)
 EXPORTED: list[Any] = [
     ("wav2vec2-group", "conv"),
     ("wav2vec2-layer", "projection"),
