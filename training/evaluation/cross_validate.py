@@ -48,6 +48,7 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
     folds = make_folds(table, step.protocol, step.folds, step.dataset.split, seeds)
     leaks = audit(table, facts, folds.splits, step.dataset, WaveformCache())
     leaks.raise_for(str(table.root))
+    leaks.warn_of_voices()
     splits, inner = folds.splits, step.choose.folds if step.choose else 0
     if inner:
         splits += tuple(inner_splits(table, splits, step.dataset.split, inner, seeds[0]))

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from training.models.shelf.resemblyzer import convert_resemblyzer
-from training.models.shelf.smart_turn import convert_smart_turn
-
 
 @dataclass(frozen=True)
 class ShelfEncoder:
@@ -50,6 +47,18 @@ class ShelfEncoder:
     convert: Callable[[bytes, Path], str]
 
 
+def _smart_turn(artefact: bytes, folder: Path) -> str:
+    from training.models.shelf.smart_turn import convert_smart_turn  # torch is not needed to look what is here
+
+    return convert_smart_turn(artefact, folder)
+
+
+def _resemblyzer(artefact: bytes, folder: Path) -> str:
+    from training.models.shelf.resemblyzer import convert_resemblyzer
+
+    return convert_resemblyzer(artefact, folder)
+
+
 SMART_TURN = ShelfEncoder(
     name="smart-turn-v3.2",
     package="pipecat-ai==1.14.0",
@@ -65,7 +74,7 @@ SMART_TURN = ShelfEncoder(
     layers=4,
     dims=384,
     window_sec=8.0,
-    convert=convert_smart_turn,
+    convert=_smart_turn,
 )
 
 RESEMBLYZER = ShelfEncoder(
@@ -83,7 +92,7 @@ RESEMBLYZER = ShelfEncoder(
     layers=3,
     dims=256,
     window_sec=1.6,
-    convert=convert_resemblyzer,
+    convert=_resemblyzer,
 )
 
 SHELF: dict[str, ShelfEncoder] = {each.name: each for each in (SMART_TURN, RESEMBLYZER)}
