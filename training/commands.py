@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from emotions.errors import ConfigError, DataError
+from emotions.errors import ConfigError
 from emotions.inputs.tables import TABLE_SUFFIXES
 from emotions.pipeline.interruption import stoppable
 from emotions.pipeline.options import Overrides, Root
 from emotions.pipeline.runner import Context, Pipeline, Step, check_pipeline, load_pipeline, run_pipeline
-from training.config.dataset import DatasetConfig, as_dataset, as_origin
-from training.config.evaluate import EvaluateStep
 from training.config.train import TrainStep, train_faults
 from training.config.tune import PrintTuneResStep, TuneStep, tune_faults
 from training.data.initial_config.commands import init, initial_pipeline
 from training.evaluation.commands import EVALUATE, evaluate
+from training.evaluation.data_check.command import check
 from training.models.shelf.commands import encoders_app
 
 
@@ -90,81 +88,6 @@ def _is_dataset(path: Path) -> bool:
     from training.data.sources import ANNOTATIONS
 
     return path.is_dir() or path.name == ANNOTATIONS or path.suffix.lower() in TABLE_SUFFIXES
-
-
-def check(
-    path: Annotated[Path | None, typer.Argument(help="Folder or file of the dataset.")] = None,
-    layout: Annotated[str | None, typer.Option("--format", help="As dataset.format: auto, table, folders, ...")] = None,
-    target: Annotated[str | None, typer.Option(help="As dataset.target: name of the target of class folders.")] = None,
-    speaker: Annotated[
-        str | None, typer.Option(help="Column of the speaker, or a regular expression on the path with a group.")
-    ] = None,
-    recording: Annotated[str | None, typer.Option(help="The same for the recording that a clip was cut from.")] = None,
-    config_file: Annotated[
-        Path | None, typer.Option("--config-file", metavar="FILE", help="Check the datasets of this pipeline file.")
-    ] = None,
-    overrides: Overrides = None,
-    root: Root = None,
-) -> None:
-    """Report the content and the faults of a dataset; exits with 1 where training would refuse it."""
-    from training.data.checks.check import check_dataset
-    from training.data.sources import locate
-
-    changes: dict[str, Any] = {
-        "path": None if path is None else str(path.absolute()),
-        "format": layout,
-        "target": target,
-        "speaker": as_origin(speaker, "--speaker"),
-        "recording": as_origin(recording, "--recording"),
-    }
-    given = {key: value for key, value in changes.items() if value is not None}
-    refused = False
-    for planned in _datasets(config_file, overrides or (), root, given):
-        locate(planned.dataset, planned.root)  # a path that is not there is a mistake of the command
-        try:
-            report = check_dataset(planned.dataset, planned.root, planned.seed, split=planned.split)
-        except DataError as error:
-            typer.echo(f"{error}\n  verdict  training refuses this dataset")
-            refused = True
-        else:
-            typer.echo(report)
-            refused = refused or bool(report.faults)
-    if refused:
-        raise typer.Exit(1)
-
-
-@dataclass(frozen=True)
-class _Planned:
-    """A dataset to check, as a step would use it."""
-
-    dataset: DatasetConfig
-    root: Path
-    seed: int = 0
-    split: bool = True
-
-
-def _datasets(
-    config_file: Path | None, overrides: Sequence[str], root: Path | None, given: dict[str, Any]
-) -> list[_Planned]:
-    """The datasets of a pipeline file, each once, with what the command line changes; without a file, the one given."""
-    if config_file is None:
-        if overrides:
-            raise ConfigError("--set changes a pipeline file: name it in --config-file")
-        if "path" not in given:
-            raise ConfigError("name the folder or file of a dataset, or a pipeline file in --config-file")
-        return [_Planned(as_dataset(given), (root or Path.cwd()).absolute())]
-    pipeline = load_pipeline(config_file, overrides, root)
-    found = []
-    for step in pipeline.steps:
-        dataset = getattr(step.config, "dataset", None)
-        if isinstance(dataset, DatasetConfig):
-            whole = as_dataset({**dataset.model_dump(exclude_unset=True), **given})
-            folds = isinstance(step.config, EvaluateStep) and step.config.protocol != "holdout"
-            planned = _Planned(whole, pipeline.root, pipeline.seed, not folds)
-            found += [planned] if planned not in found else []
-    if not found:
-        raise ConfigError(f"{config_file}: has no step with a dataset")
-    return found
 
 
 def demo(

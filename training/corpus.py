@@ -85,6 +85,7 @@ def read_corpus(step: TrainStep, context: Context, *, whole: bool = False) -> Co
     split = split_clips(table, step.dataset.split, context.seed)
     leaks = audit(table, facts, [split], step.dataset, WaveformCache())
     leaks.raise_for(str(table.root))
+    leaks.warn_of_voices()
     return replace(cut_corpus(step, table, facts, split, whole=whole), leaks=leaks)
 
 

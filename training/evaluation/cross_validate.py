@@ -54,6 +54,7 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
     folds = make_folds(table, step.protocol, step.folds, step.dataset.split, seeds)
     leaks = audit(table, facts, folds.splits, step.dataset, WaveformCache())
     leaks.raise_for(str(table.root))
+    leaks.warn_of_voices()
     count = step.choose.folds if step.choose else step.dataset.split.val_folds
     inner = inner_splits(table, folds.splits, step.dataset.split, count, seeds[0]) if count else []
     splits = (*folds.splits, *itertools.chain.from_iterable(inner))

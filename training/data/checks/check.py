@@ -13,7 +13,7 @@ from emotions.errors import DataError, plain
 from emotions.runtime.session import available_cores
 from training.config.dataset import DatasetConfig
 from training.data.checks.findings import Finding, findings
-from training.data.checks.leakage import audit
+from training.data.checks.leakage import Leaks, audit
 from training.data.clips import Clip, ClipTable, gather_clips
 from training.data.data_faults import Faults, some
 from training.data.split.splits import split_clips
@@ -119,28 +119,43 @@ def check_dataset(config: DatasetConfig, root: Path, seed: int = 0, *, split: bo
     faults, cache = Faults(), WaveformCache()
     table = gather_clips(config, root, faults)
     facts = cache.prepare(table.clips, available_cores())
-    protocol, refused = ("", faults.lines()) if faults else _trial(table, facts, config, seed, cache, split=split)
-    return _report(table, facts, protocol, refused)
+    trial = _Trial(faults.lines()) if faults else _tried(table, facts, config, seed, cache, split=split)
+    return _report(table, facts, trial)
 
 
-def _trial(
+@dataclass
+class _Trial:
+    """What a training does with a dataset before it trains: what it refuses, its split, what it suspects."""
+
+    faults: Sequence[str] = ()
+    protocol: str = ""
+    suspicions: Sequence[Finding] = ()
+
+
+def _tried(
     table: ClipTable, facts: Sequence[ClipInfo], config: DatasetConfig, seed: int, cache: WaveformCache, *, split: bool
-) -> tuple[str, list[str]]:
-    """The protocol of a training's split, and what a training refuses, found by its own steps."""
-    protocol = ""
+) -> _Trial:
+    """Try a dataset by a training's own steps."""
+    trial = _Trial()
     try:
         table.check_labels()
         left, known = usable(table, facts)
         if split:
             parts = split_clips(left, config.split, seed)
-            protocol = parts.protocol
-            audit(left, known, [parts], config, cache).raise_for(str(table.root))
+            trial.protocol = parts.protocol
+            leaks = audit(left, known, [parts], config, cache)
+            trial.suspicions = _suspicions(leaks)
+            leaks.raise_for(str(table.root))
     except DataError as error:
-        return protocol, ["; ".join(line.strip() for line in str(error).splitlines())]
-    return protocol, []
+        trial.faults = ["; ".join(line.strip() for line in str(error).splitlines())]
+    return trial
 
 
-def _report(table: ClipTable, facts: Sequence[ClipInfo], protocol: str, faults: Sequence[str]) -> CheckReport:
+def _suspicions(leaks: Leaks) -> list[Finding]:
+    return [Finding(leaks.suspicion(), tuple(leaks.found["voice"]))] if leaks.found["voice"] else []
+
+
+def _report(table: ClipTable, facts: Sequence[ClipInfo], trial: _Trial) -> CheckReport:
     decoded = [fact for fact in facts if fact.rate]
     seconds = sorted(fact.duration_sec for fact in decoded) or [0.0]
     pairs = list(zip(table.clips, facts, strict=True))
@@ -160,9 +175,9 @@ def _report(table: ClipTable, facts: Sequence[ClipInfo], protocol: str, faults: 
         incomplete=_incomplete(pairs),
         clipped=[str(clip) for clip, fact in pairs if fact.clipped > CLIPPED_SHARE],
         duplicates=_duplicates(pairs),
-        protocol=protocol,
-        faults=faults,
-        warnings=findings(table, facts),
+        protocol=trial.protocol,
+        faults=trial.faults,
+        warnings=[*findings(table, facts), *trial.suspicions],
     )
 
 

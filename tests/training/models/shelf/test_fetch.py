@@ -190,7 +190,7 @@ def test_the_command_line_lists_describes_and_fetches(encoder: ShelfEncoder) -> 
     assert "proof: equal" in told.output
     about = json.loads(run.invoke(app, ["encoders", "info", "tiny", "--json"]).stdout)
     assert (about["licence"], about["folder"]) == ("BSD-2-Clause", str(fetched(encoder)))
-    with pytest.raises(ConfigError, match=r"no encoder of that name; there are smart-turn-v3\.2, tiny"):
+    with pytest.raises(ConfigError, match=r"no encoder of that name; there are smart-turn-v3\.2, resemblyzer, tiny"):
         run.invoke(app, ["encoders", "fetch", "other"], catch_exceptions=False)
 
 
