@@ -20,6 +20,7 @@ from export.config import HUGGINGFACE, ExportStep, Format, VariantName
 
 if TYPE_CHECKING:
     from export.bundle.variants import ExportOptions
+    from export.sources import Source
 
 _NOTHING = "nothing is kept of a bundle that is not whole"
 BUNDLES = "bundles"
@@ -27,10 +28,11 @@ BUNDLES = "bundles"
 
 RunOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder of a training.")]
 CheckpointOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Checkpoint (.ckpt).")]
-HubOption = Annotated[
+FromOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME_OR_FOLDER", help="Audio classifier of Hugging Face: a folder, or a name on the hub."),
+    typer.Option("--from", metavar="NAME_OR_FOLDER", help="Checkpoint of others: a folder, or a name on the hub."),
 ]
+HubOption = Annotated[str | None, typer.Option(metavar="NAME_OR_FOLDER", help="The same as --from.")]
 SearchOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Results folder of a search: its best trial.")]
 RefitOption = Annotated[
     bool,
@@ -44,7 +46,7 @@ DataOption = Annotated[
     typer.Option(metavar="D", help="Recordings to prove the export on; by default the run's validation and test."),
 ]
 TargetOption = Annotated[
-    str | None, typer.Option(metavar="T", help="With --hf: what its labels are of; by default emotion.")
+    str | None, typer.Option(metavar="T", help="With --from: what its labels are of; by default emotion.")
 ]
 FormatOption = Annotated[
     list[str] | None,
@@ -70,6 +72,7 @@ def register(app: typer.Typer) -> None:
 def export(  # noqa: PLR0913, PLR0917 - options of a command line
     run: RunOption = None,
     checkpoint: CheckpointOption = None,
+    from_: FromOption = None,
     hf: HubOption = None,
     tune_results: SearchOption = None,
     refit: RefitOption = False,
@@ -86,10 +89,10 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
 ) -> None:
     """Export a trained model as a bundle, once it is proven to answer as the model does."""
     named = [str(path) for path in (run, checkpoint, tune_results) if path]
-    sources = [*named, *([HUGGINGFACE + hf] if hf is not None else [])]
+    sources = [*named, *(HUGGINGFACE + other for other in (from_, hf) if other is not None)]
     if len(sources) != 1:
         raise ConfigError(
-            "say what to export: one of --run DIR, --checkpoint FILE, --tune-results DIR and --hf NAME_OR_FOLDER"
+            "say what to export: one of --run DIR, --checkpoint FILE, --tune-results DIR and --from NAME_OR_FOLDER"
         )
     if output is not None:
         refuse_existing(output)
@@ -157,17 +160,25 @@ def to_triton(
 
 
 def _exported(source: str, target: str | None, output: Path | None, name: str | None, **options: Any) -> Path:
-    """The bundle of a path, or of a classifier of Hugging Face where the source begins with ``hf:``."""
+    """The bundle of a path, or of a checkpoint of others where the source begins with ``hf:``."""
     from export.bundle.export import export_run, export_source
 
     if not source.startswith(HUGGINGFACE):
         if target is not None:
-            raise ConfigError("a target is named for classifiers of Hugging Face only: other models know theirs")
+            raise ConfigError("a target is named for checkpoints of others only: other models know theirs")
         return export_run(Path(source), output, name, **options)
-    from export.huggingface.source import load_huggingface
+    return export_source(lambda: _imported(source.removeprefix(HUGGINGFACE), target), output, name, **options)
 
-    chosen = source.removeprefix(HUGGINGFACE)
-    return export_source(lambda: load_huggingface(chosen, target), output, name, **options)
+
+def _imported(name: str, target: str | None) -> Source:
+    """The source of a checkpoint of others, once it is said which importer takes it."""
+    from export.huggingface.source import TARGET
+    from export.importers.importer import ImportOptions
+    from export.importers.registry import choose
+
+    choice = choose(name)
+    typer.echo(str(choice))
+    return choice.load(ImportOptions(target or TARGET))
 
 
 def _export(step: ExportStep, context: Context) -> None:

@@ -20,7 +20,7 @@ def _each_once(names: list[Any]) -> list[Any]:
 
 
 HUGGINGFACE = "hf:"
-"""Prefix of a source that is a classifier of Hugging Face: a folder, or a name on the hub."""
+"""Prefix of a source that is a checkpoint of others: a folder, or a name on the hub."""
 
 
 class ExportStep(StepConfig):
@@ -30,7 +30,7 @@ class ExportStep(StepConfig):
     source: Text = Field(
         default="last_run",
         description="last_run (of the train step before), best_trial (of the tune step before), the path of a run "
-        "folder or a checkpoint, or hf: and an audio classifier of Hugging Face (a folder, or a name on the hub).",
+        "folder or a checkpoint, or hf: and a checkpoint of others (a folder, or a name on the hub).",
     )
     refit: bool = Field(
         default=False,

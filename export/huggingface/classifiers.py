@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import yaml
-from huggingface_hub.repocard import metadata_load
 from torch import nn
 from transformers import (
     ASTConfig,
@@ -27,10 +25,11 @@ from transformers import (
 )
 
 from emotions.audio.decode import SAMPLE_RATE
-from training.models.frontends.hub import CARD, CONFIG, PREPROCESSOR, Checkpoint, find_checkpoint
+from export.huggingface.licence import licence_of
+from training.models.frontends.hub import CONFIG, PREPROCESSOR, Checkpoint
 
-KEY = "--hf"
-_MAX_CARD_BYTES = 4 << 20
+KEY = "--from"
+"""Option that names a checkpoint of others; errors begin with it."""
 _MAX_NAMED = 3
 # A forward pass has no use for what replaces masked frames in training.
 _UNUSED = "masked_spec_embed"
@@ -82,17 +81,16 @@ class Loaded:
     checkpoint: Checkpoint
 
 
-def load_classifier(name: str) -> Loaded:
+def load_classifier(checkpoint: Checkpoint) -> Loaded:
     """Load an audio classifier.
 
     Args:
-        name: a folder with config.json, preprocessor_config.json and weights, or a name on the Hugging Face hub.
+        checkpoint: a folder with config.json, preprocessor_config.json and weights.
 
     Raises:
-        ConfigError: it cannot be reached; it is of another task, model type or sampling rate; its labels do not match
-            its outputs; its weights are broken, missing, unexpected or not numbers.
+        ConfigError: it is of another task, model type or sampling rate; its labels do not match its outputs; its
+            weights are broken, missing, unexpected or not numbers.
     """
-    checkpoint = find_checkpoint(name, KEY, card=True)
     settings = checkpoint.read_settings(FAMILIES)
     family = FAMILIES[settings["model_type"]]
     _check_task(settings, family, checkpoint)
@@ -104,7 +102,7 @@ def load_classifier(name: str) -> Loaded:
         if given != expected:
             raise checkpoint.error(f"{{}}: {PREPROCESSOR} gives {what} {given}, the model takes {expected}")
     model = _load_weights(checkpoint, family, config)
-    return Loaded(model, extractor, labels, _licence(checkpoint), checkpoint)
+    return Loaded(model, extractor, labels, licence_of(checkpoint), checkpoint)
 
 
 def _check_task(settings: Mapping[str, Any], family: Family, checkpoint: Checkpoint) -> None:
@@ -167,15 +165,3 @@ def _some(keys: Any) -> str:
     names = sorted(keys)
     more = len(names) - _MAX_NAMED
     return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _licence(checkpoint: Checkpoint) -> str | None:
-    """What the model card's metadata say; a card that cannot be read says nothing."""
-    card = checkpoint.folder / CARD
-    try:
-        if card.stat().st_size > _MAX_CARD_BYTES:
-            return None
-        licence = (metadata_load(card) or {}).get("license")
-    except (OSError, ValueError, TypeError, yaml.YAMLError):
-        return None
-    return licence if isinstance(licence, str) else None

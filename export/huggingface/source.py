@@ -17,7 +17,7 @@ from export.proof.proof import MAX_DIFFERENCE
 from export.sources import HUGGINGFACE, ProofPlan, Source
 from training.models.base import weights_hash
 from training.models.frontends.encoders import described
-from training.models.frontends.hub import PREPROCESSOR
+from training.models.frontends.hub import CARD, PREPROCESSOR, Checkpoint, find_checkpoint
 
 TARGET = "emotion"
 """What the labels of a classifier are of, unless the user says."""
@@ -68,8 +68,13 @@ def load_huggingface(name: str, target: str | None = None) -> Source:
         >>> load_huggingface("superb/wav2vec2-base-superb-er").targets  # doctest: +SKIP
         {'emotion': ['neu', 'hap', 'ang', 'sad']}
     """
-    target = _checked_target(target or TARGET)
-    loaded = load_classifier(name)
+    return classifier_source(find_checkpoint(name, KEY, also=[CARD]), target or TARGET)
+
+
+def classifier_source(checkpoint: Checkpoint, target: str) -> Source:
+    """A classifier of transformers in a local folder, ready to be exported. Args and Raises as ``load_huggingface``."""
+    target = checked_target(target)
+    loaded = load_classifier(checkpoint)
     classifier, plan = _built(loaded, target)
     origin, family = loaded.checkpoint, loaded.model.config.model_type
     window = plan.window if family in _FILTERBANKS else _WINDOW
@@ -94,7 +99,8 @@ def load_huggingface(name: str, target: str | None = None) -> Source:
     )
 
 
-def _checked_target(target: str) -> str:
+def checked_target(target: str) -> str:
+    """The target, unless tables cannot have a column of that name: ConfigError."""
     if target in RESERVED_NAMES or "." in target:
         raise ConfigError(
             f"--target: {target!r} cannot name a target: it is a column of prediction tables, or has a dot"
