@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -48,6 +49,10 @@ DataOption = Annotated[
 TargetOption = Annotated[
     str | None, typer.Option(metavar="T", help="With --from: what its labels are of; by default emotion.")
 ]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,C", help="With --from: labels in the order of the outputs, where it names none."),
+]
 FormatOption = Annotated[
     list[str] | None,
     typer.Option("--format", metavar="F", help="onnx (always there), torchscript, pt2; may be repeated."),
@@ -80,6 +85,7 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
     name: Annotated[str | None, typer.Option(metavar="N", help="Name of the bundle.")] = None,
     data: DataOption = None,
     target: TargetOption = None,
+    labels: LabelsOption = None,
     formats: FormatOption = None,
     variants: VariantOption = None,
     embedding: Annotated[bool, typer.Option("--embedding", help="Answer the input of the output layers, too.")] = False,
@@ -108,7 +114,8 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
         source = sources[0]
         if tune_results is not None:
             source = str(_best_run(tune_results, Context(Path.cwd(), 0, 0, {}), again=refit))
-        _report(_exported(source, target, output, name, data=data, bundles=Path(BUNDLES), wanted=options), is_last=True)
+        said = Said(target, _split(labels))
+        _report(_exported(source, said, output, name, data=data, bundles=Path(BUNDLES), wanted=options), is_last=True)
 
 
 def _kept(output: Path | None) -> tuple[Callable[[], str], Callable[[], str | None]]:
@@ -159,18 +166,36 @@ def to_triton(
     typer.echo(write(read_bundle(bundle), repository, variant=variant, name=name))
 
 
-def _exported(source: str, target: str | None, output: Path | None, name: str | None, **options: Any) -> Path:
+@dataclass(frozen=True)
+class Said:
+    """What the user says of a checkpoint of others, which other models know."""
+
+    target: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+def _split(labels: str | None) -> tuple[str, ...]:
+    """The labels of an option; ConfigError where they could not be told apart."""
+    if labels is None:
+        return ()
+    named = tuple(label.strip() for label in labels.split(","))
+    if len(named) < 2 or not all(named) or len({*named}) < len(named):
+        raise ConfigError("--labels: name two or more, each once, with commas between them")
+    return named
+
+
+def _exported(source: str, said: Said, output: Path | None, name: str | None, **options: Any) -> Path:
     """The bundle of a path, or of a checkpoint of others where the source begins with ``hf:``."""
     from export.bundle.export import export_run, export_source
 
     if not source.startswith(HUGGINGFACE):
-        if target is not None:
-            raise ConfigError("a target is named for checkpoints of others only: other models know theirs")
+        if said != Said():
+            raise ConfigError("a target or labels are named for checkpoints of others only: other models know theirs")
         return export_run(Path(source), output, name, **options)
-    return export_source(lambda: _imported(source.removeprefix(HUGGINGFACE), target), output, name, **options)
+    return export_source(lambda: _imported(source.removeprefix(HUGGINGFACE), said), output, name, **options)
 
 
-def _imported(name: str, target: str | None) -> Source:
+def _imported(name: str, said: Said) -> Source:
     """The source of a checkpoint of others, once it is said which importer takes it."""
     from export.huggingface.source import TARGET
     from export.importers.importer import ImportOptions
@@ -178,7 +203,7 @@ def _imported(name: str, target: str | None) -> Source:
 
     choice = choose(name)
     typer.echo(str(choice))
-    return choice.load(ImportOptions(target or TARGET))
+    return choice.load(ImportOptions(said.target or TARGET, said.labels))
 
 
 def _export(step: ExportStep, context: Context) -> None:
@@ -193,8 +218,15 @@ def _export(step: ExportStep, context: Context) -> None:
     )
     with keeping(*_kept(output)):
         source, bundles = _source(step, context), context.root / BUNDLES
+        said = Said(step.target, tuple(step.labels or ()))
         context.last_bundle = _exported(
-            source, step.target, output, step.name, seed=context.seed, bundles=bundles, wanted=options
+            source,
+            said,
+            output,
+            step.name,
+            seed=context.seed,
+            bundles=bundles,
+            wanted=options,
         )
     _report(context.last_bundle, is_last=context.is_last)
 

@@ -45,6 +45,9 @@ class ExportStep(StepConfig):
     target: Text | None = Field(
         default=None, description="For an hf: source: what its labels are of; by default emotion."
     )
+    labels: Annotated[list[Text], Field(min_length=2), AfterValidator(_each_once)] | None = Field(
+        default=None, description="For an hf: source that names no labels: they, in the order of its outputs."
+    )
     formats: Annotated[list[Format], Field(min_length=1), AfterValidator(_each_once)] = Field(
         default=["onnx"],
         description="Artifacts of the model: onnx, which is always there, torchscript (model.ts), pt2 (model.pt2, of "
@@ -68,6 +71,6 @@ class ExportStep(StepConfig):
 
     @model_validator(mode="after")
     def _target_is_for_huggingface(self) -> Self:
-        if self.target is not None and not self.source.startswith(HUGGINGFACE):
-            raise ValueError("a target is named for an hf: source only: other models know theirs")
+        if (self.target or self.labels) and not self.source.startswith(HUGGINGFACE):
+            raise ValueError("a target or labels are named for an hf: source only: other models know theirs")
         return self

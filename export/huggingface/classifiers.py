@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,19 @@ from transformers import (
     ASTConfig,
     ASTFeatureExtractor,
     ASTForAudioClassification,
+    Data2VecAudioConfig,
+    Data2VecAudioForSequenceClassification,
     HubertConfig,
     HubertForSequenceClassification,
+    SEWConfig,
+    SEWForSequenceClassification,
+    UniSpeechConfig,
+    UniSpeechForSequenceClassification,
+    UniSpeechSatConfig,
+    UniSpeechSatForSequenceClassification,
     Wav2Vec2Config,
+    Wav2Vec2ConformerConfig,
+    Wav2Vec2ConformerForSequenceClassification,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForSequenceClassification,
     WavLMConfig,
@@ -37,12 +47,17 @@ _UNUSED = "masked_spec_embed"
 
 @dataclass(frozen=True)
 class Family:
-    """A model type: its configuration, its classifier, its feature extractor, and what both must agree on."""
+    """A model type: its configuration, its classifier, its feature extractor, and what both must agree on.
+
+    Attributes:
+        named: its config.json names the classifier's class; classes of no library have any name.
+    """
 
     config: Any
     model: Any
     extractor: Any
     agreed: Callable[[Any, Any], Mapping[str, tuple[Any, Any]]] = lambda _config, _extractor: {}
+    named: bool = True
 
 
 def _ast(config: Any, extractor: Any) -> Mapping[str, tuple[Any, Any]]:
@@ -65,6 +80,13 @@ FAMILIES: dict[str, Family] = {
     "wav2vec2": Family(Wav2Vec2Config, Wav2Vec2ForSequenceClassification, Wav2Vec2FeatureExtractor),
     "hubert": Family(HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor),
     "wavlm": Family(WavLMConfig, WavLMForSequenceClassification, Wav2Vec2FeatureExtractor),
+    "data2vec-audio": Family(Data2VecAudioConfig, Data2VecAudioForSequenceClassification, Wav2Vec2FeatureExtractor),
+    "unispeech": Family(UniSpeechConfig, UniSpeechForSequenceClassification, Wav2Vec2FeatureExtractor),
+    "unispeech-sat": Family(UniSpeechSatConfig, UniSpeechSatForSequenceClassification, Wav2Vec2FeatureExtractor),
+    "wav2vec2-conformer": Family(
+        Wav2Vec2ConformerConfig, Wav2Vec2ConformerForSequenceClassification, Wav2Vec2FeatureExtractor
+    ),
+    "sew": Family(SEWConfig, SEWForSequenceClassification, Wav2Vec2FeatureExtractor),
     "audio-spectrogram-transformer": Family(ASTConfig, ASTForAudioClassification, ASTFeatureExtractor, _ast),
     "whisper": Family(WhisperConfig, WhisperForAudioClassification, WhisperFeatureExtractor, _whisper),
 }
@@ -81,34 +103,41 @@ class Loaded:
     checkpoint: Checkpoint
 
 
-def load_classifier(checkpoint: Checkpoint) -> Loaded:
+def load_classifier(
+    checkpoint: Checkpoint, families: Mapping[str, Family] = FAMILIES, labels: Sequence[str] = ()
+) -> Loaded:
     """Load an audio classifier.
 
     Args:
         checkpoint: a folder with config.json, preprocessor_config.json and weights.
+        families: what it may be, by model type.
+        labels: its labels, where config.json names none.
 
     Raises:
         ConfigError: it is of another task, model type or sampling rate; its labels do not match its outputs; its
             weights are broken, missing, unexpected or not numbers.
     """
-    settings = checkpoint.read_settings(FAMILIES)
-    family = FAMILIES[settings["model_type"]]
+    settings = checkpoint.read_settings(families)
+    family = families[settings["model_type"]]
     _check_task(settings, family, checkpoint)
-    labels = _labels(settings, checkpoint)
-    config = checkpoint.understood(lambda: family.config.from_pretrained(checkpoint.folder), CONFIG)
+    named = {"id2label": dict(enumerate(labels))} if labels else {}
+    labels = labels or _labels(settings, checkpoint)
+    config = checkpoint.understood(lambda: family.config.from_pretrained(checkpoint.folder, **named), CONFIG)
     extractor = checkpoint.read_preprocessor(family.extractor, SAMPLE_RATE)
     agreed = checkpoint.understood(lambda: family.agreed(config, extractor), PREPROCESSOR)
     for what, (given, expected) in agreed.items():
         if given != expected:
             raise checkpoint.error(f"{{}}: {PREPROCESSOR} gives {what} {given}, the model takes {expected}")
     model = _load_weights(checkpoint, family, config)
-    return Loaded(model, extractor, labels, licence_of(checkpoint), checkpoint)
+    return Loaded(model, extractor, [*labels], licence_of(checkpoint), checkpoint)
 
 
 def _check_task(settings: Mapping[str, Any], family: Family, checkpoint: Checkpoint) -> None:
     expected, found = family.model.__name__, settings.get("architectures") or [family.model.__name__]
-    if found != [expected]:
+    if family.named and found != [expected]:
         raise checkpoint.error(f"{{}} holds a {', '.join(map(str, found))}; only a {expected} classifies recordings")
+    if settings["model_type"] == "sew" and settings.get("use_weighted_layer_sum"):
+        raise checkpoint.error("{} weighs the layers of a SEW encoder, which is not supported")
     kind = settings.get("problem_type") or "single_label_classification"
     if kind != "single_label_classification":
         raise checkpoint.error(f"{{}} is for {kind}; only single_label_classification has probabilities that sum to 1")
@@ -118,7 +147,7 @@ def _labels(settings: Mapping[str, Any], checkpoint: Checkpoint) -> list[str]:
     """The labels of ``id2label``, by id."""
     named = settings.get("id2label")
     if not isinstance(named, dict) or len(named) < 2:
-        raise checkpoint.error(f"{{}}: {CONFIG} names no labels; it needs two or more in id2label")
+        raise checkpoint.error(f"{{}}: {CONFIG} names no labels; it needs two or more in id2label, or name them")
     if sorted(named) != sorted(map(str, range(len(named)))):
         raise checkpoint.error(f"{{}}: id2label of {CONFIG} must count 0, 1, 2, ...; it has {', '.join(named)}")
     labels = [named[str(number)] for number in range(len(named))]
@@ -132,7 +161,7 @@ def _load_weights(checkpoint: Checkpoint, family: Family, config: Any) -> nn.Mod
         raise checkpoint.error("{} has no weights (model.safetensors or pytorch_model.bin)")
     model, report = checkpoint.load_weights(family.model, config=config, ignore_mismatched_sizes=True)
     for key, found, expected in sorted(report["mismatched_keys"]):
-        if key.startswith("classifier.") and found[0] != expected[0]:
+        if key.startswith("classifier.") and found[0] != expected[0] == config.num_labels:
             raise checkpoint.error(f"{{}}: id2label names {expected[0]} labels, the weights have {found[0]} ({key})")
         raise checkpoint.error(f"the weight {key} of {{}} has the shape {[*found]}, {CONFIG} asks for {[*expected]}")
     _check_keys(report, checkpoint)

@@ -136,6 +136,7 @@ def test_a_step_says_what_it_means_by_default() -> None:
         "output": None,
         "name": None,
         "target": None,
+        "labels": None,
         "refit": False,
         "formats": ["onnx"],
         "variants": [],
