@@ -135,7 +135,7 @@ def _attended(attention: Any, state: Tensor, mask: Tensor, places: Tensor | None
     return attention(state, attention_mask=mask, relative_position_embeddings=places)[0]  # type: ignore[no-any-return]
 
 
-def _relatively_attended(attention: Any, state: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+def _relatively_attended(attention: Any, state: Tensor, mask: Tensor, places: Tensor | None) -> Tensor:
     """Attention with a score of each distance, picked by an index: the shift of transformers is slow to export.
 
     Dai et al., "Transformer-XL", 2019, section 3.3.

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from emotions.errors import ConfigError, plain
 from export.huggingface.classifiers import KEY
 from export.importers import community_heads, transformers_heads
+from export.importers.emotion2vec import importer as emotion2vec
 from export.importers.importer import Importer, ImportOptions
 from export.sources import Source
 from training.models.frontends.hub import CARD, Checkpoint, find_checkpoint
 
-IMPORTERS: tuple[Importer, ...] = (community_heads.IMPORTER, transformers_heads.IMPORTER)
+IMPORTERS: tuple[Importer, ...] = (emotion2vec.IMPORTER, community_heads.IMPORTER, transformers_heads.IMPORTER)
 """In the order in which they are asked: the first that a checkpoint fits takes it."""
 
 
