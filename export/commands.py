@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -20,6 +21,7 @@ from export.config import HUGGINGFACE, ExportStep, Format, VariantName
 
 if TYPE_CHECKING:
     from export.bundle.variants import ExportOptions
+    from export.sources import Source
 
 _NOTHING = "nothing is kept of a bundle that is not whole"
 BUNDLES = "bundles"
@@ -27,10 +29,11 @@ BUNDLES = "bundles"
 
 RunOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder of a training.")]
 CheckpointOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Checkpoint (.ckpt).")]
-HubOption = Annotated[
+FromOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME_OR_FOLDER", help="Audio classifier of Hugging Face: a folder, or a name on the hub."),
+    typer.Option("--from", metavar="NAME_OR_FOLDER", help="Checkpoint of others: a folder, or a name on the hub."),
 ]
+HubOption = Annotated[str | None, typer.Option(metavar="NAME_OR_FOLDER", help="The same as --from.")]
 SearchOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Results folder of a search: its best trial.")]
 RefitOption = Annotated[
     bool,
@@ -44,7 +47,11 @@ DataOption = Annotated[
     typer.Option(metavar="D", help="Recordings to prove the export on; by default the run's validation and test."),
 ]
 TargetOption = Annotated[
-    str | None, typer.Option(metavar="T", help="With --hf: what its labels are of; by default emotion.")
+    str | None, typer.Option(metavar="T", help="With --from: what its labels are of; by default emotion.")
+]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,C", help="With --from: labels in the order of the outputs, where it names none."),
 ]
 FormatOption = Annotated[
     list[str] | None,
@@ -70,6 +77,7 @@ def register(app: typer.Typer) -> None:
 def export(  # noqa: PLR0913, PLR0917 - options of a command line
     run: RunOption = None,
     checkpoint: CheckpointOption = None,
+    from_: FromOption = None,
     hf: HubOption = None,
     tune_results: SearchOption = None,
     refit: RefitOption = False,
@@ -77,6 +85,7 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
     name: Annotated[str | None, typer.Option(metavar="N", help="Name of the bundle.")] = None,
     data: DataOption = None,
     target: TargetOption = None,
+    labels: LabelsOption = None,
     formats: FormatOption = None,
     variants: VariantOption = None,
     embedding: Annotated[bool, typer.Option("--embedding", help="Answer the input of the output layers, too.")] = False,
@@ -86,10 +95,10 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
 ) -> None:
     """Export a trained model as a bundle, once it is proven to answer as the model does."""
     named = [str(path) for path in (run, checkpoint, tune_results) if path]
-    sources = [*named, *([HUGGINGFACE + hf] if hf is not None else [])]
+    sources = [*named, *(HUGGINGFACE + other for other in (from_, hf) if other is not None)]
     if len(sources) != 1:
         raise ConfigError(
-            "say what to export: one of --run DIR, --checkpoint FILE, --tune-results DIR and --hf NAME_OR_FOLDER"
+            "say what to export: one of --run DIR, --checkpoint FILE, --tune-results DIR and --from NAME_OR_FOLDER"
         )
     if output is not None:
         refuse_existing(output)
@@ -105,7 +114,8 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
         source = sources[0]
         if tune_results is not None:
             source = str(_best_run(tune_results, Context(Path.cwd(), 0, 0, {}), again=refit))
-        _report(_exported(source, target, output, name, data=data, bundles=Path(BUNDLES), wanted=options), is_last=True)
+        said = Said(target, _split(labels))
+        _report(_exported(source, said, output, name, data=data, bundles=Path(BUNDLES), wanted=options), is_last=True)
 
 
 def _kept(output: Path | None) -> tuple[Callable[[], str], Callable[[], str | None]]:
@@ -156,18 +166,44 @@ def to_triton(
     typer.echo(write(read_bundle(bundle), repository, variant=variant, name=name))
 
 
-def _exported(source: str, target: str | None, output: Path | None, name: str | None, **options: Any) -> Path:
-    """The bundle of a path, or of a classifier of Hugging Face where the source begins with ``hf:``."""
+@dataclass(frozen=True)
+class Said:
+    """What the user says of a checkpoint of others, which other models know."""
+
+    target: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+def _split(labels: str | None) -> tuple[str, ...]:
+    """The labels of an option; ConfigError where they could not be told apart."""
+    if labels is None:
+        return ()
+    named = tuple(label.strip() for label in labels.split(","))
+    if len(named) < 2 or not all(named) or len({*named}) < len(named):
+        raise ConfigError("--labels: name two or more, each once, with commas between them")
+    return named
+
+
+def _exported(source: str, said: Said, output: Path | None, name: str | None, **options: Any) -> Path:
+    """The bundle of a path, or of a checkpoint of others where the source begins with ``hf:``."""
     from export.bundle.export import export_run, export_source
 
     if not source.startswith(HUGGINGFACE):
-        if target is not None:
-            raise ConfigError("a target is named for classifiers of Hugging Face only: other models know theirs")
+        if said != Said():
+            raise ConfigError("a target or labels are named for checkpoints of others only: other models know theirs")
         return export_run(Path(source), output, name, **options)
-    from export.huggingface.source import load_huggingface
+    return export_source(lambda: _imported(source.removeprefix(HUGGINGFACE), said), output, name, **options)
 
-    chosen = source.removeprefix(HUGGINGFACE)
-    return export_source(lambda: load_huggingface(chosen, target), output, name, **options)
+
+def _imported(name: str, said: Said) -> Source:
+    """The source of a checkpoint of others, once it is said which importer takes it."""
+    from export.huggingface.source import TARGET
+    from export.importers.importer import ImportOptions
+    from export.importers.registry import choose
+
+    choice = choose(name)
+    typer.echo(str(choice))
+    return choice.load(ImportOptions(said.target or TARGET, said.labels))
 
 
 def _export(step: ExportStep, context: Context) -> None:
@@ -182,8 +218,15 @@ def _export(step: ExportStep, context: Context) -> None:
     )
     with keeping(*_kept(output)):
         source, bundles = _source(step, context), context.root / BUNDLES
+        said = Said(step.target, tuple(step.labels or ()))
         context.last_bundle = _exported(
-            source, step.target, output, step.name, seed=context.seed, bundles=bundles, wanted=options
+            source,
+            said,
+            output,
+            step.name,
+            seed=context.seed,
+            bundles=bundles,
+            wanted=options,
         )
     _report(context.last_bundle, is_last=context.is_last)
 

@@ -20,7 +20,7 @@ def _each_once(names: list[Any]) -> list[Any]:
 
 
 HUGGINGFACE = "hf:"
-"""Prefix of a source that is a classifier of Hugging Face: a folder, or a name on the hub."""
+"""Prefix of a source that is a checkpoint of others: a folder, or a name on the hub."""
 
 
 class ExportStep(StepConfig):
@@ -30,7 +30,7 @@ class ExportStep(StepConfig):
     source: Text = Field(
         default="last_run",
         description="last_run (of the train step before), best_trial (of the tune step before), the path of a run "
-        "folder or a checkpoint, or hf: and an audio classifier of Hugging Face (a folder, or a name on the hub).",
+        "folder or a checkpoint, or hf: and a checkpoint of others (a folder, or a name on the hub).",
     )
     refit: bool = Field(
         default=False,
@@ -44,6 +44,9 @@ class ExportStep(StepConfig):
     )
     target: Text | None = Field(
         default=None, description="For an hf: source: what its labels are of; by default emotion."
+    )
+    labels: Annotated[list[Text], Field(min_length=2), AfterValidator(_each_once)] | None = Field(
+        default=None, description="For an hf: source that names no labels: they, in the order of its outputs."
     )
     formats: Annotated[list[Format], Field(min_length=1), AfterValidator(_each_once)] = Field(
         default=["onnx"],
@@ -68,6 +71,6 @@ class ExportStep(StepConfig):
 
     @model_validator(mode="after")
     def _target_is_for_huggingface(self) -> Self:
-        if self.target is not None and not self.source.startswith(HUGGINGFACE):
-            raise ValueError("a target is named for an hf: source only: other models know theirs")
+        if (self.target or self.labels) and not self.source.startswith(HUGGINGFACE):
+            raise ValueError("a target or labels are named for an hf: source only: other models know theirs")
         return self

@@ -38,16 +38,25 @@ def describe(bundle: Bundle, variant: str, device: str, here: Iterable[tuple[str
 
 
 def warnings(manifest: Manifest) -> list[str]:
-    """What keeps a bundle's figures from being trusted."""
+    """What keeps a bundle's figures from being trusted, or the bundle from being used for money."""
+    found = _unfree(manifest)
     if not [*_scalars(manifest.metrics)]:
-        return ["the bundle holds no metrics: nobody measured what its answers are worth"]
-    protocol, found = protocol_of(manifest), []
+        return [*found, "the bundle holds no metrics: nobody measured what its answers are worth"]
+    protocol = protocol_of(manifest)
     if "speaker-disjoint" not in protocol:
         found.append(f"the protocol is not speaker-disjoint ({plain(protocol)}): new speakers may be recognised worse")
     leaked = _leaks(manifest.dataset.split if manifest.dataset else {})
     if leaked:
         found.append(f"training and test share {leaked}, which was allowed: the figures are optimistic")
     return found
+
+
+def _unfree(manifest: Manifest) -> list[str]:
+    """That the licence of a model, as its card names it, forbids commercial use, such as ``cc-by-nc-sa-4.0``."""
+    licence = str((manifest.encoder or {}).get("license", ""))
+    parts = licence.lower().replace("_", "-").split("-")
+    forbids = "nc" in parts or "noncommercial" in parts or "non-commercial" in licence.lower()
+    return [f"NON-COMMERCIAL: the model's licence, {plain(licence)}, forbids commercial use"] if forbids else []
 
 
 def _leaks(split: Mapping[str, Any]) -> str:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import yaml
-from huggingface_hub.repocard import metadata_load
 from torch import nn
 from transformers import (
     ASTConfig,
     ASTFeatureExtractor,
     ASTForAudioClassification,
+    Data2VecAudioConfig,
+    Data2VecAudioForSequenceClassification,
     HubertConfig,
     HubertForSequenceClassification,
+    SEWConfig,
+    SEWForSequenceClassification,
+    UniSpeechConfig,
+    UniSpeechForSequenceClassification,
+    UniSpeechSatConfig,
+    UniSpeechSatForSequenceClassification,
     Wav2Vec2Config,
+    Wav2Vec2ConformerConfig,
+    Wav2Vec2ConformerForSequenceClassification,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForSequenceClassification,
     WavLMConfig,
@@ -27,10 +35,11 @@ from transformers import (
 )
 
 from emotions.audio.decode import SAMPLE_RATE
-from training.models.frontends.hub import CARD, CONFIG, PREPROCESSOR, Checkpoint, find_checkpoint
+from export.huggingface.licence import licence_of
+from training.models.frontends.hub import CONFIG, PREPROCESSOR, Checkpoint
 
-KEY = "--hf"
-_MAX_CARD_BYTES = 4 << 20
+KEY = "--from"
+"""Option that names a checkpoint of others; errors begin with it."""
 _MAX_NAMED = 3
 # A forward pass has no use for what replaces masked frames in training.
 _UNUSED = "masked_spec_embed"
@@ -38,12 +47,17 @@ _UNUSED = "masked_spec_embed"
 
 @dataclass(frozen=True)
 class Family:
-    """A model type: its configuration, its classifier, its feature extractor, and what both must agree on."""
+    """A model type: its configuration, its classifier, its feature extractor, and what both must agree on.
+
+    Attributes:
+        named: its config.json names the classifier's class; classes of no library have any name.
+    """
 
     config: Any
     model: Any
     extractor: Any
     agreed: Callable[[Any, Any], Mapping[str, tuple[Any, Any]]] = lambda _config, _extractor: {}
+    named: bool = True
 
 
 def _ast(config: Any, extractor: Any) -> Mapping[str, tuple[Any, Any]]:
@@ -66,6 +80,13 @@ FAMILIES: dict[str, Family] = {
     "wav2vec2": Family(Wav2Vec2Config, Wav2Vec2ForSequenceClassification, Wav2Vec2FeatureExtractor),
     "hubert": Family(HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor),
     "wavlm": Family(WavLMConfig, WavLMForSequenceClassification, Wav2Vec2FeatureExtractor),
+    "data2vec-audio": Family(Data2VecAudioConfig, Data2VecAudioForSequenceClassification, Wav2Vec2FeatureExtractor),
+    "unispeech": Family(UniSpeechConfig, UniSpeechForSequenceClassification, Wav2Vec2FeatureExtractor),
+    "unispeech-sat": Family(UniSpeechSatConfig, UniSpeechSatForSequenceClassification, Wav2Vec2FeatureExtractor),
+    "wav2vec2-conformer": Family(
+        Wav2Vec2ConformerConfig, Wav2Vec2ConformerForSequenceClassification, Wav2Vec2FeatureExtractor
+    ),
+    "sew": Family(SEWConfig, SEWForSequenceClassification, Wav2Vec2FeatureExtractor),
     "audio-spectrogram-transformer": Family(ASTConfig, ASTForAudioClassification, ASTFeatureExtractor, _ast),
     "whisper": Family(WhisperConfig, WhisperForAudioClassification, WhisperFeatureExtractor, _whisper),
 }
@@ -82,35 +103,41 @@ class Loaded:
     checkpoint: Checkpoint
 
 
-def load_classifier(name: str) -> Loaded:
+def load_classifier(
+    checkpoint: Checkpoint, families: Mapping[str, Family] = FAMILIES, labels: Sequence[str] = ()
+) -> Loaded:
     """Load an audio classifier.
 
     Args:
-        name: a folder with config.json, preprocessor_config.json and weights, or a name on the Hugging Face hub.
+        checkpoint: a folder with config.json, preprocessor_config.json and weights.
+        families: what it may be, by model type.
+        labels: its labels, where config.json names none.
 
     Raises:
-        ConfigError: it cannot be reached; it is of another task, model type or sampling rate; its labels do not match
-            its outputs; its weights are broken, missing, unexpected or not numbers.
+        ConfigError: it is of another task, model type or sampling rate; its labels do not match its outputs; its
+            weights are broken, missing, unexpected or not numbers.
     """
-    checkpoint = find_checkpoint(name, KEY, card=True)
-    settings = checkpoint.read_settings(FAMILIES)
-    family = FAMILIES[settings["model_type"]]
+    settings = checkpoint.read_settings(families)
+    family = families[settings["model_type"]]
     _check_task(settings, family, checkpoint)
-    labels = _labels(settings, checkpoint)
-    config = checkpoint.understood(lambda: family.config.from_pretrained(checkpoint.folder), CONFIG)
+    named = {"id2label": dict(enumerate(labels))} if labels else {}
+    labels = labels or _labels(settings, checkpoint)
+    config = checkpoint.understood(lambda: family.config.from_pretrained(checkpoint.folder, **named), CONFIG)
     extractor = checkpoint.read_preprocessor(family.extractor, SAMPLE_RATE)
     agreed = checkpoint.understood(lambda: family.agreed(config, extractor), PREPROCESSOR)
     for what, (given, expected) in agreed.items():
         if given != expected:
             raise checkpoint.error(f"{{}}: {PREPROCESSOR} gives {what} {given}, the model takes {expected}")
     model = _load_weights(checkpoint, family, config)
-    return Loaded(model, extractor, labels, _licence(checkpoint), checkpoint)
+    return Loaded(model, extractor, [*labels], licence_of(checkpoint), checkpoint)
 
 
 def _check_task(settings: Mapping[str, Any], family: Family, checkpoint: Checkpoint) -> None:
     expected, found = family.model.__name__, settings.get("architectures") or [family.model.__name__]
-    if found != [expected]:
+    if family.named and found != [expected]:
         raise checkpoint.error(f"{{}} holds a {', '.join(map(str, found))}; only a {expected} classifies recordings")
+    if settings["model_type"] == "sew" and settings.get("use_weighted_layer_sum"):
+        raise checkpoint.error("{} weighs the layers of a SEW encoder, which is not supported")
     kind = settings.get("problem_type") or "single_label_classification"
     if kind != "single_label_classification":
         raise checkpoint.error(f"{{}} is for {kind}; only single_label_classification has probabilities that sum to 1")
@@ -120,7 +147,7 @@ def _labels(settings: Mapping[str, Any], checkpoint: Checkpoint) -> list[str]:
     """The labels of ``id2label``, by id."""
     named = settings.get("id2label")
     if not isinstance(named, dict) or len(named) < 2:
-        raise checkpoint.error(f"{{}}: {CONFIG} names no labels; it needs two or more in id2label")
+        raise checkpoint.error(f"{{}}: {CONFIG} names no labels; it needs two or more in id2label, or name them")
     if sorted(named) != sorted(map(str, range(len(named)))):
         raise checkpoint.error(f"{{}}: id2label of {CONFIG} must count 0, 1, 2, ...; it has {', '.join(named)}")
     labels = [named[str(number)] for number in range(len(named))]
@@ -134,7 +161,7 @@ def _load_weights(checkpoint: Checkpoint, family: Family, config: Any) -> nn.Mod
         raise checkpoint.error("{} has no weights (model.safetensors or pytorch_model.bin)")
     model, report = checkpoint.load_weights(family.model, config=config, ignore_mismatched_sizes=True)
     for key, found, expected in sorted(report["mismatched_keys"]):
-        if key.startswith("classifier.") and found[0] != expected[0]:
+        if key.startswith("classifier.") and found[0] != expected[0] == config.num_labels:
             raise checkpoint.error(f"{{}}: id2label names {expected[0]} labels, the weights have {found[0]} ({key})")
         raise checkpoint.error(f"the weight {key} of {{}} has the shape {[*found]}, {CONFIG} asks for {[*expected]}")
     _check_keys(report, checkpoint)
@@ -167,15 +194,3 @@ def _some(keys: Any) -> str:
     names = sorted(keys)
     more = len(names) - _MAX_NAMED
     return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _licence(checkpoint: Checkpoint) -> str | None:
-    """What the model card's metadata say; a card that cannot be read says nothing."""
-    card = checkpoint.folder / CARD
-    try:
-        if card.stat().st_size > _MAX_CARD_BYTES:
-            return None
-        licence = (metadata_load(card) or {}).get("license")
-    except (OSError, ValueError, TypeError, yaml.YAMLError):
-        return None
-    return licence if isinstance(licence, str) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from emotions.audio.decode import SAMPLE_RATE
@@ -12,12 +13,13 @@ from emotions.bundle.manifest import RESERVED_NAMES, Window
 from emotions.errors import ConfigError
 from export.huggingface.classifiers import KEY, Loaded, load_classifier
 from export.huggingface.filterbanks import KaldiFilterbank, SpectralClassifier, WhisperFilterbank
+from export.huggingface.frames import shortest_clip
 from export.huggingface.speech import SpeechClassifier
 from export.proof.proof import MAX_DIFFERENCE
 from export.sources import HUGGINGFACE, ProofPlan, Source
 from training.models.base import weights_hash
 from training.models.frontends.encoders import described
-from training.models.frontends.hub import PREPROCESSOR
+from training.models.frontends.hub import CARD, PREPROCESSOR, Checkpoint, find_checkpoint
 
 TARGET = "emotion"
 """What the labels of a classifier are of, unless the user says."""
@@ -50,6 +52,8 @@ class Original(nn.Module):
 
     def logits(self, clip: FloatArray) -> Tensor:
         """(samples,) float32 in; (1, classes) out."""
+        short = shortest_clip(self.model.config) - len(clip)
+        clip = np.pad(clip, (0, max(short, 0)))
         logits: Tensor = self.model(**self.extractor(clip, sampling_rate=SAMPLE_RATE, return_tensors="pt")).logits
         return logits
 
@@ -68,9 +72,25 @@ def load_huggingface(name: str, target: str | None = None) -> Source:
         >>> load_huggingface("superb/wav2vec2-base-superb-er").targets  # doctest: +SKIP
         {'emotion': ['neu', 'hap', 'ang', 'sad']}
     """
-    target = _checked_target(target or TARGET)
-    loaded = load_classifier(name)
-    classifier, plan = _built(loaded, target)
+    return classifier_source(find_checkpoint(name, KEY, also=[CARD]), target or TARGET)
+
+
+def classifier_source(checkpoint: Checkpoint, target: str) -> Source:
+    """A classifier of transformers in a local folder, ready to be exported. Args and Raises as ``load_huggingface``."""
+    target = checked_target(target)
+    loaded = load_classifier(checkpoint)
+    return loaded_source(loaded, target, *_built(loaded, target))
+
+
+def loaded_source(loaded: Loaded, target: str, classifier: nn.Module, plan: ProofPlan) -> Source:
+    """A classifier that was loaded, ready to be exported.
+
+    Args:
+        loaded: the classifier, what the export is proven against.
+        target: what its labels are of.
+        classifier: the same, exact in any batch.
+        plan: how it is proven.
+    """
     origin, family = loaded.checkpoint, loaded.model.config.model_type
     window = plan.window if family in _FILTERBANKS else _WINDOW
     known = {"name": origin.name if origin.on_hub else None, "family": family, "license": loaded.licence}
@@ -94,7 +114,8 @@ def load_huggingface(name: str, target: str | None = None) -> Source:
     )
 
 
-def _checked_target(target: str) -> str:
+def checked_target(target: str) -> str:
+    """The target, unless tables cannot have a column of that name: ConfigError."""
     if target in RESERVED_NAMES or "." in target:
         raise ConfigError(
             f"--target: {target!r} cannot name a target: it is a column of prediction tables, or has a dot"
@@ -109,11 +130,25 @@ def _built(loaded: Loaded, target: str) -> tuple[nn.Module, ProofPlan]:
         tolerance = _AST_TOLERANCE if filterbank is KaldiFilterbank else MAX_DIFFERENCE
         plan = ProofPlan(features.samples, _FEW_WINDOWS, tolerance=tolerance, probes=_FEW_PROBES)
         return SpectralClassifier(features, loaded.model, target), plan
-    whole = sum(parameter.numel() for parameter in loaded.model.parameters()) < _LARGE
+    return speech_classifier(loaded, target, SpeechClassifier)
+
+
+def speech_classifier(loaded: Loaded, target: str, build: Any) -> tuple[nn.Module, ProofPlan]:
+    """A classifier on an encoder of raw samples, and how it is proven.
+
+    Args:
+        loaded: what it is made of.
+        target: what its labels are of.
+        build: its class, called with the model, whether clips are normalised, the window, and the target.
+
+    Raises:
+        ConfigError: the shortest clip that the toolkit accepts has no frame.
+    """
     try:
-        classifier = SpeechClassifier(loaded.model, bool(loaded.extractor.do_normalize), _WINDOW, target)
+        classifier = build(loaded.model, bool(loaded.extractor.do_normalize), _WINDOW, target)
     except ConfigError as error:
-        raise ConfigError(f"{KEY}: {loaded.checkpoint.name}: {error}") from error
+        raise loaded.checkpoint.error(f"{{}}: {error}") from error
+    whole = sum(parameter.numel() for parameter in loaded.model.parameters()) < _LARGE
     return classifier, ProofPlan(_CROP, whole=whole)
 
 

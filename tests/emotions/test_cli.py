@@ -254,6 +254,16 @@ def test_info_warns_of_shared_speakers() -> None:
     assert "not speaker-disjoint (random clips)" in warning
 
 
+@pytest.mark.parametrize(
+    ("licence", "told"),
+    [("cc-by-nc-sa-4.0", True), ("CC_BY_NC", True), ("apache-2.0", False), ("mit", False), (None, False)],
+)
+def test_info_says_of_a_licence_that_it_forbids_commercial_use(licence: str | None, told: bool) -> None:
+    metrics = {"protocol": "speaker-disjoint hold-out", "emotion": {"uar": 0.5}}
+    found = warnings(manifest(metrics=metrics, encoder={"license": licence} if licence else None))
+    assert found == ([f"NON-COMMERCIAL: the model's licence, {licence}, forbids commercial use"] if told else [])
+
+
 def test_a_bundle_does_not_steer_the_terminal() -> None:
     text = describe(Bundle(Path("x"), manifest(name="a\x1b[2Jb\nc")), "fp32", "cpu")
     assert "\x1b" not in text

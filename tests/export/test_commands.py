@@ -56,10 +56,12 @@ def test_the_command_exports_a_checkpoint(
     assert (tmp_path / "bundles" / "spectrogramcnnclassifier-эмоция" / "manifest.json").is_file()
 
 
-@pytest.mark.parametrize("sources", [[], ["--run", "a", "--checkpoint", "b"], ["--run", "a", "--hf", "b"]])
+@pytest.mark.parametrize(
+    "sources", [[], ["--run", "a", "--checkpoint", "b"], ["--run", "a", "--hf", "b"], ["--from", "a", "--hf", "b"]]
+)
 def test_exactly_one_source_is_wanted(sources: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["export", *sources, "--output", "x"]) == 2
-    options = "--run DIR, --checkpoint FILE, --tune-results DIR and --hf NAME_OR_FOLDER"
+    options = "--run DIR, --checkpoint FILE, --tune-results DIR and --from NAME_OR_FOLDER"
     assert capsys.readouterr().err == f"error: say what to export: one of {options}\n"
 
 
@@ -134,6 +136,7 @@ def test_a_step_says_what_it_means_by_default() -> None:
         "output": None,
         "name": None,
         "target": None,
+        "labels": None,
         "refit": False,
         "formats": ["onnx"],
         "variants": [],

@@ -12,7 +12,17 @@ from transformers import (
     ASTConfig,
     ASTFeatureExtractor,
     ASTForAudioClassification,
+    Data2VecAudioConfig,
+    Data2VecAudioForSequenceClassification,
     HubertForSequenceClassification,
+    SEWConfig,
+    SEWForSequenceClassification,
+    UniSpeechConfig,
+    UniSpeechForSequenceClassification,
+    UniSpeechSatConfig,
+    UniSpeechSatForSequenceClassification,
+    Wav2Vec2ConformerConfig,
+    Wav2Vec2ConformerForSequenceClassification,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForSequenceClassification,
     WavLMForSequenceClassification,
@@ -23,7 +33,7 @@ from transformers import (
 
 from benchmarks.export.huggingface import spread
 from export.huggingface.source import Original
-from tests.training.models.encoders import KINDS, TINY, vary
+from tests.training.models.encoders import KINDS, STABLE, TINY, vary
 from training.models.frontends.hub import quiet_transformers
 
 LABELS = ["гнев", "happy", "neutral", "sad"]
@@ -37,6 +47,48 @@ SPEECH: dict[str, tuple[str, bool]] = {
     "wavlm-layer": ("wavlm-layer", False),
 }
 """name -> kind of encoder, whether its layers are weighed."""
+OTHERS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "data2vec": (
+        Data2VecAudioConfig,
+        Data2VecAudioForSequenceClassification,
+        {"num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 5},
+    ),
+    "data2vec-weighted": (
+        Data2VecAudioConfig,
+        Data2VecAudioForSequenceClassification,
+        {"num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 4, "use_weighted_layer_sum": True},
+    ),
+    "unispeech": (UniSpeechConfig, UniSpeechForSequenceClassification, {}),
+    "unispeech-sat": (UniSpeechSatConfig, UniSpeechSatForSequenceClassification, STABLE),
+    "conformer-relative": (
+        Wav2Vec2ConformerConfig,
+        Wav2Vec2ConformerForSequenceClassification,
+        {"feat_extract_norm": "layer", "conv_depthwise_kernel_size": 5, "max_source_positions": 1_600},
+    ),
+    "conformer-rotary": (
+        Wav2Vec2ConformerConfig,
+        Wav2Vec2ConformerForSequenceClassification,
+        {"position_embeddings_type": "rotary", "conv_depthwise_kernel_size": 5},
+    ),
+    "sew": (
+        SEWConfig,
+        SEWForSequenceClassification,
+        {"conv_dim": [16] * 7, "conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5, 2, 2, 2, 2, 2, 2]},
+    ),
+    "sew-thirds": (
+        SEWConfig,
+        SEWForSequenceClassification,
+        {
+            "conv_dim": [16] * 7,
+            "conv_kernel": [10, 3, 3, 3, 3, 2, 2],
+            "conv_stride": [5, 2, 2, 2, 2, 2, 2],
+            "squeeze_factor": 3,
+            "hidden_size": 48,
+            "feat_extract_norm": "layer",
+        },
+    ),
+}
+"""name -> configuration, classifier and settings of encoders that are built otherwise."""
 SPECTRAL = ("ast", "whisper", "short-ast", "short-whisper")
 _MODELS: dict[str, Any] = {
     "wav2vec2": Wav2Vec2ForSequenceClassification,
@@ -54,7 +106,8 @@ def make_classifier(folder: Path, name: str) -> Path:
         "id2label": dict(enumerate(LABELS)),
         "label2id": {label: number for number, label in enumerate(LABELS)},
     }
-    model, extractor = (_spectral if name in SPECTRAL else _speech)(name, labels)
+    build = _spectral if name in SPECTRAL else _other if name in OTHERS else _speech
+    model, extractor = build(name, labels)
     vary(model)
     waveform, _ = make_clips([8_000] * 6, seed=1)
     head = getattr(model.classifier, "dense", model.classifier)
@@ -71,6 +124,12 @@ def _speech(name: str, labels: dict[str, Any]) -> tuple[Any, Any]:
     head = {"classifier_proj_size": 16, "use_weighted_layer_sum": weighted}
     model = _MODELS[kind.split("-")[0]](config(**{**TINY, **changes, **head, **labels})).eval()
     return model, Wav2Vec2FeatureExtractor(do_normalize=normalize)  # type: ignore[no-untyped-call]
+
+
+def _other(name: str, labels: dict[str, Any]) -> tuple[Any, Any]:
+    config, model, changes = OTHERS[name]
+    settings = {**TINY, "classifier_proj_size": 16, **changes, **labels}
+    return model(config(**settings)).eval(), Wav2Vec2FeatureExtractor(do_normalize=True)  # type: ignore[no-untyped-call]
 
 
 def _spectral(name: str, labels: dict[str, Any]) -> tuple[Any, Any]:

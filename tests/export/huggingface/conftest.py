@@ -25,7 +25,7 @@ def hf_bundle(classifier: Checkpoint, build_once: BuildOnce) -> Path:
     """The bundle of a tiny wav2vec2 classifier, by the command; not to be changed."""
 
     def build(folder: Path) -> Path:
-        assert run(["export", "--hf", str(classifier("wav2vec2-group")), "--output", str(folder / "bundle")]) == 0
+        assert run(["export", "--from", str(classifier("wav2vec2-group")), "--output", str(folder / "bundle")]) == 0
         return folder / "bundle"
 
     return build_once("hf_bundle", build)

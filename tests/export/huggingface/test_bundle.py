@@ -260,7 +260,7 @@ def test_an_output_that_is_there_is_refused_before_anything_is_loaded(hf_bundle:
 
 def test_a_target_is_for_classifiers_of_hugging_face(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run(["export", "--run", str(tmp_path), "--target", "mood", "--output", str(tmp_path / "b")]) == 2
-    assert "a target is named for classifiers of Hugging Face only" in capsys.readouterr().err
+    assert "a target or labels are named for checkpoints of others only" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("target", ["file", "a.b"])

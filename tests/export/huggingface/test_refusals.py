@@ -15,11 +15,12 @@ from transformers import Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2ForPreTraining
 
 from emotions.cli import run
 from emotions.errors import ConfigError
-from export.huggingface.classifiers import load_classifier
+from export.huggingface.classifiers import Loaded, load_classifier
 from export.huggingface.source import load_huggingface
 from tests.export.huggingface.checkpoints import LABELS, edit
 from tests.export.huggingface.conftest import Checkpoint
 from tests.training.models.encoders import TINY, save_extractor
+from training.models.frontends.hub import Checkpoint as HubCheckpoint
 from training.models.frontends.hub import quiet_transformers
 
 WEIGHTS, PICKLED = "model.safetensors", "pytorch_model.bin"
@@ -35,12 +36,16 @@ def copy_of(classifier: Checkpoint, name: str, tmp_path: Path) -> Path:
     return Path(shutil.copytree(classifier(name), tmp_path / name))
 
 
+def loaded(folder: Path) -> Loaded:
+    return load_classifier(HubCheckpoint("--from", str(folder), folder))
+
+
 def refused(name: Path | str, match: str) -> None:
     """It is refused in one line that begins with the option."""
     with pytest.raises(ConfigError, match=match) as raised:
         load_huggingface(str(name))
     assert "\n" not in str(raised.value)
-    assert str(raised.value).startswith("--hf: ")
+    assert str(raised.value).startswith("--from: ")
 
 
 def change_weights(folder: Path, **changes: Any) -> None:
@@ -74,7 +79,7 @@ def test_another_kind_of_problem_is_refused(folder: Path, kind: str) -> None:
 
 def test_another_model_type_is_refused(folder: Path) -> None:
     edit(folder / "config.json", model_type="bert")
-    refused(folder, "is of model type bert; allowed are wav2vec2, hubert, wavlm, audio-spectrogram-transformer, whis")
+    refused(folder, "is of model type bert; allowed are wav2vec2, hubert, wavlm, data2vec-audio, unispeech, ")
 
 
 @pytest.mark.parametrize("name", ["wav2vec2-group", "short-ast", "short-whisper"])
@@ -150,7 +155,7 @@ def test_pickled_weights_are_read_as_weights_only(folder: Path, tmp_path: Path) 
     weights = load_file(folder / WEIGHTS)
     (folder / WEIGHTS).unlink()
     torch.save(weights, folder / PICKLED)
-    assert load_classifier(str(folder)).labels == LABELS
+    assert loaded(folder).labels == LABELS
     torch.save({**weights, "classifier.weight": Evil()}, folder / PICKLED)
     refused(folder, "weights of .* cannot be read")
     (folder / PICKLED).write_bytes(pickle.dumps(Evil(), protocol=2))
@@ -159,7 +164,7 @@ def test_pickled_weights_are_read_as_weights_only(folder: Path, tmp_path: Path) 
 
 
 def test_names_of_weight_norm_from_older_versions_are_understood(folder: Path) -> None:
-    expected = load_classifier(str(folder)).model.state_dict()
+    expected = loaded(folder).model.state_dict()
     prefix = "wav2vec2.encoder.pos_conv_embed.conv."
     old = {
         f"{prefix}parametrizations.weight.original{number}": f"{prefix}weight_{part}"
@@ -167,7 +172,7 @@ def test_names_of_weight_norm_from_older_versions_are_understood(folder: Path) -
     }
     change_weights(folder, **old)
     assert {*old.values()} <= {*load_file(folder / WEIGHTS)}
-    found = load_classifier(str(folder)).model.state_dict()
+    found = loaded(folder).model.state_dict()
     assert all(torch.equal(found[key], value) for key, value in expected.items())
 
 
@@ -202,7 +207,7 @@ def test_labels_that_are_not_those_of_the_outputs_are_refused(
 
 def test_labels_are_in_the_order_of_their_ids(folder: Path) -> None:
     edit(folder / "config.json", id2label={"2": "c", "0": "z", "3": "d", "1": "a"}, label2id=None)
-    assert load_classifier(str(folder)).labels == ["z", "a", "c", "d"]
+    assert loaded(folder).labels == ["z", "a", "c", "d"]
 
 
 def test_weights_of_another_shape_are_refused(folder: Path) -> None:
@@ -253,7 +258,7 @@ def test_a_name_that_cannot_be_reached_is_one_line(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert run(["export", "--hf", "someone/ser", "--output", str(tmp_path / "b")]) == 2
     line = capsys.readouterr().err
-    assert line.startswith("error: --hf: someone/ser is neither a folder here nor reachable on the Hugging Face hub")
+    assert line.startswith("error: --from: someone/ser is neither a folder here nor reachable on the Hugging Face hub")
     assert line.endswith(
         "give a local folder, or download it once and set HF_HUB_OFFLINE=1 to use the copy in the cache\n"
     )
@@ -282,4 +287,4 @@ def test_a_name_in_the_cache_is_used_offline_and_named(
 )
 def test_a_card_without_a_licence_says_nothing(folder: Path, card: str | bytes) -> None:
     (folder / "README.md").write_bytes(card if isinstance(card, bytes) else card.encode())
-    assert load_classifier(str(folder)).licence is None
+    assert loaded(folder).licence is None

@@ -8,13 +8,35 @@ from emotions.errors import DataError
 from training.data.data_faults import some
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
-    "anger": ("angry", "ang", "anger", "гнев", "злость", "ärger", "wut", "colère", "ira"),
-    "happiness": ("happy", "hap", "happiness", "joy", "joyful", "радость", "счастье", "freude", "joie", "alegría"),
-    "sadness": ("sad", "sadness", "грусть", "печаль", "trauer", "tristesse", "tristeza"),
-    "neutral": ("neutral", "neu", "neutrality", "calm neutral", "нейтраль", "нейтральное", "нейтральный", "neutre"),
-    "fear": ("fear", "fearful", "fea", "afraid", "страх", "angst", "peur", "miedo"),
-    "disgust": ("disgust", "disgusted", "dis", "отвращение", "ekel", "dégoût", "asco"),
-    "surprise": ("surprise", "surprised", "sur", "удивление", "überraschung", "sorpresa"),
+    "anger": ("angry", "ang", "anger", "гнев", "злость", "ärger", "wut", "colère", "ira", "生气"),
+    "happiness": (
+        "happy",
+        "hap",
+        "happiness",
+        "joy",
+        "joyful",
+        "радость",
+        "счастье",
+        "freude",
+        "joie",
+        "alegría",
+        "开心",
+    ),
+    "sadness": ("sad", "sadness", "грусть", "печаль", "trauer", "tristesse", "tristeza", "难过"),
+    "neutral": (
+        "neutral",
+        "neu",
+        "neutrality",
+        "calm neutral",
+        "нейтраль",
+        "нейтральное",
+        "нейтральный",
+        "neutre",
+        "中立",
+    ),
+    "fear": ("fear", "fearful", "fea", "afraid", "страх", "angst", "peur", "miedo", "恐惧"),
+    "disgust": ("disgust", "disgusted", "dis", "отвращение", "ekel", "dégoût", "asco", "厌恶"),
+    "surprise": ("surprise", "surprised", "sur", "удивление", "überraschung", "sorpresa", "吃惊"),
     "boredom": ("boredom", "bored", "bor", "скука", "langeweile", "ennui"),
     "positive": ("positive", "pos", "положительное", "позитивное"),
     "negative": ("negative", "neg", "отрицательное", "негативное"),
@@ -25,9 +47,10 @@ _NOUN = {alias: noun for noun, aliases in ALIASES.items() for alias in (noun, *a
 
 
 def _noun(label: str) -> str:
-    """Canonical noun of a label; a label without one in lower case."""
+    """Canonical noun of a label, of one in two languages such as ``生气/angry`` too; else the label in lower case."""
     plain = label.strip().lower()
-    return _NOUN.get(plain, plain)
+    nouns = {_NOUN[part] for part in map(str.strip, plain.split("/")) if part in _NOUN}
+    return nouns.pop() if len(nouns) == 1 else plain
 
 
 def match_labels(bundle: Sequence[str], data: Sequence[str]) -> dict[str, str]:

@@ -167,13 +167,14 @@ class Checkpoint:
         return sum(path.stat().st_size for path in files)
 
 
-def find_checkpoint(name: str, key: str, *, card: bool = False) -> Checkpoint:
+def find_checkpoint(name: str, key: str, *, also: Collection[str] = (), pickled: Collection[str] = ()) -> Checkpoint:
     """Find a local folder, or download a checkpoint of the hub, weights included.
 
     Args:
         name: a folder, or a name on the hub.
         key: config key or option that names it, for errors.
-        card: download the model card as well.
+        also: further files to download, such as the model card.
+        pickled: further files of weights to download where there are no safetensors.
 
     Raises:
         ConfigError: there is no such folder, and the hub cannot be reached or has no such name.
@@ -181,10 +182,10 @@ def find_checkpoint(name: str, key: str, *, card: bool = False) -> Checkpoint:
     local = _local_folder(name, key)
     if local is not None:
         return Checkpoint(key, name, local)
-    files = _SETTINGS + ([CARD] if card else [])
+    files = [*_SETTINGS, *also]
     folder = _download(name, files + _SAFETENSORS, key)
     if not _has(folder, _SAFETENSORS):
-        folder = _download(name, files + _PICKLED, key)
+        folder = _download(name, [*files, *_PICKLED, *pickled], key)
     return Checkpoint(key, name, folder, on_hub=True)
 
 
