@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import emotions
 from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import read_bundle
 from emotions.bundle.probe import read_probe
-from emotions.files.json_text import read_json
+from emotions.files.json_text import read_json, write_json
 from emotions.pipeline.runner import Context
 from emotions.runtime.probe_replay import PROBE_TOLERANCE
 from emotions.runtime.session import onnx_run, onnx_session
@@ -45,6 +46,12 @@ FAMILIES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "transformer": ("TransformerClassifier", None, VIT),
     "functionals": ("FunctionalsClassifier", None, {"members": 2, "layer_1_size": 8}),
     "whisper": ("Wav2Vec2FnClassifier", "whisper", {**FN, "embedding": [0, 2]}),
+    "bert": ("Wav2Vec2FnClassifier", "wav2vec2-bert", {**FN, "embedding": 1, "pooling": "mean_deviation"}),
+    "functionals-data2vec": (
+        "FunctionalsClassifier",
+        "data2vec-audio",
+        {"members": 2, "layer_1_size": 8, "embedding": [1, 2]},
+    ),
     "functionals-whisper": (
         "FunctionalsClassifier",
         "whisper",
@@ -94,6 +101,66 @@ def test_a_family_answers_from_its_bundle_as_it_was_trained(
         nodes = [node.op_type for node in onnx.load(bundle / "model.onnx").graph.node]
         assert nodes.count("MultiHeadAttention") == VIT["transformer_depth"]
     assert not [path.name for path in bundle.iterdir() if b"secret" in path.read_bytes()]
+
+
+ENCODERS = (
+    "wav2vec2-layer",
+    "hubert-group",
+    "wavlm-group",
+    "whisper",
+    "data2vec-audio",
+    "unispeech-sat-layer",
+    "wav2vec2-bert",
+)
+
+
+@pytest.fixture(scope="module")
+def recordings(build_once: BuildOnce, emodb4: Path) -> Path:
+    """Four recordings of each speaker of EmoDB, one of each emotion where there is one."""
+    return build_once("recordings-of-families", lambda folder: take_recordings(emodb4, folder))
+
+
+def take_recordings(emodb4: Path, folder: Path) -> Path:
+    """Copy them, with their part of the annotations."""
+    kept: dict[tuple[str, str], str] = {}
+    rows = read_json(emodb4 / "annotations.json")
+    for name in sorted(rows):
+        kept.setdefault((rows[name]["speaker"], rows[name]["emotion"]), name)
+    for name in kept.values():
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(emodb4 / name, folder / name)
+    write_json(folder / "annotations.json", {name: rows[name] for name in kept.values()})
+    return folder
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_an_encoder_of_each_family_trains_on_recordings_exports_and_answers_for_a_folder(
+    kind: str, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMOTIONS_CACHE", str(tmp_path / "cache"))
+    architecture = {**FN, "encoder": str(make_encoder(tmp_path / kind, kind)), "embedding": "weighted"}
+    step = build_step(
+        recordings,
+        tmp_path / "run",
+        model="Wav2Vec2FnClassifier",
+        model_architecture={**architecture, "pooling": "attentive_statistics"},
+        learn_params={"padding_sec": 1, "max_epoch": 2, "batch_size": 8},
+        dataset={"path": str(recordings), "speaker": {"column": "speaker"}, "targets": ["emotion", "state"]},
+    )
+    run = fit(step, Context(tmp_path, seed=0, workers=0, config={"seed": 0}, quiet=True))
+    bundle = export_run(run, tmp_path / "bundle")
+    proof = read_json(bundle / "report.json")["variants"]["fp32"]
+    assert max(proof["max_abs_diff"], proof["batch_difference"]) <= 1e-4
+    predictor = emotions.load(bundle, device="cpu")
+    results = list(predictor.predict_folder(recordings))
+    assert len(results) == len([*recordings.rglob("*.wav")]) > 30
+    for result in results:
+        assert result.prediction is not None, result.error
+    for result in results[:3]:
+        alone, together = predictor.predict(recordings / result.name), result.prediction
+        assert together is not None
+        for target, found in alone.probabilities.items():
+            assert found == pytest.approx(together.probabilities[target], abs=1e-5)
 
 
 def sharpen(classifier: nn.Module, times: int, clips: list[FloatArray]) -> None:
