@@ -149,6 +149,6 @@ def test_a_pickle_with_a_payload_is_never_run(folder: Path, tmp_path: Path) -> N
     torch.save(weights, folder / "pytorch_model.bin")
     assert choose(str(folder)).importer.name == "community"
     torch.save({**weights, "classifier.dense.weight": Evil()}, folder / "pytorch_model.bin")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"cannot be read|only a"):
         load(folder)
     assert not (tmp_path / "ran").exists()

@@ -60,6 +60,7 @@ def test_values_of_the_seed_train_step() -> None:
         "freeze": True,
         "trainable_layers": "all",
         "embedding": "projection",
+        "pooling": "mean",
         "conv_h_count": 1,
         "conv_w_count": 1,
         "layer_1_size": 32,
