@@ -34,6 +34,11 @@ def needs(found: bool, what: str) -> None:
     pytest.skip(what)
 
 
+def with_index() -> dict[str, str]:
+    """The environment of a command that may ask a package index, which tests are kept from else."""
+    return {name: value for name, value in os.environ.items() if name != "PIP_NO_INDEX"}
+
+
 @pytest.fixture(scope="session")
 def emodb4() -> Path:
     """The real recordings: ``emodb4`` below ``EMOTIONS_TEST_DATA``."""

@@ -12,6 +12,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from emotions.audio.windows import FloatArray
+from tests.conftest import with_index
 from training.config.dataset import DatasetConfig
 from training.data.clips import ClipTable, read_clips
 from training.data.voices.comparison import compare_voices
@@ -53,7 +54,7 @@ class Voices:
 def voices(emodb4: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Voices]:
     folder = tmp_path_factory.mktemp("voices")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(folder), RESEMBLYZER.package]
-    if subprocess.run(command, capture_output=True, check=False, timeout=300).returncode:
+    if subprocess.run(command, env=with_index(), capture_output=True, check=False, timeout=300).returncode:
         pytest.skip(f"no index here has {RESEMBLYZER.package}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMOTIONS_CACHE", str(folder / "cache"))

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from emotions.cli import build_app
 from emotions.errors import ConfigError, DiskFull
+from tests.conftest import with_index
 from training.models.frontends.encoders import load_encoder
 from training.models.shelf import catalogue
 from training.models.shelf.artefact import read_artefact
@@ -197,9 +198,8 @@ def test_the_command_line_lists_describes_and_fetches(encoder: ShelfEncoder) -> 
 @pytest.mark.slow
 def test_smart_turn_is_fetched_proven_and_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMOTIONS_CACHE", str(tmp_path))
-    monkeypatch.delenv("PIP_NO_INDEX")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(tmp_path), SMART_TURN.package]
-    if subprocess.run(command, capture_output=True, check=False, timeout=300).returncode:
+    if subprocess.run(command, env=with_index(), capture_output=True, check=False, timeout=300).returncode:
         pytest.skip(f"no index here has {SMART_TURN.package}")
     folder = fetch(SMART_TURN, tmp_path / SMART_TURN.wheel)
     about = json.loads((folder / "provenance.json").read_text())

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from emotions.cli import build_app
 from emotions.errors import ConfigError
+from tests.conftest import with_index
 from training.models.frontends.encoders import load_encoder
 from training.models.shelf.catalogue import RESEMBLYZER
 from training.models.shelf.fetch import fetch, place_of
@@ -78,7 +79,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package, where an index here has it."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(folder), RESEMBLYZER.package]
-    if subprocess.run(command, capture_output=True, check=False, timeout=300).returncode:
+    if subprocess.run(command, env=with_index(), capture_output=True, check=False, timeout=300).returncode:
         pytest.skip(f"no index here has {RESEMBLYZER.package}")
     return folder / RESEMBLYZER.wheel
 
