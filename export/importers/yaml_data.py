@@ -15,10 +15,20 @@ from training.models.model_size import check_numbers
 TAG = "!"
 """Key under which a mapping keeps the tag that it had, such as ``new:torch.nn.Linear``."""
 _MAX_BYTES = 1 << 20
+_MAX_ALIASES = 16
 
 
 class _DataLoader(yaml.SafeLoader):  # type: ignore[misc]
-    """A safe loader for which any tag of a file's own is text."""
+    """A safe loader for which any tag of a file's own is text, and aliases are few: nested ones grow exponentially."""
+
+    aliases = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """As ``yaml`` does, up to so many aliases."""
+        self.aliases += self.check_event(yaml.AliasEvent)
+        if self.aliases > _MAX_ALIASES:
+            raise ValueError(f"more than {_MAX_ALIASES} aliases")
+        return super().compose_node(parent, index)
 
 
 def _as_data(loader: Any, tag: str, node: yaml.Node) -> Any:
@@ -55,6 +65,6 @@ def read_yaml(checkpoint: Checkpoint, file: str) -> dict[str, Any]:
         raise checkpoint.error(f"{{}}: {file} holds no mapping")
     try:
         check_numbers(content)
-    except ConfigError as error:
+    except (ConfigError, RecursionError) as error:
         raise checkpoint.error(f"{{}}: {file}: {error}") from error
     return content
