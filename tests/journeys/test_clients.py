@@ -8,10 +8,8 @@ from __future__ import annotations
 import base64
 import functools
 import gzip
-import html
 import http.server
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -27,14 +25,12 @@ import pytest
 
 import emotions
 from serving.http.api_keys import add_key
+from tests.chromium import CHROMIUM, opened
 from tests.conftest import Tone, WriteWav, needs
 from tests.servers import Server, running
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
-)
 AUDIO_REFUSALS = ["415", "422"]
 """Statuses of what is no audio, or of audio that holds nothing: a schema cannot tell such bytes."""
 
@@ -196,7 +192,7 @@ def test_curl_sends_a_recording_in_many_ways(server: Server, clip: Path, tmp_pat
     assert "Traceback" not in server.log.read_text()
 
 
-PAGE = """<!doctype html><title>page</title><pre id="out">waiting</pre><script>
+PAGE = """<!doctype html><title>page</title><script>
 const [service, key] = [%s, %s];
 async function ask(path, options) {
   try {
@@ -207,7 +203,7 @@ async function ask(path, options) {
     return {failed: String(error)};
   }
 }
-(async () => {
+const found = (async () => {
   const clip = await (await fetch("clip.wav")).blob();
   const form = new FormData();
   form.append("file", clip, "clip.wav");
@@ -219,7 +215,7 @@ async function ask(path, options) {
   const zipped = await new Response(clip.stream().pipeThrough(new CompressionStream("gzip"))).blob();
   const bearer = {"Authorization": "Bearer " + key, "X-Request-Id": "from-the-page"};
   const json = {"X-API-Key": key, "Content-Type": "application/json"};
-  const found = {
+  return {
     form: await ask("/v1/predict", {method: "POST", headers: bearer, body: form}),
     json: await ask("/v1/predict", {method: "POST", headers: json, body: JSON.stringify({audio: url})}),
     gzip: await ask("/v1/predict", {method: "POST", headers: {...bearer, "Content-Encoding": "gzip"}, body: zipped}),
@@ -227,29 +223,24 @@ async function ask(path, options) {
     not_audio: await ask("/v1/predict", {method: "POST", headers: bearer, body: "no audio"}),
     nowhere: await ask("/nothing", {headers: bearer}),
   };
-  document.getElementById("out").textContent = JSON.stringify(found);
 })();
 </script>"""
 
 
-def browse(url: str, profile: Path) -> dict[str, Any]:
+def browse(url: str) -> dict[str, Any]:
     """What a page of the site found, in a headless Chromium."""
-    options = ["--headless", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", f"--user-data-dir={profile}"]
-    root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    dumped = run(CHROMIUM, *options, *root, "--virtual-time-budget=20000", "--dump-dom", url)
-    found = re.search(r'<pre id="out">(.*?)</pre>', dumped, re.S)
-    assert found, dumped[-2000:]
-    assert found[1] != "waiting"
-    return dict(json.loads(html.unescape(found[1])))
+    with opened() as page:
+        page.open(url, width=800, scheme="light")
+        return dict(page.value("found"))
 
 
 def test_a_page_of_another_site_calls_with_a_key(
-    guarded: Server, server: Server, site: Site, keys: tuple[Path, str], clip: Path, tmp_path: Path, expected: Any
+    guarded: Server, server: Server, site: Site, keys: tuple[Path, str], clip: Path, expected: Any
 ) -> None:
     needs(bool(CHROMIUM), "Chromium is needed as a command")
     shutil.copy(clip, site.folder / "clip.wav")
     (site.folder / "page.html").write_text(PAGE % (json.dumps(guarded.url), json.dumps(keys[1])))
-    found = browse(f"{site.url}/page.html", tmp_path / "named")
+    found = browse(f"{site.url}/page.html")
     for way in ("form", "json", "gzip"):
         assert found[way].get("status") == 200, found[way]
         assert found[way]["body"]["probabilities"] == expected
@@ -259,11 +250,11 @@ def test_a_page_of_another_site_calls_with_a_key(
     assert found["nowhere"]["id"]
     # The same page under another origin, which is not named.
     other = site.url.replace("127.0.0.1", "localhost")
-    refused = browse(f"{other}/page.html", tmp_path / "unnamed")
+    refused = browse(f"{other}/page.html")
     assert {name: [*each] for name, each in refused.items()} == {name: ["failed"] for name in found}
     # And one that any site may call.
     (site.folder / "page.html").write_text(PAGE % (json.dumps(server.url), json.dumps("")))
-    assert browse(f"{other}/page.html", tmp_path / "any")["keyless"]["body"]["probabilities"] == expected
+    assert browse(f"{other}/page.html")["keyless"]["body"]["probabilities"] == expected
     log = server.log.read_text()
     assert log.count("EMOTIONS_CORS_ORIGINS=*: pages of every site may call this service") == 1
 
