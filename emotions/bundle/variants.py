@@ -12,7 +12,7 @@ FP32, FP16 = "fp32", "fp16"
 LOSSY = "lossy"
 """Key of the manifest's ``extra``: the variants that lose more than they may, kept on the user's request."""
 
-# The smaller ones first: unless they are listed as lossy, their answers are those of fp32.
+# The smaller ones first, where they are faster (made for the device) and not listed as lossy: they answer as fp32 does.
 _PREFERRED: dict[str, tuple[str, ...]] = {"cuda": ("fp16", "fp32"), "cpu": ("int8", "fp32")}
 _MADE_FOR = {"cuda": ("cuda", "any"), "cpu": ("cpu", "any")}
 
@@ -34,7 +34,8 @@ def choose_variant(bundle: Bundle, device: str, asked: str | None = None) -> str
         return _checked(bundle, device, asked)
     passed_over = lossy(bundle.manifest)
     for name in _PREFERRED[device]:
-        if name in variants and name not in passed_over and variants[name].device in _MADE_FOR[device]:
+        made_for = variants[name].device if name in variants and name not in passed_over else None
+        if made_for == device or (name == FP32 and made_for == "any"):
             return name
     raise DeviceError(f"{bundle.path}: has no variant that runs on {device}")
 

@@ -27,6 +27,7 @@ from export.bundle.report import REPORT, report
 from export.bundle.variants import MODEL, Artifact, Artifacts, ExportContext, ExportOptions, make_artifacts, onnx_runner
 from export.graph.deployable import Deployable
 from export.graph.onnx_files import write_onnx
+from export.graph.packed import packed
 from export.graph.to_onnx import BATCH, OPSET, SAMPLES, to_onnx
 from export.proof.proof import Proof, prove, prove_embedding
 from export.proof.signals import padded, synthetic_voices
@@ -104,7 +105,7 @@ def export_source(
         stage("converting to ONNX")
         graph = to_onnx(model, source.window.samples, source.window.dynamic)
         with write_bundle(output) as folder:
-            write_onnx(folder / MODEL, graph)
+            write_onnx(folder / MODEL, packed(graph))
             run = onnx_runner(folder / MODEL, source)
             context = ExportContext(folder, source, model, graph, run, signals, _probe(run, source), seed)
             stage(f"proving on {len(signals)} windows")

@@ -84,6 +84,8 @@ def _others(content: Mapping[str, Any]) -> Iterator[str]:
                 f"  {name}: differs by {figures['max_abs_diff']:.1e}, in a batch by {figures['batch_difference']:.1e}, "
                 f"same label: {figures['agreement']:.1%}{_judged(figures.get('gate'))}"
             )
+            if "form" in figures:
+                yield f"    {figures['form']}"
     for name, gate in content.get("refused", {}).items():
         verdict = "left out, too few clips to tell" if gate.get("verdict") == UNCLEAR else "REFUSED"
         yield f"  {name}: {verdict}{_judged(gate)}; --allow-loss keeps it"

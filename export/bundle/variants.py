@@ -21,11 +21,12 @@ from export.graph.deployable import Deployable
 from export.graph.fp16 import to_half
 from export.graph.fp16_rounding import rounded_as_fp16
 from export.graph.frame_blocks import frame_blocks
-from export.graph.int8 import to_int8
+from export.graph.int8 import rounded, to_int8
 from export.graph.onnx_files import model_bytes, write_onnx
+from export.graph.packed import packed
 from export.graph.to_onnx import to_onnx
 from export.graph.torch_programs import open_pt2, open_torchscript, write_pt2, write_torchscript
-from export.proof.gate import Verdict, judge
+from export.proof.gate import GateClips, Verdict, judge
 from export.proof.proof import MAX_BATCH_DIFFERENCE, Proof, prove
 from export.proof.signals import Signals
 from export.sources import Source
@@ -40,6 +41,8 @@ _PROGRAMS: dict[str, tuple[str, Callable[..., None], Callable[..., Run]]] = {
     "pt2": ("model.pt2", write_pt2, open_pt2),
 }
 _DEVICES: dict[str, Device] = {"fp16": "cuda", "int8": "cpu"}
+WEIGHTS_ONLY = "weights in eight bits, computed in fp32"
+"""Form of an int8 variant whose model loses too much by computing in eight bits: as fast as fp32, and smaller."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,18 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One form of the model in a bundle's folder: its file, what it is made for, and what was measured."""
+    """One form of the model in a bundle's folder: its file, what it is made for, what was measured, how it computes."""
 
     file: str
     device: Device
     proof: Proof
     verdict: Verdict | None = None
+    form: str = ""
 
     def figures(self) -> dict[str, Any]:
         """What was measured, as JSON."""
-        return {**self.proof.figures(), **({} if self.verdict is None else {"gate": self.verdict.figures()})}
+        gate = {} if self.verdict is None else {"gate": self.verdict.figures()}
+        return {**self.proof.figures(), **gate, **({"form": self.form} if self.form else {})}
 
 
 @dataclass(frozen=True)
@@ -157,15 +162,32 @@ def make_artifacts(context: ExportContext, fp32: Artifact, options: ExportOption
         return Artifacts(kept)
     clips = gate_clips(context.source, data, context.seed)
     for name in options.variants:
-        with _variant(context, name) as (artifact, run):
-            verdict = judge(context.run, run, clips, context.source.targets)
-        if verdict.faults and not options.allow_loss:
-            refused[name] = verdict
-            for file in context.folder.glob(f"{artifact.file}*"):  # and its weights, where they are in a second file
+        found = _judged(context, name, "", clips)
+        if name == "int8" and _lost(found) and not options.allow_loss:
+            found = _weights_only(context, found, clips)
+        if found.verdict and found.verdict.faults and not options.allow_loss:
+            refused[name] = found.verdict
+            for file in context.folder.glob(f"{found.file}*"):  # and its weights, where they are in a second file
                 file.unlink()
         else:
-            kept[name] = replace(artifact, verdict=verdict)
+            kept[name] = found
     return Artifacts(kept, refused)
+
+
+def _judged(context: ExportContext, name: str, form: str, clips: GateClips) -> Artifact:
+    with _variant(context, name, form) as (artifact, run):
+        return replace(artifact, verdict=judge(context.run, run, clips, context.source.targets))
+
+
+def _lost(artifact: Artifact) -> str:
+    """What an artifact loses, in words; empty for nothing."""
+    return "; ".join(artifact.verdict.faults) if artifact.verdict else ""
+
+
+def _weights_only(context: ExportContext, computed: Artifact, clips: GateClips) -> Artifact:
+    """The same model with small weights alone, where that passes; else what it was made instead of."""
+    found = _judged(context, "int8", WEIGHTS_ONLY, clips)
+    return computed if _lost(found) else replace(found, form=f"{WEIGHTS_ONLY}, as in eight bits {_lost(computed)}")
 
 
 def _program(context: ExportContext, name: str) -> Artifact:
@@ -177,20 +199,11 @@ def _program(context: ExportContext, name: str) -> Artifact:
 
 
 @contextlib.contextmanager
-def _variant(context: ExportContext, name: str) -> Iterator[tuple[Artifact, Run]]:
+def _variant(context: ExportContext, name: str, form: str) -> Iterator[tuple[Artifact, Run]]:
     """A smaller variant, proven, and what runs it as its device does."""
     file = f"model.{name}.onnx"
-    fixed = {constant for constant, _ in context.model.named_buffers()}
-    if name == "fp16":
-        smaller = to_half(_gpu_graph(context), fixed)
-    else:
-        recordings = slice(len(context.signals) - context.signals.special)
-        windows: dict[str, np.typing.NDArray[Any]] = {
-            WAVEFORM: context.signals.waveform[recordings],
-            LENGTH: context.signals.length[recordings],
-        }
-        smaller = to_int8(context.graph, windows, fixed, context.source.window.dynamic)
-    write_onnx(context.folder / file, smaller)
+    smaller = _smaller(context, name, form)
+    write_onnx(context.folder / file, packed(smaller))
     run = on_cpu = onnx_runner(context.folder / file, context.source)
     with tempfile.TemporaryDirectory(dir=context.folder) as scratch:
         if name == "fp16":
@@ -199,7 +212,21 @@ def _variant(context: ExportContext, name: str) -> Iterator[tuple[Artifact, Run]
         proof = _proven(context, run, _ANY, VARIANT_BATCH_DIFFERENCE)
         # Whoever names it may run it on a CPU, too.
         proof = replace(proof, max_abs_diff=max(proof.max_abs_diff, _off(context, on_cpu)))
-        yield Artifact(file, _DEVICES[name], proof), run
+        yield Artifact(file, "any" if form else _DEVICES[name], proof, form=form), run
+
+
+def _smaller(context: ExportContext, name: str, form: str) -> ModelProto:
+    fixed = {constant for constant, _ in context.model.named_buffers()}
+    if name == "fp16":
+        return to_half(_gpu_graph(context), fixed)
+    if form == WEIGHTS_ONLY:
+        return rounded(context.graph, fixed)
+    recordings = slice(len(context.signals) - context.signals.special)
+    windows: dict[str, np.typing.NDArray[Any]] = {
+        WAVEFORM: context.signals.waveform[recordings],
+        LENGTH: context.signals.length[recordings],
+    }
+    return to_int8(context.graph, windows, fixed, context.source.window.dynamic)
 
 
 def _gpu_graph(context: ExportContext) -> ModelProto:

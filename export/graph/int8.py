@@ -20,7 +20,8 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from export.graph.inspect import attribute, constants, inferred, learnt_layers
+from export.graph.inspect import attribute, constants, inferred, learnt_layers, without_constants
+from export.graph.packed import channel_scales
 
 _CALIBRATION = 32
 """Most windows that scales of convolutions are found on."""
@@ -47,6 +48,30 @@ def to_int8(
     quantised.producer_name, quantised.producer_version = model.producer_name, model.producer_version
     del quantised.graph.value_info[:], quantised.metadata_props[:]
     return quantised
+
+
+def rounded(model: ModelProto, fixed: Collection[str] = ()) -> ModelProto:
+    """A copy of a graph whose learnt weights have eight bits a channel, as float32: it computes as it did.
+
+    For models that lose too much by ``to_int8``. ``export.graph.packed`` stores such weights in one byte each.
+
+    Args:
+        model: the graph.
+        fixed: names of constants that were not learnt.
+    """
+    axes = {node.input[1]: _outputs_axis(node) for node in learnt_layers(model.graph, fixed)}
+    known = constants(model.graph).items()
+    return without_constants(model, [_to_steps(each, axes[name]) if name in axes else each for name, each in known])
+
+
+def _outputs_axis(node: NodeProto) -> int:
+    return 0 if node.op_type == "Conv" or attribute(node, "transB", 0) else 1
+
+
+def _to_steps(tensor: TensorProto, axis: int) -> TensorProto:
+    values = numpy_helper.to_array(tensor)
+    scale = channel_scales(values, axis)
+    return numpy_helper.from_array(np.rint(values / scale) * scale, tensor.name)
 
 
 def _is_conv(node: NodeProto, model: ModelProto) -> bool:

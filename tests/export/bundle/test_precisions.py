@@ -200,6 +200,28 @@ def test_what_loses_too_much_is_left_out_with_its_figures(
     assert "loses, or may lose, more than it may: runs only when named" in capsys.readouterr().out
 
 
+def test_a_model_that_cannot_compute_in_eight_bits_stores_its_weights_in_them(
+    trained_run: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lossy = Verdict("test", 50, 50, 9, (0.1, 0.3), (0.0, 0.01), {}, {})
+    verdicts = [lossy, Verdict("test", 200, 200, 0, (0.0, 0.01), (0.0, 0.001), {}, {})]
+    monkeypatch.setattr(variants, "judge", lambda *_: verdicts.pop(0))
+    output = tmp_path / "b"
+    assert run(["export", "--run", str(trained_run), "--variant", "int8", "--output", str(output)]) == 0
+    form = "weights in eight bits, computed in fp32, as in eight bits labels differ from fp32's on 9 of 50 clips"
+    assert f"{form}, more than 5%" in " ".join(capsys.readouterr().out.split())
+    assert f"int8: {form}" in (output / "README.md").read_text()
+    made = read_bundle(output)
+    assert made.manifest.variants["int8"].bytes < 0.8 * made.manifest.variants["fp32"].bytes
+    assert made.manifest.variants["int8"].device == "any"
+    assert choose_variant(made, "cpu") == choose_variant(made, "cuda") == "fp32"  # it is smaller, but not faster
+    assert not {node.op_type for node in nodes(output / "model.int8.onnx")} & {"MatMulInteger", "QuantizeLinear"}
+    probe = read_probe(made)
+    fp32, int8 = (open_session(made, device="cpu", variant=each).run for each in ("fp32", "int8"))
+    for target, values in fp32(probe.waveform, probe.length).items():
+        np.testing.assert_allclose(int8(probe.waveform, probe.length)[target], values, atol=0.05)
+
+
 def test_recordings_that_are_named_judge_variants(
     trained_run: Path, corpus: Path, exported_before: None, tmp_path: Path
 ) -> None:

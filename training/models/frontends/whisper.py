@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,13 +20,15 @@ from transformers.audio_utils import mel_filter_bank
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.errors import ConfigError
 from training.models.frontends.encoder_base import EncoderFrontend
-from training.models.frontends.fourier import strided_basis, strided_power
+from training.models.frontends.fourier import folded_basis, framed_power
 from training.models.frontends.hidden_states import chosen, kept_features
 from training.models.frontends.masks import masked_up_to
 from training.models.frontends.transformer_stack import MASKED
 from training.models.frontends.wav2vec2_context import attended
 
 _HOP, _FFT = 160, 400  # 10 and 25 ms
+_SUM = _FFT / 2  # of a Hann window
+_BESIDE = 2  # frames that half a frame reaches into, on either side
 _STEP = 2 * _HOP
 """Samples between two frames of the encoder: 20 ms."""
 _FLOOR, _DECADES = 1e-10, 8.0
@@ -43,22 +44,29 @@ class LogMel(nn.Module):
         bands: mel bands.
     """
 
-    basis: Tensor
+    cosines: Tensor
+    sines: Tensor
     bands: Tensor
 
     def __init__(self, bands: int) -> None:
         super().__init__()
-        basis = strided_basis(torch.hann_window(_FFT, dtype=torch.float64).diag(), _FFT)
+        cosines, sines = folded_basis(_FFT)
         filters = mel_filter_bank(_FFT // 2 + 1, bands, 0.0, 8000.0, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
-        self.register_buffer("basis", basis, persistent=False)
-        self.register_buffer("bands", torch.from_numpy(np.ascontiguousarray(filters.T)).float(), persistent=False)
+        # Whisper's spectra are not divided by half the window's sum, as those of the basis are.
+        basis = {"cosines": cosines * (_SUM / 2), "sines": sines * (_SUM / 2)}
+        constants = {**basis, "bands": torch.from_numpy(filters).float()}
+        for name, value in constants.items():
+            self.register_buffer(name, value, persistent=False)
 
     def forward(self, waveform: Tensor, frames: int) -> Tensor:
         """The first ``2 * frames`` spectra of the waveform."""
-        reach = _FFT // 2
+        reach, count = _FFT // 2, 2 * frames + _BESIDE
         behind = functional.pad(waveform, (0, _AFTER))
-        padded = torch.cat([behind[:, 1 : reach + 1].flip(1), behind], dim=1)
-        power = torch.matmul(self.bands, strided_power(padded, self.basis, _HOP))
+        # The mirrored start stands before the first frame's centre, in whole hops, as frames are cut by hops.
+        mirrored = functional.pad(behind[:, 1 : reach + 1].flip(1), (_BESIDE * _HOP - reach, 0))
+        padded = torch.cat([mirrored, behind], dim=1)[:, : (count + 2 * _BESIDE) * _HOP]
+        spectra = framed_power(padded, (self.cosines, self.sines), _HOP, count + _BESIDE)[:, _BESIDE:]
+        power = torch.matmul(spectra, self.bands).transpose(1, 2)
         decades = power.clamp_min(_FLOOR).log() * (1 / math.log(10))
         floor = decades.amax(dim=(1, 2), keepdim=True) - _DECADES
         return (torch.maximum(decades, floor)[:, :, : 2 * frames] + 4.0) / 4.0
