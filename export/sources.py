@@ -131,7 +131,8 @@ def unfinished_warning(progress: Mapping[str, int], what: str = "the model") -> 
 def _trained(trained: Trained, name: str, run: Run | None = None, **known: Any) -> Source:
     spec = trained.spec
     searched = {} if run is None or run.search is None else {"search": run.search}
-    window = Window(samples=spec.window_samples, hop_samples=spec.window_samples)
+    samples, dynamic = spec.window_samples, trained.model.any_length
+    window = Window(samples=samples, hop_samples=samples, dynamic=dynamic)
     return Source(
         classifier=trained.model,
         targets=spec.targets,

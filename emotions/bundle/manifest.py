@@ -41,6 +41,7 @@ _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_OVERLAP = 100
 _MAX_TARGETS, _MAX_LABELS, _MAX_FILES = 100, 10_000, 1_000
 _MAX_WINDOW = 600 * 16_000
+_LONG_WINDOW = 15 * 16_000
 _MAX_DIMS = 100_000
 _SHOWN, _MAX_SHOWN = 5, 300
 _OTHER_FOLDERS = (
@@ -74,6 +75,11 @@ class Window(_Strict):
     def spec(self) -> WindowSpec:
         """The window as ``emotions.audio.windows`` takes it."""
         return WindowSpec(self.samples, self.hop_samples, self.dynamic)
+
+    @property
+    def long(self) -> bool:
+        """Whether windows are of any length up to more than 15 s, so that what a batch takes must be bounded by it."""
+        return self.dynamic and self.samples > _LONG_WINDOW
 
 
 class TensorSpec(_Strict):
