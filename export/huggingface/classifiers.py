@@ -16,12 +16,15 @@ from transformers import (
     Data2VecAudioForSequenceClassification,
     HubertConfig,
     HubertForSequenceClassification,
+    SeamlessM4TFeatureExtractor,
     SEWConfig,
     SEWForSequenceClassification,
     UniSpeechConfig,
     UniSpeechForSequenceClassification,
     UniSpeechSatConfig,
     UniSpeechSatForSequenceClassification,
+    Wav2Vec2BertConfig,
+    Wav2Vec2BertForSequenceClassification,
     Wav2Vec2Config,
     Wav2Vec2ConformerConfig,
     Wav2Vec2ConformerForSequenceClassification,
@@ -37,6 +40,7 @@ from transformers import (
 from emotions.audio.decode import SAMPLE_RATE
 from export.huggingface.licence import licence_of
 from training.models.frontends.hub import CONFIG, PREPROCESSOR, Checkpoint
+from training.models.frontends.kaldi import STACKED
 
 KEY = "--from"
 """Option that names a checkpoint of others; errors begin with it."""
@@ -76,6 +80,13 @@ def _whisper(config: Any, extractor: Any) -> Mapping[str, tuple[Any, Any]]:
     }
 
 
+def _bert(config: Any, extractor: Any) -> Mapping[str, tuple[Any, Any]]:
+    return {
+        "stride": (extractor.stride, STACKED),
+        "two times num_mel_bins": (STACKED * extractor.num_mel_bins, config.feature_projection_input_dim),
+    }
+
+
 FAMILIES: dict[str, Family] = {
     "wav2vec2": Family(Wav2Vec2Config, Wav2Vec2ForSequenceClassification, Wav2Vec2FeatureExtractor),
     "hubert": Family(HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor),
@@ -87,6 +98,9 @@ FAMILIES: dict[str, Family] = {
         Wav2Vec2ConformerConfig, Wav2Vec2ConformerForSequenceClassification, Wav2Vec2FeatureExtractor
     ),
     "sew": Family(SEWConfig, SEWForSequenceClassification, Wav2Vec2FeatureExtractor),
+    "wav2vec2-bert": Family(
+        Wav2Vec2BertConfig, Wav2Vec2BertForSequenceClassification, SeamlessM4TFeatureExtractor, _bert
+    ),
     "audio-spectrogram-transformer": Family(ASTConfig, ASTForAudioClassification, ASTFeatureExtractor, _ast),
     "whisper": Family(WhisperConfig, WhisperForAudioClassification, WhisperFeatureExtractor, _whisper),
 }

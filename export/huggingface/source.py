@@ -145,7 +145,7 @@ def speech_classifier(loaded: Loaded, target: str, build: Any) -> tuple[nn.Modul
         ConfigError: the shortest clip that the toolkit accepts has no frame.
     """
     try:
-        classifier = build(loaded.model, bool(loaded.extractor.do_normalize), _WINDOW, target)
+        classifier = build(loaded.model, bool(getattr(loaded.extractor, "do_normalize", False)), _WINDOW, target)
     except ConfigError as error:
         raise loaded.checkpoint.error(f"{{}}: {error}") from error
     whole = sum(parameter.numel() for parameter in loaded.model.parameters()) < _LARGE
