@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -26,18 +25,36 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def weight_names(checkpoint: Checkpoint) -> frozenset[str]:
-    """Names of the weights in the files that transformers would read; none where there are none, or they are broken."""
+    """Names of the weights in the files that transformers would read; none where there are none.
+
+    Raises:
+        ConfigError: a file of weights cannot be read; it is named.
+    """
     folder = checkpoint.folder
+    for index in _INDEXES:
+        if (folder / index).is_file():
+            named = checkpoint.read_json(index).get("weight_map")
+            if not isinstance(named, Mapping):
+                raise checkpoint.error(f"{index} of {{}} holds no weight_map")
+            return frozenset(map(str, named))
+    if (folder / _SAFETENSORS).is_file():
+        return frozenset(read_safetensors(checkpoint, _SAFETENSORS, names_only=True))
+    return frozenset(map(str, read_pickled(checkpoint, _PICKLED))) if (folder / _PICKLED).is_file() else frozenset()
+
+
+def read_safetensors(checkpoint: Checkpoint, file: str, *, names_only: bool = False) -> dict[str, Any]:
+    """The tensors of a file of safetensors, by name. Raises ConfigError.
+
+    Args:
+        checkpoint: the folder.
+        file: its name there.
+        names_only: nothing but the names is read; every value is None.
+    """
     try:
-        for index in _INDEXES:
-            if (folder / index).is_file():
-                return frozenset(map(str, dict(checkpoint.read_json(index)["weight_map"])))
-        if (folder / _SAFETENSORS).is_file():
-            with safe_open(folder / _SAFETENSORS, framework="pt") as file:
-                return frozenset(file.keys())
-        return frozenset(map(str, read_pickled(checkpoint, _PICKLED))) if (folder / _PICKLED).is_file() else frozenset()
-    except (*_BROKEN, ConfigError, json.JSONDecodeError):
-        return frozenset()
+        with safe_open(checkpoint.folder / file, framework="pt") as opened:
+            return {name: None if names_only else opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except _BROKEN as error:
+        raise checkpoint.error(f"{file} of {{}} cannot be read as weights ({first_line(error)})") from error
 
 
 def read_pickled(checkpoint: Checkpoint, file: str) -> Mapping[str, Any]:
