@@ -135,7 +135,7 @@ def load_classifier(
     family = families[settings["model_type"]]
     _check_task(settings, family, checkpoint)
     named = {"id2label": dict(enumerate(labels))} if labels else {}
-    labels = labels or _labels(settings, checkpoint)
+    labels = labels or labels_of(settings, checkpoint)
     config = checkpoint.understood(lambda: family.config.from_pretrained(checkpoint.folder, **named), CONFIG)
     extractor = checkpoint.read_preprocessor(family.extractor, SAMPLE_RATE)
     agreed = checkpoint.understood(lambda: family.agreed(config, extractor), PREPROCESSOR)
@@ -157,8 +157,13 @@ def _check_task(settings: Mapping[str, Any], family: Family, checkpoint: Checkpo
         raise checkpoint.error(f"{{}} is for {kind}; only single_label_classification has probabilities that sum to 1")
 
 
-def _labels(settings: Mapping[str, Any], checkpoint: Checkpoint) -> list[str]:
-    """The labels of ``id2label``, by id."""
+def labels_of(settings: Mapping[str, Any], checkpoint: Checkpoint) -> list[str]:
+    """The labels of ``id2label``, by id. Raises ConfigError where it has none, or not one for each output.
+
+    Args:
+        settings: the content of config.json.
+        checkpoint: for errors.
+    """
     named = settings.get("id2label")
     if not isinstance(named, dict) or len(named) < 2:
         raise checkpoint.error(f"{{}}: {CONFIG} names no labels; it needs two or more in id2label, or name them")

@@ -10,10 +10,16 @@ from export.huggingface.classifiers import KEY
 from export.importers import community_heads, transformers_heads
 from export.importers.emotion2vec import importer as emotion2vec
 from export.importers.importer import Importer, ImportOptions
+from export.importers.odyssey import importer as odyssey
 from export.sources import Source
 from training.models.frontends.hub import CARD, Checkpoint, find_checkpoint
 
-IMPORTERS: tuple[Importer, ...] = (emotion2vec.IMPORTER, community_heads.IMPORTER, transformers_heads.IMPORTER)
+IMPORTERS: tuple[Importer, ...] = (
+    emotion2vec.IMPORTER,
+    odyssey.IMPORTER,
+    community_heads.IMPORTER,
+    transformers_heads.IMPORTER,
+)
 """In the order in which they are asked: the first that a checkpoint fits takes it."""
 
 
