@@ -11,11 +11,13 @@ from export.importers import community_heads, transformers_heads
 from export.importers.emotion2vec import importer as emotion2vec
 from export.importers.importer import Importer, ImportOptions
 from export.importers.odyssey import importer as odyssey
+from export.importers.speechbrain import importer as speechbrain
 from export.sources import Source
 from training.models.frontends.hub import CARD, Checkpoint, find_checkpoint
 
 IMPORTERS: tuple[Importer, ...] = (
     emotion2vec.IMPORTER,
+    speechbrain.IMPORTER,
     odyssey.IMPORTER,
     community_heads.IMPORTER,
     transformers_heads.IMPORTER,
