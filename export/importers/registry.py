@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from emotions.errors import ConfigError, plain
 from export.huggingface.classifiers import KEY
 from export.importers import community_heads, transformers_heads
+from export.importers.adapter import importer as adapter
 from export.importers.emotion2vec import importer as emotion2vec
 from export.importers.importer import Importer, ImportOptions
 from export.importers.odyssey import importer as odyssey
@@ -16,6 +17,7 @@ from export.sources import Source
 from training.models.frontends.hub import CARD, Checkpoint, find_checkpoint
 
 IMPORTERS: tuple[Importer, ...] = (
+    adapter.IMPORTER,
     emotion2vec.IMPORTER,
     speechbrain.IMPORTER,
     odyssey.IMPORTER,

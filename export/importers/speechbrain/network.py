@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -61,7 +62,7 @@ class Recipe(nn.Module):
         state, valid = self.frames.last(waveform, length)
         if self.output_norm:
             values = valid.sum(dim=1) * state.shape[2]
-            state = standardised(state.flatten(1), values, _EPS).unflatten(1, state.shape[1:])
+            state = torch.unflatten(standardised(state.flatten(1), values, _EPS), 1, state.shape[1:])
         return {self.target: self.classifier(mean_of(state, valid))}
 
 
