@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from onnx import ModelProto
 from torch import nn
 
 from emotions.audio.decode import ReadOptions, checked
@@ -72,6 +73,7 @@ class Source:
         extra: what else the manifest says.
         calibration: target -> temperature and what it is worth.
         pooling: how windows become a clip; that of the run whose figures are quoted.
+        graph: its ONNX graph, where that is what it is made of.
     """
 
     classifier: nn.Module
@@ -88,6 +90,7 @@ class Source:
     extra: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)
     pooling: Pooling = "coverage"
+    graph: ModelProto | None = None
 
 
 def load_source(path: Path) -> Source:

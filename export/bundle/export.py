@@ -94,6 +94,7 @@ def export_source(
     if output is not None:
         refuse_existing(output)
     source = load()
+    _check_wanted(source, wanted)
     name = _checked_name(name or source.name)
     output = output or bundles / _folder_name(name)
     refuse_existing(output)
@@ -103,7 +104,7 @@ def export_source(
         model = Deployable(source.classifier, list(source.targets), temperatures(source), embedding=wanted.embedding)
         signals = proof_signals(source, data, seed)
         stage("converting to ONNX")
-        graph = to_onnx(model, source.window.samples, source.window.dynamic)
+        graph = source.graph or to_onnx(model, source.window.samples, source.window.dynamic)
         with write_bundle(output) as folder:
             write_onnx(folder / MODEL, packed(graph))
             run = onnx_runner(folder / MODEL, source)
@@ -115,6 +116,12 @@ def export_source(
             _describe(context, name, artifacts, wanted.max_risk)
     remember(read_manifest(output))
     return output
+
+
+def _check_wanted(source: Source, wanted: ExportOptions) -> None:
+    """Refuse forms of a model that only torch makes, where all that there is of it is an ONNX graph."""
+    if source.graph is not None and (wanted.variants or wanted.embedding or {*wanted.formats} - {"onnx"}):
+        raise ConfigError("an ONNX file becomes the graph of a bundle alone: no other format, variant or embedding")
 
 
 def _proof(context: ExportContext) -> Proof:

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 import emotions
+from emotions.bundle.summary import warnings
 from serving.http.body.uploads import check_recording, read_upload, read_uploads
 from serving.http.errors import Body, RequestError, error_body, to_request_error
 from serving.telemetry.requests import request_context
@@ -166,12 +167,15 @@ def log_fields(classified: TimedPrediction) -> dict[str, float]:
 
 
 def model_body(engine: Engine) -> Body:
-    """What is served: targets and labels, window, bundle, versions, device and limits."""
+    """What is served: targets and labels, licences, what to beware of, window, bundle, versions, device and limits."""
     manifest, session, settings = engine.predictor.manifest, engine.predictor.session, engine.settings
     return {
         "bundle": engine.predictor.bundle.id,
         "name": manifest.name,
         "targets": manifest.targets,
+        "license": (manifest.encoder or {}).get("license"),
+        "data_license": manifest.dataset.license if manifest.dataset else None,
+        "warnings": warnings(manifest),
         "sample_rate": manifest.sample_rate,
         "window": manifest.window.model_dump(),
         "device": session.device,
