@@ -36,7 +36,7 @@ FromOption = Annotated[
     typer.Option("--from", metavar="NAME_OR_FOLDER", help="Checkpoint of others: a folder, or a name on the hub."),
 ]
 OnnxOption = Annotated[Path | None, typer.Option(metavar="FILE", help="ONNX classifier of a waveform; needs --labels.")]
-RateOption = Annotated[int | None, typer.Option(metavar="HZ", help="With --onnx: what it takes; 16000 is supported.")]
+RateOption = Annotated[int | None, typer.Option(metavar="HZ", help="With --onnx: what it takes; by default 16000.")]
 KindOption = Annotated[
     str | None, typer.Option(metavar="K", help="With --onnx: logits or probabilities; by default what they look like.")
 ]

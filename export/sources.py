@@ -17,6 +17,7 @@ from emotions.audio.decoders.read import read
 from emotions.audio.synthetic_speech import synthetic_speech
 from emotions.audio.windows import FloatArray, Pooling
 from emotions.bundle.manifest import Dataset, Window
+from emotions.bundle.targets import Range
 from emotions.errors import AudioError, CheckpointError, DataError
 from emotions.files.json_text import read_json
 from emotions.inputs.discovery import find_files
@@ -62,7 +63,9 @@ class Source:
 
     Attributes:
         classifier: ``waveform (batch, samples), length (batch,) -> {target: logits}``, in evaluation mode.
-        targets: the labels of each target, in the order of its logits.
+        targets: the labels, or dimensions, of each target, in the order of its logits.
+        ranges: of the targets of dimensions.
+        clipped: whether values are kept in their range, which models of others may leave.
         description: how it is built, as JSON for the manifest; ``model`` is its name.
         name: what its bundle is called unless the user names it.
         plan: how its export is proven.
@@ -90,7 +93,14 @@ class Source:
     extra: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)
     pooling: Pooling = "coverage"
+    ranges: dict[str, Range] = field(default_factory=dict)
+    clipped: bool = True
     graph: ModelProto | None = None
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """The labels of each target that has labels."""
+        return {target: names for target, names in self.targets.items() if target not in self.ranges}
 
 
 def load_source(path: Path) -> Source:
@@ -139,6 +149,7 @@ def _trained(trained: Trained, name: str, run: Run | None = None, **known: Any) 
     return Source(
         classifier=trained.model,
         targets=spec.targets,
+        ranges=spec.ranges,
         window=window,
         description=describe_model(spec),
         encoder=describe_encoder(spec),

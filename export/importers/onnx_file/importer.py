@@ -21,6 +21,7 @@ from emotions.files.content import sha256
 from export.graph.to_onnx import check_graph
 from export.huggingface.source import TARGET, checked_target
 from export.importers.onnx_file.read import KEY, read_model, refused
+from export.importers.onnx_file.resampling import Resampling
 from export.importers.onnx_file.signature import Signature, signature_of
 from export.importers.onnx_file.wrap import wrapped
 from export.importers.own_source import CROP, WINDOW
@@ -63,23 +64,25 @@ def onnx_source(path: Path, options: OnnxOptions) -> Source:
         ExportError: it needs an operator that ONNX Runtime does not run on a GPU.
     """
     target = checked_target(options.target)
-    if options.sampling_rate != SAMPLE_RATE:
-        raise ConfigError(f"--sampling-rate: {options.sampling_rate}; only {SAMPLE_RATE} Hz is supported")
+    resampling = Resampling(options.sampling_rate)
     if options.output_kind not in (None, *KINDS):
         raise ConfigError(f"--output-kind: {options.output_kind!r} is none; allowed are {' and '.join(KINDS)}")
     model = read_model(path)
     signature = signature_of(model, path, len(options.labels))
-    alone = Alone(model, signature, path)
+    alone = Alone(model, signature, resampling, path)
     shortest = alone.find_shortest()
     softmax = _is_logits(alone, options, path)
     alone.softmax, alone.targets, alone.shortest = softmax, (target,), shortest
-    graph = wrapped(model, signature, target, len(options.labels), softmax=softmax, shortest=shortest)
+    graph = wrapped(
+        model, signature, target, len(options.labels), softmax=softmax, resampling=resampling, shortest=shortest
+    )
     check_graph(graph, [target])
+    sizes = {"shortest": shortest, "sampling_rate": options.sampling_rate}
     return Source(
         classifier=Logarithm(alone),
         targets={target: [*options.labels]},
         window=Window(samples=WINDOW, hop_samples=WINDOW, dynamic=True),
-        description={"model": "OnnxFile", "config": {"output_kind": KINDS[not softmax], "shortest": shortest}},
+        description={"model": "OnnxFile", "config": {"output_kind": KINDS[not softmax], **sizes}},
         name=path.stem,
         plan=ProofPlan(CROP, whole=True),
         original=alone,
@@ -92,9 +95,9 @@ def onnx_source(path: Path, options: OnnxOptions) -> Source:
 class Alone(nn.Module):
     """The file as it is, run on one clip at a time: what a bundle is proven against."""
 
-    def __init__(self, model: ModelProto, signature: Signature, path: Path) -> None:
+    def __init__(self, model: ModelProto, signature: Signature, resampling: Resampling, path: Path) -> None:
         super().__init__()
-        self.signature, self.path = signature, path
+        self.signature, self.resampling, self.path = signature, resampling, path
         self.softmax, self.shortest = True, MIN_SAMPLES
         self.targets: tuple[str, ...] = ()
         options = ort.SessionOptions()
@@ -106,8 +109,8 @@ class Alone(nn.Module):
             raise refused(path, f"cannot be run ({first_line(error)})") from error
 
     def scores(self, clip: FloatArray) -> FloatArray:
-        """(samples,) float32 in; (classes,) out."""
-        shaped = clip.reshape([1] * (self.signature.rank - 1) + [-1])
+        """(samples,) float32 at 16 kHz in; (classes,) out."""
+        shaped = self.resampling(clip).reshape([1] * (self.signature.rank - 1) + [-1])
         (found,) = self.session.run([self.signature.output], {self.signature.input: shaped})
         return np.asarray(found, np.float32).reshape(-1)
 

@@ -12,6 +12,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, compose, helper
 from emotions.audio.decode import MIN_SAMPLES
 from emotions.bundle.manifest import LENGTH, WAVEFORM
 from export.graph.to_onnx import BATCH, SAMPLES, anonymise
+from export.importers.onnx_file.resampling import Resampling
 from export.importers.onnx_file.signature import Signature
 
 _PREFIX = "model/"
@@ -19,7 +20,14 @@ _MIN_IR = 7
 
 
 def wrapped(
-    model: ModelProto, signature: Signature, target: str, classes: int, *, softmax: bool, shortest: int = MIN_SAMPLES
+    model: ModelProto,
+    signature: Signature,
+    target: str,
+    classes: int,
+    *,
+    softmax: bool,
+    resampling: Resampling,
+    shortest: int = MIN_SAMPLES,
 ) -> ModelProto:
     """The graph of a bundle.
 
@@ -29,6 +37,7 @@ def wrapped(
         target: name of the output.
         classes: how many it has.
         softmax: its scores are logits.
+        resampling: to its sampling rate.
         shortest: samples that it needs; shorter clips are filled up with zeros.
     """
     inner = compose.add_prefix(model, _PREFIX)
@@ -42,7 +51,9 @@ def wrapped(
         helper.make_node("Shape", [WAVEFORM], ["own.shape"]),
         helper.make_node("Slice", ["own.shape", "own.zero", "own.one"], ["own.rows"]),
         helper.make_node("Squeeze", ["own.rows", "own.zero"], ["own.count"]),
-        helper.make_node("Loop", ["own.count", "own.always"], ["own.scores"], body=_row(inner.graph, signature)),
+        helper.make_node(
+            "Loop", ["own.count", "own.always"], ["own.scores"], body=_row(inner.graph, signature, resampling)
+        ),
         helper.make_node("Softmax", ["own.scores"], ["own.probabilities"], axis=1),
         helper.make_node("Identity", ["own.probabilities" if softmax else "own.scores"], [target]),
     ]
@@ -52,24 +63,27 @@ def wrapped(
         helper.make_tensor_value_info(LENGTH, TensorProto.INT64, [BATCH]),
     ]
     outputs = [helper.make_tensor_value_info(target, TensorProto.FLOAT, [BATCH, classes])]
-    graph = helper.make_graph(nodes, "classifier", inputs, outputs, [*inner.graph.initializer, *constants])
+    graph = helper.make_graph(
+        nodes, "classifier", inputs, outputs, [*inner.graph.initializer, *constants, *resampling.constants()]
+    )
     whole = helper.make_model(graph, opset_imports=model.opset_import, ir_version=max(model.ir_version, _MIN_IR))
     anonymise(whole)
     return whole
 
 
-def _row(inner: GraphProto, signature: Signature) -> GraphProto:
+def _row(inner: GraphProto, signature: Signature, resampling: Resampling) -> GraphProto:
     """The body of the loop: one row, without what lies past its end."""
     axes = {2: ["own.zero"], 3: ["own.zero", "own.one"]}.get(signature.rank, [])
     shaped = [f"own.clip{number}" for number in range(len(axes))] + [_PREFIX + signature.input]
     nodes: list[NodeProto] = [
-        helper.make_node("Gather", [WAVEFORM, "own.row"], ["own.samples"], axis=0),
-        helper.make_node("Gather", [LENGTH, "own.row"], ["own.end"], axis=0),
+        helper.make_node("Gather", [WAVEFORM, "own.number"], ["own.samples"], axis=0),
+        helper.make_node("Gather", [LENGTH, "own.number"], ["own.end"], axis=0),
         helper.make_node("Unsqueeze", ["own.end", "own.zero"], ["own.ends"]),
         helper.make_node("Slice", ["own.samples", "own.zero", "own.ends", "own.zero"], ["own.cut"]),
         helper.make_node("Concat", ["own.cut", "own.silence"], ["own.longer"], axis=0),
         helper.make_node("Max", ["own.ends", "own.shortest"], ["own.needed"]),
-        helper.make_node("Slice", ["own.longer", "own.zero", "own.needed", "own.zero"], [shaped[0]]),
+        helper.make_node("Slice", ["own.longer", "own.zero", "own.needed", "own.zero"], ["own.clip"]),
+        *resampling.nodes("own.clip", shaped[0]),
     ]
     nodes += [helper.make_node("Unsqueeze", [shaped[n], axis], [shaped[n + 1]]) for n, axis in enumerate(axes)]
     nodes += [
@@ -78,7 +92,7 @@ def _row(inner: GraphProto, signature: Signature) -> GraphProto:
         helper.make_node("Identity", ["own.go_on"], ["own.goes_on"]),
     ]
     inputs = [
-        helper.make_tensor_value_info("own.row", TensorProto.INT64, []),
+        helper.make_tensor_value_info("own.number", TensorProto.INT64, []),
         helper.make_tensor_value_info("own.go_on", TensorProto.BOOL, []),
     ]
     outputs = [

@@ -10,7 +10,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from torchaudio.functional import resample
 
 import emotions
 from emotions.cli import run
@@ -90,6 +92,23 @@ def test_a_file_that_takes_no_short_clips_gets_zeros_after_them(tmp_path: Path) 
     (found,) = session.run(["emotion"], {"waveform": clip[None], "length": np.array([500])})
     wanted = expected(tmp_path / "others.onnx", np.pad(clip, (0, 2_700)), 2, softmax=False)
     np.testing.assert_allclose(found[0], wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100])
+def test_a_file_for_another_sampling_rate_gets_that(tmp_path: Path, rate: int) -> None:
+    path = write_model(tmp_path / "others.onnx")
+    source = source_of(path, sampling_rate=rate)
+    write_onnx(tmp_path / "model.onnx", source.graph)
+    session = onnx_session(tmp_path / "model.onnx", threads=1)
+    waveform, length = (value.numpy() for value in make_clips(LENGTHS, seed=3))
+    (together,) = session.run(["emotion"], {"waveform": waveform, "length": length})
+    for row, samples in enumerate(length.tolist()):
+        clip = waveform[row, : max(samples, source.description["config"]["shortest"])].copy()
+        clip[samples:] = 0
+        resampled = resample(torch.from_numpy(clip), 16_000, rate).numpy()
+        np.testing.assert_allclose(together[row], expected(path, resampled, 2, softmax=False), rtol=0, atol=1e-5)
+        feed = {"waveform": waveform[row : row + 1, :samples], "length": length[row : row + 1]}
+        np.testing.assert_allclose(session.run(["emotion"], feed)[0][0], together[row], rtol=0, atol=1e-6)
 
 
 def tensor(name: str, shape: list[Any], kind: int = TensorProto.FLOAT) -> Any:
@@ -204,7 +223,8 @@ def test_answers_that_do_not_depend_on_the_input_prove_nothing(
         ({"output_kind": "probabilities"}, False, "do not add up to 1, so they are no probabilities"),
         ({"output_kind": "logits"}, True, "add up to 1, so they are no logits"),
         ({"output_kind": "scores"}, True, "--output-kind: 'scores' is none; allowed are logits and probabilities"),
-        ({"sampling_rate": 8_000}, True, "--sampling-rate: 8000; only 16000 Hz is supported"),
+        ({"sampling_rate": 400}, True, "--sampling-rate: 400; allowed are 4000 to 96000 Hz"),
+        ({"sampling_rate": 15_999}, True, "--sampling-rate: 15999; 16000 Hz and that have too little in common"),
         ({"labels": ("a", "b")}, True, "gives 3 scores, and --labels names 2"),
     ],
 )
