@@ -205,7 +205,7 @@ def _origin(how: Column | Pattern | None, key: str, values: Sequence[str | None]
 def _clip(entry: Entry, targets: Sequence[str], speaker: str | None, recording: str, faults: Faults) -> Clip | None:
     columns = entry.columns
     labels = {target: columns[target] for target in targets if target in columns}
-    times = _times(entry, faults)
+    times = times_of(entry, faults)
     if not labels:
         faults.add(f"clip has no label (fill in {' or '.join(targets)}, or remove the row)", entry.name)
     if times is None or not labels:
@@ -214,7 +214,8 @@ def _clip(entry: Entry, targets: Sequence[str], speaker: str | None, recording: 
     return Clip(entry.file, entry.name, *times, labels, speaker, recording, columns.get("split"), others)
 
 
-def _times(entry: Entry, faults: Faults) -> tuple[float | None, float | None] | None:
+def times_of(entry: Entry, faults: Faults) -> tuple[float | None, float | None] | None:
+    """First and last second of a clip; None where they cannot be, which is added to the faults."""
     try:
         start, end = (seconds(entry.columns[key]) if key in entry.columns else None for key in ("start", "end"))
     except ValueError:
