@@ -25,6 +25,7 @@ from export.proof.proof import MAX_DIFFERENCE, Answering
 from export.proof.signals import MAX_WINDOWS, Signals, padded, signals_of, synthetic_voices
 from training.config.train import ModelSpec
 from training.data.waveforms.waveform_cache import WaveformCache
+from training.features.teacher.teacher import EXTRA as TEACHER
 from training.models.frontends.encoders import RANDOM
 from training.run_folder.layout import RUN_FILE, TRAINING_FILE
 from training.run_folder.read import Run, Trained, last_state, load_checkpoint, load_run, refuse_running
@@ -143,7 +144,8 @@ def unfinished_warning(progress: Mapping[str, int], what: str = "the model") -> 
 
 def _trained(trained: Trained, name: str, run: Run | None = None, **known: Any) -> Source:
     spec = trained.spec
-    searched = {} if run is None or run.search is None else {"search": run.search}
+    known_of = {"search": run.search, TEACHER: run.teacher} if run is not None else {}
+    more = {key: value for key, value in known_of.items() if value is not None}
     samples, dynamic = spec.window_samples, trained.model.any_length
     window = Window(samples=samples, hop_samples=samples, dynamic=dynamic)
     return Source(
@@ -155,7 +157,7 @@ def _trained(trained: Trained, name: str, run: Run | None = None, **known: Any) 
         encoder=describe_encoder(spec),
         name=name,
         plan=ProofPlan(window.samples),
-        extra={"optimiser_steps": trained.steps, **searched},
+        extra={"optimiser_steps": trained.steps, **more},
         run=run,
         calibration={} if run is None else run.calibration,
         pooling="coverage" if run is None else run.pooling,

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from emotions.errors import ConfigError
+from emotions.errors import ConfigError, Fault
 from emotions.inputs.tables import TABLE_SUFFIXES
 from emotions.pipeline.interruption import stoppable
 from emotions.pipeline.options import Overrides, Root
 from emotions.pipeline.runner import Context, Pipeline, Step, check_pipeline, load_pipeline, run_pipeline
-from training.config.train import TrainStep, train_faults
+from training.config.teacher import unlabelled_faults
+from training.config.train import ModelStep, TrainStep, train_faults
 from training.config.tune import PrintTuneResStep, TuneStep, tune_faults
 from training.data.initial_config.commands import init, initial_pipeline
 from training.evaluation.commands import EVALUATE, evaluate
@@ -132,16 +133,22 @@ def _look_at_train(step: TrainStep, context: Context) -> None:
     _look_at_data(step, context)
 
 
-def _look_at_data(step: Any, context: Context) -> None:
+def _look_at_data(step: ModelStep, context: Context) -> None:
     from training.data.clips import read_clips
+    from training.features.teacher.teacher import look_at_teacher
 
-    read_clips(step.dataset, context.root)
+    table = read_clips(step.dataset, context.root)
+    look_at_teacher(step, context.root, table)
 
 
 def _tune(step: TuneStep, context: Context) -> None:
     from training.tuning.search import search
 
     context.last_search = search(step, context)
+
+
+def _tune_faults(raw: dict[str, Any]) -> list[Fault]:
+    return [*unlabelled_faults(raw), *tune_faults(raw)]
 
 
 def _check_tune(step: TuneStep, _: Context) -> None:
@@ -162,5 +169,5 @@ def _print_results(step: PrintTuneResStep, context: Context) -> None:
 __all__ = ["EVALUATE", "PRINT_TUNE_RES", "TRAIN", "TUNE", "register"]
 
 TRAIN = Step(TrainStep, _train, train_faults, look=_look_at_train)
-TUNE = Step(TuneStep, _tune, tune_faults, preflight=_check_tune, look=_look_at_data)
+TUNE = Step(TuneStep, _tune, _tune_faults, preflight=_check_tune, look=_look_at_data)
 PRINT_TUNE_RES = Step(PrintTuneResStep, _print_results)

@@ -15,12 +15,16 @@ from training.data.checks.findings import log_findings
 from training.data.checks.leakage import Leaks, audit
 from training.data.clips import ClipTable, read_clips
 from training.data.split.splits import PARTS, Split, split_clips
+from training.data.unlabelled import NOTHING, Unlabelled
 from training.data.waveforms.altered import copy_of
 from training.data.waveforms.clip_info import ClipInfo
 from training.data.waveforms.dataset import NO_LABEL, WindowDataset
 from training.data.waveforms.usable import usable
 from training.data.waveforms.waveform_cache import WaveformCache
 from training.features.feature_dataset import ClipDataset
+from training.features.teacher.answers import Answers
+from training.features.teacher.audit import judged
+from training.features.teacher.teacher import Teacher, read_teacher
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Corpus:
         train: windows of the training part and of its altered copies, or their features.
         val, test: the same of these parts, or None where they are empty.
         leaks: what the parts share, where it was checked.
+        teacher: what is learnt from beside the labels; its unlabelled clips follow those of the training part.
+        answers: its answers to the training windows, once they are computed.
     """
 
     table: ClipTable
@@ -44,6 +50,8 @@ class Corpus:
     val: ClipDataset | None
     test: ClipDataset | None
     leaks: Leaks | None = None
+    teacher: Teacher | None = None
+    answers: Answers | None = None
 
     def summary(self) -> dict[str, Any]:
         """Summary of the data as JSON, without names of files and speakers."""
@@ -88,13 +96,15 @@ def read_corpus(step: TrainStep, context: Context, *, whole: bool = False) -> Co
 
     Raises:
         DataError: the dataset has faults, or its parts share what they must not.
+        BundleError: the teacher cannot be used.
     """
     table, facts = read_usable(step.dataset, context)
     split = split_clips(table, step.dataset.split, context.seed)
+    teacher = judged(read_teacher(step, context, table), table, facts, [split], step.dataset.split)
     leaks = audit(table, facts, [split], step.dataset, WaveformCache())
     leaks.raise_for(str(table.root))
     leaks.warn_of_voices()
-    return replace(cut_corpus(step, table, facts, split, whole=whole), leaks=leaks)
+    return replace(cut_corpus(step, table, facts, split, whole=whole, teacher=teacher), leaks=leaks)
 
 
 def read_usable(dataset: DatasetConfig, context: Context) -> tuple[ClipTable, list[ClipInfo]]:
@@ -112,7 +122,13 @@ def read_usable(dataset: DatasetConfig, context: Context) -> tuple[ClipTable, li
 
 
 def cut_corpus(
-    step: FixedStep, table: ClipTable, facts: Sequence[ClipInfo], split: Split, *, whole: bool = False
+    step: FixedStep,
+    table: ClipTable,
+    facts: Sequence[ClipInfo],
+    split: Split,
+    *,
+    whole: bool = False,
+    teacher: Teacher | None = None,
 ) -> Corpus:
     """Make the data of a run from clips that are read and split.
 
@@ -122,23 +138,27 @@ def cut_corpus(
         facts: properties of each.
         split: the clips of each part; those in none are left out.
         whole: train on the validation part too.
+        teacher: what is learnt from beside the labels.
     """
     cache = WaveformCache()
+    teacher = teacher and teacher.apart_from((*split.val, *split.test))
     dimensions = {target: about.dimensions for target, about in table.dimensions.items()}
     targets = {target: list(table.labels(target)) for target in table.targets} | dimensions
     spec = model_spec(step, targets, {target: about.range for target, about in table.dimensions.items()})
     window = WindowSpec(spec.window_samples, spec.window_samples)
 
-    def windows(clips: Sequence[int], copies: int = 0) -> WindowDataset:
-        chosen, known = [table.clips[clip] for clip in clips], [facts[clip] for clip in clips]
+    def windows(clips: Sequence[int], copies: int = 0, more: Unlabelled = NOTHING) -> WindowDataset:
+        chosen = [*(table.clips[clip] for clip in clips), *more.clips]
+        known = [*(facts[clip] for clip in clips), *more.facts]
         changed = [copy_of(each, number, changes) for number in range(copies) for each in known]
         return WindowDataset(chosen * (1 + copies), [*known, *changed], cache, window, spec.targets, spec.ranges)
 
-    changes = step.learn_params.augmentation.copy_changes
-    train = windows((*split.train, *split.val) if whole else split.train, step.learn_params.augmentation.copies)
+    changes, copies = step.learn_params.augmentation.copy_changes, step.learn_params.augmentation.copies
+    unlabelled = teacher.unlabelled if teacher else NOTHING
+    train = windows((*split.train, *split.val) if whole else split.train, copies, unlabelled)
     val, test = (windows(part) if part else None for part in (split.val, split.test))
     for part, dataset in (("training", train), ("validation", val)):
         for target in spec.targets:
             if dataset is not None and (dataset.classes(target) == NO_LABEL).all():
                 raise DataError(f"the {part} part has no clip that is labelled for {target!r}; label more clips")
-    return Corpus(table, tuple(facts), split, spec, train, val, test)
+    return Corpus(table, tuple(facts), split, spec, train, val, test, teacher=teacher)

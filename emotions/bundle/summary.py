@@ -117,6 +117,9 @@ def _origin(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if data is not None:
         yield "trained on", f"{data.clips} clips, {data.hours:.2f} h ({data.fingerprint[:12]})"
     yield "licence of data", (data.license if data else None) or "unknown"
+    teacher = manifest.extra.get("teacher")
+    if isinstance(teacher, Mapping):
+        yield "learnt from", f"the teacher {teacher.get('bundle')} (digest {str(teacher.get('digest'))[:12]})"
     if manifest.encoder is not None:
         yield "encoder", ", ".join(f"{key}: {value}" for key, value in manifest.encoder.items())
 

@@ -16,6 +16,8 @@ from export.bundle.report import facts
 from export.bundle.variants import FP32, Artifacts
 from export.proof.signals import Signals
 from export.sources import HUGGINGFACE, UNFINISHED, unfinished_warning
+from training.features.teacher.teacher import EXTRA as TEACHER
+from training.features.teacher.wording import teacher_line, teacher_warnings
 from training.metrics.calibration import HELPED
 from training.run_folder.layout import CONFUSION_PICTURE, CURVES_PICTURE, VALUES_PICTURE
 
@@ -52,6 +54,7 @@ def model_card(manifest: Manifest, artifacts: Artifacts, signals: Signals) -> st
         fp32=artifacts.kept[FP32].proof,
         signals=facts(signals),
         protocol=protocol_of(manifest),
+        teacher=_teacher(manifest),
         measured=[row for row in measured if "uar" in row[2]],
         values=[row for row in measured if "dimensions" in row[2]],
         calibration=calibration,
@@ -59,7 +62,7 @@ def model_card(manifest: Manifest, artifacts: Artifacts, signals: Signals) -> st
         # The validation part chose the checkpoint, so it judges the model only where there is no test part.
         judged_part="test" if manifest.metrics.get("test") else "validation",
         worse=[target for target, about in calibration.items() if not _helped(about)],
-        warnings=[*_unfinished(manifest), *warnings(manifest)],
+        warnings=[*_unfinished(manifest), *warnings(manifest), *_teacher_warnings(manifest)],
         pictures=PICTURES,
     )
     return re.sub(r"\n{3,}", "\n\n", card).strip() + "\n"
@@ -68,6 +71,16 @@ def model_card(manifest: Manifest, artifacts: Artifacts, signals: Signals) -> st
 def _unfinished(manifest: Manifest) -> list[str]:
     progress = manifest.extra.get(UNFINISHED)
     return [unfinished_warning(progress)] if isinstance(progress, dict) else []
+
+
+def _teacher(manifest: Manifest) -> str | None:
+    teacher = manifest.extra.get(TEACHER)
+    return teacher_line(teacher) if isinstance(teacher, dict) else None
+
+
+def _teacher_warnings(manifest: Manifest) -> list[str]:
+    teacher = manifest.extra.get(TEACHER)
+    return teacher_warnings(teacher) if isinstance(teacher, dict) else []
 
 
 def _helped(calibration: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 import soundfile
 
 from emotions.audio.decode import SAMPLE_RATE
-from emotions.errors import DataError
-from export.sources import recordings
+from emotions.errors import CheckpointError, DataError
+from emotions.files.json_text import read_json, write_json
+from export.sources import load_source, recordings
 from tests import hostile_audio
 
 
@@ -31,3 +33,16 @@ def test_they_are_decoded_within_limits(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("EMOTIONS_DECODER_MEMORY", "65536")
     with pytest.raises(DataError, match="holds no recording that can be used"):
         list(recordings(tmp_path, seed=0))
+
+
+def test_a_bundle_says_what_taught_its_model(trained_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    index = read_json(run / "run.json")
+    known = {"bundle": "large@0123456789ab", "digest": "0" * 64, "weight": 0.5, "temperature": 2.0}
+    write_json(run / "run.json", {**index, "teacher": known})
+    told = load_source(run).extra["teacher"]
+    assert told == {**known, "unlabelled": None, "trained_on": None, "saw_held_out": None}
+    assert "teacher" not in load_source(trained_run).extra
+    write_json(run / "run.json", {**index, "teacher": {**known, "weight": 7}})
+    with pytest.raises(CheckpointError, match=r"is damaged \(teacher.weight"):
+        load_source(run)

@@ -123,3 +123,11 @@ def tiny_run(corpus_folder: Path, build_once: BuildOnce) -> Path:
             return fit(step, Context(folder, seed=0, workers=0, config={"seed": 0}, quiet=True))
 
     return build_once("tiny_run", build)
+
+
+@pytest.fixture(scope="session")
+def teacher_bundle(tiny_run: Path, build_once: BuildOnce) -> Path:
+    """The bundle of the finished run, which was trained on the corpus; not to be changed."""
+    from export.bundle.export import export_run  # its tools are slow to import
+
+    return build_once("teacher_bundle", lambda folder: export_run(tiny_run, folder / "bundle", "tiny-teacher"))

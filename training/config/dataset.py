@@ -84,6 +84,9 @@ class DatasetConfig(Block):
     path: Text | Annotated[list[Text], Field(min_length=1)] | None = Field(
         default=None, description="Folder or file; by default data/ or data/dataset/ below the root."
     )
+    unlabelled: Text | Annotated[list[Text], Field(min_length=1)] | None = Field(
+        default=None, description="Folder or table of recordings without labels, that only a teacher answers."
+    )
     format: Format = "auto"
     target: Text = Field(default="emotion", description="Name of the target where folders are its classes.")
     targets: Targets | None = Field(

@@ -23,6 +23,7 @@ from training.config.architectures import (
 from training.config.dataset import DatasetConfig
 from training.config.learning import LearnParams, RayConfig
 from training.config.targets import Bounds
+from training.config.teacher import Place, TeacherConfig, as_teacher, unlabelled_faults
 
 FEATURES: Mapping[ModelName, int] = {
     "FunctionalsClassifier": 2,
@@ -68,6 +69,9 @@ class ModelStep(StepConfig):
     model: ModelName
     saving_data_params: SavingDataParams = SavingDataParams()
     dataset: DatasetConfig = DatasetConfig()
+    teacher: TeacherConfig | None = Field(
+        default=None, description="A bundle to learn from, beside the labels: its path, or an object."
+    )
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     devices: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         default="auto", description="Devices, or processes on the CPU, that train together; auto: one."
@@ -75,6 +79,11 @@ class ModelStep(StepConfig):
     strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = Field(
         default="auto", description="How they share the work; auto: ddp."
     )
+
+    @field_validator("teacher", mode="before", json_schema_input_type=TeacherConfig | Place | None)
+    @classmethod
+    def _with_defaults(cls, value: Any) -> Any:
+        return as_teacher(value)
 
     @classmethod
     def _architecture(cls, value: Any, info: ValidationInfo) -> Any:
@@ -148,7 +157,7 @@ def raw_value(raw: Mapping[str, Any], block: str, key: str, default: Any) -> Any
 
 def train_faults(raw: Mapping[str, Any]) -> list[Fault]:
     """Faults of a ``train`` step that concern several fields."""
-    return [*_validation_faults(raw), *_model_faults(raw)]
+    return [*unlabelled_faults(raw), *_validation_faults(raw), *_model_faults(raw)]
 
 
 def val_folds_of(raw: Mapping[str, Any]) -> Any:

@@ -233,7 +233,7 @@ def _clip(
     values = values_of(columns, config.dimensional, entry.name, faults)
     numbers = [column for about in config.dimensional.values() for column in about.dimensions]
     labels = {target: columns[target] for target in targets if target in columns}
-    times = _times(entry, faults)
+    times = times_of(entry, faults)
     for target, allowed in config.stated_labels.items():
         if labels.get(target, allowed[0]) not in allowed:
             faults.add(f"{target} {labels[target]!r} is not one of the labels in dataset.targets", entry.name)
@@ -247,7 +247,8 @@ def _clip(
     return Clip(entry.file, entry.name, *times, labels, speaker, recording, columns.get("split"), others, values)
 
 
-def _times(entry: Entry, faults: Faults) -> tuple[float | None, float | None] | None:
+def times_of(entry: Entry, faults: Faults) -> tuple[float | None, float | None] | None:
+    """First and last second of a clip; None where they cannot be, which is added to the faults."""
     try:
         start, end = (seconds(entry.columns[key]) if key in entry.columns else None for key in ("start", "end"))
     except ValueError:

@@ -113,8 +113,10 @@ def _evaluate(step: EvaluateStep, context: Context) -> None:
 
 def _look(step: EvaluateStep, context: Context) -> None:
     from training.data.clips import read_clips
+    from training.features.teacher.teacher import look_at_teacher
 
-    read_clips(step.dataset, context.root)
+    table = read_clips(step.dataset, context.root)
+    look_at_teacher(step, context.root, table)
 
 
 EVALUATE = Step(EvaluateStep, _evaluate, evaluate_faults, look=_look)

@@ -23,6 +23,8 @@ from training.evaluation.protocols.folds import Folds, make_folds
 from training.evaluation.protocols.nested_selection import inner_splits, select_candidates
 from training.evaluation.protocols.tasks import hash_of, predictions_of, task_of
 from training.evaluation.report.report import Evidence, write_report
+from training.features.teacher.audit import judged
+from training.features.teacher.teacher import Teacher, read_teacher
 from training.models.shelf.optional import with_what_is_there
 
 FOLDS = "folds"
@@ -38,6 +40,7 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
 
     Raises:
         DataError: the dataset cannot be used or cut into folds, or the parts share speakers, recordings or clips.
+        BundleError: the teacher cannot be used.
         ConfigError: the model cannot be built or trained so.
         DeviceError: the accelerator asked for cannot be used, or a process was killed.
         OutputExists: another evaluation is running in the folder.
@@ -52,14 +55,15 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
     table, facts = read_usable(step.dataset, context)
     seeds = step.seeds or [context.seed]
     folds = make_folds(table, step.protocol, step.folds, step.dataset.split, seeds)
+    teacher = judged(read_teacher(step, context, table), table, facts, folds.splits, step.dataset.split)
     leaks = audit(table, facts, folds.splits, step.dataset, WaveformCache())
     leaks.raise_for(str(table.root))
     leaks.warn_of_voices()
     count = step.choose.folds if step.choose else step.dataset.split.val_folds
     inner = inner_splits(table, folds.splits, step.dataset.split, count, seeds[0]) if count else []
     splits = (*folds.splits, *itertools.chain.from_iterable(inner))
-    output = _output(step, context, table, folds)
-    shared = Shared(steps, context, table, tuple(facts), splits, output / FOLDS)
+    output = _output(step, context, table, folds, teacher)
+    shared = Shared(steps, context, table, tuple(facts), splits, output / FOLDS, teacher)
     with _alone(output), keeping(lambda: f"{len(done_in(shared))} folds are kept in {shared.folder}"):
         remove_unfinished(shared)
         selection = select_candidates(shared, models, [*map(len, inner)], seeds[0], step.jobs) if inner else None
@@ -75,7 +79,7 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
         if selection and step.dataset.split.val_folds:
             predictions = [replace(each, val=selection.out_of_fold(each.fold)) for each in predictions]
         told = selection if step.choose else None
-        return write_report(output, step, Evidence(table, folds, leaks, predictions, told, other, missing))
+        return write_report(output, step, Evidence(table, folds, leaks, predictions, told, other, missing, teacher))
 
 
 @contextlib.contextmanager
@@ -104,11 +108,12 @@ def _check(step: TrainStep) -> None:
         )
 
 
-def _output(step: EvaluateStep, context: Context, table: ClipTable, folds: Folds) -> Path:
+def _output(step: EvaluateStep, context: Context, table: ClipTable, folds: Folds, teacher: Teacher | None) -> Path:
     """The folder that the step names, else one below ``runs`` that depends on the evaluation alone."""
     if step.output is not None:
         return context.root.joinpath(*step.output)
     models = [decisive(each) for each in step.candidates()]
     inner = [models, step.choose.folds] if step.choose else models[0]
-    content = [inner, step.seeds or [context.seed], table.fingerprint, folds.protocol]
+    taught = [] if teacher is None else [teacher.identity]
+    content = [inner, step.seeds or [context.seed], table.fingerprint, folds.protocol, *taught]
     return context.root / "runs" / f"evaluate-{step.model}-{step.protocol}-{hash_of(content)[:8]}"

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from emotions.pipeline.runner import console
+from training.features.teacher.taught import separated
 from training.loop.module import ClassifierModule
 from training.loop.score import features_of
 from training.metrics.plots import confusion_image
@@ -96,7 +97,7 @@ class TensorBoardImages(Callback):
         """Write the features of the first windows, before augmentation."""
         loader: Any = trainer.train_dataloader
         module, data = cast(ClassifierModule, pl_module), loader.dataset
-        batch = default_collate([data[item] for item in range(min(_SHOWN, len(data)))])
+        batch, _ = separated(default_collate([data[item] for item in range(min(_SHOWN, len(data)))]))
         with torch.no_grad():
             features, _ = features_of(module.model, move_data_to_device(batch, module.device))
         for number, image in enumerate(_feature_images(features)):

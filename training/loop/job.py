@@ -21,7 +21,7 @@ from training.corpus import Corpus
 from training.loop.callbacks import Bar, History, TensorBoardImages
 from training.loop.lightning_output import interruptible, lightning_output
 from training.loop.loaders import training_batches, validation_batches
-from training.loop.losses import class_weights, mean_shares
+from training.loop.losses import class_weights, distillation_of, mean_shares
 from training.loop.module import ClassifierModule
 from training.loop.precompute import device_of
 from training.loop.score import EVALUATION_BATCH
@@ -100,7 +100,10 @@ def train(job: Job, model: Classifier, process: ProcessContext = SINGLE, callbac
     weights = class_weights(job.step, corpus)
     waveforms = WaveformAugmenter(learn.augmentation.waveform, context.root) if learn.augments_waveform else None
     shares = None if balanced else mean_shares(corpus.train)
-    module = ClassifierModule(model, pinned(corpus.spec, model), learn, weights, context.seed, waveforms, shares)
+    teacher = distillation_of(job.step, corpus)
+    module = ClassifierModule(
+        model, pinned(corpus.spec, model), learn, weights, context.seed, waveforms, shares, teacher
+    )
     place = (process.rank, process.processes)
     batches = training_batches(corpus, learn.batch_size, context.seed, context.workers, balanced=balanced, place=place)
     with lightning_output(), interruptible(), room_for(job.folder):

@@ -15,6 +15,7 @@ from emotions.errors import ConfigError, DataError
 from training.corpus import Corpus
 from training.data.waveforms.dataset import NO_LABEL, WindowDataset
 from training.features.feature_dataset import ClipDataset
+from training.features.teacher.taught import TaughtDataset
 
 
 class EpochSampler(Sampler[int]):
@@ -128,7 +129,8 @@ def training_batches(
     """
     part = corpus.train
     sampler = balanced_sampler(part, seed) if balanced else EpochSampler(len(part), seed)
-    return _loader(part, SharedBatches(sampler, batch_size, *place), workers)
+    items = part if corpus.answers is None else TaughtDataset(part, corpus.answers)
+    return _loader(items, SharedBatches(sampler, batch_size, *place), workers)
 
 
 def validation_batches(
@@ -140,7 +142,7 @@ def validation_batches(
     return _loader(corpus.val, EvenBatches(len(corpus.val), batch_size, *place), workers)
 
 
-def _loader(dataset: ClipDataset, batches: Sampler[list[int]], workers: int) -> DataLoader[Any]:
+def _loader(dataset: ClipDataset | TaughtDataset, batches: Sampler[list[int]], workers: int) -> DataLoader[Any]:
     return DataLoader(dataset, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, distributed
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div
 
 from emotions.audio.windows import IntArray
 from training.config.train import TrainStep
@@ -37,6 +37,21 @@ class Objective:
 
 
 CROSS_ENTROPY = Objective()
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How a teacher's answers count (Hinton, Vinyals and Dean, 2015, arXiv:1503.02531).
+
+    Attributes:
+        weight: share of the teacher in the loss, above 0 to 1.
+        temperature: what the logarithms of both probabilities are divided by.
+        mean_share: mean share of a training window in its clip, unlabelled ones too; None where each counts alike.
+    """
+
+    weight: float
+    temperature: float
+    mean_share: float | None = None
 
 
 def balanced_weights(classes: IntArray, count: int) -> Tensor:
@@ -126,6 +141,51 @@ def total_loss(
     """
     sums = loss_sums(logits, truth, weights, objective, shares, mean_shares)
     return mean_loss(_shared(sums), logits, objective)
+
+
+def distillation_loss(
+    logits: Mapping[str, Tensor],
+    answers: Mapping[str, Tensor],
+    distillation: Distillation,
+    objective: Objective = CROSS_ENTROPY,
+    shares: Tensor | None = None,
+) -> Tensor:
+    """Weighted sum over the targets of the mean divergence from the teacher, over all windows, () float32.
+
+    The Kullback-Leibler divergence of both answers, softened, times the temperature squared, which keeps the size of
+    its gradient. Classes have no weights: the teacher's answers have what it learnt of them.
+
+    Args:
+        logits: target -> (batch, classes).
+        answers: target -> (batch, classes) probabilities of the teacher.
+        distillation: the temperature.
+        objective: weights of the targets.
+        shares: (batch,), share of each window in its clip; 1 by default.
+    """
+    rows = []
+    for target, values in logits.items():
+        known = answers[target].float()
+        # A probability may be 0, whose logarithm is not a number.
+        own, taught = (each / distillation.temperature for each in (values.float(), known.clamp_min(1e-30).log()))
+        losses = kl_div(own.log_softmax(1), taught.log_softmax(1), reduction="none", log_target=True).sum(dim=1)
+        counted = torch.ones_like(losses) if shares is None else shares.to(losses.dtype)
+        mean = counted if distillation.mean_share is None else torch.full_like(counted, distillation.mean_share)
+        rows.append(torch.stack([(losses * counted).sum() * distillation.temperature**2, mean.sum()]))
+    return mean_loss(_shared(torch.stack(rows)), logits, objective)
+
+
+def distillation_of(step: TrainStep, corpus: Corpus) -> Distillation | None:
+    """How the answers of a step's teacher count; None where nothing teaches.
+
+    Args:
+        step: weight, temperature and sampling.
+        corpus: the data; its training windows are counted.
+    """
+    if step.teacher is None or corpus.answers is None:
+        return None
+    balanced = step.learn_params.sampling == "balanced"
+    mean = None if balanced else len(corpus.train.clips) / len(corpus.train)
+    return Distillation(step.teacher.weight, step.teacher.temperature, mean)
 
 
 def mean_shares(part: ClipDataset) -> dict[str, float]:

@@ -16,10 +16,18 @@ from training.config.learning import FeatureAugmentation, LearnParams
 from training.config.train import ModelSpec
 from training.features.extract import computing_in, precision_of, without_tf32
 from training.features.feature_dataset import FeatureItem
+from training.features.teacher.taught import TaughtItem, separated
 from training.loop.dimension_loss import dimension_loss
 from training.loop.feature_augmentation import augment, mixed
 from training.loop.loaders import derived_seed
-from training.loop.losses import Objective, loss_sums, mean_loss, total_loss
+from training.loop.losses import (
+    Distillation,
+    Objective,
+    distillation_loss,
+    loss_sums,
+    mean_loss,
+    total_loss,
+)
 from training.loop.optimisers import build_optimiser
 from training.loop.score import Batch, ClipPooler, features_of, score_predictions
 from training.loop.value_scores import outputs_of, score_dimensions
@@ -47,6 +55,7 @@ class ClassifierModule(lightning.LightningModule):
         waveforms: augmentation of training windows that come as samples.
         mean_shares: target -> mean share of a training window in its clip; None where windows are drawn by their shares
             already, so that each that is drawn counts alike.
+        distillation: how the teacher's answers count, where batches have them.
 
     Attributes:
         scores: target -> scores of the last validation; the same in every process of a distributed run.
@@ -61,6 +70,7 @@ class ClassifierModule(lightning.LightningModule):
         seed: int,
         waveforms: WaveformAugmenter | None = None,
         mean_shares: Mapping[str, float] | None = None,
+        distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
         self.model, self.spec, self.learn, self.seed = model, spec, learn, seed
@@ -70,7 +80,7 @@ class ClassifierModule(lightning.LightningModule):
         self.scores: dict[str, Scores] = {}
         self._encoder = encoder_hash(model)
         self._features = feature_augmentation(learn, spec)
-        self._waveforms, self._mean_shares = waveforms, mean_shares
+        self._waveforms, self._mean_shares, self._distillation = waveforms, mean_shares, distillation
         self._pooler = ClipPooler()
         self._sums: list[Tensor] = []
         self._random = torch.Generator()
@@ -92,8 +102,9 @@ class ClassifierModule(lightning.LightningModule):
         torch.manual_seed(derived_seed(self.seed, "dropout", number))
         self._random.manual_seed(derived_seed(self.seed, "augmentation", number))
 
-    def training_step(self, batch: Batch) -> Tensor:
+    def training_step(self, taught: Batch | TaughtItem) -> Tensor:
         """The loss of a batch. Raises ConfigError where it is not a finite number."""
+        batch, answers = separated(taught)
         truth, shares, learn = batch[2], batch[4], self.learn.augmentation
         features, frames = self._features_of(self._augmented(batch))
         features = augment(features, frames, self._random, self._features)
@@ -101,11 +112,11 @@ class ClassifierModule(lightning.LightningModule):
         if learn.mixup_alpha > 0:
             features, frames, other, share = mixed(features, frames, learn.mixup_alpha, self._random)
             logits = self.model.head(features, frames)
-            swapped = {target: labels[other] for target, labels in truth.items()}
-            one, two = self._loss(logits, truth, shares), self._loss(logits, swapped, shares[other])
+            swapped, others = ({target: rows[other] for target, rows in each.items()} for each in (truth, answers))
+            one, two = self._loss(logits, truth, shares, answers), self._loss(logits, swapped, shares[other], others)
             loss = share * one + (1 - share) * two
         else:
-            loss = self._loss(self.model.head(features, frames), truth, shares)
+            loss = self._loss(self.model.head(features, frames), truth, shares, answers)
         self._check_finite(loss, f"step {self.global_step}")
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(features), sync_dist=True)
         return loss
@@ -150,10 +161,15 @@ class ClassifierModule(lightning.LightningModule):
             features, frames = features_of(self.model, batch)
         return features.float(), frames
 
-    def _loss(self, logits: Logits, truth: Mapping[str, Tensor], shares: Tensor) -> Tensor:
-        known = None if self._mean_shares is None else shares
+    def _loss(
+        self, logits: Logits, truth: Mapping[str, Tensor], shares: Tensor, answers: Mapping[str, Tensor]
+    ) -> Tensor:
+        known, teacher = None if self._mean_shares is None else shares, self._distillation
         labelled = self._labelled(logits)
         loss = total_loss(labelled, truth, self.class_weights, self.objective, known, self._mean_shares)
+        if teacher is not None:
+            taught = distillation_loss(labelled, answers, teacher, self.objective, known)
+            loss = (1 - teacher.weight) * loss + teacher.weight * taught
         return loss.to(shares.device) + self._dimension_losses(logits, truth, known)
 
     def _labelled(self, logits: Logits) -> Logits:

@@ -49,7 +49,7 @@ def out_of_fold(job: Job) -> ClipPredictions:
         predictions = read_predictions(kept)
         if predictions is None:
             step = job.step.model_copy(update={"devices": "auto", "engine": "local"})
-            cut = cut_corpus(step, corpus.table, corpus.facts, split)
+            cut = cut_corpus(step, corpus.table, corpus.facts, split, teacher=corpus.teacher)
             context = replace(job.context, quiet=True)
             predictions = train_fold(Job(step, context, cut, folder / str(number), None), number)
             predictions.write(kept)

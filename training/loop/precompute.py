@@ -1,4 +1,4 @@
-"""Compute the features of a run's data once, before its first epoch, where they stay the same."""
+"""Compute once, before the first epoch, what stays the same: the features of a run's data, a teacher's answers."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import logging
 import os
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import torch
 
 from training.config.train import ModelSpec, TrainStep
 from training.corpus import Corpus
+from training.data.waveforms.dataset import WindowDataset
 from training.features.extract import precision_of
 from training.features.feature_dataset import ClipDataset, FeatureDataset
 from training.features.joined_cache import cache_of
+from training.features.teacher.answers import answers_of
 from training.models.base import Classifier, Frontend, is_frozen
 from training.models.registry import build_model
 
@@ -28,6 +31,7 @@ def precomputed(corpus: Corpus, step: TrainStep, model: Classifier | None = None
         step: whether features may be kept, whether the waveforms are augmented, and the accelerator.
         model: of the corpus's spec; built where none is given.
     """
+    corpus = taught(corpus, step)
     if model is None:
         with torch.random.fork_rng(devices=[]):
             model = build_model(corpus.spec)
@@ -55,6 +59,20 @@ def precomputed(corpus: Corpus, step: TrainStep, model: Classifier | None = None
     return replace(
         corpus, train=train, val=corpus.val and features(corpus.val), test=corpus.test and features(corpus.test)
     )
+
+
+def taught(corpus: Corpus, step: TrainStep) -> Corpus:
+    """The corpus with its teacher's answers to the training windows, where something teaches.
+
+    Args:
+        corpus: the data of the run.
+        step: the accelerator.
+    """
+    if corpus.teacher is None:
+        return corpus
+    windows = corpus.train if isinstance(corpus.train, WindowDataset) else corpus.train.windows
+    device: Literal["auto", "cpu"] = "cpu" if step.accelerator == "cpu" else "auto"
+    return replace(corpus, answers=answers_of(corpus.teacher, windows, corpus.spec.targets, device))
 
 
 def _frontend(spec: ModelSpec) -> Frontend:

@@ -23,6 +23,7 @@ from training.data.clips import ClipTable, read_clips
 from training.data.split.splits import Split
 from training.data.waveforms.usable import usable
 from training.data.waveforms.waveform_cache import WaveformCache
+from training.features.teacher.teacher import TeacherSummary
 from training.models.base import Classifier
 from training.models.model_size import without_memory
 from training.models.registry import build_model
@@ -73,6 +74,7 @@ class Run:
         root: folder that a relative dataset path starts from.
         search: search that the run is a trial of: spaces, trials, metric, seed; None for a ``train`` step.
         calibration: target -> temperature and calibration errors; empty where no validation clips were left.
+        teacher: what it learnt from beside the labels, as ``TeacherSummary`` has it; None where nothing.
         pooling: the rule by which its figures were measured; ``mean`` where the run does not say it.
     """
 
@@ -86,6 +88,7 @@ class Run:
     search: dict[str, Any] | None = None
     calibration: dict[str, Any] = field(default_factory=dict)
     pooling: Pooling = "mean"
+    teacher: dict[str, Any] | None = None
 
     @cached_property
     def table(self) -> ClipTable:
@@ -129,6 +132,7 @@ class _RunFile(BaseModel):
     search: dict[str, Any] | None = None
     calibration: dict[str, Any] = Field(default_factory=dict)
     pooling: Pooling = "mean"
+    teacher: TeacherSummary | None = None
 
 
 def load_run(path: Path) -> Run:
@@ -164,6 +168,7 @@ def load_run(path: Path) -> Run:
         search=found.search,
         calibration=found.calibration,
         pooling=found.pooling,
+        teacher=None if found.teacher is None else found.teacher.model_dump(mode="json"),
     )
 
 

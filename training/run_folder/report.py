@@ -7,6 +7,8 @@ from typing import Any
 
 from emotions.html.report import Part, Report, Section, Table, html
 from emotions.pipeline.provenance import command_line, versions
+from training.features.teacher.teacher import EXTRA as TEACHER
+from training.features.teacher.wording import teacher_line, teacher_warnings
 from training.metrics.conclusion import conclusions, whose_of
 from training.metrics.dimension_report import dimension_conclusions, dimension_tables
 from training.metrics.report_parts import History, class_picture, curves, matrix, recordings
@@ -99,6 +101,8 @@ def _method(index: Mapping[str, Any], part: str) -> Iterator[str]:
     yield f"protocol: {index['protocol']}"
     yield f"recordings by part: {sizes}; figures and pictures are of the {part} part"
     yield f"seed {index['seed']}; epoch {index['best_epoch']} was kept, {index['steps']} steps of the optimiser"
+    if TEACHER in index:
+        yield teacher_line(index[TEACHER])
     yield _ONCE
 
 
@@ -112,6 +116,8 @@ def _warnings(index: Mapping[str, Any], part: str) -> Iterator[str]:
     shared = [kind for kind in leaks["allowed"] if leaks["found"].get(kind)]
     if shared:
         yield f"leaks were allowed ({', '.join(shared)}): the figures are optimistic"
+    if TEACHER in index:
+        yield from teacher_warnings(index[TEACHER])
 
 
 def _facts(index: Mapping[str, Any], data: str) -> dict[str, Any]:

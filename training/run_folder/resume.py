@@ -58,10 +58,11 @@ def record_of(step: TrainStep, context: Context, corpus: Corpus, start: Path | N
     Args:
         step: the ``train`` step.
         context: seed, pipeline and root.
-        corpus: the data and its split.
+        corpus: the data, its split, and the teacher.
         start: checkpoint that the step names to start from.
     """
-    data = {"dataset": corpus.table.fingerprint, "split": corpus.split.sha256}
+    data: dict[str, Any] = {"dataset": corpus.table.fingerprint, "split": corpus.split.sha256}
+    data |= {} if corpus.teacher is None else {"teacher": corpus.teacher.identity}
     settings = {**decisive(step), "seed": context.seed, **data, "start": None if start is None else str(start)}
     return TrainingRecord(settings=settings, pipeline=context.config, position=context.position, root=str(context.root))
 

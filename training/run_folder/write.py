@@ -26,6 +26,7 @@ from emotions.pipeline.next_command import next_command
 from emotions.pipeline.runner import Context
 from training.config.train import TrainStep
 from training.corpus import Corpus
+from training.features.teacher.teacher import EXTRA as TEACHER
 from training.metrics.classification import Scores
 from training.metrics.plots import draw_confusion, draw_curves
 from training.metrics.value_plots import draw_values
@@ -132,6 +133,7 @@ def _index(step: TrainStep, context: Context, corpus: Corpus, result: Result) ->
         "pooling": "coverage",
         "metrics": result.metrics,
         "dataset": corpus.summary(),
+        **({} if corpus.teacher is None else {TEACHER: corpus.teacher.summary()}),
         "dataset_config": step.dataset.model_dump(mode="json"),
         "root": str(context.root),
     }

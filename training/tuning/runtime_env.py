@@ -14,6 +14,7 @@ import training
 from emotions.errors import ConfigError
 from emotions.files.atomic import scratch_folder
 from emotions.pipeline.runner import Context
+from training.config.teacher import path_of
 from training.config.tune import SearchSpace, TuneStep
 from training.data.sources import locate
 from training.models.frontends.encoders import RANDOM
@@ -26,8 +27,8 @@ MAX_BYTES = 500 << 20
 def runtime_environment(step: TuneStep, context: Context) -> Iterator[dict[str, Any]]:
     """Ray's runtime environment with the code of this package and, as the working directory, a copy of the data.
 
-    The copy has the dataset and the encoders that are named by a relative path. An absolute path has to exist on every
-    node. A node needs the dependencies of this package, but not the package.
+    The copy has the dataset, its teacher and the encoders that are named by a relative path. An absolute path has to
+    exist on every node. A node needs the dependencies of this package, but not the package.
 
     Args:
         step: names dataset and encoders.
@@ -49,12 +50,22 @@ def _files_to_ship(step: TuneStep, context: Context) -> Iterator[tuple[Path, Pat
     named = step.dataset.path
     if named is None or not Path(*([named] if isinstance(named, str) else named)).is_absolute():
         yield source.root, source.root.relative_to(context.root)
+    others = [step.dataset.unlabelled, None if step.teacher is None else step.teacher.bundle]
+    for each in others:
+        if each is not None and not (place := path_of(each, Path())).is_absolute():
+            yield from _taught(context.root, place)
     encoder = getattr(step.model_architecture, "encoder", None)
     encoders = encoder.values if isinstance(encoder, SearchSpace) else [encoder] if encoder else []
     for each in encoders:
         path = Path(each.removeprefix(RANDOM))
         if path.exists() and not path.is_absolute():
             yield path, path
+
+
+def _taught(root: Path, place: Path) -> Iterator[tuple[Path, Path]]:
+    """A teacher's bundle, or its recordings; of a table the folder, where they lie."""
+    named = place.parent if (root / place).is_file() else place
+    yield root / named, named
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -28,6 +28,10 @@ def _decisive(step: TuneStep) -> dict[str, Any]:
     content = step.model_dump(mode="json", exclude=_IGNORED)
     for name in (*_PLACES, "num_samples"):
         content["tune"].pop(name)
+    if content["teacher"] is None:  # as in the keys of searches that were begun before there were any
+        content.pop("teacher")
+    if content["dataset"]["unlabelled"] is None:
+        content["dataset"].pop("unlabelled")
     return content
 
 
@@ -43,7 +47,8 @@ def search_key(step: TuneStep, context: Context, corpus: Corpus, *, counts_sampl
     decisive = _decisive(step)
     if counts_samples:
         decisive["tune"]["num_samples"] = step.tune.num_samples
-    content = [decisive, context.seed, corpus.table.fingerprint, corpus.split.sha256]
+    taught = [] if corpus.teacher is None else [corpus.teacher.identity]
+    content = [decisive, context.seed, corpus.table.fingerprint, corpus.split.sha256, *taught]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

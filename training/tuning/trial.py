@@ -105,7 +105,8 @@ def prepared(step: TrainStep, context: Context) -> Corpus:
     architecture, learn = step.model_architecture.model_dump(), step.learn_params
     frontend = {key: architecture[key] for key in _FRONTEND_KEYS if key in architecture}
     sizes = (learn.padding_sec, learn.spectrogram_size, learn.augments_waveform, learn.cache_features)
-    key = json.dumps([step.model, frontend, sizes, step.dataset.model_dump(mode="json"), context.seed])
+    data = step.model_dump(mode="json", include={"dataset", "teacher"})
+    key = json.dumps([step.model, frontend, sizes, data, context.seed])
     if key not in _prepared:
         _prepared.clear()  # only one set of features stays in memory
         _prepared[key] = precomputed(read_corpus(step, context), step)

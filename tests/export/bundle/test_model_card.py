@@ -84,3 +84,22 @@ def test_its_example_runs_and_answers_as_the_toolkit(
     printed = dict(re.findall(r"'(\w+)': ([\d.e-]+)", done.stdout))
     assert {label: float(value) for label, value in printed.items()} == pytest.approx(expected, abs=1e-6)
     assert len(found[1].strip().splitlines()) == 6
+
+
+def test_it_names_the_teacher_and_what_is_not_known_of_it(manifest: Manifest) -> None:
+    teacher = {
+        "bundle": "large_*@0123456789ab",
+        "digest": "0" * 64,
+        "weight": 0.5,
+        "temperature": 2.0,
+        "unlabelled": {"clips": 40, "hours": 0.5, "fingerprint": "1" * 64},
+        "trained_on": "2" * 64,
+    }
+    card = card_of(manifest.model_copy(update={"extra": {**manifest.extra, "teacher": teacher}}))
+    assert r"It learnt from the teacher large\_\*@0123456789ab (digest 000000000000)" in card
+    assert "on 40 unlabelled ones (0.50 h): weight 0.5, temperature 2" in card
+    assert "**Warning: the teacher was trained on another dataset;" in card
+    same = {**teacher, "saw_held_out": False, "unlabelled": None}
+    card = card_of(manifest.model_copy(update={"extra": {**manifest.extra, "teacher": same}}))
+    assert "on the training recordings: weight 0.5" in card
+    assert "Warning" not in card

@@ -17,7 +17,7 @@ from tests.export.huggingface.checkpoints import make_clips
 from tests.export.importers.emotion2vec_layout import TOKENS, answers_of_funasr, write_emotion2vec
 from tests.export.importers.environments import made_environment
 from tests.export.importers.layouts import assert_equals
-from training.evaluation.suites.label_matching import match_labels
+from training.data.label_matching import match_labels
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "released": {},

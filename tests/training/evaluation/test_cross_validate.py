@@ -129,3 +129,20 @@ def test_a_checkpoint_to_start_from_and_several_devices_are_refused(
 def test_a_column_that_is_not_there_is_refused(data: Path, tmp_path: Path, context: Context) -> None:
     with pytest.raises(DataError, match="groups: there is no column 'age'"):
         cross_validate(step_of(data, tmp_path / "out", groups=["age"], protocol="holdout"), context)
+
+
+def test_folds_learn_from_a_teacher_and_the_report_says_what_it_has_heard(
+    data: Path, teacher_bundle: Path, tmp_path: Path, context: Context
+) -> None:
+    step = step_of(data, tmp_path / "out", protocol="holdout", teacher=str(teacher_bundle))
+    cross_validate(step, context)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["teacher"]["trained_on"] == report["dataset"]["fingerprint"]
+    assert report["teacher"]["saw_held_out"] is True
+    page = text_of((tmp_path / "out" / "report.html").read_text())
+    assert "Learnt from the teacher tiny-teacher@" in page
+    assert "recordings of this dataset that validate or test here: figures are too good" in page
+    (kept,) = (tmp_path / "out" / "folds").glob("*.npz")
+    cross_validate(step.model_copy(update={"teacher": None}), context)
+    assert len([*(tmp_path / "out" / "folds").glob("*.npz")]) == 2
+    assert kept.exists()

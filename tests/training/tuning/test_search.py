@@ -133,3 +133,17 @@ def test_a_search_without_a_good_trial_says_why(
     assert [trial.state for trial in Results(folder).trials()] == ["failed"]
     with pytest.raises(CheckpointError, match="no trial of this search can be used yet"):
         refit(folder, context)
+
+
+def test_trials_learn_from_the_teacher_of_the_search(
+    make_tune: MakeTune, context: Context, teacher_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_ray(monkeypatch)
+    teacher = {"bundle": str(teacher_bundle), "temperature": 3.0}
+    folder = search(make_tune(teacher=teacher, tune__num_samples=1, tune__max_tune_epochs=1), context)
+    best = Results(folder).best_run()
+    told = json.loads((best / "run.json").read_text())["teacher"]
+    assert told["bundle"].startswith("tiny-teacher@")
+    assert told["temperature"] == 3.0
+    with pytest.raises(OutputExists, match=r"holds another search: teacher.temperature was 3.0, now 2.0"):
+        search(make_tune(teacher=str(teacher_bundle), tune__num_samples=1, tune__max_tune_epochs=1), context)

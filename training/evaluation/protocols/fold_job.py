@@ -17,6 +17,7 @@ from training.data.split.splits import Split
 from training.data.waveforms.clip_info import ClipInfo
 from training.data.waveforms.dataset import WindowDataset
 from training.evaluation.protocols.altered_answers import altered_answers
+from training.features.teacher.teacher import Teacher
 from training.loop.job import Job
 from training.loop.out_of_fold import train_fold
 from training.models.base import Classifier
@@ -30,6 +31,7 @@ class Shared:
 
     Attributes:
         steps: training settings of each candidate; often one.
+        teacher: what all folds learn from beside the labels.
         splits: one per fold, followed by those of the inner folds that the candidates are compared on.
     """
 
@@ -39,6 +41,7 @@ class Shared:
     facts: tuple[ClipInfo, ...]
     splits: tuple[Split, ...]
     folder: Path
+    teacher: Teacher | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,9 @@ def run_fold(shared: Shared, task: Task) -> None:
         task: the fold.
     """
     context = replace(shared.context, seed=task.seed, quiet=True)
-    corpus = cut_corpus(shared.steps[task.candidate], shared.table, shared.facts, shared.splits[task.fold])
-    job = Job(shared.steps[task.candidate], context, corpus, shared.folder / f"{task.key}{_UNFINISHED}", None)
+    step, split = shared.steps[task.candidate], shared.splits[task.fold]
+    corpus = cut_corpus(step, shared.table, shared.facts, split, teacher=shared.teacher)
+    job = Job(step, context, corpus, shared.folder / f"{task.key}{_UNFINISHED}", None)
     train_fold(job, task.fold, partial(_altered, task, corpus)).write(task.file(shared.folder))
 
 

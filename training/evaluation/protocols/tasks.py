@@ -37,7 +37,8 @@ def task_of(shared: Shared, fold: int, candidate: int, seed: int, *, altered: bo
     identities = [clip.identity for clip in shared.table.clips]
     split = [getattr(shared.splits[fold], part) for part in PARTS]
     data = [shared.table.fingerprint, identities, shared.table.targets, split]
-    more = ["altered"] if altered else []
+    more: list[Any] = ["altered"] if altered else []
+    more += [] if shared.teacher is None else [shared.teacher.identity]
     key = hash_of([1, decisive(shared.steps[candidate]), seed, data, *more])
     return Task(fold, candidate, seed, key, altered)
 
@@ -65,7 +66,7 @@ def predictions_of(
             _LOG.warning("%d of %d %s are done already", len(tasks) - len(missing), len(tasks), name.lower())
         every = replace(shared.splits[0], train=tuple(range(len(shared.table))), test=())
         for step in shared.steps:  # the features of all clips, once, before the folds share them
-            precomputed(cut_corpus(step, shared.table, shared.facts, every), step)
+            precomputed(cut_corpus(step, shared.table, shared.facts, every, teacher=shared.teacher), step)
         for task in watched(run_folds(shared, missing, jobs), len(missing), name):
             found[task] = read_predictions(task.file(shared.folder))
     predictions = [each for each in map(found.get, tasks) if each is not None]

@@ -13,6 +13,7 @@ from training.evaluation.report.wording import (
     comparison_line,
     leak_lines,
     robustness_line,
+    teacher_lines,
     with_interval,
 )
 from training.metrics.conclusion import conclusions, whose_of
@@ -35,11 +36,12 @@ def page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> 
         sounds: name of a recording -> its sound as a ``data:`` URL, of those that the report names.
     """
     targets, several = report["targets"], len(report["targets"]) > 1
-    leaks = leak_lines(report["leaks"])
+    leaks, taught = leak_lines(report["leaks"]), teacher_lines(report)
     missing = [f"trained {report['missing']}"] if "missing" in report else []
     seeds = ", ".join(map(str, report["seeds"]))
     method: list[Part] = [f"protocol: {report['protocol']}"]
     method += [f"{len(report['folds'])} folds; seeds {seeds}: figures are means over the seeds", _INTERVALS, leaks[0]]
+    method += taught[:1]
     method += [
         *choice_lines(report),
         *([Table("Choice of the model", *choice_table(report))] if "choose" in report else []),
@@ -56,7 +58,7 @@ def page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> 
             method=method,
             facts=facts_of(report),
             command=report.get("command", ""),
-            warnings=[*missing, *leaks[1:]],
+            warnings=[*missing, *leaks[1:], *taught[1:]],
         )
     )
 

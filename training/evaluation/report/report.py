@@ -30,6 +30,8 @@ from training.evaluation.report.html import page
 from training.evaluation.report.summary import Measured, summarise
 from training.evaluation.report.unknown import unknown_of
 from training.evaluation.report.wording import print_report
+from training.features.teacher.teacher import EXTRA as TEACHER
+from training.features.teacher.teacher import Teacher
 from training.metrics.calibration import (
     calibration_of,
     cross_fitted,
@@ -58,6 +60,7 @@ class Evidence:
     selection: Selection | None = None
     compared: Sequence[FoldPredictions] = ()
     missing: str | None = None
+    teacher: Teacher | None = None
 
 
 def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
@@ -110,6 +113,7 @@ def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
             "license": table.license,
         },
         "leaks": evidence.leaks.summary(),
+        **({} if evidence.teacher is None else {TEACHER: evidence.teacher.summary()}),
     }
 
 

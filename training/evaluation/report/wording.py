@@ -11,6 +11,7 @@ from rich.table import Table
 
 from emotions.errors import plain as shown
 from emotions.files.from_here import from_here
+from training.features.teacher.wording import teacher_line, teacher_warnings
 from training.metrics.calibration import DID_NOT_HELP, HELPED, UNCLEAR
 from training.metrics.conclusion import says_something
 
@@ -22,6 +23,7 @@ __all__ = [
     "leak_lines",
     "robustness_line",
     "shown",
+    "teacher_lines",
     "with_interval",
 ]
 
@@ -55,6 +57,12 @@ def leak_lines(leaks: Mapping[str, Any]) -> list[str]:
         pairs = f"{found['voice']} pairs; emotions data check names them"
         lines.append(f"speakers on both sides sound like one person ({pairs}): the figures may be optimistic")
     return lines
+
+
+def teacher_lines(report: Mapping[str, Any]) -> list[str]:
+    """What taught the model, and a warning where the figures may be too good for it; empty where nothing did."""
+    teacher = report.get("teacher")
+    return [] if teacher is None else [teacher_line(teacher), *teacher_warnings(teacher)]
 
 
 def choice_lines(report: Mapping[str, Any]) -> list[str]:
@@ -148,6 +156,7 @@ def print_report(report: dict[str, Any], page: Path) -> None:
         console.print(choices)
     missing = [f"trained {report['missing']}"] if "missing" in report else []
     lines = [f"protocol: {report['protocol']}", *missing, *choice_lines(report), *leak_lines(report["leaks"])]
+    lines += teacher_lines(report)
     lines += [f"{name}: {calibration_line(found['calibration'])}" for name, found in report["targets"].items()]
     for name, found in report["targets"].items():
         lines += [f"{name}: {comparison_line(found['compared'])}"] if "compared" in found else []

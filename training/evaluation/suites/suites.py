@@ -23,6 +23,7 @@ from emotions.runtime.session import available_cores
 from training.config.dataset import DatasetConfig
 from training.config.evaluate import Suite
 from training.data.clips import ClipTable, read_clips
+from training.data.label_matching import match_labels
 from training.data.progress import watched
 from training.data.split.units import units_of
 from training.data.waveforms.usable import usable
@@ -31,7 +32,6 @@ from training.evaluation.perturbations import MAX_UAR_LOSS, MIN_UNCHANGED, Corru
 from training.evaluation.protocols.groups import group_columns
 from training.evaluation.report.summary import Measured, summarise
 from training.evaluation.suites.fairness import MAX_UAR_GAP, fairness_test
-from training.evaluation.suites.label_matching import match_labels
 from training.evaluation.suites.suite_report import print_suite, suite_page
 from training.metrics.calibration import brier, ece, ece_noise, nll
 from training.metrics.classification import score

@@ -17,10 +17,10 @@ from emotions.predictor import Predictor
 from tests.conftest import WriteWav
 from training.config.dataset import DatasetConfig
 from training.data.clips import read_clips
+from training.data.label_matching import match_labels
 from training.data.waveforms.distortions import recoded
 from training.evaluation.perturbations import corruptions
 from training.evaluation.suites.fairness import MIN_GROUP_CLIPS
-from training.evaluation.suites.label_matching import match_labels
 from training.evaluation.suites.suites import run_suite
 
 
