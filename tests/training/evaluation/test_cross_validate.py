@@ -131,10 +131,12 @@ def test_a_column_that_is_not_there_is_refused(data: Path, tmp_path: Path, conte
         cross_validate(step_of(data, tmp_path / "out", groups=["age"], protocol="holdout"), context)
 
 
-def test_folds_learn_from_a_teacher_and_the_report_says_what_it_has_heard(
+def test_folds_learn_from_a_teacher_and_the_report_says_what_it_has_learnt_from(
     data: Path, teacher_bundle: Path, tmp_path: Path, context: Context
 ) -> None:
-    step = step_of(data, tmp_path / "out", protocol="holdout", teacher=str(teacher_bundle))
+    known = step_of(data, tmp_path / "out").dataset.model_dump(exclude_unset=True)
+    dataset = {**known, "split": {"test": 0.4}}
+    step = step_of(data, tmp_path / "out", protocol="holdout", teacher=str(teacher_bundle), dataset=dataset)
     cross_validate(step, context)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["teacher"]["trained_on"] == report["dataset"]["fingerprint"]
