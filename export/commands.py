@@ -215,13 +215,12 @@ def _exported(source: str, said: Said, output: Path | None, name: str | None, **
 
 def _imported(name: str, said: Said) -> Source:
     """The source of a checkpoint of others, once it is said which importer takes it."""
-    from export.huggingface.source import TARGET
     from export.importers.importer import ImportOptions
     from export.importers.registry import choose
 
     choice = choose(name)
     typer.echo(str(choice))
-    return choice.load(ImportOptions(said.target or TARGET, said.labels))
+    return choice.load(ImportOptions(said.target, said.labels))
 
 
 def _of_file(path: Path, said: Said) -> Source:

@@ -55,6 +55,7 @@ class Family:
 
     Attributes:
         named: its config.json names the classifier's class; classes of no library have any name.
+        task: the ``problem_type`` that config.json may have.
     """
 
     config: Any
@@ -62,6 +63,7 @@ class Family:
     extractor: Any
     agreed: Callable[[Any, Any], Mapping[str, tuple[Any, Any]]] = lambda _config, _extractor: {}
     named: bool = True
+    task: str = "single_label_classification"
 
 
 def _ast(config: Any, extractor: Any) -> Mapping[str, tuple[Any, Any]]:
@@ -152,20 +154,21 @@ def _check_task(settings: Mapping[str, Any], family: Family, checkpoint: Checkpo
         raise checkpoint.error(f"{{}} holds a {', '.join(map(str, found))}; only a {expected} classifies recordings")
     if settings["model_type"] == "sew" and settings.get("use_weighted_layer_sum"):
         raise checkpoint.error("{} weighs the layers of a SEW encoder, which is not supported")
-    kind = settings.get("problem_type") or "single_label_classification"
-    if kind != "single_label_classification":
+    kind = settings.get("problem_type") or family.task
+    if kind != family.task:
         raise checkpoint.error(f"{{}} is for {kind}; only single_label_classification has probabilities that sum to 1")
 
 
-def labels_of(settings: Mapping[str, Any], checkpoint: Checkpoint) -> list[str]:
+def labels_of(settings: Mapping[str, Any], checkpoint: Checkpoint, least: int = 2) -> list[str]:
     """The labels of ``id2label``, by id. Raises ConfigError where it has none, or not one for each output.
 
     Args:
         settings: the content of config.json.
         checkpoint: for errors.
+        least: how many there have to be.
     """
     named = settings.get("id2label")
-    if not isinstance(named, dict) or len(named) < 2:
+    if not isinstance(named, dict) or len(named) < least:
         raise checkpoint.error(f"{{}}: {CONFIG} names no labels; it needs two or more in id2label, or name them")
     if sorted(named) != sorted(map(str, range(len(named)))):
         raise checkpoint.error(f"{{}}: id2label of {CONFIG} must count 0, 1, 2, ...; it has {', '.join(named)}")

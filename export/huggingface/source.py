@@ -49,7 +49,11 @@ class Original(nn.Module):
 
     def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, ...]:
         """(1, samples) float32 and (1,) int64 in; (1, classes) probabilities out."""
-        return (self.logits(waveform[0, : int(length[0])].numpy()).softmax(dim=1),)
+        return (self.outputs(waveform, length).softmax(dim=1),)
+
+    def outputs(self, waveform: Tensor, length: Tensor) -> Tensor:
+        """What it answers before the softmax, of the same."""
+        return self.logits(waveform[0, : int(length[0])].numpy())
 
     def logits(self, clip: FloatArray) -> Tensor:
         """(samples,) float32 in; (1, classes) out."""

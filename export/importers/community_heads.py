@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from emotions.errors import ConfigError
 from export.huggingface.classifiers import FAMILIES, Family, load_classifier
 from export.huggingface.pooled import ENCODERS, OUTPUTS, POOLING, PooledClassifier, pooled_head
-from export.huggingface.source import checked_target, loaded_source, speech_classifier
+from export.huggingface.source import TARGET, Original, loaded_source, speech_classifier
 from export.importers.importer import Importer, ImportOptions
-from export.importers.regression import refuse_regression
+from export.importers.regression import TARGET as DIMENSIONS
+from export.importers.regression import dimensions_of, regression
 from export.importers.weights import weight_names
 from export.sources import Source
 from training.models.frontends.hub import CONFIG, Checkpoint
@@ -37,13 +39,16 @@ def _outputs(checkpoint: Checkpoint) -> list[str]:
 
 def _load(checkpoint: Checkpoint, options: ImportOptions) -> Source:
     settings = checkpoint.read_settings(ENCODERS)
-    refuse_regression(settings, checkpoint)
     _check_settings(settings, checkpoint)
-    kind, target = settings["model_type"], checked_target(options.target)
+    kind, dimensions = settings["model_type"], dimensions_of(settings, checkpoint, options.labels)
+    target = options.checked_target(DIMENSIONS if dimensions else TARGET)
     head = pooled_head(kind, _outputs(checkpoint)[0])
     family = Family(FAMILIES[kind].config, head, FAMILIES[kind].extractor, named=False)
-    loaded = load_classifier(checkpoint, {kind: family}, options.labels)
-    return loaded_source(loaded, target, *speech_classifier(loaded, target, PooledClassifier))
+    if dimensions:
+        family = replace(family, task=settings.get("problem_type") or family.task)
+    loaded = load_classifier(checkpoint, {kind: family}, dimensions or options.labels)
+    source = loaded_source(loaded, target, *speech_classifier(loaded, target, PooledClassifier))
+    return regression(source, Original(loaded.model, loaded.extractor, target).outputs) if dimensions else source
 
 
 def _check_settings(settings: dict[str, Any], checkpoint: Checkpoint) -> None:

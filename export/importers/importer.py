@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from export.huggingface.source import TARGET
+from export.huggingface.source import TARGET, checked_target
 from export.sources import Source
 from training.models.frontends.hub import Checkpoint
 
@@ -15,12 +15,20 @@ class ImportOptions:
     """What the user says of a checkpoint.
 
     Attributes:
-        target: what its labels are of.
+        target: what its labels are of; by default emotion, and affect for dimensions.
         labels: its labels in the order of its outputs, where the checkpoint has none.
     """
 
-    target: str = TARGET
+    target: str | None = None
     labels: tuple[str, ...] = ()
+
+    def checked_target(self, default: str = TARGET) -> str:
+        """The target; ConfigError where tables cannot have a column of that name.
+
+        Args:
+            default: the target unless the user says.
+        """
+        return checked_target(self.target or default)
 
 
 @dataclass(frozen=True)

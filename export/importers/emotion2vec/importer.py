@@ -13,7 +13,6 @@ from emotions.audio.decode import MIN_SAMPLES
 from emotions.errors import first_line
 from emotions.files.content import open_regular
 from export.huggingface.licence import licence_of
-from export.huggingface.source import checked_target
 from export.importers.emotion2vec.network import Emotion2vec
 from export.importers.emotion2vec.settings import CONFIG, Geometry, read_geometry
 from export.importers.importer import Importer, ImportOptions
@@ -49,7 +48,7 @@ def _misfit(checkpoint: Checkpoint) -> str | None:
 
 
 def _load(checkpoint: Checkpoint, options: ImportOptions) -> Source:
-    target, settings = checked_target(options.target), read_yaml(checkpoint, CONFIG)
+    target, settings = options.checked_target(), read_yaml(checkpoint, CONFIG)
     geometry, tokens = read_geometry(settings, checkpoint), _tokens(checkpoint)
     weights = _state(checkpoint)
     if "proj.weight" not in weights:

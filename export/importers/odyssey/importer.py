@@ -10,12 +10,13 @@ from emotions.audio.decode import SAMPLE_RATE
 from emotions.errors import ConfigError
 from export.huggingface.classifiers import labels_of
 from export.huggingface.licence import licence_of
-from export.huggingface.source import checked_target
+from export.huggingface.source import TARGET
 from export.importers.importer import Importer, ImportOptions
 from export.importers.named_encoders import encoder_weights, named_encoder
 from export.importers.odyssey.network import Odyssey, Original, Parts
 from export.importers.own_source import WINDOW, own_source
-from export.importers.regression import refuse_regression
+from export.importers.regression import TARGET as DIMENSIONS
+from export.importers.regression import dimensions_of, regression
 from export.importers.weights import build_exactly, read_weights
 from export.sources import Source
 from training.models.frontends.encoders import described
@@ -35,9 +36,10 @@ def _misfit(checkpoint: Checkpoint) -> str | None:
 
 
 def _load(checkpoint: Checkpoint, options: ImportOptions) -> Source:
-    target, settings = checked_target(options.target), checkpoint.read_json(CONFIG)
-    refuse_regression(settings, checkpoint)
-    labels = [*options.labels] or labels_of(settings, checkpoint)
+    settings = checkpoint.read_json(CONFIG)
+    dimensions = dimensions_of(settings, checkpoint, options.labels)
+    labels = dimensions or [*options.labels] or labels_of(settings, checkpoint)
+    target = options.checked_target(DIMENSIONS if dimensions else TARGET)
     known = checkpoint.understood(lambda: _numbers(settings), CONFIG)
     if settings.get("sampling_rate", SAMPLE_RATE) != SAMPLE_RATE:
         raise checkpoint.error(f"{{}} is for {settings['sampling_rate']} Hz; only {SAMPLE_RATE} Hz is supported")
@@ -49,15 +51,17 @@ def _load(checkpoint: Checkpoint, options: ImportOptions) -> Source:
         network = Odyssey(parts, known["mean"], known["std"], WINDOW, target)
     except ConfigError as error:
         raise checkpoint.error(f"{{}}: {error}") from error
-    return own_source(
+    original = Original(parts, known["mean"], known["std"], target).eval()
+    source = own_source(
         network,
         {target: labels},
         checkpoint,
         family="odyssey",
         description={"model": "Odyssey2024Baseline", "config": config},
         licence=licence_of(checkpoint),
-        original=Original(parts, known["mean"], known["std"], target).eval(),
+        original=original,
     )
+    return regression(source, original.outputs) if dimensions else source
 
 
 def _numbers(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,9 +121,14 @@ class Original(nn.Module):
 
     def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, ...]:
         """(1, samples) float32 and (1,) int64 in; (1, classes) probabilities out."""
+        return (self.outputs(waveform, length).softmax(dim=1),)
+
+    def outputs(self, waveform: Tensor, length: Tensor) -> Tensor:
+        """What it answers before the softmax, of the same."""
         clip = (waveform[:, : int(length[0])] - self.mean) / (self.deviation + _EPS)
         state, pool = self.parts.ssl_model(clip).last_hidden_state[0], self.parts.pool_model
         weight = torch.softmax(torch.tanh(pool.sap_linear(state)) @ pool.attention, dim=0)
         mean = (state * weight).sum(0)
         deviation = ((state**2 * weight).sum(0) - mean**2).clamp(min=_MIN_VARIANCE).sqrt()
-        return (self.parts.ser_model(torch.cat([mean, deviation])[None]).softmax(dim=1),)
+        outputs: Tensor = self.parts.ser_model(torch.cat([mean, deviation])[None])
+        return outputs

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from emotions.errors import ConfigError
 from export.huggingface.licence import licence_of
-from export.huggingface.source import checked_target
 from export.importers.importer import Importer, ImportOptions
 from export.importers.named_encoders import NamedEncoder, encoder_weights, named_encoder
 from export.importers.own_source import WINDOW, own_source
@@ -38,7 +37,7 @@ def _misfit(checkpoint: Checkpoint) -> str | None:
 
 
 def _load(checkpoint: Checkpoint, options: ImportOptions) -> Source:
-    target, recipe, labels = checked_target(options.target), read_hyperparams(checkpoint), read_labels(checkpoint)
+    target, recipe, labels = options.checked_target(), read_hyperparams(checkpoint), read_labels(checkpoint)
     if len(labels) != recipe.classes:
         raise checkpoint.error(f"{{}} has {recipe.classes} outputs, and {LABELS} names {len(labels)} labels")
     encoder = named_encoder(recipe.encoder, checkpoint)

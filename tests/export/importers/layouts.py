@@ -59,14 +59,15 @@ def linear(inputs: int, outputs: int, seed: int, scale: float = 1.0) -> tuple[Te
 
 
 def assert_equals(source: Source, expected: Callable[[Tensor], Tensor], path: Path, tolerance: float = 1e-4) -> None:
-    """The ONNX graph of a source answers as ``expected``, (samples,) -> (classes,) probabilities, alone and in batches.
+    """The ONNX graph of a source answers as ``expected``, (samples,) -> (classes,), alone and in batches.
 
     Its original, which an export is proven against, does too.
     """
     waveform, length = make_clips(LENGTHS, seed=3)
     waveform = waveform / 4
     (target,) = source.targets
-    write_onnx(path, to_onnx(Deployable(source.classifier, [target]), source.window.samples, dynamic=True))
+    model = Deployable(source.classifier, [target], ranges=source.ranges, clipped=source.clipped)
+    write_onnx(path, to_onnx(model, source.window.samples, dynamic=True))
     session = onnx_session(path, threads=2)
     clips = [row[:samples] for row, samples in zip(waveform, length.tolist(), strict=True)]
     with torch.inference_mode():
@@ -88,7 +89,7 @@ def assert_equals(source: Source, expected: Callable[[Tensor], Tensor], path: Pa
 def assert_exact_in_a_batch(source: Source) -> None:
     """In double precision a clip has the same answer alone and in a batch, so no padding leaks into it."""
     (target,) = source.targets
-    model = Deployable(source.classifier, [target]).double()
+    model = Deployable(source.classifier, [target], ranges=source.ranges, clipped=source.clipped).double()
     waveform, length = make_clips([1_600, 16_000, 400, 9_999], seed=5)
     try:
         with torch.inference_mode():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+import emotions
+from emotions.cli import run
 from emotions.errors import ConfigError
 from export.importers.importer import ImportOptions
 from export.importers.registry import choose
-from tests.conftest import BuildOnce
+from tests.conftest import BuildOnce, WriteWav
 from tests.export.huggingface.checkpoints import edit
 from tests.export.importers.layouts import LABELS, assert_equals, linear, normalised, write_encoder
 from tests.training.models.encoders import HIDDEN, KINDS
@@ -122,14 +125,69 @@ def test_an_adapter_is_refused(folder: Path) -> None:
         load(folder)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"problem_type": "regression"}, {"id2label": {"0": "arousal", "1": "dominance", "2": "valence"}}],
-)
-def test_a_regression_is_refused_in_a_line(folder: Path, changes: dict[str, Any]) -> None:
-    edit(folder / "config.json", **changes)
-    with pytest.raises(ConfigError, match=r"is a regression of .*; only classifiers become bundles so far"):
+DIMENSIONS = ["dominance", "valence", "arousal"]  # in an order that nobody would take for granted
+QUANTITIES = {"id2label": dict(enumerate(DIMENSIONS)), "label2id": {name: i for i, name in enumerate(DIMENSIONS)}}
+
+
+def make_regression(folder: Path, **settings: Any) -> Path:
+    """A checkpoint in the layout of audEERING's wav2vec2-large-robust-12-ft-emotion-msp-dim."""
+    folder.mkdir(parents=True)
+    named = {**QUANTITIES, "architectures": ["Wav2Vec2ForSpeechClassification"], **settings}
+    write_encoder(folder, "wav2vec2-layer", regression_head(), "wav2vec2.", **named)
+    return folder
+
+
+def regression_head() -> dict[str, Tensor]:
+    dense, dense_bias = linear(HIDDEN, HIDDEN, 1, 0.2)
+    last, last_bias = linear(HIDDEN, len(DIMENSIONS), 2, 0.5)
+    weights = {"classifier.dense.weight": dense, "classifier.dense.bias": dense_bias}
+    return {**weights, "classifier.out_proj.weight": last, "classifier.out_proj.bias": last_bias}
+
+
+def values_of(folder: Path, clip: Tensor) -> Tensor:
+    """The layout's forward pass for a clip alone: (samples,) -> (dimensions,)."""
+    encoder = KINDS["wav2vec2-layer"][1].from_pretrained(folder).eval()
+    pooled = encoder(normalised(clip, "wav2vec2-layer")).last_hidden_state[0].mean(0)
+    dense, dense_bias, last, last_bias = regression_head().values()
+    return last @ torch.tanh(dense @ pooled + dense_bias) + last_bias
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, {"problem_type": "regression"}])
+def test_values_are_those_of_the_layout_unclipped_and_in_the_order_of_its_configuration(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    folder = make_regression(tmp_path / "m", **settings)
+    source = load(folder)
+    assert (source.targets, source.ranges) == ({"affect": DIMENSIONS}, {"affect": (0.0, 1.0)})
+    clip = torch.randn(16_000) / 10
+    with torch.inference_mode():
+        values = values_of(folder, clip)
+    assert float(values.min()) < 0 or float(values.max()) > 1, "values beyond the range are what is looked for"
+    assert_equals(source, lambda clip: values_of(folder, clip), tmp_path / "model.onnx")
+
+
+@pytest.mark.slow
+def test_values_reach_python_and_tables_by_their_names(tmp_path: Path, write_wav: WriteWav) -> None:
+    folder = make_regression(tmp_path / "m")
+    assert run(["export", "--from", str(folder), "--output", str(tmp_path / "b")]) == 0
+    clip = torch.randn(24_000, generator=torch.Generator().manual_seed(0)) / 10
+    with torch.inference_mode():
+        wanted = dict(zip(DIMENSIONS, values_of(folder, clip).tolist(), strict=True))
+    assert emotions.load(tmp_path / "b").predict(clip.numpy()).values["affect"] == pytest.approx(wanted, abs=1e-4)
+    write_wav(tmp_path / "clips" / "a.wav", clip.numpy())
+    table = tmp_path / "t.csv"
+    assert run(["predict", str(tmp_path / "clips"), "--bundle", str(tmp_path / "b"), "--output", str(table)]) == 0
+    (row,) = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    found = {name: float(row[f"affect.{name}"]) for name in DIMENSIONS}
+    assert found == pytest.approx(wanted, abs=2e-3)
+
+
+def test_a_regression_that_names_no_dimensions_gets_them_from_the_user(tmp_path: Path) -> None:
+    folder = make_regression(tmp_path / "m", problem_type="regression", id2label=None, label2id=None)
+    with pytest.raises(ConfigError, match="names no labels"):
         load(folder)
+    assert load(folder, labels=("a", "b", "c"), target="mood").targets == {"mood": ["a", "b", "c"]}
 
 
 def test_code_in_a_folder_is_never_run(folder: Path, tmp_path: Path) -> None:
