@@ -146,6 +146,8 @@ def _check_targets(corpus: Corpus, learn: LearnParams) -> None:
     unknown = [target for target in learn.target_weights if target not in targets]
     if unknown:
         raise ConfigError(f"{where}: found {', '.join(unknown)}; the targets are {', '.join(targets)}")
+    if learn.sampling == "balanced" and not corpus.spec.labels:
+        raise ConfigError("learn_params.sampling: balanced draws by labels, and this data has dimensions alone")
     if not any(learn.target_weights.get(target, 1.0) for target in targets):
         raise ConfigError(f"{where}: every target weighs 0, so nothing would be learnt")
 

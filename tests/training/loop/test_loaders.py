@@ -88,7 +88,7 @@ def test_too_many_processes_are_refused(make_step: MakeStep, context: Context) -
 
 def test_balanced_sampling_makes_the_first_targets_weights_even(make_step: MakeStep) -> None:
     classes = {"a": np.array([0, 0, 0, 1]), "b": np.array([0, 1, 1, 1])}
-    spec = SimpleNamespace(targets=dict.fromkeys(classes, ("x", "y")))
+    spec = SimpleNamespace(labels=dict.fromkeys(classes, ("x", "y")))
     corpus: Any = SimpleNamespace(spec=spec, train=SimpleNamespace(classes=classes.get))
     plain = class_weights(make_step(), corpus)
     even = class_weights(make_step(learn_params__sampling="balanced"), corpus)
