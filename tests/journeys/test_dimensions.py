@@ -28,7 +28,7 @@ def test_known_functions_of_pitch_rate_and_level_are_learnt(tmp_path: Path) -> N
             "targets": {"affect": {"dimensions": ["arousal", "valence"], "range": [0, 10], "scale": [0, 1]}},
             "split": {"val": 0.2, "test": 0.2},
         },
-        "learn_params": {"max_epoch": 60, "padding_sec": 3, "batch_size": 32},
+        "learn_params": {"max_epoch": 40, "padding_sec": 3, "batch_size": 32},
         "saving_data_params": {"saved_checkpoints_path": [str(tmp_path / "run")]},
     }
     steps = [train, {"type": "export", "output": str(tmp_path / "bundle")}]

@@ -217,7 +217,8 @@ def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[
         clips, val = _validated(job, trained.model)
         units, unit = units_of(corpus.table)
         linear = calibrated_values(val, spec, units[list(clips)])
-        validation = {**score_predictions(val, targets), **score_dimensions(val, spec, units[list(clips)], linear)}
+        # Before the calibration that was fitted on these very clips.
+        validation = {**score_predictions(val, targets), **score_dimensions(val, spec, units[list(clips)])}
         spoken = Units(units[list(clips)], units[list(corpus.split.test)], unit)
         calibration = calibrated(val, predictions.get("test"), targets, spoken)
         part, judged = (corpus.split.test, predictions["test"]) if predictions else (clips, val)
