@@ -146,6 +146,8 @@ def _check_targets(corpus: Corpus, learn: LearnParams) -> None:
     unknown = [target for target in learn.target_weights if target not in targets]
     if unknown:
         raise ConfigError(f"{where}: found {', '.join(unknown)}; the targets are {', '.join(targets)}")
+    if learn.sampling == "balanced" and not corpus.spec.labels:
+        raise ConfigError("learn_params.sampling: balanced draws by labels, and this data has dimensions alone")
     if not any(learn.target_weights.get(target, 1.0) for target in targets):
         raise ConfigError(f"{where}: every target weighs 0, so nothing would be learnt")
 
@@ -215,7 +217,8 @@ def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[
         clips, val = _validated(job, trained.model)
         units, unit = units_of(corpus.table)
         linear = calibrated_values(val, spec, units[list(clips)])
-        validation = {**score_predictions(val, targets), **score_dimensions(val, spec, units[list(clips)], linear)}
+        # Before the calibration that was fitted on these very clips.
+        validation = {**score_predictions(val, targets), **score_dimensions(val, spec, units[list(clips)])}
         spoken = Units(units[list(clips)], units[list(corpus.split.test)], unit)
         calibration = calibrated(val, predictions.get("test"), targets, spoken)
         part, judged = (corpus.split.test, predictions["test"]) if predictions else (clips, val)

@@ -107,11 +107,16 @@ def _subject(predictor: Predictor, dataset: DatasetConfig, root: Path) -> _Subje
     cache = WaveformCache()
     every = read_clips(dataset, root)
     table, facts = usable(every, cache.prepare(every.clips, available_cores()), strict=dataset.strict)
-    shared = [target for target in predictor.manifest.targets if target in table.targets]
+    if not predictor.manifest.labels:
+        raise DataError(
+            f"{predictor.bundle.path}: answers dimensions alone, and suites measure labels; a train step measures "
+            "dimensions on its test part"
+        )
+    shared = [target for target in predictor.manifest.labels if target in table.targets]
     if not shared:
         raise DataError(
             f"{table.root}: is labelled for {', '.join(table.targets)}, the bundle answers "
-            f"{', '.join(predictor.manifest.targets)}: name the column in dataset.targets, or rename it"
+            f"{', '.join(predictor.manifest.labels)}: name the column in dataset.targets, or rename it"
         )
     target, clips = shared[0], [index for index, clip in enumerate(table.clips) if shared[0] in clip.labels]
     known = table.select(clips)
