@@ -25,10 +25,11 @@ help:
 setup: .venv/ready
 
 # The virtual environment is made anew when it is not there, and brought up to date when the lock changed.
-.venv/ready: requirements.lock requirements.uv.lock pyproject.toml
+.venv/ready: requirements.lock requirements.speech.lock requirements.uv.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.uv.lock
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.speech.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -95,6 +96,7 @@ lock:
 	$(LOCK) --extra serve --output-file requirements.serve.lock pyproject.toml
 	$(LOCK) --extra serve-gpu --output-file requirements.serve-gpu.lock pyproject.toml
 	echo uv | $(LOCK) --output-file requirements.uv.lock -
+	echo silero-vad==6.2.3 | $(LOCK) --no-deps --output-file requirements.speech.lock -
 	echo jupyterlab | $(LOCK) --constraints requirements.lock --output-file requirements.notebook.lock -
 	$(MAKE) sbom
 

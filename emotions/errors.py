@@ -11,6 +11,7 @@
     │   ├── BadAudio              audio, but with nothing to classify
     │   │   ├── TooShort
     │   │   ├── Silent
+    │   │   ├── NoSpeech          asked for the speech of it, and there is none
     │   │   └── NotFinite
     │   ├── TooLong               more seconds, or samples of all channels, than the caller allows
     │   └── Crashed               its decoder died: memory, processor time, or a crash
@@ -116,6 +117,10 @@ class TooShort(BadAudio):
 
 class Silent(BadAudio):
     """Peak below 1e-4."""
+
+
+class NoSpeech(BadAudio):
+    """Only its speech was to be classified, and there is none."""
 
 
 class NotFinite(BadAudio):

@@ -9,6 +9,7 @@ import numpy as np
 
 from emotions.audio import decode
 from emotions.audio.decoders.read import read
+from emotions.audio.speech.windows import Segments
 from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import read_bundle
 from emotions.errors import AudioError, IncompleteAudio
@@ -27,16 +28,18 @@ class Predictor(Model):
         where = f"{self.session.variant} on {self.session.device}"
         return f"<Predictor {self.bundle.id} ({where}; window {self.window_sec:g} s; {targets})>"
 
-    def predict(self, clip: ClipInput, *, strict: bool = False) -> Prediction:
+    def predict(self, clip: ClipInput, *, strict: bool = False, segments: Segments = "windows") -> Prediction:
         """Classify one clip.
 
         Args:
             clip: a path, a file's bytes, a mono waveform (samples,) at 16 kHz, or (waveform, samples per second).
             strict: refuse a recording of which a part is missing, rather than classify what there is and say so in
                 the prediction's ``warnings``.
+            segments: ``speech`` classifies its speech alone, as Silero VAD finds it.
 
         Raises:
             AudioError: the recording cannot be used.
+            ConfigError: the package of Silero VAD is not installed.
             OSError: the file cannot be read.
 
         Example:
@@ -45,15 +48,18 @@ class Predictor(Model):
             {'emotion': {'joy': 0.83, 'anger': 0.17}}
         """
         waveform, flaws = to_waveform(clip, strict=strict)
-        windows = self.split(waveform)
-        return self.prediction(windows, self.session.run(windows.samples, windows.lengths), flaws)
+        windows, speech = self.split_into(segments, waveform)
+        return self.prediction(windows, self.session.run(windows.samples, windows.lengths), flaws, speech)
 
-    def predict_folder(self, *inputs: Path | str, strict: bool = False) -> Iterator[FileResult]:
+    def predict_folder(
+        self, *inputs: Path | str, strict: bool = False, segments: Segments = "windows"
+    ) -> Iterator[FileResult]:
         """Classify every recording below a folder, in the order of their names; one result a file, errors included.
 
         Args:
             inputs: folders, files, patterns, tables of segments or URLs, as ``emotions predict`` takes them.
             strict: a recording of which a part is missing is an error.
+            segments: as ``predict``.
 
         Raises:
             DataError: an input does not exist.
@@ -64,7 +70,7 @@ class Predictor(Model):
             a.wav joy
             b.txt.wav is not audio that we read (WAV, Wave64, AIFF, ...)
         """
-        return predict_files(self, find_files(inputs).files, strict=strict)
+        return predict_files(self, find_files(inputs).files, strict=strict, segments=segments)
 
 
 def load(

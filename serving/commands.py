@@ -56,6 +56,9 @@ ChunkFiles = Annotated[
     int, typer.Option("--chunk", min=1, metavar="FILES", help="Files that a killed run loses at most.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="A recording that is cut off or damaged is an error.")]
+Segmented = Annotated[
+    Literal["windows", "speech"], typer.Option("--segments", help="Classify all of a recording, or its speech alone.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 
@@ -114,6 +117,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
     threads: Threads = None,
     chunk: ChunkFiles = 512,
     strict: Strict = False,
+    segments: Segmented = "windows",
     quiet: Quiet = False,
     log_format: Annotated[Literal["text", "json"], typer.Option(help="Format of progress and summary.")] = "text",
 ) -> None:
@@ -136,6 +140,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
         threads=threads,
         chunk_files=chunk,
         strict=strict,
+        segments=segments,
         quiet=quiet,
         log_format=log_format,
     )
@@ -192,7 +197,7 @@ def _placed(name: str, root: Path) -> str:
 def _options(step: PredictStep, context: Context) -> Options:
     from serving.batch.predict import Options
 
-    names = {"overwrite", "resume", "windows", "embeddings", "ray_address", "variant", "strict"}
+    names = {"overwrite", "resume", "windows", "embeddings", "ray_address", "variant", "strict", "segments"}
     shared = step.model_dump(include=names)
     plot = None if step.plot is None else context.root.joinpath(*step.plot)
     return Options(**shared, plot=plot, quiet=context.quiet)

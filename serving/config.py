@@ -64,6 +64,9 @@ class PredictStep(StepConfig):
     embeddings: bool = Field(default=False, description="A column with the input of the model's output layers.")
     plot: Texts | None = Field(default=None, description="Picture (.png) of label shares, confidence and duration.")
     strict: bool = Field(default=False, description="A recording of which a part is missing is an error.")
+    segments: Literal["windows", "speech"] = Field(
+        default="windows", description="Classify all of a recording, or its speech alone."
+    )
     variant: Text | None = Field(
         default=None,
         description="Form of the model: fp32, fp16, int8; by default, or for auto, what suits the device.",

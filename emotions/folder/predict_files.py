@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from emotions.audio.speech.windows import Segments
 from emotions.bundle.manifest import read_bundle
 from emotions.folder.result import FileResult
 from emotions.folder.scheduler import BATCHES_AHEAD, FolderScheduler, prefetch
@@ -71,6 +72,7 @@ def predict_files(
     chunk_files: int = CHUNK_FILES,
     parallel_batches: ParallelRuns | int = 1,
     strict: bool = False,
+    segments: Segments = "windows",
 ) -> Iterator[FileResult]:
     """Classify files, in their order; a file that cannot be used is a result with an error.
 
@@ -82,6 +84,7 @@ def predict_files(
         chunk_files: files whose windows share batches with each other, and with no others.
         parallel_batches: what each of the batches that run at once goes to, or how many of them the model takes.
         strict: refuse a recording of which a part is missing, rather than classify what there is.
+        segments: classify all of a file, or its speech alone.
     """
     chunks = chunked(files, chunk_files)
     return predict_chunks(
@@ -91,6 +94,7 @@ def predict_files(
         decode_threads=decode_threads,
         parallel_batches=parallel_batches,
         strict=strict,
+        segments=segments,
     )
 
 
@@ -102,14 +106,16 @@ def predict_chunks(
     decode_threads: int | None = None,
     parallel_batches: ParallelRuns | int = 1,
     strict: bool = False,
+    segments: Segments = "windows",
 ) -> Iterator[FileResult]:
     """Classify chunks of files one after the other. Args and results as ``predict_files``."""
     size = max_batch or DEFAULT_MAX_BATCH[model.session.device]
     pool = ThreadPoolExecutor(decode_threads or available_cores(), thread_name_prefix="decode")
     runs = [model.session.run] * parallel_batches if isinstance(parallel_batches, int) else parallel_batches
     flow = FolderScheduler(model, pool, size, runs)
+    ahead = len(runs) * size * BATCHES_AHEAD
     try:
-        for decoded in prefetch(pool, model, chunks, len(runs) * size * BATCHES_AHEAD, strict=strict):
+        for decoded in prefetch(pool, model, chunks, ahead, strict=strict, segments=segments):
             yield from flow.take(decoded)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

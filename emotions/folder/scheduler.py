@@ -12,6 +12,7 @@ from itertools import islice
 
 import numpy as np
 
+from emotions.audio.speech.windows import Segments, Speech
 from emotions.audio.windows import Windows
 from emotions.bundle.manifest import EMBEDDING
 from emotions.errors import EmotionsError, IncompleteAudio, ModelError, OutOfMemory
@@ -33,16 +34,23 @@ _Parts = Iterator[_Part]
 
 @dataclass
 class Decoded:
-    """A file, its first two parts or none yet, an iterator of the rest, and, at its end, what is missing in it."""
+    """A file, its first two parts or none yet, an iterator of the rest, and, at its end, its flaws and its speech."""
 
     file: InputFile
     ends_chunk: bool
     parts: Future[tuple[list[_Part], _Parts]]
     flaws: list[IncompleteAudio] = field(default_factory=list)
+    speech: Speech | None = None
 
 
 def prefetch(
-    pool: ThreadPoolExecutor, model: Model, chunks: Iterable[Sequence[InputFile]], ahead: int, *, strict: bool = False
+    pool: ThreadPoolExecutor,
+    model: Model,
+    chunks: Iterable[Sequence[InputFile]],
+    ahead: int,
+    *,
+    strict: bool = False,
+    segments: Segments = "windows",
 ) -> Iterator[Decoded]:
     """Decode files ahead in a pool of threads.
 
@@ -52,11 +60,12 @@ def prefetch(
         chunks: the files.
         ahead: most files that are decoded before the one that is taken next.
         strict: refuse a recording of which a part is missing.
+        segments: what of a file is cut into windows.
     """
     places = threading.Semaphore(_OPEN_AHEAD)
 
-    def load(file: InputFile, flaws: list[IncompleteAudio]) -> tuple[list[_Part], _Parts]:
-        parts = _safe(window_parts(file, model.window_spec, flaws, strict=strict))
+    def load(file: InputFile, flaws: list[IncompleteAudio], speech: Speech | None) -> tuple[list[_Part], _Parts]:
+        parts = _safe(window_parts(file, model.window_spec, flaws, strict=strict, speech=speech))
         if not places.acquire(blocking=False):
             return [], parts
         parts = _releasing(parts, places)
@@ -66,7 +75,8 @@ def prefetch(
     waiting: deque[Decoded] = deque()
     for file, ends_chunk in files:
         flaws: list[IncompleteAudio] = []
-        waiting.append(Decoded(file, ends_chunk, pool.submit(load, file, flaws), flaws))
+        speech = Speech() if segments == "speech" else None
+        waiting.append(Decoded(file, ends_chunk, pool.submit(load, file, flaws, speech), flaws, speech))
         if len(waiting) > ahead:
             yield waiting.popleft()
     yield from waiting
@@ -194,7 +204,7 @@ def _result(model: Model, decoded: Decoded, parts: Sequence[_Pending]) -> FileRe
             probabilities.append(part.outcome.result().probabilities)
         joined = {target: np.concatenate([each[target] for each in probabilities]) for target in probabilities[0]}
         lengths, starts = (np.concatenate([getattr(each, name) for each in windows]) for name in ("lengths", "starts"))
-        prediction = model.prediction(Windows(_NO_SAMPLES, lengths, starts), joined, decoded.flaws)
+        prediction = model.prediction(Windows(_NO_SAMPLES, lengths, starts), joined, decoded.flaws, decoded.speech)
         embedding = joined.get(EMBEDDING)
     except (ModelError, OutOfMemory) as error:
         return _failed(file, error)

@@ -12,6 +12,7 @@ import numpy as np
 from emotions.audio import decode
 from emotions.audio.containers import AudioSource
 from emotions.audio.decoders.read import open_waveform
+from emotions.audio.speech.windows import Speech, speech_windows
 from emotions.audio.stream import Blocks
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, split_parts
 from emotions.errors import IncompleteAudio, Truncated
@@ -23,7 +24,12 @@ _PART_WINDOWS = 4
 
 
 def window_parts(
-    file: InputFile, spec: WindowSpec, flaws: list[IncompleteAudio], *, strict: bool = False
+    file: InputFile,
+    spec: WindowSpec,
+    flaws: list[IncompleteAudio],
+    *,
+    strict: bool = False,
+    speech: Speech | None = None,
 ) -> Iterator[Windows]:
     """Decode a recording, or a segment of it, and cut it into windows.
 
@@ -32,6 +38,7 @@ def window_parts(
         spec: window and hop, in samples.
         flaws: takes, at the end, what is missing in the recording.
         strict: refuse a recording of which a part is missing.
+        speech: where given, only speech is cut into windows, and this takes where it is.
 
     Yields:
         The windows of ``windows.split``, in order, a part at a time; only a long recording has several parts. One
@@ -42,7 +49,8 @@ def window_parts(
         OSError: it cannot be read.
     """
     with open_waveform(content_of(file), decode.ReadOptions(strict, file.start, file.end)) as stream:
-        yield from _windows(_noting_the_end(stream.blocks, file, stream.flaws, strict=strict), spec)
+        blocks = _noting_the_end(stream.blocks, file, stream.flaws, strict=strict)
+        yield from _windows(blocks, spec) if speech is None else _speech_windows(blocks, spec, speech)
         flaws.extend(stream.flaws)
 
 
@@ -74,6 +82,11 @@ def content_of(file: InputFile) -> AudioSource:
 def _windows(blocks: Blocks, spec: WindowSpec) -> Iterator[Windows]:
     enough = max(_PART_SEC * decode.SAMPLE_RATE, _PART_WINDOWS * spec.samples)
     return split_parts(_checked(_gathered(blocks, enough)), replace(spec, dynamic=True))
+
+
+def _speech_windows(blocks: Blocks, spec: WindowSpec, speech: Speech) -> Iterator[Windows]:
+    checked = (part for part, _ in _checked(_gathered(blocks, 1)))
+    return speech_windows(checked, replace(spec, dynamic=True), speech)
 
 
 def _checked(parts: Iterator[tuple[FloatArray, bool]]) -> Iterator[tuple[FloatArray, bool]]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from emotions.audio import decode
-from emotions.audio.windows import FloatArray, Windows, WindowSpec, pool, split, window_weights
+from emotions.audio.speech.segmenter import SpeechSpan
+from emotions.audio.speech.windows import Segments, Speech, split_speech
+from emotions.audio.windows import Float64Array, FloatArray, Windows, WindowSpec, pool, split, window_weights
 from emotions.bundle.manifest import Bundle, Manifest
 from emotions.errors import IncompleteAudio, NotANumber
 from emotions.runtime.batch_shape import Probabilities
@@ -25,7 +28,7 @@ ClipInput = Path | str | bytes | npt.NDArray[Any] | tuple[npt.NDArray[Any], int]
 
 @dataclass(frozen=True)
 class WindowPrediction:
-    """The prediction for one window: ``start`` and ``end`` in seconds, and what ``Prediction`` has for the clip."""
+    """The prediction for a window or segment: ``start`` and ``end`` in s, and what ``Prediction`` has for the clip."""
 
     start: float
     end: float
@@ -43,6 +46,7 @@ class Prediction:
             bundle states, which they may leave.
         windows: the same for each window, in order.
         duration_sec: seconds of audio.
+        segments: the same for each segment of speech, where only speech was classified.
         thresholds: confidence below which a target's answer is unknown, of the targets that the bundle has one for;
             infinity where every answer is.
         warnings: what is missing in the recording, in words: ``truncated: is cut off: ...``, ``damaged: ...``.
@@ -54,6 +58,12 @@ class Prediction:
     values: dict[str, dict[str, float]] = field(default_factory=dict, kw_only=True)
     thresholds: Mapping[str, float] = field(default_factory=dict, compare=False, kw_only=True)
     warnings: tuple[str, ...] = field(default=(), kw_only=True)
+    segments: tuple[WindowPrediction, ...] = field(default=(), kw_only=True)
+
+    @property
+    def speech_sec(self) -> float:
+        """Seconds of its segments of speech."""
+        return sum(each.end - each.start for each in self.segments)
 
     @property
     def truncated(self) -> bool:
@@ -116,8 +126,21 @@ class Model:
         """Cut a waveform (samples,) at 16 kHz into this model's windows."""
         return split(waveform, self.window_spec)
 
+    def split_into(self, segments: Segments, waveform: FloatArray) -> tuple[Windows, Speech | None]:
+        """Cut all of a waveform (samples,) at 16 kHz into windows, or its speech, and say where that is.
+
+        Raises:
+            NoSpeech: there is none.
+            ConfigError: the package that finds it is not installed.
+        """
+        return split_speech(waveform, self.window_spec) if segments == "speech" else (self.split(waveform), None)
+
     def prediction(
-        self, windows: Windows, probabilities: Probabilities, flaws: Sequence[IncompleteAudio] = ()
+        self,
+        windows: Windows,
+        probabilities: Probabilities,
+        flaws: Sequence[IncompleteAudio] = (),
+        speech: Speech | None = None,
     ) -> Prediction:
         """Pool the probabilities of a clip's windows into its prediction.
 
@@ -125,15 +148,17 @@ class Model:
             windows: of the clip; their samples are not used.
             probabilities: target -> (windows, classes) float32.
             flaws: what is missing in the recording.
+            speech: where it is, if the windows are of speech alone: each segment is pooled as a recording of its own,
+                and counts by its length.
 
         Raises:
             NotANumber: a probability is NaN or infinite.
         """
         if not all(np.isfinite(values).all() for values in probabilities.values()):
             raise NotANumber("the model's answer is not a number")
-        manifest, labels, dimensions = self.manifest, self.manifest.labels, self.manifest.dimensions
-        weights = window_weights(windows.starts, windows.lengths, manifest.window.hop_samples, manifest.pooling)
-        clip = {name: pool(probabilities[name], weights) for name in manifest.targets}
+        labels, dimensions = self.manifest.labels, self.manifest.dimensions
+        weights = self._weights(windows, speech)
+        clip = self._pooled(probabilities, weights)
         parts = tuple(
             WindowPrediction(
                 start / decode.SAMPLE_RATE,
@@ -147,11 +172,47 @@ class Model:
         return Prediction(
             _named(labels, clip),
             parts,
-            parts[-1].end,
+            parts[-1].end if speech is None else speech.samples / decode.SAMPLE_RATE,
             values=_named(dimensions, clip),
             thresholds=self._thresholds,
             warnings=warnings,
+            segments=() if speech is None else self._segments(windows, probabilities, weights, speech),
         )
+
+    def _pooled(self, answers: Probabilities, weights: Float64Array) -> Mapping[str, FloatArray]:
+        return {name: pool(answers[name], weights) for name in self.manifest.targets}
+
+    def _weights(self, windows: Windows, speech: Speech | None) -> Float64Array:
+        """Weight of each window, (windows,); of windows of speech those of a segment share its length."""
+        hop, pooling = self.manifest.window.hop_samples, self.manifest.pooling
+        if speech is None:
+            return window_weights(windows.starts, windows.lengths, hop, pooling)
+        shares = []
+        for span, (first, behind) in zip(speech.spans, _windows_of(speech, windows), strict=True):
+            inside = window_weights(windows.starts[first:behind], windows.lengths[first:behind], hop, pooling)
+            shares.append(inside / inside.sum() * (span.end - span.begin))
+        return np.concatenate(shares)
+
+    def _segments(
+        self, windows: Windows, probabilities: Probabilities, weights: Float64Array, speech: Speech
+    ) -> tuple[WindowPrediction, ...]:
+        return tuple(
+            self._segment(
+                span, {name: each[first:behind] for name, each in probabilities.items()}, weights[first:behind]
+            )
+            for span, (first, behind) in zip(speech.spans, _windows_of(speech, windows), strict=True)
+        )
+
+    def _segment(self, span: SpeechSpan, answers: Probabilities, weights: Float64Array) -> WindowPrediction:
+        begin, end = span.begin / decode.SAMPLE_RATE, span.end / decode.SAMPLE_RATE
+        pooled, manifest = self._pooled(answers, weights), self.manifest
+        return WindowPrediction(begin, end, _named(manifest.labels, pooled), _named(manifest.dimensions, pooled))
+
+
+def _windows_of(speech: Speech, windows: Windows) -> list[tuple[int, int]]:
+    """The first window of each segment, and the one behind its last."""
+    edges = np.searchsorted(windows.starts, [span.begin for span in speech.spans])
+    return list(pairwise([*edges.tolist(), len(windows)]))
 
 
 def _named(targets: Mapping[str, list[str]], values: Mapping[str, FloatArray]) -> dict[str, dict[str, float]]:

@@ -11,6 +11,8 @@ from itertools import islice, tee
 from pathlib import Path
 
 from emotions.audio.formats import EXTENSIONS
+from emotions.audio.speech.network import speech_network
+from emotions.audio.speech.windows import Segments
 from emotions.bundle.manifest import Bundle, read_bundle
 from emotions.bundle.variants import AUTO, choose_variant
 from emotions.errors import DataError, MissingExtra
@@ -45,6 +47,7 @@ class Options:
         threads: CPU threads of the model and of decoding; None for one a core.
         chunk_files: files of a chunk: batches form inside it, and a killed run loses at most one.
         strict: a recording of which a part is missing is an error.
+        segments: classify all of a recording, or its speech alone.
     """
 
     overwrite: bool = False
@@ -59,6 +62,7 @@ class Options:
     threads: int | None = None
     chunk_files: int = CHUNK_FILES
     strict: bool = False
+    segments: Segments = "windows"
     quiet: bool = False
     log_format: LogFormat = "text"
 
@@ -70,7 +74,14 @@ def check_table(output: Path, options: Options) -> None:
         check_plot(options.plot)
     if options.ray_address is not None and find_spec("ray") is None:
         raise MissingExtra("ray", "ray")
+    check_segments(options)
     check_output(output, overwrite=options.overwrite, resume=options.resume)
+
+
+def check_segments(options: Options) -> None:
+    """Refuse segments of speech where what finds them is not installed; raises ConfigError."""
+    if options.segments == "speech":
+        speech_network()
 
 
 def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, options: Options) -> Totals:
@@ -142,6 +153,7 @@ def _open_local(bundle: Path, options: Options) -> tuple[Bundle, Classify, dict[
             decode_threads=options.threads,
             parallel_batches=parallel_batches,
             strict=options.strict,
+            segments=options.segments,
         )
         for index, chunk in numbered:
             yield index, islice(results, len(chunk))
@@ -167,6 +179,7 @@ def _open_ray(bundle: Path, address: str, options: Options) -> tuple[Bundle, Cla
         options.embeddings,
         variant,
         options.strict,
+        options.segments,
     )
     return opened, partial(classify_on_ray, cluster), {"variant": variant, "device": options.device}
 
@@ -181,12 +194,13 @@ def _write_table(
         embeddings=options.embeddings,
         unknown_targets=manifest.thresholds,
         dimensional=manifest.ranges,
+        segments=options.segments,
     )
     join: Join = join_parts
     if output.suffix.lower() == AUDFORMAT:
         join = database_of(bundle, found.files, windows=options.windows)
     settings = {"bundle": bundle.id, **run_on, "chunk_files": options.chunk_files, "windows": options.windows}
-    settings["strict"] = options.strict
+    settings |= {"strict": options.strict, "segments": options.segments}
     chunks = [*chunked(found.files, options.chunk_files)]
     with open_checkpoint(output, names, settings, resume=options.resume) as checkpoint:
         pending = checkpoint.pending(chunks)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from emotions.audio.speech.windows import Segments
 from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.folder.result import FileResult
 from emotions.inputs.input_file import InputFile
@@ -35,6 +36,7 @@ class Cluster:
     embeddings: bool = False
     variant: str | None = None
     strict: bool = False
+    segments: Segments = "windows"
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Worker:
             decode_threads=self._cluster.cores,
             parallel_batches=self._parallel_batches,
             strict=self._cluster.strict,
+            segments=self._cluster.segments,
         )
         if self._cluster.windows:
             return [*results]

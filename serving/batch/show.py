@@ -14,7 +14,7 @@ from emotions.folder.result import FileResult
 from emotions.inputs.input_file import InputFile
 from emotions.runtime.session import Session
 from serving.batch.plot import check_plot, plot_summary
-from serving.batch.predict import Options, find_recordings
+from serving.batch.predict import Options, check_segments, find_recordings
 from serving.batch.summary import Totals
 from serving.batch.terminal import Terminal, columns_of_time, line_of, name_width, timeline_lines
 from serving.batch.timeline import timeline
@@ -38,6 +38,7 @@ def show_predictions(inputs: Sequence[Path | str], bundle: Path, options: Option
     """
     if options.plot is not None:
         check_plot(options.plot)
+    check_segments(options)
     found = find_recordings(inputs, options)
     if options.windows and options.plot is not None and len(found.files) > 1:
         raise ConfigError(
@@ -51,6 +52,7 @@ def show_predictions(inputs: Sequence[Path | str], bundle: Path, options: Option
         chunk_files=options.chunk_files,
         parallel_batches=runs,
         strict=options.strict,
+        segments=options.segments,
     )
     totals, terminal, started = Totals(found.skipped), Terminal.here(), time.perf_counter()
     width = name_width(found.files, terminal)

@@ -7,13 +7,14 @@
 413 too_large      more bytes than allowed;   too_long: more seconds;   too_many_items: more recordings in a batch
 415 not_audio      not a container or codec that we read;   truncated, damaged: where EMOTIONS_STRICT is set
 415 unsupported_encoding   another Content-Encoding
-422 too_short, silent, not_finite;   crashed: its decoder died, or needed more than it may
+422 too_short, silent, no_speech, not_finite;   crashed: its decoder died, or needed more than it may
 422 not_a_number   the model's answer to it holds NaN or infinity
 429 too_many_requests   as many requests as allowed are in flight, or their bodies are arriving (Retry-After)
 503 not_ready, overloaded, shutting_down;   out_of_memory: the device lacks memory for one window (Retry-After)
 503 device_lost    the GPU failed for good: this worker ends and is started anew (Retry-After)
 504 timeout
 507 no_space       the temporary folder cannot take the upload (Retry-After)
+501 not_installed   the package that finds speech is not installed here
 500 internal       our mistake: the traceback is logged with the request id and not sent
 
 Below ``/v2`` the form is the Open Inference Protocol's: ``{"error": message}``.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 import onnxruntime
@@ -13,8 +13,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 import emotions
+from emotions.audio.speech.network import speech_network
+from emotions.audio.speech.windows import Segments
 from emotions.bundle.summary import warnings
 from emotions.bundle.targets import written_targets
+from emotions.errors import ConfigError
+from emotions.runtime.prediction import WindowPrediction
 from serving.http.body.uploads import check_recording, read_upload, read_uploads
 from serving.http.errors import Body, RequestError, error_body, to_request_error
 from serving.telemetry.requests import request_context
@@ -28,12 +32,13 @@ _LIMITS = ("max_bytes", "max_seconds", "max_items", "max_items_bytes", "max_in_f
 
 
 async def predict(request: Request, worker: WorkerState) -> Body:
-    """Classify an upload; ``?windows=1`` adds what the model says of each window."""
+    """Classify an upload; ``?windows=1`` adds each window, ``?segments=speech`` classifies its speech alone."""
     engine, context = worker.loaded_engine(), request_context(request.scope)
     async with worker.drain.limit(engine.settings.timeout_sec) as limit:
+        segments = _segments(request)
         upload = await read_upload(request, engine)
         try:
-            classified = await while_connected(request, engine.classify(upload.file, limit.when()))
+            classified = await while_connected(request, engine.classify(upload.file, limit.when(), segments))
         finally:
             upload.file.close()
     context.log_fields.update(log_fields(classified))
@@ -41,12 +46,13 @@ async def predict(request: Request, worker: WorkerState) -> Body:
 
 
 async def predict_batch(request: Request, worker: WorkerState) -> Body:
-    """Classify several uploads, each with a result or an error of its own; ``?windows=1`` as for one."""
+    """Classify several uploads, each with a result or an error of its own; the query is that for one."""
     engine, context = worker.loaded_engine(), request_context(request.scope)
     async with worker.drain.limit(engine.settings.timeout_sec) as limit:
+        segments = _segments(request)
         uploads = await read_uploads(request, engine)
         try:
-            work = _classify_all(uploads, engine, context.request_id, limit.when())
+            work = _classify_all(uploads, engine, context.request_id, limit.when(), segments)
             items = await while_connected(request, work)
         finally:
             for upload in uploads:
@@ -72,8 +78,22 @@ def _wants_windows(request: Request) -> bool:
     return request.query_params.get("windows", "").lower() in _TRUE
 
 
+def _segments(request: Request) -> Segments:
+    """What of a recording is to be classified; RequestError where that is none of ours, or cannot be found here."""
+    asked = request.query_params.get("segments", "windows")
+    if asked == "windows":
+        return "windows"
+    if asked != "speech":
+        raise RequestError(400, "bad_request", "segments is windows or speech")
+    try:
+        speech_network()
+    except ConfigError as error:
+        raise RequestError(501, "not_installed", str(error)) from error
+    return "speech"
+
+
 async def _classify_all(
-    uploads: list[UploadFile], engine: Engine, request_id: str, deadline: float | None
+    uploads: list[UploadFile], engine: Engine, request_id: str, deadline: float | None, segments: Segments
 ) -> list[TimedPrediction | RequestError]:
     """Classify the recordings of one request, at most as many at a time as fit a batch: others get their turn between.
 
@@ -85,7 +105,7 @@ async def _classify_all(
         async with turns:
             try:
                 await check_recording(upload, engine)
-                return await engine.classify(upload.file, deadline)
+                return await engine.classify(upload.file, deadline, segments)
             except Exception as error:  # noqa: BLE001 - one bad item fails alone
                 return to_request_error(error, request_id)
 
@@ -207,6 +227,8 @@ def _scores(classified: TimedPrediction) -> Body:
         "truncated": prediction.truncated,
         "warnings": [*prediction.warnings],
     }
+    if prediction.segments:
+        scores |= {"speech_sec": prediction.speech_sec, "segments": _parts(prediction.segments)}
     if unknowns := prediction.unknown:  # empty where the bundle has no thresholds
         first_target = next(iter(prediction.probabilities))
         scores |= {"unknown": unknowns.get(first_target, False), "unknowns": unknowns}
@@ -222,18 +244,19 @@ def _stages(classified: TimedPrediction) -> Body:
 
 
 def _windows(classified: TimedPrediction) -> Body:
-    parts = classified.prediction.windows
-    return {
-        "windows": [
-            {
-                "start": part.start,
-                "end": part.end,
-                "probabilities": part.probabilities,
-                **({"values": part.values} if part.values else {}),
-            }
-            for part in parts
-        ]
-    }
+    return {"windows": _parts(classified.prediction.windows)}
+
+
+def _parts(parts: Iterable[WindowPrediction]) -> list[Body]:
+    return [
+        {
+            "start": part.start,
+            "end": part.end,
+            "probabilities": part.probabilities,
+            **({"values": part.values} if part.values else {}),
+        }
+        for part in parts
+    ]
 
 
 def _ms(seconds: float) -> float:

@@ -6,12 +6,15 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from emotions.audio.speech.windows import Segments
 from emotions.bundle.manifest import EMBEDDING, UNKNOWN
 
 AUDFORMAT = ".audformat"
 """Ending of an output that is a database."""
 WARNING = "warning"
 """Column that tables have since 0.2."""
+SPEECH = ("speech.duration", "speech.start", "speech.end")
+"""Columns of tables of speech: seconds of it in the recording, and where a window's segment begins and ends."""
 Targets = Mapping[str, Sequence[str]]
 """Labels of each target, in output order."""
 Row = dict[str, str | float | list[float] | None]
@@ -30,6 +33,7 @@ def columns(
     embeddings: bool = False,
     unknown_targets: Iterable[str] = (),
     dimensional: Collection[str] = (),
+    segments: Segments = "windows",
 ) -> Columns:
     """Columns of a table.
 
@@ -38,6 +42,7 @@ def columns(
         embeddings: whether there is a column of embeddings.
         unknown_targets: targets that have a threshold, below which a label is unknown.
         dimensional: the targets of dimensions, which have no label.
+        segments: whether there are columns of speech.
     """
     probabilities = [f"{target}.{label}" for target, labels in targets.items() for label in labels]
     return {
@@ -46,6 +51,7 @@ def columns(
         **{target: str for target in targets if target not in dimensional},
         **dict.fromkeys(probabilities, float),
         **dict.fromkeys(("confidence", "duration"), float),
+        **(dict.fromkeys(SPEECH, float) if segments == "speech" else {}),
         **dict.fromkeys((f"{target}.{UNKNOWN}" for target in unknown_targets), str),
         **({EMBEDDING: list} if embeddings else {}),
         WARNING: str,

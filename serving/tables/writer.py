@@ -7,6 +7,8 @@ file, start, end            name relative to the input folder (POSIX), and secon
 <target>.unknown            yes or no, where the bundle has a threshold: yes where the confidence is below it
 confidence, duration        probability of the first target's label, and seconds of the recording or segment;
                             of the first one that has labels, and empty where none has
+speech.duration             where only speech is classified: seconds of it
+speech.start, speech.end    the same of a window's segment of speech, in the recording
 embedding                   if asked for: the input of the model's output layers, the mean over windows in a file's row
 warning                     "code: message" where a part of the recording is missing: ``truncated``, ``damaged``
 error                       "code: message" where the file failed; then only ``file`` and a segment's times are given
@@ -30,8 +32,9 @@ from emotions.bundle.manifest import EMBEDDING, UNKNOWN
 from emotions.errors import ConfigError, MissingExtra, OutputExists
 from emotions.files.atomic import atomic_file
 from emotions.folder.result import FileResult
+from emotions.runtime.prediction import Prediction
 from serving.tables.audformat import check_database
-from serving.tables.columns import AUDFORMAT, WARNING, Columns, Row, Write, Writer
+from serving.tables.columns import AUDFORMAT, SPEECH, WARNING, Columns, Row, Write, Writer
 from serving.tables.parquet import check_folder, join_folder, join_parquet, open_parquet
 
 
@@ -58,6 +61,8 @@ def rows(result: FileResult, template: Row, *, windows: bool = False) -> Iterato
         spans = [(first + each.start, first + each.end, each.probabilities, each.values) for each in prediction.windows]
     for index, (start, end, probabilities, values) in enumerate(spans):
         cells = {**template, "file": name, "start": start, "end": end, "duration": prediction.duration_sec}
+        if prediction.segments:
+            cells |= _speech(prediction, first, start if windows else None)
         _fill(cells, probabilities, prediction.thresholds)
         for target, named in values.items():
             cells |= {f"{target}.{name}": _rounded(value) for name, value in named.items()}
@@ -67,6 +72,15 @@ def rows(result: FileResult, template: Row, *, windows: bool = False) -> Iterato
             embedding = result.embedding[index] if windows else result.embedding.mean(axis=0)
             cells[EMBEDDING] = [_rounded(value) for value in embedding.tolist()]
         yield cells
+
+
+def _speech(prediction: Prediction, first: float, window_start: float | None) -> Row:
+    """The cells of speech, of a file or of the window that starts at a second of the recording."""
+    total, begin, end = SPEECH
+    if window_start is None:
+        return {total: prediction.speech_sec}
+    found = next(each for each in reversed(prediction.segments) if first + each.start <= window_start)
+    return {total: prediction.speech_sec, begin: first + found.start, end: first + found.end}
 
 
 def _fill(cells: Row, probabilities: Mapping[str, Mapping[str, float]], thresholds: Mapping[str, float]) -> None:

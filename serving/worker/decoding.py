@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -24,6 +25,7 @@ from emotions.audio.decoders.cancellation import Cancellation
 from emotions.audio.decoders.pool import decoder_pool
 from emotions.audio.decoders.protocol import DecoderLimits
 from emotions.audio.decoders.read import SUPPORTED, in_decoder
+from emotions.audio.speech.windows import Segments, Speech
 from emotions.audio.stream import Blocks, NotPlain, Stream
 from emotions.audio.windows import FloatArray, Windows
 from emotions.errors import IncompleteAudio, Overloaded, TooLong
@@ -50,12 +52,14 @@ class Decoded:
     """The windows of a recording.
 
     Attributes:
+        speech: where it is, where only speech was cut into windows.
         flaws: what is missing in it.
         started: ``time.perf_counter`` at which decoding began.
         seconds: that it took, the splitting into windows included.
     """
 
     windows: Windows
+    speech: Speech | None
     flaws: tuple[IncompleteAudio, ...]
     started: float
     seconds: float
@@ -103,10 +107,12 @@ class RequestDecoder:
 
     Args:
         settings: the service's settings.
-        split: cuts a waveform (samples,) into windows.
+        split: cuts a waveform (samples,), or its speech, into windows.
     """
 
-    def __init__(self, settings: Settings, split: Callable[[FloatArray], Windows]) -> None:
+    def __init__(
+        self, settings: Settings, split: Callable[[Segments, FloatArray], tuple[Windows, Speech | None]]
+    ) -> None:
         self._settings, self._split = settings, split
         self._threads = settings.decode_threads or settings.cores
         self._plain = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
@@ -126,12 +132,13 @@ class RequestDecoder:
         """Call a function that uses the CPU for a while in a thread, off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._plain, work, *arguments)
 
-    async def windows(self, source: Clip, left: float) -> Decoded:
+    async def windows(self, source: Clip, left: float, segments: Segments = "windows") -> Decoded:
         """Decode a recording; cancelling ends its decoder.
 
         Args:
             source: a file, the path of one, or its samples (samples,) float32 at 16 kHz.
             left: seconds after which the windows are of no use.
+            segments: what is cut into windows.
 
         Raises:
             AudioError: the recording cannot be used.
@@ -141,66 +148,68 @@ class RequestDecoder:
         cancellation = Cancellation(time.monotonic() + left)
         try:
             if isinstance(source, np.ndarray):
-                return await self.in_thread(self._of_samples, source)
+                return await self.in_thread(self._of_samples, source, segments)
             try:
-                return await self.in_thread(self._of_plain, source, cancellation)
+                return await self.in_thread(self._of_plain, source, cancellation, segments)
             except _Long as found:
                 samples = found.claimed
             except NotPlain as found:
                 self._options.check_claimed(found.claimed)
                 samples = max(found.claimed, _bytes(source) * _SAMPLES_A_BYTE)
-            return await self._by_decoder(source, samples, cancellation)
+            return await self._by_decoder(source, samples, cancellation, segments)
         finally:
             cancellation.cancel()
 
-    async def _by_decoder(self, source: IO[bytes] | Path, samples: int, cancellation: Cancellation) -> Decoded:
+    async def _by_decoder(
+        self, source: IO[bytes] | Path, samples: int, cancellation: Cancellation, segments: Segments
+    ) -> Decoded:
         estimate = samples / self._speed
         if estimate <= _QUICK_SEC:
             try:
-                return await self._quick.run(estimate, self._quickly, source, cancellation)
+                return await self._quick.run(estimate, partial(self._quickly, segments), source, cancellation)
             except TimeoutError:
                 cancellation.check()
         estimate = max(estimate, self._slow_sec)
-        return await self._slow.run(estimate, self._slowly, source, cancellation)
+        return await self._slow.run(estimate, partial(self._slowly, segments), source, cancellation)
 
-    def _quickly(self, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
+    def _quickly(self, segments: Segments, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
         with cancellation.within(_QUICK_SEC):
-            return self._by_process(source, cancellation)
+            return self._by_process(source, cancellation, segments)
 
-    def _slowly(self, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
+    def _slowly(self, segments: Segments, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
         started = time.monotonic()
         try:
-            return self._by_process(source, cancellation)
+            return self._by_process(source, cancellation, segments)
         finally:
             self._slow_sec += _SLOW_WEIGHT * (time.monotonic() - started - self._slow_sec)
 
-    def _by_process(self, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
+    def _by_process(self, source: IO[bytes] | Path, cancellation: Cancellation, segments: Segments) -> Decoded:
         started = time.perf_counter()
         with in_decoder(_content(source), self._options, limits=self._limits, cancellation=cancellation) as stream:
             recording = decode.recording_of(stream)
         samples = len(recording.waveform) * recording.rate / decode.SAMPLE_RATE * recording.channels
         speed = samples / (time.perf_counter() - started)
         self._speed += _WEIGHT * (speed - self._speed)
-        return self._decoded(recording, started)
+        return self._decoded(recording, started, segments)
 
-    def _of_plain(self, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
+    def _of_plain(self, source: IO[bytes] | Path, cancellation: Cancellation, segments: Segments) -> Decoded:
         started = time.perf_counter()
         with decode.open_waveform(_content(source), self._options, plain=SUPPORTED) as stream:
             if stream.claimed > _LONG:
                 raise _Long(stream.claimed)
             blocks = _until(stream, cancellation)
             recording = decode.recording_of(replace(stream, blocks=blocks))
-        return self._decoded(recording, started)
+        return self._decoded(recording, started, segments)
 
-    def _of_samples(self, samples: FloatArray) -> Decoded:
+    def _of_samples(self, samples: FloatArray, segments: Segments) -> Decoded:
         started, limit = time.perf_counter(), self._settings.max_seconds
         if len(samples) > limit * decode.SAMPLE_RATE:
             raise TooLong(f"longer than {limit:g} s")
-        return self._decoded(Recording(samples, decode.SAMPLE_RATE, 1), started)
+        return self._decoded(Recording(samples, decode.SAMPLE_RATE, 1), started, segments)
 
-    def _decoded(self, recording: Recording, started: float) -> Decoded:
-        windows = self._split(decode.checked(recording.waveform))
-        return Decoded(windows, recording.flaws, started, time.perf_counter() - started)
+    def _decoded(self, recording: Recording, started: float, segments: Segments) -> Decoded:
+        windows, speech = self._split(segments, decode.checked(recording.waveform))
+        return Decoded(windows, speech, recording.flaws, started, time.perf_counter() - started)
 
     def close(self) -> None:
         """Stop the threads."""

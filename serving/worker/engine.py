@@ -16,6 +16,7 @@ import soundfile
 
 from emotions.audio import decode
 from emotions.audio.decoders.read import read
+from emotions.audio.speech.windows import Segments
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.errors import DeviceLost, Overloaded, TooManyRequests
 from emotions.predictor import Predictor
@@ -86,7 +87,7 @@ class Engine:
         self._run_alone: Run | None = None
         self._running = 0
         self._running_lock = threading.Lock()
-        self._decoder = RequestDecoder(settings, predictor.split)
+        self._decoder = RequestDecoder(settings, predictor.split_into)
         self._parallel_batches = _parallel_batches(predictor, settings)
         self._batcher = Batcher(
             self._run,
@@ -182,12 +183,15 @@ class Engine:
         """Call a function that uses the CPU for a while in a thread, off the event loop."""
         return await self._decoder.in_thread(work, *arguments)
 
-    async def classify(self, source: Clip, deadline: float | None = None) -> TimedPrediction:
+    async def classify(
+        self, source: Clip, deadline: float | None = None, segments: Segments = "windows"
+    ) -> TimedPrediction:
         """Classify one recording; cancelling takes it out of the queue.
 
         Args:
             source: a file, the path of one, or its samples (samples,) float32 at 16 kHz.
             deadline: the event loop's time after which the result is of no use.
+            segments: classify all of it, or its speech alone.
 
         Raises:
             AudioError: the recording cannot be used.
@@ -197,13 +201,13 @@ class Engine:
         submitted = time.perf_counter()
         clock = asyncio.get_running_loop().time
         left = self.settings.timeout_sec if deadline is None else deadline - clock()
-        decoded = await self._decoder.windows(source, left)
+        decoded = await self._decoder.windows(source, left, segments)
         windows, decode_sec = decoded.windows, decoded.seconds
         if deadline is not None:
             self._check_wait(deadline - clock())
         future = self._batcher.submit(windows)
         result = await asyncio.wrap_future(future)
-        prediction = self.predictor.prediction(windows, result.probabilities, decoded.flaws)
+        prediction = self.predictor.prediction(windows, result.probabilities, decoded.flaws, decoded.speech)
         queue_sec = decoded.started - submitted + result.queue_sec
         self.metrics.count_recording(prediction, decode_sec, queue_sec, result.inference_sec)
         stages = {"decode": decode_sec, "queue": queue_sec, "infer": result.inference_sec}

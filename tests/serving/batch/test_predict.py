@@ -33,6 +33,7 @@ from serving.config import PredictStep
 from serving.tables.columns import columns
 from serving.tables.writer import rows
 from tests.conftest import Tone, WriteWav
+from tests.emotions.audio.speech.conftest import between_silences, real_clips, sounds_without_speech
 
 REPOSITORY = Path(__file__).parents[3]
 BROKEN = {
@@ -131,6 +132,29 @@ def test_strict_refuses_what_is_cut_off(tiny_bundle: Path, mixed: Path, tmp_path
     (cells,) = read(tmp_path / "t.csv")
     assert cells["error"].startswith("truncated: is cut off: ")
     assert (cells["warning"], cells["emotion"]) == ("", "")
+
+
+def test_only_speech_is_classified_where_asked(tiny_bundle: Path, tmp_path: Path, write_wav: WriteWav) -> None:
+    for name, samples in sounds_without_speech().items():
+        write_wav(tmp_path / "sounds" / f"{name}.wav", samples, rate=16_000)
+    write_wav(tmp_path / "sounds" / "a talk.wav", between_silences(real_clips()), rate=16_000)
+    command = ("sounds", "--bundle", tiny_bundle, "--output", "t.csv", "--segments", "speech", "--windows")
+    assert run(*command, cwd=tmp_path).returncode == 1
+    first, *others = read(tmp_path / "t.csv")
+    talk = [cells for cells in (first, *others) if cells["file"] == "a talk.wav"]
+    assert all(float(each["speech.start"]) <= float(each["start"]) < float(each["speech.end"]) for each in talk)
+    assert 5 < float(first["speech.duration"]) < float(first["duration"]) - 5
+    silent = [cells for cells in others if cells["file"] != "a talk.wav"]
+    assert len(silent) == len(sounds_without_speech())
+    assert all(cells["error"].startswith("no_speech: no speech in its ") for cells in silent)
+    shown = run("sounds/a talk.wav", "--bundle", tiny_bundle, "--segments", "speech", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+
+
+def test_other_segments_are_refused(tiny_bundle: Path, tmp_path: Path) -> None:
+    done = run("a.wav", "--bundle", tiny_bundle, "--segments", "music", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is not one of" in done.stderr
 
 
 def test_a_table_that_an_earlier_release_began_is_finished_with_its_columns(

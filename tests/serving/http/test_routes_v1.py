@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from emotions.errors import ConfigError
 from emotions.predictor import Predictor
 from emotions.runtime.batch_shape import Probabilities
 from serving.settings import Settings
 from tests.conftest import TINY_WINDOW, Tone
+from tests.emotions.audio.speech.conftest import between_silences, real_clips, sounds_without_speech
 from tests.serving.conftest import Service, StartService, error_of
 
 WavBytes = Callable[..., bytes]
@@ -56,6 +58,41 @@ def test_windows_come_on_request(service: Service, predictor: Predictor, clip: b
     expected = predictor.predict(clip).windows[2].probabilities
     assert windows[2]["probabilities"]["emotion"] == pytest.approx(expected["emotion"], abs=1e-5)
     assert "windows" not in service.post(clip, "/v1/predict?windows=0").json()
+
+
+def test_only_speech_is_classified_on_request(service: Service, predictor: Predictor, wav_bytes: WavBytes) -> None:
+    talk = wav_bytes(between_silences(real_clips()[:2]), rate=16_000)
+    body, expected = (
+        service.post(talk, "/v1/predict?segments=speech").json(),
+        predictor.predict(talk, segments="speech"),
+    )
+    assert body["probabilities"]["emotion"] == pytest.approx(expected.probabilities["emotion"], abs=1e-5)
+    assert body["speech_sec"] == expected.speech_sec
+    assert [(part["start"], part["end"]) for part in body["segments"]] == [
+        (part.start, part.end) for part in expected.segments
+    ]
+    assert body["duration_sec"] == expected.duration_sec
+    assert "segments" not in service.post(talk, "/v1/predict?segments=windows").json()
+
+
+def test_a_recording_without_speech_is_no_speech(service: Service, wav_bytes: WavBytes) -> None:
+    for samples in sounds_without_speech().values():
+        response = service.post(wav_bytes(samples, rate=16_000), "/v1/predict?segments=speech")
+        assert error_of(response) == (422, "no_speech")
+
+
+def test_segments_that_cannot_be_given_are_refused(
+    service: Service, clip: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    response = service.post(clip, "/v1/predict?segments=music")
+    assert error_of(response) == (400, "bad_request")
+
+    def missing() -> None:
+        raise ConfigError("is not installed")
+
+    monkeypatch.setattr("serving.http.routes_v1.speech_network", missing)
+    response = service.post(clip, "/v1/predict?segments=speech")
+    assert error_of(response) == (501, "not_installed")
 
 
 def test_labels_are_sent_as_utf8(start: StartService, predictor: Predictor, clip: bytes) -> None:

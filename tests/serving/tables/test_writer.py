@@ -189,6 +189,19 @@ def test_rows_of_windows_lie_in_the_recording_where_their_segment_does() -> None
     assert (failed["start"], failed["end"], failed["error"]) == (3.0, 4.0, "y: x")
 
 
+def test_rows_of_speech_say_where_its_segments_are() -> None:
+    scores = {"emotion": {"angry": 0.75, "sad": 0.25}}
+    segments = tuple(WindowPrediction(*times, scores) for times in ((0.5, 2.0), (3.0, 3.25)))
+    windows = tuple(WindowPrediction(*times, scores) for times in ((0.5, 1.5), (1.0, 2.0), (3.0, 3.25)))
+    result = FileResult("a.wav", Prediction(scores, windows, 9.0, segments=segments), start=10.0, end=19.0)
+    template = dict.fromkeys(columns({"emotion": ["angry", "sad"]}, segments="speech"))
+    names = ("start", "duration", "speech.duration", "speech.start", "speech.end")
+    found = [tuple(cells[name] for name in names) for cells in rows(result, template, windows=True)]
+    assert found == [(10.5, 9.0, 1.75, 10.5, 12.0), (11.0, 9.0, 1.75, 10.5, 12.0), (13.0, 9.0, 1.75, 13.0, 13.25)]
+    (whole,) = rows(result, template)
+    assert tuple(whole[name] for name in names) == (10.0, 9.0, 1.75, None, None)
+
+
 @pytest.mark.parametrize("counts", [[], [3], [3, 4, 1]])
 @pytest.mark.parametrize("ending", FORMATS)
 def test_joined_parts_are_the_table(tmp_path: Path, ending: str, counts: list[int]) -> None:

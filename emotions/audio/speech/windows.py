@@ -1,0 +1,131 @@
+"""Windows inside speech alone, of a recording that is read block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Literal
+
+import numpy as np
+
+from emotions.audio.decode import SAMPLE_RATE
+from emotions.audio.speech.detector import SpeechDetector
+from emotions.audio.speech.network import speech_network
+from emotions.audio.speech.segmenter import SegmentOptions, SpeechSpan
+from emotions.audio.stream import Blocks
+from emotions.audio.windows import FloatArray, IntArray, Windows, WindowSpec, split_parts
+from emotions.errors import NoSpeech
+
+Segments = Literal["windows", "speech"]
+"""What is classified of a recording: all of it, or its speech."""
+_BLOCK = 60 * SAMPLE_RATE
+_ENOUGH, _MORE_WINDOWS = 30 * SAMPLE_RATE, 4
+
+
+@dataclass
+class Speech:
+    """The speech of a recording; complete when its windows are.
+
+    Attributes:
+        spans: its segments, in order.
+        samples: of the recording, at 16 kHz.
+    """
+
+    spans: list[SpeechSpan] = field(default_factory=list)
+    samples: int = 0
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A part of the segment that begins at sample ``begin``."""
+
+    begin: int
+    samples: FloatArray
+    last: bool
+
+
+def speech_windows(
+    blocks: Blocks,
+    spec: WindowSpec,
+    found: Speech,
+    *,
+    enough: int = _ENOUGH,
+    options: SegmentOptions = SegmentOptions(),  # noqa: B008 - frozen
+) -> Iterator[Windows]:
+    """Cut the speech of a recording into windows; none contains anything between two segments.
+
+    Args:
+        blocks: consecutive (samples,) float32 at 16 kHz.
+        spec: window and hop; each segment is cut as a recording of its own.
+        found: takes the segments and the length of the recording.
+        enough: samples of a segment from which its windows are given before its end; at least four windows.
+        options: what counts as a segment.
+
+    Yields:
+        Windows with their starts in the recording; no more than a minute of the recording and ``enough`` are in memory.
+
+    Raises:
+        NoSpeech: there is none.
+    """
+    pieces = _pieces(
+        blocks, SpeechDetector(speech_network(), options), found, max(enough, _MORE_WINDOWS * spec.samples)
+    )
+    for begin, group in groupby(pieces, key=lambda piece: piece.begin):
+        for windows in split_parts(((piece.samples, piece.last) for piece in group), spec):
+            yield replace(windows, starts=windows.starts + begin)
+    if not found.spans:
+        raise NoSpeech(f"no speech in its {found.samples / SAMPLE_RATE:.2f} s")
+
+
+def _pieces(blocks: Blocks, detector: SpeechDetector, found: Speech, enough: int) -> Iterator[_Piece]:
+    held, offset, sent = np.zeros(0, np.float32), 0, 0
+
+    def piece(span: SpeechSpan, *, last: bool) -> _Piece:
+        nonlocal sent
+        first, sent = max(span.begin, sent), max(span.end, sent)
+        return _Piece(span.begin, held[first - offset : sent - offset], last)
+
+    for block, ends in _with_end(blocks):
+        held = np.concatenate([held, block])
+        closed = detector.finish() if ends else detector.push(block)
+        for span in closed:
+            found.spans.append(span)
+            yield piece(span, last=True)
+        open_span = None if ends else detector.segmenter.open
+        if open_span is not None and open_span.end - max(open_span.begin, sent) >= enough:
+            yield piece(open_span, last=False)
+        keep = max(detector.segmenter.needed, sent)
+        held, offset = held[max(0, keep - offset) :], max(keep, offset)
+    found.samples = detector.samples
+
+
+def _with_end(blocks: Blocks) -> Iterator[tuple[FloatArray, bool]]:
+    """The blocks, in pieces of a minute at most, and an empty one that is the end."""
+    for block in blocks:
+        yield from ((block[at : at + _BLOCK], False) for at in range(0, len(block), _BLOCK))
+    yield np.zeros(0, np.float32), True
+
+
+def split_speech(waveform: FloatArray, spec: WindowSpec) -> tuple[Windows, Speech]:
+    """Cut the speech of a waveform (samples,) at 16 kHz into windows, zero-padded to one length.
+
+    Args:
+        waveform: the recording.
+        spec: window and hop; where the model takes any length, windows are padded to the longest.
+
+    Raises:
+        NoSpeech: there is none.
+    """
+    found = Speech()
+    parts = [*speech_windows(iter([waveform]), replace(spec, dynamic=True), found)]
+    width = max(part.samples.shape[1] for part in parts) if spec.dynamic else spec.samples
+    return Windows(_padded(parts, width), *_joined(parts)), found
+
+
+def _padded(parts: Iterable[Windows], width: int) -> FloatArray:
+    return np.concatenate([np.pad(each.samples, ((0, 0), (0, width - each.samples.shape[1]))) for each in parts])
+
+
+def _joined(parts: list[Windows]) -> tuple[IntArray, IntArray]:
+    return np.concatenate([each.lengths for each in parts]), np.concatenate([each.starts for each in parts])
