@@ -16,11 +16,13 @@ COPY requirements.serve.lock /src/packages.lock
 
 FROM packages-${DEVICE} AS build
 WORKDIR /src
-COPY requirements.uv.lock ./
+COPY requirements.uv.lock requirements.speech.lock ./
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action ignore --require-hashes -r requirements.uv.lock
 # Compiled here, since nothing is written in the container: a start would compile a thousand modules again.
 RUN uv venv --no-cache /opt/venv
 RUN uv pip install --python /opt/venv --no-cache --compile-bytecode --only-binary :all: --require-hashes -r packages.lock
+# The network that finds speech; its package's dependencies are not needed to read it.
+RUN uv pip install --python /opt/venv --no-cache --only-binary :all: --no-deps --require-hashes -r requirements.speech.lock
 
 # requirements.lock pins, with hashes, what builds the wheel.
 COPY requirements.lock pyproject.toml README.md LICENSE ./

@@ -10,9 +10,11 @@ FROM ${BASE}
 # The repository is mounted here, over the copy below.
 WORKDIR /workspace/NN
 
-COPY requirements.uv.lock requirements.lock requirements.notebook.lock ./
+COPY requirements.uv.lock requirements.lock requirements.notebook.lock requirements.speech.lock ./
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action ignore --require-hashes -r requirements.uv.lock
 RUN uv pip install --system --no-cache --only-binary :all: --require-hashes -r requirements.lock -r requirements.notebook.lock
+# The network that finds speech; its package's dependencies are not needed to read it.
+RUN uv pip install --system --no-cache --only-binary :all: --no-deps --require-hashes -r requirements.speech.lock
 
 # Editable, so that the mounted repository is what runs: there is no second copy that could win over it.
 COPY pyproject.toml README.md LICENSE train.py ./
