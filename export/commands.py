@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from export.sources import Source
 
 _NOTHING = "nothing is kept of a bundle that is not whole"
+ONNX = "onnx:"
+"""Prefix of a source that is an ONNX file."""
 BUNDLES = "bundles"
 """Folder that bundles go to unless another is named."""
 
@@ -32,6 +34,11 @@ CheckpointOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Che
 FromOption = Annotated[
     str | None,
     typer.Option("--from", metavar="NAME_OR_FOLDER", help="Checkpoint of others: a folder, or a name on the hub."),
+]
+OnnxOption = Annotated[Path | None, typer.Option(metavar="FILE", help="ONNX classifier of a waveform; needs --labels.")]
+RateOption = Annotated[int | None, typer.Option(metavar="HZ", help="With --onnx: what it takes; by default 16000.")]
+KindOption = Annotated[
+    str | None, typer.Option(metavar="K", help="With --onnx: logits or probabilities; by default what they look like.")
 ]
 HubOption = Annotated[str | None, typer.Option(metavar="NAME_OR_FOLDER", help="The same as --from.")]
 SearchOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Results folder of a search: its best trial.")]
@@ -47,11 +54,11 @@ DataOption = Annotated[
     typer.Option(metavar="D", help="Recordings to prove the export on; by default the run's validation and test."),
 ]
 TargetOption = Annotated[
-    str | None, typer.Option(metavar="T", help="With --from: what its labels are of; by default emotion.")
+    str | None, typer.Option(metavar="T", help="With --from or --onnx: what its labels are of; by default emotion.")
 ]
 LabelsOption = Annotated[
     str | None,
-    typer.Option(metavar="A,B,C", help="With --from: labels in the order of the outputs, where it names none."),
+    typer.Option(metavar="A,B,C", help="With --from: labels in the order of the outputs, if it names none; or --onnx."),
 ]
 FormatOption = Annotated[
     list[str] | None,
@@ -79,6 +86,7 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
     checkpoint: CheckpointOption = None,
     from_: FromOption = None,
     hf: HubOption = None,
+    onnx: OnnxOption = None,
     tune_results: SearchOption = None,
     refit: RefitOption = False,
     output: OutputOption = None,
@@ -86,6 +94,8 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
     data: DataOption = None,
     target: TargetOption = None,
     labels: LabelsOption = None,
+    sampling_rate: RateOption = None,
+    output_kind: KindOption = None,
     formats: FormatOption = None,
     variants: VariantOption = None,
     embedding: Annotated[bool, typer.Option("--embedding", help="Answer the input of the output layers, too.")] = False,
@@ -96,9 +106,11 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
     """Export a trained model as a bundle, once it is proven to answer as the model does."""
     named = [str(path) for path in (run, checkpoint, tune_results) if path]
     sources = [*named, *(HUGGINGFACE + other for other in (from_, hf) if other is not None)]
+    sources += [] if onnx is None else [ONNX + str(onnx)]
     if len(sources) != 1:
         raise ConfigError(
-            "say what to export: one of --run DIR, --checkpoint FILE, --tune-results DIR and --from NAME_OR_FOLDER"
+            "say what to export: one of --run DIR, --checkpoint FILE, --tune-results DIR, --from NAME_OR_FOLDER and "
+            "--onnx FILE"
         )
     if output is not None:
         refuse_existing(output)
@@ -114,7 +126,7 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
         source = sources[0]
         if tune_results is not None:
             source = str(_best_run(tune_results, Context(Path.cwd(), 0, 0, {}), again=refit))
-        said = Said(target, _split(labels))
+        said = Said(target, _split(labels), sampling_rate, output_kind)
         _report(_exported(source, said, output, name, data=data, bundles=Path(BUNDLES), wanted=options), is_last=True)
 
 
@@ -168,10 +180,12 @@ def to_triton(
 
 @dataclass(frozen=True)
 class Said:
-    """What the user says of a checkpoint of others, which other models know."""
+    """What the user says of a model of others, which other models know."""
 
     target: str | None = None
     labels: tuple[str, ...] = ()
+    sampling_rate: int | None = None
+    output_kind: str | None = None
 
 
 def _split(labels: str | None) -> tuple[str, ...]:
@@ -185,9 +199,13 @@ def _split(labels: str | None) -> tuple[str, ...]:
 
 
 def _exported(source: str, said: Said, output: Path | None, name: str | None, **options: Any) -> Path:
-    """The bundle of a path, or of a checkpoint of others where the source begins with ``hf:``."""
+    """The bundle of a path, or of a model of others where the source begins with ``hf:`` or ``onnx:``."""
     from export.bundle.export import export_run, export_source
 
+    if source.startswith(ONNX):
+        return export_source(lambda: _of_file(Path(source.removeprefix(ONNX)), said), output, name, **options)
+    if said.sampling_rate is not None or said.output_kind is not None:
+        raise ConfigError("a sampling rate or a kind of output is named for --onnx only: other models know theirs")
     if not source.startswith(HUGGINGFACE):
         if said != Said():
             raise ConfigError("a target or labels are named for checkpoints of others only: other models know theirs")
@@ -204,6 +222,19 @@ def _imported(name: str, said: Said) -> Source:
     choice = choose(name)
     typer.echo(str(choice))
     return choice.load(ImportOptions(said.target or TARGET, said.labels))
+
+
+def _of_file(path: Path, said: Said) -> Source:
+    """The source of an ONNX file."""
+    from emotions.audio.decode import SAMPLE_RATE
+    from export.huggingface.source import TARGET
+    from export.importers.onnx_file.importer import OnnxOptions, onnx_source
+
+    if not said.labels:
+        raise ConfigError("--onnx: name its labels with --labels, in the order of its scores")
+    rate = SAMPLE_RATE if said.sampling_rate is None else said.sampling_rate
+    typer.echo("importer: onnx, a classifier of a waveform, run on each clip of a batch alone")
+    return onnx_source(path, OnnxOptions(said.labels, said.target or TARGET, rate, said.output_kind))
 
 
 def _export(step: ExportStep, context: Context) -> None:

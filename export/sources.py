@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from onnx import ModelProto
 from torch import nn
 
 from emotions.audio.decode import ReadOptions, checked
@@ -16,6 +17,7 @@ from emotions.audio.decoders.read import read
 from emotions.audio.synthetic_speech import synthetic_speech
 from emotions.audio.windows import FloatArray, Pooling
 from emotions.bundle.manifest import Dataset, Window
+from emotions.bundle.targets import Range
 from emotions.errors import AudioError, CheckpointError, DataError
 from emotions.files.json_text import read_json
 from emotions.inputs.discovery import find_files
@@ -62,7 +64,9 @@ class Source:
 
     Attributes:
         classifier: ``waveform (batch, samples), length (batch,) -> {target: logits}``, in evaluation mode.
-        targets: the labels of each target, in the order of its logits.
+        targets: the labels, or dimensions, of each target, in the order of its logits.
+        ranges: of the targets of dimensions.
+        clipped: whether values are kept in their range, which models of others may leave.
         description: how it is built, as JSON for the manifest; ``model`` is its name.
         name: what its bundle is called unless the user names it.
         plan: how its export is proven.
@@ -73,6 +77,7 @@ class Source:
         extra: what else the manifest says.
         calibration: target -> temperature and what it is worth.
         pooling: how windows become a clip; that of the run whose figures are quoted.
+        graph: its ONNX graph, where that is what it is made of.
     """
 
     classifier: nn.Module
@@ -89,6 +94,14 @@ class Source:
     extra: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)
     pooling: Pooling = "coverage"
+    ranges: dict[str, Range] = field(default_factory=dict)
+    clipped: bool = True
+    graph: ModelProto | None = None
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """The labels of each target that has labels."""
+        return {target: names for target, names in self.targets.items() if target not in self.ranges}
 
 
 def load_source(path: Path) -> Source:
@@ -133,10 +146,12 @@ def _trained(trained: Trained, name: str, run: Run | None = None, **known: Any) 
     spec = trained.spec
     known_of = {"search": run.search, TEACHER: run.teacher} if run is not None else {}
     more = {key: value for key, value in known_of.items() if value is not None}
-    window = Window(samples=spec.window_samples, hop_samples=spec.window_samples)
+    samples, dynamic = spec.window_samples, trained.model.any_length
+    window = Window(samples=samples, hop_samples=samples, dynamic=dynamic)
     return Source(
         classifier=trained.model,
         targets=spec.targets,
+        ranges=spec.ranges,
         window=window,
         description=describe_model(spec),
         encoder=describe_encoder(spec),

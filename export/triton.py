@@ -46,7 +46,7 @@ def to_triton(bundle: Bundle, repository: Path, *, variant: str = "fp32", name: 
         # A graph names its file of weights, so both keep the names they have.
         for file in (file for file in bundle.manifest.files if file.startswith(found.file)):
             shutil.copyfile(bundle.path / file, version / file)
-        for target, labels in bundle.manifest.targets.items():
+        for target, labels in bundle.manifest.labels.items():
             (folder / LABELS.format(target=target)).write_text("\n".join(labels) + "\n", encoding="utf-8")
         (folder / CONFIG).write_text(config(bundle, name, variant), encoding="utf-8")
     return repository / name
@@ -70,7 +70,7 @@ def config(bundle: Bundle, name: str, variant: str = "fp32") -> str:
         f"default_model_filename: {_quoted(found.file)}",
         f"max_batch_size: {MAX_BATCH}",
         *(line for tensor in manifest.inputs for line in _tensor("input", tensor)),
-        *(line for tensor in outputs for line in _tensor("output", tensor, manifest.targets)),
+        *(line for tensor in outputs for line in _tensor("output", tensor, manifest.labels)),
         f"dynamic_batching {{ max_queue_delay_microseconds: {_QUEUE_MICROSECONDS} }}",
         f"instance_group [ {{ count: 1 kind: {kind} }} ]",
     ]

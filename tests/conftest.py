@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 # Two test processes share the cores with the servers and trainings that they start; torch's threads spin while they
@@ -113,6 +114,8 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 TINY_WINDOW = 8_000
 TINY_TARGETS = {"emotion": ["angry", "happy", "sad"], "state": ["negative", "positive"]}
+AFFECT_TARGETS = {"emotion": ["angry", "happy", "sad"], "affect": ["arousal", "valence"]}
+AFFECT_RANGES = {"affect": (-1.0, 3.0)}
 
 
 @pytest.fixture(scope="session")
@@ -127,11 +130,26 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_bundle(tmp_path_factory.mktemp("bundles") / "small", {"int8": "cpu"})
 
 
-def make_tiny_bundle(path: Path, variants: Mapping[str, str] | None = None, pooling: Pooling = "mean") -> Path:
-    """Write the tiny bundle to ``path``; further variants, name -> device, hold the same graph."""
+@pytest.fixture(scope="session")
+def affect_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle with a target of labels and one of dimensions, on the range -1 to 3."""
+    return make_tiny_bundle(tmp_path_factory.mktemp("bundles") / "affect", targets=AFFECT_TARGETS, ranges=AFFECT_RANGES)
+
+
+def make_tiny_bundle(
+    path: Path,
+    variants: Mapping[str, str] | None = None,
+    pooling: Pooling = "mean",
+    targets: Mapping[str, list[str]] = TINY_TARGETS,
+    ranges: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+) -> Path:
+    """Write the tiny bundle to ``path``; further variants, name -> device, hold the same graph.
+
+    A target that has one of the ``ranges`` is of dimensions: its graph has no softmax.
+    """
     import onnx
 
-    from emotions.bundle.folders import hash_files, write_bundle, write_manifest
+    from emotions.bundle.folders import write_bundle, write_manifest
     from emotions.bundle.manifest import Window
     from emotions.bundle.probe import Probe, write_probe
     from emotions.runtime.session import onnx_session
@@ -139,14 +157,14 @@ def make_tiny_bundle(path: Path, variants: Mapping[str, str] | None = None, pool
     devices = {"fp32": "any", **(variants or {})}
     with write_bundle(path) as folder:
         for name in devices:
-            onnx.save(_tiny_graph(), folder / _file(name))
+            onnx.save(_tiny_graph(targets, ranges), folder / _file(name))
         waveform, length = _tiny_signals()
         session = onnx_session(folder / _file("fp32"), threads=1)
-        answers = session.run(list(TINY_TARGETS), {"waveform": waveform, "length": length})
+        answers = session.run(list(targets), {"waveform": waveform, "length": length})
         window = Window(samples=TINY_WINDOW, hop_samples=TINY_WINDOW)
-        probe = Probe(waveform, length, dict(zip(TINY_TARGETS, answers, strict=True)))
-        write_probe(folder, probe, TINY_TARGETS, window, pooling)
-        write_manifest(folder, _tiny_manifest(folder, window, devices, hash_files(folder), pooling))
+        probe = Probe(waveform, length, dict(zip(targets, answers, strict=True)), ranges)
+        write_probe(folder, probe, targets, window, pooling)
+        write_manifest(folder, _tiny_manifest(folder, window, devices, targets, ranges, pooling))
     return path
 
 
@@ -155,9 +173,12 @@ def _file(variant: str) -> str:
 
 
 def _tiny_manifest(
-    folder: Path, window: Any, devices: Mapping[str, str], files: dict[str, str], pooling: Pooling
+    folder: Path, window: Any, devices: Mapping[str, str], targets: Any, ranges: Any, pooling: Pooling
 ) -> Any:
+    from emotions.bundle.folders import hash_files
     from emotions.bundle.manifest import Manifest, TensorSpec, Variant
+
+    files = hash_files(folder)
 
     def variant(name: str, device: Any) -> Variant:
         file = _file(name)
@@ -168,7 +189,9 @@ def _tiny_manifest(
         name="tiny",
         created=datetime.now(UTC),
         toolkit_version="0.1.0",
-        targets=TINY_TARGETS,
+        format_version=2 if ranges else 1,
+        targets=targets,
+        ranges=ranges,
         window=window,
         pooling=pooling,
         inputs=[
@@ -176,8 +199,7 @@ def _tiny_manifest(
             TensorSpec(name="length", dtype="int64", shape=("batch",)),
         ],
         outputs=[
-            TensorSpec(name=target, dtype="float32", shape=("batch", len(labels)))
-            for target, labels in TINY_TARGETS.items()
+            TensorSpec(name=target, dtype="float32", shape=("batch", len(labels))) for target, labels in targets.items()
         ],
         model={"model": "tiny"},
         variants={name: variant(name, device) for name, device in devices.items()},
@@ -193,7 +215,7 @@ def _tiny_signals() -> tuple[FloatArray, Any]:
     return waveform, length
 
 
-def _tiny_graph() -> Any:
+def _tiny_graph(targets: Mapping[str, list[str]], ranges: Mapping[str, tuple[float, float]]) -> Any:
     """Mean power of eight bands of the signal, scaled by its length, through one random linear layer per target."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -213,10 +235,13 @@ def _tiny_graph() -> Any:
     ]
     constants["time"] = np.array([2], np.int64)
     outputs = []
-    for target, labels in TINY_TARGETS.items():
-        constants[f"{target}_w"] = random.normal(0, 6e4, (8, len(labels))).astype(np.float32)
+    for target, labels in targets.items():
+        constants[f"{target}_w"] = random.normal(0, 6e3 if target in ranges else 6e4, (8, len(labels))).astype(
+            np.float32
+        )
         nodes.append(helper.make_node("MatMul", ["scaled", f"{target}_w"], [f"{target}_logits"]))
-        nodes.append(helper.make_node("Softmax", [f"{target}_logits"], [target], axis=1))
+        last = ("Tanh", {}) if target in ranges else ("Softmax", {"axis": 1})
+        nodes.append(helper.make_node(last[0], [f"{target}_logits"], [target], **last[1]))
         outputs.append(helper.make_tensor_value_info(target, TensorProto.FLOAT, ["batch", len(labels)]))
     inputs = [
         helper.make_tensor_value_info("waveform", TensorProto.FLOAT, ["batch", TINY_WINDOW]),

@@ -94,11 +94,15 @@ def _is_dataset(path: Path) -> bool:
 def demo(
     folder: Annotated[Path, typer.Argument(help="Folder to write to.")],
     seed: Annotated[int, typer.Option(min=0, help="Seed of the synthesis.")] = 0,
+    dimensions: Annotated[
+        bool, typer.Option("--dimensions", help="With arousal and valence, in table.csv, rather than emotions.")
+    ] = False,
 ) -> None:
     """Synthesise a small corpus to try the toolkit with."""
-    from training.data.demo import make_demo_corpus
+    from training.data.demo import make_affect_corpus, make_demo_corpus
 
-    typer.echo(f"{make_demo_corpus(folder, seed)}: written")
+    make = make_affect_corpus if dimensions else make_demo_corpus
+    typer.echo(f"{make(folder, seed)}: written")
 
 
 def cache_ls() -> None:

@@ -66,12 +66,20 @@ class Corpus:
                 "sha256": self.split.sha256,
                 **{part: self._part_summary(clips) for part, clips in parts.items()},
                 **({"leaks": self.leaks.summary()} if self.leaks else {}),
+                **({"dimensions": self._dimensions()} if self.table.dimensions else {}),
             },
+        }
+
+    def _dimensions(self) -> dict[str, Any]:
+        """The scale of the columns of each target of dimensions, and the range that it was mapped to."""
+        return {
+            target: {"scale": [*about.columns_scale], "range": [*about.range]}
+            for target, about in self.table.dimensions.items()
         }
 
     def _part_summary(self, clips: Sequence[int]) -> dict[str, Any]:
         chosen = self.table.select(clips)
-        counts = {target: chosen.counts(target) for target in self.spec.targets}
+        counts = {target: chosen.counts(target) for target in self.spec.labels}
         return {"clips": len(clips), "hours": self._hours(clips), "labels": counts}
 
     def _hours(self, clips: Sequence[int]) -> float:
@@ -134,14 +142,16 @@ def cut_corpus(
     """
     cache = WaveformCache()
     teacher = teacher and teacher.apart_from((*split.val, *split.test))
-    spec = model_spec(step, {target: list(table.labels(target)) for target in table.targets})
+    dimensions = {target: about.dimensions for target, about in table.dimensions.items()}
+    targets = {target: list(table.labels(target)) for target in table.targets} | dimensions
+    spec = model_spec(step, targets, {target: about.range for target, about in table.dimensions.items()})
     window = WindowSpec(spec.window_samples, spec.window_samples)
 
     def windows(clips: Sequence[int], copies: int = 0, more: Unlabelled = NOTHING) -> WindowDataset:
         chosen = [*(table.clips[clip] for clip in clips), *more.clips]
         known = [*(facts[clip] for clip in clips), *more.facts]
         changed = [copy_of(each, number, changes) for number in range(copies) for each in known]
-        return WindowDataset(chosen * (1 + copies), [*known, *changed], cache, window, spec.targets)
+        return WindowDataset(chosen * (1 + copies), [*known, *changed], cache, window, spec.targets, spec.ranges)
 
     changes, copies = step.learn_params.augmentation.copy_changes, step.learn_params.augmentation.copies
     unlabelled = teacher.unlabelled if teacher else NOTHING

@@ -2,7 +2,7 @@
 
 ``hf``: convert a base-size classifier and race it against the transformers pipeline. ``int8``: race its variants.
 ``folder``: race a folder job against the transformers pipeline. ``formats``: every model family in every form.
-``backends``: one bundle in every runtime.
+``backends``: one bundle in every runtime. ``clip``: what one clip costs by several bundles.
 """
 
 from __future__ import annotations
@@ -104,6 +104,20 @@ def backends(
 
     measured = measure(bundle, threads, rounds, compiled=compiled)
     typer.echo(json.dumps(asdict(measured)) if as_json else "\n".join(lines(measured)))
+
+
+@app.command()
+def clip(
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles of any models.")],
+    seconds: Annotated[float, typer.Option(min=0.1, max=30, help="Seconds of each clip.")] = 3.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the race; sides take turns.")] = 15,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each bundle.")] = 1,
+) -> None:
+    """Race bundles, one clip at a time, and openSMILE's eGeMAPS where it is installed."""
+    from benchmarks.export.clip import benchmark
+
+    for line in benchmark(bundles, seconds, rounds, threads):
+        typer.echo(line)
 
 
 if __name__ == "__main__":

@@ -192,7 +192,7 @@ def _docstring(text: str) -> str:
 
 
 def _bundle_format() -> str:
-    parts = [f"# Bundle format\n\nFormat version {manifest.FORMAT_VERSION}.\n"]
+    parts = [f"# Bundle format\n\nFormat version {manifest.FORMAT_VERSIONS[-1]}; every earlier one is read.\n"]
     overview, _, _ = (manifest.__doc__ or "").partition("The specification")
     parts.append(_plain(overview) + "\n")
     for model in (manifest.Manifest, manifest.Window, manifest.TensorSpec, manifest.Variant, manifest.Dataset):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emotions.bundle.manifest import MANIFEST, Manifest, read_bundle
+from emotions.bundle.targets import written_targets
 from emotions.errors import BundleError
 from emotions.files.atomic import atomic_folder
 from emotions.files.content import sha256
@@ -28,7 +29,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         folder: the bundle's folder.
         manifest: its content.
     """
-    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+    content = manifest.model_dump(mode="json", exclude={"ranges"})
+    if manifest.format_version > 1:
+        content["targets"] = written_targets(content["targets"], manifest.ranges)
+    write_json(folder / MANIFEST, content)
 
 
 def hash_files(folder: Path) -> dict[str, str]:

@@ -6,7 +6,8 @@
     report.json     the proof of the export
     README.md       the model card
 
-The specification of format version 1 is the ``Manifest`` below. Nothing in a bundle is code and nothing is unpickled.
+The specification is the ``Manifest`` below: format version 2 has targets of dimensions, and is written for them alone,
+so that readers of version 1 read every other bundle. Nothing in a bundle is code and nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from emotions.audio.windows import Pooling, WindowSpec
 from emotions.bundle.checked_file import MAX_BYTES, Stamp, checked_file
+from emotions.bundle.targets import Range, check_range, read_targets
 from emotions.errors import BundleError, ConfigError, plain
 from emotions.files.json_text import read_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2)
+"""What this release reads: labels alone, and dimensions too."""
 MANIFEST = "manifest.json"
 PROBE = "probe.npz"
 WAVEFORM, LENGTH = "waveform", "length"
@@ -41,6 +44,7 @@ _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_OVERLAP = 100
 _MAX_TARGETS, _MAX_LABELS, _MAX_FILES = 100, 10_000, 1_000
 _MAX_WINDOW = 600 * 16_000
+_LONG_WINDOW = 15 * 16_000
 _MAX_DIMS = 100_000
 _SHOWN, _MAX_SHOWN = 5, 300
 _OTHER_FOLDERS = (
@@ -75,6 +79,11 @@ class Window(_Strict):
         """The window as ``emotions.audio.windows`` takes it."""
         return WindowSpec(self.samples, self.hop_samples, self.dynamic)
 
+    @property
+    def long(self) -> bool:
+        """Whether windows are of any length up to more than 15 s, so that what a batch takes must be bounded by it."""
+        return self.dynamic and self.samples > _LONG_WINDOW
+
 
 class TensorSpec(_Strict):
     """One input or output of the graph: its element type and shape, a name standing for a free axis."""
@@ -87,7 +96,8 @@ class TensorSpec(_Strict):
 class Variant(_Strict):
     """One form of the model: its file in the bundle, the device that it is made for, and what the proof measured.
 
-    ``max_abs_diff`` is of a probability to the torch model's, ``agreement`` the share of clips with its label.
+    ``max_abs_diff`` is of a probability to the torch model's, or of a value in widths of its range; ``agreement`` the
+    share of clips with its label.
     """
 
     file: Name
@@ -109,20 +119,23 @@ class Dataset(_Strict):
 
 
 class Manifest(_Strict):
-    """``manifest.json``, format version 1. Unknown keys are refused outside ``extra``.
+    """``manifest.json``. Unknown keys are refused outside ``extra``.
 
     Attributes:
+        targets: the names of each target's outputs in their order: its labels, or its dimensions.
+        ranges: the range of each target of dimensions; values may lie outside it. In the file they are in ``targets``.
         pooling: how windows become a clip, as ``window_weights`` has it; a manifest without it is of a bundle whose
             windows count equally.
     """
 
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = 1
     name: Name
     created: AwareDatetime
     toolkit_version: Name
-    targets: dict[Name, Annotated[list[Name], Field(min_length=2, max_length=_MAX_LABELS)]] = Field(
+    targets: dict[Name, Annotated[list[Name], Field(min_length=1, max_length=_MAX_LABELS)]] = Field(
         min_length=1, max_length=_MAX_TARGETS
     )
+    ranges: dict[Name, Range] = {}
     sample_rate: Literal[16000] = 16_000
     window: Window
     pooling: Pooling = "mean"
@@ -138,17 +151,40 @@ class Manifest(_Strict):
     extra: dict[str, Any] = {}
 
     @model_validator(mode="after")
+    def _ranges_are_of_targets(self) -> Self:
+        if unknown := [target for target in self.ranges if target not in self.targets]:
+            raise ValueError(f"{unknown[0]!r} has a range and is no target")
+        if (self.format_version == 2) < bool(self.ranges):
+            raise ValueError("format version 1 has no targets of dimensions")
+        for target, bounds in self.ranges.items():
+            check_range(target, bounds)
+        for target, labels in self.labels.items():
+            if len(labels) < 2:
+                raise ValueError(f"target {target!r} has fewer than two labels")
+        return self
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """The labels of each target that has labels, in output order."""
+        return {target: names for target, names in self.targets.items() if target not in self.ranges}
+
+    @property
+    def dimensions(self) -> dict[str, list[str]]:
+        """The dimensions of each target that has dimensions, in output order."""
+        return {target: names for target, names in self.targets.items() if target in self.ranges}
+
+    @model_validator(mode="after")
     def _targets_are_the_outputs(self) -> Self:
-        for target, labels in self.targets.items():
-            if len(set(labels)) != len(labels):
-                raise ValueError(f"target {target!r} names a label twice")
+        for target, names in self.targets.items():
+            if len(set(names)) != len(names):
+                raise ValueError(f"target {target!r} names a {'dimension' if target in self.ranges else 'label'} twice")
             if target in RESERVED_NAMES or "." in target:
                 raise ValueError(f"{target!r} cannot name a target: it is a column of prediction tables, or has a dot")
         if [tensor.name for tensor in self.outputs] != list(self.targets):
             raise ValueError("the outputs are not the targets, in their order")
         for output, labels in zip(self.outputs, self.targets.values(), strict=True):
             if output.shape[-1:] != (len(labels),):
-                raise ValueError(f"output {output.name!r} has the shape {output.shape}, and {len(labels)} labels")
+                raise ValueError(f"output {output.name!r} has the shape {output.shape}, and {len(labels)} names")
         return self
 
     @model_validator(mode="after")
@@ -203,7 +239,7 @@ class Manifest(_Strict):
     def _thresholds_are_confidences(self) -> Self:
         for target, threshold in stated_thresholds(self.calibration).items():
             known = threshold == ABOVE_ALL or (isinstance(threshold, (int, float)) and 0 <= threshold <= 1)
-            if target not in self.targets or not known:
+            if target not in self.labels or not known:
                 raise ValueError(f"calibration has no confidence of a target as the threshold of {target!r}")
         return self
 
@@ -277,18 +313,34 @@ def read_manifest(folder: Path) -> Manifest:
     except ConfigError as error:
         raise BundleError(str(error)) from error
     version = content.get("format_version") if isinstance(content, dict) else None
-    if version != FORMAT_VERSION or type(version) is not int:
+    if type(version) is not int or version not in FORMAT_VERSIONS:
         raise BundleError(
-            f"{path}: format version {_short(repr(version))} is unknown to this release (it reads {FORMAT_VERSION})"
+            f"{path}: format version {_short(repr(version))} is unknown to this release "
+            f"(it reads {' and '.join(map(str, FORMAT_VERSIONS))})"
         )
     try:
-        return Manifest.model_validate(content)
+        return Manifest.model_validate(_flat(content))
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[:_SHOWN]
         faults = "; ".join(f"{_short('.'.join(map(str, e['loc'])))}: {_short(e['msg'])}" for e in first)
         if error.error_count() > _SHOWN:
             faults += f"; and {error.error_count() - _SHOWN} more"
         raise BundleError(f"{path}: {plain(faults)}") from error
+
+
+def _flat(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a manifest with the ranges of its targets beside them, where the file has them inside."""
+    if "ranges" in content:
+        raise BundleError("ranges: unknown key; a range stands in its target")
+    if content["format_version"] == 1:
+        return content
+    try:
+        targets, ranges = read_targets(content.get("targets"))
+    except ValueError as error:
+        raise BundleError(plain(_short(str(error)))) from error
+    return {**content, "targets": targets, "ranges": ranges}
 
 
 def _short(text: str) -> str:

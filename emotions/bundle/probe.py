@@ -6,7 +6,7 @@ import json
 import math
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 
 from emotions.audio.windows import FloatArray, IntArray, Pooling
 from emotions.bundle.manifest import LENGTH, PROBE, WAVEFORM, Bundle, Window, stated_thresholds
+from emotions.bundle.targets import Range
 from emotions.errors import BundleError, first_line, plain
 from emotions.files.content import UNREADABLE_ARRAYS
 
@@ -30,19 +31,37 @@ class Probe:
     Attributes:
         waveform: (clips, samples) float32, zero-padded.
         length: (clips,) int64, real samples of each.
-        probabilities: target -> (clips, classes) float32, as the fp32 variant gave them at export.
+        probabilities: target -> (clips, classes) float32, as the fp32 variant gave them at export; the values
+            of a target of dimensions.
+        ranges: of the targets of dimensions.
     """
 
     waveform: FloatArray
     length: IntArray
     probabilities: dict[str, FloatArray]
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+
+    def differences(self, answers: Mapping[str, FloatArray]) -> dict[str, float]:
+        """Largest difference of each target's answers to the known ones, in widths of its range; infinite where none.
+
+        Args:
+            answers: target -> (clips, classes).
+        """
+        found = {}
+        for target, expected in self.probabilities.items():
+            low, high = self.ranges.get(target, (0.0, 1.0))
+            same = answers[target].shape == expected.shape
+            found[target] = float(np.abs(answers[target] - expected).max(initial=0)) / (high - low) if same else np.inf
+        return found
 
 
-def _contract(targets: Mapping[str, list[str]], window: Window, pooling: Pooling) -> str:
-    """What a user of the graph relies on, as JSON: labels in order, the window, and how windows are pooled."""
+def _contract(targets: Mapping[str, list[str]], window: Window, pooling: Pooling, ranges: Mapping[str, Range]) -> str:
+    """What a user of the graph relies on, as JSON: labels in order, the window, how windows are pooled, and ranges."""
     content: dict[str, Any] = {"targets": targets, "window": window.model_dump()}
     if pooling != "mean":  # what it was before it could be told
         content["pooling"] = pooling
+    if ranges:
+        content["ranges"] = {target: [*map(float, bounds)] for target, bounds in ranges.items()}
     return json.dumps(content, ensure_ascii=True, separators=(",", ":"))
 
 
@@ -64,7 +83,7 @@ def write_probe(
         pooling: the same.
         thresholds: those of the manifest's ``calibration``, likewise.
     """
-    promise, limits = _contract(targets, window, pooling), json.dumps(dict(thresholds))
+    promise, limits = _contract(targets, window, pooling, probe.ranges), json.dumps(dict(thresholds))
     answers: Mapping[str, Any] = {f"probabilities/{name}": value for name, value in probe.probabilities.items()}
     signals: Mapping[str, Any] = {WAVEFORM: probe.waveform, LENGTH: probe.length}
     texts = {"contract": np.array(promise), _THRESHOLDS: np.array(limits)}
@@ -79,11 +98,11 @@ def read_probe(bundle: Bundle) -> Probe:
             promise = str(arrays["contract"])
             limits = json.loads(str(arrays[_THRESHOLDS])) if _THRESHOLDS in arrays.files else None
             answers = {target: arrays[f"probabilities/{target}"] for target in bundle.manifest.targets}
-            probe = Probe(arrays[WAVEFORM], arrays[LENGTH], answers)
+            probe = Probe(arrays[WAVEFORM], arrays[LENGTH], answers, bundle.manifest.ranges)
     except UNREADABLE_ARRAYS as error:
         raise BundleError(f"{bundle.path}: {PROBE} cannot be read ({plain(first_line(error))})") from error
     manifest = bundle.manifest
-    if promise != _contract(manifest.targets, manifest.window, manifest.pooling):
+    if promise != _contract(manifest.targets, manifest.window, manifest.pooling, manifest.ranges):
         raise BundleError(f"{bundle.path}: the manifest's labels, window or pooling are not those of the export")
     # Bundles that were written before the probe covered thresholds have none there.
     if limits is not None and limits != stated_thresholds(manifest.calibration):

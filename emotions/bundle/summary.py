@@ -81,8 +81,11 @@ def _signature(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "output", _tensor(tensor)
     if manifest.embedding is not None:
         yield "output", f"{_tensor(manifest.embedding)} (the input of the output layers)"
-    for target, labels in manifest.targets.items():
+    for target, labels in manifest.labels.items():
         yield f"labels of {target}", ", ".join(labels)
+    for target, names in manifest.dimensions.items():
+        low, high = manifest.ranges[target]
+        yield f"dimensions of {target}", f"{', '.join(names)}, from {low:g} to {high:g}"
     window = manifest.window
     rate = manifest.sample_rate
     most = "at most " if window.dynamic else ""

@@ -92,8 +92,12 @@ def answer(body: Json) -> Answer:
     """The answer to one recording."""
     return Answer(
         probabilities=body["probabilities"],
-        windows=tuple(WindowPrediction(w["start"], w["end"], w["probabilities"]) for w in body.get("windows", ())),
+        windows=tuple(
+            WindowPrediction(w["start"], w["end"], w["probabilities"], w.get("values", {}))
+            for w in body.get("windows", ())
+        ),
         duration_sec=body["duration_sec"],
+        values=body.get("values", {}),
         bundle=body["bundle"],
         request_id=body["request_id"],
         timing_ms=body["timing_ms"],

@@ -42,9 +42,9 @@ def open_parallel(
     Args and Raises as ``emotions.load``.
     """
     opened = read_bundle(bundle)
-    dynamic = opened.manifest.window.dynamic
-    parallel_batches, share = cpu_parallel_batches(threads or available_cores(), dynamic=dynamic)
-    streams = gpu_parallel_batches(dynamic=dynamic)
+    long = opened.manifest.window.long
+    parallel_batches, share = cpu_parallel_batches(threads or available_cores(), long=long)
+    streams = gpu_parallel_batches(long=long)
     options: Any = {"threads": share, "embedding": embedding, "streams": streams}
     session = open_session(opened, device=device, variant=variant, **options)
     runs = [session.run] * parallel_batches

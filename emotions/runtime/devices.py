@@ -17,26 +17,26 @@ MAX_PARALLEL_BATCHES = 4
 """Batches at once on a CPU: the threads of one run wait for each other, those of several do not; each takes memory."""
 
 
-def cpu_parallel_batches(threads: int, *, dynamic: bool, asked: int | None = None) -> tuple[int, int]:
+def cpu_parallel_batches(threads: int, *, long: bool, asked: int | None = None) -> tuple[int, int]:
     """Batches that run at once on a CPU, and the threads of each: one a thread, at most ``MAX_PARALLEL_BATCHES``.
 
     Args:
         threads: of all of them.
-        dynamic: windows are of any length, so that the memory of a run is bounded by there being one at a time.
+        long: windows are of any length up to many seconds: memory is bounded by running one batch at a time.
         asked: how many batches; None for what suits.
     """
-    parallel_batches = asked or (1 if dynamic else min(threads, MAX_PARALLEL_BATCHES))
+    parallel_batches = asked or (1 if long else min(threads, MAX_PARALLEL_BATCHES))
     return parallel_batches, max(1, threads // parallel_batches)
 
 
-def gpu_parallel_batches(*, dynamic: bool, asked: int | None = None) -> int:
+def gpu_parallel_batches(*, long: bool, asked: int | None = None) -> int:
     """Batches that run at once on a GPU.
 
     Args:
-        dynamic: windows are of any length, so that the memory of a run is bounded by there being one at a time.
+        long: windows are of any length up to many seconds: memory is bounded by running one batch at a time.
         asked: how many batches; None for what suits.
     """
-    return asked or (1 if dynamic else GPU_PARALLEL_BATCHES)
+    return asked or (1 if long else GPU_PARALLEL_BATCHES)
 
 
 def card_present() -> bool:

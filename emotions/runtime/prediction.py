@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,11 +25,12 @@ ClipInput = Path | str | bytes | npt.NDArray[Any] | tuple[npt.NDArray[Any], int]
 
 @dataclass(frozen=True)
 class WindowPrediction:
-    """The prediction for one window: ``start`` and ``end`` in seconds, ``probabilities[target][label]``."""
+    """The prediction for one window: ``start`` and ``end`` in seconds, and what ``Prediction`` has for the clip."""
 
     start: float
     end: float
     probabilities: dict[str, dict[str, float]]
+    values: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Prediction:
 
     Attributes:
         probabilities: ``probabilities[target][label]``, pooled over the clip's windows by the bundle's rule.
+        values: ``values[target][dimension]`` of the targets of dimensions, pooled likewise; meant on the range that the
+            bundle states, which they may leave.
         windows: the same for each window, in order.
         duration_sec: seconds of audio.
         thresholds: confidence below which a target's answer is unknown, of the targets that the bundle has one for;
@@ -47,6 +51,7 @@ class Prediction:
     probabilities: dict[str, dict[str, float]]
     windows: tuple[WindowPrediction, ...]
     duration_sec: float
+    values: dict[str, dict[str, float]] = field(default_factory=dict, kw_only=True)
     thresholds: Mapping[str, float] = field(default_factory=dict, compare=False, kw_only=True)
     warnings: tuple[str, ...] = field(default=(), kw_only=True)
 
@@ -62,8 +67,8 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        """The most probable label of the first target."""
-        return next(iter(self.labels.values()))
+        """The most probable label of the first target that has labels; empty where there are dimensions alone."""
+        return next(iter(self.labels.values()), "")
 
     @property
     def unknown(self) -> dict[str, bool]:
@@ -72,8 +77,13 @@ class Prediction:
 
     @property
     def confidence(self) -> float:
-        """The probability of ``label``."""
-        return max(next(iter(self.probabilities.values())).values())
+        """The probability of ``label``; NaN where there are dimensions alone."""
+        return max(next(iter(self.probabilities.values())).values()) if self.probabilities else math.nan
+
+    @property
+    def answers(self) -> dict[str, dict[str, float]]:
+        """``probabilities`` and ``values`` in one: all that the model's outputs say."""
+        return {**self.probabilities, **self.values}
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,20 +131,28 @@ class Model:
         """
         if not all(np.isfinite(values).all() for values in probabilities.values()):
             raise NotANumber("the model's answer is not a number")
-        manifest, targets = self.manifest, self.manifest.targets
+        manifest, labels, dimensions = self.manifest, self.manifest.labels, self.manifest.dimensions
         weights = window_weights(windows.starts, windows.lengths, manifest.window.hop_samples, manifest.pooling)
-        clip = {name: _named(labels, pool(probabilities[name], weights)) for name, labels in targets.items()}
+        clip = {name: pool(probabilities[name], weights) for name in manifest.targets}
         parts = tuple(
             WindowPrediction(
                 start / decode.SAMPLE_RATE,
                 (start + length) / decode.SAMPLE_RATE,
-                {name: _named(labels, probabilities[name][index]) for name, labels in targets.items()},
+                _named(labels, {name: values[index] for name, values in probabilities.items()}),
+                _named(dimensions, {name: values[index] for name, values in probabilities.items()}),
             )
             for index, (start, length) in enumerate(zip(windows.starts.tolist(), windows.lengths.tolist(), strict=True))
         )
         warnings = decode.warnings_of(flaws)
-        return Prediction(clip, parts, parts[-1].end, thresholds=self._thresholds, warnings=warnings)
+        return Prediction(
+            _named(labels, clip),
+            parts,
+            parts[-1].end,
+            values=_named(dimensions, clip),
+            thresholds=self._thresholds,
+            warnings=warnings,
+        )
 
 
-def _named(labels: list[str], values: FloatArray) -> dict[str, float]:
-    return dict(zip(labels, values.tolist(), strict=True))
+def _named(targets: Mapping[str, list[str]], values: Mapping[str, FloatArray]) -> dict[str, dict[str, float]]:
+    return {target: dict(zip(names, values[target].tolist(), strict=True)) for target, names in targets.items()}

@@ -20,7 +20,7 @@ class ProbeMissed(BundleError):
 
 
 def probe_tolerance(bundle: Bundle, variant: str) -> float:
-    """By how much the probabilities of a variant may differ from those of the probe."""
+    """By how much the answers of a variant may differ from those of the probe."""
     return PROBE_TOLERANCE + 2 * bundle.manifest.variants[variant].max_abs_diff
 
 
@@ -47,9 +47,8 @@ def replay_probe(bundle: Bundle, run: Run, variant: str, device: str, device_id:
     except (OutOfMemory, DeviceLost) as error:
         raise _failed(bundle, device, error.__cause__ or error, device_id) from error.__cause__
     tolerance = probe_tolerance(bundle, variant)
-    for target, expected in probe.probabilities.items():
+    for target, difference in probe.differences(answers).items():
         found = answers[target]
-        difference = float(np.abs(found - expected).max(initial=0)) if found.shape == expected.shape else np.inf
         if not difference <= tolerance:
             how = f"differs by {difference:.1e}, at most {tolerance:.1e} is allowed"
             raise ProbeMissed(

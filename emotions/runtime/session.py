@@ -24,7 +24,7 @@ from emotions.errors import BundleError, DeviceError, first_line
 from emotions.runtime.batch_limit import BatchLimit
 from emotions.runtime.batch_shape import CPU_SHAPES, GPU_SHAPES, Probabilities, Run, ShapedRun, Shapes
 from emotions.runtime.cuda_graphs import graph_settings, in_one_thread
-from emotions.runtime.devices import card_present
+from emotions.runtime.devices import MAX_PARALLEL_BATCHES, card_present
 from emotions.runtime.failures import ORT_ERRORS
 from emotions.runtime.gpu_causes import need_card, versions
 from emotions.runtime.io_binding import Buffers, gpu_run
@@ -37,7 +37,7 @@ from emotions.runtime.tensorrt import tensorrt_provider
 Device = Literal["cpu", "cuda"]
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 
-# Of dynamic windows in one run on a CPU, padding included: a base-size encoder takes about 20 MB for each second.
+# Of dynamic windows in all runs at once on a CPU, padding included: a base-size encoder takes about 20 MB a second.
 _CPU_MAX_SAMPLES = 60 * SAMPLE_RATE
 _TRIAL_SAMPLES = 5 * SAMPLE_RATE
 _NEWER = re.compile(r"\b(Opset|IR version):? (\d+)")
@@ -171,7 +171,8 @@ def _cpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:
     longest = _longest(bundle)
     if longest is None:  # a batch has one shape already
         return run, CPU_SHAPES
-    return ShapedRun(run, CPU_SHAPES, longest=longest, limit=BatchLimit(_CPU_MAX_SAMPLES)), CPU_SHAPES
+    share = 1 if bundle.manifest.window.long else MAX_PARALLEL_BATCHES
+    return ShapedRun(run, CPU_SHAPES, longest=longest, limit=BatchLimit(_CPU_MAX_SAMPLES // share)), CPU_SHAPES
 
 
 def _gpu_run(bundle: Bundle, name: str, place: _Place) -> tuple[Run, Shapes]:

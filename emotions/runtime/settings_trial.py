@@ -161,8 +161,7 @@ def _times(trial: Trial, settings: Settings) -> list[float] | None:
 def _meets(trial: Trial, session: ort.InferenceSession) -> bool:
     probe = trial.probe
     answers = trial.buffers.bound_run(session, *probe.waveform.shape)(probe.waveform, probe.length)
-    differences = [np.abs(answers[target] - expected).max() for target, expected in probe.probabilities.items()]
-    return all(difference <= trial.tolerance for difference in differences)
+    return all(difference <= trial.tolerance for difference in probe.differences(answers).values())
 
 
 def _median_sec(trial: Trial, session: ort.InferenceSession, windows: int) -> float:

@@ -11,6 +11,7 @@ from emotions.bundle.manifest import ABOVE_ALL, UNKNOWN
 from emotions.errors import ConfigError
 from emotions.files.json_text import read_json
 from export.sources import Source
+from training.metrics.dimensions import Linear
 from training.metrics.held_out import HeldOut, read_held_out
 from training.metrics.risk import shortage, threshold_for
 
@@ -55,7 +56,18 @@ def _quoted(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def temperatures(source: Source) -> dict[str, float]:
     """What each target's logits are divided by."""
-    return {target: float(found["temperature"]) for target, found in source.calibration.items()}
+    known = source.calibration.items()
+    return {target: float(found["temperature"]) for target, found in known if "temperature" in found}
+
+
+def linear(source: Source) -> dict[str, list[Linear]]:
+    """Scale and bias of each dimension of the targets of dimensions."""
+    found = {}
+    for target in source.ranges:
+        known = source.calibration.get(target, {}).get("dimensions", {})
+        rows = [known.get(name, {"scale": 1.0, "bias": 0.0}) for name in source.targets[target]]
+        found[target] = [(float(row["scale"]), float(row["bias"])) for row in rows]
+    return found
 
 
 def check_risk(source: Source, max_risk: float | None) -> None:
@@ -70,6 +82,8 @@ def check_risk(source: Source, max_risk: float | None) -> None:
         return
     if not source.calibration:
         raise ConfigError("max_risk: a threshold is chosen on held-out clips of a run folder; export one with --run")
+    if source.ranges:
+        raise ConfigError("max_risk: a model with dimensions has no threshold; leave it out")
     if any(UNKNOWN in labels for labels in source.targets.values()):
         raise ConfigError(f"max_risk: a label is called {UNKNOWN!r} already; rename it, or export without a threshold")
     for target in source.calibration:

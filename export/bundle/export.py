@@ -21,7 +21,7 @@ from emotions.files.json_text import write_json
 from emotions.pipeline.runner import console
 from emotions.runtime.batch_shape import Run
 from emotions.runtime.load_check import remember
-from export.bundle.calibration import calibration_of, check_risk, quoting, temperatures
+from export.bundle.calibration import calibration_of, check_risk, linear, quoting, temperatures
 from export.bundle.model_card import PICTURES, model_card
 from export.bundle.report import REPORT, report
 from export.bundle.variants import MODEL, Artifact, Artifacts, ExportContext, ExportOptions, make_artifacts, onnx_runner
@@ -94,16 +94,25 @@ def export_source(
     if output is not None:
         refuse_existing(output)
     source = load()
+    _check_wanted(source, wanted)
     name = _checked_name(name or source.name)
     output = output or bundles / _folder_name(name)
     refuse_existing(output)
     with _progress() as stage:
         source = quoting(wanted.evaluation, source)
         check_risk(source, wanted.max_risk)
-        model = Deployable(source.classifier, list(source.targets), temperatures(source), embedding=wanted.embedding)
+        model = Deployable(
+            source.classifier,
+            list(source.targets),
+            temperatures(source),
+            ranges=source.ranges,
+            linear=linear(source),
+            clipped=source.clipped,
+            embedding=wanted.embedding,
+        )
         signals = proof_signals(source, data, seed)
         stage("converting to ONNX")
-        graph = to_onnx(model, source.window.samples, source.window.dynamic)
+        graph = source.graph or to_onnx(model, source.window.samples, source.window.dynamic)
         with write_bundle(output) as folder:
             write_onnx(folder / MODEL, packed(graph))
             run = onnx_runner(folder / MODEL, source)
@@ -117,11 +126,19 @@ def export_source(
     return output
 
 
+def _check_wanted(source: Source, wanted: ExportOptions) -> None:
+    """Refuse forms of a model that only torch makes, where all that there is of it is an ONNX graph."""
+    if source.graph is not None and (wanted.variants or wanted.embedding or {*wanted.formats} - {"onnx"}):
+        raise ConfigError("an ONNX file becomes the graph of a bundle alone: no other format, variant or embedding")
+
+
 def _proof(context: ExportContext) -> Proof:
     source, seed = context.source, context.seed
     whole = whole_signals(source, seed) if source.plan.whole else None
     expected = source.original or context.model
-    return prove(expected, context.run, context.signals, seed, tolerance=source.plan.tolerance, whole=whole)
+    return prove(
+        expected, context.run, context.signals, seed, tolerance=source.plan.tolerance, whole=whole, ranges=source.ranges
+    )
 
 
 def _describe(context: ExportContext, name: str, artifacts: Artifacts, max_risk: float | None) -> None:
@@ -171,7 +188,7 @@ def _folder_name(name: str) -> str:
 def _probe(run: Run, source: Source) -> Probe:
     voices = synthetic_voices(source.plan.probes, source.plan.window, _PROBE_SEED)
     waveform, length = padded(voices, source.plan.window)
-    return Probe(waveform, length, run(waveform, length))
+    return Probe(waveform, length, run(waveform, length), source.ranges)
 
 
 def _manifest(context: ExportContext, name: str, artifacts: Artifacts, calibration: dict[str, Any]) -> Manifest:
@@ -186,7 +203,9 @@ def _manifest(context: ExportContext, name: str, artifacts: Artifacts, calibrati
         name=name,
         created=datetime.now(UTC).replace(microsecond=0),
         toolkit_version=emotions.__version__,
+        format_version=2 if source.ranges else 1,
         targets=source.targets,
+        ranges=source.ranges,
         window=source.window,
         pooling=source.pooling,
         inputs=[_tensor(WAVEFORM, samples), TensorSpec(name=LENGTH, dtype="int64", shape=(BATCH,))],

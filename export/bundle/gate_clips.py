@@ -49,8 +49,10 @@ def gate_clips(source: Source, data: Path | None, seed: int) -> GateClips:
 
 def _of_user(source: Source, data: Path, seed: int) -> GateClips:
     words = "recordings that the user named"
+    if not source.labels:
+        return _cut(source, islice(recordings(data, seed), MAX_CLIPS), {}, words)
     try:
-        table = read_clips(DatasetConfig(path=str(data.absolute()), targets=list(source.targets)), data.parent)
+        table = read_clips(DatasetConfig(path=str(data.absolute()), targets=list(source.labels)), data.parent)
     except DataError:
         return _cut(source, islice(recordings(data, seed), MAX_CLIPS), {}, words)
     return _labelled(source, table.clips, seed, words)
@@ -80,7 +82,7 @@ def _labelled(source: Source, clips: Sequence[Clip], seed: int, words: str) -> G
     cache = WaveformCache()
     truth = {
         target: [labels.index(label) if (label := clip.labels.get(target)) in labels else -1 for clip in chosen]
-        for target, labels in source.targets.items()
+        for target, labels in source.labels.items()
     }
     known = {target: found for target, found in truth.items() if max(found, default=-1) >= 0}
     return _cut(source, (cache.waveform(clip) for clip in chosen), known, words)

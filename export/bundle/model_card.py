@@ -19,9 +19,13 @@ from export.sources import HUGGINGFACE, UNFINISHED, unfinished_warning
 from training.features.teacher.teacher import EXTRA as TEACHER
 from training.features.teacher.wording import teacher_line, teacher_warnings
 from training.metrics.calibration import HELPED
-from training.run_folder.layout import CONFUSION_PICTURE, CURVES_PICTURE
+from training.run_folder.layout import CONFUSION_PICTURE, CURVES_PICTURE, VALUES_PICTURE
 
-PICTURES = {CONFUSION_PICTURE: "Confusion matrix", CURVES_PICTURE: "Loss and UAR by epoch"}
+PICTURES = {
+    CONFUSION_PICTURE: "Confusion matrix",
+    VALUES_PICTURE: "Values against the truth, their differences, and the plane of valence and arousal",
+    CURVES_PICTURE: "Loss, and UAR or CCC, by epoch",
+}
 """Pictures of a run that a card shows where the bundle holds them, and what they are."""
 _TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
 
@@ -42,6 +46,7 @@ def model_card(manifest: Manifest, artifacts: Artifacts, signals: Signals) -> st
         if isinstance(targets, Mapping)
         for target, scores in targets.items()
     ]
+    calibration = {target: about for target, about in manifest.calibration.items() if "temperature" in about}
     card = markdown.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         manifest=manifest,
         foreign=manifest.extra.get("source") == HUGGINGFACE,
@@ -50,10 +55,13 @@ def model_card(manifest: Manifest, artifacts: Artifacts, signals: Signals) -> st
         signals=facts(signals),
         protocol=protocol_of(manifest),
         teacher=_teacher(manifest),
-        measured=measured,
+        measured=[row for row in measured if "uar" in row[2]],
+        values=[row for row in measured if "dimensions" in row[2]],
+        calibration=calibration,
+        linear={target: about for target, about in manifest.calibration.items() if "dimensions" in about},
         # The validation part chose the checkpoint, so it judges the model only where there is no test part.
         judged_part="test" if manifest.metrics.get("test") else "validation",
-        worse=[target for target, about in manifest.calibration.items() if not _helped(about)],
+        worse=[target for target, about in calibration.items() if not _helped(about)],
         warnings=[*_unfinished(manifest), *warnings(manifest), *_teacher_warnings(manifest)],
         pictures=PICTURES,
     )

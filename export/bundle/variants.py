@@ -176,7 +176,7 @@ def make_artifacts(context: ExportContext, fp32: Artifact, options: ExportOption
 
 def _judged(context: ExportContext, name: str, form: str, clips: GateClips) -> Artifact:
     with _variant(context, name, form) as (artifact, run):
-        return replace(artifact, verdict=judge(context.run, run, clips, context.source.targets))
+        return replace(artifact, verdict=judge(context.run, run, clips, context.source.targets, context.source.ranges))
 
 
 def _lost(artifact: Artifact) -> str:
@@ -239,11 +239,11 @@ def _gpu_graph(context: ExportContext) -> ModelProto:
 def _proven(context: ExportContext, run: Run, tolerance: float, batch_tolerance: float = MAX_BATCH_DIFFERENCE) -> Proof:
     """The proof of a artifact; what it differs by on the probe counts too, as every start replays it."""
     expected = context.source.original or context.model
-    proof = prove(expected, run, context.signals, context.seed, tolerance=tolerance, batch_tolerance=batch_tolerance)
+    options: dict[str, Any] = {"tolerance": tolerance, "batch_tolerance": batch_tolerance}
+    proof = prove(expected, run, context.signals, context.seed, ranges=context.source.ranges, **options)
     return replace(proof, max_abs_diff=max(proof.max_abs_diff, _off(context, run)))
 
 
 def _off(context: ExportContext, run: Run) -> float:
-    """Largest difference of a probability from the probe's."""
-    answers = run(context.probe.waveform, context.probe.length)
-    return max(float(np.abs(answers[name] - known).max()) for name, known in context.probe.probabilities.items())
+    """Largest difference of an answer from the probe's."""
+    return max(context.probe.differences(run(context.probe.waveform, context.probe.length)).values())

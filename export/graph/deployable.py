@@ -1,23 +1,28 @@
-"""What is deployed: a classifier from raw samples to probabilities, one tensor a target, and its embedding if asked."""
+"""What is deployed: a classifier from raw samples to answers, one tensor a target, and its embedding if asked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from emotions.bundle.targets import Range
 from emotions.errors import ExportError
 
 
 class Deployable(nn.Module):
-    """A classifier, its temperature, and softmax.
+    """A classifier, its temperature, and softmax; of dimensions its scale and bias, kept in the range.
 
     Args:
         classifier: ``waveform (batch, W), length (batch,) -> {target: logits (batch, classes)}``.
         targets: in the order of the answers.
         temperature: what logits are divided by, of all targets or of each by name; 1 leaves them as they were trained.
+        ranges: of the targets of dimensions, whose outputs are -1 to 1 where the values are from end to end.
+        linear: target of dimensions -> scale and bias of each dimension's output; 1 and 0 where it is not named.
+        clipped: keep values in their range.
         embedding: answer the input of the output layers, too; ExportError where the last layer is not known.
 
     Attributes:
@@ -30,6 +35,9 @@ class Deployable(nn.Module):
         targets: Sequence[str],
         temperature: float | Mapping[str, float] = 1.0,
         *,
+        ranges: Mapping[str, Range] = MappingProxyType({}),
+        linear: Mapping[str, Sequence[tuple[float, float]]] = MappingProxyType({}),
+        clipped: bool = True,
         embedding: bool = False,
     ) -> None:
         super().__init__()
@@ -37,7 +45,13 @@ class Deployable(nn.Module):
         self.targets = tuple(targets)
         named = temperature if isinstance(temperature, Mapping) else dict.fromkeys(targets, temperature)
         for index, target in enumerate(targets):
-            self.register_buffer(f"temperature_{index}", torch.tensor(float(named.get(target, 1.0))))
+            if target in ranges:
+                scales, biases = zip(*linear.get(target, [(1.0, 0.0)]), strict=True)
+                self.register_buffer(f"scale_{index}", torch.tensor(scales))
+                self.register_buffer(f"bias_{index}", torch.tensor(biases))
+            else:
+                self.register_buffer(f"temperature_{index}", torch.tensor(float(named.get(target, 1.0))))
+        self.ranges, self.clipped = dict(ranges), clipped
         self.dims = 0
         self._embeddings: list[Tensor] = []
         if embedding:
@@ -55,12 +69,18 @@ class Deployable(nn.Module):
         The embedding follows them where it is answered: (batch, dims) float32.
         """
         logits = self.classifier(waveform, length)
-        answers = tuple(
-            (logits[target] / self.get_buffer(f"temperature_{index}")).softmax(dim=1)
-            for index, target in enumerate(self.targets)
-        )
+        answers = tuple(self._answer(index, target, logits[target]) for index, target in enumerate(self.targets))
         # Popped, not kept: a tensor left on the module would be taken for a constant of the graph.
         return (*answers, self._embeddings.pop()) if self.dims else answers
+
+    def _answer(self, index: int, target: str, outputs: Tensor) -> Tensor:
+        if target not in self.ranges:
+            return (outputs / self.get_buffer(f"temperature_{index}")).softmax(dim=1)
+        low, high = self.ranges[target]
+        unit = outputs * self.get_buffer(f"scale_{index}") + self.get_buffer(f"bias_{index}")
+        if self.clipped:
+            unit = unit.clamp(-1.0, 1.0)
+        return unit * ((high - low) / 2) + (low + high) / 2
 
 
 def _last_layer(classifier: nn.Module) -> nn.Linear:

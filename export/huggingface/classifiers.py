@@ -16,12 +16,15 @@ from transformers import (
     Data2VecAudioForSequenceClassification,
     HubertConfig,
     HubertForSequenceClassification,
+    SeamlessM4TFeatureExtractor,
     SEWConfig,
     SEWForSequenceClassification,
     UniSpeechConfig,
     UniSpeechForSequenceClassification,
     UniSpeechSatConfig,
     UniSpeechSatForSequenceClassification,
+    Wav2Vec2BertConfig,
+    Wav2Vec2BertForSequenceClassification,
     Wav2Vec2Config,
     Wav2Vec2ConformerConfig,
     Wav2Vec2ConformerForSequenceClassification,
@@ -37,6 +40,7 @@ from transformers import (
 from emotions.audio.decode import SAMPLE_RATE
 from export.huggingface.licence import licence_of
 from training.models.frontends.hub import CONFIG, PREPROCESSOR, Checkpoint
+from training.models.frontends.kaldi import STACKED
 
 KEY = "--from"
 """Option that names a checkpoint of others; errors begin with it."""
@@ -76,6 +80,13 @@ def _whisper(config: Any, extractor: Any) -> Mapping[str, tuple[Any, Any]]:
     }
 
 
+def _bert(config: Any, extractor: Any) -> Mapping[str, tuple[Any, Any]]:
+    return {
+        "stride": (extractor.stride, STACKED),
+        "two times num_mel_bins": (STACKED * extractor.num_mel_bins, config.feature_projection_input_dim),
+    }
+
+
 FAMILIES: dict[str, Family] = {
     "wav2vec2": Family(Wav2Vec2Config, Wav2Vec2ForSequenceClassification, Wav2Vec2FeatureExtractor),
     "hubert": Family(HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor),
@@ -87,6 +98,9 @@ FAMILIES: dict[str, Family] = {
         Wav2Vec2ConformerConfig, Wav2Vec2ConformerForSequenceClassification, Wav2Vec2FeatureExtractor
     ),
     "sew": Family(SEWConfig, SEWForSequenceClassification, Wav2Vec2FeatureExtractor),
+    "wav2vec2-bert": Family(
+        Wav2Vec2BertConfig, Wav2Vec2BertForSequenceClassification, SeamlessM4TFeatureExtractor, _bert
+    ),
     "audio-spectrogram-transformer": Family(ASTConfig, ASTForAudioClassification, ASTFeatureExtractor, _ast),
     "whisper": Family(WhisperConfig, WhisperForAudioClassification, WhisperFeatureExtractor, _whisper),
 }
@@ -121,7 +135,7 @@ def load_classifier(
     family = families[settings["model_type"]]
     _check_task(settings, family, checkpoint)
     named = {"id2label": dict(enumerate(labels))} if labels else {}
-    labels = labels or _labels(settings, checkpoint)
+    labels = labels or labels_of(settings, checkpoint)
     config = checkpoint.understood(lambda: family.config.from_pretrained(checkpoint.folder, **named), CONFIG)
     extractor = checkpoint.read_preprocessor(family.extractor, SAMPLE_RATE)
     agreed = checkpoint.understood(lambda: family.agreed(config, extractor), PREPROCESSOR)
@@ -143,8 +157,13 @@ def _check_task(settings: Mapping[str, Any], family: Family, checkpoint: Checkpo
         raise checkpoint.error(f"{{}} is for {kind}; only single_label_classification has probabilities that sum to 1")
 
 
-def _labels(settings: Mapping[str, Any], checkpoint: Checkpoint) -> list[str]:
-    """The labels of ``id2label``, by id."""
+def labels_of(settings: Mapping[str, Any], checkpoint: Checkpoint) -> list[str]:
+    """The labels of ``id2label``, by id. Raises ConfigError where it has none, or not one for each output.
+
+    Args:
+        settings: the content of config.json.
+        checkpoint: for errors.
+    """
     named = settings.get("id2label")
     if not isinstance(named, dict) or len(named) < 2:
         raise checkpoint.error(f"{{}}: {CONFIG} names no labels; it needs two or more in id2label, or name them")

@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from emotions.audio.decode import MIN_SAMPLES
 from emotions.errors import ConfigError
+from export.huggingface.bank_frames import SHORTEST, BankFrames
 from export.huggingface.contexts import ConformerContext, SqueezedContext, StackedContext
-from training.models.frontends.encoders import Encoder
+from training.models.frontends.encoders import WAV2VEC2_BERT, Encoder
 from training.models.frontends.masks import masked_up_to
 from training.models.frontends.wav2vec2 import Wav2Vec2Frontend
 from training.models.frontends.wav2vec2_context import Context
@@ -73,14 +74,19 @@ class Frames(nn.Module):
         return (states[-1] if self.norm is None else self.norm(states[-1])), valid
 
 
+def frames_of(base: Any, normalize: bool, window: int) -> Frames | BankFrames:
+    """The hidden states of an encoder of any family. Args and Raises as ``Frames``."""
+    return BankFrames(base) if base.config.model_type == WAV2VEC2_BERT else Frames(base, normalize, window)
+
+
 def shortest_clip(config: Any) -> int:
     """Samples that the original of an encoder needs; shorter clips are filled up with zeros. 0 where all will do.
 
     Args:
-        config: of the encoder; SEW needs as many frames as it squeezes into one.
+        config: of the encoder; SEW needs as many frames as it squeezes into one, Wav2Vec2-BERT two filter banks.
     """
     if config.model_type != SEW:
-        return 0
+        return SHORTEST if config.model_type == WAV2VEC2_BERT else 0
     samples = int(config.squeeze_factor)
     for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
         samples = (samples - 1) * stride + kernel

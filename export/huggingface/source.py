@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -75,10 +76,16 @@ def load_huggingface(name: str, target: str | None = None) -> Source:
     return classifier_source(find_checkpoint(name, KEY, also=[CARD]), target or TARGET)
 
 
-def classifier_source(checkpoint: Checkpoint, target: str) -> Source:
-    """A classifier of transformers in a local folder, ready to be exported. Args and Raises as ``load_huggingface``."""
+def classifier_source(checkpoint: Checkpoint, target: str, labels: Sequence[str] = ()) -> Source:
+    """A classifier of transformers in a local folder, ready to be exported; all else as ``load_huggingface``.
+
+    Args:
+        checkpoint: the folder.
+        target: what its labels are of.
+        labels: they, in the order of its outputs; by default those of config.json.
+    """
     target = checked_target(target)
-    loaded = load_classifier(checkpoint)
+    loaded = load_classifier(checkpoint, labels=labels)
     return loaded_source(loaded, target, *_built(loaded, target))
 
 
@@ -145,7 +152,7 @@ def speech_classifier(loaded: Loaded, target: str, build: Any) -> tuple[nn.Modul
         ConfigError: the shortest clip that the toolkit accepts has no frame.
     """
     try:
-        classifier = build(loaded.model, bool(loaded.extractor.do_normalize), _WINDOW, target)
+        classifier = build(loaded.model, bool(getattr(loaded.extractor, "do_normalize", False)), _WINDOW, target)
     except ConfigError as error:
         raise loaded.checkpoint.error(f"{{}}: {error}") from error
     whole = sum(parameter.numel() for parameter in loaded.model.parameters()) < _LARGE

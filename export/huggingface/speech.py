@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from export.huggingface.frames import Frames, mean_of
+from export.huggingface.frames import frames_of, mean_of
 from training.models.base import Logits
 
 
@@ -29,7 +29,7 @@ class SpeechClassifier(nn.Module):
 
     def __init__(self, source: Any, normalize: bool, window: int, target: str) -> None:
         super().__init__()
-        self.target, self.frames = target, Frames(source.base_model, normalize, window)
+        self.target, self.frames = target, frames_of(source.base_model, normalize, window)
         self.layer_weights: Any = source.layer_weights if source.config.use_weighted_layer_sum else None
         self.projector, self.classifier = source.projector, source.classifier
 

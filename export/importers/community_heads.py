@@ -9,13 +9,12 @@ from export.huggingface.classifiers import FAMILIES, Family, load_classifier
 from export.huggingface.pooled import ENCODERS, OUTPUTS, POOLING, PooledClassifier, pooled_head
 from export.huggingface.source import checked_target, loaded_source, speech_classifier
 from export.importers.importer import Importer, ImportOptions
+from export.importers.regression import refuse_regression
 from export.importers.weights import weight_names
 from export.sources import Source
 from training.models.frontends.hub import CONFIG, Checkpoint
 
 _DENSE = "classifier.dense.weight"
-DIMENSIONS = frozenset({"arousal", "valence", "dominance", "activation"})
-"""Labels that are quantities: a model of them is a regression."""
 
 
 def _misfit(checkpoint: Checkpoint) -> str | None:
@@ -38,21 +37,13 @@ def _outputs(checkpoint: Checkpoint) -> list[str]:
 
 def _load(checkpoint: Checkpoint, options: ImportOptions) -> Source:
     settings = checkpoint.read_settings(ENCODERS)
-    _refuse_regression(settings, checkpoint)
+    refuse_regression(settings, checkpoint)
     _check_settings(settings, checkpoint)
     kind, target = settings["model_type"], checked_target(options.target)
     head = pooled_head(kind, _outputs(checkpoint)[0])
     family = Family(FAMILIES[kind].config, head, FAMILIES[kind].extractor, named=False)
     loaded = load_classifier(checkpoint, {kind: family}, options.labels)
     return loaded_source(loaded, target, *speech_classifier(loaded, target, PooledClassifier))
-
-
-def _refuse_regression(settings: dict[str, Any], checkpoint: Checkpoint) -> None:
-    labels = settings.get("id2label")
-    named = {str(label).lower() for label in labels.values()} if isinstance(labels, dict) else set()
-    if settings.get("problem_type") == "regression" or (named and named <= DIMENSIONS):
-        what = ", ".join(sorted(named)) or "quantities"
-        raise checkpoint.error(f"{{}} is a regression of {what}; only classifiers become bundles so far")
 
 
 def _check_settings(settings: dict[str, Any], checkpoint: Checkpoint) -> None:

@@ -14,7 +14,7 @@ from training.models.base import weights_hash
 from training.models.frontends.hub import Checkpoint
 
 WINDOW = 30 * SAMPLE_RATE
-_CROP = 2 * SAMPLE_RATE
+CROP = 2 * SAMPLE_RATE
 _LARGE = 200_000_000
 """Parameters from which a window of full length takes too long to prove."""
 
@@ -49,7 +49,7 @@ def own_source(
         window=Window(samples=WINDOW, hop_samples=WINDOW, dynamic=True),
         description=description,
         name=checkpoint.name.rsplit("/")[-1] if checkpoint.on_hub else f"{family}-{target}",
-        plan=ProofPlan(_CROP, whole=whole),
+        plan=ProofPlan(CROP, whole=whole),
         original=original,
         encoder={
             **{key: value for key, value in known.items() if value is not None},

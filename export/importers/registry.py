@@ -8,12 +8,22 @@ from dataclasses import dataclass, replace
 from emotions.errors import ConfigError, plain
 from export.huggingface.classifiers import KEY
 from export.importers import community_heads, transformers_heads
+from export.importers.adapter import importer as adapter
 from export.importers.emotion2vec import importer as emotion2vec
 from export.importers.importer import Importer, ImportOptions
+from export.importers.odyssey import importer as odyssey
+from export.importers.speechbrain import importer as speechbrain
 from export.sources import Source
 from training.models.frontends.hub import CARD, Checkpoint, find_checkpoint
 
-IMPORTERS: tuple[Importer, ...] = (emotion2vec.IMPORTER, community_heads.IMPORTER, transformers_heads.IMPORTER)
+IMPORTERS: tuple[Importer, ...] = (
+    adapter.IMPORTER,
+    emotion2vec.IMPORTER,
+    speechbrain.IMPORTER,
+    odyssey.IMPORTER,
+    community_heads.IMPORTER,
+    transformers_heads.IMPORTER,
+)
 """In the order in which they are asked: the first that a checkpoint fits takes it."""
 
 

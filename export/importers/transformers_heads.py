@@ -21,7 +21,7 @@ def _misfit(checkpoint: Checkpoint) -> str | None:
 
 
 def _load(checkpoint: Checkpoint, options: ImportOptions) -> Source:
-    return classifier_source(checkpoint, options.target)
+    return classifier_source(checkpoint, options.target, options.labels)
 
 
 IMPORTER = Importer("transformers", "a classifier of transformers", _misfit, _load)

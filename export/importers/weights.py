@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import torch
@@ -26,18 +25,67 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def weight_names(checkpoint: Checkpoint) -> frozenset[str]:
-    """Names of the weights in the files that transformers would read; none where there are none, or they are broken."""
+    """Names of the weights in the files that transformers would read; none where there are none.
+
+    Raises:
+        ConfigError: a file of weights cannot be read; it is named.
+    """
     folder = checkpoint.folder
+    for index in _INDEXES:
+        if (folder / index).is_file():
+            return frozenset(map(str, _weight_map(checkpoint, index)))
+    if (folder / _SAFETENSORS).is_file():
+        return frozenset(read_safetensors(checkpoint, _SAFETENSORS, names_only=True))
+    return frozenset(map(str, read_pickled(checkpoint, _PICKLED))) if (folder / _PICKLED).is_file() else frozenset()
+
+
+def read_safetensors(checkpoint: Checkpoint, file: str, *, names_only: bool = False) -> dict[str, Any]:
+    """The tensors of a file of safetensors, by name. Raises ConfigError.
+
+    Args:
+        checkpoint: the folder.
+        file: its name there.
+        names_only: nothing but the names is read; every value is None.
+    """
     try:
-        for index in _INDEXES:
-            if (folder / index).is_file():
-                return frozenset(map(str, dict(checkpoint.read_json(index)["weight_map"])))
-        if (folder / _SAFETENSORS).is_file():
-            with safe_open(folder / _SAFETENSORS, framework="pt") as file:
-                return frozenset(file.keys())
-        return frozenset(map(str, read_pickled(checkpoint, _PICKLED))) if (folder / _PICKLED).is_file() else frozenset()
-    except (*_BROKEN, ConfigError, json.JSONDecodeError):
-        return frozenset()
+        with safe_open(checkpoint.folder / file, framework="pt") as opened:
+            return {name: None if names_only else opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except _BROKEN as error:
+        raise checkpoint.error(f"{file} of {{}} cannot be read as weights ({first_line(error)})") from error
+
+
+def read_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The weights of the files that transformers would read, float32 where they are of any float type.
+
+    Raises:
+        ConfigError: there are none, or a file of them cannot be read; it is named.
+    """
+    weights: dict[str, Tensor] = {}
+    for file in _files(checkpoint):
+        read = read_safetensors if file.endswith(".safetensors") else read_pickled
+        weights |= float_tensors(checkpoint, file, read(checkpoint, file))
+    return weights
+
+
+def _files(checkpoint: Checkpoint) -> list[str]:
+    """The files of weights: the parts that an index names, or one."""
+    for index in _INDEXES:
+        if (checkpoint.folder / index).is_file():
+            parts = sorted({*map(str, _weight_map(checkpoint, index).values())})
+            if any(PurePath(part).name != part for part in parts):
+                raise checkpoint.error(f"{index} of {{}} names files outside of the folder")
+            return parts
+    found = [file for file in (_SAFETENSORS, _PICKLED) if (checkpoint.folder / file).is_file()]
+    if not found:
+        raise checkpoint.error(f"{{}} has no weights ({_SAFETENSORS} or {_PICKLED})")
+    return found[:1]
+
+
+def _weight_map(checkpoint: Checkpoint, index: str) -> Mapping[str, Any]:
+    named = checkpoint.read_json(index).get("weight_map")
+    if not isinstance(named, Mapping):
+        raise checkpoint.error(f"{index} of {{}} holds no weight_map")
+    return named
 
 
 def read_pickled(checkpoint: Checkpoint, file: str) -> Mapping[str, Any]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from emotions.audio.windows import Float64Array, FloatArray, IntArray, Windows, pool
+from emotions.bundle.targets import Range
 from emotions.runtime.batch_shape import Run
+from export.proof.proof import agrees, in_widths
 from training.metrics.classification import score
 from training.metrics.risk import LEVEL, risk_bound
 
@@ -124,18 +127,25 @@ class Verdict:
         }
 
 
-def judge(fp32: Run, variant: Run, clips: GateClips, targets: Mapping[str, list[str]]) -> Verdict:
+def judge(
+    fp32: Run,
+    variant: Run,
+    clips: GateClips,
+    targets: Mapping[str, list[str]],
+    ranges: Mapping[str, Range] = MappingProxyType({}),
+) -> Verdict:
     """Compare a variant's answers with fp32's, and its labels with the truth where it is known.
 
     Args:
         fp32: runs the fp32 graph.
         variant: runs the variant.
         clips: what to compare them on.
-        targets: target -> labels, in output order.
+        targets: target -> labels or dimensions, in output order.
+        ranges: of the targets of dimensions: a value that changes by more than ``SAME_VALUE`` is another answer.
     """
-    before, after = (_answers(run, clips, targets) for run in (fp32, variant))
+    before, after = (in_widths(_answers(run, clips, targets), ranges) for run in (fp32, variant))
     labels = {target: (before[target].argmax(axis=1), after[target].argmax(axis=1)) for target in targets}
-    differs = np.any([one != other for one, other in labels.values()], axis=0)
+    differs = np.any([~agrees(before[name], after[name], values=name in ranges) for name in targets], axis=0)
     change = np.max([np.abs(before[target] - after[target]).max(axis=1) for target in targets], axis=0)
     uar, loss = {}, {}
     for target, truth in clips.truth.items():

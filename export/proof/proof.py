@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM
+from emotions.bundle.targets import Range
 from emotions.errors import ExportError
 from emotions.runtime.batch_shape import Probabilities, Run
 from emotions.runtime.session import available_cores, onnx_session
@@ -24,6 +27,8 @@ MAX_BATCH_DIFFERENCE = 1e-5
 """Between a window alone and the same in a batch."""
 MAX_PADDING_DIFFERENCE = 1e-6
 """Between zeros and noise past a window's end."""
+SAME_VALUE = 0.05
+"""Most that a value may differ by, in widths of its range, to count as the same answer."""
 MIN_SPREAD = 10 * MAX_DIFFERENCE
 """How far a target's probabilities must reach over the recordings: a model that never moves proves nothing."""
 BATCH_SIZES = (2, 7, 32)
@@ -48,8 +53,10 @@ class Proof:
     """What was measured, and how large the first and third figure may be.
 
     Attributes:
-        max_abs_diff: largest difference of a probability between model and graph, alone and in every batch.
-        agreement: share of windows where every target's label is the model's, alone and in every batch.
+        max_abs_diff: largest difference of a probability between model and graph, alone and in every batch; of values
+            in widths of their range, as all that follows.
+        agreement: share of windows where every target's label is the model's, alone and in every batch, and no value is
+            further from it than ``SAME_VALUE``.
         batch_difference: largest difference of a probability between a window alone and in a batch.
         padding_difference: the same between zeros and noise past the window's end.
         spread: target -> how far apart the probabilities of the recordings' windows are.
@@ -83,6 +90,7 @@ def prove(
     tolerance: float = MAX_DIFFERENCE,
     batch_tolerance: float = MAX_BATCH_DIFFERENCE,
     whole: Signals | None = None,
+    ranges: Mapping[str, Range] = MappingProxyType({}),
 ) -> Proof:
     """Compare a graph with its model.
 
@@ -94,13 +102,14 @@ def prove(
         tolerance: most that a probability may differ by from the model's.
         batch_tolerance: most that it may differ by between a window alone and in a batch.
         whole: a pair of longer windows that both receive too, alone and together.
+        ranges: of the targets of dimensions.
 
     Raises:
         ExportError: they differ, an answer is no number or depends on its batch, or the signals show nothing.
     """
-    proof = _measured(model, run, signals, seed, BATCH_SIZES)
+    proof = _measured(model, run, signals, seed, BATCH_SIZES, ranges)
     if whole is not None:
-        proof = _worst(proof, _measured(model, run, whole, seed, (2,)))
+        proof = _worst(proof, _measured(model, run, whole, seed, (2,), ranges))
     proof = replace(proof, tolerance=tolerance, batch_tolerance=batch_tolerance)
     _check(proof)
     return proof
@@ -130,18 +139,35 @@ def prove_embedding(model: Deployable, path: Path, signals: Signals) -> dict[str
     return {"dims": model.dims, "max_relative_diff": difference, "limit": MAX_EMBEDDING_DIFFERENCE}
 
 
-def _measured(model: Answering, run: Run, signals: Signals, seed: int, sizes: Sequence[int]) -> Proof:
-    expected = _torch(model, signals)
-    alone = _in_batches(run, signals.waveform, signals.length, np.arange(len(signals)), 1)
+def in_widths(answers: Probabilities, ranges: Mapping[str, Range]) -> Probabilities:
+    """Answers, values among them in widths of their range, so that one limit suits every scale.
+
+    Args:
+        answers: target -> (windows, classes).
+        ranges: of the targets of dimensions.
+    """
+    widths = {target: high - low for target, (low, high) in ranges.items()}
+    return {target: values / widths[target] if target in widths else values for target, values in answers.items()}
+
+
+def _measured(
+    model: Answering, run: Run, signals: Signals, seed: int, sizes: Sequence[int], ranges: Mapping[str, Range]
+) -> Proof:
+    expected = in_widths(_torch(model, signals), ranges)
+
+    def answer(waveform: FloatArray, length: IntArray) -> Probabilities:
+        return in_widths(run(waveform, length), ranges)
+
+    alone = _in_batches(answer, signals.waveform, signals.length, np.arange(len(signals)), 1)
     _check_finite(expected, alone)
     random = np.random.default_rng(seed)
     orders = {size: random.permutation(len(signals)) for size in sizes}
-    batched = [_in_batches(run, signals.waveform, signals.length, order, size) for size, order in orders.items()]
-    noisy = _in_batches(run, signals.with_garbage(seed), signals.length, orders[sizes[0]], sizes[0])
+    batched = [_in_batches(answer, signals.waveform, signals.length, order, size) for size, order in orders.items()]
+    noisy = _in_batches(answer, signals.with_garbage(seed), signals.length, orders[sizes[0]], sizes[0])
     recorded = len(signals) - signals.special
     return Proof(
         max_abs_diff=max(_difference(expected, answers) for answers in (alone, *batched)),
-        agreement=min(_agreement(expected, answers) for answers in (alone, *batched)),
+        agreement=min(_agreement(expected, answers, ranges) for answers in (alone, *batched)),
         batch_difference=max(_difference(alone, answers) for answers in batched),
         padding_difference=_difference(batched[0], noisy),
         spread={target: float(np.ptp(values[:recorded], axis=0).max()) for target, values in expected.items()},
@@ -192,9 +218,22 @@ def _difference(one: Probabilities, other: Probabilities) -> float:
     return largest if np.isfinite(largest) else float("inf")
 
 
-def _agreement(one: Probabilities, other: Probabilities) -> float:
-    same = [one[target].argmax(axis=1) == other[target].argmax(axis=1) for target in one]
+def _agreement(one: Probabilities, other: Probabilities, ranges: Mapping[str, Range]) -> float:
+    same = [agrees(one[target], other[target], values=target in ranges) for target in one]
     return float(np.all(same, axis=0).mean())
+
+
+def agrees(one: FloatArray, other: FloatArray, *, values: bool) -> npt.NDArray[np.bool_]:
+    """Whether two answers say the same: the same label, or values no further apart than ``SAME_VALUE``; (windows,).
+
+    Args:
+        one: (windows, classes) probabilities, or values in widths of their range.
+        other: the same of another form of the model.
+        values: which of them.
+    """
+    if values:
+        return np.asarray(np.abs(one - other).max(axis=1) <= SAME_VALUE)
+    return np.asarray(one.argmax(axis=1) == other.argmax(axis=1))
 
 
 def _check(proof: Proof) -> None:

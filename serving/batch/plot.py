@@ -30,18 +30,19 @@ def plot_summary(path: Path, totals: Totals, classes: Mapping[str, int]) -> None
     Args:
         path: the PNG file.
         totals: counts of all files.
-        classes: target -> number of its classes; the confidence is that of the first.
+        classes: target -> number of its classes; the confidence is that of the first. Without one there is no panel.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    panels = len(totals.labels) + 2
+    panels = len(totals.labels) + 1 + bool(classes)
     figure = Figure(figsize=(4.2 * panels, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     for axis, (target, counts) in zip(axes, totals.labels.items(), strict=False):
         _labels(axis, target, counts)
-    _confidence(axes[-2], totals, next(iter(classes.items())))
+    if classes:
+        _confidence(axes[-2], totals, next(iter(classes.items())))
     _duration(axes[-1], totals)
     errors = f"{totals.errors:,} error{'' if totals.errors == 1 else 's'}"
     figure.suptitle(f"{_files(totals.files)}, {errors}, {totals.audio_sec / 3600:,.2f} h of audio")

@@ -99,12 +99,12 @@ def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, o
     opened, classify, run_on = _open_local(bundle, options) if address is None else _open_ray(bundle, address, options)
     totals = _write_table(opened, found, output, options, run_on, classify)
     if options.plot is not None:
-        classes = {target: len(labels) for target, labels in opened.manifest.targets.items()}
+        classes = {target: len(labels) for target, labels in opened.manifest.labels.items()}
         plot_summary(options.plot, totals, classes)
     if options.log_format == "json":
         print(document(output, totals, {"bundle": opened.id, **run_on}))
     else:
-        print(summary(output, totals, [*opened.manifest.targets], {"bundle": opened.id, **run_on}))
+        print(summary(output, totals, [*opened.manifest.labels], {"bundle": opened.id, **run_on}))
     return totals
 
 
@@ -176,7 +176,12 @@ def _write_table(
 ) -> Totals:
     """Classify the chunks that are not finished, and join the table."""
     manifest = bundle.manifest
-    names = columns(manifest.targets, embeddings=options.embeddings, unknown_targets=manifest.thresholds)
+    names = columns(
+        manifest.targets,
+        embeddings=options.embeddings,
+        unknown_targets=manifest.thresholds,
+        dimensional=manifest.ranges,
+    )
     join: Join = join_parts
     if output.suffix.lower() == AUDFORMAT:
         join = database_of(bundle, found.files, windows=options.windows)

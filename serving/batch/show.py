@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from emotions.bundle.manifest import Bundle
+from emotions.bundle.targets import Range
 from emotions.errors import AudioError, ConfigError, plain
 from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.folder.result import FileResult
@@ -55,18 +56,21 @@ def show_predictions(inputs: Sequence[Path | str], bundle: Path, options: Option
     width = name_width(found.files, terminal)
     for file, result in zip(found.files, results, strict=True):
         totals.add(result)
-        lines = _over_time(file, result, terminal) if options.windows else None
+        lines = _over_time(file, result, terminal, model.manifest.ranges) if options.windows else None
         print(*(lines or [line_of(result, width, terminal)]), sep="\n", flush=True)
         if options.windows and options.plot is not None and result.prediction is not None:
-            plot_timeline(options.plot, result.name, timeline(file, result.prediction, _PLOTTED_PIECES))
+            ranges = model.manifest.ranges
+            plot_timeline(options.plot, result.name, timeline(file, result.prediction, _PLOTTED_PIECES), ranges)
     totals.wall_sec = time.perf_counter() - started
     print(f"\n{_conclusion(totals, model.bundle, model.session)}")
     if options.plot is not None and not options.windows:
-        plot_summary(options.plot, totals, {name: len(labels) for name, labels in model.manifest.targets.items()})
+        plot_summary(options.plot, totals, {name: len(labels) for name, labels in model.manifest.labels.items()})
     return totals
 
 
-def _over_time(file: InputFile, result: FileResult, terminal: Terminal) -> list[str] | None:
+def _over_time(
+    file: InputFile, result: FileResult, terminal: Terminal, ranges: Mapping[str, Range]
+) -> list[str] | None:
     """The lines of a timeline; None where there is nothing to show over time."""
     if result.prediction is None:
         return None
@@ -74,7 +78,7 @@ def _over_time(file: InputFile, result: FileResult, terminal: Terminal) -> list[
         found = timeline(file, result.prediction, columns_of_time(terminal))
     except (AudioError, OSError):  # it was replaced meanwhile
         return None
-    return timeline_lines(result.name, found, terminal)
+    return timeline_lines(result.name, found, terminal, ranges)
 
 
 def _conclusion(totals: Totals, bundle: Bundle, session: Session) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from emotions.errors import plain
 from emotions.files.from_here import from_here
 from emotions.folder.result import FileResult
+from emotions.runtime.prediction import Prediction
 
 WIDTH = 100
 """Width of the table of first rows, in characters."""
@@ -26,7 +27,7 @@ CONFIDENCE_BINS = 20
 DURATION_BINS = 4
 """Bins of the duration in each doubling of it."""
 
-_STATE = ("files", "audio_sec", "codes", "warnings", "labels", "confidences", "durations", "head")
+_STATE = ("files", "audio_sec", "codes", "warnings", "labels", "confidences", "durations", "head", "values")
 
 
 @dataclass
@@ -39,9 +40,11 @@ class Totals:
         warnings: how often each warning occurred, such as ``truncated``.
         wall_sec: seconds that this took, without loading the model.
         labels: target -> how often each label was the most probable one.
+        values: ``target.dimension`` -> sum of its values.
         confidences: files in each of ``CONFIDENCE_BINS``.
         durations: files by duration, in bins that start at 2 ** (bin / DURATION_BINS) seconds.
-        head: cells of the first results: name, label of each target, confidence, duration, error.
+        head: cells of the first results: name, label of each target, value of each dimension, confidence, duration,
+            error.
         resumed_files: those of ``files`` that an earlier run did, with ``resumed_sec`` of the audio.
     """
 
@@ -52,6 +55,7 @@ class Totals:
     audio_sec: float = 0.0
     wall_sec: float = 0.0
     labels: dict[str, Counter[str]] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict)
     confidences: Counter[int] = field(default_factory=Counter)
     durations: Counter[int] = field(default_factory=Counter)
     head: list[list[str]] = field(default_factory=list)
@@ -74,10 +78,16 @@ class Totals:
             return
         self.audio_sec += prediction.duration_sec
         self.warnings.update(warning.partition(":")[0] for warning in prediction.warnings)
-        self.confidences[min(CONFIDENCE_BINS - 1, int(prediction.confidence * CONFIDENCE_BINS))] += 1
+        if prediction.probabilities:
+            self.confidences[min(CONFIDENCE_BINS - 1, int(prediction.confidence * CONFIDENCE_BINS))] += 1
+        self._add_values(_values(prediction))
         self.durations[math.floor(math.log2(max(prediction.duration_sec, 1e-3)) * DURATION_BINS)] += 1
         for target, label in prediction.labels.items():
             self.labels.setdefault(target, Counter())[label] += 1
+
+    def _add_values(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.values[name] = self.values.get(name, 0.0) + value
 
     def state(self) -> dict[str, Any]:
         """The counts of a chunk as JSON, for ``merge``."""
@@ -89,6 +99,7 @@ class Totals:
         self.audio_sec += state["audio_sec"]
         self.codes.update(state["codes"])
         self.warnings.update(state.get("warnings", {}))  # not in a journal of 0.1
+        self._add_values(state.get("values", {}))  # not in a journal of 0.2
         for target, counts in state["labels"].items():
             self.labels.setdefault(target, Counter()).update(counts)
         for mine, theirs in ((self.confidences, state["confidences"]), (self.durations, state["durations"])):
@@ -103,10 +114,15 @@ def _cells(result: FileResult) -> list[str]:
     return [
         result.name,
         *prediction.labels.values(),
-        f"{prediction.confidence:.3f}",
+        *(f"{value:.3f}" for value in _values(prediction).values()),
+        f"{prediction.confidence:.3f}" if prediction.probabilities else "",
         f"{prediction.duration_sec:.2f}",
         "",
     ]
+
+
+def _values(prediction: Prediction) -> dict[str, float]:
+    return {f"{target}.{name}": value for target, named in prediction.values.items() for name, value in named.items()}
 
 
 def summary(output: Path, totals: Totals, targets: Sequence[str], run_on: Mapping[str, str]) -> str:
@@ -115,7 +131,7 @@ def summary(output: Path, totals: Totals, targets: Sequence[str], run_on: Mappin
     Args:
         output: the table.
         totals: counts of all files.
-        targets: names of the targets.
+        targets: names of the targets that have labels.
         run_on: the bundle, and the variant and device of its model.
     """
     audio_sec = totals.audio_sec - totals.resumed_sec
@@ -126,6 +142,7 @@ def summary(output: Path, totals: Totals, targets: Sequence[str], run_on: Mappin
         ("audio", f"{audio_sec:.1f} s in {totals.wall_sec:.1f} s, {speed:.1f} times real time"),
         ("model", f"{run_on['bundle']}, {run_on['variant']} on {run_on['device']}"),
         *((target, _counts(totals.labels.get(target, Counter()))) for target in targets),
+        *((name, f"mean {total / max(totals.files - totals.errors, 1):.3f}") for name, total in totals.values.items()),
     ]
     if totals.resumed_files:
         lines.insert(1, ("resumed", f"{totals.resumed_files} of the files were done by an earlier run"))
@@ -149,8 +166,8 @@ def _rows(totals: Totals, targets: Sequence[str]) -> str:
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("file", *targets, "confidence", "duration", "error"):
-        right = name in {"confidence", "duration"}
+    for name in ("file", *targets, *totals.values, "confidence", "duration", "error"):
+        right = name in {"confidence", "duration", *totals.values}
         table.add_column(Text(plain(name)), no_wrap=True, overflow="ellipsis", justify="right" if right else "left")
     for cells in totals.head:
         template = [""] * (len(table.columns) - len(cells))
@@ -178,6 +195,7 @@ def document(output: Path, totals: Totals, run_on: Mapping[str, str]) -> str:
         "variant": run_on["variant"],
         "device": run_on["device"],
         "labels": totals.labels,
+        **({"value_sums": totals.values} if totals.values else {}),
         "codes": totals.codes,
         "warnings": totals.warnings,
     }

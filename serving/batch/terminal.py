@@ -6,11 +6,13 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import UNKNOWN
+from emotions.bundle.targets import Range
 from emotions.errors import plain
 from emotions.folder.result import FileResult
 from emotions.inputs.input_file import InputFile
@@ -65,27 +67,41 @@ def line_of(result: FileResult, width: int, terminal: Terminal) -> str:
     prediction = result.prediction
     if prediction is None:
         return f"{name}  error: {plain(result.error or result.code or '')}"
-    first, *others = prediction.probabilities
-    cells = [UNKNOWN] * prediction.unknown.get(first, False)
-    cells += _bars(prediction.probabilities[first], terminal.width - width - 12, terminal)
-    cells += [f"{plain(target)}: {_answer(prediction, target)}" for target in others]
+    cells = _label_cells(prediction, terminal.width - width - 12, terminal)
+    cells += [f"{plain(name)} {value:.2f}" for values in prediction.values.values() for name, value in values.items()]
     cells += [plain(warning) for warning in prediction.warnings]
     return "  ".join([name, f"{prediction.duration_sec:6.1f} s", *cells]).rstrip()
 
 
-def timeline_lines(name: str, found: Timeline, terminal: Terminal) -> list[str]:
-    """A recording over time: its level, then a row a label, darker where it is more probable, over an axis of time.
+def _label_cells(prediction: Prediction, room: int, terminal: Terminal) -> list[str]:
+    """The first target's likeliest labels with bars, and the label of each other one; nothing without labels."""
+    if not prediction.probabilities:
+        return []
+    first, *others = prediction.probabilities
+    cells = [UNKNOWN] * prediction.unknown.get(first, False)
+    cells += _bars(prediction.probabilities[first], room, terminal)
+    return cells + [f"{plain(target)}: {_answer(prediction, target)}" for target in others]
+
+
+def timeline_lines(
+    name: str, found: Timeline, terminal: Terminal, ranges: Mapping[str, Range] = MappingProxyType({})
+) -> list[str]:
+    """A recording over time: its level, then a row a label or dimension, darker where it is more, over an axis of time.
 
     Args:
         name: of the recording.
         found: its pieces, one a column.
         terminal: what it is written for.
+        ranges: of the targets of dimensions, whose lowest value is blank and whose highest is full.
     """
     rows = {"level": found.level}
     for target, scores in found.probabilities.items():
         likeliest = sorted(scores, key=lambda label: float(-scores[label].mean()))[:_MOST_ROWS]
         prefix = f"{target}: " if len(found.probabilities) > 1 else ""
         rows |= {f"{prefix}{plain(label)}": scores[label] for label in likeliest}
+    for target, values in found.values.items():
+        low, high = ranges.get(target, (0.0, 1.0))
+        rows |= {plain(dimension): (each - low) / (high - low) for dimension, each in values.items()}
     return [
         f"{plain(name)}, {_clock(found.duration_sec)}",
         *(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,13 @@ class Timeline:
         duration_sec: seconds from the first to the last piece.
         level: (pieces,) the highest absolute sample of each, at most 1.
         probabilities: target -> label -> (pieces,), the mean of the windows that cover the middle of each.
+        values: target -> dimension -> (pieces,), likewise.
     """
 
     duration_sec: float
     level: FloatArray
     probabilities: Mapping[str, Mapping[str, FloatArray]]
+    values: Mapping[str, Mapping[str, FloatArray]] = field(default_factory=dict)
 
 
 def timeline(file: InputFile, prediction: Prediction, pieces: int) -> Timeline:
@@ -56,11 +58,18 @@ def timeline(file: InputFile, prediction: Prediction, pieces: int) -> Timeline:
         covered = _running_sum(first, behind, every, pieces) / np.maximum(covering, 1)
         return np.where(covering > 0, covered, every[nearest]).astype(np.float32)
 
-    probabilities = {
-        target: {label: mean([each.probabilities[target][label] for each in windows]) for label in scores}
-        for target, scores in prediction.probabilities.items()
-    }
-    return Timeline(duration, _level(file, round(duration * SAMPLE_RATE), pieces), probabilities)
+    def means(name: str, targets: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, FloatArray]]:
+        return {
+            target: {column: mean([getattr(each, name)[target][column] for each in windows]) for column in answers}
+            for target, answers in targets.items()
+        }
+
+    return Timeline(
+        duration,
+        _level(file, round(duration * SAMPLE_RATE), pieces),
+        means("probabilities", prediction.probabilities),
+        means("values", prediction.values),
+    )
 
 
 def _running_sum(first: IntArray, behind: IntArray, values: npt.NDArray[np.float64], pieces: int) -> Any:

@@ -13,6 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 import emotions
+from emotions.bundle.summary import warnings
+from emotions.bundle.targets import written_targets
 from serving.http.body.uploads import check_recording, read_upload, read_uploads
 from serving.http.errors import Body, RequestError, error_body, to_request_error
 from serving.telemetry.requests import request_context
@@ -166,12 +168,16 @@ def log_fields(classified: TimedPrediction) -> dict[str, float]:
 
 
 def model_body(engine: Engine) -> Body:
-    """What is served: targets and labels, window, bundle, versions, device and limits."""
+    """What is served: targets and labels, licences, what to beware of, window, bundle, versions, device and limits."""
     manifest, session, settings = engine.predictor.manifest, engine.predictor.session, engine.settings
     return {
         "bundle": engine.predictor.bundle.id,
         "name": manifest.name,
-        "targets": manifest.targets,
+        "targets": manifest.labels,
+        **({"dimensions": written_targets(manifest.dimensions, manifest.ranges)} if manifest.ranges else {}),
+        "license": (manifest.encoder or {}).get("license"),
+        "data_license": manifest.dataset.license if manifest.dataset else None,
+        "warnings": warnings(manifest),
         "sample_rate": manifest.sample_rate,
         "window": manifest.window.model_dump(),
         "device": session.device,
@@ -192,10 +198,11 @@ def model_body(engine: Engine) -> Body:
 
 def _scores(classified: TimedPrediction) -> Body:
     prediction = classified.prediction
-    scores = {
-        "label": prediction.label,
-        "confidence": prediction.confidence,
+    scores: Body = {
+        "label": prediction.label if prediction.probabilities else None,
+        "confidence": prediction.confidence if prediction.probabilities else None,
         "probabilities": prediction.probabilities,
+        **({"values": prediction.values} if prediction.values else {}),
         "duration_sec": prediction.duration_sec,
         "truncated": prediction.truncated,
         "warnings": [*prediction.warnings],
@@ -216,7 +223,17 @@ def _stages(classified: TimedPrediction) -> Body:
 
 def _windows(classified: TimedPrediction) -> Body:
     parts = classified.prediction.windows
-    return {"windows": [{"start": part.start, "end": part.end, "probabilities": part.probabilities} for part in parts]}
+    return {
+        "windows": [
+            {
+                "start": part.start,
+                "end": part.end,
+                "probabilities": part.probabilities,
+                **({"values": part.values} if part.values else {}),
+            }
+            for part in parts
+        ]
+    }
 
 
 def _ms(seconds: float) -> float:

@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import emotions
-from emotions.bundle.manifest import LENGTH, WAVEFORM
+from emotions.bundle.manifest import LENGTH, WAVEFORM, Manifest
+from emotions.bundle.targets import written_targets
 from emotions.errors import AudioError
 from emotions.runtime.prediction import Prediction
 from serving.http.body.spool import spooled
@@ -67,8 +68,8 @@ async def model(request: Request, worker: WorkerState) -> Body:
             {"name": AUDIO, "datatype": "BYTES", "shape": [-1]},
         ],
         "outputs": [
-            {"name": name, "datatype": "FP32", "shape": [-1, len(labels)], "parameters": {"labels": labels}}
-            for name, labels in manifest.targets.items()
+            {"name": name, "datatype": "FP32", "shape": [-1, len(about[0])], "parameters": about[1]}
+            for name, about in _outputs(manifest).items()
         ],
     }
 
@@ -141,15 +142,21 @@ async def _classify_rows(
     return inference, [row for row in rows if isinstance(row, Prediction)]
 
 
+def _outputs(manifest: Manifest) -> dict[str, tuple[list[str], dict[str, Any]]]:
+    """Each output's columns, and what is said of it: its labels, or its dimensions and their range."""
+    about = written_targets(manifest.targets, manifest.ranges)
+    return {name: (columns, about[name]) for name, columns in manifest.targets.items()}
+
+
 def _inference_response(inference: InferenceRequest, predictions: list[Prediction], engine: Engine) -> Response | Body:
     """The outputs that are asked for, in JSON, or behind it where they are asked for in binary."""
-    targets = engine.predictor.manifest.targets
+    targets = _outputs(engine.predictor.manifest)
     names = [*targets] if inference.outputs is None else [output.name for output in inference.outputs]
-    outputs, binary = [], []
+    outputs, binary, answered = [], [], [each.answers for each in predictions]
     for name in names:
-        scores = [each.probabilities[name][label] for each in predictions for label in targets[name]]
-        parameters: dict[str, Any] = {"labels": targets[name]}
-        output: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": [len(predictions), len(targets[name])]}
+        columns, parameters = targets[name]
+        scores = [answers[name][column] for answers in answered for column in columns]
+        output: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": [len(predictions), len(columns)]}
         if inference.is_binary(name):
             binary.append(np.array(scores, "<f4").tobytes())
             outputs.append({**output, "parameters": {**parameters, "binary_data_size": len(binary[-1])}})

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from emotions.bundle.manifest import EMBEDDING, UNKNOWN, Bundle
+from emotions.bundle.manifest import EMBEDDING, UNKNOWN, Bundle, Manifest
 from emotions.errors import DataError, MissingExtra
 from emotions.inputs.input_file import InputFile
 from serving.tables.columns import WARNING, Columns
@@ -76,7 +76,8 @@ def _header(bundle: Bundle, names: Columns, *, segmented: bool) -> dict[str, Any
     """The header: a scheme for each target, one for all probabilities, and the columns with their schemes."""
     manifest = bundle.manifest
     schemes: dict[str, dict[str, Any]] = {
-        **{target: {"dtype": "str", "labels": [*labels]} for target, labels in manifest.targets.items()},
+        **{target: {"dtype": "str", "labels": [*labels]} for target, labels in manifest.labels.items()},
+        **{name: {"dtype": "float"} for name in _values(manifest)},
         _PROBABILITY: {"dtype": "float", "minimum": 0, "maximum": 1},
         **({UNKNOWN: {"dtype": "str", "labels": ["yes", "no"]}} if manifest.thresholds else {}),
         "duration": {"dtype": "time"},
@@ -99,6 +100,11 @@ def _header(bundle: Bundle, names: Columns, *, segmented: bool) -> dict[str, Any
         "schemes": schemes,
         "tables": {_TABLE: {"type": "segmented" if segmented else "filewise", "columns": columns}},
     }
+
+
+def _values(manifest: Manifest) -> list[str]:
+    """The columns of dimensions, each with a scheme of its own: their values may leave their range."""
+    return [f"{target}.{name}" for target, names in manifest.dimensions.items() for name in names]
 
 
 def _with_durations(table: Any, *, segmented: bool) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from emotions.bundle.manifest import EMBEDDING, UNKNOWN
@@ -24,19 +24,26 @@ Writer = Callable[[Path, Columns], contextlib.AbstractContextManager[Write]]
 """Opens a file to write rows to."""
 
 
-def columns(targets: Targets, *, embeddings: bool = False, unknown_targets: Iterable[str] = ()) -> Columns:
+def columns(
+    targets: Targets,
+    *,
+    embeddings: bool = False,
+    unknown_targets: Iterable[str] = (),
+    dimensional: Collection[str] = (),
+) -> Columns:
     """Columns of a table.
 
     Args:
-        targets: labels of each target.
+        targets: labels or dimensions of each target.
         embeddings: whether there is a column of embeddings.
         unknown_targets: targets that have a threshold, below which a label is unknown.
+        dimensional: the targets of dimensions, which have no label.
     """
     probabilities = [f"{target}.{label}" for target, labels in targets.items() for label in labels]
     return {
         "file": str,
         **dict.fromkeys(("start", "end"), float),
-        **dict.fromkeys(targets, str),
+        **{target: str for target in targets if target not in dimensional},
         **dict.fromkeys(probabilities, float),
         **dict.fromkeys(("confidence", "duration"), float),
         **dict.fromkeys((f"{target}.{UNKNOWN}" for target in unknown_targets), str),

@@ -3,8 +3,10 @@
 file, start, end            name relative to the input folder (POSIX), and seconds
 <target>                    the most probable label, one column a target
 <target>.<label>            its probability, to six significant digits
+<target>.<dimension>        the value of a dimension, likewise; such a target has no column of its own
 <target>.unknown            yes or no, where the bundle has a threshold: yes where the confidence is below it
-confidence, duration        probability of the first target's label, and seconds of the recording or segment
+confidence, duration        probability of the first target's label, and seconds of the recording or segment;
+                            of the first one that has labels, and empty where none has
 embedding                   if asked for: the input of the model's output layers, the mean over windows in a file's row
 warning                     "code: message" where a part of the recording is missing: ``truncated``, ``damaged``
 error                       "code: message" where the file failed; then only ``file`` and a segment's times are given
@@ -51,17 +53,19 @@ def rows(result: FileResult, template: Row, *, windows: bool = False) -> Iterato
     first = result.start or 0.0
     # A segment's own end, so that rows are found by what the user's table says; the duration is what there was.
     last = first + prediction.duration_sec if result.end is None else result.end
-    spans = [(first, last, prediction.probabilities)]
+    spans = [(first, last, prediction.probabilities, prediction.values)]
     if windows:
-        spans = [(first + each.start, first + each.end, each.probabilities) for each in prediction.windows]
-    for index, (start, end, probabilities) in enumerate(spans):
+        spans = [(first + each.start, first + each.end, each.probabilities, each.values) for each in prediction.windows]
+    for index, (start, end, probabilities, values) in enumerate(spans):
         cells = {**template, "file": name, "start": start, "end": end, "duration": prediction.duration_sec}
         _fill(cells, probabilities, prediction.thresholds)
+        for target, named in values.items():
+            cells |= {f"{target}.{name}": _rounded(value) for name, value in named.items()}
         if WARNING in template and prediction.warnings:
             cells[WARNING] = "; ".join(prediction.warnings)
         if EMBEDDING in template and result.embedding is not None:
-            values = result.embedding[index] if windows else result.embedding.mean(axis=0)
-            cells[EMBEDDING] = [_rounded(value) for value in values.tolist()]
+            embedding = result.embedding[index] if windows else result.embedding.mean(axis=0)
+            cells[EMBEDDING] = [_rounded(value) for value in embedding.tolist()]
         yield cells
 
 

@@ -97,7 +97,7 @@ class Metrics:
         """Set the version and bundle, and create the series of each label, which starts at zero."""
         self.build.labels(emotions.__version__, platform.python_version(), onnxruntime.__version__).set(1)
         self.bundle.labels(predictor.bundle.id, predictor.session.variant, predictor.session.device).set(1)
-        for target, labels in predictor.manifest.targets.items():
+        for target, labels in predictor.manifest.labels.items():
             for label in labels:
                 self.predictions.labels(target, label)
 

@@ -244,7 +244,7 @@ class Engine:
 
 def _parallel_batches(predictor: Predictor, settings: Settings) -> int:
     """Batches that run at once: a GPU copies one while it computes another; on a CPU they share the threads."""
-    dynamic = predictor.manifest.window.dynamic
+    long = predictor.manifest.window.long
     if predictor.session.device == "cuda":
-        return gpu_parallel_batches(dynamic=dynamic, asked=settings.parallel_batches)
-    return cpu_parallel_batches(settings.model_threads, dynamic=dynamic, asked=settings.parallel_batches)[0]
+        return gpu_parallel_batches(long=long, asked=settings.parallel_batches)
+    return cpu_parallel_batches(settings.model_threads, long=long, asked=settings.parallel_batches)[0]

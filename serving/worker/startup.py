@@ -46,15 +46,15 @@ def open_predictor(settings: Settings, worker: int = 0) -> Predictor:
         worker: number of the worker, from 0; it runs on the GPU of that number, modulo the number of GPUs.
     """
     bundle = read_bundle(find_bundle(settings))
-    dynamic = bundle.manifest.window.dynamic
-    _, threads = cpu_parallel_batches(settings.model_threads, dynamic=dynamic, asked=settings.parallel_batches)
+    long = bundle.manifest.window.long
+    _, threads = cpu_parallel_batches(settings.model_threads, long=long, asked=settings.parallel_batches)
     session = open_session(
         bundle,
         device=settings.device,
         variant=settings.variant,
         threads=threads,
         device_id=worker % max(1, settings.gpus),
-        streams=gpu_parallel_batches(dynamic=dynamic, asked=settings.parallel_batches),
+        streams=gpu_parallel_batches(long=long, asked=settings.parallel_batches),
     )
     return Predictor(bundle, session)
 

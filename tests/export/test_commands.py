@@ -61,7 +61,7 @@ def test_the_command_exports_a_checkpoint(
 )
 def test_exactly_one_source_is_wanted(sources: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["export", *sources, "--output", "x"]) == 2
-    options = "--run DIR, --checkpoint FILE, --tune-results DIR and --from NAME_OR_FOLDER"
+    options = "--run DIR, --checkpoint FILE, --tune-results DIR, --from NAME_OR_FOLDER and --onnx FILE"
     assert capsys.readouterr().err == f"error: say what to export: one of {options}\n"
 
 

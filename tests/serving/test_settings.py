@@ -165,16 +165,16 @@ def test_each_gpu_has_a_worker_of_its_own(tiny_bundle: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("threads", "dynamic", "asked", "parallel_batches", "each"),
+    ("threads", "long", "asked", "parallel_batches", "each"),
     [
         *((1, False, None, 1, 1), (2, False, None, 2, 1), (9, False, None, 4, 2), (9, True, None, 1, 9)),
         *((4, False, 1, 1, 4), (2, False, 3, 3, 1), (8, True, 2, 2, 4)),
     ],
 )
 def test_parallel_batches_share_out_the_threads(
-    threads: int, dynamic: bool, asked: int | None, parallel_batches: int, each: int
+    threads: int, long: bool, asked: int | None, parallel_batches: int, each: int
 ) -> None:
-    assert cpu_parallel_batches(threads, dynamic=dynamic, asked=asked) == (parallel_batches, each)
+    assert cpu_parallel_batches(threads, long=long, asked=asked) == (parallel_batches, each)
 
 
 def test_a_worker_opens_its_model_for_its_parallel_batches(tiny_bundle: Path) -> None:

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, field_validator
 
 from emotions.errors import ConfigError
 from emotions.pipeline.schema import Block, Text
+from training.config.targets import DimensionsTarget, LabelsTarget, Targets
 
 
 class Column(Block):
@@ -88,8 +89,10 @@ class DatasetConfig(Block):
     )
     format: Format = "auto"
     target: Text = Field(default="emotion", description="Name of the target where folders are its classes.")
-    targets: Annotated[list[Text], Field(min_length=1)] | None = Field(
-        default=None, description="Columns to learn; by default all that look like targets."
+    targets: Targets | None = Field(
+        default=None,
+        description="Columns of labels to learn, by default all that look like targets; or an object for each target: "
+        '{"labels": [...]}, or {"dimensions": ["arousal", "valence"], "range": [0, 1], "scale": [1, 7]}.',
     )
     tables: Annotated[list[Text], Field(min_length=1)] | None = Field(
         default=None, description="Tables of an audformat database that hold the clips; by default those of its splits."
@@ -104,6 +107,31 @@ class DatasetConfig(Block):
         default=False, description="Leave out recordings of which a part is missing, rather than use what there is."
     )
     license: Text | None = Field(default=None, description="Licence of the recordings, for the bundle.")
+
+    @model_validator(mode="after")
+    def _a_column_is_labels_or_numbers(self) -> Self:
+        numbers = [column for about in self.dimensional.values() for column in about.dimensions]
+        both = [column for column in numbers if column in (self.columns or ()) or numbers.count(column) > 1]
+        if both:
+            raise ValueError(f"targets: the column {both[0]!r} would be learnt twice: as labels, or by two targets")
+        return self
+
+    @property
+    def columns(self) -> list[str] | None:
+        """Columns of labels to learn; None where those that look like targets are."""
+        return None if self.targets is None else [name for name in self.targets if name not in self.dimensional]
+
+    @property
+    def dimensional(self) -> dict[str, DimensionsTarget]:
+        """The targets of dimensions."""
+        every = self.targets.items() if isinstance(self.targets, dict) else ()
+        return {name: about for name, about in every if isinstance(about, DimensionsTarget)}
+
+    @property
+    def stated_labels(self) -> dict[str, list[str]]:
+        """The labels that targets of labels may have, where they are stated."""
+        every = self.targets.items() if isinstance(self.targets, dict) else ()
+        return {name: about.labels for name, about in every if isinstance(about, LabelsTarget)}
 
 
 def as_origin(text: str | None, option: str) -> Column | Pattern | None:

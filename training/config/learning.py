@@ -134,6 +134,10 @@ class LearnParams(Tunable):
         default="cross_entropy", description="focal: windows that are right already count less."
     )
     focal_gamma: float = Field(default=2.0, ge=0, le=10, description="How much less they count with the focal loss.")
+    dimension_loss: Literal["ccc", "mse", "mae"] = Field(
+        default="ccc",
+        description="Loss of targets of dimensions: 1 - CCC over a batch, or the mean squared or absolute error.",
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Share of the truth spread over all classes.")
     class_weights: Literal["balanced", "none"] = Field(
         default="balanced", description="balanced: rare classes weigh as much in the loss as frequent ones."

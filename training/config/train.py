@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field, GetJsonSchemaHandler, ValidationInfo, field_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from emotions.bundle.targets import Range
 from emotions.errors import Fault
 from emotions.pipeline.schema import Block, StepConfig, Text, Texts
 from training.config.architectures import (
@@ -20,6 +22,7 @@ from training.config.architectures import (
 )
 from training.config.dataset import DatasetConfig
 from training.config.learning import LearnParams, RayConfig
+from training.config.targets import Bounds
 from training.config.teacher import Place, TeacherConfig, as_teacher, unlabelled_faults
 
 FEATURES: Mapping[ModelName, int] = {
@@ -229,25 +232,34 @@ class ModelSpec(Block):
     window_samples: int = Field(gt=0, le=60 * 16_000, description="Samples of one window at 16 kHz.")
     spectrogram_size: int = Field(gt=0, le=1024)
     targets: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
-        min_length=1, description="Labels of each target, in the order of the outputs."
+        min_length=1, description="Labels or dimensions of each target, in the order of the outputs."
     )
+    ranges: dict[str, Bounds] = Field(default={}, description="Range of each target of dimensions.")
     features: int = Field(default=1, ge=1, le=2, description="Version of the features; a trained model keeps its own.")
     encoder: dict[str, Any] | None = Field(
         default=None, description="What it takes to build the encoder but for its weights, once it was loaded."
     )
 
     @property
+    def labels(self) -> dict[str, list[str]]:
+        """The labels of each target that has labels."""
+        return {target: names for target, names in self.targets.items() if target not in self.ranges}
+
+    @property
     def classes(self) -> dict[str, int]:
-        """How many labels each target has."""
+        """How many labels or dimensions each target has."""
         return {target: len(labels) for target, labels in self.targets.items()}
 
 
-def model_spec(step: FixedStep, targets: Mapping[str, list[str]]) -> ModelSpec:
+def model_spec(
+    step: FixedStep, targets: Mapping[str, list[str]], ranges: Mapping[str, Range] = MappingProxyType({})
+) -> ModelSpec:
     """Resolve a ``train`` step for a dataset.
 
     Args:
         step: names the model.
-        targets: name -> labels in output order.
+        targets: name -> labels or dimensions in output order.
+        ranges: of the targets of dimensions.
     """
     from emotions.audio.decode import SAMPLE_RATE
 
@@ -257,5 +269,6 @@ def model_spec(step: FixedStep, targets: Mapping[str, list[str]]) -> ModelSpec:
         window_samples=round(step.learn_params.padding_sec * SAMPLE_RATE),
         spectrogram_size=step.learn_params.spectrogram_size,
         targets={name: list(labels) for name, labels in targets.items()},
+        ranges=dict(ranges),
         features=FEATURES.get(step.model, 1),
     )

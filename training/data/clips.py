@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from emotions.errors import DataError, plain
 from emotions.inputs.remote import fetch
 from emotions.inputs.tables import seconds
 from training.config.dataset import Column, DatasetConfig, Pattern
+from training.config.targets import DimensionsTarget
 from training.data.data_faults import Faults, some
 from training.data.formats.entry import Entry
 from training.data.label_faults import add_label_faults
@@ -22,6 +24,7 @@ from training.data.names import default_targets
 from training.data.readers import column_or_pattern, read_entries
 from training.data.recordings import recordings_by_name
 from training.data.sources import Source, locate
+from training.data.values import values_of
 
 _HEAD_BYTES = 1 << 16
 _STRUCTURE = frozenset({"start", "end", "split"})
@@ -44,6 +47,8 @@ class Clip:
         recording: name of the recording that the clip was cut from.
         split: the part of a predefined split, as the dataset writes it.
         columns: every other column of the dataset.
+        values: target of dimensions to its values on the target's range, NaN where one is missing; only the targets
+            that the clip has a value of.
     """
 
     file: Path | str
@@ -55,6 +60,7 @@ class Clip:
     recording: str
     split: str | None
     columns: Mapping[str, str]
+    values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
@@ -73,9 +79,10 @@ class ClipTable:
 
     Attributes:
         root: the folder that clip names are relative to.
-        targets: names of the targets; the first one is the main one.
+        targets: names of the targets of labels; the first one is the main one.
         license: licence of the recordings, where the config has it.
         origins: what the ``speaker`` and the ``recording`` of a clip are taken from, in words.
+        dimensions: the targets of dimensions.
     """
 
     root: Path
@@ -83,6 +90,7 @@ class ClipTable:
     targets: tuple[str, ...]
     license: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
+    dimensions: Mapping[str, DimensionsTarget] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -116,6 +124,13 @@ class ClipTable:
             if len(labels) < 2:
                 found = f"all clips are {labels[0]!r}" if labels else "no clip has one"
                 raise DataError(f"{self.root}: {target!r} needs at least two classes, {found}")
+        for target, about in self.dimensions.items():
+            for column, name in enumerate(about.dimensions):
+                found_values = {clip.values[target][column] for clip in self.clips if target in clip.values}
+                known = {value for value in found_values if not math.isnan(value)}
+                if len(known) < 2:
+                    found = f"all clips have {next(iter(known)):g}" if known else "no clip has one"
+                    raise DataError(f"{self.root}: {target!r} needs values of {name!r} that differ, {found}")
 
     @cached_property
     def fingerprint(self) -> str:
@@ -127,11 +142,14 @@ class ClipTable:
         heads = {file: _head(file) for file in dict.fromkeys(clip.file for clip in self.clips)}
         rows = sorted(
             json.dumps(
-                [heads[clip.file], clip.start, clip.end, dict(sorted(clip.labels.items())), clip.speaker, clip.split]
+                [
+                    *[heads[clip.file], clip.start, clip.end, dict(sorted(clip.labels.items())), clip.speaker],
+                    *[clip.split, *([dict(sorted(clip.values.items()))] if self.dimensions else [])],
+                ]
             )
             for clip in self.clips
         )
-        return hashlib.sha256("\n".join([*self.targets, *rows]).encode()).hexdigest()
+        return hashlib.sha256("\n".join([*self.targets, *self.dimensions, *rows]).encode()).hexdigest()
 
 
 def _head(file: Path | str) -> str:
@@ -180,16 +198,18 @@ def gather_clips(config: DatasetConfig, root: Path, faults: Faults) -> ClipTable
     described = [(entry.name, entry.columns) for entry in entries]
     speakers = column_or_pattern(config.speaker, "speaker", described, faults)
     recordings = column_or_pattern(config.recording, "recording", described, faults)
-    by_name, rule = recordings_by_name(entries, targets[0], segments=source.layout == "annotations")
+    by_name, rule = recordings_by_name(
+        entries, (targets or (config.target,))[0], segments=source.layout == "annotations"
+    )
     made = [
-        _clip(entry, targets, speaker, recording or name, faults)
+        _clip(entry, (targets, config), speaker, recording or name, faults)
         for entry, speaker, recording, name in zip(entries, speakers, recordings, by_name, strict=True)
     ]
     clips = _unique([clip for clip in made if clip is not None], faults)
     add_label_faults(clips, targets, faults)
     origins = {"speaker": _origin(config.speaker, "speaker", speakers, "unknown")}
     origins["recording"] = _origin(config.recording, "recording", recordings, rule)
-    return ClipTable(source.root, clips, targets, config.license, origins)
+    return ClipTable(source.root, clips, targets, config.license, origins, config.dimensional)
 
 
 def _origin(how: Column | Pattern | None, key: str, values: Sequence[str | None], otherwise: str) -> str:
@@ -202,16 +222,29 @@ def _origin(how: Column | Pattern | None, key: str, values: Sequence[str | None]
     return column if all(values) or otherwise == "unknown" else f"{column}, else {otherwise}"
 
 
-def _clip(entry: Entry, targets: Sequence[str], speaker: str | None, recording: str, faults: Faults) -> Clip | None:
-    columns = entry.columns
+def _clip(
+    entry: Entry,
+    wanted: tuple[Sequence[str], DatasetConfig],
+    speaker: str | None,
+    recording: str,
+    faults: Faults,
+) -> Clip | None:
+    columns, (targets, config) = entry.columns, wanted
+    values = values_of(columns, config.dimensional, entry.name, faults)
+    numbers = [column for about in config.dimensional.values() for column in about.dimensions]
     labels = {target: columns[target] for target in targets if target in columns}
     times = times_of(entry, faults)
-    if not labels:
-        faults.add(f"clip has no label (fill in {' or '.join(targets)}, or remove the row)", entry.name)
-    if times is None or not labels:
+    for target, allowed in config.stated_labels.items():
+        if labels.get(target, allowed[0]) not in allowed:
+            faults.add(f"{target} {labels[target]!r} is not one of the labels in dataset.targets", entry.name)
+            return None
+    if not labels and not values:
+        faults.add(f"clip has no label (fill in {' or '.join([*targets, *numbers])}, or remove the row)", entry.name)
+    if times is None or not (labels or values):
         return None
-    others = {name: value for name, value in columns.items() if name not in _STRUCTURE and name not in labels}
-    return Clip(entry.file, entry.name, *times, labels, speaker, recording, columns.get("split"), others)
+    taken = {*_STRUCTURE, *labels, *numbers}
+    others = {name: value for name, value in columns.items() if name not in taken}
+    return Clip(entry.file, entry.name, *times, labels, speaker, recording, columns.get("split"), others, values)
 
 
 def times_of(entry: Entry, faults: Faults) -> tuple[float | None, float | None] | None:
@@ -238,15 +271,17 @@ def _unique(clips: Sequence[Clip], faults: Faults) -> tuple[Clip, ...]:
 
 def _targets(config: DatasetConfig, source: Source, entries: Sequence[Entry]) -> tuple[str, ...]:
     columns = sorted({column for entry in entries for column in entry.columns})
-    targets = config.targets or [name for name in default_targets(config) if name in columns]
-    missing = [name for name in targets if name not in columns]
-    if missing or not targets:
+    found = [name for name in default_targets(config) if name in columns]
+    targets = found if config.columns is None else config.columns
+    numbers = [name for about in config.dimensional.values() for name in about.dimensions]
+    missing = [name for name in (*targets, *numbers) if name not in columns]
+    if missing or not (targets or numbers):
         lacking = some(repr(name) for name in missing or [config.target])
         there = ", ".join(columns) or "none"
         raise DataError(
             f"{source}: has no column {lacking} to learn; its columns: {there}; name one in dataset.targets"
         )
-    for name in targets:
+    for name in (*targets, *config.dimensional):
         if name in RESERVED_NAMES or "." in name:
             raise DataError(
                 f"{source}: {name!r} cannot name a target, it is a column of prediction tables or has a dot; "

@@ -18,7 +18,10 @@ _PROPERTIES = ("speaker", "recording", "split", "sentence", "text", "start", "en
 
 def default_targets(config: DatasetConfig) -> list[str]:
     """The columns that a dataset is asked for: those that the config names, else its target and ``state``."""
-    return [*(config.targets or dict.fromkeys([config.target, _STATE]))]
+    if config.targets is None:
+        return [*dict.fromkeys([config.target, _STATE])]
+    numbers = [column for about in config.dimensional.values() for column in about.dimensions]
+    return [*(config.columns or ()), *numbers]
 
 
 def labels_in(columns: Collection[str], config: DatasetConfig) -> bool:

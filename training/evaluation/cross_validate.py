@@ -94,6 +94,11 @@ def _alone(output: Path) -> Iterator[None]:
 
 
 def _check(step: TrainStep) -> None:
+    if step.dataset.dimensional:
+        raise ConfigError(
+            "dataset.targets: an evaluate step measures targets of labels alone; a train step measures dimensions, "
+            "on its test part"
+        )
     if step.devices not in ("auto", 1):
         raise ConfigError("devices: an evaluate step trains each fold on one device; set jobs for more folds at once")
     if step.saving_data_params.start_from_saved_checkpoint_path is not None:

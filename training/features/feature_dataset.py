@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from emotions.audio.windows import IntArray
+from emotions.audio.windows import FloatArray, IntArray
 from training.data.waveforms.dataset import WindowDataset
 from training.features.feature_cache import FeatureCache
 from training.features.joined_cache import JoinedCache
@@ -59,6 +59,10 @@ class FeatureDataset(Dataset[FeatureItem]):
     def classes(self, target: str) -> IntArray:
         """Class index of every clip for a target, (clips,), ``NO_LABEL`` where it has none."""
         return self.windows.classes(target)
+
+    def values(self, target: str) -> FloatArray:
+        """Values of every clip for a target of dimensions, as ``WindowDataset.values``."""
+        return self.windows.values(target)
 
 
 ClipDataset = WindowDataset | FeatureDataset

@@ -106,6 +106,8 @@ class TensorBoardImages(Callback):
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write the confusion matrices."""
         for target, scores in cast(ClassifierModule, pl_module).scores.items():
+            if "confusion" not in scores:
+                continue
             self._show(trainer, f"confusion/{target}", confusion_image(target, scores), "HWC")
 
     def _show(self, trainer: lightning.Trainer, name: str, image: Any, axes: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from emotions.audio.windows import IntArray
+from emotions.audio.windows import FloatArray, IntArray
 from emotions.errors import CheckpointError, ConfigError, DiskFull, OutputExists, first_part
 from emotions.files.atomic import locked, room_for
 from emotions.pipeline.interruption import keeping
@@ -28,6 +28,7 @@ from training.loop.loaders import check_shares
 from training.loop.out_of_fold import out_of_fold
 from training.loop.precompute import precomputed
 from training.loop.score import ClipPredictions, Units, calibrated, evaluate, score_predictions
+from training.loop.value_scores import calibrated_values, score_dimensions, truth_of, values_of
 from training.metrics.classification import Scores
 from training.metrics.surest_errors import surest_errors
 from training.models.base import Classifier
@@ -206,22 +207,36 @@ def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[
         validation: scores on the validation part, where the model was trained on it and it cannot be measured.
     """
     trained, result = outcome(job)
-    targets, corpus = trained.spec.targets, job.corpus
+    spec, corpus = trained.spec, job.corpus
+    targets = spec.labels
     predictions = {"test": evaluate(trained.model, corpus.test)} if corpus.test is not None else {}
     calibration: dict[str, Any] = {}
     if validation is None:
         clips, val = _validated(job, trained.model)
-        validation = score_predictions(val, targets)
         units, unit = units_of(corpus.table)
+        linear = calibrated_values(val, spec, units[list(clips)])
+        validation = {**score_predictions(val, targets), **score_dimensions(val, spec, units[list(clips)], linear)}
         spoken = Units(units[list(clips)], units[list(corpus.split.test)], unit)
         calibration = calibrated(val, predictions.get("test"), targets, spoken)
         part, judged = (corpus.split.test, predictions["test"]) if predictions else (clips, val)
         result.errors.update(_surest(corpus.table, np.array(part), judged, calibration))
+        calibration |= linear
+        result.values.update({name: _pairs(judged, name, spec, linear) for name in spec.ranges})
     result.metrics["validation"] = validation
-    result.metrics.update({part: score_predictions(each, targets) for part, each in predictions.items()})
+    spoken_by = units_of(corpus.table)[0][list(corpus.split.test)]
+    for part_name, each in predictions.items():
+        values = score_dimensions(each, spec, spoken_by, calibration)
+        result.metrics[part_name] = {**score_predictions(each, targets), **values}
     about = {"calibration": calibration, **({"missing": job.missing} if job.missing else {}), **(extra or {})}
     write_run(job.folder, job.step, job.context, replace(corpus, spec=trained.spec), result, about)
     return result
+
+
+def _pairs(
+    predictions: ClipPredictions, target: str, spec: ModelSpec, calibration: Mapping[str, Any]
+) -> tuple[FloatArray, FloatArray]:
+    """The truth and the answers of the clips of a part, for pictures."""
+    return truth_of(predictions, target, spec), values_of(predictions, target, spec, calibration)
 
 
 def _validated(job: Job, model: Classifier) -> tuple[Sequence[int], ClipPredictions]:

@@ -39,7 +39,8 @@ class Job:
 
     Attributes:
         start: checkpoint to resume from.
-        metric: validation metric that the best checkpoint is chosen by; by default the UAR of the first target.
+        metric: validation metric that the best checkpoint is chosen by; by default the UAR of the first target, or
+            its CCC where it has dimensions.
         missing: what reports say of an encoder that was left out.
         newest: keep the last epoch's checkpoint as the best one, whatever the metric.
     """
@@ -56,7 +57,8 @@ class Job:
     @property
     def selection_metric(self) -> str:
         """The validation metric that the best checkpoint is chosen by."""
-        return f"val/{next(iter(self.corpus.spec.targets))}_uar" if self.metric is None else self.metric
+        first, ranges = next(iter(self.corpus.spec.targets)), self.corpus.spec.ranges
+        return (f"val/{first}_ccc" if first in ranges else f"val/{first}_uar") if self.metric is None else self.metric
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def loss_sums(
         own = torch.ones_like(weighed) if shares is None else shares.to(weighed.dtype)
         counted = own if mean_shares is None else torch.full_like(own, mean_shares[target])
         rows.append(torch.stack([(losses * own).sum(), (weighed * counted).sum()]))
-    return torch.stack(rows)
+    return torch.stack(rows) if rows else torch.zeros(0, 2, device=None if shares is None else shares.device)
 
 
 def mean_loss(sums: Tensor, targets: Mapping[str, object], objective: Objective = CROSS_ENTROPY) -> Tensor:
@@ -211,7 +211,7 @@ def class_weights(step: TrainStep, corpus: Corpus) -> dict[str, Tensor]:
     """
     learn = step.learn_params
     weights = {}
-    for number, (target, labels) in enumerate(corpus.spec.targets.items()):
+    for number, (target, labels) in enumerate(corpus.spec.labels.items()):
         even = learn.class_weights != "balanced" or (number == 0 and learn.sampling == "balanced")
         counts = len(labels)
         weights[target] = torch.ones(counts) if even else balanced_weights(corpus.train.classes(target), counts)

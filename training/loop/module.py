@@ -17,6 +17,7 @@ from training.config.train import ModelSpec
 from training.features.extract import computing_in, precision_of, without_tf32
 from training.features.feature_dataset import FeatureItem
 from training.features.teacher.taught import TaughtItem, separated
+from training.loop.dimension_loss import dimension_loss
 from training.loop.feature_augmentation import augment, mixed
 from training.loop.loaders import derived_seed
 from training.loop.losses import (
@@ -29,17 +30,21 @@ from training.loop.losses import (
 )
 from training.loop.optimisers import build_optimiser
 from training.loop.score import Batch, ClipPooler, features_of, score_predictions
+from training.loop.value_scores import outputs_of, score_dimensions
 from training.loop.waveform_augmentation import WaveformAugmenter
 from training.metrics.classification import Scores
 from training.models.base import Classifier, Logits, is_frozen
 from training.run_folder.frozen_encoder import encoder_hash, without_encoder
 from training.run_folder.layout import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ENCODER_KEY
 
+_LOGGED = {"uar", "wa", "macro_f1", "ccc"}
+
 
 class ClassifierModule(lightning.LightningModule):
     """Trains a classifier.
 
-    Logs ``train/loss``, ``val/loss`` and for each target ``val/<target>_uar``, ``_wa`` and ``_macro_f1`` over clips.
+    Logs ``train/loss``, ``val/loss`` and for each target ``val/<target>_uar``, ``_wa`` and ``_macro_f1`` over clips, or
+    ``val/<target>_ccc`` of a target of dimensions.
 
     Args:
         model: the classifier.
@@ -70,7 +75,7 @@ class ClassifierModule(lightning.LightningModule):
         super().__init__()
         self.model, self.spec, self.learn, self.seed = model, spec, learn, seed
         self.objective = objective(learn)
-        for index, target in enumerate(spec.targets):
+        for index, target in enumerate(spec.labels):
             self.register_buffer(f"weight_{index}", weights[target], persistent=False)
         self.scores: dict[str, Scores] = {}
         self._encoder = encoder_hash(model)
@@ -83,7 +88,7 @@ class ClassifierModule(lightning.LightningModule):
     @property
     def class_weights(self) -> dict[str, Tensor]:
         """Weights of the classes: target -> (classes,) float32, on the module's device."""
-        return {target: self.get_buffer(f"weight_{index}") for index, target in enumerate(self.spec.targets)}
+        return {target: self.get_buffer(f"weight_{index}") for index, target in enumerate(self.spec.labels)}
 
     def forward(self, waveform: Tensor, length: Tensor) -> Logits:
         """(batch, W) float32 and (batch,) int64 in; target -> (batch, classes) logits out."""
@@ -120,7 +125,7 @@ class ClassifierModule(lightning.LightningModule):
         """Collect the logits and losses of a batch."""
         features, frames = self._features_of(batch)
         logits = self.model.head(features, frames)
-        self._sums.append(loss_sums(logits, batch[2], self.class_weights, self.objective, batch[4]))
+        self._sums.append(loss_sums(self._labelled(logits), batch[2], self.class_weights, self.objective, batch[4]))
         self._pooler.add(batch, logits)
 
     def on_validation_epoch_end(self) -> None:
@@ -128,13 +133,15 @@ class ClassifierModule(lightning.LightningModule):
         sums = torch.stack(self._sums).sum(dim=0)
         if distributed.is_initialized():
             distributed.all_reduce(sums)
-        loss = mean_loss(sums, self.spec.targets, self.objective)
+        _gather(self._pooler)
+        pooled = self._pooler.pooled()
+        loss = mean_loss(sums, self.spec.labels, self.objective)
+        loss = loss + self._dimension_losses(*outputs_of(pooled, self.spec, loss.device))
         self._check_finite(loss, "validation")
         self.log("val/loss", loss, sync_dist=True)
-        _gather(self._pooler)
-        self.scores = score_predictions(self._pooler.pooled(), self.spec.targets)
+        self.scores = {**score_predictions(pooled, self.spec.labels), **score_dimensions(pooled, self.spec)}
         for target, scores in self.scores.items():
-            for name in ("uar", "wa", "macro_f1"):
+            for name in _LOGGED & scores.keys():
                 self.log(f"val/{target}_{name}", scores[name], sync_dist=True)
         self._pooler, self._sums = ClipPooler(), []
 
@@ -157,12 +164,27 @@ class ClassifierModule(lightning.LightningModule):
     def _loss(
         self, logits: Logits, truth: Mapping[str, Tensor], shares: Tensor, answers: Mapping[str, Tensor]
     ) -> Tensor:
-        known, teacher = None if self._mean_shares is None else shares, self._distillation
-        loss = total_loss(logits, truth, self.class_weights, self.objective, known, self._mean_shares)
-        if teacher is None:
-            return loss
-        taught = distillation_loss(logits, answers, teacher, self.objective, known)
-        return (1 - teacher.weight) * loss + teacher.weight * taught
+        known, teacher, labelled = (
+            None if self._mean_shares is None else shares,
+            self._distillation,
+            self._labelled(logits),
+        )
+        loss = total_loss(labelled, truth, self.class_weights, self.objective, known, self._mean_shares)
+        if teacher is not None:
+            taught = distillation_loss(labelled, answers, teacher, self.objective, known)
+            loss = (1 - teacher.weight) * loss + teacher.weight * taught
+        return loss.to(shares.device) + self._dimension_losses(logits, truth, known)
+
+    def _labelled(self, logits: Logits) -> Logits:
+        return {target: logits[target] for target in self.spec.labels}
+
+    def _dimension_losses(self, values: Logits, truth: Mapping[str, Tensor], shares: Tensor | None = None) -> Tensor:
+        """Weighted sum over the targets of dimensions."""
+        loss = torch.zeros((), device=self.device)
+        for target in self.spec.ranges:
+            weight = self.objective.target_weights.get(target, 1.0)
+            loss = loss + weight * dimension_loss(values[target], truth[target], shares, self.learn.dimension_loss)
+        return loss
 
     def _check_finite(self, loss: Tensor, where: str) -> None:
         if not torch.isfinite(loss):

@@ -61,8 +61,9 @@ def out_of_fold(job: Job) -> ClipPredictions:
 
 def _with_truth(predictions: PartPredictions, job: Job) -> ClipPredictions:
     corpus = job.corpus
-    truth = {target: truth_of(corpus.table, predictions.clips, target) for target in corpus.spec.targets}
     places = np.searchsorted(np.array(corpus.split.train), predictions.clips)
+    truth: dict[str, Any] = {target: truth_of(corpus.table, predictions.clips, target) for target in corpus.spec.labels}
+    truth |= {target: corpus.train.values(target)[places] for target in corpus.spec.ranges}
     return ClipPredictions(places, predictions.windows, predictions.logits, truth, weights=predictions.weights)
 
 

@@ -99,7 +99,7 @@ def draw_matrix(axis: Axes, target: str, scores: Mapping[str, Any]) -> None:
 
 
 def draw_curves(path: Path, history: History, best_epoch: int) -> None:
-    """Draw loss and UAR by epoch.
+    """Draw loss and UAR, or CCC of dimensions, by epoch.
 
     Args:
         path: PNG to write.
@@ -107,12 +107,14 @@ def draw_curves(path: Path, history: History, best_epoch: int) -> None:
         best_epoch: epoch of the best checkpoint, from 0.
     """
     losses = {name: history[f"{name}/loss"] for name in ("train", "val") if f"{name}/loss" in history}
-    uars = {name[4:-4]: values for name, values in history.items() if name.startswith("val/") and name.endswith("_uar")}
+    ends = ("_uar", "_ccc")
+    uars = {name[4:-4]: values for name, values in history.items() if name.startswith("val/") and name.endswith(ends)}
+    figure_name = " or ".join(end[1:].upper() for end in ends if any(name.endswith(end) for name in history))
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        _lines(left, losses, "loss (cross-entropy)", best_epoch)
-        _lines(right, uars, "UAR on the validation set", best_epoch)
+        _lines(left, losses, "loss", best_epoch)
+        _lines(right, uars, f"{figure_name or 'UAR'} on the validation set", best_epoch)
         right.set_ylim(0, 1)
 
     save_figure(path, (9.5, 3.6), draw)

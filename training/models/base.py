@@ -19,11 +19,13 @@ class Frontend(nn.Module, ABC):
 
     Attributes:
         description: of an encoder, everything needed to build it except its weights; None for other frontends.
-        is_encoder: whether it is one: then windows may have any number of samples, and half precision will do.
+        is_encoder: whether it is one: then half precision will do.
+        any_length: whether windows may have any number of samples up to W, of which the features do not depend.
     """
 
     description: dict[str, Any] | None = None
     is_encoder: bool = False
+    any_length: bool = False
 
     @abstractmethod
     def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,7 +50,13 @@ class Frontend(nn.Module, ABC):
 
 
 class Head(nn.Module, ABC):
-    """Features to logits: the part that trains."""
+    """Features to logits: the part that trains.
+
+    Attributes:
+        any_length: whether features may have any number of frames.
+    """
+
+    any_length: bool = False
 
     def observe(self, features: Tensor) -> None:
         """Gather statistics of training features, before they are mixed: by default none.
@@ -77,6 +85,11 @@ class Classifier(nn.Module):
         super().__init__()
         self.frontend = frontend
         self.head = head
+
+    @property
+    def any_length(self) -> bool:
+        """Whether windows may have fewer samples than W, and cost less then."""
+        return self.frontend.any_length and self.head.any_length
 
     def forward(self, waveform: Tensor, length: Tensor) -> Logits:
         """(batch, samples) float32 and (batch,) int64 in; target -> (batch, classes) logits out."""

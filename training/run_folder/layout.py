@@ -20,3 +20,4 @@ CHECKPOINT_KEY = "emotions"
 CHECKPOINT_FORMAT = 1
 ENCODER_KEY = "encoder_sha256"
 """Key of the hash of the frozen encoder, in the checkpoint's entry ``CHECKPOINT_KEY``."""
+VALUES_PICTURE = "values.png"

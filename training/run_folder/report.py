@@ -10,6 +10,7 @@ from emotions.pipeline.provenance import command_line, versions
 from training.features.teacher.teacher import EXTRA as TEACHER
 from training.features.teacher.wording import teacher_line, teacher_warnings
 from training.metrics.conclusion import conclusions, whose_of
+from training.metrics.dimension_report import dimension_conclusions, dimension_tables
 from training.metrics.report_parts import History, class_picture, curves, matrix, recordings
 
 Errors = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -40,13 +41,19 @@ def run_page(
         speakers: how many speakers the part has; None where they are not known.
         errors: target -> rows of ``surest_errors`` on that part.
     """
-    scores, protocol = index["metrics"][part], index["protocol"]
+    every, protocol = index["metrics"][part], index["protocol"]
+    scores = {target: each for target, each in every.items() if "confusion" in each}
     several = len(scores) > 1
     return html(
         Report(
             "Training",
             " ".join(str(index[key]) for key in ("name", "model") if index.get(key)),
-            conclusions({name: {**each, "speakers": speakers} for name, each in scores.items()}, whose_of(protocol)),
+            [
+                *conclusions(
+                    {name: {**each, "speakers": speakers} for name, each in scores.items()}, whose_of(protocol)
+                ),
+                *dimension_conclusions(every, whose_of(protocol)),
+            ],
             pictures=[
                 *(
                     Section(name if several else "", [matrix(each), *class_picture(each)])
@@ -54,7 +61,7 @@ def run_page(
                 ),
                 Section("Learning", curves(history, index["best_epoch"] - 1)),
             ],
-            figures=[Section("", [*_tables(index, part), *_errors(errors or {})])],
+            figures=[Section("", [*_tables(index, part), *dimension_tables(index), *_errors(errors or {})])],
             method=[*_method(index, part)],
             facts=_facts(index, data),
             command=command_line(),
@@ -68,9 +75,13 @@ def _tables(index: Mapping[str, Any], part: str) -> Iterator[Part]:
         [name, target, *(f"{each[figure]:.3f}" for figure in _FIGURES), each["clips"]]
         for name, targets in index["metrics"].items()
         for target, each in targets.items()
+        if "uar" in each
     ]
-    yield Table("By part of the data", ["part", "target", *_FIGURES.values(), "recordings"], rows)
+    if rows:
+        yield Table("By part of the data", ["part", "target", *_FIGURES.values(), "recordings"], rows)
     for target, each in index["metrics"][part].items():
+        if "per_class" not in each:
+            continue
         cells = [
             [label, *("–" if row[key] is None else f"{row[key]:.3f}" for key in _OF_A_CLASS), row["clips"]]
             for label, row in each["per_class"].items()

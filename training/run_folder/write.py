@@ -2,7 +2,7 @@
 
 config.json   the pipeline as it was run        run.json       index: checkpoints, metrics, protocol, dataset facts
 model.json    how the model is built            metrics.json   scores per part and target, and the history
-split.json    which clip was in which part      confusion_matrix.png, curves.png
+split.json    which clip was in which part      confusion_matrix.png, values.png, curves.png
 report.html   what a person reads first
 """
 
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import emotions
+from emotions.audio.windows import FloatArray
 from emotions.files.atomic import write_bytes
 from emotions.files.from_here import from_here
 from emotions.files.json_text import write_json
@@ -28,7 +29,16 @@ from training.corpus import Corpus
 from training.features.teacher.teacher import EXTRA as TEACHER
 from training.metrics.classification import Scores
 from training.metrics.plots import draw_confusion, draw_curves
-from training.run_folder.layout import CONFUSION_PICTURE, CURVES_PICTURE, LAST, REPORT_PAGE, RUN_FILE, SPLIT_FILE
+from training.metrics.value_plots import draw_values
+from training.run_folder.layout import (
+    CONFUSION_PICTURE,
+    CURVES_PICTURE,
+    LAST,
+    REPORT_PAGE,
+    RUN_FILE,
+    SPLIT_FILE,
+    VALUES_PICTURE,
+)
 from training.run_folder.read import RUN_FORMAT
 from training.run_folder.report import run_page
 
@@ -42,6 +52,8 @@ class Result:
         best_epoch, steps: its epoch, from 0, and its optimiser steps.
         history: metric name -> value after each epoch.
         metrics: part (``validation``, ``test``) -> target -> scores of the best checkpoint.
+        values: target of dimensions -> truth and answers on the part that is reported, (clips, dimensions) each, NaN
+            where the truth is not known.
         errors: target -> rows of ``surest_errors`` on the part that is reported; nothing where it was not measured.
     """
 
@@ -51,6 +63,8 @@ class Result:
     history: Mapping[str, list[float | None]]
     metrics: dict[str, dict[str, Scores]]
     errors: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    values: dict[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
 
     @property
     def part(self) -> str:
@@ -78,7 +92,11 @@ def write_run(
     figures = {"protocol": protocol, "best_epoch": result.best_epoch + 1, **result.metrics}
     write_json(folder / "metrics.json", {**figures, "history": dict(result.history)})
     title = f"{result.part} set, {protocol}"
-    draw_confusion(folder / CONFUSION_PICTURE, result.metrics[result.part], title)
+    labelled = {target: scores for target, scores in result.metrics[result.part].items() if "confusion" in scores}
+    if labelled:
+        draw_confusion(folder / CONFUSION_PICTURE, labelled, title)
+    if result.values:
+        draw_values(folder / VALUES_PICTURE, result.values, corpus.spec, title)
     draw_curves(folder / CURVES_PICTURE, result.history, result.best_epoch)
     index = {**_index(step, context, corpus, result), **extra}
     speakers = _speakers(corpus, result.part)
@@ -131,6 +149,7 @@ def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpu
         corpus: the data and the model's spec.
         result: result of the run.
     """
+    _print_dimensions(result)
     table = Table(title=f"{corpus.spec.model}, best epoch {result.best_epoch + 1}", title_justify="left")
     for heading in ("part", "target"):
         table.add_column(heading)
@@ -138,10 +157,13 @@ def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpu
         table.add_column(heading, justify="right")
     for part, targets in result.metrics.items():
         for target, scores in targets.items():
+            if "uar" not in scores:
+                continue
             figures = [f"{scores[name]:.3f}" for name in ("uar", "wa", "macro_f1")]
             table.add_row(part, target, *figures, str(scores["clips"]))
     console = Console()
-    console.print(table)
+    if table.rows:
+        console.print(table)
     console.print(f"protocol: {corpus.split.protocol}", markup=False, highlight=False)
     parts = step.saving_data_params.tensorboard_lr_monitors_logs_path
     logs = folder / "logs" if parts is None else context.root.joinpath(*parts)
@@ -154,3 +176,21 @@ def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpu
         console.print(f"{name}: {from_here(path)}", markup=False, highlight=False, soft_wrap=True)
     if context.is_last:
         console.print(next_command("export", "--run", folder), markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_dimensions(result: Result) -> None:
+    """Print a row for each part and dimension, where there are any."""
+    table = Table(title="Dimensions, 95 % intervals over speakers", title_justify="left")
+    for heading in ("part", "dimension"):
+        table.add_column(heading)
+    for heading in ("CCC", "interval", "Pearson", "RMSE", "MAE", "clips"):
+        table.add_column(heading, justify="right")
+    for part, targets in result.metrics.items():
+        for target, scores in targets.items():
+            for name, row in scores.get("dimensions", {}).items():
+                bounds = row.get("ccc_ci")
+                interval = "-" if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
+                others = [f"{row[metric]:.3f}" for metric in ("pearson", "rmse", "mae")]
+                table.add_row(part, f"{target}.{name}", f"{row['ccc']:.3f}", interval, *others, str(row["clips"]))
+    if table.rows:
+        Console().print(table)

@@ -79,7 +79,8 @@ def search(step: TuneStep, context: Context) -> Path:
 
 def _check_metric(step: TuneStep, corpus: Corpus) -> None:
     targets = list(corpus.spec.targets)
-    logged = ["val/loss", *(f"val/{target}_{name}" for target in targets for name in ("uar", "wa", "macro_f1"))]
+    names = {target: ("ccc",) if target in corpus.spec.ranges else ("uar", "wa", "macro_f1") for target in targets}
+    logged = ["val/loss", *(f"val/{target}_{name}" for target in targets for name in names[target])]
     if step.tune.target_metric_name not in logged:
         raise ConfigError(
             f"tune.target_metric_name: found {step.tune.target_metric_name}, which is never logged for this dataset; "

@@ -71,7 +71,7 @@ def trial_job(shared: Shared, number: int, values: Mapping[str, Any], *, test: b
     folder = results.trial_folder(number)
     step = _with_folders(train_step(shared.step, values), shared, folder)
     whole = prepared(step, shared.context)
-    spec = model_spec(step, whole.spec.targets)
+    spec = model_spec(step, whole.spec.targets, whole.spec.ranges)
     corpus = replace(whole, spec=spec, test=whole.test if test else None)
     last = folder / f"{LAST}.ckpt"
     return Job(step, shared.context, corpus, folder, last if last.is_file() else None, shared.search.metric)

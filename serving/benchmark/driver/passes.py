@@ -48,7 +48,7 @@ def layer_name(name: str, connections: int) -> str:
 
 
 def largest_difference(answers: Iterable[dict[str, dict[str, float]]], expected: Sequence[Prediction]) -> float:
-    """Largest difference of a probability to the expected one; infinite where a label is missing.
+    """Largest difference of a probability or value to the expected one; infinite where a label is missing.
 
     Args:
         answers: ``answer[target][label]`` of each clip.
@@ -57,6 +57,6 @@ def largest_difference(answers: Iterable[dict[str, dict[str, float]]], expected:
     return max(
         abs(answer.get(target, {}).get(label, np.inf) - probability)
         for answer, prediction in zip(answers, expected, strict=True)
-        for target, scores in prediction.probabilities.items()
+        for target, scores in prediction.answers.items()
         for label, probability in scores.items()
     )

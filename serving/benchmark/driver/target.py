@@ -87,5 +87,9 @@ class Api:
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-OURS = Api("/v1/predict", "application/octet-stream", lambda content: content, lambda answer: answer["probabilities"])
+def _answers(answer: Any) -> dict[str, dict[str, float]]:
+    return {**answer["probabilities"], **answer.get("values", {})}
+
+
+OURS = Api("/v1/predict", "application/octet-stream", lambda content: content, _answers)
 """The service's."""

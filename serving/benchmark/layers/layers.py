@@ -114,7 +114,7 @@ def _staged(predictor: Predictor, content: bytes, spent: dict[str, float]) -> Pr
     times.append(time.perf_counter())
     for stage, (begin, end) in zip(STAGES, pairwise(times), strict=True):
         spent[stage] += end - begin
-    return prediction.probabilities
+    return prediction.answers
 
 
 def batcher_name(callers: int) -> str:
@@ -129,7 +129,7 @@ def _batched(predictor: Predictor, clips: Sequence[Clip], callers: int) -> Pass:
         started, cpu = time.perf_counter(), time.process_time()
         answers = [*pool.map(lambda clip: batcher.submit(clip.windows).result(), clips)]
         named = (
-            predictor.prediction(clip.windows, answer.probabilities).probabilities
+            predictor.prediction(clip.windows, answer.probabilities).answers
             for clip, answer in zip(clips, answers, strict=True)
         )
         measured = _pass(started, cpu, named, clips)
@@ -148,7 +148,7 @@ def _folder_layers(predictor: Predictor, clips: Sequence[Clip], table: Path) -> 
     def timed(classify: Callable[[], list[FileResult]]) -> Pass:
         started, cpu = time.perf_counter(), time.process_time()
         results = classify()
-        answers = (result.prediction.probabilities if result.prediction else {} for result in results)
+        answers = (result.prediction.answers if result.prediction else {} for result in results)
         return _pass(started, cpu, answers, clips)
 
     return [
@@ -168,7 +168,9 @@ def predict_to_csv(
         files: what to classify.
         path: the table, without a header.
     """
-    names = columns(model.manifest.targets, unknown_targets=model.manifest.thresholds)
+    names = columns(
+        model.manifest.targets, unknown_targets=model.manifest.thresholds, dimensional=model.manifest.ranges
+    )
     template: Row = dict.fromkeys(names)
     results = []
     with open_part(path, names) as write:

@@ -42,10 +42,10 @@ def test_a_whole_bundle_is_read(tiny_bundle: Path) -> None:
     assert bundle.manifest.window.spec.samples == 8_000
 
 
-@pytest.mark.parametrize("version", [0, 2, 99, "1", None, True])
+@pytest.mark.parametrize("version", [0, 3, 99, "1", None, True])
 def test_an_unknown_format_version_is_refused(copy: Path, version: object) -> None:
     edit(copy, format_version=version)
-    with pytest.raises(BundleError, match=r"format version .* is unknown to this release \(it reads 1\)"):
+    with pytest.raises(BundleError, match=r"format version .* is unknown to this release \(it reads 1 and 2\)"):
         read_bundle(copy)
 
 
@@ -111,6 +111,77 @@ def test_labels_and_window_cannot_be_edited(copy: Path, change: dict[str, Any]) 
     edit(copy, **change)
     with pytest.raises(BundleError, match="labels, window or pooling are not those of the export"):
         read_probe(read_bundle(copy))
+
+
+def test_dimensions_are_read_with_their_range(affect_bundle: Path) -> None:
+    written = json.loads((affect_bundle / "manifest.json").read_text())
+    assert written["format_version"] == 2
+    assert written["targets"]["affect"] == {"dimensions": ["arousal", "valence"], "range": [-1.0, 3.0]}
+    assert written["targets"]["emotion"] == {"labels": ["angry", "happy", "sad"]}
+    manifest = read_bundle(affect_bundle).manifest
+    assert manifest.dimensions == {"affect": ["arousal", "valence"]}
+    assert manifest.labels == {"emotion": ["angry", "happy", "sad"]}
+    assert manifest.ranges == {"affect": (-1.0, 3.0)}
+
+
+def test_a_bundle_without_dimensions_is_written_for_readers_of_version_1(tiny_bundle: Path) -> None:
+    written = json.loads((tiny_bundle / "manifest.json").read_text())
+    assert (written["format_version"], written["targets"]) == (1, TINY_TARGETS)
+    assert "ranges" not in written
+
+
+LABELS = {"labels": ["angry", "happy", "sad"]}
+
+
+@pytest.mark.parametrize(
+    ("affect", "why"),
+    [
+        ({"dimensions": ["arousal", "valence"]}, "has not either"),
+        ({"labels": ["a", "b"], "dimensions": ["arousal", "valence"], "range": [0, 1]}, "has not either"),
+        ({"dimensions": ["arousal", "valence"], "range": [0, 1], "unit": "m"}, "has not either"),
+        (["arousal", "valence"], "has not either"),
+        ({"dimensions": ["arousal", "arousal"], "range": [0, 1]}, "names a dimension twice"),
+        ({"dimensions": ["arousal"], "range": [0, 1]}, "and 1 names"),
+        ({"dimensions": ["arousal", "valence"], "range": [1, 1]}, "must ascend"),
+        ({"dimensions": ["arousal", "valence"], "range": [0, 1e30]}, "must ascend"),
+        ({"dimensions": ["arousal", "valence"], "range": [0, "x"]}, "number"),
+        ({"dimensions": ["arousal", "valence"], "range": [0]}, "ranges.affect"),
+        ({"dimensions": "arousal", "range": [0, 1]}, "list"),
+    ],
+)
+def test_a_target_of_dimensions_that_is_malformed_is_refused(
+    affect_bundle: Path, tmp_path: Path, affect: object, why: str
+) -> None:
+    copied = Path(shutil.copytree(affect_bundle, tmp_path / "copy"))
+    edit(copied, targets={"emotion": LABELS, "affect": affect})
+    with pytest.raises(BundleError, match=why):
+        read_bundle(copied)
+
+
+def test_version_1_knows_no_dimensions(affect_bundle: Path, copy: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(affect_bundle, tmp_path / "affect"))
+    edit(copied, format_version=1)
+    with pytest.raises(BundleError, match=r"targets\.\w+: Input should be a valid list"):
+        read_bundle(copied)
+    edit(copy, ranges={"emotion": [0, 1]})
+    with pytest.raises(BundleError, match="a range stands in its target"):
+        read_bundle(copy)
+
+
+def test_a_range_cannot_be_edited_and_a_dimension_has_no_threshold(affect_bundle: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(affect_bundle, tmp_path / "copy"))
+    edit(copied, targets={"emotion": LABELS, "affect": {"dimensions": ["arousal", "valence"], "range": [0, 1]}})
+    with pytest.raises(BundleError, match="are not those of the export"):
+        read_probe(read_bundle(copied))
+    edit(copied, calibration={"affect": {"threshold": 0.5}})
+    with pytest.raises(BundleError, match="threshold of 'affect'"):
+        read_bundle(copied)
+
+
+def test_a_difference_of_a_value_is_told_in_widths_of_its_range(affect_bundle: Path) -> None:
+    probe = read_probe(read_bundle(affect_bundle))
+    found = probe.differences({target: values + 0.5 for target, values in probe.probabilities.items()})
+    assert found == pytest.approx({"emotion": 0.5, "affect": 0.125}, abs=1e-5)
 
 
 def test_a_threshold_is_a_confidence_or_above_all(copy: Path) -> None:

@@ -15,12 +15,15 @@ from transformers import (
     Data2VecAudioConfig,
     Data2VecAudioForSequenceClassification,
     HubertForSequenceClassification,
+    SeamlessM4TFeatureExtractor,
     SEWConfig,
     SEWForSequenceClassification,
     UniSpeechConfig,
     UniSpeechForSequenceClassification,
     UniSpeechSatConfig,
     UniSpeechSatForSequenceClassification,
+    Wav2Vec2BertConfig,
+    Wav2Vec2BertForSequenceClassification,
     Wav2Vec2ConformerConfig,
     Wav2Vec2ConformerForSequenceClassification,
     Wav2Vec2FeatureExtractor,
@@ -33,7 +36,7 @@ from transformers import (
 
 from benchmarks.export.huggingface import spread
 from export.huggingface.source import Original
-from tests.training.models.encoders import KINDS, STABLE, TINY, vary
+from tests.training.models.encoders import BANDS, BERT_SIZES, KINDS, STABLE, TINY, vary
 from training.models.frontends.hub import quiet_transformers
 
 LABELS = ["гнев", "happy", "neutral", "sad"]
@@ -87,6 +90,12 @@ OTHERS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
             "feat_extract_norm": "layer",
         },
     ),
+    "bert": (Wav2Vec2BertConfig, Wav2Vec2BertForSequenceClassification, BERT_SIZES),
+    "bert-weighted": (
+        Wav2Vec2BertConfig,
+        Wav2Vec2BertForSequenceClassification,
+        {**BERT_SIZES, "use_weighted_layer_sum": True},
+    ),
 }
 """name -> configuration, classifier and settings of encoders that are built otherwise."""
 SPECTRAL = ("ast", "whisper", "short-ast", "short-whisper")
@@ -129,7 +138,11 @@ def _speech(name: str, labels: dict[str, Any]) -> tuple[Any, Any]:
 def _other(name: str, labels: dict[str, Any]) -> tuple[Any, Any]:
     config, model, changes = OTHERS[name]
     settings = {**TINY, "classifier_proj_size": 16, **changes, **labels}
-    return model(config(**settings)).eval(), Wav2Vec2FeatureExtractor(do_normalize=True)  # type: ignore[no-untyped-call]
+    banks: Any = SeamlessM4TFeatureExtractor
+    extractor: Any = Wav2Vec2FeatureExtractor(do_normalize=True)  # type: ignore[no-untyped-call]
+    if config is Wav2Vec2BertConfig:
+        extractor = banks(feature_size=BANDS, num_mel_bins=BANDS)
+    return model(config(**settings)).eval(), extractor
 
 
 def _spectral(name: str, labels: dict[str, Any]) -> tuple[Any, Any]:

@@ -27,6 +27,9 @@ from tests.training.models.encoders import TINY
 pytestmark = pytest.mark.slow
 
 EXPORTED = ["wav2vec2-group", "wav2vec2-layer-weighted", "hubert-group", "wavlm-layer", "ast", "whisper"]
+OTHER_EXPORTED = [
+    "data2vec", "unispeech-sat", "conformer-relative", "conformer-rotary", "sew-thirds", "bert", "bert-weighted",
+]  # fmt: skip
 SHORT = [400, 719, 1_600, 5_432, 16_000]
 
 
@@ -81,7 +84,7 @@ def test_onnx_equals_transformers(classifier: Checkpoint, hf_bundle: Path, tmp_p
     assert masked == {name in SPEECH}, "kernels fuse attention without a mask for any number of frames"
 
 
-@pytest.mark.parametrize("name", ["data2vec", "unispeech-sat", "conformer-relative", "conformer-rotary", "sew-thirds"])
+@pytest.mark.parametrize("name", OTHER_EXPORTED)
 def test_onnx_of_other_encoders_equals_transformers(classifier: Checkpoint, tmp_path: Path, name: str) -> None:
     source = load_huggingface(str(classifier(name)))
     original = source.original

@@ -288,3 +288,29 @@ def test_a_name_in_the_cache_is_used_offline_and_named(
 def test_a_card_without_a_licence_says_nothing(folder: Path, card: str | bytes) -> None:
     (folder / "README.md").write_bytes(card if isinstance(card, bytes) else card.encode())
     assert loaded(folder).licence is None
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "match"),
+    [
+        (
+            "config.json",
+            {"position_embeddings_type": "rotary"},
+            "position_embeddings_type is rotary; only relative_key",
+        ),
+        ("config.json", {"add_adapter": True}, "does not support the use of Wav2Vec2Bert adapters"),
+        ("preprocessor_config.json", {"stride": 3}, "gives stride 3, the model takes 2"),
+        ("preprocessor_config.json", {"num_mel_bins": 20}, "gives two times num_mel_bins 40, the model takes 32"),
+    ],
+)
+def test_a_wav2vec2_bert_that_is_built_otherwise(
+    classifier: Checkpoint, tmp_path: Path, file: str, change: dict[str, Any], match: str
+) -> None:
+    folder = copy_of(classifier, "bert", tmp_path)
+    edit(folder / file, **change)
+    if "rotary" in change.values():
+        change_weights(
+            folder,
+            **{f"wav2vec2_bert__encoder__layers__{n}__self_attn__distance_embedding__weight": None for n in (0, 1)},
+        )
+    refused(folder, match)

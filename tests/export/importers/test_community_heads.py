@@ -149,6 +149,12 @@ def test_a_pickle_with_a_payload_is_never_run(folder: Path, tmp_path: Path) -> N
     torch.save(weights, folder / "pytorch_model.bin")
     assert choose(str(folder)).importer.name == "community"
     torch.save({**weights, "classifier.dense.weight": Evil()}, folder / "pytorch_model.bin")
-    with pytest.raises(ConfigError, match=r"cannot be read|only a"):
+    with pytest.raises(ConfigError, match=r"^--from: pytorch_model\.bin of .* cannot be read as weights"):
         load(folder)
     assert not (tmp_path / "ran").exists()
+
+
+def test_broken_safetensors_are_named(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"\xff" * 64)
+    with pytest.raises(ConfigError, match=r"^--from: model\.safetensors of .* cannot be read as weights"):
+        load(folder)

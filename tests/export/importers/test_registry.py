@@ -29,6 +29,13 @@ def test_a_classifier_of_transformers_is_taken_and_the_others_say_why_not(classi
     assert all(f"not {name}: {reason}" in str(choice) for name, reason in choice.misfits.items())
 
 
+def test_labels_that_the_user_names_are_taken(classifier: Checkpoint) -> None:
+    choice = choose(str(classifier("wav2vec2-group")))
+    assert choice.load(ImportOptions(labels=("a", "b", "c", "d"))).targets == {"emotion": ["a", "b", "c", "d"]}
+    with pytest.raises(ConfigError, match="id2label names 3 labels, the weights have 4"):
+        choice.load(ImportOptions(labels=("a", "b", "c")))
+
+
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [

@@ -75,6 +75,25 @@ def test_the_model_route_says_what_is_served(service: Service, predictor: Predic
     assert body["limits"]["max_bytes"] == Settings().max_bytes
 
 
+def test_the_model_route_shows_licences_and_says_loudly_what_forbids_commercial_use(
+    start: StartService, predictor: Predictor
+) -> None:
+    service = start()
+
+    def body(encoder: dict[str, str] | None) -> dict[str, Any]:
+        bundle = replace(predictor.bundle, manifest=predictor.manifest.model_copy(update={"encoder": encoder}))
+        service.engine.predictor = Predictor(bundle, predictor.session)
+        found: dict[str, Any] = service.request("GET", "/v1/model").json()
+        return found
+
+    known = predictor.manifest.dataset
+    assert body(None)["license"] is None
+    assert body(None)["data_license"] == (known.license if known else None)
+    assert body({"license": "cc-by-nc-4.0"})["license"] == "cc-by-nc-4.0"
+    assert any(line.startswith("NON-COMMERCIAL") for line in body({"license": "cc-by-nc-4.0"})["warnings"])
+    assert not any("COMMERCIAL" in line for line in body({"license": "mit"})["warnings"])
+
+
 @pytest.mark.parametrize(
     ("given", "kept"), [("abc-1.2_Z", True), ("a" * 128, True), ("a" * 129, False), ("a b", False), ("", False)]
 )

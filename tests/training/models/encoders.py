@@ -62,6 +62,12 @@ WHISPER, WHISPER_LAYERS, BANDS = "whisper", 3, 16
 """A kind beside those: name, layers, mel bands; 2 s at most."""
 BERT = "wav2vec2-bert"
 """Another, on as many mel bands, of ``LAYERS`` layers."""
+BERT_SIZES: dict[str, Any] = {
+    "feature_projection_input_dim": 2 * BANDS,
+    "conv_depthwise_kernel_size": 5,
+    "left_max_position_embeddings": 6,
+    "right_max_position_embeddings": 3,
+}
 
 
 def make_encoder(folder: Path, kind: str, seed: int = 0) -> Path:
@@ -100,10 +106,8 @@ def make_bert(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
     torch.manual_seed(seed)
     config: Any = Wav2Vec2BertConfig
     sizes = {"hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": 4, "intermediate_size": 48}
-    sizes |= {"feature_projection_input_dim": 2 * BANDS, "conv_depthwise_kernel_size": 5}
-    sizes |= {"left_max_position_embeddings": 6, "right_max_position_embeddings": 3}
     more = {"add_adapter": True, "use_intermediate_ffn_before_adapter": True, "initializer_range": 0.3}
-    whole = Wav2Vec2BertModel(config(**{**sizes, **more, **changes})).eval()
+    whole = Wav2Vec2BertModel(config(**{**sizes, **BERT_SIZES, **more, **changes})).eval()
     vary(whole)
     whole.save_pretrained(folder)
     extractor: Any = SeamlessM4TFeatureExtractor

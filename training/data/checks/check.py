@@ -183,7 +183,7 @@ def _report(table: ClipTable, facts: Sequence[ClipInfo], trial: _Trial) -> Check
 
 def _examples(table: ClipTable) -> list[str]:
     """A clip of each of the first classes, with what counts as its speaker and recording."""
-    first = {clip.labels.get(table.targets[0], ""): clip for clip in reversed(table.clips)}
+    first = {clip.labels.get(next(iter(table.targets), ""), ""): clip for clip in reversed(table.clips)}
     return [
         f"{clip}: speaker {plain(clip.speaker or 'unknown')}, recording {plain(clip.recording)}"
         for _, clip in sorted(first.items())[:_EXAMPLES]

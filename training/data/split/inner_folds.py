@@ -29,7 +29,7 @@ def group_folds(table: ClipTable, groups: IntArray, folds: int, seed: int) -> li
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    labels = np.array([clip.labels.get(table.targets[0], "") for clip in table.clips])
+    labels = np.array([clip.labels.get(next(iter(table.targets), ""), "") for clip in table.clips])
     cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         # A class with fewer clips than folds is absent from some: the callers decide whether that matters.

@@ -165,7 +165,12 @@ def _parts(counts: IntArray, shares: tuple[float, float], seed: int) -> IntArray
 
 
 def _label_counts(table: ClipTable, chosen: IntArray, group: IntArray) -> tuple[list[tuple[str, str]], IntArray]:
-    """Every (target, label), and the number of chosen clips of each group that have it, (groups, labels)."""
+    """Every (target, label), and the number of chosen clips of each group that have it, (groups, labels).
+
+    Where there are dimensions alone every clip counts as of one label.
+    """
+    if not table.targets:
+        return [], np.bincount(group)[:, None]
     names = [(target, label) for target in table.targets for label in table.labels(target)]
     column = {name: index for index, name in enumerate(names)}
     counts = np.zeros((group.max() + 1, len(names)), np.int64)
@@ -177,7 +182,7 @@ def _label_counts(table: ClipTable, chosen: IntArray, group: IntArray) -> tuple[
 
 def _check_spread(table: ClipTable, names: Sequence[tuple[str, str]], counts: IntArray, by: str) -> None:
     """Refuse a class that only one group has: it would be learnt and never tested, or the reverse."""
-    lonely = [f"{target} {label!r}" for (target, label), n in zip(names, (counts > 0).sum(0), strict=True) if n == 1]
+    lonely = [f"{target} {label!r}" for (target, label), n in zip(names, (counts > 0).sum(0), strict=False) if n == 1]
     if lonely:
         instead = f", or {_BY_RECORDING}" if by == "speaker" else ""
         raise DataError(

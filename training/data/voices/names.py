@@ -36,4 +36,4 @@ def main_labels(clips: Sequence[Clip], targets: Sequence[str]) -> list[str]:
         clips: of a dataset.
         targets: of the dataset; the first one is the main one.
     """
-    return [clip.labels.get(targets[0], "") for clip in clips]
+    return [clip.labels.get(next(iter(targets), ""), "") for clip in clips]

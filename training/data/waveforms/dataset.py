@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from emotions.audio.windows import Float64Array, IntArray, WindowSpec, window_starts, window_weights
+from emotions.audio.windows import Float64Array, FloatArray, IntArray, WindowSpec, window_starts, window_weights
+from emotions.bundle.targets import Range
 from training.data.clips import Clip
 from training.data.waveforms.clip_info import ClipInfo
 from training.data.waveforms.waveform_cache import WaveformCache
@@ -16,7 +19,8 @@ from training.data.waveforms.waveform_cache import WaveformCache
 NO_LABEL = -100
 """Class index of a target that a clip has no label for: what torch's cross-entropy ignores."""
 
-Item = tuple[torch.Tensor, int, dict[str, int], int, torch.Tensor]
+Truth = dict[str, int | torch.Tensor]
+Item = tuple[torch.Tensor, int, Truth, int, torch.Tensor]
 
 
 class WindowDataset(Dataset[Item]):
@@ -25,7 +29,8 @@ class WindowDataset(Dataset[Item]):
     An item is ``(waveform, length, classes, clip, share)``: (W,) float32 zero-padded at the end, number of valid
     samples, the class index of each target (``NO_LABEL`` where the clip has none), the clip's index in ``clips``, and
     the window's share of its clip; the shares of a clip's windows sum to 1. The default collation makes (B, W)
-    float32, (B,) int64, {target: (B,) int64}, (B,) int64, (B,) float32 of them.
+    float32, (B,) int64, {target: (B,) int64}, (B,) int64, (B,) float32 of them. Of a target of dimensions there are
+    values in place of the class index, (dimensions,) float32 where its range is -1 to 1, NaN where one is missing.
 
     Samples stay on disk, memory-mapped; picklable for the workers of a DataLoader.
 
@@ -37,7 +42,8 @@ class WindowDataset(Dataset[Item]):
         facts: of each clip, as ``WaveformCache.prepare`` gives them.
         cache: holds the samples.
         spec: the window; every item is W samples wide, dynamic or not.
-        labels: the labels of each target in output order.
+        labels: the labels, or dimensions, of each target in output order.
+        ranges: of the targets of dimensions.
 
     Raises:
         ValueError: a clip cannot be used, or has a label that is not among ``labels``.
@@ -50,6 +56,7 @@ class WindowDataset(Dataset[Item]):
         cache: WaveformCache,
         spec: WindowSpec,
         labels: Mapping[str, Sequence[str]],
+        ranges: Mapping[str, Range] = MappingProxyType({}),
     ) -> None:
         if len(clips) != len(facts) or any(fact.error for fact in facts):
             raise ValueError("a window dataset takes usable clips, each with its facts")
@@ -58,7 +65,9 @@ class WindowDataset(Dataset[Item]):
         self.targets = tuple(labels)
         self.facts = tuple(facts)
         self._cache = cache
-        self._classes = _classes(clips, labels)
+        self._classes = _classes(clips, {name: names for name, names in labels.items() if name not in ranges})
+        self._labelled = tuple(name for name in labels if name not in ranges)
+        self._values = {name: _values(clips, name, len(labels[name]), bounds) for name, bounds in ranges.items()}
         starts = [window_starts(fact.samples, spec) for fact in facts]
         self._starts = np.concatenate([*starts, np.zeros(0, np.int64)])
         self._first = np.cumsum([0, *(len(each) for each in starts)])
@@ -87,13 +96,31 @@ class WindowDataset(Dataset[Item]):
         clip = int(self._clip_of[index])
         return clip, index - int(self._first[clip])
 
-    def truth(self, clip: int) -> dict[str, int]:
-        """Class index of a clip for each target, ``NO_LABEL`` where it has none."""
-        return dict(zip(self.targets, self._classes[clip].tolist(), strict=True))
+    def truth(self, clip: int) -> Truth:
+        """Class index of a clip for each target, ``NO_LABEL`` where it has none; values of a target of dimensions."""
+        classes: Truth = dict(zip(self._labelled, self._classes[clip].tolist(), strict=True))
+        return classes | {name: torch.from_numpy(values[clip]) for name, values in self._values.items()}
 
     def classes(self, target: str) -> IntArray:
-        """Class index of every clip for a target, (clips,), ``NO_LABEL`` where it has none."""
-        return self._classes[:, self.targets.index(target)]
+        """Class index of every clip for a target, (clips,), ``NO_LABEL`` where it has none.
+
+        Of a target of dimensions it is 0 where a value is known.
+        """
+        if target in self._values:
+            return np.where(np.isnan(self._values[target]).all(axis=1), NO_LABEL, 0)
+        return self._classes[:, self._labelled.index(target)]
+
+    def values(self, target: str) -> FloatArray:
+        """Values of every clip for a target of dimensions, as in ``truth``, (clips, dimensions)."""
+        return self._values[target]
+
+
+def _values(clips: Sequence[Clip], target: str, dimensions: int, bounds: Range) -> FloatArray:
+    """Values of each clip, (clips, dimensions) float32, where the range is -1 to 1; NaN where one is missing."""
+    low, high = bounds
+    missing = (math.nan,) * dimensions
+    values = np.array([clip.values.get(target, missing) for clip in clips], np.float64).reshape(-1, dimensions)
+    return ((2 * values - low - high) / (high - low)).astype(np.float32)
 
 
 def _shares(starts: IntArray, samples: int, spec: WindowSpec) -> Float64Array:

@@ -117,9 +117,9 @@ class Teacher:
         return {target: self._columns(target, list(labels)) for target, labels in targets.items()}
 
     def _columns(self, target: str, labels: list[str]) -> list[int]:
-        where, own = f"teacher.bundle: {self.path}", self.manifest.targets.get(target)
+        where, own = f"teacher.bundle: {self.path}", self.manifest.labels.get(target)
         if own is None:
-            there = ", ".join(map(plain, self.manifest.targets))
+            there = ", ".join(map(plain, self.manifest.labels)) or "no labels"
             raise DataError(f"{where}: answers {there}, not {plain(target)!r}: name the targets in dataset.targets")
         try:
             meaning = match_labels(own, labels)
@@ -179,5 +179,9 @@ def _opened(step: ModelStep, root: Path, table: ClipTable) -> Teacher | None:
     except BundleError as error:
         raise BundleError(f"teacher.bundle: {error}") from error
     teacher = Teacher(step.teacher, bundle.path, bundle.id, bundle.manifest)
+    if not table.targets:
+        raise DataError(
+            "teacher: teaches labels alone, and the dataset has none: remove it, or name a target of labels"
+        )
     teacher.columns({target: table.labels(target) for target in table.targets})
     return teacher

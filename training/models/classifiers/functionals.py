@@ -78,6 +78,8 @@ class FunctionalsHead(Head):
         functionals: how many of them, the first, are functionals; by default all.
     """
 
+    any_length = True  # a window is one vector
+
     def __init__(
         self,
         dims: int,

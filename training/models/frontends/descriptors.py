@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from emotions.audio.decode import SAMPLE_RATE
 from training.models.frontends.fourier import band_edges, bin_hz, filterbank, folded_basis, framed_power
 from training.models.frontends.mean_pitch import MeanPitch
-from training.models.frontends.pitch import PitchTracker
+from training.models.frontends.pitch import BLOCK, PitchTracker
 
 HOP = 160
 """Samples between frames: 10 ms."""
@@ -37,6 +38,8 @@ _QUIET = 1e-9
 _MIN_SPREAD = 1e-6
 # Bins below 2 kHz, and from 2 to 5 kHz.
 _HAMMARBERG = (slice(0, 128), slice(128, 320))
+_AFTER = 5 * HOP  # what the spectra, differences and smoothing of a window's last frames see behind it
+_MANY = 1 << 20  # more blocks than a window has
 _STEPS = 64  # of 125 Hz, on which roll-offs are looked for
 # About one deviation of each in speech, so that small values are equally small for all: cepstrum; loudness in dB;
 # centroid and spread in kHz, roll-offs; entropy, flatness, flux; slopes; voicing, its log odds, semitones.
@@ -80,7 +83,7 @@ class Descriptors(nn.Module):
     def __init__(self, window: int, version: int = 2) -> None:
         super().__init__()
         self.pitch = PitchTracker(_WIDTH, _FFT) if version > 1 else MeanPitch(_WIDTH, _FFT)
-        self.count = math.ceil(window / HOP)
+        self.window, count = window, math.ceil(window / HOP)
         cosines, sines = folded_basis(_FFT, _WIDTH)
         parts = [filterbank(band_edges(MELS, "mel"), _FFT), *_sums()]
         self.parts = [part.shape[1] for part in parts]
@@ -91,17 +94,20 @@ class Descriptors(nn.Module):
             "dct": _dct(),
             "units": torch.tensor(_UNITS),
             "sample": torch.arange(window),
-            "start": torch.arange(self.count) * HOP,
+            "start": torch.arange(count) * HOP,
         }
         for name, value in constants.items():
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, waveform: Tensor, length: Tensor) -> Frames:
-        """(batch, W) float32 samples and (batch,) int64 in; samples past ``length`` are ignored."""
+        """(batch, W or fewer) float32 samples and (batch,) int64 in; samples past ``length`` are ignored."""
         length = length.unsqueeze(1)
-        waveform = torch.where(self.sample < length, waveform, 0.0)
-        valid = (self.start < length).to(waveform.dtype)
-        power = framed_power(waveform, (self.cosines, self.sines), HOP, self.count) * valid.unsqueeze(2)
+        samples = self._samples(waveform.shape[1])
+        count = (samples + HOP - 1) // HOP
+        waveform = functional.pad(waveform, (0, samples - waveform.shape[1]))
+        waveform = torch.where(self.sample[:samples] < length, waveform, 0.0)
+        valid = (self.start[:count] < length).to(waveform.dtype)
+        power = framed_power(waveform, (self.cosines, self.sines), HOP, count) * valid.unsqueeze(2)
         # One matrix product for all sums over bins, which take most of the time.
         bands, upto, momenta, ranges = torch.split(torch.matmul(power, self.sums), self.parts, dim=2)
         energy = bands.sum(dim=2)
@@ -113,6 +119,16 @@ class Descriptors(nn.Module):
         values += [_noise(power, bands, energy, peak), _slopes(ranges, power, peak), pitch]
         active = _weight((level - _ACTIVE_DB) / _ACTIVE_SOFT_DB) * valid
         return Frames(torch.cat(values, dim=2) / self.units, active, voiced * active, valid)
+
+    def _samples(self, given: int) -> int:
+        """Samples of a shorter window with the zeros behind it that its last frames see; whole blocks of the tracker
+        less than a window's, so that it cuts the frames as in that. Length costs, and short clips have little.
+
+        In sums and quotients alone: a traced program would take a largest value, or a branch, for a constant.
+        """
+        blocks = (self.window - given - _AFTER + BLOCK * HOP) // (BLOCK * HOP)
+        spare = blocks - (blocks + _MANY - 1) // _MANY  # one block less, and not less than none
+        return self.window - spare * BLOCK * HOP
 
 
 def _weight(odds: Tensor) -> Tensor:
@@ -138,7 +154,7 @@ def _noise(power: Tensor, bands: Tensor, energy: Tensor, peak: Tensor) -> Tensor
     flatness = (bands + floor).log().mean(dim=2) - (bands + floor).mean(dim=2).log()
     outline = (bands / (energy.unsqueeze(2) + floor)).sqrt()
     change = outline[:, 1:] - outline[:, :-1]
-    flux = torch.nn.functional.pad((change * change).sum(dim=2), (1, 0))
+    flux = functional.pad((change * change).sum(dim=2), (1, 0))
     return torch.stack([entropy, flatness, flux], dim=2)
 
 

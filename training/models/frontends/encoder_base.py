@@ -40,7 +40,7 @@ class EncoderFrontend(Frontend):
         ConfigError: the encoder has no such layers, or a window is too short or too long for it.
     """
 
-    is_encoder = True
+    is_encoder = any_length = True
     name: ClassVar[str]
     geometry: ClassVar[tuple[str, ...]]
     shape: tuple[int, ...]

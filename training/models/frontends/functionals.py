@@ -40,6 +40,7 @@ class Functionals(Frontend):
     def __init__(self, window: int, version: int = 2) -> None:
         super().__init__()
         self.window, self.version = window, version
+        self.any_length = version > 1  # the first release's pitch is a mean over a whole window's frames
         self.descriptors = Descriptors(window, version)
         with torch.no_grad():
             found, _ = self(torch.zeros(1, window), torch.tensor([window]))
@@ -50,7 +51,7 @@ class Functionals(Frontend):
         return {"frontend": "functionals", "version": self.version, "window": self.window}
 
     def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, W) and (batch,) in; (batch, dims, 1) float32 and (batch,) ones out: the window is one frame."""
+        """(batch, W or fewer) and (batch,) in; (batch, dims, 1) float32 and (batch,) ones out: one frame a window."""
         frames = self.descriptors(waveform, length)
         change = _PACE * deltas(frames.values) * frames.valid.unsqueeze(2)
         series = torch.cat([frames.values, change], dim=2)

@@ -31,6 +31,7 @@ class EncoderStatistics(Frontend):
         super().__init__()
         self.encoder, self.pooling = encoder, pooling
         self.description = encoder.description
+        self.any_length = encoder.any_length
         self.dims = encoder.shape[-2] * (2 if pooling == "mean_deviation" else 1)
 
     def settings(self) -> dict[str, Any]:
@@ -64,6 +65,7 @@ class FunctionalsAndEncoder(Frontend):
         super().__init__()
         self.functionals, self.statistics = functionals, statistics
         self.description = statistics.description
+        self.any_length = functionals.any_length and statistics.any_length
         self.dims = functionals.dims + statistics.dims
 
     @property

@@ -167,14 +167,17 @@ class Checkpoint:
         return sum(path.stat().st_size for path in files)
 
 
-def find_checkpoint(name: str, key: str, *, also: Collection[str] = (), pickled: Collection[str] = ()) -> Checkpoint:
-    """Find a local folder, or download a checkpoint of the hub, weights included.
+def find_checkpoint(
+    name: str, key: str, *, also: Collection[str] = (), pickled: Collection[str] = (), weights: bool = True
+) -> Checkpoint:
+    """Find a local folder, or download a checkpoint of the hub.
 
     Args:
         name: a folder, or a name on the hub.
         key: config key or option that names it, for errors.
         also: further files to download, such as the model card.
         pickled: further files of weights to download where there are no safetensors.
+        weights: download its weights as well as its settings.
 
     Raises:
         ConfigError: there is no such folder, and the hub cannot be reached or has no such name.
@@ -183,8 +186,8 @@ def find_checkpoint(name: str, key: str, *, also: Collection[str] = (), pickled:
     if local is not None:
         return Checkpoint(key, name, local)
     files = [*_SETTINGS, *also]
-    folder = _download(name, files + _SAFETENSORS, key)
-    if not _has(folder, _SAFETENSORS):
+    folder = _download(name, files + (_SAFETENSORS if weights else []), key)
+    if weights and not _has(folder, _SAFETENSORS):
         folder = _download(name, [*files, *_PICKLED, *pickled], key)
     return Checkpoint(key, name, folder, on_hub=True)
 

@@ -32,7 +32,9 @@ _LEAST_LIKENESS = -0.5
 _CERTAINTY = 8.0  # log odds of a likeness of 1 against 0; frames overlap, so that each alone counts for little
 # Of the path: semitones that pitch moves in 10 ms, leaps, voicing that begins or ends.
 _MOVE, _LEAP, _SWITCH = 0.5, 1e-4, 0.02
-_BLOCK, _APPROACH = 16, 8  # frames
+BLOCK = 16
+"""Frames that the tracker takes at a time, from both ends of a window."""
+_APPROACH = 8  # frames before them
 _NEGLIGIBLE = 1e-8
 _NEVER = 1e-3
 
@@ -109,14 +111,14 @@ class PitchTracker(nn.Module):
         few steps take less time than many.
         """
         count = evidence.shape[1]
-        blocks = math.ceil(count / _BLOCK)
+        blocks = (count + BLOCK - 1) // BLOCK
         both = torch.stack([evidence, evidence.flip(1)])
-        padded = functional.pad(both, (0, 0, _APPROACH, blocks * _BLOCK - count), value=1.0)
-        expected, kept = torch.ones_like(padded[:, :, ::_BLOCK][:, :, :blocks]), []
-        for step in range(_APPROACH + _BLOCK):
+        padded = functional.pad(both, (0, 0, _APPROACH, blocks * BLOCK - count), value=1.0)
+        expected, kept = torch.ones_like(padded[:, :, ::BLOCK][:, :, :blocks]), []
+        for step in range(_APPROACH + BLOCK):
             if step >= _APPROACH:
                 kept.append(expected)
-            seen = expected * padded[:, :, step : step + (blocks - 1) * _BLOCK + 1 : _BLOCK]
+            seen = expected * padded[:, :, step : step + (blocks - 1) * BLOCK + 1 : BLOCK]
             expected = torch.matmul(seen / seen.sum(dim=3, keepdim=True), self.moves)
         ahead, back = torch.stack(kept, dim=3).flatten(2, 3)[:, :, :count].unbind(0)
         likely = ahead * evidence * back.flip(1)

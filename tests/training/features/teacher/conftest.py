@@ -7,18 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests import conftest as signals
+from tests.conftest import make_tiny_bundle
 
 MakeTeacher = Callable[..., Path]
 
 
 @pytest.fixture
-def make_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeTeacher:
+def make_teacher(tmp_path: Path) -> MakeTeacher:
     """``make_teacher(**targets)``: a bundle with these targets and labels, by default those of the corpus."""
 
     def make(name: str = "teacher", **targets: list[str]) -> Path:
         known = {"state": ["neutral", "negative"], "emotion": ["wild", "calm"]}
-        monkeypatch.setattr(signals, "TINY_TARGETS", targets or known)
-        return signals.make_tiny_bundle(tmp_path / name, pooling="coverage")
+        return make_tiny_bundle(tmp_path / name, pooling="coverage", targets=targets or known)
 
     return make

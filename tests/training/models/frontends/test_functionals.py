@@ -108,6 +108,17 @@ def test_a_window_alone_equals_the_window_in_a_batch(frontend: Functionals, sign
         torch.testing.assert_close(alone[0], together[row], rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("window", [WINDOW, 23_457])
+@pytest.mark.parametrize("samples", [400, 1_601, 5_000, 12_640, 12_641, 15_999, 16_000])
+def test_a_window_without_its_padding_has_the_same_features(window: int, samples: int) -> None:
+    frontend, random = Functionals(window), torch.Generator().manual_seed(samples)
+    length = torch.tensor([samples, max(1, samples // 3), samples - 1])
+    given = torch.stack([noise()[:samples], voice()[:samples], voice(300)[:samples]])
+    padded = 0.1 * torch.randn(3, window, generator=random)
+    padded[:, :samples] = given
+    torch.testing.assert_close(frontend(given, length)[0], frontend(padded, length)[0], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("hz", [80, 120, 220, 400])
 def test_pitch_and_voicing_of_a_buzz(hz: int) -> None:
     wave = 0.3 * ((hz * TIME) % 1 - 0.5)

@@ -1,0 +1,1 @@
+"""Adapters of PEFT, merged into the model that they were trained on."""

@@ -1,0 +1,1 @@
+"""The baselines of the Odyssey 2024 emotion recognition challenge."""
