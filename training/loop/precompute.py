@@ -72,7 +72,7 @@ def taught(corpus: Corpus, step: TrainStep) -> Corpus:
         return corpus
     windows = corpus.train if isinstance(corpus.train, WindowDataset) else corpus.train.windows
     device: Literal["auto", "cpu"] = "cpu" if step.accelerator == "cpu" else "auto"
-    return replace(corpus, answers=answers_of(corpus.teacher, windows, corpus.spec.targets, device))
+    return replace(corpus, answers=answers_of(corpus.teacher, windows, corpus.spec.labels, device))
 
 
 def _frontend(spec: ModelSpec) -> Frontend:

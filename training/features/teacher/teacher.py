@@ -182,5 +182,9 @@ def _opened(step: ModelStep, root: Path, table: ClipTable) -> Teacher | None:
         named = some(map(plain, table.dimensions))
         raise DataError(f"teacher: teaches labels alone; leave {named} out of dataset.targets, or the teacher")
     teacher = Teacher(step.teacher, bundle.path, bundle.id, bundle.manifest)
+    if not table.targets:
+        raise DataError(
+            "teacher: teaches labels alone, and the dataset has none: remove it, or name a target of labels"
+        )
     teacher.columns({target: table.labels(target) for target in table.targets})
     return teacher

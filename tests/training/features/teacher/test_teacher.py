@@ -111,3 +111,12 @@ def test_it_is_looked_at_before_anything_is_computed(
     with pytest.raises(BundleError, match="is not a bundle"):
         look_at_teacher(make_step(teacher="gone"), context.root, table)
     assert not [*private_cache.rglob("*.npy")]
+
+
+def test_a_dataset_of_dimensions_alone_has_nothing_to_be_taught(
+    make_teacher: MakeTeacher, make_step: MakeStep, context: Context
+) -> None:
+    step = make_step(teacher=str(make_teacher()))
+    table = replace(read_clips(step.dataset, context.root), targets=())
+    with pytest.raises(DataError, match="teaches labels alone, and the dataset has none"):
+        look_at_teacher(step, context.root, table)
