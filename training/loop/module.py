@@ -164,11 +164,8 @@ class ClassifierModule(lightning.LightningModule):
     def _loss(
         self, logits: Logits, truth: Mapping[str, Tensor], shares: Tensor, answers: Mapping[str, Tensor]
     ) -> Tensor:
-        known, teacher, labelled = (
-            None if self._mean_shares is None else shares,
-            self._distillation,
-            self._labelled(logits),
-        )
+        known, teacher = None if self._mean_shares is None else shares, self._distillation
+        labelled = self._labelled(logits)
         loss = total_loss(labelled, truth, self.class_weights, self.objective, known, self._mean_shares)
         if teacher is not None:
             taught = distillation_loss(labelled, answers, teacher, self.objective, known)

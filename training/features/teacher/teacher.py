@@ -178,9 +178,6 @@ def _opened(step: ModelStep, root: Path, table: ClipTable) -> Teacher | None:
         bundle: Bundle = read_bundle(path_of(step.teacher.bundle, root))
     except BundleError as error:
         raise BundleError(f"teacher.bundle: {error}") from error
-    if table.dimensions:
-        named = some(map(plain, table.dimensions))
-        raise DataError(f"teacher: teaches labels alone; leave {named} out of dataset.targets, or the teacher")
     teacher = Teacher(step.teacher, bundle.path, bundle.id, bundle.manifest)
     if not table.targets:
         raise DataError(

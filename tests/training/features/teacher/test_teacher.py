@@ -11,7 +11,6 @@ from emotions.errors import BundleError, DataError
 from emotions.pipeline.runner import Context
 from tests.training.conftest import MakeStep
 from tests.training.features.teacher.conftest import MakeTeacher
-from training.config.targets import DimensionsTarget
 from training.data.clips import ClipTable, read_clips
 from training.features.teacher.teacher import Teacher, TeacherSummary, look_at_teacher, read_teacher
 
@@ -55,14 +54,6 @@ def test_another_teacher_is_refused_by_one_line(
     with pytest.raises(DataError, match=said) as caught:
         open_teacher(make_teacher(**targets))
     assert "\n" not in str(caught.value)
-
-
-def test_dimensions_have_no_teacher(make_teacher: MakeTeacher, make_step: MakeStep, context: Context) -> None:
-    step = make_step(teacher=str(make_teacher()))
-    table = read_clips(step.dataset, context.root)
-    affect = DimensionsTarget(dimensions=["arousal"], range=(0, 1))
-    with pytest.raises(DataError, match=r"teacher: teaches labels alone; leave affect out of dataset\.targets"):
-        read_teacher(step, context, replace(table, dimensions={"affect": affect}))
 
 
 def test_two_labels_of_a_dataset_are_not_one_of_the_teacher(make_teacher: MakeTeacher, open_teacher: Any) -> None:
