@@ -128,7 +128,8 @@ def _usage(error: typer.TyperException) -> str:
     """The message of a usage error, with the help command that lists the options."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "emotions"
-    return f"{error.format_message().rstrip('.')}; see {path} --help"
+    said = error.format_message().rstrip(".").replace("Value error, ", "")
+    return f"{said}; see {path} --help"
 
 
 def _show_version(asked: bool) -> None:

@@ -96,7 +96,7 @@ def timeline_lines(
     """
     rows = {"level": found.level}
     for target, scores in found.probabilities.items():
-        likeliest = sorted(scores, key=lambda label: float(-scores[label].mean()))[:_MOST_ROWS]
+        likeliest = sorted(scores, key=lambda label: float(-np.nanmean(scores[label])))[:_MOST_ROWS]
         prefix = f"{target}: " if len(found.probabilities) > 1 else ""
         rows |= {f"{prefix}{plain(label)}": scores[label] for label in likeliest}
     for target, values in found.values.items():
@@ -142,8 +142,9 @@ def _bar(share: float, terminal: Terminal) -> str:
 
 
 def _heights(values: FloatArray, terminal: Terminal) -> str:
-    steps = _LEVELS[0 if terminal.blocks else 1]
-    return "".join(steps[index] for index in np.clip(np.ceil(values * 8), 0, 8).astype(int))
+    steps = [*_LEVELS[0 if terminal.blocks else 1], " "]  # blank where nothing was classified
+    heights = np.where(np.isnan(values), len(steps) - 1, np.clip(np.ceil(values * 8), 0, 8))
+    return "".join(steps[index] for index in heights.astype(int))
 
 
 def _axis(seconds: float, columns: int) -> str:

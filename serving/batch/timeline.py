@@ -24,7 +24,8 @@ class Timeline:
     Attributes:
         duration_sec: seconds from the first to the last piece.
         level: (pieces,) the highest absolute sample of each, at most 1.
-        probabilities: target -> label -> (pieces,), the mean of the windows that cover the middle of each.
+        probabilities: target -> label -> (pieces,), the mean of the windows that cover the middle of each; NaN where
+            only speech was classified and there is none.
         values: target -> dimension -> (pieces,), likewise.
     """
 
@@ -50,13 +51,14 @@ def timeline(file: InputFile, prediction: Prediction, pieces: int) -> Timeline:
     starts, ends = (np.array([getattr(each, name) for each in windows]) for name in ("start", "end"))
     first, behind = np.searchsorted(middles, starts), np.searchsorted(middles, ends)
     covering = _running_sum(first, behind, np.ones(len(windows)), pieces)
+    silent = _between_segments(prediction, middles)
     # A piece between two windows takes the one whose middle is nearest.
     nearest = _nearest((starts + ends) / 2, middles)
 
     def mean(values: Sequence[float]) -> FloatArray:
         every = np.array(values, np.float64)
         covered = _running_sum(first, behind, every, pieces) / np.maximum(covering, 1)
-        return np.where(covering > 0, covered, every[nearest]).astype(np.float32)
+        return np.where(silent, np.nan, np.where(covering > 0, covered, every[nearest])).astype(np.float32)
 
     def means(name: str, targets: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, FloatArray]]:
         return {
@@ -70,6 +72,15 @@ def timeline(file: InputFile, prediction: Prediction, pieces: int) -> Timeline:
         means("probabilities", prediction.probabilities),
         means("values", prediction.values),
     )
+
+
+def _between_segments(prediction: Prediction, middles: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Whether each piece lies outside all speech, (pieces,); false where all of a recording was classified."""
+    segments = prediction.segments
+    first, behind = (np.searchsorted(middles, [getattr(each, edge) for each in segments]) for edge in ("start", "end"))
+    # A segment between two middles is shown in the piece before it, so that none is lost.
+    inside = _running_sum(first, np.maximum(behind, first + 1), np.ones(len(segments)), len(middles) + 1)[:-1]
+    return np.asarray((inside == 0) & bool(segments))
 
 
 def _running_sum(first: IntArray, behind: IntArray, values: npt.NDArray[np.float64], pieces: int) -> Any:

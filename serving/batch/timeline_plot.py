@@ -53,7 +53,7 @@ def plot_timeline(path: Path, name: str, found: Timeline, ranges: Mapping[str, R
 
 def _target(axis: Any, times: npt.NDArray[Any], target: str, scores: Mapping[str, FloatArray]) -> None:
     """The probabilities of a target's likeliest labels; the likeliest one at each time is filled."""
-    likeliest = sorted(scores, key=lambda label: float(-scores[label].mean()))[:_MOST_LABELS]
+    likeliest = sorted(scores, key=lambda label: float(-np.nanmean(scores[label])))[:_MOST_LABELS]
     highest = np.max([scores[label] for label in scores], axis=0)
     for label in likeliest:
         (line,) = axis.plot(times, scores[label], linewidth=1.4, label=plain(label).replace("$", r"\$")[:24])
@@ -70,6 +70,6 @@ def _dimensions(
         axis.plot(times, values[name], linewidth=1.4, label=plain(name).replace("$", r"\$")[:24])
     if bounds is not None:
         every = np.array([*values.values()])
-        axis.set_ylim(min(bounds[0], float(every.min())), max(bounds[1], float(every.max())))
+        axis.set_ylim(min(bounds[0], float(np.nanmin(every))), max(bounds[1], float(np.nanmax(every))))
     axis.set(ylabel=plain(target)[:24].replace("$", r"\$"))
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)

@@ -39,6 +39,8 @@ def read_model(path: Path) -> ModelProto:
     Raises:
         ConfigError: it is no ONNX, too large, invalid, or holds what is not run here; the message says what.
     """
+    if not path.exists():
+        raise refused(path, "is no file")
     try:
         with open_regular(path) as stream:
             content = stream.read(MAX_BYTES + 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from emotions.inputs.input_file import InputFile
 from emotions.runtime.prediction import Prediction, WindowPrediction
+from serving.batch.terminal import Terminal, timeline_lines
 from serving.batch.timeline import timeline
 from tests.conftest import Tone, WriteWav
 
@@ -35,6 +38,20 @@ def test_overlapping_windows_are_averaged(recording: InputFile) -> None:
 def test_a_gap_takes_the_nearest_window(recording: InputFile) -> None:
     found = timeline(recording, prediction([(0, 1, 0.1), (3, 4, 0.9)]), 8)
     np.testing.assert_allclose(found.probabilities["emotion"]["a"], [0.1] * 4 + [0.9] * 4, atol=1e-6)
+
+
+def test_between_segments_of_speech_there_is_nothing(recording: InputFile) -> None:
+    found = prediction([(0.4, 1.1, 0.1), (3.02, 3.06, 0.9)])
+    segments = tuple(
+        replace(each, start=start, end=end)
+        for each, start, end in zip(found.windows, (0.4, 3.02), (1.1, 3.06), strict=True)
+    )
+    only_speech = timeline(recording, replace(found, segments=segments), 8).probabilities["emotion"]["a"]
+    np.testing.assert_allclose(only_speech, [np.nan, 0.1, np.nan, np.nan, np.nan, np.nan, 0.9, np.nan], atol=1e-6)
+    shown = timeline(recording, replace(found, segments=segments), 8)
+    rows = [line[-8:] for line in timeline_lines("a.wav", shown, Terminal(60, blocks=False))[1:4]]
+    assert rows[0].strip()
+    assert [[char != " " for char in row] for row in rows[1:]] == [[number in (1, 6) for number in range(8)]] * 2
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
