@@ -49,7 +49,32 @@ def _music(random: np.random.Generator) -> FloatArray:
     return music
 
 
-_PAUSES = {"silence": lambda _: np.zeros(_PAUSE, np.float32), "tones": _tone, "noise": _noise, "music": _music}
+def _melody(random: np.random.Generator) -> FloatArray:
+    """One voice of six notes, each an instrument of its own: vibrato, glides, harmonics below moving resonances."""
+    position = _TIME * 2
+    notes = 110 * 2 ** (random.integers(0, 30, 7) / 12)
+    glide = np.interp(position % 1, [0, random.uniform(0.02, 0.3)], [0, 1])
+    before, after = notes[position.astype(int)], notes[np.minimum(position.astype(int) + 1, 6)]
+    vibrato = 2 ** (random.uniform(0.1, 1.0) / 12 * np.sin(2 * np.pi * random.uniform(4.5, 7) * _TIME))
+    pitch = (before + (after - before) * (1 - glide)) * vibrato
+    phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
+    voice = np.zeros(_PAUSE)
+    resonances = random.uniform(300, 3_000, 3)
+    for number in range(1, 20):
+        near = sum(1 / (1 + ((number * pitch - each) / 150) ** 2) for each in resonances)
+        voice += (0.1 / number + near) * np.sin(number * phase) * (number * pitch < 7_500)
+    loud = np.minimum(1, (position % 1) * random.uniform(3, 20)) * np.exp(-random.uniform(0, 3) * (position % 1))
+    made: FloatArray = (0.2 * voice * loud / np.abs(voice).max()).astype(np.float32)
+    return made
+
+
+_PAUSES = {
+    "silence": lambda _: np.zeros(_PAUSE, np.float32),
+    "tones": _tone,
+    "noise": _noise,
+    "music": _music,
+    "melodies": _melody,
+}
 
 
 def _joined(clips: list[FloatArray], kind: str, random: np.random.Generator) -> tuple[FloatArray, list[SpeechSpan]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from itertools import pairwise
 
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.speech.network import FRAME
 from emotions.audio.speech.segmenter import Segmenter, SegmentOptions, SpeechSpan
 
-SILERO = SegmentOptions(min_silence_sec=0.1, pad_sec=0.03)
+SILERO = SegmentOptions(min_silence_sec=0.1, pad_sec=0.03, sure=0)
 """The original's defaults."""
 
 runs = st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.4, 0.5, 0.9]), st.integers(1, 25)), max_size=20)
@@ -22,6 +24,7 @@ options = st.builds(
     min_speech_sec=st.sampled_from([0.0, 0.1, 0.25, 1.0]),
     min_silence_sec=st.sampled_from([0.0, 0.1, 0.3]),
     pad_sec=st.sampled_from([0.0, 0.03, 0.1, 0.4]),
+    sure=st.sampled_from([0.0, 0.45, 0.8]),
 )
 
 
@@ -48,7 +51,7 @@ def test_the_segments_are_those_of_silero(drawn: list[tuple[float, int]], asked:
         speech_pad_ms=asked.pad_sec * 1000,
         audio_length_samples=samples,
     )
-    found = _whole(probabilities, samples, asked)
+    found = _whole(probabilities, samples, replace(asked, sure=0))
     assert [{"start": span.begin, "end": span.end} for span in found] == wanted
 
 
@@ -77,9 +80,26 @@ def test_short_bursts_are_no_speech_and_short_gaps_no_silence() -> None:
     assert _whole(probabilities, 85 * FRAME, SILERO) == [SpeechSpan(23 * FRAME - 480, 65 * FRAME + 480)]
 
 
+def test_what_is_never_sure_is_no_speech() -> None:
+    unsure, sure = [0.0] * 20 + [0.7] * 40 + [0.0] * 20, [0.0] * 20 + [0.7] * 40 + [0.98] * 8 + [0.7] * 12 + [0.0] * 20
+    assert _whole(unsure, 80 * FRAME, SegmentOptions()) == []
+    assert _whole(unsure, 80 * FRAME, SegmentOptions(sure=0)) == [SpeechSpan(20 * FRAME - 1600, 60 * FRAME + 1600)]
+    assert _whole(sure, 100 * FRAME, SegmentOptions()) == [SpeechSpan(20 * FRAME - 1600, 80 * FRAME + 1600)]
+
+
+def test_what_grows_sure_late_begins_ten_seconds_before_it_and_no_more_is_kept() -> None:
+    segmenter = Segmenter(SegmentOptions(pad_sec=0))
+    for frame in range(1_000):
+        assert segmenter.push([0.7]) == []
+        assert segmenter.needed >= frame * FRAME - 10 * SAMPLE_RATE
+    (found,) = [*segmenter.push([0.99] * 8), *segmenter.finish(1_008 * FRAME)]
+    assert found.end == 1_008 * FRAME
+    assert 1_000 * FRAME - 10 * SAMPLE_RATE <= found.begin <= 1_007 * FRAME - 10 * SAMPLE_RATE
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"threshold": 0}, {"threshold": 1}, {"pad_sec": -0.1}, {"min_silence_sec": float("nan")}]
+    "wrong", [{"threshold": 0}, {"threshold": 1}, {"pad_sec": -0.1}, {"min_silence_sec": float("nan")}, {"sure": 1}]
 )
 def test_impossible_options_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="a threshold lies between"):
+    with pytest.raises(ValueError, match="probabilities lie between"):
         SegmentOptions(**wrong)
