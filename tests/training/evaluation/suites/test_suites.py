@@ -17,7 +17,6 @@ from emotions.predictor import Predictor
 from tests.conftest import WriteWav
 from training.config.dataset import DatasetConfig
 from training.data.clips import read_clips
-from training.data.label_matching import match_labels
 from training.data.waveforms.distortions import recoded
 from training.evaluation.perturbations import corruptions
 from training.evaluation.suites.fairness import MIN_GROUP_CLIPS
@@ -60,17 +59,6 @@ def test_codecs_give_back_what_they_were_given(voices: list[FloatArray], contain
     back = recoded(voices[1], container, codec, rate)
     spectrum, original = (np.abs(np.fft.rfft(wave[:8_000])) for wave in (back, voices[1]))
     assert abs(int(spectrum.argmax()) - int(original.argmax())) <= 1
-
-
-def test_labels_are_matched_where_that_is_certain() -> None:
-    bundle = ["гнев", "joy", "neutral", "sad"]
-    matched = match_labels(bundle, ["angry", "happy", "neu", "sadness"])
-    assert matched == {"angry": "гнев", "happy": "joy", "neu": "neutral", "sadness": "sad"}
-    assert match_labels(["Anger", "anger"], ["anger"]) == {"anger": "anger"}
-    with pytest.raises(DataError, match=r"labels 'calm', 'excited' have no certain counterpart .*rename them"):
-        match_labels(bundle, ["angry", "calm", "excited"])
-    with pytest.raises(DataError, match="'Angry'"):
-        match_labels(["Anger", "anger"], ["Angry"])
 
 
 @pytest.fixture
