@@ -69,6 +69,7 @@ def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto
     outputs = [*model.targets, *([EMBEDDING] if model.dims else [])]
     _name_outputs(proto.graph, outputs)
     anonymise(proto)
+    _name_axes(proto.graph)
     fuse_attention(proto)
     check_graph(proto, outputs)
     return proto
@@ -88,8 +89,11 @@ def example(window: int, dynamic: bool) -> tuple[Tensor, Tensor]:
 def free_axes(window: int, dynamic: bool) -> tuple[dict[int, Any], dict[int, Any]]:
     """The free axes of both inputs, for ``torch.export``. Args as ``example``."""
     batch = {0: torch.export.Dim(BATCH)}
-    samples = {1: torch.export.Dim(SAMPLES, min=MIN_SAMPLES, max=window)} if dynamic else {}
-    return batch | samples, batch
+    if not dynamic:
+        return batch, batch
+    # Without names: torch would ask of a named axis that all lengths within a graph are linear in it.
+    some = {0: torch.export.Dim.DYNAMIC}
+    return some | {1: torch.export.Dim.DYNAMIC(min=MIN_SAMPLES, max=window)}, some
 
 
 @contextlib.contextmanager
@@ -128,6 +132,17 @@ def _name_outputs(graph: GraphProto, targets: Sequence[str]) -> None:
             node.output[:] = [taken.get(name, name) for name in node.output]
         for value in (*inner.initializer, *inner.value_info, *inner.output):
             value.name = taken.get(value.name, value.name)
+
+
+def _name_axes(graph: GraphProto) -> None:
+    """Name the free axes of the inputs wherever they occur."""
+    given = graph.input[0].type.tensor_type.shape.dim
+    names = {axis.dim_param: name for axis, name in zip(given, (BATCH, SAMPLES), strict=True) if axis.dim_param}
+    for inner in graphs_of(graph):
+        for value in (*inner.input, *inner.output, *inner.value_info):
+            for axis in value.type.tensor_type.shape.dim:
+                if axis.dim_param in names:
+                    axis.dim_param = names[axis.dim_param]
 
 
 def anonymise(model: ModelProto) -> None:
