@@ -59,7 +59,7 @@ def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto
                 verbose=False,
                 opset_version=OPSET,
                 input_names=[WAVEFORM, LENGTH],
-                dynamic_shapes=free_axes(window, dynamic),
+                dynamic_shapes=_unnamed_axes(window, dynamic),
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise ExportError(f"the model cannot be exported to ONNX ({reason(error)})") from error
@@ -89,11 +89,16 @@ def example(window: int, dynamic: bool) -> tuple[Tensor, Tensor]:
 def free_axes(window: int, dynamic: bool) -> tuple[dict[int, Any], dict[int, Any]]:
     """The free axes of both inputs, for ``torch.export``. Args as ``example``."""
     batch = {0: torch.export.Dim(BATCH)}
+    samples = {1: torch.export.Dim(SAMPLES, min=MIN_SAMPLES, max=window)} if dynamic else {}
+    return batch | samples, batch
+
+
+def _unnamed_axes(window: int, dynamic: bool) -> tuple[dict[int, Any], dict[int, Any]]:
+    """The same for ONNX, which has no guards: of a named axis torch asks that all lengths be linear in it."""
     if not dynamic:
-        return batch, batch
-    # Without names: torch would ask of a named axis that all lengths within a graph are linear in it.
-    some = {0: torch.export.Dim.DYNAMIC}
-    return some | {1: torch.export.Dim.DYNAMIC(min=MIN_SAMPLES, max=window)}, some
+        return free_axes(window, dynamic)
+    batch = {0: torch.export.Dim.DYNAMIC}
+    return batch | {1: torch.export.Dim.DYNAMIC(min=MIN_SAMPLES, max=window)}, batch
 
 
 @contextlib.contextmanager
