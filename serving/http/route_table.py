@@ -88,6 +88,7 @@ _V2_VERSION = f"{_V2_MODEL}/versions/{{version}}"
 ROUTES = (
     RouteInfo("/v1/predict", "POST", routes_v1.predict, classifies=True, openapi="predict"),
     RouteInfo("/v1/predict/batch", "POST", routes_v1.predict_batch, classifies=True, openapi="predict_batch"),
+    RouteInfo("/v1/stream", "GET", routes_v1.stream),
     RouteInfo("/v1/model", "GET", routes_v1.model, openapi="model"),
     RouteInfo("/v2", "GET", routes_v2.server, openapi="v2_server"),
     RouteInfo("/v2/health/live", "GET", routes_v2.live, public=True, log_quietly=True, openapi="v2_live"),
