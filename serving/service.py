@@ -37,6 +37,7 @@ from serving.worker.http_protocol import bounded_protocol
 from serving.worker.memory import return_memory
 from serving.worker.startup import BUNDLE_VARIABLE, check, open_predictor, started
 from serving.worker.state import Drain, WorkerState
+from serving.worker.websocket_protocol import bounded_websocket
 
 logger = logging.getLogger("bentoml.emotions")
 
@@ -62,7 +63,7 @@ def _bentoml_openapi() -> Body:
 SETTINGS, AUTH = _read()
 WORKER = WorkerState(Metrics(), Drain(SETTINGS.drain_sec, SETTINGS.drain_delay_sec), _bentoml_openapi)
 set_log_format(SETTINGS.log_format)
-serve_by(bounded_protocol(SETTINGS), SETTINGS.trusted_proxies)
+serve_by(bounded_protocol(SETTINGS), bounded_websocket(SETTINGS), SETTINGS.trusted_proxies)
 
 
 class Refusal(click.ClickException):

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, compile_path
 
 from serving.http import routes_v1, routes_v2
+from serving.http.asyncapi import stream_document
 from serving.http.errors import CLIENT_GONE, Body, RequestError, error_response, of_status, to_request_error
 from serving.http.openapi import PAGE, PAGE_HEADERS, document, merged
 from serving.telemetry.requests import HEADER, RouteInfo, request_context
@@ -67,6 +68,10 @@ async def _openapi(_: Request, __: WorkerState) -> Response:
     return Response(_document(), media_type="application/json")
 
 
+async def _asyncapi(_: Request, __: WorkerState) -> Response:
+    return JSONResponse(stream_document())
+
+
 async def _docs(_: Request, worker: WorkerState) -> Response:
     """What the Swagger page shows: our routes and BentoML's."""
     return Response(_merged(worker.bentoml_openapi), media_type="application/json")
@@ -88,6 +93,7 @@ _V2_VERSION = f"{_V2_MODEL}/versions/{{version}}"
 ROUTES = (
     RouteInfo("/v1/predict", "POST", routes_v1.predict, classifies=True, openapi="predict"),
     RouteInfo("/v1/predict/batch", "POST", routes_v1.predict_batch, classifies=True, openapi="predict_batch"),
+    RouteInfo("/v1/stream", "GET", routes_v1.stream, openapi="stream"),
     RouteInfo("/v1/model", "GET", routes_v1.model, openapi="model"),
     RouteInfo("/v2", "GET", routes_v2.server, openapi="v2_server"),
     RouteInfo("/v2/health/live", "GET", routes_v2.live, public=True, log_quietly=True, openapi="v2_live"),
@@ -100,6 +106,7 @@ ROUTES = (
     RouteInfo(f"{_V2_VERSION}/infer", "POST", routes_v2.infer, classifies=True),
     RouteInfo("/", "GET", _index, public=True),
     RouteInfo("/v1/openapi.json", "GET", _openapi, public=True),
+    RouteInfo("/v1/asyncapi.json", "GET", _asyncapi, public=True),
     RouteInfo("/docs.json", "GET", _docs, public=True),
     RouteInfo("/metrics", "GET", routes_v1.metrics, public=True, log_quietly=True),
     # BentoML's own.
