@@ -119,6 +119,10 @@ class Silent(BadAudio):
     """Peak below 1e-4."""
 
 
+class NoChannel(BadAudio):
+    """It has fewer channels than the number of the one that is asked for."""
+
+
 class NoSpeech(BadAudio):
     """Only its speech was to be classified, and there is none."""
 
