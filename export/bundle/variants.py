@@ -30,6 +30,7 @@ from export.proof.gate import GateClips, Verdict, judge
 from export.proof.proof import MAX_BATCH_DIFFERENCE, Proof, prove
 from export.proof.signals import Signals
 from export.sources import Source
+from training.models.base import Classifier
 
 FP32 = "fp32"
 MODEL = "model.onnx"
@@ -193,7 +194,9 @@ def _weights_only(context: ExportContext, computed: Artifact, clips: GateClips) 
 def _program(context: ExportContext, name: str) -> Artifact:
     file, write, load = _PROGRAMS[name]
     window = context.source.window
-    write(context.folder / file, context.model, window.samples, window.dynamic)
+    # The guards of torch.export would refuse some lengths of the models that are trained here: it takes whole windows.
+    whole = name == "pt2" and isinstance(context.source.classifier, Classifier)
+    write(context.folder / file, context.model, window.samples, window.dynamic and not whole)
     run = _trimmed(load(context.folder / file, list(context.source.targets)), context.source)
     return Artifact(file, "any", _proven(context, run, context.source.plan.tolerance))
 

@@ -59,7 +59,7 @@ def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto
                 verbose=False,
                 opset_version=OPSET,
                 input_names=[WAVEFORM, LENGTH],
-                dynamic_shapes=free_axes(window, dynamic),
+                dynamic_shapes=_unnamed_axes(window, dynamic),
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise ExportError(f"the model cannot be exported to ONNX ({reason(error)})") from error
@@ -69,6 +69,7 @@ def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto
     outputs = [*model.targets, *([EMBEDDING] if model.dims else [])]
     _name_outputs(proto.graph, outputs)
     anonymise(proto)
+    _name_axes(proto.graph)
     fuse_attention(proto)
     check_graph(proto, outputs)
     return proto
@@ -90,6 +91,14 @@ def free_axes(window: int, dynamic: bool) -> tuple[dict[int, Any], dict[int, Any
     batch = {0: torch.export.Dim(BATCH)}
     samples = {1: torch.export.Dim(SAMPLES, min=MIN_SAMPLES, max=window)} if dynamic else {}
     return batch | samples, batch
+
+
+def _unnamed_axes(window: int, dynamic: bool) -> tuple[dict[int, Any], dict[int, Any]]:
+    """The same for ONNX, which has no guards: of a named axis torch asks that all lengths be linear in it."""
+    if not dynamic:
+        return free_axes(window, dynamic)
+    batch = {0: torch.export.Dim.DYNAMIC}
+    return batch | {1: torch.export.Dim.DYNAMIC(min=MIN_SAMPLES, max=window)}, batch
 
 
 @contextlib.contextmanager
@@ -128,6 +137,17 @@ def _name_outputs(graph: GraphProto, targets: Sequence[str]) -> None:
             node.output[:] = [taken.get(name, name) for name in node.output]
         for value in (*inner.initializer, *inner.value_info, *inner.output):
             value.name = taken.get(value.name, value.name)
+
+
+def _name_axes(graph: GraphProto) -> None:
+    """Name the free axes of the inputs wherever they occur."""
+    given = graph.input[0].type.tensor_type.shape.dim
+    names = {axis.dim_param: name for axis, name in zip(given, (BATCH, SAMPLES), strict=True) if axis.dim_param}
+    for inner in graphs_of(graph):
+        for value in (*inner.input, *inner.output, *inner.value_info):
+            for axis in value.type.tensor_type.shape.dim:
+                if axis.dim_param in names:
+                    axis.dim_param = names[axis.dim_param]
 
 
 def anonymise(model: ModelProto) -> None:

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from emotions.audio.windows import FloatArray, IntArray
@@ -65,9 +66,18 @@ def open_torchscript(path: Path, targets: list[str]) -> Run:
 
 
 def open_pt2(path: Path, targets: list[str]) -> Run:
-    """Load a ``torch.export`` file as its users do. Args as ``open_torchscript``."""
+    """Load a ``torch.export`` file as its users do, padding windows where it takes whole ones alone.
+
+    Args as ``open_torchscript``.
+    """
     with quiet():
-        return _runner(torch.export.load(path).module(), targets)
+        program = torch.export.load(path)
+        run = _runner(program.module(), targets)
+    waveform_name = program.graph_signature.user_inputs[0]
+    wide = next(node.meta["val"].shape[1] for node in program.graph.nodes if node.name == waveform_name)
+    if not isinstance(wide, int):
+        return run
+    return lambda waveform, length: run(np.pad(waveform, ((0, 0), (0, wide - waveform.shape[1]))), length)
 
 
 def _runner(program: Any, targets: list[str]) -> Run:

@@ -196,9 +196,11 @@ from pathlib import Path
 from export.graph.deployable import Deployable
 from export.huggingface.source import load_huggingface
 from export.graph.onnx_files import write_onnx
+from export.graph.packed import packed
 from export.graph.to_onnx import to_onnx
 source = load_huggingface(sys.argv[1])
-write_onnx(Path("again.onnx"), to_onnx(Deployable(source.classifier, ["emotion"]), source.window.samples, True))
+graph = to_onnx(Deployable(source.classifier, ["emotion"]), source.window.samples, True)
+write_onnx(Path("again.onnx"), packed(graph))
 """
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(export.__file__).parents[2])}
     command = [sys.executable, "-c", script, str(classifier("wav2vec2-group"))]
