@@ -11,6 +11,7 @@
     │   ├── BadAudio              audio, but with nothing to classify
     │   │   ├── TooShort
     │   │   ├── Silent
+    │   │   ├── NoChannel         asked for a channel that it has not
     │   │   ├── NoSpeech          asked for the speech of it, and there is none
     │   │   └── NotFinite
     │   ├── TooLong               more seconds, or samples of all channels, than the caller allows

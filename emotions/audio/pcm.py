@@ -25,6 +25,7 @@ def open_pcm(file: BinaryIO, header: WaveHeader, channel: int | None = None) -> 
     Args:
         file: as ``header`` describes it.
         header: ``is_pcm16``.
+        channel: the one to read, from 1; None for the mean of all.
 
     Raises:
         NotAudio: it has a rate or a number of channels that no recording has.

@@ -219,7 +219,8 @@ def to_mono(block: npt.NDArray[Any], channel: int | None = None) -> FloatArray:
         NoChannel: there are fewer.
     """
     if channel is not None and channel > len(block):
-        raise NoChannel(f"has {len(block)} channels, so there is none of the number {channel}")
+        channels = f"{len(block)} channel{'s' if len(block) != 1 else ''}"
+        raise NoChannel(f"has {channels}, so there is none of the number {channel}")
     chosen = 1 if len(block) == 1 else channel
     mono = np.ascontiguousarray(
         block.mean(axis=0, dtype=np.float32) if chosen is None else block[chosen - 1], np.float32
