@@ -59,6 +59,12 @@ Strict = Annotated[bool, typer.Option("--strict", help="A recording that is cut 
 Segmented = Annotated[
     Literal["windows", "speech"], typer.Option("--segments", help="Classify all of a recording, or its speech alone.")
 ]
+ChannelsOption = Annotated[
+    str, typer.Option("--channels", metavar="mix|first|split|N", help="Channels: mean, first, each, or one by number.")
+]
+Speakers = Annotated[
+    str, typer.Option("--speakers", metavar="NAME,NAME", help="Who is on channel 1, 2 and so on, for --channels split.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 
@@ -118,10 +124,13 @@ def predict(  # noqa: PLR0913 - one parameter an option
     chunk: ChunkFiles = 512,
     strict: Strict = False,
     segments: Segmented = "windows",
+    channels: ChannelsOption = "mix",
+    speakers: Speakers = "",
     quiet: Quiet = False,
     log_format: Annotated[Literal["text", "json"], typer.Option(help="Format of progress and summary.")] = "text",
 ) -> None:
     """Classify recordings, into a table or on the terminal. Exit code 1: some files failed, each with its error."""
+    from emotions.calls.channels import channels_of, speakers_of
     from serving.batch.predict import Options, predict_to_table
     from serving.batch.show import show_predictions
 
@@ -141,6 +150,8 @@ def predict(  # noqa: PLR0913 - one parameter an option
         chunk_files=chunk,
         strict=strict,
         segments=segments,
+        channels=channels_of(channels),
+        speakers=speakers_of(speakers),
         quiet=quiet,
         log_format=log_format,
     )
@@ -198,6 +209,7 @@ def _options(step: PredictStep, context: Context) -> Options:
     from serving.batch.predict import Options
 
     names = {"overwrite", "resume", "windows", "embeddings", "ray_address", "variant", "strict", "segments"}
+    names |= {"channels", "speakers"}
     shared = step.model_dump(include=names)
     plot = None if step.plot is None else context.root.joinpath(*step.plot)
     return Options(**shared, plot=plot, quiet=context.quiet)

@@ -14,7 +14,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A recording to classify, or a segment of one.
+    """A recording to classify, a segment of one, or what one participant says in it.
 
     Attributes:
         source: where it lies, a path or a URL.
@@ -22,6 +22,8 @@ class InputFile:
         start: first second of the segment; None for the beginning.
         end: last second of the segment; None for the end.
         stamp: version of a URL's content, as far as its storage gives one.
+        channel: the one to read, from 1; None for the mean of all.
+        speaker: name of the participant who is on that channel; empty where a recording is not divided.
     """
 
     source: Path | str
@@ -29,6 +31,8 @@ class InputFile:
     start: float | None = None
     end: float | None = None
     stamp: str = ""
+    channel: int | None = None
+    speaker: str = ""
 
     @property
     def path(self) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import islice, tee
@@ -15,7 +15,8 @@ from emotions.audio.speech.network import speech_network
 from emotions.audio.speech.windows import Segments
 from emotions.bundle.manifest import Bundle, read_bundle
 from emotions.bundle.variants import AUTO, choose_variant
-from emotions.errors import DataError, MissingExtra
+from emotions.calls.channels import Channels, by_channel, check_speakers
+from emotions.errors import ConfigError, DataError, MissingExtra
 from emotions.folder.predict_files import CHUNK_FILES, chunked, open_parallel, predict_chunks
 from emotions.folder.result import FileResult
 from emotions.inputs.discovery import FileList, find_files
@@ -26,7 +27,7 @@ from serving.batch.plot import check_plot, plot_summary
 from serving.batch.progress import LogFormat, show_progress
 from serving.batch.summary import Totals, document, summary
 from serving.tables.audformat import database_of
-from serving.tables.columns import AUDFORMAT, Row, columns
+from serving.tables.columns import AUDFORMAT, PARTICIPANT, Row, columns
 from serving.tables.writer import check_ending, join_parts, open_part, rows
 
 NumberedChunk = tuple[int, Sequence[InputFile]]
@@ -48,6 +49,8 @@ class Options:
         chunk_files: files of a chunk: batches form inside it, and a killed run loses at most one.
         strict: a recording of which a part is missing is an error.
         segments: classify all of a recording, or its speech alone.
+        channels: what of a recording with several channels is classified.
+        speakers: names of the channels, where each is a participant.
     """
 
     overwrite: bool = False
@@ -63,6 +66,8 @@ class Options:
     chunk_files: int = CHUNK_FILES
     strict: bool = False
     segments: Segments = "windows"
+    channels: Channels = "mix"
+    speakers: Sequence[str] = ()
     quiet: bool = False
     log_format: LogFormat = "text"
 
@@ -74,14 +79,16 @@ def check_table(output: Path, options: Options) -> None:
         check_plot(options.plot)
     if options.ray_address is not None and find_spec("ray") is None:
         raise MissingExtra("ray", "ray")
-    check_segments(options)
+    check_parts(options)
     check_output(output, overwrite=options.overwrite, resume=options.resume)
 
 
-def check_segments(options: Options) -> None:
-    """Refuse segments of speech where what finds them is not installed; raises ConfigError."""
+def check_parts(options: Options) -> None:
+    """Refuse segments of speech where what finds them is not installed, and names that have no channel: ConfigError."""
     if options.segments == "speech":
         speech_network()
+    if check_speakers(options.speakers) and options.channels != "split":
+        raise ConfigError("speakers: they name the channels of --channels split")
 
 
 def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, options: Options) -> Totals:
@@ -120,7 +127,7 @@ def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, o
 
 
 def find_recordings(inputs: Sequence[Path | str], options: Options) -> FileList:
-    """The recordings that inputs and lists name, at least one. Raises DataError where there is none."""
+    """The recordings that inputs and lists name, or the participants in them. Raises DataError where there is none."""
     found = find_files(inputs, options.lists)
     if not found.files:
         where = ", ".join(map(str, (*inputs, *options.lists)))
@@ -128,7 +135,7 @@ def find_recordings(inputs: Sequence[Path | str], options: Options) -> FileList:
             f"{where}: no recording found ({found.skipped} files of other kinds); the extensions searched for are "
             + " ".join(sorted(EXTENSIONS))
         )
-    return found
+    return replace(found, files=by_channel(found.files, options.channels, options.speakers))
 
 
 def _open_local(bundle: Path, options: Options) -> tuple[Bundle, Classify, dict[str, str]]:
@@ -195,12 +202,14 @@ def _write_table(
         unknown_targets=manifest.thresholds,
         dimensional=manifest.ranges,
         segments=options.segments,
+        participants=PARTICIPANT if options.channels == "split" else {},
     )
     join: Join = join_parts
     if output.suffix.lower() == AUDFORMAT:
         join = database_of(bundle, found.files, windows=options.windows)
     settings = {"bundle": bundle.id, **run_on, "chunk_files": options.chunk_files, "windows": options.windows}
     settings |= {"strict": options.strict, "segments": options.segments}
+    settings |= {"channels": options.channels, "speakers": [*options.speakers]}
     chunks = [*chunked(found.files, options.chunk_files)]
     with open_checkpoint(output, names, settings, resume=options.resume) as checkpoint:
         pending = checkpoint.pending(chunks)
