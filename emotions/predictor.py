@@ -12,8 +12,9 @@ from emotions.audio.decoders.read import read
 from emotions.audio.speech.windows import Segments
 from emotions.audio.windows import FloatArray
 from emotions.bundle.manifest import read_bundle
-from emotions.calls.channels import Channels, by_channel, check_speakers, one_channel
-from emotions.errors import AudioError, IncompleteAudio, NoChannel
+from emotions.calls.call import CallSummary, Participant, call_summary
+from emotions.calls.channels import Channels, by_channel, channels_in, check_speakers, one_channel, participants
+from emotions.errors import AudioError, BadAudio, IncompleteAudio, NoChannel
 from emotions.folder.predict_files import predict_files
 from emotions.folder.result import FileResult
 from emotions.inputs.discovery import find_files
@@ -60,6 +61,46 @@ class Predictor(Model):
         windows, speech = self.split_into(segments, waveform)
         return self.prediction(windows, self.session.run(windows.samples, windows.lengths), flaws, speech)
 
+    def predict_call(
+        self,
+        clip: ClipInput,
+        *,
+        strict: bool = False,
+        channels: Channels = "split",
+        speakers: Sequence[str] = (),
+    ) -> CallSummary:
+        """Sum up what each participant of a call does: the speech on each channel, as Silero VAD finds it.
+
+        Args:
+            clip: as ``predict``.
+            strict: as ``predict``.
+            channels: ``split`` takes each channel for a participant; else as ``predict``, and there is one.
+            speakers: names of channels 1, 2 and so on.
+
+        Raises:
+            AudioError: the recording cannot be used, or has no speech at all.
+            ConfigError: the package of Silero VAD is not installed, or the names cannot be told apart.
+            OSError: the file cannot be read.
+
+        Example:
+            >>> call = predictor.predict_call("call.wav", speakers=("agent", "customer"))  # doctest: +SKIP
+            >>> call.participants[0].talk_share, call.interruptions  # doctest: +SKIP
+            (0.62, 3)
+        """
+        names = check_speakers(speakers)
+        people = [("", one_channel(channels))] if channels != "split" else _people(clip, names)
+        found: list[Participant] = []
+        for speaker, channel in people:
+            try:
+                whole = self.predict(clip, strict=strict, segments="speech", channels=channel or "mix")
+                found.append(Participant(speaker, channel, whole))
+            except BadAudio as error:
+                found.append(Participant(speaker, channel, None, f"{error.code}: {error}"))
+                failure = error
+        if not any(each.prediction for each in found):
+            raise failure
+        return call_summary(found)
+
     def predict_folder(
         self,
         *inputs: Path | str,
@@ -89,6 +130,12 @@ class Predictor(Model):
         """
         files = by_channel(find_files(inputs).files, channels, check_speakers(speakers))
         return predict_files(self, files, strict=strict, segments=segments)
+
+
+def _people(clip: ClipInput, speakers: Sequence[str]) -> list[tuple[str, int | None]]:
+    """Name and channel of each participant of a recording; a waveform has one channel."""
+    count = channels_in(clip) if isinstance(clip, (str, Path, bytes)) else 1
+    return [(speaker, channel) for channel, speaker in participants(count, speakers)]
 
 
 def load(

@@ -71,6 +71,9 @@ class PredictStep(StepConfig):
         default="mix", description="The mean of all channels, the first, each as a participant, or one by number."
     )
     speakers: list[Text] = Field(default=[], description="Names of the channels, where each is a participant.")
+    calls: Texts | None = Field(
+        default=None, description="File (.jsonl) to write what each call comes to; its speech alone is classified."
+    )
     variant: Text | None = Field(
         default=None,
         description="Form of the model: fp32, fp16, int8; by default, or for auto, what suits the device.",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Literal
 
+from emotions.audio.containers import AudioSource
 from emotions.audio.decode import ReadOptions
 from emotions.audio.decoders.read import open_waveform
 from emotions.errors import AudioError, ConfigError
@@ -93,14 +94,34 @@ def by_channel(files: Sequence[InputFile], channels: Channels, speakers: Sequenc
 
 
 def _split(file: InputFile, count: int, speakers: Sequence[str]) -> Iterator[InputFile]:
-    for channel in range(1, max(1, count, len(speakers)) + 1):
-        yield replace(file, channel=channel, speaker=speaker_name(channel, speakers))
+    for channel, speaker in participants(count, speakers):
+        yield replace(file, channel=channel, speaker=speaker)
+
+
+def participants(count: int, speakers: Sequence[str] = ()) -> list[tuple[int, str]]:
+    """Number and name of each channel of a recording.
+
+    Args:
+        count: channels that it has.
+        speakers: names of channels 1, 2 and so on; more than it has channels are participants all the same.
+    """
+    numbers = range(1, max(1, count, len(speakers)) + 1)
+    return [(number, speaker_name(number, speakers)) for number in numbers]
 
 
 def channel_count(file: InputFile) -> int:
     """How many channels a recording has, by what is read of its beginning; 0 where it cannot be opened."""
     try:
-        with open_waveform(content_of(file), ReadOptions()) as stream:
-            return stream.channels
+        return channels_in(content_of(file))
     except (AudioError, OSError):
         return 0
+
+
+def channels_in(source: AudioSource) -> int:
+    """How many channels a recording has. Raises AudioError or OSError where it cannot be opened.
+
+    Args:
+        source: path of a file, or the file's bytes.
+    """
+    with open_waveform(source, ReadOptions()) as stream:
+        return stream.channels

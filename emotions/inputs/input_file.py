@@ -39,6 +39,15 @@ class InputFile:
         """Where a file that is not remote lies."""
         return Path(self.source)
 
+    def is_other_participant(self, file: InputFile) -> bool:
+        """Whether this is what another participant says in the recording that a file is, too.
+
+        Args:
+            file: the one before this in a list.
+        """
+        same = (self.source, self.start, self.end) == (file.source, file.start, file.end)
+        return same and bool(self.speaker) and self.speaker != file.speaker
+
 
 def is_url(source: Path | str) -> bool:
     """Whether a source is a URL, as ``s3://bucket/clips``."""

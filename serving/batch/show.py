@@ -14,8 +14,9 @@ from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.folder.result import FileResult
 from emotions.inputs.input_file import InputFile
 from emotions.runtime.session import Session
+from serving.batch.options import Options, check_parts
 from serving.batch.plot import check_plot, plot_summary
-from serving.batch.predict import Options, check_parts, find_recordings
+from serving.batch.predict import find_recordings
 from serving.batch.summary import Totals
 from serving.batch.terminal import Terminal, columns_of_time, line_of, name_width, timeline_lines
 from serving.batch.timeline import timeline

@@ -12,7 +12,8 @@ from pyarrow import parquet
 from emotions.bundle.manifest import read_bundle
 from emotions.errors import ConfigError, DataError, OutputExists
 from emotions.pipeline.runner import load_pipeline, run_pipeline
-from serving.batch.predict import Options, predict_to_table
+from serving.batch.options import Options
+from serving.batch.predict import predict_to_table
 from serving.batch.show import show_predictions
 from serving.tables.columns import columns
 from tests.conftest import Tone, WriteWav
