@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from emotions.calls.call import CallSummary
     from emotions.client.client import AsyncClient, Client
     from emotions.errors import EmotionsError, ServiceError
     from emotions.predictor import Predictor, load
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncClient",
+    "CallSummary",
     "Client",
     "EmotionsError",
     "Prediction",
@@ -34,6 +36,7 @@ __all__ = [
 
 _HOME = {
     "AsyncClient": "emotions.client.client",
+    "CallSummary": "emotions.calls.call",
     "Client": "emotions.client.client",
     "EmotionsError": "emotions.errors",
     "ServiceError": "emotions.errors",

@@ -11,6 +11,7 @@
     │   ├── BadAudio              audio, but with nothing to classify
     │   │   ├── TooShort
     │   │   ├── Silent
+    │   │   ├── NoChannel         asked for a channel that it has not
     │   │   ├── NoSpeech          asked for the speech of it, and there is none
     │   │   └── NotFinite
     │   ├── TooLong               more seconds, or samples of all channels, than the caller allows
@@ -117,6 +118,10 @@ class TooShort(BadAudio):
 
 class Silent(BadAudio):
     """Peak below 1e-4."""
+
+
+class NoChannel(BadAudio):
+    """It has fewer channels than the number of the one that is asked for."""
 
 
 class NoSpeech(BadAudio):

@@ -14,7 +14,7 @@ from serving.config import BenchmarkStep, PredictStep
 from serving.serve_command import serve, serve_key
 
 if TYPE_CHECKING:
-    from serving.batch.predict import Options
+    from serving.batch.options import Options
 
 BundleOption = Annotated[
     Path | None, typer.Option("--bundle", metavar="DIR", help="The bundle; by default the newest in ./bundles.")
@@ -58,6 +58,16 @@ ChunkFiles = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="A recording that is cut off or damaged is an error.")]
 Segmented = Annotated[
     Literal["windows", "speech"], typer.Option("--segments", help="Classify all of a recording, or its speech alone.")
+]
+ChannelsOption = Annotated[
+    str, typer.Option("--channels", metavar="mix|first|split|N", help="Channels: mean, first, each, or one by number.")
+]
+Speakers = Annotated[
+    str, typer.Option("--speakers", metavar="NAME,NAME", help="Who is on channel 1, 2 and so on, for --channels split.")
+]
+Calls = Annotated[
+    Path | None,
+    typer.Option("--calls", metavar="JSONL", help="Write what each call comes to: talk, interruptions, averages."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
@@ -118,11 +128,16 @@ def predict(  # noqa: PLR0913 - one parameter an option
     chunk: ChunkFiles = 512,
     strict: Strict = False,
     segments: Segmented = "windows",
+    channels: ChannelsOption = "mix",
+    speakers: Speakers = "",
+    calls: Calls = None,
     quiet: Quiet = False,
     log_format: Annotated[Literal["text", "json"], typer.Option(help="Format of progress and summary.")] = "text",
 ) -> None:
     """Classify recordings, into a table or on the terminal. Exit code 1: some files failed, each with its error."""
-    from serving.batch.predict import Options, predict_to_table
+    from emotions.calls.channels import channels_of, speakers_of
+    from serving.batch.options import Options
+    from serving.batch.predict import predict_to_table
     from serving.batch.show import show_predictions
 
     if not inputs and not lists:
@@ -141,6 +156,9 @@ def predict(  # noqa: PLR0913 - one parameter an option
         chunk_files=chunk,
         strict=strict,
         segments=segments,
+        channels=channels_of(channels),
+        speakers=speakers_of(speakers),
+        calls=calls,
         quiet=quiet,
         log_format=log_format,
     )
@@ -160,6 +178,7 @@ def _refuse_of_tables(options: Options) -> None:
         "--overwrite": options.overwrite,
         "--resume": options.resume,
         "--embeddings": options.embeddings,
+        "--calls": options.calls is not None,
         "--ray-address": options.ray_address is not None,
         "--log-format json": options.log_format != "text",
     }
@@ -195,16 +214,18 @@ def _placed(name: str, root: Path) -> str:
 
 
 def _options(step: PredictStep, context: Context) -> Options:
-    from serving.batch.predict import Options
+    from serving.batch.options import Options
 
     names = {"overwrite", "resume", "windows", "embeddings", "ray_address", "variant", "strict", "segments"}
+    names |= {"channels", "speakers"}
     shared = step.model_dump(include=names)
     plot = None if step.plot is None else context.root.joinpath(*step.plot)
-    return Options(**shared, plot=plot, quiet=context.quiet)
+    calls = None if step.calls is None else context.root.joinpath(*step.calls)
+    return Options(**shared, plot=plot, calls=calls, quiet=context.quiet)
 
 
 def _check_table(step: PredictStep, context: Context) -> None:
-    from serving.batch.predict import check_table
+    from serving.batch.options import check_table
 
     check_table(context.root.joinpath(*step.output), _options(step, context))
 

@@ -67,6 +67,13 @@ class PredictStep(StepConfig):
     segments: Literal["windows", "speech"] = Field(
         default="windows", description="Classify all of a recording, or its speech alone."
     )
+    channels: Literal["mix", "first", "split"] | Annotated[int, Field(ge=1, le=64)] = Field(
+        default="mix", description="The mean of all channels, the first, each as a participant, or one by number."
+    )
+    speakers: list[Text] = Field(default=[], description="Names of the channels, where each is a participant.")
+    calls: Texts | None = Field(
+        default=None, description="File (.jsonl) to write what each call comes to; its speech alone is classified."
+    )
     variant: Text | None = Field(
         default=None,
         description="Form of the model: fp32, fp16, int8; by default, or for auto, what suits the device.",

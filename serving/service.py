@@ -28,6 +28,8 @@ from serving.http.api_keys import ApiKeyAuth, check_exposure, read_auth
 from serving.http.cors import ANY_ORIGIN, BrowserAccess
 from serving.http.errors import Body
 from serving.http.middleware import RequestMiddleware
+from serving.http.participants import Answer, Part
+from serving.http.query import Query
 from serving.http.route_table import answer, application
 from serving.settings import API_KEYS_FILE, CORS_ORIGINS, Settings, read_settings
 from serving.telemetry.metrics import Metrics
@@ -161,9 +163,9 @@ class EmotionService:
         if WORKER.engine is None:
             raise BentoMLException("the service is not ready")
         started = time.perf_counter()
-        classified = await WORKER.engine.classify(file)
+        found = Answer((Part("", None, await WORKER.engine.classify(file)),), Query())
         total_sec = time.perf_counter() - started
-        return routes_v1.prediction_body(classified, WORKER.engine, uuid.uuid4().hex, total_sec, windows=False)
+        return routes_v1.prediction_body(found, WORKER.engine, uuid.uuid4().hex, total_sec)
 
 
 def _host() -> str:

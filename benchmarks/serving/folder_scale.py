@@ -32,7 +32,8 @@ _BROKEN_IN = 100
 _CHILD = """
 import json, sys
 from pathlib import Path
-from serving.batch.predict import Options, predict_to_table
+from serving.batch.options import Options
+from serving.batch.predict import predict_to_table
 listed, bundle, output, threads = sys.argv[1:]
 options = Options(lists=[listed], quiet=True, log_format="json", threads=int(threads) or None, device="cpu")
 totals = predict_to_table([], Path(bundle), Path(output), options)

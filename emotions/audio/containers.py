@@ -44,17 +44,21 @@ AudioSource = Path | str | bytes
 
 
 @contextlib.contextmanager
-def open_stream(source: AudioSource, *, strict: bool = False, plain: bool = False) -> Iterator[Stream]:
+def open_stream(
+    source: AudioSource, *, strict: bool = False, plain: bool = False, channel: int | None = None
+) -> Iterator[Stream]:
     """Open a recording to be read block by block.
 
     Args:
         source: path of a file, or the file's bytes.
         strict: refuse, at its end, a recording of which a part is missing.
         plain: read only what takes no more time and memory than its bytes justify.
+        channel: the one to read, from 1; None for the mean of all.
 
     Raises:
         NotAudio: no container that we read, or broken.
         IncompleteAudio: a part is missing, and ``strict``.
+        NoChannel: it has fewer channels; when the first block is read.
         Crashed: it takes more memory than there is.
         NotPlain: it is not ``plain``; of FLAC perhaps after some blocks.
         OSError: the file cannot be read.
@@ -62,7 +66,7 @@ def open_stream(source: AudioSource, *, strict: bool = False, plain: bool = Fals
     with _binary(source) as file:
         try:
             recording, kind = _recognised(file)
-            with _reader(recording, kind, plain=plain) as stream:
+            with _reader(recording, kind, plain=plain, channel=channel) as stream:
                 flaws = stream.flaws
 
                 def read(blocks: Blocks, _: int) -> Blocks:
@@ -118,7 +122,7 @@ def _behind_tags(file: BinaryIO) -> tuple[int, bytes]:
 
 
 @contextlib.contextmanager
-def _reader(file: BinaryIO, kind: Format, *, plain: bool) -> Iterator[Stream]:
+def _reader(file: BinaryIO, kind: Format, *, plain: bool, channel: int | None) -> Iterator[Stream]:
     """The stream of a recording: libsndfile's where it reads all of it, and faster, else FFmpeg's."""
     if kind.demuxer == "mov":
         check_tables(file)
@@ -127,7 +131,7 @@ def _reader(file: BinaryIO, kind: Format, *, plain: bool) -> Iterator[Stream]:
     if kind.demuxer == "wav":
         header = read_header(file)
         if header.is_pcm16:
-            pcm = open_pcm(file, header)
+            pcm = open_pcm(file, header, channel)
             yield pcm.through(lambda blocks, _: _noting(blocks, pcm.flaws, header.flaw))
             return
         file, flaw, by_libsndfile = header.plain_file(file), header.flaw, header.uncompressed
@@ -136,10 +140,10 @@ def _reader(file: BinaryIO, kind: Format, *, plain: bool) -> Iterator[Stream]:
         by_libsndfile = flaw is None and _is_for_libsndfile(file, kind)
     if plain and not by_libsndfile:
         raise NotPlain(claimed_samples(file, kind.demuxer))
-    other = _not_here if plain else ffmpeg(kind.demuxer, _promised_packets(file, kind))
+    other = _not_here if plain else ffmpeg(kind.demuxer, _promised_packets(file, kind), channel)
     with contextlib.ExitStack() as stack:
         try:
-            stream = stack.enter_context(libsndfile(file) if by_libsndfile else other(file))
+            stream = stack.enter_context(libsndfile(file, channel) if by_libsndfile else other(file))
         except NotAudio as error:
             raise error if flaw is None else NotAudio(f"{flaw}, without which it cannot be decoded") from error
         if plain and kind.demuxer == "flac" and stream.rate * stream.channels > _PLAIN_FLAC:

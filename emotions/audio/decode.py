@@ -39,6 +39,7 @@ class ReadOptions:
         end: last second of a segment; None for the end.
         max_sec: longest recording to accept, in seconds; decoding stops there.
         max_samples: most samples of all channels together to accept, as recorded.
+        channel: the one to read, from 1; None for the mean of all.
     """
 
     strict: bool = False
@@ -46,6 +47,7 @@ class ReadOptions:
     end: float | None = None
     max_sec: float | None = None
     max_samples: int | None = None
+    channel: int | None = None
 
     def check_claimed(self, claimed: int) -> None:
         """Refuse a recording whose header counts more samples of all channels than ``max_samples`` as TooLong."""
@@ -173,7 +175,7 @@ def open_waveform(source: AudioSource, options: ReadOptions, *, plain: bool = Fa
     Raises:
         NotPlain: as ``open_stream``; AudioError, OSError: as ``read``, also while the blocks are read.
     """
-    with open_stream(source, strict=options.strict, plain=plain) as stream:
+    with open_stream(source, strict=options.strict, plain=plain, channel=options.channel) as stream:
         options.check_claimed(stream.claimed)
         counted = stream.through(lambda blocks, _: _counted(blocks, stream.channels, options))
         if options.start is None and options.end is None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -55,15 +56,18 @@ class _LastSeeked(threading.local):
 
 
 _LAST = _LastSeeked()
+_Made = Callable[..., Decoding]
 
 
-def ffmpeg(demuxer: str, least_packets: int = 0) -> Reader:
+def ffmpeg(demuxer: str, least_packets: int = 0, channel: int | None = None) -> Reader:
     """A reader of one of FFmpeg's formats; no other one is tried.
 
     Args:
         demuxer: the format's short name.
         least_packets: how many packets the file promises.
+        channel: the one to read, from 1; None for the mean of all.
     """
+    made = functools.partial(Decoding, channel=channel)
 
     @contextlib.contextmanager
     def reader(file: BinaryIO) -> Iterator[Stream]:
@@ -74,9 +78,9 @@ def ffmpeg(demuxer: str, least_packets: int = 0) -> Reader:
         flaws: list[IncompleteAudio] = []
         try:
             if opened is None:
-                opened, blocks = _opened(own_handle(file) if place else file, demuxer, least_packets, flaws)
+                opened, blocks = _opened(own_handle(file) if place else file, demuxer, made, least_packets, flaws)
             else:
-                blocks = _from_the_start(file, demuxer, least_packets, flaws)
+                blocks = _from_the_start(file, demuxer, made, least_packets, flaws)
             with contextlib.ExitStack() as stack:
                 stack.push(opened.resources)
                 seeks = False
@@ -90,8 +94,8 @@ def ffmpeg(demuxer: str, least_packets: int = 0) -> Reader:
                     begin = int(index.starts[index.holding(first)])
                     # Of the end, only the beginning of the file says how many samples are padding.
                     if demuxer in _RAW and last is not None and last < index.starts[-_LAST_PACKETS]:
-                        return begin, _opened_at(file, demuxer, index, first, flaws)
-                    return begin, _sought(opened.container, index, first, flaws)
+                        return begin, _opened_at(file, demuxer, made, index, first, flaws)
+                    return begin, _sought(opened.container, made, index, first, flaws)
 
                 yield Stream(opened.rate, opened.channels, blocks, flaws, part)
                 if seeks and place:
@@ -105,7 +109,9 @@ def ffmpeg(demuxer: str, least_packets: int = 0) -> Reader:
     return reader
 
 
-def _opened(file: BinaryIO, demuxer: str, least_packets: int, flaws: list[IncompleteAudio]) -> tuple[_Open, Blocks]:
+def _opened(
+    file: BinaryIO, demuxer: str, made: _Made, least_packets: int, flaws: list[IncompleteAudio]
+) -> tuple[_Open, Blocks]:
     """A recording, and its blocks from the start."""
     file.seek(0)
     with contextlib.ExitStack() as stack:
@@ -113,27 +119,31 @@ def _opened(file: BinaryIO, demuxer: str, least_packets: int, flaws: list[Incomp
         container = stack.enter_context(av.open(file, "r", format=demuxer, metadata_errors="replace"))
         track = default_track(container)
         check_shape(track.codec_context.sample_rate, track.codec_context.channels)
-        whole = Decoding(container, track, least_packets, flaws)
+        whole = made(container, track, least_packets, flaws)
         return _Open(container, whole.rate, whole.channels, stack.pop_all()), whole.blocks()
 
 
-def _from_the_start(file: BinaryIO, demuxer: str, least_packets: int, flaws: list[IncompleteAudio]) -> Blocks:
+def _from_the_start(
+    file: BinaryIO, demuxer: str, made: _Made, least_packets: int, flaws: list[IncompleteAudio]
+) -> Blocks:
     """Blocks of all of a recording that is opened once more for them."""
-    opened, blocks = _opened(own_handle(file), demuxer, least_packets, flaws)
+    opened, blocks = _opened(own_handle(file), demuxer, made, least_packets, flaws)
     with opened.resources:
         yield from blocks
 
 
 def _sought(
-    container: av.container.InputContainer, index: PacketIndex, first: int, flaws: list[IncompleteAudio]
+    container: av.container.InputContainer, made: _Made, index: PacketIndex, first: int, flaws: list[IncompleteAudio]
 ) -> Blocks:
     """Blocks from the packet with sample ``first`` on; packets before it let the decoder settle."""
     track, time = default_track(container), int(index.times[index.holding(first)])
     container.seek(int(index.times[index.settling(first)]), stream=track)
-    return Decoding(container, track, 0, flaws, lambda packet: packet.pts is not None and packet.pts < time).blocks()
+    return made(container, track, 0, flaws, lambda packet: packet.pts is not None and packet.pts < time).blocks()
 
 
-def _opened_at(file: BinaryIO, demuxer: str, index: PacketIndex, first: int, flaws: list[IncompleteAudio]) -> Blocks:
+def _opened_at(
+    file: BinaryIO, demuxer: str, made: _Made, index: PacketIndex, first: int, flaws: list[IncompleteAudio]
+) -> Blocks:
     """As ``_sought``, of a file that is opened as if it began there."""
     offset = int(index.offsets[index.settling(first)])
     begin = int(index.offsets[index.holding(first)]) - offset
@@ -144,4 +154,4 @@ def _opened_at(file: BinaryIO, demuxer: str, index: PacketIndex, first: int, fla
             def settles(packet: av.Packet[av.AudioStream]) -> bool:
                 return packet.pos is not None and packet.pos < begin
 
-            yield from Decoding(container, default_track(container), 0, flaws, settles).blocks()
+            yield from made(container, default_track(container), 0, flaws, settles).blocks()

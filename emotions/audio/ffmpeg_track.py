@@ -56,6 +56,7 @@ class Decoding:
     least_packets: int
     flaws: list[IncompleteAudio]
     settles: Callable[[av.Packet[av.AudioStream]], bool] | None = None
+    channel: int | None = None
     packets: int = 0
     lost: int = 0
     lost_at_end: int = 0
@@ -78,7 +79,7 @@ class Decoding:
     def blocks(self) -> Blocks:
         """Mono samples of all packets that can be decoded; raises NotAudio where most cannot."""
         for frame in self._fitting():
-            block = _mono(frame)
+            block = _mono(frame, self.channel)
             skipped = min(self.delay_left, len(block))
             self.delay_left -= skipped
             yield block[skipped:]
@@ -203,12 +204,12 @@ def _all_of(joined: av.AudioFifo) -> Iterator[av.AudioFrame]:
         yield frame
 
 
-def _mono(frame: av.AudioFrame) -> FloatArray:
-    """A frame (channels, samples), of integers too, as mono samples."""
+def _mono(frame: av.AudioFrame, channel: int | None) -> FloatArray:
+    """A frame (channels, samples), of integers too, as mono samples of one channel, or of all."""
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
     scale = _SCALES[frame.format.packed.name]
     if samples.dtype == np.uint8:
-        return to_mono((samples.astype(np.float32) - 128) * np.float32(scale))
-    return to_mono(samples if scale == 1 else np.multiply(samples, np.float32(scale), dtype=np.float32))
+        return to_mono((samples.astype(np.float32) - 128) * np.float32(scale), channel)
+    return to_mono(samples if scale == 1 else np.multiply(samples, np.float32(scale), dtype=np.float32), channel)

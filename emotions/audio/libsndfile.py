@@ -27,15 +27,15 @@ _PAGE_BEGINS = 2
 
 
 @contextlib.contextmanager
-def libsndfile(file: BinaryIO) -> Iterator[Stream]:
-    """A file that libsndfile decodes; NotAudio where it cannot."""
+def libsndfile(file: BinaryIO, channel: int | None = None) -> Iterator[Stream]:
+    """A file that libsndfile decodes, the mean of its channels or one of them; NotAudio where it cannot."""
     file.seek(0)
     with _opened(file) as sound:
         check_shape(sound.samplerate, sound.channels)
         flaws: list[IncompleteAudio] = []
-        part = functools.partial(_part, sound, flaws)
+        part = functools.partial(_part, sound, channel, flaws)
         claimed = sound.frames * sound.channels
-        yield Stream(sound.samplerate, sound.channels, _blocks(sound, flaws), flaws, part, claimed)
+        yield Stream(sound.samplerate, sound.channels, _blocks(sound, channel, flaws), flaws, part, claimed)
 
 
 def is_uncompressed(file: BinaryIO) -> bool:
@@ -92,14 +92,18 @@ def _opened(file: BinaryIO) -> soundfile.SoundFile:
         raise NotAudio(f"cannot be decoded ({error.error_string.rstrip('.')})") from error
 
 
-def _part(sound: soundfile.SoundFile, flaws: list[IncompleteAudio], first: int, last: int | None) -> tuple[int, Blocks]:
+def _part(
+    sound: soundfile.SoundFile, channel: int | None, flaws: list[IncompleteAudio], first: int, last: int | None
+) -> tuple[int, Blocks]:
     """As ``Stream.part``. libsndfile seeks to the sample in every format that it reads, and lets the decoder settle."""
     first = min(first, sound.frames)
     sound.seek(first)
-    return first, _blocks(sound, flaws, max(1, (last or sound.frames) - first))
+    return first, _blocks(sound, channel, flaws, max(1, (last or sound.frames) - first))
 
 
-def _blocks(sound: soundfile.SoundFile, flaws: list[IncompleteAudio], wanted: int | None = None) -> Blocks:
+def _blocks(
+    sound: soundfile.SoundFile, channel: int | None, flaws: list[IncompleteAudio], wanted: int | None = None
+) -> Blocks:
     most = block_samples(sound.samplerate, sound.channels)
     size = most if wanted is None else min(most, wanted)
     missing = sound.frames - sound.tell()
@@ -107,7 +111,7 @@ def _blocks(sound: soundfile.SoundFile, flaws: list[IncompleteAudio], wanted: in
     short = sound.subtype == "PCM_16"
     while len(block := _read(sound, size, "int16" if short else "float32")):
         missing -= len(block)
-        yield to_mono(np.multiply(block.T, _SHORT_SCALE, dtype=np.float32) if short else block.T)
+        yield to_mono(np.multiply(block.T, _SHORT_SCALE, dtype=np.float32) if short else block.T, channel)
     if missing > 0:
         flaws.append(missing_audio(missing, sound.samplerate))
 

@@ -19,12 +19,13 @@ _SCALE = np.float32(2**-15)
 _SAMPLE_BYTES = 2
 
 
-def open_pcm(file: BinaryIO, header: WaveHeader) -> Stream:
+def open_pcm(file: BinaryIO, header: WaveHeader, channel: int | None = None) -> Stream:
     """The audio of a file as a stream.
 
     Args:
         file: as ``header`` describes it.
         header: ``is_pcm16``.
+        channel: the one to read, from 1; None for the mean of all.
 
     Raises:
         NotAudio: it has a rate or a number of channels that no recording has.
@@ -32,7 +33,7 @@ def open_pcm(file: BinaryIO, header: WaveHeader) -> Stream:
     rate, channels = header.rate, header.channels
     check_shape(rate, channels)
     flaws: list[IncompleteAudio] = []
-    part = functools.partial(_part, file, header, flaws)
+    part = functools.partial(_part, file, header, channel, flaws)
     return Stream(rate, channels, part(0, None)[1], flaws, part, _frames(header) * channels)
 
 
@@ -42,15 +43,24 @@ def _frames(header: WaveHeader) -> int:
 
 
 def _part(
-    file: BinaryIO, header: WaveHeader, flaws: list[IncompleteAudio], first: int, last: int | None
+    file: BinaryIO,
+    header: WaveHeader,
+    channel: int | None,
+    flaws: list[IncompleteAudio],
+    first: int,
+    last: int | None,
 ) -> tuple[int, Blocks]:
     """As ``Stream.part``: exactly from the first to the last sample."""
     frames = _frames(header)
     first = min(first, frames)
-    return first, _blocks(file, header, flaws, first, frames if last is None else min(last, frames))
+    samples = range(first, frames if last is None else min(last, frames))
+    return first, _blocks(file, header, channel, flaws, samples)
 
 
-def _blocks(file: BinaryIO, header: WaveHeader, flaws: list[IncompleteAudio], first: int, last: int) -> Blocks:
+def _blocks(
+    file: BinaryIO, header: WaveHeader, channel: int | None, flaws: list[IncompleteAudio], wanted: range
+) -> Blocks:
+    first, last = wanted.start, wanted.stop
     width, most = _SAMPLE_BYTES * header.channels, block_samples(header.rate, header.channels)
     while first < last:
         file.seek(header.start + first * width)
@@ -61,4 +71,4 @@ def _blocks(file: BinaryIO, header: WaveHeader, flaws: list[IncompleteAudio], fi
             return
         samples = np.frombuffer(data, "<i2", frames * header.channels).reshape(frames, header.channels)
         first += frames
-        yield to_mono(np.multiply(samples.T, _SCALE, dtype=np.float32))
+        yield to_mono(np.multiply(samples.T, _SCALE, dtype=np.float32), channel)

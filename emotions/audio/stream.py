@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emotions.audio.windows import FloatArray
-from emotions.errors import IncompleteAudio, NotAudio, Truncated
+from emotions.errors import IncompleteAudio, NoChannel, NotAudio, Truncated
 
 _MAX_CHANNELS = 64
 _MAX_RATE = 768_000
@@ -208,8 +208,22 @@ def check_shape(rate: int, channels: int) -> None:
         raise NotAudio(f"has {channels} channels at {rate} Hz, which is not a recording that we read")
 
 
-def to_mono(block: npt.NDArray[Any]) -> FloatArray:
-    """(channels, samples) to their mean (samples,), in -1 to 1; NaN and infinity are left to be found."""
-    mono = np.ascontiguousarray(block[0] if len(block) == 1 else block.mean(axis=0, dtype=np.float32), np.float32)
+def to_mono(block: npt.NDArray[Any], channel: int | None = None) -> FloatArray:
+    """One of (channels, samples), or their mean: (samples,), in -1 to 1; NaN and infinity are left to be found.
+
+    Args:
+        block: of all channels.
+        channel: which one, from 1; None for the mean.
+
+    Raises:
+        NoChannel: there are fewer.
+    """
+    if channel is not None and channel > len(block):
+        channels = f"{len(block)} channel{'s' if len(block) != 1 else ''}"
+        raise NoChannel(f"has {channels}, so there is none of the number {channel}")
+    chosen = 1 if len(block) == 1 else channel
+    mono = np.ascontiguousarray(
+        block.mean(axis=0, dtype=np.float32) if chosen is None else block[chosen - 1], np.float32
+    )
     peak = max(mono.max(initial=0), -mono.min(initial=0))
     return np.clip(mono, -1, 1) if 1 < peak < np.inf else mono

@@ -59,8 +59,17 @@ def open_parallel(
 
 
 def chunked(files: Sequence[InputFile], chunk_files: int) -> Iterator[Sequence[InputFile]]:
-    """Cut a list of files into chunks, the last one perhaps shorter. Args as ``predict_files``."""
-    return (files[at : at + chunk_files] for at in range(0, len(files), chunk_files))
+    """Cut a list of files into chunks, the last one perhaps shorter. Args as ``predict_files``.
+
+    A chunk is longer where the participants of one recording would else be in two.
+    """
+    at = 0
+    while at < len(files):
+        behind = at + chunk_files
+        while 0 < behind < len(files) and files[behind].is_other_participant(files[behind - 1]):
+            behind += 1
+        yield files[at:behind]
+        at = behind
 
 
 def predict_files(

@@ -208,11 +208,11 @@ def _result(model: Model, decoded: Decoded, parts: Sequence[_Pending]) -> FileRe
         embedding = joined.get(EMBEDDING)
     except (ModelError, OutOfMemory) as error:
         return _failed(file, error)
-    return FileResult(file.name, prediction, start=file.start, end=file.end, embedding=embedding)
+    return replace(FileResult.of(file, prediction), embedding=embedding)
 
 
 def _failed(file: InputFile, error: object) -> FileResult:
     if isinstance(error, EmotionsError):
-        return FileResult(file.name, None, str(error), error.code, file.start, file.end)
+        return FileResult.of(file, None, str(error), error.code)
     reason = error.strerror if isinstance(error, OSError) else None
-    return FileResult(file.name, None, f"cannot be read ({reason or error})", "unreadable", file.start, file.end)
+    return FileResult.of(file, None, f"cannot be read ({reason or error})", "unreadable")

@@ -48,7 +48,8 @@ def window_parts(
         AudioError: as ``audio.decode``; of a long recording perhaps after some parts.
         OSError: it cannot be read.
     """
-    with open_waveform(content_of(file), decode.ReadOptions(strict, file.start, file.end)) as stream:
+    options = decode.ReadOptions(strict, file.start, file.end, channel=file.channel)
+    with open_waveform(content_of(file), options) as stream:
         blocks = _noting_the_end(stream.blocks, file, stream.flaws, strict=strict)
         yield from _windows(blocks, spec) if speech is None else _speech_windows(blocks, spec, speech)
         flaws.extend(stream.flaws)

@@ -14,7 +14,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A recording to classify, or a segment of one.
+    """A recording to classify, a segment of one, or what one participant says in it.
 
     Attributes:
         source: where it lies, a path or a URL.
@@ -22,6 +22,8 @@ class InputFile:
         start: first second of the segment; None for the beginning.
         end: last second of the segment; None for the end.
         stamp: version of a URL's content, as far as its storage gives one.
+        channel: the one to read, from 1; None for the mean of all.
+        speaker: name of the participant who is on that channel; empty where a recording is not divided.
     """
 
     source: Path | str
@@ -29,11 +31,22 @@ class InputFile:
     start: float | None = None
     end: float | None = None
     stamp: str = ""
+    channel: int | None = None
+    speaker: str = ""
 
     @property
     def path(self) -> Path:
         """Where a file that is not remote lies."""
         return Path(self.source)
+
+    def is_other_participant(self, file: InputFile) -> bool:
+        """Whether this is what another participant says in the recording that a file is, too.
+
+        Args:
+            file: the one before this in a list.
+        """
+        same = (self.source, self.start, self.end) == (file.source, file.start, file.end)
+        return same and bool(self.speaker) and self.speaker != file.speaker
 
 
 def is_url(source: Path | str) -> bool:

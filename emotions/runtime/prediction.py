@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emotions.audio import decode
+from emotions.audio.speech.level import level_dbfs
 from emotions.audio.speech.segmenter import SpeechSpan
 from emotions.audio.speech.windows import Segments, Speech, split_speech
 from emotions.audio.windows import Float64Array, FloatArray, Windows, WindowSpec, pool, split, window_weights
@@ -28,12 +29,19 @@ ClipInput = Path | str | bytes | npt.NDArray[Any] | tuple[npt.NDArray[Any], int]
 
 @dataclass(frozen=True)
 class WindowPrediction:
-    """The prediction for a window or segment: ``start`` and ``end`` in s, and what ``Prediction`` has for the clip."""
+    """The prediction for a window or segment.
+
+    Attributes:
+        start: its first second in the clip, and its last, ``end``.
+        probabilities: as ``Prediction`` has them for the clip; likewise ``values``.
+        level_dbfs: of a segment of speech: the mean power of its samples in dB below full scale; None for silence.
+    """
 
     start: float
     end: float
     probabilities: dict[str, dict[str, float]]
     values: dict[str, dict[str, float]] = field(default_factory=dict)
+    level_dbfs: float | None = None
 
 
 @dataclass(frozen=True)
@@ -196,11 +204,15 @@ class Model:
     def _segments(
         self, windows: Windows, probabilities: Probabilities, weights: Float64Array, speech: Speech
     ) -> tuple[WindowPrediction, ...]:
+        levels = map(level_dbfs, speech.powers or [0.0] * len(speech.spans))
         return tuple(
-            self._segment(
-                span, {name: each[first:behind] for name, each in probabilities.items()}, weights[first:behind]
+            replace(
+                self._segment(
+                    span, {name: each[first:behind] for name, each in probabilities.items()}, weights[first:behind]
+                ),
+                level_dbfs=level,
             )
-            for span, (first, behind) in zip(speech.spans, _windows_of(speech, windows), strict=True)
+            for span, (first, behind), level in zip(speech.spans, _windows_of(speech, windows), levels, strict=True)
         )
 
     def _segment(self, span: SpeechSpan, answers: Probabilities, weights: Float64Array) -> WindowPrediction:

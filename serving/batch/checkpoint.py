@@ -31,7 +31,7 @@ from serving.tables.writer import join_parts, part_ending
 
 Join = Callable[[Sequence[Path], Path, Columns], None]
 """Joins parts to the table at a path, with the given columns."""
-_FORMER = {"strict": False, "segments": "windows"}
+_FORMER = {"strict": False, "segments": "windows", "channels": "mix", "speakers": [], "calls": False}
 """Settings of a journal that was written before there were these."""
 _JOURNAL, _LOCK = "journal.jsonl", "lock"
 
@@ -74,7 +74,9 @@ def signature(files: Sequence[InputFile]) -> str:
     """Hex SHA-256 of a chunk's files: their names, segments, sizes and modification times."""
     digest = hashlib.sha256()
     for file in files:
-        fields = [file.name, file.start, file.end, _size_and_time(file)]
+        fields: list[Any] = [file.name, file.start, file.end, _size_and_time(file)]
+        if file.channel is not None:  # a journal of an earlier release has none
+            fields += [file.channel, file.speaker]
         digest.update(json.dumps(fields).encode() + b"\n")
     return digest.hexdigest()
 

@@ -2,86 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from itertools import islice, tee
 from pathlib import Path
 
 from emotions.audio.formats import EXTENSIONS
-from emotions.audio.speech.network import speech_network
-from emotions.audio.speech.windows import Segments
 from emotions.bundle.manifest import Bundle, read_bundle
 from emotions.bundle.variants import AUTO, choose_variant
-from emotions.errors import DataError, MissingExtra
-from emotions.folder.predict_files import CHUNK_FILES, chunked, open_parallel, predict_chunks
+from emotions.calls.channels import by_channel
+from emotions.errors import DataError
+from emotions.folder.predict_files import chunked, open_parallel, predict_chunks
 from emotions.folder.result import FileResult
 from emotions.inputs.discovery import FileList, find_files
 from emotions.inputs.input_file import InputFile
-from emotions.runtime.session import DeviceChoice
-from serving.batch.checkpoint import Join, RunCheckpoint, check_output, is_unfinished, open_checkpoint, signature
-from serving.batch.plot import check_plot, plot_summary
-from serving.batch.progress import LogFormat, show_progress
+from serving.batch.calls import Add, join_calls, open_calls
+from serving.batch.checkpoint import Join, RunCheckpoint, is_unfinished, open_checkpoint, signature
+from serving.batch.options import Options, check_table
+from serving.batch.plot import plot_summary
+from serving.batch.progress import show_progress
 from serving.batch.summary import Totals, document, summary
 from serving.tables.audformat import database_of
-from serving.tables.columns import AUDFORMAT, Row, columns
-from serving.tables.writer import check_ending, join_parts, open_part, rows
+from serving.tables.columns import AUDFORMAT, PARTICIPANT, Row, columns
+from serving.tables.writer import join_parts, open_part, rows
 
 NumberedChunk = tuple[int, Sequence[InputFile]]
 ChunkResults = tuple[int, Iterator[FileResult]]
 Classify = Callable[[Iterable[NumberedChunk]], Iterator[ChunkResults]]
 """Classifies numbered chunks, and gives the results of all files of each; the chunks may come in any order."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to classify: the options of ``emotions predict``.
-
-    Attributes:
-        lists: files with a path or URL a line; ``-`` is standard input.
-        ray_address: Ray cluster to classify on: ``auto``, ``local`` or ``host:port``; None for this process.
-        device: where the model runs; on every GPU where there are several.
-        variant: which form of the model; None or ``auto`` for the one that suits the device.
-        threads: CPU threads of the model and of decoding; None for one a core.
-        chunk_files: files of a chunk: batches form inside it, and a killed run loses at most one.
-        strict: a recording of which a part is missing is an error.
-        segments: classify all of a recording, or its speech alone.
-    """
-
-    overwrite: bool = False
-    resume: bool = False
-    lists: Sequence[Path | str] = ()
-    windows: bool = False
-    embeddings: bool = False
-    plot: Path | None = None
-    ray_address: str | None = None
-    device: DeviceChoice = "auto"
-    variant: str | None = None
-    threads: int | None = None
-    chunk_files: int = CHUNK_FILES
-    strict: bool = False
-    segments: Segments = "windows"
-    quiet: bool = False
-    log_format: LogFormat = "text"
-
-
-def check_table(output: Path, options: Options) -> None:
-    """Refuse what would certainly stop a run, before anything is computed. As ``predict_to_table``."""
-    check_ending(output)
-    if options.plot is not None:
-        check_plot(options.plot)
-    if options.ray_address is not None and find_spec("ray") is None:
-        raise MissingExtra("ray", "ray")
-    check_segments(options)
-    check_output(output, overwrite=options.overwrite, resume=options.resume)
-
-
-def check_segments(options: Options) -> None:
-    """Refuse segments of speech where what finds them is not installed; raises ConfigError."""
-    if options.segments == "speech":
-        speech_network()
 
 
 def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, options: Options) -> Totals:
@@ -120,7 +71,7 @@ def predict_to_table(inputs: Sequence[Path | str], bundle: Path, output: Path, o
 
 
 def find_recordings(inputs: Sequence[Path | str], options: Options) -> FileList:
-    """The recordings that inputs and lists name, at least one. Raises DataError where there is none."""
+    """The recordings that inputs and lists name, or the participants in them. Raises DataError where there is none."""
     found = find_files(inputs, options.lists)
     if not found.files:
         where = ", ".join(map(str, (*inputs, *options.lists)))
@@ -128,7 +79,7 @@ def find_recordings(inputs: Sequence[Path | str], options: Options) -> FileList:
             f"{where}: no recording found ({found.skipped} files of other kinds); the extensions searched for are "
             + " ".join(sorted(EXTENSIONS))
         )
-    return found
+    return replace(found, files=by_channel(found.files, options.channels, options.speakers))
 
 
 def _open_local(bundle: Path, options: Options) -> tuple[Bundle, Classify, dict[str, str]]:
@@ -153,7 +104,7 @@ def _open_local(bundle: Path, options: Options) -> tuple[Bundle, Classify, dict[
             decode_threads=options.threads,
             parallel_batches=parallel_batches,
             strict=options.strict,
-            segments=options.segments,
+            segments=options.what,
         )
         for index, chunk in numbered:
             yield index, islice(results, len(chunk))
@@ -175,11 +126,11 @@ def _open_ray(bundle: Path, address: str, options: Options) -> tuple[Bundle, Cla
         bundle.absolute(),
         options.device,
         options.threads,
-        options.windows,
+        options.windows or options.calls is not None,
         options.embeddings,
         variant,
         options.strict,
-        options.segments,
+        options.what,
     )
     return opened, partial(classify_on_ray, cluster), {"variant": variant, "device": options.device}
 
@@ -194,13 +145,15 @@ def _write_table(
         embeddings=options.embeddings,
         unknown_targets=manifest.thresholds,
         dimensional=manifest.ranges,
-        segments=options.segments,
+        segments=options.what,
+        participants=PARTICIPANT if options.channels == "split" else {},
     )
     join: Join = join_parts
     if output.suffix.lower() == AUDFORMAT:
         join = database_of(bundle, found.files, windows=options.windows)
     settings = {"bundle": bundle.id, **run_on, "chunk_files": options.chunk_files, "windows": options.windows}
-    settings |= {"strict": options.strict, "segments": options.segments}
+    settings |= {"strict": options.strict, "segments": options.what}
+    settings |= {"channels": options.channels, "speakers": [*options.speakers], "calls": options.calls is not None}
     chunks = [*chunked(found.files, options.chunk_files)]
     with open_checkpoint(output, names, settings, resume=options.resume) as checkpoint:
         pending = checkpoint.pending(chunks)
@@ -213,13 +166,15 @@ def _write_table(
         numbered = [(index, chunks[index]) for index in pending]
         with show_progress(totals, len(found.files), quiet=options.quiet, log_format=options.log_format) as update:
             started = time.perf_counter()
-            for result in _write_chunks(checkpoint, classify, numbered, windows=options.windows):
+            for result in _write_chunks(checkpoint, classify, numbered, options):
                 totals.add(result)
                 update()
             wall_sec = time.perf_counter() - started
         # Counted again in the order of the chunks, which come in any order from a cluster.
         done = _totals_of(checkpoint, found)
         done.resumed_files, done.resumed_sec, done.wall_sec = totals.resumed_files, totals.resumed_sec, wall_sec
+        if options.calls is not None:
+            join_calls([*map(checkpoint.part, range(len(chunks)))], options.calls)
         checkpoint.finish(join)
     return done
 
@@ -232,7 +187,7 @@ def _totals_of(checkpoint: RunCheckpoint, found: FileList) -> Totals:
 
 
 def _write_chunks(
-    checkpoint: RunCheckpoint, classify: Classify, chunks: Sequence[NumberedChunk], *, windows: bool
+    checkpoint: RunCheckpoint, classify: Classify, chunks: Sequence[NumberedChunk], options: Options
 ) -> Iterator[FileResult]:
     """Write the rows of each chunk as its results come, and record it when it is complete."""
     signatures: dict[int, str] = {}
@@ -245,10 +200,17 @@ def _write_chunks(
 
     for index, results in classify(signed()):
         counts = Totals()
-        with open_part(checkpoint.part(index), checkpoint.columns) as write:
+        part = checkpoint.part(index)
+        with open_part(part, checkpoint.columns) as write, _calls_of(part, options) as add:
             for result in results:
-                for cells in rows(result, template, windows=windows):
+                for cells in rows(result, template, windows=options.windows):
                     write(cells)
+                add(result)
                 counts.add(result)
                 yield result
         checkpoint.record(index, signatures.pop(index), counts.state())
+
+
+def _calls_of(part: Path, options: Options) -> contextlib.AbstractContextManager[Add]:
+    """What takes the results of a chunk for its calls; nothing does where none are asked for."""
+    return contextlib.nullcontext(lambda _: None) if options.calls is None else open_calls(part)

@@ -184,7 +184,7 @@ class _Pool:
         if attempts:
             return None
         file = self._files[task.chunk][task.start]
-        return [FileResult(file.name, None, "the process that classified it died", "crashed", file.start, file.end)]
+        return [FileResult.of(file, None, "the process that classified it died", "crashed")]
 
     def _done(self, task: Task, results: list[FileResult]) -> ChunkResults:
         parts = self._results[task.chunk]

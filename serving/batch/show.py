@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from emotions.bundle.manifest import Bundle
@@ -13,8 +14,9 @@ from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.folder.result import FileResult
 from emotions.inputs.input_file import InputFile
 from emotions.runtime.session import Session
+from serving.batch.options import Options, check_parts
 from serving.batch.plot import check_plot, plot_summary
-from serving.batch.predict import Options, check_segments, find_recordings
+from serving.batch.predict import find_recordings
 from serving.batch.summary import Totals
 from serving.batch.terminal import Terminal, columns_of_time, line_of, name_width, timeline_lines
 from serving.batch.timeline import timeline
@@ -38,8 +40,9 @@ def show_predictions(inputs: Sequence[Path | str], bundle: Path, options: Option
     """
     if options.plot is not None:
         check_plot(options.plot)
-    check_segments(options)
+    check_parts(options)
     found = find_recordings(inputs, options)
+    found = replace(found, files=tuple(map(_named, found.files)))
     if options.windows and options.plot is not None and len(found.files) > 1:
         raise ConfigError(
             f"a timeline is drawn of one recording, these are {len(found.files)}: leave --plot or --windows out"
@@ -68,6 +71,11 @@ def show_predictions(inputs: Sequence[Path | str], bundle: Path, options: Option
     if options.plot is not None and not options.windows:
         plot_summary(options.plot, totals, {name: len(labels) for name, labels in model.manifest.labels.items()})
     return totals
+
+
+def _named(file: InputFile) -> InputFile:
+    """A file under a name that says which participant it is."""
+    return replace(file, name=f"{file.name} ({file.speaker})") if file.speaker else file
 
 
 def _over_time(

@@ -102,7 +102,8 @@ def _level(file: InputFile, samples: int, pieces: int) -> FloatArray:
     """The highest absolute sample of each piece, (pieces,)."""
     peaks = np.zeros(pieces, np.float32)
     position = 0
-    with open_waveform(content_of(file), ReadOptions(False, file.start, file.end)) as stream:
+    options = ReadOptions(start=file.start, end=file.end, channel=file.channel)
+    with open_waveform(content_of(file), options) as stream:
         for block in filter(len, stream.blocks):
             piece = np.minimum((position + np.arange(len(block))) * pieces // max(samples, 1), pieces - 1)
             firsts = np.flatnonzero(np.diff(piece, prepend=-1))

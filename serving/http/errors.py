@@ -4,10 +4,11 @@
 401 unauthorized   no API key, or none that is known
 404, 405           no such path, no such method
 408 slow_body      the body comes too slowly, or gave way to faster ones
-413 too_large      more bytes than allowed;   too_long: more seconds;   too_many_items: more recordings in a batch
+413 too_large      more bytes than allowed;   too_long: more seconds;   too_many_items: more recordings in a batch;
+                   too_many_channels: more than are split
 415 not_audio      not a container or codec that we read;   truncated, damaged: where EMOTIONS_STRICT is set
 415 unsupported_encoding   another Content-Encoding
-422 too_short, silent, no_speech, not_finite;   crashed: its decoder died, or needed more than it may
+422 too_short, silent, no_speech, no_channel, not_finite;   crashed: its decoder died, or needed more than it may
 422 not_a_number   the model's answer to it holds NaN or infinity
 429 too_many_requests   as many requests as allowed are in flight, or their bodies are arriving (Retry-After)
 503 not_ready, overloaded, shutting_down;   out_of_memory: the device lacks memory for one window (Retry-After)

@@ -18,7 +18,7 @@ from typing import Any
 from emotions.bundle.manifest import EMBEDDING, UNKNOWN, Bundle, Manifest
 from emotions.errors import DataError, MissingExtra
 from emotions.inputs.input_file import InputFile
-from serving.tables.columns import WARNING, Columns
+from serving.tables.columns import PARTICIPANT, WARNING, Columns
 from serving.tables.parquet import check_folder, join_parquet, replaced_folder
 
 _TABLE = "predictions"
@@ -81,6 +81,7 @@ def _header(bundle: Bundle, names: Columns, *, segmented: bool) -> dict[str, Any
         _PROBABILITY: {"dtype": "float", "minimum": 0, "maximum": 1},
         **({UNKNOWN: {"dtype": "str", "labels": ["yes", "no"]}} if manifest.thresholds else {}),
         "duration": {"dtype": "time"},
+        **{name: {"dtype": kind.__name__} for name, kind in PARTICIPANT.items() if name in names},
         **({EMBEDDING: {"dtype": "object"}} if EMBEDDING in names else {}),
         **({WARNING: {"dtype": "str"}} if WARNING in names else {}),
         "error": {"dtype": "str"},

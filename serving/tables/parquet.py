@@ -50,7 +50,12 @@ def open_parquet(path: Path, names: Columns) -> Iterator[Write]:
 def _schema(names: Columns) -> Any:
     import pyarrow
 
-    types = {str: pyarrow.string(), float: pyarrow.float64(), list: pyarrow.list_(pyarrow.float32())}
+    types = {
+        str: pyarrow.string(),
+        int: pyarrow.int64(),
+        float: pyarrow.float64(),
+        list: pyarrow.list_(pyarrow.float32()),
+    }
     return pyarrow.schema([(name, types[kind]) for name, kind in names.items()])
 
 

@@ -1,6 +1,7 @@
 """Tables of predictions: CSV (RFC 4180), JSON lines or Parquet, with one row for each file or window.
 
 file, start, end            name relative to the input folder (POSIX), and seconds
+channel, speaker            where channels are split: its number, from 1, and the name of who is on it
 <target>                    the most probable label, one column a target
 <target>.<label>            its probability, to six significant digits
 <target>.<dimension>        the value of a dimension, likewise; such a target has no column of its own
@@ -34,7 +35,7 @@ from emotions.files.atomic import atomic_file
 from emotions.folder.result import FileResult
 from emotions.runtime.prediction import Prediction
 from serving.tables.audformat import check_database
-from serving.tables.columns import AUDFORMAT, SPEECH, WARNING, Columns, Row, Write, Writer
+from serving.tables.columns import AUDFORMAT, PARTICIPANT, SPEECH, WARNING, Columns, Row, Write, Writer
 from serving.tables.parquet import check_folder, join_folder, join_parquet, open_parquet
 
 
@@ -48,10 +49,11 @@ def rows(result: FileResult, template: Row, *, windows: bool = False) -> Iterato
     """
     # A name that is not UTF-8 on disk keeps its odd bytes as \udcXX.
     name = result.name if result.name.isascii() else result.name.encode("utf-8", "backslashreplace").decode()
+    whose = {each: getattr(result, each) for each in PARTICIPANT if each in template}
     prediction = result.prediction
     if prediction is None:
         error = f"{result.code}: {result.error}"
-        yield {**template, "file": name, "start": result.start, "end": result.end, "error": error}
+        yield {**template, "file": name, "start": result.start, "end": result.end, **whose, "error": error}
         return
     first = result.start or 0.0
     # A segment's own end, so that rows are found by what the user's table says; the duration is what there was.
@@ -60,7 +62,7 @@ def rows(result: FileResult, template: Row, *, windows: bool = False) -> Iterato
     if windows:
         spans = [(first + each.start, first + each.end, each.probabilities, each.values) for each in prediction.windows]
     for index, (start, end, probabilities, values) in enumerate(spans):
-        cells = {**template, "file": name, "start": start, "end": end, "duration": prediction.duration_sec}
+        cells = {**template, "file": name, "start": start, "end": end, **whose, "duration": prediction.duration_sec}
         if prediction.segments:
             cells |= _speech(prediction, first, start if windows else None)
         _fill(cells, probabilities, prediction.thresholds)

@@ -28,7 +28,7 @@ from emotions.audio.decoders.read import SUPPORTED, in_decoder
 from emotions.audio.speech.windows import Segments, Speech
 from emotions.audio.stream import Blocks, NotPlain, Stream
 from emotions.audio.windows import FloatArray, Windows
-from emotions.errors import IncompleteAudio, Overloaded, TooLong
+from emotions.errors import IncompleteAudio, NoChannel, Overloaded, TooLong
 from serving.settings import Settings
 
 Clip = IO[bytes] | Path | FloatArray
@@ -45,6 +45,19 @@ _LONG = _QUICK_SEC * _SAMPLES_A_SECOND if SUPPORTED else float("inf")
 _WEIGHT, _SLOW_WEIGHT = 0.05, 0.3
 """Weight of the last one in the moving averages of speed and of the time of slow ones."""
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of a recording is cut into windows.
+
+    Attributes:
+        segments: all of it, or its speech.
+        channel: the one to read, from 1; None for the mean of all.
+    """
+
+    segments: Segments = "windows"
+    channel: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,10 +93,10 @@ class _Lane:
     async def run(
         self,
         estimate: float,
-        work: Callable[[IO[bytes] | Path, Cancellation], Decoded],
+        work: Callable[[IO[bytes] | Path, Cancellation], T],
         source: IO[bytes] | Path,
         cancellation: Cancellation,
-    ) -> Decoded:
+    ) -> T:
         """Run ``work`` in a thread in its turn; Overloaded where that comes too late.
 
         Args:
@@ -132,13 +145,13 @@ class RequestDecoder:
         """Call a function that uses the CPU for a while in a thread, off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._plain, work, *arguments)
 
-    async def windows(self, source: Clip, left: float, segments: Segments = "windows") -> Decoded:
+    async def windows(self, source: Clip, left: float, selection: Selection = Selection()) -> Decoded:
         """Decode a recording; cancelling ends its decoder.
 
         Args:
             source: a file, the path of one, or its samples (samples,) float32 at 16 kHz.
             left: seconds after which the windows are of no use.
-            segments: what is cut into windows.
+            selection: what of it is cut into windows.
 
         Raises:
             AudioError: the recording cannot be used.
@@ -148,68 +161,94 @@ class RequestDecoder:
         cancellation = Cancellation(time.monotonic() + left)
         try:
             if isinstance(source, np.ndarray):
-                return await self.in_thread(self._of_samples, source, segments)
+                return await self.in_thread(self._of_samples, source, selection)
             try:
-                return await self.in_thread(self._of_plain, source, cancellation, segments)
+                return await self.in_thread(self._of_plain, source, cancellation, selection)
             except _Long as found:
                 samples = found.claimed
             except NotPlain as found:
                 self._options.check_claimed(found.claimed)
                 samples = max(found.claimed, _bytes(source) * _SAMPLES_A_BYTE)
-            return await self._by_decoder(source, samples, cancellation, segments)
+            return await self._by_decoder(source, samples, cancellation, selection)
         finally:
             cancellation.cancel()
 
     async def _by_decoder(
-        self, source: IO[bytes] | Path, samples: int, cancellation: Cancellation, segments: Segments
+        self, source: IO[bytes] | Path, samples: int, cancellation: Cancellation, selection: Selection
     ) -> Decoded:
         estimate = samples / self._speed
         if estimate <= _QUICK_SEC:
             try:
-                return await self._quick.run(estimate, partial(self._quickly, segments), source, cancellation)
+                return await self._quick.run(estimate, partial(self._quickly, selection), source, cancellation)
             except TimeoutError:
                 cancellation.check()
         estimate = max(estimate, self._slow_sec)
-        return await self._slow.run(estimate, partial(self._slowly, segments), source, cancellation)
+        return await self._slow.run(estimate, partial(self._slowly, selection), source, cancellation)
 
-    def _quickly(self, segments: Segments, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
+    def _quickly(self, selection: Selection, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
         with cancellation.within(_QUICK_SEC):
-            return self._by_process(source, cancellation, segments)
+            return self._by_process(source, cancellation, selection)
 
-    def _slowly(self, segments: Segments, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
+    def _slowly(self, selection: Selection, source: IO[bytes] | Path, cancellation: Cancellation) -> Decoded:
         started = time.monotonic()
         try:
-            return self._by_process(source, cancellation, segments)
+            return self._by_process(source, cancellation, selection)
         finally:
             self._slow_sec += _SLOW_WEIGHT * (time.monotonic() - started - self._slow_sec)
 
-    def _by_process(self, source: IO[bytes] | Path, cancellation: Cancellation, segments: Segments) -> Decoded:
+    def _by_process(self, source: IO[bytes] | Path, cancellation: Cancellation, selection: Selection) -> Decoded:
         started = time.perf_counter()
-        with in_decoder(_content(source), self._options, limits=self._limits, cancellation=cancellation) as stream:
+        with in_decoder(
+            _content(source), self._reading(selection), limits=self._limits, cancellation=cancellation
+        ) as stream:
             recording = decode.recording_of(stream)
         samples = len(recording.waveform) * recording.rate / decode.SAMPLE_RATE * recording.channels
         speed = samples / (time.perf_counter() - started)
         self._speed += _WEIGHT * (speed - self._speed)
-        return self._decoded(recording, started, segments)
+        return self._decoded(recording, started, selection)
 
-    def _of_plain(self, source: IO[bytes] | Path, cancellation: Cancellation, segments: Segments) -> Decoded:
+    def _of_plain(self, source: IO[bytes] | Path, cancellation: Cancellation, selection: Selection) -> Decoded:
         started = time.perf_counter()
-        with decode.open_waveform(_content(source), self._options, plain=SUPPORTED) as stream:
+        with decode.open_waveform(_content(source), self._reading(selection), plain=SUPPORTED) as stream:
             if stream.claimed > _LONG:
                 raise _Long(stream.claimed)
             blocks = _until(stream, cancellation)
             recording = decode.recording_of(replace(stream, blocks=blocks))
-        return self._decoded(recording, started, segments)
+        return self._decoded(recording, started, selection)
 
-    def _of_samples(self, samples: FloatArray, segments: Segments) -> Decoded:
+    def _of_samples(self, samples: FloatArray, selection: Selection) -> Decoded:
         started, limit = time.perf_counter(), self._settings.max_seconds
+        if selection.channel is not None and selection.channel > 1:
+            raise NoChannel(f"a waveform has one channel, so there is none of the number {selection.channel}")
         if len(samples) > limit * decode.SAMPLE_RATE:
             raise TooLong(f"longer than {limit:g} s")
-        return self._decoded(Recording(samples, decode.SAMPLE_RATE, 1), started, segments)
+        return self._decoded(Recording(samples, decode.SAMPLE_RATE, 1), started, selection)
 
-    def _decoded(self, recording: Recording, started: float, segments: Segments) -> Decoded:
-        windows, speech = self._split(segments, decode.checked(recording.waveform))
+    def _decoded(self, recording: Recording, started: float, selection: Selection) -> Decoded:
+        windows, speech = self._split(selection.segments, decode.checked(recording.waveform))
         return Decoded(windows, speech, recording.flaws, started, time.perf_counter() - started)
+
+    def _reading(self, selection: Selection) -> ReadOptions:
+        return replace(self._options, channel=selection.channel)
+
+    async def channels(self, source: IO[bytes] | Path, left: float) -> int:
+        """How many channels a recording has, by what is read of its beginning. Args and Raises as ``windows``."""
+        cancellation = Cancellation(time.monotonic() + left)
+        try:
+            try:
+                return await self.in_thread(self._plain_channels, source)
+            except NotPlain:
+                return await self._quick.run(0.0, self._other_channels, source, cancellation)
+        finally:
+            cancellation.cancel()
+
+    def _plain_channels(self, source: IO[bytes] | Path) -> int:
+        with decode.open_waveform(_content(source), self._options, plain=SUPPORTED) as stream:
+            return stream.channels
+
+    def _other_channels(self, source: IO[bytes] | Path, cancellation: Cancellation) -> int:
+        with in_decoder(_content(source), self._options, limits=self._limits, cancellation=cancellation) as stream:
+            return stream.channels
 
     def close(self) -> None:
         """Stop the threads."""

@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import soundfile
@@ -29,7 +30,7 @@ from serving.settings import Settings
 from serving.telemetry.metrics import Load, Metrics
 from serving.telemetry.requests import record_spans
 from serving.worker.arrivals import Arrivals
-from serving.worker.decoding import Clip, RequestDecoder
+from serving.worker.decoding import Clip, RequestDecoder, Selection
 from serving.worker.shares import Shares
 
 __all__ = ["Clip", "Engine", "TimedPrediction"]
@@ -184,7 +185,11 @@ class Engine:
         return await self._decoder.in_thread(work, *arguments)
 
     async def classify(
-        self, source: Clip, deadline: float | None = None, segments: Segments = "windows"
+        self,
+        source: Clip,
+        deadline: float | None = None,
+        segments: Segments = "windows",
+        channel: int | None = None,
     ) -> TimedPrediction:
         """Classify one recording; cancelling takes it out of the queue.
 
@@ -192,16 +197,17 @@ class Engine:
             source: a file, the path of one, or its samples (samples,) float32 at 16 kHz.
             deadline: the event loop's time after which the result is of no use.
             segments: classify all of it, or its speech alone.
+            channel: the one to classify, from 1; None for the mean of all.
 
         Raises:
-            AudioError: the recording cannot be used.
+            AudioError: the recording cannot be used, or has no such channel.
             Overloaded: too much audio is waiting, or its turn would come too late.
             TimeoutError: decoding has taken until the deadline.
         """
         submitted = time.perf_counter()
         clock = asyncio.get_running_loop().time
         left = self.settings.timeout_sec if deadline is None else deadline - clock()
-        decoded = await self._decoder.windows(source, left, segments)
+        decoded = await self._decoder.windows(source, left, Selection(segments, channel))
         windows, decode_sec = decoded.windows, decoded.seconds
         if deadline is not None:
             self._check_wait(deadline - clock())
@@ -224,6 +230,18 @@ class Engine:
         if self.lost:
             raise DeviceLost(self.lost)
         return (await asyncio.wrap_future(self._batcher.submit(windows))).probabilities
+
+    async def channels(self, source: IO[bytes] | Path, left: float) -> int:
+        """How many channels a recording has.
+
+        Args:
+            source: a file, or the path of one.
+            left: seconds after which the answer is of no use.
+
+        Raises:
+            AudioError, Overloaded, TimeoutError: as ``classify``.
+        """
+        return await self._decoder.channels(source, left)
 
     def _run(self, waveform: FloatArray, length: IntArray) -> Probabilities:
         started = time.perf_counter()

@@ -24,7 +24,8 @@ REPOSITORY = Path(__file__).parents[2]
 PREDICT = """
 import sys
 from pathlib import Path
-from serving.batch.predict import Options, predict_to_table
+from serving.batch.options import Options
+from serving.batch.predict import predict_to_table
 source, bundle, output = sys.argv[1:]
 predict_to_table([source], Path(bundle), Path(output), Options(windows=True, quiet=True, device="cpu", threads=2))
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())

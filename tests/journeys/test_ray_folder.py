@@ -17,7 +17,8 @@ from emotions.errors import DeviceError, EmotionsError
 from emotions.inputs.input_file import InputFile
 from serving.batch import ray_pool
 from serving.batch.checkpoint import partial_folder
-from serving.batch.predict import Options, predict_to_table
+from serving.batch.options import Options
+from serving.batch.predict import predict_to_table
 from serving.batch.ray_pool import agreed, heaviest_first
 from serving.batch.ray_worker import Task
 from tests import hostile_audio

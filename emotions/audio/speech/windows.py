@@ -11,6 +11,7 @@ import numpy as np
 
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.speech.detector import SpeechDetector
+from emotions.audio.speech.level import measured
 from emotions.audio.speech.network import speech_network
 from emotions.audio.speech.segmenter import Segmenter, SegmentOptions, SpeechSpan
 from emotions.audio.stream import Blocks
@@ -30,10 +31,12 @@ class Speech:
     Attributes:
         spans: its segments, in order.
         samples: of the recording, at 16 kHz.
+        powers: mean square of the samples of each segment.
     """
 
     spans: list[SpeechSpan] = field(default_factory=list)
     samples: int = 0
+    powers: list[float] = field(default_factory=list, compare=False)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def speech_windows(
     pieces = _pieces(
         blocks, SpeechDetector(speech_network(), options), found, max(enough, _MORE_WINDOWS * spec.samples)
     )
-    for begin, group in groupby(pieces, key=lambda piece: piece.begin):
+    for begin, group in groupby(measured(pieces, found.powers), key=lambda piece: piece.begin):
         for windows in split_parts(((piece.samples, piece.last) for piece in group), spec):
             yield replace(windows, starts=windows.starts + begin)
     if not found.spans:

@@ -18,7 +18,8 @@ from emotions.errors import ConfigError, EmotionsError, OutputExists
 from emotions.inputs.input_file import InputFile
 from serving.batch import predict
 from serving.batch.checkpoint import check_output, open_checkpoint, partial_folder, signature
-from serving.batch.predict import Options, predict_to_table
+from serving.batch.options import Options
+from serving.batch.predict import predict_to_table
 from tests.conftest import Tone, WriteWav
 
 REPOSITORY = Path(__file__).parents[3]

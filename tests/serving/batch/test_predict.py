@@ -25,7 +25,8 @@ from emotions.pipeline.runner import Context, load_pipeline, run_pipeline
 from emotions.runtime.prediction import Prediction
 from serving.batch import plot
 from serving.batch.checkpoint import open_checkpoint, partial_folder
-from serving.batch.predict import Options, predict_to_table
+from serving.batch.options import Options
+from serving.batch.predict import predict_to_table
 from serving.batch.progress import figures, status
 from serving.batch.summary import WIDTH, Totals, summary
 from serving.commands import PREDICT

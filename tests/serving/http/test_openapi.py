@@ -61,9 +61,14 @@ def test_an_answer_has_what_is_described(service: Service, clip: bytes) -> None:
         "Error": service.post(b"text"),
     }
     # This bundle has no thresholds and no dimensions, and all of a recording is asked for.
-    absent = {"unknown", "unknowns", "values", "dimensions", "segments", "speech_sec"}
+    absent = {"unknown", "unknowns", "values", "dimensions", "segments", "speech_sec", "call"}
     for name, response in answers.items():
         assert set(response.json()) == set(schemas[name]["properties"]) - absent, name
+    split = service.post(clip, "/v1/predict?channels=split&calls=0").json()
+    assert set(split) == set(schemas["Channels"]["properties"]) - absent
+    (channel,) = split["channels"]
+    described = schemas["Channels"]["properties"]["channels"]["items"]["properties"]
+    assert set(channel) == set(described) - absent - {"windows", "error"}
     assert absent <= {*schemas["Prediction"]["properties"], *schemas["Model"]["properties"]}
 
 

@@ -90,7 +90,7 @@ def test_segments_that_cannot_be_given_are_refused(
     def missing() -> None:
         raise ConfigError("is not installed")
 
-    monkeypatch.setattr("serving.http.routes_v1.speech_network", missing)
+    monkeypatch.setattr("serving.http.query.speech_network", missing)
     response = service.post(clip, "/v1/predict?segments=speech")
     assert error_of(response) == (501, "not_installed")
 

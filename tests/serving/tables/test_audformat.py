@@ -16,7 +16,8 @@ from pyarrow import parquet
 from emotions.bundle.manifest import read_bundle
 from emotions.errors import DataError, MissingExtra, OutputExists
 from emotions.inputs.input_file import InputFile
-from serving.batch.predict import Options, predict_to_table
+from serving.batch.options import Options
+from serving.batch.predict import predict_to_table
 from serving.tables import audformat as database
 from serving.tables.audformat import check_database, database_of
 from serving.tables.columns import AUDFORMAT, columns

@@ -1,0 +1,84 @@
+"""The options of ``emotions predict``, and what refuses those that would certainly stop a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from emotions.audio.speech.network import speech_network
+from emotions.audio.speech.windows import Segments
+from emotions.calls.channels import Channels, check_speakers
+from emotions.errors import ConfigError, MissingExtra
+from emotions.folder.predict_files import CHUNK_FILES
+from emotions.runtime.session import DeviceChoice
+from serving.batch.calls import check_calls
+from serving.batch.checkpoint import check_output
+from serving.batch.plot import check_plot
+from serving.batch.progress import LogFormat
+from serving.tables.writer import check_ending
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to classify: the options of ``emotions predict``.
+
+    Attributes:
+        lists: files with a path or URL a line; ``-`` is standard input.
+        ray_address: Ray cluster to classify on: ``auto``, ``local`` or ``host:port``; None for this process.
+        device: where the model runs; on every GPU where there are several.
+        variant: which form of the model; None or ``auto`` for the one that suits the device.
+        threads: CPU threads of the model and of decoding; None for one a core.
+        chunk_files: files of a chunk: batches form inside it, and a killed run loses at most one.
+        strict: a recording of which a part is missing is an error.
+        segments: classify all of a recording, or its speech alone.
+        channels: what of a recording with several channels is classified.
+        speakers: names of the channels, where each is a participant.
+        calls: file to write what each call comes to, a line of JSON a recording; its speech alone is classified.
+    """
+
+    overwrite: bool = False
+    resume: bool = False
+    lists: Sequence[Path | str] = ()
+    windows: bool = False
+    embeddings: bool = False
+    plot: Path | None = None
+    ray_address: str | None = None
+    device: DeviceChoice = "auto"
+    variant: str | None = None
+    threads: int | None = None
+    chunk_files: int = CHUNK_FILES
+    strict: bool = False
+    segments: Segments = "windows"
+    channels: Channels = "mix"
+    speakers: Sequence[str] = ()
+    calls: Path | None = None
+    quiet: bool = False
+    log_format: LogFormat = "text"
+
+    @property
+    def what(self) -> Segments:
+        """What is classified of a recording: of calls their speech."""
+        return self.segments if self.calls is None else "speech"
+
+
+def check_table(output: Path, options: Options) -> None:
+    """Refuse what would certainly stop a run, before anything is computed. As ``predict_to_table``."""
+    check_ending(output)
+    if options.plot is not None:
+        check_plot(options.plot)
+    if options.ray_address is not None and find_spec("ray") is None:
+        raise MissingExtra("ray", "ray")
+    check_parts(options)
+    if options.calls is not None:
+        check_calls(options.calls, replaced=options.overwrite or options.resume)
+    check_output(output, overwrite=options.overwrite, resume=options.resume)
+
+
+def check_parts(options: Options) -> None:
+    """Refuse segments of speech where what finds them is not installed, and names that have no channel: ConfigError."""
+    if options.what == "speech":
+        speech_network()
+    if check_speakers(options.speakers) and options.channels != "split":
+        raise ConfigError("speakers: they name the channels of --channels split")
