@@ -97,7 +97,7 @@ class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not type
     # BentoML creates spans for every request, sampled or not, at 0.4 ms of CPU: exclude all where none is sampled.
     tracing={"sample_rate": SETTINGS.trace_rate, **({} if SETTINGS.trace_rate else {"excluded_urls": "."})},
 )
-@bentoml.asgi_app(application(WORKER), path="/", name="routes")
+@bentoml.asgi_app(application(WORKER, has_page=SETTINGS.ui), path="/", name="routes")
 class EmotionService:
     """Speech emotion recognition: a recording in, probabilities for each label out."""
 

@@ -81,13 +81,13 @@ class Page:
 
 
 @contextmanager
-def opened() -> Iterator[Page]:
-    """A tab of a Chromium of its own, which ends with the block."""
+def opened(*options: str) -> Iterator[Page]:
+    """A tab of a Chromium of its own, which ends with the block; with further options of its command line."""
     there, send = os.pipe()
     receive, back = os.pipe()
     root = ["--no-sandbox"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [CHROMIUM, *_OPTIONS, *root, f"--user-data-dir={profile}", "about:blank"]
+        command = [CHROMIUM, *_OPTIONS, *options, *root, f"--user-data-dir={profile}", "about:blank"]
         shell = f'exec "$@" 3<&{there} 4>&{back}'
         running = subprocess.Popen(
             ["bash", "-c", shell, "bash", *command], pass_fds=(there, back), stderr=subprocess.DEVNULL
