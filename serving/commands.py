@@ -69,6 +69,17 @@ Calls = Annotated[
     Path | None,
     typer.Option("--calls", metavar="JSONL", help="Write what each call comes to: talk, interruptions, averages."),
 ]
+Timeline = Annotated[
+    str,
+    typer.Option(
+        "--timeline",
+        metavar="FORMAT,...",
+        help="A file a recording as textgrid, elan, audacity, rttm, srt, vtt or label-studio.",
+    ),
+]
+TimelineFolder = Annotated[
+    Path | None, typer.Option("--timeline-folder", metavar="DIR", help="Where; by default beside the table.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 
@@ -132,11 +143,14 @@ def predict(  # noqa: PLR0913 - one parameter an option
     channels: ChannelsOption = "mix",
     speakers: Speakers = "",
     calls: Calls = None,
+    timeline: Timeline = "",
+    timeline_folder: TimelineFolder = None,
     quiet: Quiet = False,
     log_format: Annotated[Literal["text", "json"], typer.Option(help="Format of progress and summary.")] = "text",
 ) -> None:
     """Classify recordings, into a table or on the terminal. Exit code 1: some files failed, each with its error."""
     from emotions.calls.channels import channels_of, speakers_of
+    from serving.batch.annotations import formats_of
     from serving.batch.options import Options
     from serving.batch.predict import predict_to_table
     from serving.batch.show import show_predictions
@@ -160,6 +174,8 @@ def predict(  # noqa: PLR0913 - one parameter an option
         channels=channels_of(channels),
         speakers=speakers_of(speakers),
         calls=calls,
+        timeline=formats_of(timeline),
+        timeline_folder=timeline_folder,
         quiet=quiet,
         log_format=log_format,
     )
@@ -180,6 +196,7 @@ def _refuse_of_tables(options: Options) -> None:
         "--resume": options.resume,
         "--embeddings": options.embeddings,
         "--calls": options.calls is not None,
+        "--timeline": bool(options.timeline),
         "--ray-address": options.ray_address is not None,
         "--log-format json": options.log_format != "text",
     }
@@ -218,11 +235,12 @@ def _options(step: PredictStep, context: Context) -> Options:
     from serving.batch.options import Options
 
     names = {"overwrite", "resume", "windows", "embeddings", "ray_address", "variant", "strict", "segments"}
-    names |= {"channels", "speakers"}
+    names |= {"channels", "speakers", "timeline"}
     shared = step.model_dump(include=names)
     plot = None if step.plot is None else context.root.joinpath(*step.plot)
     calls = None if step.calls is None else context.root.joinpath(*step.calls)
-    return Options(**shared, plot=plot, calls=calls, quiet=context.quiet)
+    folder = None if step.timeline_folder is None else context.root.joinpath(*step.timeline_folder)
+    return Options(**shared, plot=plot, calls=calls, timeline_folder=folder, quiet=context.quiet)
 
 
 def _check_table(step: PredictStep, context: Context) -> None:

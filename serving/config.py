@@ -71,6 +71,10 @@ class PredictStep(StepConfig):
         default="mix", description="The mean of all channels, the first, each as a participant, or one by number."
     )
     speakers: list[Text] = Field(default=[], description="Names of the channels, where each is a participant.")
+    timeline: list[Literal["textgrid", "elan", "audacity", "rttm", "srt", "vtt", "label-studio"]] = Field(
+        default=[], description="Formats in which a file is written for each recording."
+    )
+    timeline_folder: Texts | None = Field(default=None, description="Where; by default a folder beside the table.")
     calls: Texts | None = Field(
         default=None, description="File (.jsonl) to write what each call comes to; its speech alone is classified."
     )

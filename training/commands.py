@@ -16,6 +16,7 @@ from emotions.pipeline.runner import Context, Pipeline, Step, check_pipeline, lo
 from training.config.teacher import unlabelled_faults
 from training.config.train import ModelStep, TrainStep, train_faults
 from training.config.tune import PrintTuneResStep, TuneStep, tune_faults
+from training.data.import_command import import_annotations
 from training.data.initial_config.commands import init, initial_pipeline
 from training.evaluation.commands import EVALUATE, evaluate
 from training.evaluation.data_check.command import check
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
     data = typer.Typer(help="Inspect recordings before training.")
     data.command()(check)
     data.command()(demo)
+    data.command("import")(import_annotations)
     app.add_typer(data, name="data")
     cache = typer.Typer(help="Caches of decoded recordings and features.")
     cache.command("ls")(cache_ls)

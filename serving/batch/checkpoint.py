@@ -31,7 +31,7 @@ from serving.tables.writer import join_parts, part_ending
 
 Join = Callable[[Sequence[Path], Path, Columns], None]
 """Joins parts to the table at a path, with the given columns."""
-_FORMER = {"strict": False, "segments": "windows", "channels": "mix", "speakers": [], "calls": False}
+_FORMER = {"strict": False, "segments": "windows", "channels": "mix", "speakers": [], "calls": False, "timeline": []}
 """Settings of a journal that was written before there were these."""
 _JOURNAL, _LOCK = "journal.jsonl", "lock"
 

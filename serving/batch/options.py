@@ -13,6 +13,7 @@ from emotions.calls.channels import Channels, check_speakers
 from emotions.errors import ConfigError, MissingExtra
 from emotions.folder.predict_files import CHUNK_FILES
 from emotions.runtime.session import DeviceChoice
+from serving.batch.annotations import check_folder, check_formats
 from serving.batch.calls import check_calls
 from serving.batch.checkpoint import check_output
 from serving.batch.plot import check_plot
@@ -35,6 +36,8 @@ class Options:
         segments: classify all of a recording, or its speech alone.
         channels: what of a recording with several channels is classified.
         speakers: names of the channels, where each is a participant.
+        timeline: formats in which a file is written for each recording.
+        timeline_folder: where; None for a folder beside the table.
         calls: file to write what each call comes to, a line of JSON a recording; its speech alone is classified.
     """
 
@@ -54,8 +57,23 @@ class Options:
     channels: Channels = "mix"
     speakers: Sequence[str] = ()
     calls: Path | None = None
+    timeline: Sequence[str] = ()
+    timeline_folder: Path | None = None
     quiet: bool = False
     log_format: LogFormat = "text"
+
+    def folder(self, output: Path) -> Path:
+        """Folder of the files of ``timeline``.
+
+        Args:
+            output: the table.
+        """
+        return self.timeline_folder or output.with_name(f"{output.stem}.timelines")
+
+    @property
+    def needs_windows(self) -> bool:
+        """Whether what is written is made of windows, or is not only the table."""
+        return self.windows or self.calls is not None or bool(self.timeline)
 
     @property
     def what(self) -> Segments:
@@ -73,6 +91,10 @@ def check_table(output: Path, options: Options) -> None:
     check_parts(options)
     if options.calls is not None:
         check_calls(options.calls, replaced=options.overwrite or options.resume)
+    if check_formats(options.timeline):
+        check_folder(options.folder(output), replaced=options.overwrite or options.resume)
+    elif options.timeline_folder is not None:
+        raise ConfigError("timeline_folder: say in which formats, with --timeline")
     check_output(output, overwrite=options.overwrite, resume=options.resume)
 
 

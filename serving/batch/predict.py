@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice, tee
@@ -19,7 +19,8 @@ from emotions.folder.predict_files import chunked, open_parallel, predict_chunks
 from emotions.folder.result import FileResult
 from emotions.inputs.discovery import FileList, find_files
 from emotions.inputs.input_file import InputFile
-from serving.batch.calls import Add, join_calls, open_calls
+from serving.batch.annotations import Timelines, paths_of
+from serving.batch.calls import join_calls, open_calls
 from serving.batch.checkpoint import Join, RunCheckpoint, is_unfinished, open_checkpoint, signature
 from serving.batch.options import Options, check_table
 from serving.batch.plot import plot_summary
@@ -126,7 +127,7 @@ def _open_ray(bundle: Path, address: str, options: Options) -> tuple[Bundle, Cla
         bundle.absolute(),
         options.device,
         options.threads,
-        options.windows or options.calls is not None,
+        options.needs_windows,
         options.embeddings,
         variant,
         options.strict,
@@ -154,6 +155,14 @@ def _write_table(
     settings = {"bundle": bundle.id, **run_on, "chunk_files": options.chunk_files, "windows": options.windows}
     settings |= {"strict": options.strict, "segments": options.what}
     settings |= {"channels": options.channels, "speakers": [*options.speakers], "calls": options.calls is not None}
+    settings |= {"timeline": [*options.timeline]}
+    timelines = Timelines(
+        options.folder(output),
+        options.timeline,
+        options.windows,
+        bundle.id,
+        paths_of(found.files) if options.timeline else {},
+    )
     chunks = [*chunked(found.files, options.chunk_files)]
     with open_checkpoint(output, names, settings, resume=options.resume) as checkpoint:
         pending = checkpoint.pending(chunks)
@@ -166,7 +175,7 @@ def _write_table(
         numbered = [(index, chunks[index]) for index in pending]
         with show_progress(totals, len(found.files), quiet=options.quiet, log_format=options.log_format) as update:
             started = time.perf_counter()
-            for result in _write_chunks(checkpoint, classify, numbered, options):
+            for result in _write_chunks(checkpoint, classify, numbered, options, timelines):
                 totals.add(result)
                 update()
             wall_sec = time.perf_counter() - started
@@ -187,7 +196,11 @@ def _totals_of(checkpoint: RunCheckpoint, found: FileList) -> Totals:
 
 
 def _write_chunks(
-    checkpoint: RunCheckpoint, classify: Classify, chunks: Sequence[NumberedChunk], options: Options
+    checkpoint: RunCheckpoint,
+    classify: Classify,
+    chunks: Sequence[NumberedChunk],
+    options: Options,
+    timelines: Timelines,
 ) -> Iterator[FileResult]:
     """Write the rows of each chunk as its results come, and record it when it is complete."""
     signatures: dict[int, str] = {}
@@ -201,16 +214,18 @@ def _write_chunks(
     for index, results in classify(signed()):
         counts = Totals()
         part = checkpoint.part(index)
-        with open_part(part, checkpoint.columns) as write, _calls_of(part, options) as add:
+        calls = nullcontext(_nothing) if options.calls is None else open_calls(part)
+        files = timelines.open() if options.timeline else nullcontext(_nothing)
+        with open_part(part, checkpoint.columns) as write, calls as add_to_calls, files as add_to_timelines:
             for result in results:
                 for cells in rows(result, template, windows=options.windows):
                     write(cells)
-                add(result)
+                add_to_calls(result)
+                add_to_timelines(result)
                 counts.add(result)
                 yield result
         checkpoint.record(index, signatures.pop(index), counts.state())
 
 
-def _calls_of(part: Path, options: Options) -> contextlib.AbstractContextManager[Add]:
-    """What takes the results of a chunk for its calls; nothing does where none are asked for."""
-    return contextlib.nullcontext(lambda _: None) if options.calls is None else open_calls(part)
+def _nothing(_: FileResult) -> None:
+    """Takes a result where nothing but its rows is written."""

@@ -1,0 +1,1 @@
+"""Formats of tools that people annotate with: written, and read back where people write them."""
