@@ -1,6 +1,6 @@
 // The page: the model that is served, then what may be done with it.
 
-import { colourLabels, element } from "./parts.js";
+import { colourLabels, element, spanOf } from "./parts.js";
 import { askUntilThere, events, keepKey, Refused } from "./service.js";
 import { startLanguage, text } from "./text.js";
 import { showSnippets } from "./snippets.js";
@@ -75,7 +75,7 @@ function card() {
     [text("model.data_license")]: model.data_license ?? text("model.unstated"),
     [text("model.window")]: text("model.windows", { seconds: model.window.samples / model.sample_rate }),
     [text("model.device")]: `${model.device}, ${model.variant}`,
-    [text("model.limits")]: text("model.limit", { megabytes: Math.floor(bytes / 1e6), minutes: Math.round(seconds / 60), timeout }),
+    [text("model.limits")]: text("model.limit", { megabytes: Math.floor(bytes / 1e6), span: spanOf(seconds), timeout }),
   };
 }
 

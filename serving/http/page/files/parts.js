@@ -14,6 +14,12 @@ export function element(name, content = "", properties = {}) {
   return made;
 }
 
+/** A name as it can be shown in a line: characters that turn or hide what stands beside them are marks. */
+export const shownName = (name) => name.replace(/[\u0000-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+
+/** A span of time as words. */
+export const spanOf = (seconds) => (seconds < 120 ? text("seconds", { number: seconds }) : text("minutes", { number: Math.round(seconds / 60) }));
+
 /** Give the labels of the model their colours, in its order. */
 export function colourLabels(targets) {
   for (const labels of Object.values(targets)) labels.forEach((label, place) => order.set(label, place % COLOURS));

@@ -1,6 +1,6 @@
 // The request that was made last, as others make it: curl, Python, JavaScript.
 
-import { element } from "./parts.js";
+import { element, shownName } from "./parts.js";
 import { key } from "./service.js";
 import { text } from "./text.js";
 
@@ -10,7 +10,8 @@ let last = ["?windows=1", "recording.wav"];
 export function showSnippets(query = last[0], name = last[1]) {
   last = [query, name];
   const url = `${location.origin}/v1/predict${query}`;
-  const file = name.split("/").pop();
+  const plain = name.split("/").pop();
+  const file = shownName(plain) === plain ? plain : "recording.wav"; // what is copied does what it looks like
   const kinds = { curl: curl(url, file), Python: python(url, file), JavaScript: javascript(url) };
   const place = document.getElementById("snippets");
   place.replaceChildren(...Object.entries(kinds).map(([kind, code]) => snippet(kind, code)));

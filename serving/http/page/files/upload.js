@@ -1,6 +1,6 @@
 // Files and folders: sent two at a time, a row each, and a table to sort, filter and keep.
 
-import { element, labelled, shownLabel } from "./parts.js";
+import { element, labelled, shownLabel, shownName, spanOf } from "./parts.js";
 import { ask, query } from "./service.js";
 import { showSnippets } from "./snippets.js";
 import { text } from "./text.js";
@@ -46,7 +46,7 @@ export function redrawUploads() {
 
 function drawLimits() {
   const { max_bytes: bytes, max_seconds: seconds } = model.limits;
-  $("limits").textContent = text("files.limits", { megabytes: Math.floor(bytes / 1e6), minutes: Math.round(seconds / 60) });
+  $("limits").textContent = text("files.limits", { megabytes: Math.floor(bytes / 1e6), span: spanOf(seconds) });
 }
 
 async function dropped(transfer) {
@@ -155,7 +155,7 @@ function sortBy(column) {
 
 function drawRow(line, { row, shown }, columns) {
   const cells = {
-    file: () => element("button", shown.file, { type: "button", onclick: () => showRecording(row, model), disabled: Boolean(row.error) }),
+    file: () => element("button", shownName(shown.file), { type: "button", onclick: () => showRecording(row, model), disabled: Boolean(row.error) }),
     label: () => (row.error ? "" : labelled(row.answer)),
     confidence: () => (shown.confidence === "" ? "" : shown.confidence.toFixed(3)),
     seconds: () => (shown.seconds === "" ? "" : shown.seconds.toFixed(2)),

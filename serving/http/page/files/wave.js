@@ -1,12 +1,13 @@
 // One recording: its waveform with the probabilities over time, played, and sought by a click.
 
-import { colour, colourClass, drawBars, drawPlane, labelled, partsTable, shownLabel } from "./parts.js";
+import { colour, colourClass, drawBars, drawPlane, labelled, partsTable, shownName } from "./parts.js";
 import { text } from "./text.js";
 import Regions from "./vendor/regions.esm.js";
 import Timeline from "./vendor/timeline.esm.js";
 import WaveSurfer from "./vendor/wavesurfer.esm.js";
 
 const MOST_REGIONS = 2000;
+const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 600, 1800];
 const $ = (id) => document.getElementById(id);
 let shown = null;
 
@@ -15,7 +16,7 @@ export async function showRecording({ file, name, answer }, model) {
   shown?.destroy();
   shown = null;
   $("detail").hidden = false;
-  $("detail-title").textContent = name;
+  $("detail-title").textContent = shownName(name);
   $("detail-head").replaceChildren(labelled(answer));
   drawBars($("detail-bars"), answer);
   drawPlane($("detail-plane"), answer, model.dimensions ?? {});
@@ -43,10 +44,11 @@ async function drawWave(file, parts) {
     waveColor: colourOf("--soft"),
     progressColor: colourOf("--ink"),
     cspNonce: document.querySelector("meta[name=style-nonce]").content,
-    plugins: [regions, Timeline.create()],
+    plugins: [regions],
   });
   shown = wave;
   $("play").onclick = () => wave.playPause();
+  wave.once("decode", (seconds) => wave.registerPlugin(Timeline.create(marks(seconds))));
   try {
     await wave.loadBlob(file);
     for (const part of parts.slice(0, MOST_REGIONS)) {
@@ -56,6 +58,12 @@ async function drawWave(file, parts) {
   } catch {
     if (shown === wave) place.textContent = text("wave.none");
   }
+}
+
+/** Marks of the time axis, about ten of them with numbers. */
+function marks(seconds) {
+  const step = STEPS.find((each) => seconds / each <= 10) ?? STEPS.at(-1);
+  return { timeInterval: step / 5, primaryLabelInterval: step, secondaryLabelInterval: 0, style: { fontSize: "12px" } };
 }
 
 function play(second) {
