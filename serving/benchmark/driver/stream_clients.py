@@ -43,7 +43,7 @@ class StreamJob:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Received:
     """A message of the service: ``at`` in seconds since the stream's first sample was recorded, or began to be sent."""
 
     kind: str
@@ -58,7 +58,7 @@ class StreamRecord:
     """What one stream gave.
 
     Attributes:
-        heard: messages but for the first and the last.
+        received: messages but for the first and the last.
         audio_sec: seconds that the service counted; 0 where it did not answer to the end.
         segments: of its last message.
         late_sec: how late each block was sent.
@@ -66,7 +66,7 @@ class StreamRecord:
         error: what went wrong, empty where nothing did.
     """
 
-    heard: list[Heard] = field(default_factory=list)
+    received: list[Received] = field(default_factory=list)
     audio_sec: float = 0.0
     segments: int = 0
     late_sec: list[float] = field(default_factory=list)
@@ -151,9 +151,9 @@ async def _listen(socket: ClientConnection, began: float, record: StreamRecord) 
             return
         if message["type"] == "error":
             record.error = str(message["code"])
-        record.heard.append(_heard(message, at))
+        record.received.append(_received(message, at))
 
 
-def _heard(message: dict[str, Any], at: float) -> Heard:
+def _received(message: dict[str, Any], at: float) -> Received:
     start, end = message.get("audio_start_ms", 0.0), message.get("audio_end_ms", 0.0)
-    return Heard(message["type"], message.get("trigger", ""), start / 1000, end / 1000, at)
+    return Received(message["type"], message.get("trigger", ""), start / 1000, end / 1000, at)

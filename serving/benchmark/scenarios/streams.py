@@ -16,7 +16,7 @@ from emotions.errors import ConfigError
 from serving.benchmark.driver.clips import Clip
 from serving.benchmark.driver.load_generator import Job
 from serving.benchmark.driver.server_process import memory_watched
-from serving.benchmark.driver.stream_clients import Heard, StreamClients, StreamJob, StreamRecord
+from serving.benchmark.driver.stream_clients import Received, StreamClients, StreamJob, StreamRecord
 from serving.benchmark.driver.target import Target
 from serving.benchmark.driver.trace import poisson
 from serving.benchmark.scenarios.profile import BenchmarkProfile
@@ -79,10 +79,10 @@ def paced_figures(records: Sequence[StreamRecord]) -> Figures:
     Args:
         records: one a stream.
     """
-    heard = [each for record in records for each in record.heard]
-    interval = [each.at - each.end_sec for each in heard if each.trigger == "interval"]
-    stopped = [each.at - each.end_sec for each in heard if each.trigger == "speech_stopped"]
-    first = [delay for record in records for delay in _first_measurements(record.heard)]
+    received = [each for record in records for each in record.received]
+    interval = [each.at - each.end_sec for each in received if each.trigger == "interval"]
+    stopped = [each.at - each.end_sec for each in received if each.trigger == "speech_stopped"]
+    first = [delay for record in records for delay in _first_measurements(record.received)]
     late = [sec for record in records for sec in record.late_sec]
     return {
         "lag_ms": _quantiles(interval),
@@ -95,10 +95,10 @@ def paced_figures(records: Sequence[StreamRecord]) -> Figures:
     }
 
 
-def _first_measurements(heard: Sequence[Heard]) -> Iterator[float]:
+def _first_measurements(received: Sequence[Received]) -> Iterator[float]:
     """Seconds from the begin of each utterance to its first measurement."""
     begin: float | None = None
-    for each in heard:
+    for each in received:
         if each.kind == "speech.started":
             begin = each.start_sec
         elif each.kind == "measurement" and begin is not None:
@@ -107,7 +107,7 @@ def _first_measurements(heard: Sequence[Heard]) -> Iterator[float]:
 
 
 def _lags_at_end(record: StreamRecord) -> float:
-    lags = [each.at - each.end_sec for each in record.heard if each.trigger == "interval"]
+    lags = [each.at - each.end_sec for each in record.received if each.trigger == "interval"]
     return float(np.median(lags[-5:] or [0.0]))
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from serving.benchmark.driver.stream_clients import Heard, StreamRecord
+from serving.benchmark.driver.stream_clients import Received, StreamRecord
 from serving.benchmark.scenarios.streams import paced_figures
 
 
 def test_delays_count_from_when_it_was_spoken() -> None:
-    heard = [
-        Heard("speech.started", "", 1.0, 0.0, 1.6),
-        Heard("measurement", "interval", 1.0, 2.0, 2.1),
-        Heard("measurement", "interval", 1.0, 3.0, 3.3),
-        Heard("speech.stopped", "", 1.0, 3.4, 3.8),
-        Heard("measurement", "speech_stopped", 1.0, 3.4, 3.9),
+    received = [
+        Received("speech.started", "", 1.0, 0.0, 1.6),
+        Received("measurement", "interval", 1.0, 2.0, 2.1),
+        Received("measurement", "interval", 1.0, 3.0, 3.3),
+        Received("speech.stopped", "", 1.0, 3.4, 3.8),
+        Received("measurement", "speech_stopped", 1.0, 3.4, 3.9),
     ]
-    found = paced_figures([StreamRecord(heard, 5.0, 1, [0.001] * 50), StreamRecord(error="idle")])
+    found = paced_figures([StreamRecord(received, 5.0, 1, [0.001] * 50), StreamRecord(error="idle")])
     assert found["lag_ms"]["p50"] == pytest.approx(200)
     assert found["lag_ms"]["max"] == pytest.approx(300)
     assert found["started_to_measurement_ms"]["p99"] == pytest.approx(1100)
@@ -26,7 +26,7 @@ def test_delays_count_from_when_it_was_spoken() -> None:
 
 
 def test_a_stream_whose_lag_stays_long_has_fallen_behind() -> None:
-    late = [Heard("measurement", "interval", 0.0, at, at + 0.5 * at) for at in range(1, 11)]
-    once = [Heard("measurement", "interval", 0.0, at, at + (5 if at == 4 else 0.1)) for at in range(1, 11)]
+    late = [Received("measurement", "interval", 0.0, at, at + 0.5 * at) for at in range(1, 11)]
+    once = [Received("measurement", "interval", 0.0, at, at + (5 if at == 4 else 0.1)) for at in range(1, 11)]
     assert paced_figures([StreamRecord(late), StreamRecord(once)])["behind"] == 1
     assert paced_figures([])["lag_ms"] == {}
