@@ -171,7 +171,8 @@ def _segment(segment: Mapping[str, Any]) -> tuple[str, float, float]:
 
 def _number(value: Any) -> float:
     """A number, NaN for what is none."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST_SECONDS
+    return float(value) if is_number else math.nan
 
 
 def _turns(segments: Iterable[tuple[str, float, float]], where: str) -> Turns:

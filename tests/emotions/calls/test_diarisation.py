@@ -123,6 +123,7 @@ def test_a_speaker_is_answered_for_the_turns_alone(
         ("a.json", "[", "is not JSON"),
         ("a.json", '[{"speaker": "a"}]', "a segment from nan to nan s"),
         ("a.json", '[{"speaker": "a", "start": true, "end": "x"}]', "a segment from nan"),
+        ("a.json", f'[{{"speaker": "a", "start": 0, "end": {10**400}}}]', "a segment from 0 to nan"),
         ("b.rttm", None, "No such file"),
     ],
 )
