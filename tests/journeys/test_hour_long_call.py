@@ -189,7 +189,7 @@ def test_an_hour_is_summed_up_as_it_was_put_together(
 
     assert call["duration_sec"] == HOUR
     for who, found in enumerate(call["participants"]):
-        # A segment begins and ends up to 0.2 s beside the speech in it: 0.1 s are added at both ends, and frames have 32 ms.
+        # A segment begins and ends up to 0.2 s beside the speech in it: 0.1 s are added, and frames have 32 ms.
         assert found["talk_sec"] == pytest.approx(total(speech[who]), rel=0.05)
         assert found["talk_share"] == pytest.approx(total(speech[who]) / sum(map(total, speech)), abs=0.02)
         assert found["interruptions"] == pytest.approx(script.interruptions[who], abs=3)
