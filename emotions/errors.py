@@ -13,6 +13,7 @@
     │   │   ├── Silent
     │   │   ├── NoChannel         asked for a channel that it has not
     │   │   ├── NoSpeech          asked for the speech of it, and there is none
+    │   │   ├── NoTurns           asked for a speaker's turns, and there are none
     │   │   └── NotFinite
     │   ├── TooLong               more seconds, or samples of all channels, than the caller allows
     │   └── Crashed               its decoder died: memory, processor time, or a crash
@@ -126,6 +127,10 @@ class NoChannel(BadAudio):
 
 class NoSpeech(BadAudio):
     """Only its speech was to be classified, and there is none."""
+
+
+class NoTurns(BadAudio):
+    """Only what a speaker says was to be classified, and nobody said where that is, or it lies behind its end."""
 
 
 class NotFinite(BadAudio):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -68,6 +68,10 @@ Speakers = Annotated[
 Calls = Annotated[
     Path | None,
     typer.Option("--calls", metavar="JSONL", help="Write what each call comes to: talk, interruptions, averages."),
+]
+DiarisationOption = Annotated[
+    Path | None,
+    typer.Option("--diarisation", metavar="PATH", help="Who speaks when: RTTM, JSON, or a folder of such."),
 ]
 Timeline = Annotated[
     str,
@@ -142,6 +146,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
     segments: Segmented = "windows",
     channels: ChannelsOption = "mix",
     speakers: Speakers = "",
+    diarisation: DiarisationOption = None,
     calls: Calls = None,
     timeline: Timeline = "",
     timeline_folder: TimelineFolder = None,
@@ -173,6 +178,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
         segments=segments,
         channels=channels_of(channels),
         speakers=speakers_of(speakers),
+        diarisation=diarisation,
         calls=calls,
         timeline=formats_of(timeline),
         timeline_folder=timeline_folder,
@@ -234,13 +240,14 @@ def _placed(name: str, root: Path) -> str:
 def _options(step: PredictStep, context: Context) -> Options:
     from serving.batch.options import Options
 
-    names = {"overwrite", "resume", "windows", "embeddings", "ray_address", "variant", "strict", "segments"}
-    names |= {"channels", "speakers", "timeline"}
-    shared = step.model_dump(include=names)
-    plot = None if step.plot is None else context.root.joinpath(*step.plot)
-    calls = None if step.calls is None else context.root.joinpath(*step.calls)
-    folder = None if step.timeline_folder is None else context.root.joinpath(*step.timeline_folder)
-    return Options(**shared, plot=plot, calls=calls, timeline_folder=folder, quiet=context.quiet)
+    shared_names = {"overwrite", "resume", "windows", "embeddings", "ray_address", "variant", "strict", "segments"}
+    shared_names |= {"channels", "speakers", "timeline"}
+    shared = step.model_dump(include=shared_names)
+    names = ("plot", "diarisation", "calls", "timeline_folder")
+    given: dict[str, Any] = {
+        name: context.root.joinpath(*parts) for name in names if (parts := getattr(step, name)) is not None
+    }
+    return Options(**shared, **given, quiet=context.quiet)
 
 
 def _check_table(step: PredictStep, context: Context) -> None:

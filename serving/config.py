@@ -72,6 +72,9 @@ class PredictStep(StepConfig):
         default="mix", description="The mean of all channels, the first, each as a participant, or one by number."
     )
     speakers: list[Text] = Field(default=[], description="Names of the channels, where each is a participant.")
+    diarisation: Texts | None = Field(
+        default=None, description="RTTM, JSON, or a folder of such: who speaks when; each speaker is a participant."
+    )
     timeline: list[Literal["textgrid", "elan", "audacity", "rttm", "srt", "vtt", "label-studio"]] = Field(
         default=[], description="Formats in which a file is written for each recording."
     )

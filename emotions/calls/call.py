@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from emotions.audio.speech.level import level_dbfs
+from emotions.audio.speech.segmenter import SegmentOptions
 from emotions.calls.averages import Average, Named, average, quarters, units
 from emotions.calls.conversation import interruptions, overlap, overlap_of, silence
-from emotions.calls.spans import Span, total
+from emotions.calls.spans import Span, shortened, total
 from emotions.runtime.prediction import Prediction
 
+PAD_SEC = SegmentOptions().pad_sec
+"""Seconds that are added at both ends to speech that is found."""
 _DIGITS = 6
 
 
@@ -94,16 +97,19 @@ class CallSummary:
         return rounded
 
 
-def call_summary(participants: Sequence[Participant]) -> CallSummary:
+def call_summary(participants: Sequence[Participant], pad_sec: float = PAD_SEC) -> CallSummary:
     """Sum a call up.
 
     Args:
         participants: all of one recording.
+        pad_sec: seconds by which segments are longer at both ends than the speech that was found. Without them it is
+            seen who speaks over whom: else two who follow each other closely would overlap.
     """
     predictions = [each.prediction for each in participants if each.prediction is not None]
     duration = max((each.duration_sec for each in predictions), default=0.0)
     speech = [each.spans for each in participants]
-    taken = interruptions(speech)
+    found = [shortened(spans, pad_sec) for spans in speech]
+    taken = interruptions(found)
     talk = sum(map(total, speech))
 
     def summary(number: int, each: Participant) -> ParticipantSummary:
@@ -116,7 +122,7 @@ def call_summary(participants: Sequence[Participant]) -> CallSummary:
             talk_sec=seconds,
             talk_share=seconds / talk if talk else 0.0,
             segments=len(speech[number]),
-            overlap_sec=overlap_of(speech, number),
+            overlap_sec=overlap_of(found, number),
             interruptions=sum(one.by == number for one in taken),
             interrupted=sum(one.of == number for one in taken),
             level_dbfs=_level(each.prediction),
@@ -132,7 +138,7 @@ def call_summary(participants: Sequence[Participant]) -> CallSummary:
         duration_sec=duration,
         talk_sec=duration - silent,
         silence_sec=silent,
-        overlap_sec=overlap(speech),
+        overlap_sec=overlap(found),
         interruptions=len(taken),
         participants=tuple(summary(number, each) for number, each in enumerate(participants)),
     )

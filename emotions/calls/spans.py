@@ -33,6 +33,16 @@ def total(spans: Iterable[Span]) -> float:
     return sum(end - start for start, end in spans)
 
 
+def shortened(spans: Iterable[Span], seconds: float) -> list[Span]:
+    """Spans without some time at both ends; what is shorter than that is left out.
+
+    Args:
+        spans: any.
+        seconds: to take away at each end.
+    """
+    return [(start + seconds, end - seconds) for start, end in spans if end - start > 2 * seconds]
+
+
 def shared(one: Sequence[Span], other: Sequence[Span]) -> list[Span]:
     """Where both lists have a span.
 

@@ -75,7 +75,7 @@ def prefetch(
     waiting: deque[Decoded] = deque()
     for file, ends_chunk in files:
         flaws: list[IncompleteAudio] = []
-        speech = Speech() if segments == "speech" else None
+        speech = Speech() if segments == "speech" or file.turns is not None else None
         waiting.append(Decoded(file, ends_chunk, pool.submit(load, file, flaws, speech), flaws, speech))
         if len(waiting) > ahead:
             yield waiting.popleft()

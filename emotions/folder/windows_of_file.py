@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +12,11 @@ import numpy as np
 from emotions.audio import decode
 from emotions.audio.containers import AudioSource
 from emotions.audio.decoders.read import open_waveform
+from emotions.audio.speech.turns import turn_windows
 from emotions.audio.speech.windows import Speech, speech_windows
 from emotions.audio.stream import Blocks
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, split_parts
-from emotions.errors import IncompleteAudio, Truncated
+from emotions.errors import IncompleteAudio, NoTurns, Truncated
 from emotions.inputs.input_file import InputFile, is_url
 
 _PART_SEC = 30
@@ -38,7 +39,8 @@ def window_parts(
         spec: window and hop, in samples.
         flaws: takes, at the end, what is missing in the recording.
         strict: refuse a recording of which a part is missing.
-        speech: where given, only speech is cut into windows, and this takes where it is.
+        speech: where given, only speech is cut into windows, and this takes where it is: the turns of the file, if it
+            has such, else what is found.
 
     Yields:
         The windows of ``windows.split``, in order, a part at a time; only a long recording has several parts. One
@@ -48,10 +50,17 @@ def window_parts(
         AudioError: as ``audio.decode``; of a long recording perhaps after some parts.
         OSError: it cannot be read.
     """
+    if file.turns == ():
+        raise NoTurns("nobody says who speaks when in it")
     options = decode.ReadOptions(strict, file.start, file.end, channel=file.channel)
     with open_waveform(content_of(file), options) as stream:
         blocks = _noting_the_end(stream.blocks, file, stream.flaws, strict=strict)
-        yield from _windows(blocks, spec) if speech is None else _speech_windows(blocks, spec, speech)
+        if speech is None:
+            yield from _windows(blocks, spec)
+        elif file.turns is None:
+            yield from _speech_windows(blocks, spec, speech)
+        else:
+            yield from _turn_windows(blocks, spec, speech, file.turns)
         flaws.extend(stream.flaws)
 
 
@@ -88,6 +97,13 @@ def _windows(blocks: Blocks, spec: WindowSpec) -> Iterator[Windows]:
 def _speech_windows(blocks: Blocks, spec: WindowSpec, speech: Speech) -> Iterator[Windows]:
     checked = (part for part, _ in _checked(_gathered(blocks, 1)))
     return speech_windows(checked, replace(spec, dynamic=True), speech)
+
+
+def _turn_windows(
+    blocks: Blocks, spec: WindowSpec, speech: Speech, turns: Sequence[tuple[float, float]]
+) -> Iterator[Windows]:
+    checked = (part for part, _ in _checked(_gathered(blocks, _PART_SEC * decode.SAMPLE_RATE)))
+    return turn_windows(checked, replace(spec, dynamic=True), speech, turns)
 
 
 def _checked(parts: Iterator[tuple[FloatArray, bool]]) -> Iterator[tuple[FloatArray, bool]]:

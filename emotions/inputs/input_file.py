@@ -23,7 +23,8 @@ class InputFile:
         end: last second of the segment; None for the end.
         stamp: version of a URL's content, as far as its storage gives one.
         channel: the one to read, from 1; None for the mean of all.
-        speaker: name of the participant who is on that channel; empty where a recording is not divided.
+        speaker: name of the participant; empty where a recording is not divided.
+        turns: start and end, in seconds, of all that the participant says, in order; None where that is not known.
     """
 
     source: Path | str
@@ -33,6 +34,7 @@ class InputFile:
     stamp: str = ""
     channel: int | None = None
     speaker: str = ""
+    turns: tuple[tuple[float, float], ...] | None = None
 
     @property
     def path(self) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from emotions.calls.call import Participant, call_summary
+from emotions.calls.call import PAD_SEC, Participant, call_summary
 from emotions.errors import ConfigError, OutputExists
 from emotions.files.atomic import atomic_file
 from emotions.folder.result import FileResult
@@ -37,11 +37,12 @@ def check_calls(path: Path, *, replaced: bool) -> None:
         raise OutputExists(f"{path}: is there already; name another file of calls, or give --overwrite")
 
 
-def call_line(results: Sequence[FileResult]) -> dict[str, Any]:
+def call_line(results: Sequence[FileResult], pad_sec: float = PAD_SEC) -> dict[str, Any]:
     """The line of one recording, as JSON.
 
     Args:
         results: one for each participant.
+        pad_sec: as for ``call_summary``.
     """
     first = results[0]
     head: dict[str, Any] = {"file": first.name.encode("utf-8", "backslashreplace").decode()}
@@ -49,7 +50,7 @@ def call_line(results: Sequence[FileResult]) -> dict[str, Any]:
     if all(each.prediction is None for each in results):
         return {**head, "error": _error(first)}
     people = [Participant(each.speaker, _number(each), each.prediction, _error(each)) for each in results]
-    return {**head, **call_summary(people).to_dict(), "error": None}
+    return {**head, **call_summary(people, pad_sec).to_dict(), "error": None}
 
 
 def _number(result: FileResult) -> int | None:
@@ -91,16 +92,17 @@ class ByRecording:
 
 
 @contextlib.contextmanager
-def open_calls(table_part: Path) -> Iterator[Add]:
+def open_calls(table_part: Path, pad_sec: float = PAD_SEC) -> Iterator[Add]:
     """Give a function that takes the results of a chunk, whose calls are written when the block succeeds.
 
     Args:
         table_part: file of the chunk's rows; that of its calls lies beside it.
+        pad_sec: as for ``call_summary``.
     """
     with atomic_file(table_part.with_suffix(_PART_ENDING)) as path, path.open("w", encoding="utf-8") as stream:
 
         def write(results: Sequence[FileResult]) -> None:
-            stream.write(json.dumps(call_line(results), ensure_ascii=False, allow_nan=False) + "\n")
+            stream.write(json.dumps(call_line(results, pad_sec), ensure_ascii=False, allow_nan=False) + "\n")
 
         recordings = ByRecording(write)
         yield recordings.add

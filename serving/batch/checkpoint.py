@@ -31,7 +31,15 @@ from serving.tables.writer import join_parts, part_ending
 
 Join = Callable[[Sequence[Path], Path, Columns], None]
 """Joins parts to the table at a path, with the given columns."""
-_FORMER = {"strict": False, "segments": "windows", "channels": "mix", "speakers": [], "calls": False, "timeline": []}
+_FORMER = {
+    "strict": False,
+    "segments": "windows",
+    "channels": "mix",
+    "speakers": [],
+    "calls": False,
+    "timeline": [],
+    "diarisation": False,
+}
 """Settings of a journal that was written before there were these."""
 _JOURNAL, _LOCK = "journal.jsonl", "lock"
 
@@ -77,6 +85,8 @@ def signature(files: Sequence[InputFile]) -> str:
         fields: list[Any] = [file.name, file.start, file.end, _size_and_time(file)]
         if file.channel is not None:  # a journal of an earlier release has none
             fields += [file.channel, file.speaker]
+        if file.turns is not None:
+            fields += [file.speaker, file.turns]
         digest.update(json.dumps(fields).encode() + b"\n")
     return digest.hexdigest()
 

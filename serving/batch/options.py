@@ -36,6 +36,7 @@ class Options:
         segments: classify all of a recording, or its speech alone.
         channels: what of a recording with several channels is classified.
         speakers: names of the channels, where each is a participant.
+        diarisation: file, or folder of files, that says who speaks when: each speaker is a participant.
         timeline: formats in which a file is written for each recording.
         timeline_folder: where; None for a folder beside the table.
         calls: file to write what each call comes to, a line of JSON a recording; its speech alone is classified.
@@ -56,6 +57,7 @@ class Options:
     segments: Segments = "windows"
     channels: Channels = "mix"
     speakers: Sequence[str] = ()
+    diarisation: Path | None = None
     calls: Path | None = None
     timeline: Sequence[str] = ()
     timeline_folder: Path | None = None
@@ -77,8 +79,8 @@ class Options:
 
     @property
     def what(self) -> Segments:
-        """What is classified of a recording: of calls their speech."""
-        return self.segments if self.calls is None else "speech"
+        """What is classified of a recording: of calls their speech, unless somebody says where that is."""
+        return self.segments if self.calls is None or self.diarisation is not None else "speech"
 
 
 def check_table(output: Path, options: Options) -> None:
@@ -102,5 +104,7 @@ def check_parts(options: Options) -> None:
     """Refuse segments of speech where what finds them is not installed, and names that have no channel: ConfigError."""
     if options.what == "speech":
         speech_network()
+    if options.diarisation is not None and (options.segments == "speech" or options.channels == "split"):
+        raise ConfigError("diarisation: it says who speaks where; leave --segments speech and --channels split out")
     if check_speakers(options.speakers) and options.channels != "split":
         raise ConfigError("speakers: they name the channels of --channels split")

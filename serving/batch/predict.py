@@ -13,7 +13,9 @@ from pathlib import Path
 from emotions.audio.formats import EXTENSIONS
 from emotions.bundle.manifest import Bundle, read_bundle
 from emotions.bundle.variants import AUTO, choose_variant
+from emotions.calls.call import PAD_SEC
 from emotions.calls.channels import by_channel
+from emotions.calls.diarisation import Diarisation, by_speaker
 from emotions.errors import DataError
 from emotions.folder.predict_files import chunked, open_parallel, predict_chunks
 from emotions.folder.result import FileResult
@@ -27,7 +29,7 @@ from serving.batch.plot import plot_summary
 from serving.batch.progress import show_progress
 from serving.batch.summary import Totals, document, summary
 from serving.tables.audformat import database_of
-from serving.tables.columns import AUDFORMAT, PARTICIPANT, Row, columns
+from serving.tables.columns import AUDFORMAT, PARTICIPANT, Columns, Row, columns
 from serving.tables.writer import join_parts, open_part, rows
 
 NumberedChunk = tuple[int, Sequence[InputFile]]
@@ -80,7 +82,10 @@ def find_recordings(inputs: Sequence[Path | str], options: Options) -> FileList:
             f"{where}: no recording found ({found.skipped} files of other kinds); the extensions searched for are "
             + " ".join(sorted(EXTENSIONS))
         )
-    return replace(found, files=by_channel(found.files, options.channels, options.speakers))
+    files = by_channel(found.files, options.channels, options.speakers)
+    if options.diarisation is not None:
+        files = by_speaker(files, Diarisation(options.diarisation))
+    return replace(found, files=files)
 
 
 def _open_local(bundle: Path, options: Options) -> tuple[Bundle, Classify, dict[str, str]]:
@@ -146,8 +151,8 @@ def _write_table(
         embeddings=options.embeddings,
         unknown_targets=manifest.thresholds,
         dimensional=manifest.ranges,
-        segments=options.what,
-        participants=PARTICIPANT if options.channels == "split" else {},
+        segments=options.what if options.diarisation is None else "speech",
+        participants=_participants(options),
     )
     join: Join = join_parts
     if output.suffix.lower() == AUDFORMAT:
@@ -155,7 +160,7 @@ def _write_table(
     settings = {"bundle": bundle.id, **run_on, "chunk_files": options.chunk_files, "windows": options.windows}
     settings |= {"strict": options.strict, "segments": options.what}
     settings |= {"channels": options.channels, "speakers": [*options.speakers], "calls": options.calls is not None}
-    settings |= {"timeline": [*options.timeline]}
+    settings |= {"timeline": [*options.timeline], "diarisation": options.diarisation is not None}
     timelines = Timelines(
         options.folder(output),
         options.timeline,
@@ -188,6 +193,13 @@ def _write_table(
     return done
 
 
+def _participants(options: Options) -> Columns:
+    """The columns that tell participants apart."""
+    if options.diarisation is not None:
+        return {"speaker": str}
+    return PARTICIPANT if options.channels == "split" else {}
+
+
 def _totals_of(checkpoint: RunCheckpoint, found: FileList) -> Totals:
     totals = Totals(found.skipped)
     for state in checkpoint.totals():
@@ -214,7 +226,11 @@ def _write_chunks(
     for index, results in classify(signed()):
         counts = Totals()
         part = checkpoint.part(index)
-        calls = nullcontext(_nothing) if options.calls is None else open_calls(part)
+        calls = (
+            nullcontext(_nothing)
+            if options.calls is None
+            else open_calls(part, PAD_SEC if options.diarisation is None else 0.0)
+        )
         files = timelines.open() if options.timeline else nullcontext(_nothing)
         with open_part(part, checkpoint.columns) as write, calls as add_to_calls, files as add_to_timelines:
             for result in results:

@@ -19,7 +19,7 @@ DIGITS = 6
 AUDIO = "audio"
 """Key of a task's recording, and name of the tag that plays it."""
 _UPLOAD = re.compile(r"[0-9a-f]{8}-")
-_KINDS = {"labels": "labels", "choices": "choices"}
+_KINDS = ("labels", "choices")
 
 
 def label_studio(annotation: Annotation) -> str:
@@ -97,7 +97,7 @@ def _tiers(task: Mapping[str, Any], where: str) -> Iterator[Tier]:
         for region in _list(work.get("result"), where):
             if isinstance(region, dict) and region.get("type") in _KINDS:
                 found.setdefault(str(region.get("from_name")), []).extend(_labels(region.get("value"), where))
-        yield from (Tier(control, tuple(intervals), rater=rater) for control, intervals in found.items())
+        yield from (Tier(control, tuple(intervals), rater=rater) for control, intervals in found.items() if intervals)
 
 
 def _tiers_of_short(task: Mapping[str, Any], where: str) -> Iterator[Tier]:

@@ -21,7 +21,7 @@ def talking(*spans: tuple[float, float], angry: float = 0.75, level: float | Non
 def test_what_each_did_and_what_the_call_comes_to() -> None:
     agent = Participant("agent", 1, talking((0, 6), (10, 12)))
     customer = Participant("customer", 2, talking((5, 9), (10.5, 11), angry=0.25))
-    found = call_summary([agent, customer])
+    found = call_summary([agent, customer], pad_sec=0)
     assert (found.duration_sec, found.talk_sec, found.silence_sec, found.overlap_sec) == (20, 11, 9, 1.5)
     assert found.interruptions == 1
     one, other = found.participants
@@ -32,6 +32,14 @@ def test_what_each_did_and_what_the_call_comes_to() -> None:
     assert other.probabilities["emotion"]["angry"] == pytest.approx(0.25)
     assert [each.talk_sec for each in one.quarters] == [5, 1, 2, 0]
     assert one.level_dbfs == pytest.approx(-20)
+
+
+def test_what_is_added_to_segments_is_no_overlap() -> None:
+    people = [Participant("agent", 1, talking((0, 5))), Participant("customer", 2, talking((4.4, 9)))]
+    assert [call_summary(people, pad_sec).interruptions for pad_sec in (0, 0.1)] == [1, 0]
+    found = call_summary(people)
+    assert found.overlap_sec == pytest.approx(0.4)
+    assert found.talk_sec == 9
 
 
 def test_who_says_nothing_is_there_all_the_same() -> None:

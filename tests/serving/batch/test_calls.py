@@ -100,3 +100,35 @@ def test_results_of_one_recording_stay_together() -> None:
         recordings.add(FileResult(name, None, "x", "y", speaker=speaker))
     recordings.close()
     assert found == [given[:2], given[2:3], given[3:4], given[4:5], given[5:]]
+
+
+def test_speakers_that_a_diariser_found_are_participants(
+    tiny_bundle: Path, tone: Tone, write_wav: WriteWav, tmp_path: Path
+) -> None:
+    write_wav(tmp_path / "calls" / "a.wav", np.concatenate([tone(3.0, 300), 0.1 * tone(3.0, 3_000)]))
+    write_wav(tmp_path / "calls" / "b.wav", tone(1.0))
+    (tmp_path / "turns").mkdir()
+    turns = [{"start": 0, "end": 3.6, "speaker": "A"}, {"start": 3, "end": 6, "speaker": "B"}]
+    (tmp_path / "turns" / "a.json").write_text(json.dumps({"segments": turns}))
+    options = Options(
+        calls=tmp_path / "c.jsonl", diarisation=tmp_path / "turns", windows=True, timeline=("rttm",), quiet=True
+    )
+    predict_to_table([tmp_path / "calls"], tiny_bundle, tmp_path / "t.csv", options)
+    rows = read(tmp_path / "t.csv")
+    assert {(row["file"], row["speaker"]) for row in rows} == {("a.wav", "A"), ("a.wav", "B"), ("b.wav", "")}
+    assert "channel" not in rows[0]
+    assert [row["error"] for row in rows if row["file"] == "b.wav"] == ["no_turns: nobody says who speaks when in it"]
+    for row in rows[:-1]:
+        assert float(row["speech.start"]) <= float(row["start"]) < float(row["end"]) <= float(row["speech.end"])
+    call, failed = (json.loads(line) for line in (tmp_path / "c.jsonl").read_text().splitlines())
+    assert failed == {"file": "b.wav", "error": "no_turns: nobody says who speaks when in it"}
+    first, second = call["participants"]
+    assert (first["talk_sec"], second["talk_sec"], call["overlap_sec"]) == (3.6, 3, pytest.approx(0.6))
+    assert (first["interrupted"], second["interruptions"]) == (1, 1)
+    assert (tmp_path / "t.timelines" / "a.rttm").read_text().splitlines() == [
+        "SPEAKER a 1 0.000 3.600 <NA> <NA> A <NA> <NA>",
+        "SPEAKER a 1 3.000 3.000 <NA> <NA> B <NA> <NA>",
+    ]
+    for wrong in ({"segments": "speech"}, {"channels": "split"}):
+        with pytest.raises(ConfigError, match="diarisation: it says who speaks where"):
+            predict_to_table([], tmp_path, tmp_path / "u.csv", Options(diarisation=tmp_path, **wrong))  # type: ignore[arg-type]
