@@ -48,7 +48,8 @@ def values_of(
 def truth_of(predictions: ClipPredictions, target: str, spec: ModelSpec) -> FloatArray:
     """The true values, (clips, dimensions), NaN where one is not known. Args as ``values_of``."""
     low, high = spec.ranges[target]
-    return ((low + high) / 2 + (high - low) / 2 * predictions.truth[target]).astype(np.float32)
+    truth: FloatArray = predictions.truth[target]
+    return ((low + high) / 2 + (high - low) / 2 * truth).astype(np.float32)
 
 
 def _pooled(predictions: ClipPredictions, outputs: Any) -> FloatArray:

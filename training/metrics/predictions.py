@@ -131,6 +131,24 @@ def truth_of(table: ClipTable, clips: IntArray, target: str) -> IntArray:
     return np.array([index.get(table.clips[clip].labels.get(target, ""), NO_LABEL) for clip in clips], np.int64)
 
 
+def shares_of(table: ClipTable, clips: IntArray, target: str) -> FloatArray | None:
+    """Shares of the raters of some clips, (clips, labels) float32, in the order of ``table.labels(target)``.
+
+    Args:
+        table: the dataset.
+        clips: (clips,) indices into the dataset's clips, all of them labelled.
+        target: name of the target.
+
+    Returns:
+        None of a target whose distributions are not known.
+    """
+    if target not in table.soft:
+        return None
+    labels, every = table.labels(target), [table.clips[clip] for clip in clips]
+    known = [clip.shares.get(target, {clip.labels[target]: 1.0}) for clip in every]
+    return np.array([[each.get(label, 0.0) for label in labels] for each in known], np.float32).reshape(-1, len(labels))
+
+
 def read_predictions(path: Path) -> FoldPredictions | None:
     """Read a fold's predictions; None where the file is missing or damaged, so that the fold is trained again."""
     try:

@@ -16,7 +16,9 @@ from training.evaluation.report.wording import (
     teacher_lines,
     with_interval,
 )
+from training.metrics.agreement import agreement_line
 from training.metrics.conclusion import conclusions, whose_of
+from training.metrics.distributions import distance_line
 from training.metrics.report_parts import calibration_pictures, class_picture, group_picture, matrix, recordings
 
 FIGURES = {"uar": "UAR", "wa": "WA", "macro_f1": "macro-F1"}
@@ -41,7 +43,7 @@ def page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> 
     seeds = ", ".join(map(str, report["seeds"]))
     method: list[Part] = [f"protocol: {report['protocol']}"]
     method += [f"{len(report['folds'])} folds; seeds {seeds}: figures are means over the seeds", _INTERVALS, leaks[0]]
-    method += taught[:1]
+    method += [*taught[:1], *(agreement_line(name, found) for name, found in report.get("raters", {}).items())]
     method += [
         *choice_lines(report),
         *([Table("Choice of the model", *choice_table(report))] if "choose" in report else []),
@@ -77,6 +79,8 @@ def _figures(found: Mapping[str, Any], sounds: Mapping[str, str]) -> Iterator[Pa
     calibration = calibration_line(found["calibration"])
     yield f"{calibration}."
     yield calibration_table(found["calibration"])
+    if "raters" in found["calibration"]:
+        yield f"{distance_line(found['calibration']['raters'])}."
     if "compared" in found:
         yield f"{comparison_line(found['compared'])}."
     if "robustness" in found:

@@ -33,15 +33,18 @@ from training.evaluation.report.unknown import unknown_of
 from training.evaluation.report.wording import print_report
 from training.features.teacher.teacher import EXTRA as TEACHER
 from training.features.teacher.teacher import Teacher
+from training.metrics.agreement import agreement
 from training.metrics.calibration import (
+    Truth,
     calibration_of,
     cross_fitted,
     reliability,
     risk_coverage,
     thinned,
 )
+from training.metrics.distributions import distance_from_raters
 from training.metrics.held_out import HeldOut
-from training.metrics.predictions import FoldPredictions, PartPredictions, truth_of
+from training.metrics.predictions import FoldPredictions, PartPredictions, shares_of, truth_of
 from training.metrics.surest_errors import sounds_of
 
 
@@ -103,6 +106,7 @@ def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
         "protocol": f"{evidence.folds.protocol}{among}",
         "seeds": sorted({each.seed for each in predictions}),
         **_selection(step, evidence),
+        **({"raters": {name: agreement(table, name) for name in table.soft}} if table.soft else {}),
         **({"missing": evidence.missing} if evidence.missing else {}),
         "folds": [_fold(evidence, fold) for fold in range(len(evidence.folds))],
         "training_seconds": round(sum(each.seconds for each in predictions), 1),
@@ -159,7 +163,10 @@ def _target(
     measured = Measured(table.labels(target), truth, pooled.before, compact, unit)
     found = summarise(measured, {name: [values[clip] for clip in clips] for name, values in columns.items()})
     answers = [HeldOut.of(after, truth, compact, unit, "test clips of the folds") for after in pooled.after]
-    calibration = _calibration(pooled.before, pooled.after, truth, compact)
+    raters = shares_of(table, clips, target)
+    calibration = _calibration(pooled.before, pooled.after, truth if raters is None else raters, compact)
+    if raters is not None:
+        calibration["raters"] = _distance(pooled.before, pooled.after, raters, truth)
     if step.max_risk is not None:
         calibration["unknown"] = unknown_of(answers, pooled.folds, step.max_risk, _validation(evidence, target))
     return {**found, "calibration": calibration, "held_out": answers[0].summary()}
@@ -175,12 +182,21 @@ def _validation(evidence: Evidence, target: str) -> list[HeldOut]:
 def _held_out(val: PartPredictions, table: ClipTable, target: str) -> HeldOut:
     labels, (units, unit) = truth_of(table, val.clips, target), units_of(table)
     truth, at = val.labelled(target, labels)
-    speakers = units[val.clips][labels != NO_LABEL]
-    return HeldOut.of(cross_fitted(at, truth, speakers), truth, speakers, unit, "validation clips")
+    known = val.clips[labels != NO_LABEL]
+    raters, speakers = shares_of(table, known, target), units[known]
+    return HeldOut.of(
+        cross_fitted(at, truth if raters is None else raters, speakers), truth, speakers, unit, "validation clips"
+    )
 
 
-def _calibration(before: FloatArray, after: FloatArray, truth: IntArray, speakers: IntArray) -> dict[str, Any]:
-    every, spoken = (np.tile(each, len(before)) for each in (truth, speakers))
+def _distance(before: FloatArray, after: FloatArray, raters: FloatArray, truth: IntArray) -> dict[str, Any]:
+    """Distances from the raters, over the answers of all seeds."""
+    one, two = (values.reshape(-1, values.shape[-1]) for values in (before, after))
+    return distance_from_raters(one, two, np.tile(raters, (len(before), 1)), np.tile(truth, len(before)))
+
+
+def _calibration(before: FloatArray, after: FloatArray, truth: Truth, speakers: IntArray) -> dict[str, Any]:
+    every, spoken = (np.concatenate([each] * len(before)) for each in (truth, speakers))
     flat_before, flat_after = (values.reshape(-1, values.shape[-1]) for values in (before, after))
     return {
         **calibration_of(flat_before, flat_after, every, spoken),

@@ -12,8 +12,10 @@ from rich.table import Table
 from emotions.errors import plain as shown
 from emotions.files.from_here import from_here
 from training.features.teacher.wording import teacher_line, teacher_warnings
+from training.metrics.agreement import agreement_line
 from training.metrics.calibration import DID_NOT_HELP, HELPED, UNCLEAR
 from training.metrics.conclusion import says_something
+from training.metrics.distributions import distance_line
 
 __all__ = [
     "calibration_line",
@@ -158,7 +160,11 @@ def print_report(report: dict[str, Any], page: Path) -> None:
     lines = [f"protocol: {report['protocol']}", *missing, *choice_lines(report), *leak_lines(report["leaks"])]
     lines += teacher_lines(report)
     lines += [f"{name}: {calibration_line(found['calibration'])}" for name, found in report["targets"].items()]
+    lines += [agreement_line(name, found) for name, found in report.get("raters", {}).items()]
     for name, found in report["targets"].items():
+        lines += (
+            [f"{name}: {distance_line(found['calibration']['raters'])}"] if "raters" in found["calibration"] else []
+        )
         lines += [f"{name}: {comparison_line(found['compared'])}"] if "compared" in found else []
         lines += [f"{name}: {robustness_line(found['robustness'])}"] if "robustness" in found else []
     for line in [*lines, f"report: {from_here(page)}"]:
