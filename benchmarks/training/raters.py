@@ -25,6 +25,10 @@ _LIKE = 0.7
 _LIKENESS = {"anger": "happiness", "happiness": "anger", "neutral": "sadness", "sadness": "neutral"}
 """The label of like arousal."""
 RECIPE = Path("configs/recipes/small_corpus_offline.json")
+CHANGES = {"augmentation": {"copies": 0}, "max_epoch": 40}
+"""Of the recipe, so that many trainings are quick: recordings as they are, and as many steps."""
+SPLIT = {"val": 0.25}
+"""Two or three of the speakers that train, who fit the temperature."""
 MODELS: dict[str, dict[str, Any]] = {
     "raters": {"soft_labels": True, "label_smoothing": 0.0},
     "majority": {"soft_labels": False, "label_smoothing": 0.0},
@@ -76,7 +80,7 @@ def _given(label: str, like: dict[str, str], wrong: float, random: np.random.Gen
 
 
 def measured(table: Path, learn: dict[str, Any], output: Path, folds: int, seed: int) -> dict[str, Any]:
-    """The report of folds of the recipe with other ``learn_params``, of its only target.
+    """The report of folds of the recipe, without altered copies and with other ``learn_params``, of its only target.
 
     Args:
         table: of raters.
@@ -91,9 +95,9 @@ def measured(table: Path, learn: dict[str, Any], output: Path, folds: int, seed:
 
     step = json.loads(RECIPE.read_text())["pipeline"][0]
     known = {key: step[key] for key in ("model", "model_architecture")}
-    dataset = {"path": str(table), "targets": {"emotion": {"raters": "rater"}}, "split": step["dataset"]["split"]}
+    dataset = {"path": str(table), "targets": {"emotion": {"raters": "rater"}}, "split": SPLIT}
     own = {"protocol": "group_kfold", "folds": folds, "seeds": [seed], "jobs": 1, "output": [str(output)]}
-    changed = {**step["learn_params"], **learn}
+    changed = {**step["learn_params"], **CHANGES, **learn}
     evaluate = EvaluateStep.model_validate(
         {**known, **own, "dataset": dataset, "learn_params": changed, "accelerator": "cpu"}
     )

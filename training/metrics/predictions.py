@@ -53,6 +53,13 @@ class PartPredictions:
         weights = np.ones(len(self.windows)) if self.weights is None else self.weights
         return np.stack([pool(softmax[rows], weights[rows]) for rows in of_clip])
 
+    def outputs(self, target: str) -> FloatArray:
+        """Pool windows into clips without a softmax, (clips, outputs) float32, kept in -1 to 1: of dimensions."""
+        kept = np.clip(self.logits[target], -1, 1)
+        weights = np.ones(len(self.windows)) if self.weights is None else self.weights
+        of_clip = [self.windows == clip for clip in range(len(self.clips))]
+        return np.stack([pool(kept[rows], weights[rows]) for rows in of_clip])
+
     def labelled(self, target: str, truth: IntArray) -> tuple[IntArray, Callable[[float], FloatArray]]:
         """Truth and probabilities of the clips that have a label.
 

@@ -122,6 +122,10 @@ class WindowDataset(Dataset[Item]):
             return np.where(np.isnan(self._values[target]).all(axis=1), NO_LABEL, 0)
         return self._classes[:, self._labelled.index(target)]
 
+    def is_dimensional(self, target: str) -> bool:
+        """Whether a target is of dimensions."""
+        return target in self._values
+
     def shares_of(self, target: str) -> FloatArray | None:
         """Shares of the labels of every clip, (clips, labels), as in ``truth``; None of a target without them."""
         return self._shares.get(target)

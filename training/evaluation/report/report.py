@@ -30,6 +30,7 @@ from training.evaluation.report.html import page
 from training.evaluation.report.pooled import Pooled
 from training.evaluation.report.summary import Measured, summarise
 from training.evaluation.report.unknown import unknown_of
+from training.evaluation.report.value_target import compared_values, value_robustness, value_target
 from training.evaluation.report.wording import print_report
 from training.features.teacher.teacher import EXTRA as TEACHER
 from training.features.teacher.teacher import Teacher
@@ -77,19 +78,33 @@ def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
     """
     columns = group_columns(evidence.table, step.groups)
     targets = {target: _target(evidence, target, columns, step) for target in evidence.table.targets}
+    table, predictions = evidence.table, evidence.predictions
+    targets |= {target: value_target(table, predictions, target, columns) for target in table.dimensions}
     report = {**_head(step, evidence), "targets": {name: found for name, found in targets.items() if found}}
-    table = evidence.table
     for name, found in report["targets"].items():
+        if name in table.dimensions:
+            found.update(_beside_values(evidence, name))
+            continue
         if evidence.compared:
             found["compared"] = comparison(table, name, evidence.predictions, evidence.compared)
         if tests := robustness(table, name, evidence.predictions, corruptions(())):
             found["robustness"] = tests
         found["surest_errors"] = of_folds(table, evidence.predictions, name, names=step.names)
     write_json(output / "report.json", report)
-    sounds = sounds_of(table, (row for found in report["targets"].values() for row in found["surest_errors"]))
+    sounds = sounds_of(table, (row for found in report["targets"].values() for row in found.get("surest_errors", ())))
     write_bytes(output / "report.html", page(report, sounds).encode())
     print_report(report, output / "report.html")
     return output
+
+
+def _beside_values(evidence: Evidence, target: str) -> dict[str, Any]:
+    """Of a target of dimensions: another model on the same folds, and altered recordings, where they were asked for."""
+    table, predictions, found = evidence.table, evidence.predictions, dict[str, Any]()
+    if evidence.compared:
+        found["compared"] = compared_values(table, target, predictions, evidence.compared)
+    if tests := value_robustness(table, target, predictions, corruptions(())):
+        found["robustness"] = tests
+    return found
 
 
 def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
@@ -129,7 +144,7 @@ def _selection(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
     settings = {
         **step.choose.model_dump(mode="json", exclude_unset=True),
         "folds": step.choose.folds,
-        "target": evidence.table.targets[0],
+        "target": next(iter([*evidence.table.targets, *evidence.table.dimensions])),
         "seed": evidence.predictions[0].seed,
         "training_seconds": round(evidence.selection.seconds, 1),
     }
