@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -122,3 +123,21 @@ def test_an_address_of_another_machine_cannot_be_listened_on(
     error = serve("--bundle", str(tiny_bundle), "--host", "192.0.2.1")
     assert "192.0.2.1:3000: cannot be listened on" in str(error)
     assert "name another --host" in str(error)
+
+
+def test_ui_listens_on_a_free_port_of_this_machine_alone(executed: list[Any], tiny_bundle: Path) -> None:
+    found = CliRunner().invoke(build_app(), ["ui", "--bundle", str(tiny_bundle), "--no-browser", "--device", "cpu"])
+    assert found.exception is None, found.output
+    ((_, command, environment),) = executed
+    assert command[-4:-1] == ["--host", "127.0.0.1", "--port"]
+    assert f"http://127.0.0.1:{command[-1]}" in found.output
+    assert (environment["EMOTIONS_BUNDLE"], environment["EMOTIONS_UI"]) == (str(tiny_bundle), "1")
+
+
+def test_ui_opens_the_page_once_the_service_is_ready(executed: list[Any], tiny_bundle: Path, monkeypatch: Any) -> None:
+    opened: list[Any] = []
+    monkeypatch.setattr("subprocess.Popen", lambda command, **_: opened.append(command))
+    assert CliRunner().invoke(build_app(), ["ui", "--bundle", str(tiny_bundle), "--port", "43210"]).exception is None
+    ((*_, url, server),) = opened
+    assert (url, server) == ("http://127.0.0.1:43210", str(os.getpid()))
+    assert executed

@@ -7,6 +7,7 @@ import { text } from "./text.js";
 import { showRecording } from "./wave.js";
 
 const AT_ONCE = 2;
+const SENT_AS = "recording";
 const COLUMNS = ["file", "channel", "label", "confidence", "seconds", "note"];
 const RARE = new Set(["channel", "note"]); // shown where a row has one
 const $ = (id) => document.getElementById(id);
@@ -92,7 +93,7 @@ async function classified(file) {
   const asked = query({ speech: $("speech").checked, split: $("split").checked });
   if (file.size > model.limits.max_bytes) return [failed(file, name, text("error.large", { megabytes: Math.floor(model.limits.max_bytes / 1e6) }))];
   const form = new FormData();
-  form.append("file", file, "recording"); // its name says nothing to the service
+  form.append("file", file, SENT_AS); // its name says nothing to the service
   showSnippets(asked, name);
   try {
     const answer = await ask(`/v1/predict${asked}`, { method: "POST", body: form });
@@ -103,7 +104,8 @@ async function classified(file) {
   }
 }
 
-const failed = (file, name, error, channel) => ({ file, name, error, answer: { channel } });
+/** A row without an answer; the service names a recording as it was sent. */
+const failed = (file, name, error, channel) => ({ file, name, error: error.replace(`${SENT_AS}: `, ""), answer: { channel } });
 
 function drawProgress() {
   $("progress").textContent = text("files.progress", { done, all: total });
@@ -160,7 +162,11 @@ function drawRow(line, { row, shown }, columns) {
     confidence: () => (shown.confidence === "" ? "" : shown.confidence.toFixed(3)),
     seconds: () => (shown.seconds === "" ? "" : shown.seconds.toFixed(2)),
   };
-  for (const column of columns) line.insertCell().append(cells[column]?.() ?? shown[column]);
+  for (const column of columns) {
+    const cell = line.insertCell();
+    cell.className = column;
+    cell.append(cells[column]?.() ?? shown[column]);
+  }
 }
 
 /** CSV with a column for each probability and value; a cell that a spreadsheet would compute is quoted as text. */
