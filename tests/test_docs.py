@@ -151,3 +151,9 @@ def test_every_message_in_troubleshooting_is_one_of_the_code() -> None:
     strings = set(_strings(ROOT))
     for message in quoted:
         assert message in strings, message
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_python_on_a_page_is_python(page: Path) -> None:
+    for block in re.findall(r"^```python[^\n]*\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M):
+        compile(block, str(page), "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)

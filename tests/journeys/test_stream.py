@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
 import os
 import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from tests.servers import running
+from serving.http.api_keys import add_key
+from tests.chromium import CHROMIUM, opened
+from tests.conftest import needs
+from tests.servers import Server, running
 from tests.serving.http.stream.conftest import Talk, read_all, s16, update
 
 pytestmark = pytest.mark.slow
 SECOND = s16(np.random.default_rng(0).uniform(-0.5, 0.5, 16_000).astype(np.float32))
+PAGE = """<!doctype html><title>page</title><script>
+const [service, key] = [%s, %s];
+function stream(protocols) {
+  return new Promise((done) => {
+    const socket = new WebSocket(service.replace("http", "ws") + "/v1/stream", protocols), messages = [];
+    socket.onopen = () => {
+      const session = {rate: 48000, encoding: "pcm_f32le", channels: 1, interval_ms: 500, vad: false};
+      socket.send(JSON.stringify({type: "session.update", session}));
+      const samples = Float32Array.from({length: 48000}, (_, at) => 0.3 * Math.sin(at / 20));
+      for (let at = 0; at < samples.length; at += 4800) socket.send(samples.slice(at, at + 4800));
+      socket.send(JSON.stringify({type: "session.close"}));
+    };
+    socket.onmessage = (event) => messages.push(JSON.parse(event.data));
+    socket.onclose = (event) => done({code: event.code, protocol: socket.protocol, messages});
+  });
+}
+const found = (async () => {
+  const keyed = await stream(["emotions.v1", "emotions.key." + key]);
+  return {keyed, keyless: await stream([])};
+})();
+</script>"""
 
 
 def test_sigterm_ends_streams_with_what_is_known(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -32,3 +61,49 @@ def test_sigterm_ends_streams_with_what_is_known(tiny_bundle: Path, tmp_path: Pa
         assert (other.code, other.closed["segments"]) == (1001, [])
         assert server.process.wait(15) in (0, -signal.SIGTERM)
         assert "Traceback" not in server.log.read_text()
+
+
+class _QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Keep the test's output clean."""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Address of another site, and the folder of its pages."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    handler = functools.partial(_QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as pages:
+        threading.Thread(target=pages.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{pages.server_port}", folder
+        pages.shutdown()
+
+
+def _browse(url: str) -> dict[str, Any]:
+    with opened() as page:
+        page.open(url, width=800, scheme="light")
+        return dict(page.value("found"))
+
+
+def test_a_page_streams_with_a_key(tiny_bundle: Path, tmp_path: Path, site: tuple[str, Path]) -> None:
+    needs(bool(CHROMIUM), "Chromium is needed as a command")
+    key = add_key(tmp_path / "keys", "page")
+    settings = {"EMOTIONS_API_KEYS_FILE": str(tmp_path / "keys"), "EMOTIONS_CORS_ORIGINS": site[0]}
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), **settings) as server:
+        (site[1] / "page.html").write_text(PAGE % (json.dumps(server.url), json.dumps(key)))
+        found = _browse(f"{site[0]}/page.html")
+        refused = _browse(f"{site[0].replace('127.0.0.1', 'localhost')}/page.html")  # an origin that is not named
+        _assert_no_key_in_the_log(server, key)
+    keyed, keyless = found["keyed"], found["keyless"]
+    assert (keyed["code"], keyed["protocol"]) == (1000, "emotions.v1")
+    assert [message["type"] for message in keyed["messages"]].count("measurement") == 2
+    assert len(keyed["messages"][-1]["segments"]) == 2
+    assert (keyless["code"], keyless["messages"][-2]["code"]) == (1008, "unauthorized")
+    assert refused["keyed"] == {"code": 1006, "protocol": "", "messages": []}
+
+
+def _assert_no_key_in_the_log(server: Server, key: str) -> None:
+    log = server.log.read_text()
+    assert "route=/v1/stream" in log
+    assert key not in log

@@ -53,6 +53,7 @@ class Conversation:
     audio_sec: float = 0.0
     reason: str = "closed"
     _timeout: asyncio.Timeout | None = None
+    _is_configured: bool = False
     _begun: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     _first_audio: float = 0.0
 
@@ -78,6 +79,7 @@ class Conversation:
                     await send(self.socket, error.body)
                 elif isinstance(message, Update):
                     self._check(message)
+                    self._is_configured = True
                     return message.session
                 elif message.type == "session.close":
                     break
@@ -166,7 +168,7 @@ class Conversation:
         if self._ends():
             return None
         ends = self._begun + self._settings.stream_sec
-        idle = self._now + self._settings.stream_idle_sec
+        idle = (self._now if self._is_configured else self._begun) + self._settings.stream_idle_sec
         try:
             async with asyncio.timeout_at(min(ends, idle)) as self._timeout:
                 message = await self.socket.receive()

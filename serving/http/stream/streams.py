@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from emotions.errors import TooManyRequests
 from serving.http.api_keys import ApiKeyAuth, presented_key
 from serving.http.body.arriving import client_of
 from serving.http.cors import ANY_ORIGIN
@@ -42,6 +43,7 @@ class Streams:
         self._worker, self._auth = worker, auth
         self._schedule = Schedule()
         self._places: Shares | None = None
+        self._waiting: Shares | None = None  # places of those that have not said what they want
 
     async def serve(self, socket: WebSocket, route: RouteInfo) -> None:
         """Serve a client that asks for a WebSocket.
@@ -83,17 +85,20 @@ class Streams:
         return engine, key_follows
 
     async def _converse(self, socket: WebSocket, context: RequestContext, engine: Engine, *, key_follows: bool) -> None:
+        waiting, place = self._places_of(engine.settings)
+        if not waiting.take(client_of(socket.scope, context)):
+            raise TooManyRequests("many streams are being opened already; try again later")
         offered = PROTOCOL if PROTOCOL in socket.scope["subprotocols"] else None
-        await socket.accept(offered, [(HEADER.encode(), context.request_id.encode())])
-        context.status = 101
         metrics = engine.metrics.streams
-        place = _Place(self._places_of(engine.settings))
-        check = partial(self._enter, socket, context, place, key_follows=key_follows)
+        check = partial(self._enter, socket, context, waiting, place, key_follows=key_follows)
         conversation = Conversation(socket, engine, self._schedule, self._worker.drain, check)
         metrics.open.inc()
         try:
+            await socket.accept(offered, [(HEADER.encode(), context.request_id.encode())])
+            context.status = 101
             await self._run(conversation, context)
         finally:
+            waiting.leave()
             place.leave()
             metrics.open.dec()
             metrics.ended.labels(conversation.reason).inc()
@@ -114,20 +119,24 @@ class Streams:
                 await send(socket, StreamError(failure.code, str(failure)).body)
                 await socket.close(_FAILED)
 
-    def _enter(self, socket: WebSocket, context: RequestContext, place: _Place, key: str, *, key_follows: bool) -> None:
+    def _enter(
+        self, socket: WebSocket, context: RequestContext, waiting: _Place, place: _Place, key: str, *, key_follows: bool
+    ) -> None:
         """Check the key of the first message where none came before, and take a place. Raises StreamError."""
         if key_follows:
             try:
                 self._auth.check(socket.scope, context, key)
             except RequestError as error:
                 raise StreamError(error.code, str(error)) from error
+        waiting.leave()
         if not place.take(client_of(socket.scope, context)):
             raise StreamError("limit", "as many streams as allowed are open already; try again later")
 
-    def _places_of(self, settings: Settings) -> Shares:
-        if self._places is None:
-            self._places = Shares(settings.max_streams)
-        return self._places
+    def _places_of(self, settings: Settings) -> tuple[_Place, _Place]:
+        """A place for a stream that waits to be configured, and one for it then; neither is taken."""
+        if self._places is None or self._waiting is None:
+            self._waiting, self._places = Shares(settings.max_streams), Shares(settings.max_streams)
+        return _Place(self._waiting), _Place(self._places)
 
 
 class _Place:

@@ -10,6 +10,7 @@ from emotions.audio.windows import (
     FloatArray,
     Pooling,
     WindowSpec,
+    WindowSplitter,
     pool,
     split,
     window_starts,
@@ -135,3 +136,19 @@ def test_the_second_half_of_two_windows_and_10_ms_is_half() -> None:
 def test_a_window_without_samples_is_refused(samples: int, hop: int) -> None:
     with pytest.raises(ValueError, match="at least one sample"):
         WindowSpec(samples, hop)
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_the_latest_window_of_a_clip_that_arrives(dynamic: bool) -> None:
+    clip = np.arange(1, 24, dtype=np.float32)
+    splitter = WindowSplitter(WindowSpec(8, 3, dynamic=dynamic))
+    splitter.push(clip[:5])
+    short = splitter.latest()
+    assert (short.starts.tolist(), short.lengths.tolist()) == ([0], [5])
+    np.testing.assert_array_equal(short.samples[0, :5], clip[:5])
+    assert short.samples.shape[1] == (5 if dynamic else 8)
+    for end in range(6, 24):
+        splitter.push(clip[end - 1 : end])
+        latest, start = splitter.latest(), max(0, end - 8)
+        assert (latest.starts.tolist(), latest.lengths.tolist()) == ([start], [min(end, 8)])
+        np.testing.assert_array_equal(latest.samples[0, : min(end, 8)], clip[start:end])

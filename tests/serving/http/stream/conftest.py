@@ -63,12 +63,14 @@ ServeStreams = Callable[..., Server]
 
 @pytest.fixture
 def serve(start: StartService) -> Iterator[ServeStreams]:
-    """``serve(run=None, **settings)``: a service behind a real uvicorn."""
+    """``serve(run=None, send_buffer=0, **settings)``: a service behind a real uvicorn."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def make(**settings: Any) -> Server:
+    def make(send_buffer: int = 0, **settings: Any) -> Server:
         service = start(**settings)
         listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+        if send_buffer:  # of the accepted sockets, too
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         used = service.engine.settings
         loops: set[asyncio.AbstractEventLoop] = set()
 

@@ -134,12 +134,12 @@ def test_a_client_that_reads_nothing(serve: ServeStreams, monkeypatch: pytest.Mo
     """Its measurements fill the buffers, its audio is read no more, and in the end it is cut off."""
     monkeypatch.setattr(outbox, "_WRITE_SEC", 1.0)
     monkeypatch.setattr(websocket_protocol, "_WRITE_SEC", 1.0)
-    server = serve()
+    server = serve(send_buffer=4096)
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.connect(server.address)
     with server.connect(sock=raw, close_timeout=0.2, max_queue=1) as connection:
-        connection.send(update(vad=False, interval_ms=100))
+        connection.send(update(vad=False, interval_ms=100, channels=8))
         with suppress(WebSocketException):
             for _ in range(10_000):
                 connection.send(NOISE)

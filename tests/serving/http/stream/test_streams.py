@@ -130,12 +130,19 @@ def test_idle(serve: ServeStreams) -> None:
     assert (talk.errors, talk.code, len(talk.closed["segments"])) == (["idle"], 1008, 2)
     alive, silent = json.dumps({"type": "keep_alive"}), Talk()
     with server.connect() as socket:
+        socket.send(update(vad=False))
         for _ in range(4):
             time.sleep(0.3)
             socket.send(alive)
         socket.send(CLOSE)
         read_all(socket, silent)
     assert (silent.errors, silent.code) == ([], 1000)
+    with server.connect() as socket:  # what it wants must be said in time
+        for _ in range(3):
+            socket.send(alive)
+            time.sleep(0.1)
+        read_all(socket, unsaid := Talk())
+    assert unsaid.errors == ["idle"]
 
 
 def test_seconds_of_a_stream(serve: ServeStreams) -> None:
@@ -151,6 +158,9 @@ def test_streams_at_once(serve: ServeStreams) -> None:
         first.send(update(vad=False))
         first.recv(), first.recv()
         assert converse(server, [update(vad=False)]).errors == ["limit"]
+    eventually(lambda: not server.open_streams())
+    with server.connect():  # has not said what it wants
+        assert refused(server) == (429, "too_many_requests")
     eventually(lambda: not server.open_streams())
     assert converse(server, [update(vad=False), CLOSE]).code == 1000
 
@@ -235,23 +245,24 @@ def test_a_slow_model_stops_reading(serve: ServeStreams) -> None:
 
         def push() -> None:
             nonlocal sent
-            for _ in range(3_000):
+            for _ in range(800):
                 socket.send(SECOND)
                 sent += 1
             socket.send(CLOSE)
 
         pusher = threading.Thread(target=push)
         pusher.start()
-        time.sleep(1)
-        stuck = sent
-        time.sleep(0.5)
-        assert stuck == sent < 1_000
+        before = -1
+        while before != sent:
+            before = sent
+            time.sleep(0.5)
+        assert sent < 600
         assert server.service.metric("emotions_stream_audio_seconds_total") < 20
         release.set()
         read_all(socket, talk)
         pusher.join()
-    assert (talk.code, talk.closed["audio_ms"]) == (1000, 3_000_000)
-    assert len(talk.closed["segments"]) == 6_000
+    assert (talk.code, talk.closed["audio_ms"]) == (1000, 800_000)
+    assert len(talk.closed["segments"]) == 1_600
 
 
 def test_the_metrics(serve: ServeStreams) -> None:
