@@ -20,6 +20,7 @@ from typing import Annotated, Literal
 import typer
 
 import emotions
+from emotions.client import stream_command
 from emotions.errors import EmotionsError, plain
 from emotions.pipeline.command_groups import CommandGroups
 from emotions.pipeline.interruption import Stopped
@@ -114,6 +115,7 @@ def build_app() -> typer.Typer:
     app.command()(validate)
     app.command(hidden=True)(schema)
     app.command()(info)
+    app.command()(stream_command.stream)
     app.command()(doctor)
     return app
 

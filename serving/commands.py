@@ -11,7 +11,7 @@ from emotions.pipeline.options import BundlePath, bundle_commands
 from emotions.pipeline.runner import Context, Step
 from serving.benchmark_command import benchmark, compare
 from serving.config import BenchmarkStep, PredictStep
-from serving.serve_command import serve, serve_key
+from serving.serve_command import serve, serve_key, ui
 
 if TYPE_CHECKING:
     from serving.batch.options import Options
@@ -91,6 +91,7 @@ def register(app: typer.Typer) -> None:
     """Add ``predict``, ``serve`` and ``benchmark`` to the command line."""
     app.command()(predict)
     app.command()(serve)
+    app.command()(ui)
     app.command()(serve_key)
     measure = typer.Typer(invoke_without_command=True)  # `benchmark` measures by itself, and has `compare` below it
     measure.callback()(benchmark)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +20,7 @@ TARGET = "serving.service:EmotionService"
 KEEP_ALIVE_SEC = 75
 """Seconds for which a connection may be idle: more than the 60 of common balancers. With BentoML's 5, one that is used
 again at that moment, or while the service was busy over it, is closed on its request, which is lost."""
+LOOPBACK = "127.0.0.1"
 SERVE = (sys.executable, "-m", "bentoml", "serve", "--timeout-keep-alive", str(KEEP_ALIVE_SEC))
 
 
@@ -31,6 +34,36 @@ def serve(
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON file of settings.")] = None,
 ) -> None:
     """Serve a bundle over HTTP: POST /v1/predict. Further settings: variables EMOTIONS_*, or a file of them."""
+    options = {"BUNDLE": bundle, "WORKERS": workers, "DEVICE": device, "THREADS": threads}
+    environment = _environment(options, config)
+    address = LOOPBACK if host == "localhost" else host
+    _check(address, port, environment)
+    _become_server(address, port, environment)
+
+
+def ui(
+    bundle: Annotated[Path | None, typer.Option(help="Bundle to serve; by default the newest in ./bundles.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port to listen on; by default a free one.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Serve a bundle on this machine alone, and open its page: speak into the microphone, drop recordings on it."""
+    environment = _environment({"BUNDLE": bundle, "DEVICE": device, "UI": 1}, None)
+    if port is None:
+        port = _free_port()
+    _check(LOOPBACK, port, environment)
+    url = f"http://{LOOPBACK}:{port}"
+    typer.echo(f"starting: {url}")
+    if browser:
+        opener = [sys.executable, "-m", "serving.http.page.open_page", url, str(os.getpid())]
+        subprocess.Popen(opener, stdin=subprocess.DEVNULL)
+    _become_server(LOOPBACK, port, environment)
+
+
+def _environment(options: Mapping[str, object], config: Path | None) -> dict[str, str]:
+    """Variables of the service, of which those that are given by options come first."""
     from emotions.bundle.manifest import read_bundle
     from emotions.errors import MissingExtra
     from serving.settings import CONFIG, read_settings
@@ -38,22 +71,32 @@ def serve(
 
     if find_spec("bentoml") is None:
         raise MissingExtra("serve", "bentoml")
-    options = {"BUNDLE": bundle, "WORKERS": workers, "DEVICE": device, "THREADS": threads}
     given = {f"EMOTIONS_{name}": str(value) for name, value in options.items() if value is not None}
     if config is not None:
         given[CONFIG] = str(config.absolute())
     environment = {"BENTOML_DO_NOT_TRACK": "True", **os.environ, **given}
-    settings = read_settings(environment)
-    opened = read_bundle(find_bundle(settings))
-    environment["EMOTIONS_BUNDLE"] = str(opened.path)
-    address = "127.0.0.1" if host == "localhost" else host
-    from serving.http.api_keys import check_exposure, read_auth
+    opened = read_bundle(find_bundle(read_settings(environment)))
+    return {**environment, "EMOTIONS_BUNDLE": str(opened.path)}
 
+
+def _check(address: str, port: int, environment: Mapping[str, str]) -> None:
+    from serving.http.api_keys import check_exposure, read_auth
+    from serving.settings import read_settings
+
+    settings = read_settings(environment)
     read_auth(settings)
     check_exposure(address, settings)
     check_port(address, port)
+
+
+def _become_server(address: str, port: int, environment: Mapping[str, str]) -> None:
     command = [*SERVE, TARGET, "--host", address, "--port", str(port)]
     os.execve(sys.executable, command, environment)  # noqa: S606  # becomes the server: signals reach it directly
+
+
+def _free_port() -> int:
+    with socket.create_server((LOOPBACK, 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def check_port(address: str, port: int) -> None:

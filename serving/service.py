@@ -39,6 +39,7 @@ from serving.worker.http_protocol import bounded_protocol
 from serving.worker.memory import return_memory
 from serving.worker.startup import BUNDLE_VARIABLE, check, open_predictor, started
 from serving.worker.state import Drain, WorkerState
+from serving.worker.websocket_protocol import bounded_websocket
 
 logger = logging.getLogger("bentoml.emotions")
 
@@ -64,7 +65,7 @@ def _bentoml_openapi() -> Body:
 SETTINGS, AUTH = _read()
 WORKER = WorkerState(Metrics(), Drain(SETTINGS.drain_sec, SETTINGS.drain_delay_sec), _bentoml_openapi)
 set_log_format(SETTINGS.log_format)
-serve_by(bounded_protocol(SETTINGS), SETTINGS.trusted_proxies)
+serve_by(bounded_protocol(SETTINGS), bounded_websocket(SETTINGS), SETTINGS.trusted_proxies)
 
 
 class Refusal(click.ClickException):
@@ -96,7 +97,7 @@ class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not type
     # BentoML creates spans for every request, sampled or not, at 0.4 ms of CPU: exclude all where none is sampled.
     tracing={"sample_rate": SETTINGS.trace_rate, **({} if SETTINGS.trace_rate else {"excluded_urls": "."})},
 )
-@bentoml.asgi_app(application(WORKER), path="/", name="routes")
+@bentoml.asgi_app(application(WORKER, has_page=SETTINGS.ui), path="/", name="routes")
 class EmotionService:
     """Speech emotion recognition: a recording in, probabilities for each label out."""
 

@@ -107,6 +107,11 @@ class Settings(BaseModel):
         api_keys_file: file of the API keys, as ``emotions serve-key`` writes it.
         allow_anonymous: whether to listen beyond this machine without such a file.
         cors_origins: sites whose pages may call the service from a browser, separated by commas; ``*`` for all.
+        max_streams: most streams (``/v1/stream``) in one worker; a further one is told ``limit``.
+        stream_sec: most seconds of a stream, and of the audio in it.
+        stream_idle_sec: seconds without a message after which a stream is ended.
+        stream_ahead_sec: seconds by which its audio may run ahead of real time; None for as fast as the model is.
+        ui: whether there is a page at ``/``, for a microphone and files.
         log_format: ``text`` or ``json``.
         trace_rate: share of requests whose spans are recorded, 0 to 1; where they go is BentoML's configuration.
     """
@@ -148,6 +153,11 @@ class Settings(BaseModel):
     api_keys_file: Path | None = None
     allow_anonymous: bool = False
     cors_origins: Origins = ()
+    max_streams: Count = 256
+    stream_sec: Seconds = 3600.0
+    stream_idle_sec: Seconds = 30.0
+    stream_ahead_sec: Seconds | None = None
+    ui: bool = True
     log_format: LogFormat = "text"
     trace_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
 

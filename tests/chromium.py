@@ -9,11 +9,12 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
@@ -57,8 +58,9 @@ class Page:
             self.told.append(self._next())
 
     def value(self, script: str) -> Any:
-        """The value of an expression, or of its promise."""
-        found = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        """The value of an expression, or of its promise; as if a person had asked, so that sound may play."""
+        settings = {"awaitPromise": True, "returnByValue": True, "userGesture": True}
+        found = self.call("Runtime.evaluate", expression=script, **settings)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
@@ -66,6 +68,18 @@ class Page:
         """What the console and the loading of the page complained about."""
         methods = {"Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled", "Network.loadingFailed"}
         return [json.dumps(each) for each in self.told if each.get("method") in methods]
+
+    def choose(self, selector: str, files: Sequence[Path]) -> None:
+        """Choose files in an input, as a person does in the dialogue."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(each) for each in files])
+
+    def hosts(self) -> list[str]:
+        """Hosts and ports that the page asked since it was opened."""
+        asked = [each["params"] for each in self.told if each.get("method") == "Network.requestWillBeSent"]
+        urls = [urlsplit(each["request"]["url"]) for each in asked]
+        return [each.netloc for each in urls if each.scheme in ("http", "https", "ws", "wss")]
 
     def screenshot(self, path: Path, *, whole: bool = True) -> None:
         """Write a picture of the page, or of what is seen of it."""
@@ -81,13 +95,13 @@ class Page:
 
 
 @contextmanager
-def opened() -> Iterator[Page]:
-    """A tab of a Chromium of its own, which ends with the block."""
+def opened(*options: str) -> Iterator[Page]:
+    """A tab of a Chromium of its own, which ends with the block; with further options of its command line."""
     there, send = os.pipe()
     receive, back = os.pipe()
     root = ["--no-sandbox"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [CHROMIUM, *_OPTIONS, *root, f"--user-data-dir={profile}", "about:blank"]
+        command = [CHROMIUM, *_OPTIONS, *options, *root, f"--user-data-dir={profile}", "about:blank"]
         shell = f'exec "$@" 3<&{there} 4>&{back}'
         running = subprocess.Popen(
             ["bash", "-c", shell, "bash", *command], pass_fds=(there, back), stderr=subprocess.DEVNULL

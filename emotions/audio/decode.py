@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import soxr
 
 from emotions.audio.containers import AudioSource, open_stream
+from emotions.audio.resampler import Resampler
 from emotions.audio.stream import Blocks, Stream
 from emotions.audio.windows import FloatArray
 from emotions.errors import IncompleteAudio, NotFinite, Silent, TooLong, TooShort
@@ -213,10 +213,10 @@ def resampled(blocks: Blocks, rate: int) -> Blocks:
     if rate == SAMPLE_RATE:
         yield from blocks
         return
-    stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+    resampler = Resampler(rate, SAMPLE_RATE)
     for block in blocks:
-        yield stream.resample_chunk(block)
-    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+        yield resampler.push(block)
+    yield resampler.finish()
 
 
 def _limited(blocks: Blocks, rate: int, max_sec: float | None) -> Blocks:

@@ -100,18 +100,51 @@ def split_parts(parts: Iterable[tuple[FloatArray, bool]], spec: WindowSpec) -> I
     Yields:
         The windows of ``split``, as soon as it is certain where they start: the last ones may be moved back.
     """
-    held, offset, done = np.zeros(0, np.float32), 0, 0
+    splitter = WindowSplitter(spec)
     for part, last in parts:
-        held = np.concatenate([held, part]) if len(held) else part
-        known = offset + len(held)
-        certain = window_starts(known, spec) if last else _grid(known, spec)
-        starts = certain[done:]
-        done += len(starts)
-        if len(starts):
-            yield _windows_at(held, starts, offset, spec)
+        windows = splitter.push(part, last=last)
+        if len(windows):
+            yield windows
+
+
+class WindowSplitter:
+    """Cuts a clip while it arrives, with no more than a part and a window of it in memory.
+
+    Args:
+        spec: window and hop.
+
+    Attributes:
+        samples: of the clip that it was given.
+    """
+
+    def __init__(self, spec: WindowSpec) -> None:
+        self.samples = 0
+        self._spec = spec
+        self._held = np.zeros(0, np.float32)
+        self._offset = self._done = 0
+
+    def push(self, part: FloatArray, *, last: bool = False) -> Windows:
+        """Take the next samples, and give the windows of ``split`` that are certain by them; often none.
+
+        Args:
+            part: (samples,) float32.
+            last: whether nothing follows.
+        """
+        self._held = np.concatenate([self._held, part]) if len(self._held) else part
+        self.samples += len(part)
+        certain = window_starts(self.samples, self._spec) if last else _grid(self.samples, self._spec)
+        starts = certain[self._done :]
+        self._done += len(starts)
+        windows = _windows_at(self._held, starts, self._offset, self._spec)
         # A later window starts at the next multiple of the hop, or W samples before the end.
-        keep = max(offset, min(done * spec.hop_samples, known - spec.samples))
-        held, offset = held[keep - offset :], keep
+        keep = max(self._offset, min(self._done * self._spec.hop_samples, self.samples - self._spec.samples))
+        self._held, self._offset = self._held[keep - self._offset :], keep
+        return windows
+
+    def latest(self) -> Windows:
+        """The last W samples in one window, or as many as there are."""
+        start = max(0, self.samples - self._spec.samples)
+        return _windows_at(self._held[start - self._offset :], np.array([start], np.int64), start, self._spec)
 
 
 def _grid(samples: int, spec: WindowSpec) -> IntArray:
@@ -120,7 +153,7 @@ def _grid(samples: int, spec: WindowSpec) -> IntArray:
 
 def _windows_at(waveform: FloatArray, starts: IntArray, offset: int, spec: WindowSpec) -> Windows:
     """The windows at ``starts`` of a clip whose samples from ``offset`` on are ``waveform``."""
-    if len(waveform) < spec.samples:
+    if len(starts) and len(waveform) < spec.samples:
         samples = waveform[None] if spec.dynamic else np.pad(waveform, (0, spec.samples - len(waveform)))[None]
         return Windows(samples, np.array([len(waveform)], np.int64), starts)
     samples = np.empty((len(starts), spec.samples), waveform.dtype)

@@ -9,13 +9,15 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from emotions.client.live import StreamRequest, stream, stream_async
 from emotions.client.messages import Answer, Json, Results, answer, content, read_body, results
+from emotions.client.stream_options import Block, StreamOptions
 from emotions.errors import ServiceError
 from emotions.runtime.prediction import ClipInput
 
@@ -55,6 +57,9 @@ class _Requests:
         query = {"windows": "1"} if windows else None
         extensions = {"timeout": self._timeout}
         return httpx.Request(method, self._url + path, params=query, headers=headers, extensions=extensions, **options)
+
+    def _stream_request(self) -> StreamRequest:
+        return StreamRequest(self._url, self._headers, float(self._timeout["connect"] or _FIRST_PAUSE_SEC))
 
     def _pause(self, attempt: int, outcome: _Outcome) -> float | None:
         """Seconds until a request is repeated; None where its outcome is final.
@@ -137,6 +142,23 @@ class Client(_Requests):
         """What is served: targets and labels, window, bundle, limits. Raises as ``predict``."""
         return self._send(self._request("GET", "/v1/model"))
 
+    def stream(self, audio: Iterable[Block], **options: Any) -> Iterator[Json]:
+        """Classify live audio: the messages of the service as they come; the last has all segments.
+
+        Args:
+            audio: blocks as they are recorded: arrays of float or int16, (samples,) or (samples, channels), or bytes.
+            options: as ``emotions.client.stream_options.StreamOptions`` has them, such as ``rate`` and ``vad``.
+
+        Raises:
+            ServiceError: the service refuses the stream, ends it for an error, or is gone.
+
+        Example:
+            >>> blocks = np.array_split(samples, 20)  # doctest: +SKIP
+            >>> for message in client.stream(blocks, rate=16_000):  # doctest: +SKIP
+            ...     print(message["type"], message.get("label"))
+        """
+        return stream(self._stream_request(), StreamOptions(**options), audio)
+
     def _send(self, request: httpx.Request) -> Json:
         for attempt in itertools.count():
             outcome: _Outcome
@@ -188,6 +210,10 @@ class AsyncClient(_Requests):
     async def model(self) -> Json:
         """What is served; as ``Client.model``."""
         return await self._send(self._request("GET", "/v1/model"))
+
+    def stream(self, audio: AsyncIterable[Block] | Iterable[Block], **options: Any) -> AsyncIterator[Json]:
+        """Classify live audio, to be read by ``async for``; Args and Raises as ``Client.stream``."""
+        return stream_async(self._stream_request(), StreamOptions(**options), audio)
 
     async def _send(self, request: httpx.Request) -> Json:
         for attempt in itertools.count():

@@ -24,6 +24,8 @@ MAX_POINTS = 500
 """Points of a line: more are thinned out evenly."""
 MAX_RANGES = 40
 """Rows of a plot of ranges."""
+MAX_HEAT = 21
+"""Rows, and columns, of a heat map."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,30 @@ def ranges(title: str, unit: str, rows: Sequence[Range], mark: tuple[str, float]
     names = _beside([row.name for row in shown])
     x, ticks = _linear(0.0, 1.0, names, _WIDTH - 46)
     return _svg(title, 86 + 24 * len(shown), names=names, x=x, x_ticks=ticks, unit=unit, ranges=shown, mark=mark)
+
+
+def heat_map(
+    title: str,
+    axes: tuple[str, str],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Sequence[float | None]],
+) -> str:
+    """Values between 0 and 1 as a grid of colours with their hundredths; empty without a row or a column.
+
+    Args:
+        title: of the plot.
+        axes: what the rows are, and the columns.
+        rows: their names, of more than ``MAX_HEAT`` the first.
+        columns: their names, likewise.
+        values: of each row and column; None where nothing was measured.
+    """
+    rows, columns = rows[:MAX_HEAT], columns[:MAX_HEAT]
+    if not rows or not columns:
+        return ""
+    names, height = _beside([*rows, axes[0]]), 84 + 30 * len(rows)
+    across = (_WIDTH - 12 - names) / len(columns)
+    return _svg(title, height, heat=values, axes=axes, rows_of=rows, columns=columns, names=names, across=across)
 
 
 def waterfall(title: str, unit: str, parts: Mapping[str, float]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 _GROUPS = {
-    "From recordings to answers": ("init", "train", "export", "predict", "serve"),
+    "From recordings to answers": ("init", "train", "export", "predict", "ui", "serve", "stream"),
     "Know what to trust": ("data", "evaluate", "benchmark"),
     "Files": ("validate", "info", "bundle", "encoders"),
     "This machine": ("doctor", "cache", "serve-key"),

@@ -22,6 +22,8 @@ from export.graph.deployable import Deployable
 from export.graph.fuse_attention import fuse_attention
 from export.graph.inspect import graphs_of, skeleton
 from export.graph.operators import check_operators
+from export.graph.window_blocks import pad_to_blocks, whole_blocks
+from training.models.frontends.descriptors import AFTER, BLOCK_SAMPLES
 
 OPSET = 20
 BATCH = "batch"
@@ -51,15 +53,15 @@ def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto
         ExportError: the model cannot be exported, or needs an operator that ONNX Runtime does not run on a GPU.
     """
     try:
-        with quiet():
+        with quiet(), whole_blocks(model, window) as in_blocks:
             program = torch.onnx.export(
                 model,
-                example(window, dynamic),
+                example(window, dynamic and not in_blocks),
                 dynamo=True,
                 verbose=False,
                 opset_version=OPSET,
                 input_names=[WAVEFORM, LENGTH],
-                dynamic_shapes=_unnamed_axes(window, dynamic),
+                dynamic_shapes=_axes(window, dynamic, in_blocks),
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise ExportError(f"the model cannot be exported to ONNX ({reason(error)})") from error
@@ -70,6 +72,8 @@ def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto
     _name_outputs(proto.graph, outputs)
     anonymise(proto)
     _name_axes(proto.graph)
+    if dynamic and in_blocks:
+        pad_to_blocks(proto.graph, window, SAMPLES)
     fuse_attention(proto)
     check_graph(proto, outputs)
     return proto
@@ -93,12 +97,17 @@ def free_axes(window: int, dynamic: bool) -> tuple[dict[int, Any], dict[int, Any
     return batch | samples, batch
 
 
-def _unnamed_axes(window: int, dynamic: bool) -> tuple[dict[int, Any], dict[int, Any]]:
+def _axes(window: int, dynamic: bool, in_blocks: bool) -> tuple[dict[int, Any], dict[int, Any]]:
     """The same for ONNX, which has no guards: of a named axis torch asks that all lengths be linear in it."""
     if not dynamic:
         return free_axes(window, dynamic)
     batch = {0: torch.export.Dim.DYNAMIC}
-    return batch | {1: torch.export.Dim.DYNAMIC(min=MIN_SAMPLES, max=window)}, batch
+    if not in_blocks:
+        return batch | {1: torch.export.Dim.DYNAMIC(min=MIN_SAMPLES, max=window)}, batch
+    most, rest = divmod(window, BLOCK_SAMPLES)
+    least = most - max(window - AFTER - MIN_SAMPLES, 0) // BLOCK_SAMPLES
+    samples = BLOCK_SAMPLES * torch.export.Dim("blocks", min=least, max=most)
+    return batch | {1: samples + rest if rest else samples}, batch
 
 
 @contextlib.contextmanager

@@ -35,17 +35,19 @@ class ApiKeyAuth:
     keys: Mapping[str, bytes] | None = None
     anonymous: bool = False
 
-    def check(self, scope: Scope, context: RequestContext) -> None:
+    def check(self, scope: Scope, context: RequestContext, presented: str | None = None) -> None:
         """Let a request in, and note the name of its key; 401 without a known key, where one is needed.
 
         Args:
             scope: ASGI scope of the request.
             context: its context.
+            presented: the key that came with it; None for that in its headers.
         """
         if context.route.public:
             return
         if self.keys is not None:
-            context.key = _key_name(self.keys, _presented_key(Headers(scope=scope)))
+            presented = presented_key(Headers(scope=scope)) if presented is None else presented
+            context.key = _key_name(self.keys, presented)
         elif not self.anonymous and not _came_by_loopback(scope):
             message = "the service knows no API keys, and answers this machine alone"
             raise RequestError(401, "unauthorized", message)
@@ -128,7 +130,8 @@ def add_key(path: Path, name: str) -> str:
     return key
 
 
-def _presented_key(headers: Headers) -> str:
+def presented_key(headers: Headers) -> str:
+    """The key in the headers of a request; empty where there is none."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from serving.http.api_keys import ApiKeyAuth
 from serving.http.body.arriving import ArrivingBody, client_of
 from serving.http.errors import error_response, of_status, to_request_error
 from serving.http.route_table import find_route
+from serving.http.stream.streams import Streams
 from serving.telemetry.requests import HEADER, RequestContext, log_request, new_context
 from serving.worker.state import WorkerState
 
@@ -29,9 +31,13 @@ class RequestMiddleware:
 
     def __init__(self, app: ASGIApp, worker: WorkerState, auth: ApiKeyAuth) -> None:
         self.app, self.worker, self.auth = app, worker, auth
+        self.streams = Streams(worker, auth)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
+        if scope["type"] == "websocket":
+            await self.streams.serve(WebSocket(scope, receive, send), find_route(scope["path"]))
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

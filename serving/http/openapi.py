@@ -15,7 +15,7 @@ from serving.telemetry.requests import RouteInfo
 Json = dict[str, Any]
 _TEMPLATES = Path(__file__).parent / "templates"
 PAGE = (_TEMPLATES / "index.html").read_text(encoding="utf-8")
-"""The Swagger page at ``/``: BentoML's files of it, without the tracker that BentoML's own page loads."""
+"""The Swagger page at ``/docs``: BentoML's files of it, without the tracker that BentoML's own page loads."""
 PAGE_HEADERS = {
     "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:",
     "x-content-type-options": "nosniff",

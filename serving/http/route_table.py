@@ -7,12 +7,14 @@ from functools import cache, partial
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, compile_path
 
 from serving.http import routes_v1, routes_v2
+from serving.http.asyncapi import stream_document
 from serving.http.errors import CLIENT_GONE, Body, RequestError, error_response, of_status, to_request_error
 from serving.http.openapi import PAGE, PAGE_HEADERS, document, merged
+from serving.http.page import site
 from serving.telemetry.requests import HEADER, RouteInfo, request_context
 from serving.worker.state import WorkerState
 
@@ -20,13 +22,20 @@ Handler = Callable[[Request, WorkerState], Awaitable[Body | Response]]
 _SHUTTING_DOWN = RequestError(503, "shutting_down", "the service is shutting down", retry=True)
 
 
-def application(worker: WorkerState) -> Starlette:
-    """Our routes as one ASGI application, to be mounted at the root of the service."""
+def application(worker: WorkerState, *, has_page: bool = True) -> Starlette:
+    """Our routes as one ASGI application, to be mounted at the root of the service.
+
+    Args:
+        worker: the worker's state.
+        has_page: whether there is a page at ``/``; else that leads to the Swagger page.
+    """
     routes = [
         Route(route.path, partial(answer, worker=worker, handler=route.handler), methods=[route.method])
         for route in ROUTES
-        if route.handler
+        if route.handler and (has_page or route not in PAGE_ROUTES)
     ]
+    if not has_page:
+        routes.append(Route("/", partial(answer, worker=worker, handler=_to_docs)))
     return Starlette(routes=routes)
 
 
@@ -56,15 +65,25 @@ def find_route(path: str) -> RouteInfo:
         return found
     if path.startswith("/v2/"):
         return next((route for pattern, route in _PATTERNS if pattern.fullmatch(path)), OTHER_V2)
+    if path.startswith("/page/"):
+        return PAGE_ROUTES[1]
     return _STATIC if path.startswith("/static_content/") else OTHER
 
 
-async def _index(_: Request, __: WorkerState) -> Response:
+async def _swagger(_: Request, __: WorkerState) -> Response:
     return HTMLResponse(PAGE, headers=PAGE_HEADERS)
+
+
+async def _to_docs(_: Request, __: WorkerState) -> Response:
+    return RedirectResponse("/docs")
 
 
 async def _openapi(_: Request, __: WorkerState) -> Response:
     return Response(_document(), media_type="application/json")
+
+
+async def _asyncapi(_: Request, __: WorkerState) -> Response:
+    return JSONResponse(stream_document())
 
 
 async def _docs(_: Request, worker: WorkerState) -> Response:
@@ -85,9 +104,15 @@ def _merged(bentoml_openapi: Callable[[], Body]) -> bytes:
 
 _V2_MODEL = "/v2/models/{name}"
 _V2_VERSION = f"{_V2_MODEL}/versions/{{version}}"
+PAGE_ROUTES = (
+    RouteInfo("/", "GET", site.index, public=True),
+    RouteInfo("/page/{name:path}", "GET", site.file, public=True, log_quietly=True),
+)
+"""The page for people, and its files."""
 ROUTES = (
     RouteInfo("/v1/predict", "POST", routes_v1.predict, classifies=True, openapi="predict"),
     RouteInfo("/v1/predict/batch", "POST", routes_v1.predict_batch, classifies=True, openapi="predict_batch"),
+    RouteInfo("/v1/stream", "GET", routes_v1.stream, openapi="stream"),
     RouteInfo("/v1/model", "GET", routes_v1.model, openapi="model"),
     RouteInfo("/v2", "GET", routes_v2.server, openapi="v2_server"),
     RouteInfo("/v2/health/live", "GET", routes_v2.live, public=True, log_quietly=True, openapi="v2_live"),
@@ -98,8 +123,10 @@ ROUTES = (
     RouteInfo(f"{_V2_VERSION}/ready", "GET", routes_v2.model_ready),
     RouteInfo(f"{_V2_MODEL}/infer", "POST", routes_v2.infer, classifies=True, openapi="v2_infer"),
     RouteInfo(f"{_V2_VERSION}/infer", "POST", routes_v2.infer, classifies=True),
-    RouteInfo("/", "GET", _index, public=True),
+    *PAGE_ROUTES,
+    RouteInfo("/docs", "GET", _swagger, public=True),
     RouteInfo("/v1/openapi.json", "GET", _openapi, public=True),
+    RouteInfo("/v1/asyncapi.json", "GET", _asyncapi, public=True),
     RouteInfo("/docs.json", "GET", _docs, public=True),
     RouteInfo("/metrics", "GET", routes_v1.metrics, public=True, log_quietly=True),
     # BentoML's own.

@@ -63,6 +63,11 @@ async def predict_batch(request: Request, worker: WorkerState) -> Body:
     return batch_body(items, engine, context.request_id, context.seconds)
 
 
+async def stream(_: Request, __: WorkerState) -> Response:
+    """Refuse a request for ``/v1/stream`` that asks for no WebSocket."""
+    raise RequestError(426, "upgrade_required", "live audio is sent over a WebSocket (RFC 6455)")
+
+
 async def model(_: Request, worker: WorkerState) -> Body:
     """Describe the bundle that is served."""
     return model_body(worker.loaded_engine())

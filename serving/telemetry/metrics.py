@@ -28,6 +28,7 @@ from emotions.audio.windows import FloatArray, IntArray
 from emotions.predictor import Predictor
 from emotions.runtime.prediction import Prediction
 from serving.telemetry.requests import RequestContext
+from serving.telemetry.stream_metrics import StreamMetrics
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """Where ``prometheus_client`` keeps the counters of several processes."""
@@ -54,6 +55,7 @@ class Metrics:
 
     Attributes:
         load: tells what this process has to do; None before it serves.
+        streams: those of the streams.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
@@ -87,6 +89,7 @@ class Metrics:
         what = "Probability of the label given"
         self.confidence = histogram("emotions_confidence", what, ("target",), buckets=_SHARES)
 
+        self.streams = StreamMetrics(registry)
         self.in_flight = sum_of_workers("emotions_in_flight", "Requests that arrive or are being answered")
         self.receiving = sum_of_workers("emotions_receiving", "Requests whose bodies are arriving")
         self.queued_audio = sum_of_workers("emotions_queued_audio_seconds", "Seconds of audio that wait for the model")

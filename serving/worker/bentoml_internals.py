@@ -33,15 +33,19 @@ def configured_host() -> str:
     return str(BentoMLContainer.http.host.get())
 
 
-def serve_by(protocol: type[asyncio.Protocol], trusted_proxies: Sequence[str]) -> None:
-    """Set what the servers that BentoML starts in this process use: it has options for neither.
+def serve_by(
+    protocol: type[asyncio.Protocol], websocket: type[asyncio.Protocol], trusted_proxies: Sequence[str]
+) -> None:
+    """Set what the servers that BentoML starts in this process use: it has options for none of it.
 
     Args:
         protocol: of connections, in place of uvicorn's own.
+        websocket: of those that become WebSockets.
         trusted_proxies: addresses whose ``X-Forwarded-For`` is believed, where the environment names none for uvicorn,
             which believes everybody on this machine by default.
     """
     uvicorn.config.HTTP_PROTOCOLS["auto"] = protocol  # type: ignore[assignment]  # takes classes as well as names
+    uvicorn.config.WS_PROTOCOLS["auto"] = websocket  # type: ignore[assignment]
     if trusted_proxies:
         os.environ["FORWARDED_ALLOW_IPS"] = ",".join(trusted_proxies)
     else:

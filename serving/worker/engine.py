@@ -18,7 +18,7 @@ import soundfile
 from emotions.audio import decode
 from emotions.audio.decoders.read import read
 from emotions.audio.speech.windows import Segments
-from emotions.audio.windows import FloatArray, IntArray
+from emotions.audio.windows import FloatArray, IntArray, Windows
 from emotions.errors import DeviceLost, Overloaded, TooManyRequests
 from emotions.predictor import Predictor
 from emotions.runtime.batch_shape import Probabilities, Run
@@ -219,6 +219,17 @@ class Engine:
         stages = {"decode": decode_sec, "queue": queue_sec, "infer": result.inference_sec}
         record_spans(stages, prediction.duration_sec)
         return TimedPrediction(prediction, decode_sec, queue_sec, result.inference_sec)
+
+    async def classify_windows(self, windows: Windows) -> Probabilities:
+        """Classify windows, in batches shared with all others; cancelling takes them out of the queue.
+
+        Raises:
+            Overloaded: too much audio is waiting.
+            DeviceLost: the model's device is lost.
+        """
+        if self.lost:
+            raise DeviceLost(self.lost)
+        return (await asyncio.wrap_future(self._batcher.submit(windows))).probabilities
 
     async def channels(self, source: IO[bytes] | Path, left: float) -> int:
         """How many channels a recording has.

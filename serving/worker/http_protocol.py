@@ -86,6 +86,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._answered: RequestResponseCycle | None = None
         self._messages = 0
         self._is_complete = True
+        self._is_upgraded = False
         self._in_headers = False
         self._header_bytes = self._header_count = 0
         self._body_bytes = self._other_bytes = self._pieces = 0
@@ -127,7 +128,7 @@ class _BoundedProtocol(HttpToolsProtocol):
             return
         messages, body_bytes = self._messages, self._body_bytes
         super().data_received(data)
-        if self.transport.is_closing():
+        if self._is_upgraded or self.transport.is_closing():
             return
         if messages == self._messages and not self._is_complete:
             self._other_bytes += len(data) - (self._body_bytes - body_bytes)
@@ -138,6 +139,15 @@ class _BoundedProtocol(HttpToolsProtocol):
             if not self._is_complete and not self._in_headers:
                 self.flow.pause_reading()
                 self.loop.call_later(_DRAIN_SEC, self._read_on)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Leave the connection to the protocol of WebSockets, unless an earlier request is being answered."""
+        if self._is_answering() or self._refusal is not None:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            return
+        self._is_upgraded = True
+        self._stop_timer()
+        super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, or was refused while it was parsed."""

@@ -32,6 +32,9 @@ class Drain:
         drain_sec: most seconds that requests get once shutdown has begun and the delay is over.
         delay_sec: seconds for which new connections are still accepted then, for a load balancer to see that the
             worker is not ready.
+
+    Attributes:
+        on_begin: called when shutdown begins, for what has no end of its own.
     """
 
     def __init__(self, drain_sec: float, delay_sec: float) -> None:
@@ -39,6 +42,7 @@ class Drain:
         self._delay_sec = delay_sec
         self._ends: float | None = None
         self._limits: set[asyncio.Timeout] = set()
+        self.on_begin: set[Callable[[], None]] = set()
 
     @property
     def draining(self) -> bool:
@@ -65,6 +69,8 @@ class Drain:
             if limited.expired():
                 continue
             limited.reschedule(min(limited.when() or self._ends, self._ends))
+        for told in [*self.on_begin]:
+            told()
         logger.info("draining: %d requests in flight", len(self._limits))
 
     def on_sigterm(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,10 +16,10 @@ import pytest
 from emotions.files.json_text import write_json
 from tests.chromium import CHROMIUM, Page, opened
 from tests.conftest import BuildOnce, needs
+from tests.journeys.axe_rules import axe_script
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first test waits for all runs
 
-AXE = Path(__file__).parents[1] / "axe"
 KINDS = {
     "train": "recordings of a new speaker are right",
     "evaluate": "recordings of a new speaker are right",
@@ -75,15 +74,7 @@ def reports(build_once: BuildOnce) -> Path:
 
 @pytest.fixture(scope="module")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The rules as a script: from npm's cache where they were fetched before."""
-    needs(bool(shutil.which("npm")), "npm is needed")
-    folder = tmp_path_factory.mktemp("axe")
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(AXE / name, folder)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    needs(done.returncode == 0, "the npm registry cannot be reached")
-    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+    return axe_script(tmp_path_factory.mktemp("axe"))
 
 
 @pytest.fixture(scope="module")

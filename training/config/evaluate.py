@@ -11,11 +11,17 @@ from pydantic import Field, ValidationError, field_validator
 from emotions.errors import Fault
 from emotions.pipeline.schema import MAX_SEED, Block, Texts, step_schema
 from emotions.pipeline.validation import faults_of
+from training.config.dataset import DatasetConfig
+from training.config.teacher import Place
 from training.config.train import FixedStep, TrainStep, train_faults
 
-Protocol = Literal["holdout", "group_kfold", "loso"]
+Protocol = Literal["holdout", "group_kfold", "loso", "cross_corpus"]
 Suite = Literal["accuracy", "robustness", "fairness"]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+MAX_CORPORA = 20
+"""Corpora of one evaluation: each is trained on, and all others are tested."""
+_WITHOUT_CORPORA = ("choose", "compare", "robustness", "max_risk")
+"""Keys that the protocol cross_corpus has no use for."""
 
 
 class Candidate(Block):
@@ -51,7 +57,13 @@ class EvaluateStep(FixedStep):
     type: Literal["evaluate"] = "evaluate"
     protocol: Protocol = Field(
         default="group_kfold",
-        description="holdout: one split; group_kfold: folds of whole groups; loso: leave one speaker out.",
+        description="holdout: one split; group_kfold: folds of whole groups; loso: leave one speaker out; "
+        "cross_corpus: train on each of the corpora and test on each other.",
+    )
+    corpora: Annotated[list[DatasetConfig], Field(min_length=2, max_length=MAX_CORPORA)] | None = Field(
+        default=None,
+        description="Datasets of the protocol cross_corpus: each a path, or a dataset block; what it does not say is "
+        "that of the step's dataset.",
     )
     folds: Annotated[int, Field(ge=2)] = Field(default=5, description="Folds of group_kfold.")
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = Field(
@@ -98,6 +110,19 @@ class EvaluateStep(FixedStep):
             raise ValueError("names a seed twice: it would count twice")
         return seeds
 
+    @field_validator("corpora", mode="before", json_schema_input_type=list[DatasetConfig | Place] | None)
+    @classmethod
+    def _paths_are_datasets(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [{"path": each} if isinstance(each, str | list) else each for each in value]
+
+    def datasets(self) -> list[DatasetConfig]:
+        """The corpora, each with what the step's own dataset says beside it."""
+        common = self.dataset.model_dump(exclude_unset=True)
+        own = (each.model_dump(exclude_unset=True) for each in self.corpora or ())
+        return [DatasetConfig.model_validate({**common, **each}) for each in own]
+
     def training(self) -> TrainStep:
         """The step that trains a fold without candidates."""
         return TrainStep.model_validate(self._raw())
@@ -125,7 +150,21 @@ def decisive(step: TrainStep) -> dict[str, Any]:
 
 def evaluate_faults(raw: Mapping[str, Any]) -> list[Fault]:
     """Faults of an ``evaluate`` step that concern several fields, of each candidate too."""
-    return train_faults(raw) or [*_candidate_faults(raw)]
+    return train_faults(raw) or [*corpora_faults(raw)] or [*_candidate_faults(raw)]
+
+
+def corpora_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
+    """Faults of an ``evaluate`` step's raw object that concern its corpora."""
+    protocol, corpora = raw.get("protocol", "group_kfold"), raw.get("corpora")
+    if protocol != "cross_corpus":
+        if corpora is not None:
+            yield Fault("corpora", str(corpora)[:80], 'needs "protocol": "cross_corpus"; name one dataset in dataset')
+        return
+    if corpora is None:
+        yield Fault("corpora", "missing", "must name the datasets, at least two: each a path, or a dataset block")
+    for key in _WITHOUT_CORPORA:
+        if raw.get(key):
+            yield Fault(key, str(raw[key])[:80], "must be left out: the protocol cross_corpus does without it")
 
 
 def _candidate_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:

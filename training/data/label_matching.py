@@ -1,7 +1,8 @@
-"""Match the labels of a bundle and of a dataset where they certainly mean the same."""
+"""Match the labels of a bundle and of datasets where they certainly mean the same."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from emotions.errors import DataError
@@ -71,3 +72,41 @@ def match_labels(bundle: Sequence[str], data: Sequence[str]) -> dict[str, str]:
             f"({', '.join(bundle)}): rename them in the dataset, or leave their clips out"
         )
     return {label: found[0] for label, found in matched.items()}
+
+
+def shared_labels(corpora: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
+    """Map the labels that all of several datasets have, by their meaning, to the words of the first one.
+
+    Args:
+        corpora: name of each dataset -> its labels, at least one dataset.
+
+    Returns:
+        Name of each dataset -> its own label -> the label of the first; labels that another one lacks are left out.
+
+    Raises:
+        DataError: fewer than two labels are shared, or a dataset has two labels of one meaning.
+    """
+    nouns = {name: _by_noun(name, labels) for name, labels in corpora.items()}
+    first, *others = nouns.values()
+    shared = [noun for noun in first if all(noun in each for each in others)]
+    if len(shared) < 2:
+        told = "; ".join(f"{name}: {some(map(repr, labels))}" for name, labels in corpora.items())
+        found = f"only {first[shared[0]]!r}" if shared else "no label"
+        raise DataError(
+            f"the corpora have {found} in common, at least two labels are needed ({told}): rename labels that mean "
+            "the same, or leave a corpus out"
+        )
+    return {name: {of[noun]: first[noun] for noun in shared} for name, of in nouns.items()}
+
+
+def _by_noun(corpus: str, labels: Sequence[str]) -> dict[str, str]:
+    """Meaning -> label of a dataset."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for label in labels:
+        found[_noun(label)].append(label)
+    twice = next((alike for alike in found.values() if len(alike) > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"{corpus}: {some(map(repr, twice))} are taken for one label: rename one of them, or give both one name"
+        )
+    return {noun: alike[0] for noun, alike in found.items()}

@@ -13,11 +13,17 @@ from emotions.pipeline.interruption import keeping, stoppable
 from emotions.pipeline.options import Overrides, Root
 from emotions.pipeline.runner import Context, Pipeline, Step, load_pipeline
 from training.config.dataset import DatasetConfig
-from training.config.evaluate import EvaluateStep, Suite, evaluate_faults
+from training.config.evaluate import MAX_CORPORA, EvaluateStep, Protocol, Suite, evaluate_faults
 from training.config.train import FixedStep
+from training.data.initial_config.commands import initial_pipeline
 
 Output = Annotated[Path | None, typer.Option("--output", metavar="DIR", help="Folder of the report.")]
-Data = Annotated[Path | None, typer.Option("--data", metavar="PATH", help="Folder or file of the dataset.")]
+Data = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data", metavar="PATH", help="Folder or file of the dataset; of cross_corpus several, each by itself."
+    ),
+]
 
 
 def evaluate(  # noqa: PLR0913, PLR0917 - options of a command line
@@ -26,8 +32,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of a command line
         typer.Option("--config-file", metavar="FILE", help="Pipeline file: its first evaluate or train step."),
     ] = None,
     data: Data = None,
-    protocol: Annotated[str | None, typer.Option(help="holdout, group_kfold or loso.")] = None,
-    folds: Annotated[int | None, typer.Option(min=2, help="Folds of group_kfold.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="holdout, group_kfold, loso or cross_corpus.")] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Folds of group_kfold, and inside each corpus.")] = None,
     output: Output = None,
     bundle: Annotated[Path | None, typer.Option(metavar="B", help="Bundle to measure as it is; with --data.")] = None,
     suite: Annotated[str, typer.Option(help="With --bundle: accuracy, robustness or fairness.")] = "accuracy",
@@ -38,43 +44,76 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of a command line
     root: Root = None,
 ) -> None:
     """Measure a model fold by fold on speakers that it was not trained on, or a bundle on a dataset."""
-    if bundle is None and config_file is None:
-        raise ConfigError("say what to evaluate: --config-file FILE (trains folds), or --bundle B --data D")
+    several = protocol == "cross_corpus"
+    if bundle is None and config_file is None and not (several and data):
+        raise ConfigError(
+            "say what to evaluate: --config-file FILE (trains folds), --bundle B --data D, or --protocol cross_corpus "
+            "with --data for each corpus"
+        )
     with stoppable():
         if bundle is not None:
             with keeping(lambda: "nothing is kept of a suite, which is measured as a whole"):
                 where = Path.cwd() if root is None else root
-                _evaluate_bundle(bundle, data, suite, output, config_file, where, names=names)
-        elif config_file is not None:
+                _evaluate_bundle(bundle, _only(data), suite, output, config_file, where, names=names)
+        else:
             shown = {"output": str(output) if output else None, "names": names or None}
             changes = {"protocol": protocol, "folds": folds, **shown}
-            _evaluate_folds(config_file, changes, data, overrides or (), root)
+            _evaluate_folds(config_file, changes, data or (), overrides or (), root)
+
+
+def _only(data: Sequence[Path] | None) -> Path | None:
+    """The only dataset of a command that takes one."""
+    if data and len(data) > 1:
+        raise ConfigError("--data: names several datasets, which only --protocol cross_corpus takes; name one")
+    return data[0] if data else None
 
 
 def _evaluate_folds(
-    config_file: Path, changes: dict[str, Any], data: Path | None, overrides: Sequence[str], root: Path | None
+    config_file: Path | None, changes: dict[str, Any], data: Sequence[Path], overrides: Sequence[str], root: Path | None
 ) -> None:
-    """Measure the model of a pipeline file by a protocol."""
-    pipeline = load_pipeline(config_file, overrides, root)
-    step = _step(pipeline, config_file, {key: value for key, value in changes.items() if value is not None}, data)
+    """Measure the model of a pipeline file by a protocol, or that of a first training across corpora."""
+    given = {key: value for key, value in changes.items() if value is not None}
+    if config_file is None:
+        pipelines = [initial_pipeline(each, overrides, root) for each in data]
+        given["corpora"] = [
+            step.dataset.model_dump(exclude_unset=True) for each in pipelines for step in _trained(each)
+        ]
+        pipeline, step = pipelines[0], _step(pipelines[0], data[0], given, ())
+    else:
+        pipeline = load_pipeline(config_file, overrides, root)
+        step = _step(pipeline, config_file, given, data)
     context = Context(pipeline.root, pipeline.seed, pipeline.workers, pipeline.document)
     EVALUATE.run(step, context)
 
 
-def _step(pipeline: Pipeline, path: Path, changes: dict[str, Any], data: Path | None) -> EvaluateStep:
+def _trained(pipeline: Pipeline) -> list[FixedStep]:
+    """The steps that train, the ``evaluate`` ones first."""
+    found = [planned.config for planned in pipeline.steps if isinstance(planned.config, FixedStep)]
+    return sorted(found, key=lambda config: not isinstance(config, EvaluateStep))
+
+
+def _step(pipeline: Pipeline, path: Path, changes: dict[str, Any], data: Sequence[Path]) -> EvaluateStep:
     """The file's first ``evaluate`` step, or its first ``train`` step as one, with the options of the command."""
     from pydantic import TypeAdapter
 
-    found = [planned.config for planned in pipeline.steps if isinstance(planned.config, FixedStep)]
-    found.sort(key=lambda config: not isinstance(config, EvaluateStep))
+    found = _trained(pipeline)
     if not found:
         raise ConfigError(f"{path}: has no evaluate or train step to evaluate")
     known = found[0].model_dump(include={*EvaluateStep.model_fields} - {"type"}, exclude_unset=True)
-    if data is not None:
-        known["dataset"] = {**known.get("dataset", {}), "path": str(data.absolute())}
-    if changes.get("protocol", "loso") not in ("holdout", "group_kfold", "loso"):
-        raise ConfigError(f"--protocol: found {changes['protocol']}; it is holdout, group_kfold or loso")
-    return TypeAdapter(EvaluateStep).validate_python({**known, **changes})
+    protocol = changes.get("protocol", known.get("protocol", "group_kfold"))
+    if protocol not in get_args(Protocol):
+        raise ConfigError(f"--protocol: found {protocol}; it is holdout, group_kfold, loso or cross_corpus")
+    if protocol == "cross_corpus":
+        known |= {"corpora": [{"path": str(each.absolute())} for each in data]} if data else {}
+    elif (only := _only(data)) is not None:
+        known["dataset"] = {**known.get("dataset", {}), "path": str(only.absolute())}
+    known |= changes
+    corpora = len(known.get("corpora") or ())
+    if protocol == "cross_corpus" and not 2 <= corpora <= MAX_CORPORA:
+        raise ConfigError(
+            f"cross_corpus takes 2 to {MAX_CORPORA} corpora, each by --data PATH or in corpora; there are {corpora}"
+        )
+    return TypeAdapter(EvaluateStep).validate_python(known)
 
 
 def _evaluate_bundle(
@@ -92,7 +131,7 @@ def _evaluate_bundle(
         raise ConfigError(f"--suite: found {suite}; it is accuracy, robustness or fairness")
     dataset = DatasetConfig()
     if config_file is not None:
-        dataset = _step(load_pipeline(config_file, (), root), config_file, {}, None).dataset
+        dataset = _step(load_pipeline(config_file, (), root), config_file, {}, ()).dataset
     if data is None and dataset.path is None:
         raise ConfigError("--bundle needs --data, the recordings to measure it on")
     if data is not None:
@@ -106,6 +145,11 @@ def _evaluate_bundle(
 
 
 def _evaluate(step: EvaluateStep, context: Context) -> None:
+    if step.protocol == "cross_corpus":
+        from training.evaluation.cross_corpus.cross_corpus import cross_corpus
+
+        context.last_evaluation = cross_corpus(step, context)
+        return
     from training.evaluation.cross_validate import cross_validate
 
     context.last_evaluation = cross_validate(step, context)
@@ -115,6 +159,10 @@ def _look(step: EvaluateStep, context: Context) -> None:
     from training.data.clips import read_clips
     from training.features.teacher.teacher import look_at_teacher
 
+    if step.protocol == "cross_corpus":
+        for dataset in step.datasets():
+            read_clips(dataset, context.root)
+        return
     table = read_clips(step.dataset, context.root)
     look_at_teacher(step, context.root, table)
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from emotions.errors import ConfigError
-from emotions.files.atomic import locked
 from emotions.pipeline.interruption import keeping
 from emotions.pipeline.runner import Context
 from training.config.evaluate import EvaluateStep, decisive
-from training.config.train import TrainStep
 from training.corpus import read_usable
 from training.data.checks.leakage import audit
 from training.data.clips import ClipTable
@@ -21,14 +17,12 @@ from training.data.waveforms.waveform_cache import WaveformCache
 from training.evaluation.protocols.fold_job import Shared, done_in, remove_unfinished
 from training.evaluation.protocols.folds import Folds, make_folds
 from training.evaluation.protocols.nested_selection import inner_splits, select_candidates
-from training.evaluation.protocols.tasks import hash_of, predictions_of, task_of
+from training.evaluation.protocols.output import FOLDS, alone_in, check_step, output_folder
+from training.evaluation.protocols.tasks import predictions_of, task_of
 from training.evaluation.report.report import Evidence, write_report
 from training.features.teacher.audit import judged
 from training.features.teacher.teacher import Teacher, read_teacher
 from training.models.shelf.optional import with_what_is_there
-
-FOLDS = "folds"
-_LOCK = "evaluation.lock"
 
 
 def cross_validate(step: EvaluateStep, context: Context) -> Path:
@@ -51,7 +45,7 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
     found = [with_what_is_there(each) for each in (*step.candidates(), *([compared] if compared else []))]
     models = len(found) - (compared is not None)
     steps, missing = tuple(each for each, _ in found), next((said for _, said in found if said), None)
-    _check(steps[0])
+    check_step(steps[0])
     table, facts = read_usable(step.dataset, context)
     seeds = step.seeds or [context.seed]
     folds = make_folds(table, step.protocol, step.folds, step.dataset.split, seeds)
@@ -62,9 +56,9 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
     count = step.choose.folds if step.choose else step.dataset.split.val_folds
     inner = inner_splits(table, folds.splits, step.dataset.split, count, seeds[0]) if count else []
     splits = (*folds.splits, *itertools.chain.from_iterable(inner))
-    output = _output(step, context, table, folds, teacher)
+    output = output_folder(step, context, _content(step, context, table, folds, teacher))
     shared = Shared(steps, context, table, tuple(facts), splits, output / FOLDS, teacher)
-    with _alone(output), keeping(lambda: f"{len(done_in(shared))} folds are kept in {shared.folder}"):
+    with alone_in(output), keeping(lambda: f"{len(done_in(shared))} folds are kept in {shared.folder}"):
         remove_unfinished(shared)
         selection = select_candidates(shared, models, [*map(len, inner)], seeds[0], step.jobs) if inner else None
         chosen = selection.candidates if selection else [0] * len(folds)
@@ -82,38 +76,11 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
         return write_report(output, step, Evidence(table, folds, leaks, predictions, told, other, missing, teacher))
 
 
-@contextlib.contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    """Lock a folder for one evaluation. Raises OutputExists where another one holds it."""
-    lock = output / _LOCK
-    with locked(lock, f"{output}: another evaluation is running in it; wait for its end, or name another output"):
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-
-
-def _check(step: TrainStep) -> None:
-    if step.dataset.dimensional:
-        raise ConfigError(
-            "dataset.targets: an evaluate step measures targets of labels alone; a train step measures dimensions, "
-            "on its test part"
-        )
-    if step.devices not in ("auto", 1):
-        raise ConfigError("devices: an evaluate step trains each fold on one device; set jobs for more folds at once")
-    if step.saving_data_params.start_from_saved_checkpoint_path is not None:
-        raise ConfigError(
-            "saving_data_params.start_from_saved_checkpoint_path: an evaluate step trains every fold anew, because a "
-            "checkpoint may have seen its test speakers"
-        )
-
-
-def _output(step: EvaluateStep, context: Context, table: ClipTable, folds: Folds, teacher: Teacher | None) -> Path:
-    """The folder that the step names, else one below ``runs`` that depends on the evaluation alone."""
-    if step.output is not None:
-        return context.root.joinpath(*step.output)
+def _content(
+    step: EvaluateStep, context: Context, table: ClipTable, folds: Folds, teacher: Teacher | None
+) -> list[Any]:
+    """What the evaluation depends on."""
     models = [decisive(each) for each in step.candidates()]
     inner = [models, step.choose.folds] if step.choose else models[0]
     taught = [] if teacher is None else [teacher.identity]
-    content = [inner, step.seeds or [context.seed], table.fingerprint, folds.protocol, *taught]
-    return context.root / "runs" / f"evaluate-{step.model}-{step.protocol}-{hash_of(content)[:8]}"
+    return [inner, step.seeds or [context.seed], table.fingerprint, folds.protocol, *taught]

@@ -13,7 +13,7 @@ from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.speech.detector import SpeechDetector
 from emotions.audio.speech.level import measured
 from emotions.audio.speech.network import speech_network
-from emotions.audio.speech.segmenter import SegmentOptions, SpeechSpan
+from emotions.audio.speech.segmenter import Segmenter, SegmentOptions, SpeechSpan
 from emotions.audio.stream import Blocks
 from emotions.audio.windows import FloatArray, IntArray, Windows, WindowSpec, split_parts
 from emotions.errors import NoSpeech
@@ -40,12 +40,46 @@ class Speech:
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """A part of the segment that begins at sample ``begin``."""
+class SpeechPiece:
+    """A part of the segment that begins at sample ``begin``, and whether it is the last one."""
 
     begin: int
     samples: FloatArray
     last: bool
+
+
+class SpeechPieces:
+    """The samples of speech of one stream, of which only what may still be speech is held.
+
+    Args:
+        enough: samples of a segment from which they are given before its end.
+    """
+
+    def __init__(self, enough: int = 1) -> None:
+        self._enough = enough
+        self._held = np.zeros(0, np.float32)
+        self._offset = self._sent = 0
+
+    def push(self, samples: FloatArray, closed: Iterable[SpeechSpan], segmenter: Segmenter) -> list[SpeechPiece]:
+        """Take the next samples, and give those that lie in segments.
+
+        Args:
+            samples: (samples,) float32 at 16 kHz, which the detector was given.
+            closed: the segments that it gave then.
+            segmenter: the detector's.
+        """
+        self._held = np.concatenate([self._held, samples])
+        pieces = [self._piece(span, last=True) for span in closed]
+        going_on = segmenter.open
+        if going_on is not None and going_on.end - max(going_on.begin, self._sent) >= self._enough:
+            pieces.append(self._piece(going_on, last=False))
+        keep = max(segmenter.needed, self._sent)
+        self._held, self._offset = self._held[max(0, keep - self._offset) :], max(keep, self._offset)
+        return pieces
+
+    def _piece(self, span: SpeechSpan, *, last: bool) -> SpeechPiece:
+        first, self._sent = max(span.begin, self._sent), max(span.end, self._sent)
+        return SpeechPiece(span.begin, self._held[first - self._offset : self._sent - self._offset], last)
 
 
 def speech_windows(
@@ -81,25 +115,12 @@ def speech_windows(
         raise NoSpeech(f"no speech in its {found.samples / SAMPLE_RATE:.2f} s")
 
 
-def _pieces(blocks: Blocks, detector: SpeechDetector, found: Speech, enough: int) -> Iterator[_Piece]:
-    held, offset, sent = np.zeros(0, np.float32), 0, 0
-
-    def piece(span: SpeechSpan, *, last: bool) -> _Piece:
-        nonlocal sent
-        first, sent = max(span.begin, sent), max(span.end, sent)
-        return _Piece(span.begin, held[first - offset : sent - offset], last)
-
+def _pieces(blocks: Blocks, detector: SpeechDetector, found: Speech, enough: int) -> Iterator[SpeechPiece]:
+    pieces = SpeechPieces(enough)
     for block, ends in _with_end(blocks):
-        held = np.concatenate([held, block])
         closed = detector.finish() if ends else detector.push(block)
-        for span in closed:
-            found.spans.append(span)
-            yield piece(span, last=True)
-        open_span = None if ends else detector.segmenter.open
-        if open_span is not None and open_span.end - max(open_span.begin, sent) >= enough:
-            yield piece(open_span, last=False)
-        keep = max(detector.segmenter.needed, sent)
-        held, offset = held[max(0, keep - offset) :], max(keep, offset)
+        found.spans += closed
+        yield from pieces.push(block, closed, detector.segmenter)
     found.samples = detector.samples
 
 

@@ -5,7 +5,7 @@ from xml.dom.minidom import parseString
 
 import pytest
 
-from emotions.html.svg_plots import MAX_POINTS, MAX_RANGES, Axes, Line, Range, bars, lines, ranges, waterfall
+from emotions.html.svg_plots import MAX_POINTS, MAX_RANGES, Axes, Line, Range, bars, heat_map, lines, ranges, waterfall
 
 AXES = Axes("s", "ms")
 
@@ -53,6 +53,15 @@ def test_bars_of_a_waterfall_begin_where_the_last_one_ended() -> None:
 def test_bars_are_as_long_as_their_values() -> None:
     wide = [float(each) for each in re.findall(r'width="([\d.]+)"', bars("t", "clips/s", {"a": 5, "b": 10}))]
     assert wide[1] == pytest.approx(2 * wide[0], abs=0.2)
+
+
+def test_a_heat_map_is_darker_where_there_is_more_and_says_what_is_not_known() -> None:
+    svg = heat_map("UAR", ("trained on", "tested on"), ["a & b", "c"], ["a & b", "c"], [[0.91, 0.4], [None, 1.0]])
+    well_formed(svg)
+    found = re.findall(r'<rect class="heat h(\d+)"[^>]*><title>([^<]+)<', svg)
+    assert found == [("9", "a &amp; b, a &amp; b: 91.0"), ("4", "a &amp; b, c: 40.0"), ("10", "c, c: 100.0")]
+    assert ">–</text>" in svg
+    assert heat_map("t", ("r", "c"), [], ["x"], []) == ""
 
 
 def test_nothing_gives_no_plot() -> None:

@@ -75,7 +75,7 @@ def test_probes_metrics_and_the_description_want_no_key(guarded: Service) -> Non
     public = {route.path for route in ROUTES if route.public}
     assert public == {
         *("/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"),
-        *("/", "/docs.json", "/schema.json", "/v1/openapi.json"),
+        *("/", "/page/{name:path}", "/docs", "/docs.json", "/schema.json", "/v1/openapi.json", "/v1/asyncapi.json"),
     }
     for path in (*public, "/static_content/index.css"):
         assert guarded.request("GET", path).status_code != 401, path

@@ -30,14 +30,14 @@ def test_every_route_is_described_with_its_methods(service: Service) -> None:
     routes = [each for each in application(service.worker).routes if isinstance(each, Route)]
     described = {(path, method) for path, item in document(ROUTES)["paths"].items() for method in item}
     served = {(each.path, method.lower()) for each in routes for method in each.methods or ()}
-    unlisted = {"/", "/v1/openapi.json", "/metrics", "/docs.json"}
+    unlisted = {"/", "/page/{name:path}", "/docs", "/v1/openapi.json", "/metrics", "/docs.json", "/v1/asyncapi.json"}
     versions = {pair for pair in served if "/versions/" in pair[0]}
     wanted = {(path, method) for path, method in served - versions if method in METHODS and path not in unlisted}
     assert wanted == described
 
 
-def test_the_page_asks_nobody_but_the_service(service: Service) -> None:
-    page = service.request("GET", "/")
+def test_the_swagger_page_asks_nobody_but_the_service(service: Service) -> None:
+    page = service.request("GET", "/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert page.headers["content-security-policy"].startswith("default-src 'self';")
     assert "swagger-ui-bundle.js" in page.text

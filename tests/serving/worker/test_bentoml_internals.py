@@ -34,11 +34,13 @@ import asyncio, os
 import uvicorn
 from serving.worker.bentoml_internals import serve_by
 class Protocol(asyncio.Protocol): pass
+class WebSocket(asyncio.Protocol): pass
 for trusted, expected in ((), ""), (("10.0.0.1", "::1"), "10.0.0.1,::1"):
-    serve_by(Protocol, trusted)
+    serve_by(Protocol, WebSocket, trusted)
     config = uvicorn.Config("serving.worker.bentoml_internals:serve_by", lifespan="off", log_config=None)
     config.load()
     assert config.http_protocol_class is Protocol
+    assert config.ws_protocol_class is WebSocket
     assert config.forwarded_allow_ips == expected, config.forwarded_allow_ips
 """
 

@@ -52,7 +52,7 @@ def test_mistakes_are_told(arguments: list[str], said: str, capsys: pytest.Captu
 
 def test_mistakes_in_a_protocol_are_told(config: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run(["evaluate", "--config-file", str(config), "--protocol", "bootstrap"]) == 2
-    assert "it is holdout, group_kfold or loso" in capsys.readouterr().err
+    assert "it is holdout, group_kfold, loso or cross_corpus" in capsys.readouterr().err
     assert run(["evaluate", "--config-file", str(config), "--protocol", "group_kfold", "--folds", "7"]) == 2
     assert "7 folds by speaker need as many groups, there are 5: lower folds to 5" in capsys.readouterr().err
     tuning = tmp_path / "other.json"

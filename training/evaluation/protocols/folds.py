@@ -44,7 +44,7 @@ def make_folds(table: ClipTable, protocol: Protocol, folds: int, config: SplitCo
     """
     if protocol == "holdout":
         return _holdout(table, config, seeds[0])
-    by = "speaker" if protocol == "loso" else _by(table, config)
+    by = "speaker" if protocol == "loso" else grouped_by(table, config)
     groups = groups_of(table, by)
     tests = _one_per_group(groups) if protocol == "loso" else _stratified(table, groups, folds, by, seeds[0])
     _check_classes(table, tests)
@@ -59,7 +59,13 @@ def _holdout(table: ClipTable, config: SplitConfig, seed: int) -> Folds:
     return Folds((split,), split.protocol)
 
 
-def _by(table: ClipTable, config: SplitConfig) -> str:
+def grouped_by(table: ClipTable, config: SplitConfig) -> str:
+    """What groups the clips of folds, as ``Split.by``.
+
+    Args:
+        table: the dataset.
+        config: its ``dataset.split`` block.
+    """
     by = config.by or default_by(table)
     if by == "split":  # a predefined split has one test part, so folds are cut by speaker
         return "speaker" if any(clip.speaker for clip in table.clips) else "recording"

@@ -25,8 +25,9 @@ from training.evaluation.protocols.folds import Folds
 from training.evaluation.protocols.groups import group_columns
 from training.evaluation.protocols.nested_selection import Selection
 from training.evaluation.report.beside import comparison, robustness
-from training.evaluation.report.fold_errors import of_folds, temperature_of
+from training.evaluation.report.fold_errors import of_folds
 from training.evaluation.report.html import page
+from training.evaluation.report.pooled import Pooled
 from training.evaluation.report.summary import Measured, summarise
 from training.evaluation.report.unknown import unknown_of
 from training.evaluation.report.wording import print_report
@@ -148,7 +149,7 @@ def _target(
 ) -> dict[str, Any] | None:
     """Metrics of a target; None where no test clip is labelled for it."""
     table = evidence.table
-    pooled = _pooled(evidence, target)
+    pooled = Pooled.of(table, evidence.predictions, target)
     clips = pooled.clips
     if not len(clips):
         return None
@@ -160,45 +161,18 @@ def _target(
     answers = [HeldOut.of(after, truth, compact, unit, "test clips of the folds") for after in pooled.after]
     calibration = _calibration(pooled.before, pooled.after, truth, compact)
     if step.max_risk is not None:
-        calibration["unknown"] = unknown_of(answers, pooled.folds, step.max_risk, pooled.validation)
+        calibration["unknown"] = unknown_of(answers, pooled.folds, step.max_risk, _validation(evidence, target))
     return {**found, "calibration": calibration, "held_out": answers[0].summary()}
 
 
-@dataclass(frozen=True)
-class _Pooled:
-    """Predictions for the labelled test clips of all folds; each fold is calibrated on its own validation clips.
-
-    Attributes:
-        clips, folds: (clips,) index and fold of each.
-        before, after: (seeds, clips, classes) probabilities before and after calibration.
-        validation: of each seed, answers to the validation clips of the first fold.
-    """
-
-    clips: IntArray
-    folds: IntArray
-    before: FloatArray
-    after: FloatArray
-    validation: list[HeldOut]
+def _validation(evidence: Evidence, target: str) -> list[HeldOut]:
+    """Of each seed, answers to the validation clips of the first fold, with temperatures of other speakers."""
+    seeds = sorted({each.seed for each in evidence.predictions})
+    firsts = [next(each for each in evidence.predictions if each.seed == seed) for seed in seeds]
+    return [_held_out(each.val, evidence.table, target) for each in firsts]
 
 
-def _pooled(evidence: Evidence, target: str) -> _Pooled:
-    table, clips, folds = evidence.table, np.zeros(0, np.int64), np.zeros(0, np.int64)
-    before, after, validation = [], [], []
-    for seed in sorted({each.seed for each in evidence.predictions}):
-        found = [each for each in evidence.predictions if each.seed == seed]
-        clips = np.concatenate([each.test.clips for each in found])  # the same for every seed
-        folds = np.concatenate([np.full(len(each.test.clips), each.fold) for each in found])
-        temperatures = [temperature_of(each.val, table, target) for each in found]
-        pairs = list(zip(found, temperatures, strict=True))
-        before.append(np.concatenate([each.test.probabilities(target) for each in found]))
-        after.append(np.concatenate([each.test.probabilities(target, temperature) for each, temperature in pairs]))
-        validation.append(_validation(found[0].val, table, target))
-    known = truth_of(table, clips, target) != NO_LABEL
-    return _Pooled(clips[known], folds[known], np.stack(before)[:, known], np.stack(after)[:, known], validation)
-
-
-def _validation(val: PartPredictions, table: ClipTable, target: str) -> HeldOut:
-    """Answers to validation clips, with temperatures of other speakers."""
+def _held_out(val: PartPredictions, table: ClipTable, target: str) -> HeldOut:
     labels, (units, unit) = truth_of(table, val.clips, target), units_of(table)
     truth, at = val.labelled(target, labels)
     speakers = units[val.clips][labels != NO_LABEL]

@@ -38,7 +38,10 @@ _QUIET = 1e-9
 _MIN_SPREAD = 1e-6
 # Bins below 2 kHz, and from 2 to 5 kHz.
 _HAMMARBERG = (slice(0, 128), slice(128, 320))
-_AFTER = 5 * HOP  # what the spectra, differences and smoothing of a window's last frames see behind it
+AFTER = 5 * HOP
+"""Samples behind a window that the spectra, differences and smoothing of its last frames see."""
+BLOCK_SAMPLES = BLOCK * HOP
+"""Samples that the pitch tracker takes at a time."""
 _MANY = 1 << 20  # more blocks than a window has
 _STEPS = 64  # of 125 Hz, on which roll-offs are looked for
 # About one deviation of each in speech, so that small values are equally small for all: cepstrum; loudness in dB;
@@ -70,6 +73,9 @@ class Descriptors(nn.Module):
     Args:
         window: samples of a window.
         version: of the features: 1 tracks pitch as the first release did.
+
+    Attributes:
+        pads: whether shorter windows get the zeros of ``samples_for``; an exporter that gives these clears it.
     """
 
     cosines: Tensor
@@ -82,6 +88,7 @@ class Descriptors(nn.Module):
 
     def __init__(self, window: int, version: int = 2) -> None:
         super().__init__()
+        self.pads = True
         self.pitch = PitchTracker(_WIDTH, _FFT) if version > 1 else MeanPitch(_WIDTH, _FFT)
         self.window, count = window, math.ceil(window / HOP)
         cosines, sines = folded_basis(_FFT, _WIDTH)
@@ -102,7 +109,7 @@ class Descriptors(nn.Module):
     def forward(self, waveform: Tensor, length: Tensor) -> Frames:
         """(batch, W or fewer) float32 samples and (batch,) int64 in; samples past ``length`` are ignored."""
         length = length.unsqueeze(1)
-        samples = self._samples(waveform.shape[1])
+        samples = self.samples_for(waveform.shape[1]) if self.pads else waveform.shape[1]
         count = (samples + HOP - 1) // HOP
         waveform = functional.pad(waveform, (0, samples - waveform.shape[1]))
         waveform = torch.where(self.sample[:samples] < length, waveform, 0.0)
@@ -120,15 +127,18 @@ class Descriptors(nn.Module):
         active = _weight((level - _ACTIVE_DB) / _ACTIVE_SOFT_DB) * valid
         return Frames(torch.cat(values, dim=2) / self.units, active, voiced * active, valid)
 
-    def _samples(self, given: int) -> int:
+    def samples_for(self, given: int) -> int:
         """Samples of a shorter window with the zeros behind it that its last frames see; whole blocks of the tracker
         less than a window's, so that it cuts the frames as in that. Length costs, and short clips have little.
 
         In sums and quotients alone: a traced program would take a largest value, or a branch, for a constant.
+
+        Args:
+            given: samples of the window.
         """
-        blocks = (self.window - given - _AFTER + BLOCK * HOP) // (BLOCK * HOP)
+        blocks = (self.window - given - AFTER + BLOCK_SAMPLES) // BLOCK_SAMPLES
         spare = blocks - (blocks + _MANY - 1) // _MANY  # one block less, and not less than none
-        return self.window - spare * BLOCK * HOP
+        return self.window - spare * BLOCK_SAMPLES
 
 
 def _weight(odds: Tensor) -> Tensor:

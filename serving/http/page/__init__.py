@@ -1,0 +1,1 @@
+"""The page at ``/``: a microphone, files, a timeline."""

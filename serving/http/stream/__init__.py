@@ -1,0 +1,1 @@
+"""Live audio over a WebSocket: ``/v1/stream``."""

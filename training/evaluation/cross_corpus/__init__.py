@@ -1,0 +1,1 @@
+"""Evaluation across corpora: train on each, test on each other, and leave one corpus out."""
