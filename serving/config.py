@@ -25,6 +25,7 @@ Scenario = Literal[
     "overload",
     "cold_start",
     "loadgen",
+    "stream",
     "backends",
     "peers",
     "peer",
@@ -37,7 +38,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *("backends", "peers"),
 )
 """What it measures by default."""
-OF_SERVICE: frozenset[Scenario] = frozenset(SCENARIOS[4:-2])
+OF_SERVICE: frozenset[Scenario] = frozenset({*SCENARIOS[4:-2], "stream"})
 """Loads of a running service, rather than layers."""
 _FORMER: dict[Scenario, tuple[Scenario, ...]] = {"pressure": ("overload", "soak"), "peer": ("peers",)}
 

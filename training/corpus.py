@@ -25,6 +25,7 @@ from training.features.feature_dataset import ClipDataset
 from training.features.teacher.answers import Answers
 from training.features.teacher.audit import judged
 from training.features.teacher.teacher import Teacher, read_teacher
+from training.metrics.agreement import agreement
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class Corpus:
                 **{part: self._part_summary(clips) for part, clips in parts.items()},
                 **({"leaks": self.leaks.summary()} if self.leaks else {}),
                 **({"dimensions": self._dimensions()} if self.table.dimensions else {}),
+                **(
+                    {"raters": {name: agreement(self.table, name) for name in soft}}
+                    if (soft := self.table.soft)
+                    else {}
+                ),
             },
         }
 

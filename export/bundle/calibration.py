@@ -47,8 +47,8 @@ def quoting(folder: Path | None, source: Source) -> Source:
 def _quoted(report: Mapping[str, Any]) -> dict[str, Any]:
     figures = ("uar", "wa", "macro_f1")
     quoted = {
-        target: {name: found[name] for figure in figures for name in (figure, f"{figure}_ci")}
-        | {"clips": found["clips"]}
+        target: {name: found[name] for figure in figures for name in (figure, f"{figure}_ci") if name in found}
+        | {"clips": found["clips"], **({"dimensions": found["dimensions"]} if "dimensions" in found else {})}
         for target, found in report["targets"].items()
     }
     return {**{name: report[name] for name in ("protocol", "seeds", "leaks")}, "targets": quoted}

@@ -85,6 +85,20 @@ def corpus_folder(build_once: BuildOnce, write_wav: WriteWav) -> Path:
 
 
 @pytest.fixture
+def rated(corpus_folder: Path, tmp_path: Path) -> Path:
+    """A table of the corpus with three raters, who are at odds about every fourth clip, and some ties of two."""
+    known = json.loads((corpus_folder / "annotations.json").read_text())
+    lines = ["file,speaker,emotion,rater"]
+    for number, (name, row) in enumerate(known.items()):
+        other = {"calm": "wild", "wild": "calm"}[row["emotion"]]
+        for rater in range(2 if number % 8 == 3 else 3):
+            label = other if number % 4 == 3 and rater == 1 else row["emotion"]
+            lines.append(f"{corpus_folder / name},{row['speaker']},{label},r{rater}")
+    (tmp_path / "rated.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "rated.csv"
+
+
+@pytest.fixture
 def make_step(corpus_folder: Path, tmp_path: Path) -> MakeStep:
     """``make_step(run="run", **changes)``: trains the corpus into ``tmp_path / run``."""
 

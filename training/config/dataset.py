@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, field_validator
 
 from emotions.errors import ConfigError
 from emotions.pipeline.schema import Block, Text
-from training.config.targets import DimensionsTarget, LabelsTarget, Targets
+from training.config.targets import DimensionsTarget, LabelsTarget, RatersTarget, SharesTarget, Targets
 
 
 class Column(Block):
@@ -92,7 +92,8 @@ class DatasetConfig(Block):
     targets: Targets | None = Field(
         default=None,
         description="Columns of labels to learn, by default all that look like targets; or an object for each target: "
-        '{"labels": [...]}, or {"dimensions": ["arousal", "valence"], "range": [0, 1], "scale": [1, 7]}.',
+        '{"labels": [...]}; {"raters": "rater"}, a row a rater; {"shares": ["emotion.angry", "emotion.calm"]}; or '
+        '{"dimensions": ["arousal", "valence"], "range": [0, 1], "scale": [1, 7]}.',
     )
     tables: Annotated[list[Text], Field(min_length=1)] | None = Field(
         default=None, description="Tables of an audformat database that hold the clips; by default those of its splits."
@@ -110,16 +111,29 @@ class DatasetConfig(Block):
 
     @model_validator(mode="after")
     def _a_column_is_labels_or_numbers(self) -> Self:
-        numbers = [column for about in self.dimensional.values() for column in about.dimensions]
+        numbers = self.number_columns
         both = [column for column in numbers if column in (self.columns or ()) or numbers.count(column) > 1]
         if both:
             raise ValueError(f"targets: the column {both[0]!r} would be learnt twice: as labels, or by two targets")
+        if len({about.raters for about in self.rated.values()}) > 1:
+            raise ValueError("targets: name one column of raters for all targets: a row is of one rater")
         return self
 
     @property
     def columns(self) -> list[str] | None:
         """Columns of labels to learn; None where those that look like targets are."""
+        return None if self.named is None else [name for name in self.named if name not in self.shared]
+
+    @property
+    def named(self) -> list[str] | None:
+        """The targets of labels, those of shares too; None where those that look like targets are."""
         return None if self.targets is None else [name for name in self.targets if name not in self.dimensional]
+
+    @property
+    def number_columns(self) -> list[str]:
+        """Columns of numbers to learn: those of dimensions and of shares."""
+        shares = [column for about in self.shared.values() for column in about.shares]
+        return [*(column for about in self.dimensional.values() for column in about.dimensions), *shares]
 
     @property
     def dimensional(self) -> dict[str, DimensionsTarget]:
@@ -128,10 +142,23 @@ class DatasetConfig(Block):
         return {name: about for name, about in every if isinstance(about, DimensionsTarget)}
 
     @property
+    def rated(self) -> dict[str, RatersTarget]:
+        """The targets that several raters labelled in rows of their own."""
+        every = self.targets.items() if isinstance(self.targets, dict) else ()
+        return {name: about for name, about in every if isinstance(about, RatersTarget)}
+
+    @property
+    def shared(self) -> dict[str, SharesTarget]:
+        """The targets whose labels have columns of shares."""
+        every = self.targets.items() if isinstance(self.targets, dict) else ()
+        return {name: about for name, about in every if isinstance(about, SharesTarget)}
+
+    @property
     def stated_labels(self) -> dict[str, list[str]]:
         """The labels that targets of labels may have, where they are stated."""
         every = self.targets.items() if isinstance(self.targets, dict) else ()
-        return {name: about.labels for name, about in every if isinstance(about, LabelsTarget)}
+        stated = ((name, about) for name, about in every if isinstance(about, LabelsTarget | RatersTarget))
+        return {name: about.labels for name, about in stated if about.labels}
 
 
 def as_origin(text: str | None, option: str) -> Column | Pattern | None:

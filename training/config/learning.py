@@ -138,6 +138,11 @@ class LearnParams(Tunable):
         default="ccc",
         description="Loss of targets of dimensions: 1 - CCC over a batch, or the mean squared or absolute error.",
     )
+    soft_labels: bool = Field(
+        default=True,
+        description="Learn the distribution of several raters' labels where the data has it; false: the label of the "
+        "majority alone.",
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Share of the truth spread over all classes.")
     class_weights: Literal["balanced", "none"] = Field(
         default="balanced", description="balanced: rare classes weigh as much in the loss as frequent ones."

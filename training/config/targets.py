@@ -1,4 +1,4 @@
-"""Targets of a dataset: columns of labels, and columns of numbers, such as arousal and valence, on one range."""
+"""Targets of a dataset: labels, perhaps of several raters, and numbers such as arousal and valence."""
 
 from __future__ import annotations
 
@@ -19,6 +19,38 @@ class LabelsTarget(Block):
     labels: Annotated[list[Text], Field(min_length=2)] = Field(
         description="The labels to learn; a clip with another one is a fault of the data."
     )
+
+
+class RatersTarget(Block):
+    """A column of labels in a table with one row a rater; the raters' labels are learnt as a distribution."""
+
+    raters: Text = Field(description="Column that names the rater of a row; the rows of a clip are its ratings.")
+    labels: Annotated[list[Text], Field(min_length=2)] | None = Field(
+        default=None, description="The labels to learn; another one is a fault of the data."
+    )
+
+
+class SharesTarget(Block):
+    """Columns of shares, one a label: which share of the raters gave it. They are learnt as a distribution."""
+
+    shares: Annotated[list[Text], Field(min_length=2, max_length=1000)] = Field(
+        description="The columns; the label of emotion.angry is angry where emotion is the target, else the name."
+    )
+
+    @model_validator(mode="after")
+    def _are_different(self) -> Self:
+        if len(set(self.shares)) != len(self.shares):
+            raise ValueError("names a column of shares twice")
+        return self
+
+    def label_of(self, target: str, column: str) -> str:
+        """The label that a column has the shares of.
+
+        Args:
+            target: name of the target.
+            column: one of ``shares``.
+        """
+        return column.removeprefix(f"{target}.") or column
 
 
 class DimensionsTarget(Block):
@@ -53,9 +85,25 @@ class DimensionsTarget(Block):
         return low + (number - least) * (high - low) / (most - least)
 
 
+def _keys(value: Any) -> set[str]:
+    return {*value} if isinstance(value, dict) else {*getattr(value, "__dict__", {})}
+
+
 def _kind(value: Any) -> str:
-    named = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    return "<dimensions>" if {"dimensions", "range", "scale"} & {*named} else "<labels>"
+    named = _keys(value)
+    if {"dimensions", "range", "scale"} & named:
+        return "<dimensions>"
+    return "<raters>" if "raters" in named else "<shares>" if "shares" in named else "<labels>"
+
+
+def _of_one_kind(value: Any) -> Any:
+    """Refuse a target that is of labels and of numbers, or of two forms of labels."""
+    named = _keys(value)
+    if "dimensions" in named and {"labels", "raters", "shares"} & named:
+        raise ValueError("is a target of labels and of dimensions at once: make two targets of it")
+    if "shares" in named and {"labels", "raters"} & named:
+        raise ValueError("has shares beside labels or raters: the columns of shares name the labels by themselves")
+    return value
 
 
 def _form(value: Any) -> str:
@@ -63,7 +111,14 @@ def _form(value: Any) -> str:
 
 
 Target = Annotated[
-    Annotated[LabelsTarget, Tag("<labels>")] | Annotated[DimensionsTarget, Tag("<dimensions>")], Discriminator(_kind)
+    Annotated[
+        Annotated[LabelsTarget, Tag("<labels>")]
+        | Annotated[RatersTarget, Tag("<raters>")]
+        | Annotated[SharesTarget, Tag("<shares>")]
+        | Annotated[DimensionsTarget, Tag("<dimensions>")],
+        Discriminator(_kind),
+    ],
+    BeforeValidator(_of_one_kind),
 ]
 Targets = Annotated[
     Annotated[list[Text], Field(min_length=1), Tag("<columns>")]

@@ -10,67 +10,30 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 from emotions.bundle.manifest import RESERVED_NAMES
 from emotions.errors import DataError, plain
 from emotions.inputs.remote import fetch
-from emotions.inputs.tables import seconds
 from training.config.dataset import Column, DatasetConfig, Pattern
-from training.config.targets import DimensionsTarget
+from training.config.targets import DimensionsTarget, RatersTarget
+from training.data.clip import Clip
+from training.data.clip_of_entry import clip_of, times_of, with_majorities
 from training.data.data_faults import Faults, some
 from training.data.formats.entry import Entry
 from training.data.label_faults import add_label_faults
 from training.data.names import default_targets
+from training.data.ratings import merged, raters_of
 from training.data.readers import column_or_pattern, read_entries
 from training.data.recordings import recordings_by_name
 from training.data.sources import Source, locate
-from training.data.values import values_of
 
+__all__ = ["Clip", "ClipTable", "gather_clips", "read_clips", "times_of"]
+
+T = TypeVar("T")
 _HEAD_BYTES = 1 << 16
-_STRUCTURE = frozenset({"start", "end", "split"})
 
 _TWICE = "clip stands twice (remove one of the rows)"
-_BAD_TIME = "start or end is not a number of seconds"
-_NO_TIME_LEFT = "start is not before end, or is negative"
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One labelled piece of a recording.
-
-    Attributes:
-        file: where the recording lies; a URL where a table holds it.
-        name: POSIX path relative to the dataset's folder, or absolute where the recording is elsewhere.
-        start: first second of the clip in the recording; None means its beginning.
-        end: last second of the clip; None means the recording's end.
-        labels: target to label, only the targets that the clip has.
-        recording: name of the recording that the clip was cut from.
-        split: the part of a predefined split, as the dataset writes it.
-        columns: every other column of the dataset.
-        values: target of dimensions to its values on the target's range, NaN where one is missing; only the targets
-            that the clip has a value of.
-    """
-
-    file: Path | str
-    name: str
-    start: float | None
-    end: float | None
-    labels: Mapping[str, str]
-    speaker: str | None
-    recording: str
-    split: str | None
-    columns: Mapping[str, str]
-    values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-
-    @property
-    def identity(self) -> str:
-        """Unique key of the clip in its dataset, as ASCII text."""
-        return json.dumps([self.name, self.start, self.end])
-
-    def __str__(self) -> str:
-        """The name, printable, with the clip's times where it is a part of a recording."""
-        times = "" if self.start is None and self.end is None else f" [{self.start or 0:g}-{self.end or '...'} s]"
-        return plain(self.name) + times
 
 
 @dataclass(frozen=True)
@@ -95,8 +58,18 @@ class ClipTable:
     def __len__(self) -> int:
         return len(self.clips)
 
+    @cached_property
+    def soft(self) -> tuple[str, ...]:
+        """The targets of which distributions over the labels are known."""
+        return tuple(target for target in self.targets if any(target in clip.shares for clip in self.clips))
+
     def labels(self, target: str) -> tuple[str, ...]:
-        """The labels of a target in output order: sorted by code point."""
+        """The labels of a target in output order, sorted by code point; those that no clip has alone included."""
+        shared = {label for clip in self.clips for label in clip.shares.get(target, ())}
+        return tuple(sorted(shared | {*self.own_labels(target)}))
+
+    def own_labels(self, target: str) -> tuple[str, ...]:
+        """The labels of a target that are a clip's own: where raters differ, that of the majority."""
         return tuple(sorted({clip.labels[target] for clip in self.clips if target in clip.labels}))
 
     def counts(self, target: str) -> dict[str, int]:
@@ -112,7 +85,9 @@ class ClipTable:
         """The same dataset with the labels of ``targets`` alone; clips without any are left out."""
         kept = tuple(target for target in self.targets if target in targets)
         clips = (
-            replace(clip, labels={name: clip.labels[name] for name in kept if name in clip.labels})
+            replace(
+                clip, labels=_some(clip.labels, kept), shares=_some(clip.shares, kept), raters=_some(clip.raters, kept)
+            )
             for clip in self.clips
         )
         return replace(self, clips=tuple(clip for clip in clips if clip.labels), targets=kept)
@@ -145,11 +120,20 @@ class ClipTable:
                 [
                     *[heads[clip.file], clip.start, clip.end, dict(sorted(clip.labels.items())), clip.speaker],
                     *[clip.split, *([dict(sorted(clip.values.items()))] if self.dimensions else [])],
+                    *([_sorted(clip.shares), _sorted(clip.raters)] if self.soft else []),
                 ]
             )
             for clip in self.clips
         )
         return hashlib.sha256("\n".join([*self.targets, *self.dimensions, *rows]).encode()).hexdigest()
+
+
+def _some(known: Mapping[str, T], names: Sequence[str]) -> dict[str, T]:
+    return {name: known[name] for name in names if name in known}
+
+
+def _sorted(known: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _sorted(each) if isinstance(each, Mapping) else each for name, each in sorted(known.items())}
 
 
 def _head(file: Path | str) -> str:
@@ -194,6 +178,10 @@ def gather_clips(config: DatasetConfig, root: Path, faults: Faults) -> ClipTable
     if not entries:
         faults.raise_for(str(source))
         raise DataError(f"{source}: holds no recordings")
+    rated = raters_of(entries, config)
+    if rated:
+        _check_raters(source, entries, rated)
+        entries = merged(entries, rated, config, faults)
     targets = _targets(config, source, entries)
     described = [(entry.name, entry.columns) for entry in entries]
     speakers = column_or_pattern(config.speaker, "speaker", described, faults)
@@ -202,10 +190,10 @@ def gather_clips(config: DatasetConfig, root: Path, faults: Faults) -> ClipTable
         entries, (targets or (config.target,))[0], segments=source.layout == "annotations"
     )
     made = [
-        _clip(entry, (targets, config), speaker, recording or name, faults)
+        clip_of(entry, (targets, config), speaker, recording or name, faults)
         for entry, speaker, recording, name in zip(entries, speakers, recordings, by_name, strict=True)
     ]
-    clips = _unique([clip for clip in made if clip is not None], faults)
+    clips = with_majorities(_unique([clip for clip in made if clip is not None], faults), targets)
     add_label_faults(clips, targets, faults)
     origins = {"speaker": _origin(config.speaker, "speaker", speakers, "unknown")}
     origins["recording"] = _origin(config.recording, "recording", recordings, rule)
@@ -222,44 +210,6 @@ def _origin(how: Column | Pattern | None, key: str, values: Sequence[str | None]
     return column if all(values) or otherwise == "unknown" else f"{column}, else {otherwise}"
 
 
-def _clip(
-    entry: Entry,
-    wanted: tuple[Sequence[str], DatasetConfig],
-    speaker: str | None,
-    recording: str,
-    faults: Faults,
-) -> Clip | None:
-    columns, (targets, config) = entry.columns, wanted
-    values = values_of(columns, config.dimensional, entry.name, faults)
-    numbers = [column for about in config.dimensional.values() for column in about.dimensions]
-    labels = {target: columns[target] for target in targets if target in columns}
-    times = times_of(entry, faults)
-    for target, allowed in config.stated_labels.items():
-        if labels.get(target, allowed[0]) not in allowed:
-            faults.add(f"{target} {labels[target]!r} is not one of the labels in dataset.targets", entry.name)
-            return None
-    if not labels and not values:
-        faults.add(f"clip has no label (fill in {' or '.join([*targets, *numbers])}, or remove the row)", entry.name)
-    if times is None or not (labels or values):
-        return None
-    taken = {*_STRUCTURE, *labels, *numbers}
-    others = {name: value for name, value in columns.items() if name not in taken}
-    return Clip(entry.file, entry.name, *times, labels, speaker, recording, columns.get("split"), others, values)
-
-
-def times_of(entry: Entry, faults: Faults) -> tuple[float | None, float | None] | None:
-    """First and last second of a clip; None where they cannot be, which is added to the faults."""
-    try:
-        start, end = (seconds(entry.columns[key]) if key in entry.columns else None for key in ("start", "end"))
-    except ValueError:
-        faults.add(_BAD_TIME, entry.name)
-        return None
-    if (start or 0.0) < 0 or (end is not None and end <= (start or 0.0)):
-        faults.add(_NO_TIME_LEFT, entry.name)
-        return None
-    return start, end
-
-
 def _unique(clips: Sequence[Clip], faults: Faults) -> tuple[Clip, ...]:
     seen: set[str] = set()
     for clip in clips:
@@ -269,12 +219,22 @@ def _unique(clips: Sequence[Clip], faults: Faults) -> tuple[Clip, ...]:
     return tuple({clip.identity: clip for clip in reversed(clips)}.values())[::-1]
 
 
+def _check_raters(source: Source, entries: Sequence[Entry], rated: Mapping[str, RatersTarget]) -> None:
+    column = next(iter(rated.values())).raters
+    columns = sorted({name for entry in entries for name in entry.columns})
+    if column not in columns:
+        there = ", ".join(columns) or "none"
+        raise DataError(
+            f"{source}: has no column {column!r} of raters; its columns: {there}; name it in dataset.targets"
+        )
+
+
 def _targets(config: DatasetConfig, source: Source, entries: Sequence[Entry]) -> tuple[str, ...]:
-    columns = sorted({column for entry in entries for column in entry.columns})
+    columns = sorted({column for entry in entries for column in (*entry.columns, *entry.votes)})
     found = [name for name in default_targets(config) if name in columns]
-    targets = found if config.columns is None else config.columns
-    numbers = [name for about in config.dimensional.values() for name in about.dimensions]
-    missing = [name for name in (*targets, *numbers) if name not in columns]
+    targets = found if config.named is None else config.named
+    numbers = config.number_columns
+    missing = [name for name in (*targets, *numbers) if name not in {*columns, *config.shared}]
     if missing or not (targets or numbers):
         lacking = some(repr(name) for name in missing or [config.target])
         there = ", ".join(columns) or "none"

@@ -28,6 +28,10 @@ class Labelled(Protocol):
         """Target to label."""
 
     @property
+    def shares(self) -> Mapping[str, Mapping[str, float]]:
+        """Target to the share of each label, where raters gave several."""
+
+    @property
     def name(self) -> str:
         """The clip's name."""
 
@@ -41,15 +45,21 @@ def add_label_faults(clips: Sequence[Labelled], targets: Sequence[str], faults: 
         faults: takes a fault for each such label.
     """
     for target in targets:
-        labels = {clip.labels[target] for clip in clips if target in clip.labels}
+        labels = {label for clip in clips for label in _given(clip, target)}
         wrong = {label: _missing(target, label) for label in labels if label in _MISSING}
         for spellings in _same_in_other_letters(labels):
             words = f"{target} {' and '.join(map(repr, spellings))}"
             kind = f"{words} differ only in case, spaces or Unicode form (write them alike)"
             wrong.update({label: kind for label in spellings if label not in wrong})
         for clip in clips:
-            if clip.labels.get(target) in wrong:
-                faults.add(wrong[clip.labels[target]], clip.name)
+            for label in _given(clip, target):
+                if label in wrong:
+                    faults.add(wrong[label], clip.name)
+
+
+def _given(clip: Labelled, target: str) -> list[str]:
+    """The labels of a clip: of its raters, or its own."""
+    return [*clip.shares.get(target, ([clip.labels[target]] if target in clip.labels else []))]
 
 
 def _missing(target: str, label: str) -> str:

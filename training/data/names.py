@@ -12,6 +12,7 @@ from training.data.formats.entry import SPLIT_NAMES, Entry
 _STATE = "state"
 _LABELS = frozenset({"label", "labels", "class", "category", "emo", "emotions", "emotion_label", "emotion_class"})
 _SPEAKERS = frozenset({"speaker_id", "speakerid", "speaker_name", "spk", "spk_id", "spkid", "spkr"})
+_RATERS = frozenset({"rater_id", "raterid", "annotator", "annotator_id", "worker", "worker_id"})
 _PARTS = frozenset({"partition", "subset", "set"})
 _PROPERTIES = ("speaker", "recording", "split", "sentence", "text", "start", "end")
 
@@ -20,8 +21,7 @@ def default_targets(config: DatasetConfig) -> list[str]:
     """The columns that a dataset is asked for: those that the config names, else its target and ``state``."""
     if config.targets is None:
         return [*dict.fromkeys([config.target, _STATE])]
-    numbers = [column for about in config.dimensional.values() for column in about.dimensions]
-    return [*(config.columns or ()), *numbers]
+    return [*(config.columns or ()), *config.number_columns]
 
 
 def labels_in(columns: Collection[str], config: DatasetConfig) -> bool:
@@ -39,8 +39,8 @@ def with_known_names(entries: Sequence[Entry], config: DatasetConfig) -> list[En
     """Entries whose columns have the names that the config asks for.
 
     ``EMOTION`` is ``emotion``, ``Speaker ID`` or ``spk`` is ``speaker``, ``partition`` is ``split`` where it holds
-    parts of one, ``Begin (s)`` and ``End (s)`` are ``start`` and ``end``, and ``label`` or ``class`` is the target
-    where nothing else is. Only where one column means it.
+    parts of one, ``Begin (s)`` and ``End (s)`` are ``start`` and ``end``, ``annotator`` is ``rater``, and ``label`` or
+    ``class`` is the target where nothing else is. Only where one column means it.
 
     Args:
         entries: the clips.
@@ -50,7 +50,8 @@ def with_known_names(entries: Sequence[Entry], config: DatasetConfig) -> list[En
     origins = (config.speaker, config.recording, config.sentence)
     named = [origin.column for origin in origins if isinstance(origin, Column)]
     by = [config.split.by] if config.split.by else []
-    names = renamed(columns, [*named, *default_targets(config), *by, *_PROPERTIES])
+    raters = [about.raters for about in config.rated.values()]
+    names = renamed(columns, [*named, *raters, *default_targets(config), *by, *_PROPERTIES])
     names = {**time_columns(columns), **names}
     meant = {*columns, *names.values()}
     left = [column for column in columns if column not in names and column not in named]
@@ -60,6 +61,10 @@ def with_known_names(entries: Sequence[Entry], config: DatasetConfig) -> list[En
         names.update(_only([name for name in left if _are_parts(entries, name)], _PARTS, "split"))
     if config.targets is None and not meant & {*default_targets(config)}:
         names.update(_only(left, _LABELS, config.target))
+    if config.targets is None and "rater" not in meant:
+        names.update(_only(left, _RATERS, "rater"))
+    if len(config.rated) == 1 and not meant & {*config.rated}:
+        names.update(_only([name for name in left if name not in raters], _LABELS, next(iter(config.rated))))
     if not names:
         return [*entries]
     return [replace(entry, columns=_renamed(entry.columns, names)) for entry in entries]

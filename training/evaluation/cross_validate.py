@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from emotions.errors import ConfigError
 from emotions.pipeline.interruption import keeping
 from emotions.pipeline.runner import Context
 from training.config.evaluate import EvaluateStep, decisive
@@ -35,7 +36,7 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
     Raises:
         DataError: the dataset cannot be used or cut into folds, or the parts share speakers, recordings or clips.
         BundleError: the teacher cannot be used.
-        ConfigError: the model cannot be built or trained so.
+        ConfigError: the model cannot be built or trained so, or a threshold is asked for beside dimensions.
         DeviceError: the accelerator asked for cannot be used, or a process was killed.
         OutputExists: another evaluation is running in the folder.
         DiskFull: the disk is full; the folds that are done are kept.
@@ -46,6 +47,8 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
     models = len(found) - (compared is not None)
     steps, missing = tuple(each for each, _ in found), next((said for _, said in found if said), None)
     check_step(steps[0])
+    if step.max_risk is not None and step.dataset.dimensional:
+        raise ConfigError("max_risk: a threshold is for models of labels alone; leave it out, or the dimensions")
     table, facts = read_usable(step.dataset, context)
     seeds = step.seeds or [context.seed]
     folds = make_folds(table, step.protocol, step.folds, step.dataset.split, seeds)

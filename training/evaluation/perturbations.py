@@ -27,6 +27,9 @@ from training.data.waveforms.distortions import (
 
 MIN_UNCHANGED = 0.95
 MAX_UAR_LOSS = 0.05
+MAX_VALUE_CHANGE = 0.05
+"""Share of the range by which a value may move and count as unchanged, as with a variant of a bundle."""
+MAX_CCC_LOSS = 0.05
 Change = Callable[[FloatArray, np.random.Generator], FloatArray]
 Kind = Literal["small change", "noise", "channel"]
 
@@ -57,6 +60,26 @@ def judged(test: Corruption, before: IntArray, after: IntArray, uar: Callable[[I
     loss = uar(before) - found
     passed = unchanged >= MIN_UNCHANGED if test.kind == "small change" else loss <= MAX_UAR_LOSS
     result = {"unchanged": unchanged, "uar": found, "uar_loss": loss, "passed": passed}
+    return {"name": test.name, "kind": test.kind, **result}
+
+
+def judged_values(
+    test: Corruption, before: FloatArray, after: FloatArray, span: float, ccc: Callable[[FloatArray], float]
+) -> dict[str, Any]:
+    """A test's result of a target of dimensions as JSON.
+
+    Args:
+        test: what was changed.
+        before: (clips, dimensions) values without the change.
+        after: with it.
+        span: highest less lowest value of the range.
+        ccc: mean CCC of answers over the dimensions.
+    """
+    moved = np.abs(after - before) / span
+    unchanged, found = float((moved <= MAX_VALUE_CHANGE).mean()), ccc(after)
+    loss = ccc(before) - found
+    passed = unchanged >= MIN_UNCHANGED if test.kind == "small change" else loss <= MAX_CCC_LOSS
+    result = {"unchanged": unchanged, "moved": float(moved.mean()), "ccc": found, "ccc_loss": loss, "passed": passed}
     return {"name": test.name, "kind": test.kind, **result}
 
 

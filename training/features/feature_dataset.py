@@ -60,6 +60,10 @@ class FeatureDataset(Dataset[FeatureItem]):
         """Class index of every clip for a target, (clips,), ``NO_LABEL`` where it has none."""
         return self.windows.classes(target)
 
+    def shares_of(self, target: str) -> FloatArray | None:
+        """Shares of the labels of every clip, as ``WindowDataset.shares_of``."""
+        return self.windows.shares_of(target)
+
     def values(self, target: str) -> FloatArray:
         """Values of every clip for a target of dimensions, as ``WindowDataset.values``."""
         return self.windows.values(target)

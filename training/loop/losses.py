@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy, kl_div
 from emotions.audio.windows import IntArray
 from training.config.train import TrainStep
 from training.corpus import Corpus
-from training.data.waveforms.dataset import NO_LABEL, WindowDataset
+from training.data.waveforms.dataset import NO_LABEL, WindowDataset, shares_key
 from training.features.feature_dataset import ClipDataset
 
 
@@ -79,7 +79,10 @@ def loss_sums(
 
     Args:
         logits: target -> (batch, classes).
-        truth: target -> (batch,) class indices, ``NO_LABEL`` where there is none.
+        truth: target -> (batch,) class indices, ``NO_LABEL`` where there is none; and by ``shares_key`` (batch,
+            classes) shares of the raters, where they are to be learnt: the cross-entropy with them is the
+            Kullback-Leibler divergence but for a constant. A window's class is then the majority's, and weighs it as a
+            whole, so that no weight bends a distribution.
         weights: target -> (classes,), weight of each class.
         objective: the form of the loss.
         shares: (batch,), share of each window in its clip; 1 by default.
@@ -89,14 +92,18 @@ def loss_sums(
     rows = []
     for target, values in logits.items():
         labels, weight = truth[target], weights[target]
-        options: dict[str, Any] = {"ignore_index": NO_LABEL, "label_smoothing": objective.smoothing}
-        losses = cross_entropy(values.float(), labels, weight, reduction="none", **options)
-        known = labels.clamp_min(0)
+        known, told = labels.clamp_min(0), truth.get(shares_key(target))
+        weighed = torch.where(labels == NO_LABEL, 0.0, weight[known])
+        options: dict[str, Any] = {"reduction": "none", "label_smoothing": objective.smoothing}
+        if told is None:
+            losses = cross_entropy(values.float(), labels, weight, ignore_index=NO_LABEL, **options)
+        else:
+            losses = weighed * cross_entropy(values.float(), told, **options)
         if objective.gamma > 0:
-            right = values.float().softmax(dim=1).gather(1, known[:, None])[:, 0]
+            answers = values.float().softmax(dim=1)
+            right = answers.gather(1, known[:, None])[:, 0] if told is None else (answers * told).sum(dim=1)
             # Away from 1, where the gradient of the power would be infinite for a gamma below 1.
             losses = losses * (1 - right).clamp_min(1e-6) ** objective.gamma
-        weighed = torch.where(labels == NO_LABEL, 0.0, weight[known])
         own = torch.ones_like(weighed) if shares is None else shares.to(weighed.dtype)
         counted = own if mean_shares is None else torch.full_like(own, mean_shares[target])
         rows.append(torch.stack([(losses * own).sum(), (weighed * counted).sum()]))

@@ -14,6 +14,7 @@ from emotions.errors import ConfigError
 from training.config.architectures import SPECTROGRAM_MODELS
 from training.config.learning import FeatureAugmentation, LearnParams
 from training.config.train import ModelSpec
+from training.data.waveforms.dataset import shares_key
 from training.features.extract import computing_in, precision_of, without_tf32
 from training.features.feature_dataset import FeatureItem
 from training.features.teacher.taught import TaughtItem, separated
@@ -105,7 +106,7 @@ class ClassifierModule(lightning.LightningModule):
     def training_step(self, taught: Batch | TaughtItem) -> Tensor:
         """The loss of a batch. Raises ConfigError where it is not a finite number."""
         batch, answers = separated(taught)
-        truth, shares, learn = batch[2], batch[4], self.learn.augmentation
+        truth, shares, learn = self._learnt(batch[2]), batch[4], self.learn.augmentation
         features, frames = self._features_of(self._augmented(batch))
         features = augment(features, frames, self._random, self._features)
         self.model.head.observe(features)
@@ -125,7 +126,8 @@ class ClassifierModule(lightning.LightningModule):
         """Collect the logits and losses of a batch."""
         features, frames = self._features_of(batch)
         logits = self.model.head(features, frames)
-        self._sums.append(loss_sums(self._labelled(logits), batch[2], self.class_weights, self.objective, batch[4]))
+        truth = self._learnt(batch[2])
+        self._sums.append(loss_sums(self._labelled(logits), truth, self.class_weights, self.objective, batch[4]))
         self._pooler.add(batch, logits)
 
     def on_validation_epoch_end(self) -> None:
@@ -171,6 +173,11 @@ class ClassifierModule(lightning.LightningModule):
             taught = distillation_loss(labelled, answers, teacher, self.objective, known)
             loss = (1 - teacher.weight) * loss + teacher.weight * taught
         return loss.to(shares.device) + self._dimension_losses(logits, truth, known)
+
+    def _learnt(self, truth: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What is learnt of the truth: without the shares of raters where the majority's label alone counts."""
+        known = {*self.spec.targets, *(map(shares_key, self.spec.labels) if self.learn.soft_labels else ())}
+        return {key: each for key, each in truth.items() if key in known}
 
     def _labelled(self, logits: Logits) -> Logits:
         return {target: logits[target] for target in self.spec.labels}

@@ -15,6 +15,7 @@ from emotions.audio.windows import FloatArray
 from training.config.train import SavingDataParams
 from training.corpus import cut_corpus
 from training.data.split.inner_folds import inner_folds
+from training.data.waveforms.dataset import shares_key
 from training.features.feature_dataset import ClipDataset
 from training.loop.job import Job, outcome, seeded_model, train
 from training.loop.precompute import precomputed
@@ -64,6 +65,8 @@ def _with_truth(predictions: PartPredictions, job: Job) -> ClipPredictions:
     places = np.searchsorted(np.array(corpus.split.train), predictions.clips)
     truth: dict[str, Any] = {target: truth_of(corpus.table, predictions.clips, target) for target in corpus.spec.labels}
     truth |= {target: corpus.train.values(target)[places] for target in corpus.spec.ranges}
+    shares = {shares_key(target): corpus.train.shares_of(target) for target in corpus.spec.labels}
+    truth |= {key: each[places] for key, each in shares.items() if each is not None}
     return ClipPredictions(places, predictions.windows, predictions.logits, truth, weights=predictions.weights)
 
 

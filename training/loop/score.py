@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from emotions.audio.windows import Float64Array, FloatArray, IntArray
-from training.data.waveforms.dataset import NO_LABEL
+from training.data.waveforms.dataset import NO_LABEL, shares_key
 from training.features.extract import rounded
 from training.features.feature_dataset import ClipDataset, FeatureItem
 from training.metrics.calibration import calibration_of, cross_fitted, fit_temperature
 from training.metrics.classification import Scores, score
+from training.metrics.distributions import distance_from_raters
 from training.metrics.held_out import HeldOut
 from training.metrics.predictions import PartPredictions
 from training.models.base import Classifier, is_frozen
@@ -56,10 +57,17 @@ class ClipPredictions(PartPredictions):
     """Logits of a model for the windows of clips, with the clips' truth. ``clips`` is ascending.
 
     Attributes:
-        truth: target -> (clips,) int64 class indices, ``NO_LABEL`` where a clip has none.
+        truth: target -> (clips,) int64 class indices, ``NO_LABEL`` where a clip has none; by ``shares_key`` (clips,
+            classes) shares of the raters, of targets that have them.
     """
 
-    truth: Mapping[str, IntArray]
+    truth: Mapping[str, Any]
+
+    def raters(self, target: str) -> FloatArray | None:
+        """Shares of the raters of the labelled clips, (labelled clips, classes); None of a target without them."""
+        shares = self.truth.get(shares_key(target))
+        found: FloatArray | None = None if shares is None else shares[self.truth[target] != NO_LABEL]
+        return found
 
 
 class ClipPooler:
@@ -71,7 +79,7 @@ class ClipPooler:
     """
 
     def __init__(self) -> None:
-        self.batches: list[tuple[IntArray, dict[str, IntArray], dict[str, FloatArray], Float64Array]] = []
+        self.batches: list[tuple[IntArray, dict[str, Any], dict[str, FloatArray], Float64Array]] = []
 
     def add(self, batch: Batch, logits: Mapping[str, Tensor]) -> None:
         """Add a batch.
@@ -82,15 +90,15 @@ class ClipPooler:
         """
         _, _, truth, clips, shares = batch
         values = {target: each.detach().float().cpu().numpy() for target, each in logits.items()}
-        known = {target: truth[target].cpu().numpy() for target in values}
+        known = {key: each.cpu().numpy() for key, each in truth.items()}
         self.batches.append((clips.cpu().numpy(), known, values, shares.cpu().double().numpy()))
 
     def pooled(self) -> ClipPredictions:
         """All clips so far."""
         of_window = np.concatenate([clips for clips, *_ in self.batches])
         clips, first, windows = np.unique(of_window, return_index=True, return_inverse=True)
-        targets = self.batches[0][1]
-        truth = {target: np.concatenate([each[target] for _, each, _, _ in self.batches])[first] for target in targets}
+        _, keys, targets, _ = self.batches[0]
+        truth = {key: np.concatenate([each[key] for _, each, _, _ in self.batches])[first] for key in keys}
         logits = {target: np.concatenate([each[target] for _, _, each, _ in self.batches]) for target in targets}
         weights = np.concatenate([shares for *_, shares in self.batches])
         return ClipPredictions(clips, windows, logits, truth, weights=weights)
@@ -138,6 +146,8 @@ def calibrated(
 ) -> dict[str, dict[str, Any]]:
     """Fit each target's temperature on validation clips, and measure it on test clips where there are any.
 
+    Where the raters' distributions are known, the probabilities are fitted to them and measured by them.
+
     Args:
         val: predictions for the validation part.
         test: predictions for the test part.
@@ -154,13 +164,16 @@ def calibrated(
         truth, at = val.labelled(target, val.truth[target])
         if not len(truth):
             continue
-        speakers = units.val[val.clips][val.truth[target] != NO_LABEL]
-        temperature, part = fit_temperature(at, truth, speakers), "validation"
-        after = cross_fitted(at, truth, speakers)
+        raters, speakers = val.raters(target), units.val[val.clips][val.truth[target] != NO_LABEL]
+        told = truth if raters is None else raters
+        temperature, part = fit_temperature(at, told, speakers), "validation"
+        after = cross_fitted(at, told, speakers)
         if test is not None and len(test.labelled(target, test.truth[target])[0]):
-            part, (truth, at) = "test", test.labelled(target, test.truth[target])
+            part, (truth, at), raters = "test", test.labelled(target, test.truth[target]), test.raters(target)
             speakers, after = units.test[test.clips][test.truth[target] != NO_LABEL], at(temperature)
         held_out = HeldOut.of(after, truth, speakers, units.unit, f"{part} clips").summary()
-        measured = calibration_of(at(1.0), after, truth, speakers)
-        found[target] = {"temperature": temperature, "measured_on": part, **measured, "held_out": held_out}
+        measured = calibration_of(at(1.0), after, truth if raters is None else raters, speakers)
+        distance = {} if raters is None else {"raters": distance_from_raters(at(1.0), after, raters, truth)}
+        about = {"temperature": temperature, "measured_on": part}
+        found[target] = {**about, **measured, **distance, "held_out": held_out}
     return found

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 from emotions.audio.windows import FloatArray, IntArray, pool
-from training.config.train import ModelSpec
 from training.loop.score import ClipPredictions
 from training.metrics.dimensions import UNCHANGED, Linear, linear_calibration, score_values
+from training.metrics.predictions import PartPredictions
+from training.metrics.value_plots import Spec
 
 Calibrations = Mapping[str, Mapping[str, Any]]
 NOT_CALIBRATED: Calibrations = MappingProxyType({})
 
 
-def linear_of(calibration: Calibrations, target: str, spec: ModelSpec) -> list[Linear]:
+def linear_of(calibration: Calibrations, target: str, spec: Spec) -> list[Linear]:
     """Scale and bias of each of a target's dimensions, of what ``calibrated_values`` gave."""
     known = calibration.get(target, {}).get("dimensions", {})
     return [
@@ -29,14 +30,14 @@ def linear_of(calibration: Calibrations, target: str, spec: ModelSpec) -> list[L
 
 
 def values_of(
-    predictions: ClipPredictions, target: str, spec: ModelSpec, calibration: Calibrations = NOT_CALIBRATED
+    predictions: PartPredictions, target: str, spec: Spec, calibration: Calibrations = NOT_CALIBRATED
 ) -> FloatArray:
     """The values of clips as a bundle answers them: calibrated, kept in the range, pooled; (clips, dimensions).
 
     Args:
         predictions: outputs of the model, where the range is -1 to 1.
         target: which target.
-        spec: the model.
+        spec: names and ranges of the targets.
         calibration: of ``calibrated_values``.
     """
     linear = np.array(linear_of(calibration, target, spec), np.float64)
@@ -45,13 +46,14 @@ def values_of(
     return ((low + high) / 2 + (high - low) / 2 * _pooled(predictions, outputs)).astype(np.float32)
 
 
-def truth_of(predictions: ClipPredictions, target: str, spec: ModelSpec) -> FloatArray:
+def truth_of(predictions: ClipPredictions, target: str, spec: Spec) -> FloatArray:
     """The true values, (clips, dimensions), NaN where one is not known. Args as ``values_of``."""
     low, high = spec.ranges[target]
-    return ((low + high) / 2 + (high - low) / 2 * predictions.truth[target]).astype(np.float32)
+    truth: FloatArray = predictions.truth[target]
+    return ((low + high) / 2 + (high - low) / 2 * truth).astype(np.float32)
 
 
-def _pooled(predictions: ClipPredictions, outputs: Any) -> FloatArray:
+def _pooled(predictions: PartPredictions, outputs: Any) -> FloatArray:
     weights = np.ones(len(predictions.windows)) if predictions.weights is None else predictions.weights
     rows = [predictions.windows == clip for clip in range(len(predictions.clips))]
     return np.stack([pool(outputs[each], weights[each]) for each in rows])
@@ -59,7 +61,7 @@ def _pooled(predictions: ClipPredictions, outputs: Any) -> FloatArray:
 
 def score_dimensions(
     predictions: ClipPredictions,
-    spec: ModelSpec,
+    spec: Spec,
     units: IntArray | None = None,
     calibration: Calibrations = NOT_CALIBRATED,
 ) -> dict[str, dict[str, Any]]:
@@ -81,7 +83,7 @@ def score_dimensions(
     return found
 
 
-def calibrated_values(val: ClipPredictions, spec: ModelSpec, units: IntArray) -> dict[str, dict[str, Any]]:
+def calibrated_values(val: ClipPredictions, spec: Spec, units: IntArray) -> dict[str, dict[str, Any]]:
     """Target -> ``dimensions``, what ``linear_calibration`` fits on validation clips, where the range is -1 to 1.
 
     Args:
@@ -100,7 +102,7 @@ def calibrated_values(val: ClipPredictions, spec: ModelSpec, units: IntArray) ->
 
 
 def outputs_of(
-    predictions: ClipPredictions, spec: ModelSpec, device: torch.device
+    predictions: ClipPredictions, spec: Spec, device: torch.device
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Outputs and truth of the targets of dimensions, (clips, dimensions) each, where the range is -1 to 1."""
     pooled = {target: _pooled(predictions, predictions.logits[target]) for target in spec.ranges}

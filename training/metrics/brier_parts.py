@@ -10,7 +10,7 @@ from training.metrics.classification import Array
 BINS = 10
 
 
-def brier_parts(probabilities: FloatArray, truth: IntArray) -> dict[str, float]:
+def brier_parts(probabilities: FloatArray, truth: IntArray | FloatArray) -> dict[str, float]:
     """Reliability, resolution and uncertainty (Murphy, 1973), and the two parts that bins of some width add.
 
     After D. B. Stephenson, C. A. S. Coelho and I. T. Jolliffe, "Two Extra Components in the Brier Score Decomposition",
@@ -19,12 +19,22 @@ def brier_parts(probabilities: FloatArray, truth: IntArray) -> dict[str, float]:
 
     Args:
         probabilities: (clips, classes).
-        truth: (clips,) class indices.
+        truth: (clips,) class indices, or (clips, classes) shares of raters.
     """
     classes = probabilities.shape[1]
-    said, is_so = probabilities.astype(np.float64), np.eye(classes)[truth]
+    said, is_so = probabilities.astype(np.float64), as_shares(truth, classes)
     every = [_of_class(said[:, index], is_so[:, index]) for index in range(classes)]
     return {name: sum(found[name] for found in every) for name in every[0]}
+
+
+def as_shares(truth: IntArray | FloatArray, classes: int) -> Array:
+    """The truth as (clips, classes) shares: 1 of its class, or what it says already.
+
+    Args:
+        truth: (clips,) class indices, or (clips, classes) shares.
+        classes: how many there are.
+    """
+    return np.eye(classes)[truth] if truth.ndim == 1 else truth.astype(np.float64)
 
 
 def _of_class(said: Array, is_so: Array) -> dict[str, float]:
@@ -36,7 +46,7 @@ def _of_class(said: Array, is_so: Array) -> dict[str, float]:
     return {
         "reliability": float((sizes * (mean - frequency) ** 2).sum() / len(said)),
         "resolution": float((sizes * (frequency - is_so.mean()) ** 2).sum() / len(said)),
-        "uncertainty": float(is_so.mean() * (1 - is_so.mean())),
+        "uncertainty": float(is_so.var()),
         "within_bin_variance": float((off**2).mean()),
         "within_bin_covariance": float(2 * (off * found).mean()),
     }

@@ -1,7 +1,8 @@
 """Calibration: temperature scaling, calibration errors, and the risk at each confidence.
 
 After C. Guo, G. Pleiss, Y. Sun and K. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
-``probabilities`` are (clips, classes), and ``truth`` is (clips,) class indices.
+``probabilities`` are (clips, classes), and ``truth`` is (clips,) class indices; or (clips, classes) shares of raters,
+by which they are then measured: an answer is right for the share of the raters who gave it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from scipy import stats
 from scipy.optimize import minimize_scalar
 
 from emotions.audio.windows import Float64Array, FloatArray, IntArray
-from training.metrics.brier_parts import brier_parts
+from training.metrics.brier_parts import as_shares, brier_parts
 
 BINS = 15
 HELPED, DID_NOT_HELP, UNCLEAR = "helped", "did not help", "cannot be told"
@@ -31,9 +32,11 @@ _FOLDS = 5
 _MIN_SPEAKERS = 3
 _SEED = 0
 _MIN_PROBABILITY = 1e-12  # its logarithm must stay finite
+Truth = IntArray | FloatArray
+"""(clips,) class indices, or (clips, classes) shares."""
 
 
-def fit_temperature(probabilities: Callable[[float], FloatArray], truth: IntArray, speakers: IntArray) -> float:
+def fit_temperature(probabilities: Callable[[float], FloatArray], truth: Truth, speakers: IntArray) -> float:
     """Minimise the negative log-likelihood with a normal prior on log T, which counts the more the fewer speakers are.
 
     Speakers differ in their temperature: many clips of one determine its own, which may be worse than 1 for others. So
@@ -41,7 +44,7 @@ def fit_temperature(probabilities: Callable[[float], FloatArray], truth: IntArra
 
     Args:
         probabilities: temperature -> (clips, classes), of clips that were not trained on.
-        truth: (clips,) class indices.
+        truth: (clips,) class indices, or (clips, classes) shares.
         speakers: (clips,) index of each clip's speaker.
     """
     count = max(len(np.unique(speakers)), 1)
@@ -49,20 +52,19 @@ def fit_temperature(probabilities: Callable[[float], FloatArray], truth: IntArra
     precision, reluctance = alike * (1 + 2 / count) / _PRIOR**2, alike * _RELUCTANCE / count
 
     def loss(log_temperature: float) -> float:
-        of_truth = probabilities(float(np.exp(log_temperature)))[np.arange(len(truth)), truth]
-        nll = float(-np.log(np.maximum(of_truth.astype(np.float64), _MIN_PROBABILITY)).sum())
-        return nll + precision * log_temperature**2 / 2 + reluctance * abs(log_temperature)
+        cost = float(nll(probabilities(float(np.exp(log_temperature))), truth).sum())
+        return float(cost + precision * log_temperature**2 / 2 + reluctance * abs(log_temperature))
 
     found = minimize_scalar(loss, bounds=_BOUNDS, method="bounded")
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
 
 
-def cross_fitted(probabilities: Callable[[float], FloatArray], truth: IntArray, speakers: IntArray) -> FloatArray:
+def cross_fitted(probabilities: Callable[[float], FloatArray], truth: Truth, speakers: IntArray) -> FloatArray:
     """Probabilities of clips with temperatures that were fitted on other speakers, (clips, classes).
 
     Args:
         probabilities: as ``fit_temperature`` takes them.
-        truth: (clips,) class indices.
+        truth: (clips,) class indices, or (clips, classes) shares.
         speakers: (clips,) index of each clip's speaker; of a single one the temperature is 1.
     """
     found = probabilities(1.0).copy()
@@ -81,10 +83,10 @@ def _some(probabilities: Callable[[float], FloatArray], clips: Any, temperature:
     return found
 
 
-def reliability(probabilities: FloatArray, truth: IntArray) -> list[dict[str, float]]:
+def reliability(probabilities: FloatArray, truth: Truth) -> list[dict[str, float]]:
     """Reliability diagram: ``clips``, mean ``confidence`` and ``accuracy`` of each bin of confidence that has clips."""
     confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == truth
+    right = _right(probabilities, truth)
     place = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
     found = [np.flatnonzero(place == each) for each in range(BINS)]
     return [
@@ -94,24 +96,31 @@ def reliability(probabilities: FloatArray, truth: IntArray) -> list[dict[str, fl
     ]
 
 
-def ece(probabilities: FloatArray, truth: IntArray) -> float:
+def _right(probabilities: FloatArray, truth: Truth) -> Float64Array:
+    """Whether each answer is right, (clips,): 1 or 0, or the share of the raters who gave it."""
+    answers = probabilities.argmax(axis=1)
+    right = np.zeros(len(answers))
+    right[:] = answers == truth if truth.ndim == 1 else truth[np.arange(len(answers)), answers]
+    return right
+
+
+def ece(probabilities: FloatArray, truth: Truth) -> float:
     """Expected calibration error over ``BINS`` bins of equal width."""
     table = reliability(probabilities, truth)
     return sum(row["clips"] * abs(row["accuracy"] - row["confidence"]) for row in table) / len(truth)
 
 
-def brier(probabilities: FloatArray, truth: IntArray) -> float:
-    """Brier score: mean squared distance between probabilities and the one-hot truth, 0 to 2."""
-    one_hot = np.eye(probabilities.shape[1])[truth]
-    return float(np.square(probabilities - one_hot).sum(axis=1).mean())
+def brier(probabilities: FloatArray, truth: Truth) -> float:
+    """Brier score: mean squared distance between probabilities and the truth, one-hot or shares, 0 to 2."""
+    return float(np.square(probabilities - as_shares(truth, probabilities.shape[1])).sum(axis=1).mean())
 
 
-def risk_coverage(probabilities: FloatArray, truth: IntArray) -> list[dict[str, float]]:
+def risk_coverage(probabilities: FloatArray, truth: Truth) -> list[dict[str, float]]:
     """Risk-coverage curve: ``threshold``, ``coverage`` and ``risk`` (share of errors) at each distinct confidence."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     order = np.argsort(-confidence, kind="stable")
     thresholds = confidence[order]
-    risks = np.cumsum((probabilities.argmax(axis=1) != truth)[order]) / np.arange(1, len(truth) + 1)
+    risks = np.cumsum((1 - _right(probabilities, truth))[order]) / np.arange(1, len(truth) + 1)
     last_of_equals = np.flatnonzero(np.append(np.diff(thresholds) != 0, True)).tolist()
     return [
         {"threshold": float(thresholds[row]), "coverage": (row + 1) / len(truth), "risk": float(risks[row])}
@@ -136,13 +145,14 @@ def ece_noise(probabilities: FloatArray) -> float:
     return float(np.mean(found))
 
 
-def nll(probabilities: FloatArray, truth: IntArray) -> Float64Array:
-    """Negative log-likelihood of each clip, (clips,), in nats."""
-    of_truth = probabilities[np.arange(len(truth)), truth].astype(np.float64)
-    return -np.log(np.maximum(of_truth, _MIN_PROBABILITY))
+def nll(probabilities: FloatArray, truth: Truth) -> Float64Array:
+    """Negative log-likelihood of each clip, (clips,), in nats; of shares their cross-entropy."""
+    said = np.log(np.maximum(probabilities.astype(np.float64), _MIN_PROBABILITY))
+    cost: Float64Array = -(truth * said).sum(axis=1) if truth.ndim == 2 else -said[np.arange(len(truth)), truth]
+    return cost
 
 
-def verdict_of(before: FloatArray, after: FloatArray, truth: IntArray, speakers: IntArray) -> str:
+def verdict_of(before: FloatArray, after: FloatArray, truth: Truth, speakers: IntArray) -> str:
     """Whether calibration helped: ``helped``, ``did not help``, or ``cannot be told``.
 
     By the 95 % interval over speakers (Student's t) of the mean difference of the negative log-likelihood; the standard
@@ -158,7 +168,7 @@ def verdict_of(before: FloatArray, after: FloatArray, truth: IntArray, speakers:
     return HELPED if gain.mean() > reach else DID_NOT_HELP if gain.mean() < -reach else UNCLEAR
 
 
-def calibration_of(before: FloatArray, after: FloatArray, truth: IntArray, speakers: IntArray) -> dict[str, Any]:
+def calibration_of(before: FloatArray, after: FloatArray, truth: Truth, speakers: IntArray) -> dict[str, Any]:
     """Scores of the probabilities before and after calibration, and whether it helped, as JSON."""
     found: dict[str, Any] = {}
     for when, probabilities in (("before", before), ("after", after)):

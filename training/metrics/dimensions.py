@@ -62,7 +62,7 @@ def score_values(
 
     Args:
         truth: (clips, dimensions), NaN where it is not known.
-        predicted: (clips, dimensions).
+        predicted: (clips, dimensions), or (seeds, clips, dimensions); figures are means over the seeds.
         names: of the dimensions.
         units: (clips,) index of each clip's speaker; where it is given there are intervals of 95 %, by drawing
             speakers with replacement (three at least).
@@ -76,21 +76,48 @@ def score_values(
         known = ~np.isnan(truth[:, column])
         if known.any():
             of = np.zeros(int(known.sum()), np.int64) if units is None else units[known]
-            rows[name] = _row(truth[known, column], predicted[known, column], of)
+            rows[name] = _row(truth[known, column], np.atleast_3d(predicted.T).T[:, known, column], of)
     mean = float(np.mean([row["ccc"] for row in rows.values()])) if rows else 0.0
     return {"ccc": mean, "clips": int((~np.isnan(truth)).any(axis=1).sum()), "dimensions": rows}
 
 
 def _row(truth: Any, predicted: Any, units: IntArray) -> dict[str, Any]:
     count, place = len(np.unique(units)), np.unique(units, return_inverse=True)[1].reshape(-1)
-    sums = moments(truth, predicted, place, count)
-    found: dict[str, Any] = {name: float(value) for name, value in figures(sums.sum(axis=0)).items()}
+    sums = np.stack([moments(truth, each, place, count) for each in predicted], axis=1)
+    found: dict[str, Any] = {name: float(value.mean()) for name, value in figures(sums.sum(axis=0)).items()}
     found["clips"] = len(truth)
     if count >= _MIN_UNITS:
         drawn = np.random.default_rng(_SEED).integers(0, count, (_DRAWS, count))
         spread = figures(sums[drawn].sum(axis=1))
-        found |= {f"{name}_ci": np.percentile(values, (2.5, 97.5)).tolist() for name, values in spread.items()}
+        found |= {f"{name}_ci": np.percentile(each.mean(axis=1), (2.5, 97.5)).tolist() for name, each in spread.items()}
     return found
+
+
+def ccc_difference(truth: FloatArray, one: FloatArray, two: FloatArray, units: IntArray) -> dict[str, Any]:
+    """CCC of the second of two models on the same clips, and how much the first has more, means over the dimensions.
+
+    Args:
+        truth: (clips, dimensions), NaN where it is not known.
+        one: (seeds, clips, dimensions) answers of the first.
+        two: those of the second.
+        units: (clips,) index of each clip's speaker; of three and more there is an interval of 95 %, by drawing
+            speakers with replacement, each for both models.
+    """
+    count = len(np.unique(units))
+    drawn = np.random.default_rng(_SEED).integers(0, count, (_DRAWS, count))
+    points, spreads = [], []
+    for column in range(truth.shape[1]):
+        known = np.flatnonzero(~np.isnan(truth[:, column]))
+        place = np.unique(units, return_inverse=True)[1].reshape(-1)[known]
+        both = [
+            np.stack([moments(truth[known, column], each[known, column], place, count) for each in answers], axis=1)
+            for answers in (one, two)
+        ]
+        points.append([float(figures(sums.sum(axis=0))["ccc"].mean()) for sums in both])
+        spreads.append(np.subtract(*(figures(sums[drawn].sum(axis=1))["ccc"].mean(axis=1) for sums in both)))
+    first, second = np.mean(points, axis=0).tolist()
+    bounds = np.percentile(np.mean(spreads, axis=0), (2.5, 97.5)).tolist() if count >= _MIN_UNITS else None
+    return {"ccc": second, "ccc_difference": first - second, "ccc_difference_ci": bounds}
 
 
 def fit_linear(truth: Any, predicted: Any) -> Linear:

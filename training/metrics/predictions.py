@@ -53,6 +53,13 @@ class PartPredictions:
         weights = np.ones(len(self.windows)) if self.weights is None else self.weights
         return np.stack([pool(softmax[rows], weights[rows]) for rows in of_clip])
 
+    def outputs(self, target: str) -> FloatArray:
+        """Pool windows into clips without a softmax, (clips, outputs) float32, kept in -1 to 1: of dimensions."""
+        kept = np.clip(self.logits[target], -1, 1)
+        weights = np.ones(len(self.windows)) if self.weights is None else self.weights
+        of_clip = [self.windows == clip for clip in range(len(self.clips))]
+        return np.stack([pool(kept[rows], weights[rows]) for rows in of_clip])
+
     def labelled(self, target: str, truth: IntArray) -> tuple[IntArray, Callable[[float], FloatArray]]:
         """Truth and probabilities of the clips that have a label.
 
@@ -129,6 +136,24 @@ def truth_of(table: ClipTable, clips: IntArray, target: str) -> IntArray:
     """
     index = {label: number for number, label in enumerate(table.labels(target))}
     return np.array([index.get(table.clips[clip].labels.get(target, ""), NO_LABEL) for clip in clips], np.int64)
+
+
+def shares_of(table: ClipTable, clips: IntArray, target: str) -> FloatArray | None:
+    """Shares of the raters of some clips, (clips, labels) float32, in the order of ``table.labels(target)``.
+
+    Args:
+        table: the dataset.
+        clips: (clips,) indices into the dataset's clips, all of them labelled.
+        target: name of the target.
+
+    Returns:
+        None of a target whose distributions are not known.
+    """
+    if target not in table.soft:
+        return None
+    labels, every = table.labels(target), [table.clips[clip] for clip in clips]
+    known = [clip.shares.get(target, {clip.labels[target]: 1.0}) for clip in every]
+    return np.array([[each.get(label, 0.0) for label in labels] for each in known], np.float32).reshape(-1, len(labels))
 
 
 def read_predictions(path: Path) -> FoldPredictions | None:

@@ -9,8 +9,10 @@ from emotions.html.report import Part, Report, Section, Table, html
 from emotions.pipeline.provenance import command_line, versions
 from training.features.teacher.teacher import EXTRA as TEACHER
 from training.features.teacher.wording import teacher_line, teacher_warnings
+from training.metrics.agreement import agreement_line
 from training.metrics.conclusion import conclusions, whose_of
 from training.metrics.dimension_report import dimension_conclusions, dimension_tables
+from training.metrics.distributions import distance_line
 from training.metrics.report_parts import History, class_picture, curves, matrix, recordings
 
 Errors = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -103,6 +105,11 @@ def _method(index: Mapping[str, Any], part: str) -> Iterator[str]:
     yield f"seed {index['seed']}; epoch {index['best_epoch']} was kept, {index['steps']} steps of the optimiser"
     if TEACHER in index:
         yield teacher_line(index[TEACHER])
+    for target, found in split.get("raters", {}).items():
+        yield agreement_line(target, found)
+    for target, found in index.get("calibration", {}).items():
+        if "raters" in found:
+            yield f"{target}, {found['measured_on']} part: {distance_line(found['raters'])}"
     yield _ONCE
 
 

@@ -19,6 +19,7 @@ from rich.table import Table
 
 import emotions
 from emotions.audio.windows import FloatArray
+from emotions.errors import plain
 from emotions.files.atomic import write_bytes
 from emotions.files.from_here import from_here
 from emotions.files.json_text import write_json
@@ -27,6 +28,7 @@ from emotions.pipeline.runner import Context
 from training.config.train import TrainStep
 from training.corpus import Corpus
 from training.features.teacher.teacher import EXTRA as TEACHER
+from training.metrics.agreement import agreement, agreement_line
 from training.metrics.classification import Scores
 from training.metrics.plots import draw_confusion, draw_curves
 from training.metrics.value_plots import draw_values
@@ -165,6 +167,9 @@ def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpu
     if table.rows:
         console.print(table)
     console.print(f"protocol: {corpus.split.protocol}", markup=False, highlight=False)
+    for target in corpus.table.soft:
+        told = plain(agreement_line(target, agreement(corpus.table, target)))
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
     parts = step.saving_data_params.tensorboard_lr_monitors_logs_path
     logs = folder / "logs" if parts is None else context.root.joinpath(*parts)
     for name, path in (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emotions.errors import plain
+from serving.benchmark.report.stream_notes import stream_notes
 from serving.benchmark.scenarios.profile import FULL_SOAK_SEC
 
 Report = Mapping[str, Any]
@@ -224,6 +225,8 @@ def scenario_notes(scenarios: Report) -> Iterator[str]:
             f"mistake; {bad['good_lost']} of {bad['requests'] - bad['bad']} good ones beside them lost, their p99 "
             f"{bad['good_p99_ms']:.1f} ms"
         )
+    if live := scenarios.get("stream"):
+        yield from stream_notes(live)
     if both := scenarios.get("loadgen"):
         yield f"LoadGen: not run: {both['not_run']}" if "not_run" in both else _agreement(both)
     if cold := scenarios.get("cold_start"):

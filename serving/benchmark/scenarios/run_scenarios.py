@@ -28,8 +28,9 @@ from serving.benchmark.scenarios.scenarios import (
     server,
     soak,
 )
+from serving.benchmark.scenarios.streams import streams
 
-SHARED = frozenset({*SIMPLE, "server", "soak", "search", "bad_input", "loadgen"})
+SHARED = frozenset({*SIMPLE, "server", "soak", "search", "bad_input", "loadgen", "stream"})
 """Scenarios that share a service."""
 _GOOD_TO_BAD = 3
 _TOO_FAST = 1.25
@@ -92,6 +93,8 @@ class ScenarioRunner:
             if name == "offline":
                 self._peak = measured["clips_per_sec"]["median"]
             return measured
+        if name == "stream":
+            return streams(target, self.clips, self.profile)
         if not self._peak:
             self._peak = target.run(Job(seconds=self.profile.seconds, streams=IN_FLIGHT))[0].goodput
         of_peak: dict[str, Callable[[], Figures]] = {

@@ -114,7 +114,7 @@ class Conversation:
         try:
             while (message := await self._next()) is not None:
                 if isinstance(message, bytes):
-                    await self._hear(message, config, session, outbox)
+                    await self._take_audio(message, config, session, outbox)
                 elif isinstance(message, Update):
                     raise StreamError("config_invalid", "session.update comes once, before audio")
                 elif message.type == "flush":
@@ -127,7 +127,7 @@ class Conversation:
             await outbox.say(error.body)
         await self._push(session, None, outbox)
 
-    async def _hear(self, data: bytes, config: StreamConfig, session: Session, outbox: Outbox) -> None:
+    async def _take_audio(self, data: bytes, config: StreamConfig, session: Session, outbox: Outbox) -> None:
         """Take audio, a second at a time: others wait for it."""
         self._check_pace(len(data) / config.second_bytes)
         try:

@@ -11,7 +11,7 @@ import numpy as np
 from emotions.audio.decode import MIN_SAMPLES, SAMPLE_RATE, SILENCE_PEAK
 from emotions.audio.speech.detector import SpeechDetector
 from emotions.audio.speech.network import SpeechNetwork
-from emotions.audio.speech.segmenter import SpeechSpan
+from emotions.audio.speech.segmenter import SegmentOptions, SpeechSpan
 from emotions.audio.speech.windows import SpeechPiece, SpeechPieces
 from emotions.audio.windows import FloatArray, Windows, WindowSpec, WindowSplitter
 
@@ -81,6 +81,8 @@ class Track:
         self._last_cut = -1  # start of the last window
         self._measured = self._due = 0  # samples of the utterance
         self._peak = 0.0
+        # What is due in the silence behind speech is known only when speech has stopped, which is measured anyway.
+        self._margin = round(SegmentOptions().pad_sec * SAMPLE_RATE)
 
     def take(self, samples: FloatArray, closed: Sequence[SpeechSpan] = ()) -> Iterator[Event]:
         """Take the next samples.
@@ -103,6 +105,7 @@ class Track:
     def finish(self) -> Iterator[Event]:
         """The end of the stream."""
         rest = np.zeros(0, np.float32)
+        self._margin = 0
         if self.detector is not None:
             yield from self.take(rest, self.detector.finish())
         elif self._splitter.samples >= MIN_SAMPLES:
@@ -115,7 +118,9 @@ class Track:
             if self.detector is not None:
                 yield Started(utterance)
         rest = piece.samples
-        while len(rest) >= (room := self._due - self._splitter.samples):
+        end = self._splitter.samples + len(rest) - (self._margin if piece.last else 0)
+        while self._due <= end:
+            room = self._due - self._splitter.samples
             yield from self._cut(utterance, rest[:room])
             yield from self._measure(utterance)
             rest = rest[room:]

@@ -82,7 +82,7 @@ def whole(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     options: dict[str, Any] = {"quick": True, "device": "cpu", "threads": 1, "quiet": True, "seconds": 0.25}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMOTIONS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return output, benchmark_to_report(Plan(tiny_bundle, output, None, SCENARIOS, **options))
+        return output, benchmark_to_report(Plan(tiny_bundle, output, None, (*SCENARIOS, "stream"), **options))
 
 
 @pytest.mark.slow
@@ -116,6 +116,11 @@ def test_every_scenario_is_measured_and_every_answer_right(whole: tuple[Path, di
     assert scenarios["overload"]["goodput_of_peak"] > 0.2
     assert scenarios["bad_input"]["bad"] > 0
     assert scenarios["bad_input"]["bad_not_refused"] == scenarios["bad_input"]["good_lost"] == 0
+    live = scenarios["stream"]
+    assert live["errors"] == live["fast_errors"] == live["behind"] == live["uploads_lost"] == 0
+    assert not live["vad"]
+    assert live["fast_audio_per_sec"] > 1
+    assert "stream: 20 streams in real time for 1 s" in text(report)
     assert 0 < scenarios["cold_start"]["ready_sec"]["median"] < 60
     assert len(scenarios["search"]["probes"]) == 4
     assert report["harness"]["rate_per_sec"] == 200

@@ -148,3 +148,19 @@ def test_folds_learn_from_a_teacher_and_the_report_says_what_it_has_learnt_from(
     cross_validate(step.model_copy(update={"teacher": None}), context)
     assert len([*(tmp_path / "out" / "folds").glob("*.npz")]) == 2
     assert kept.exists()
+
+
+def test_folds_are_measured_by_the_raters_beside_the_majority(
+    rated: Path, tmp_path: Path, context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = {"path": str(rated), "targets": {"emotion": {"raters": "rater"}}, "split": {"test": 0.4}}
+    cross_validate(step_of(rated, tmp_path / "out", protocol="holdout", dataset=dataset, max_risk=0.2), context)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["raters"]["emotion"]["ties"] == 3
+    found = report["targets"]["emotion"]
+    assert found["clips"] == sum(found["per_class"][label]["clips"] for label in ("calm", "wild")) == 8
+    assert found["calibration"]["raters"]["kl_after"] > 0
+    page = text_of((tmp_path / "out" / "report.html").read_text())
+    assert "Krippendorff's alpha is" in page
+    assert "distance from the raters: KL" in page.replace("Distance", "distance")
+    assert "distance from the raters: KL" in capsys.readouterr().out

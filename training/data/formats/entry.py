@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from emotions.inputs.tables import Row
@@ -28,12 +29,14 @@ class Entry:
         file: where the recording lies; a URL where a table holds it.
         columns: column to value, without the empty ones and without ``file``.
         folder: the folder without the class folder: it distinguishes recordings of the same name.
+        votes: of a target that several raters labelled, how many gave each label; only the targets that the clip has.
     """
 
     name: str
     file: Path | str
     columns: Row
     folder: str
+    votes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def entry_of(root: Path, file: Path, columns: Row) -> Entry:

@@ -93,4 +93,4 @@ def _held_out(table: ClipTable, groups: IntArray, folds: int, seed: int) -> Iter
 def _unseen(table: ClipTable, left: np.ndarray, group: np.ndarray) -> bool:
     """Whether a group has a class that training would not have without the clips that are left out."""
     trained, own = table.select(np.flatnonzero(~left)), table.select(np.flatnonzero(group))
-    return any({*own.labels(target)} - {*trained.labels(target)} for target in table.targets)
+    return any({*own.own_labels(target)} - {*trained.own_labels(target)} for target in table.targets)

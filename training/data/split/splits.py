@@ -241,7 +241,7 @@ def _predefined(table: ClipTable, config: SplitConfig, seed: int) -> Split:
 def _check_train(table: ClipTable, parts: IntArray) -> None:
     train = table.select(np.flatnonzero(parts == 0))
     for target in table.targets:
-        unseen = set(table.labels(target)) - set(train.labels(target))
+        unseen = set(table.own_labels(target)) - set(train.own_labels(target))
         if unseen:
             raise DataError(f"the column 'split' leaves no clip to train {target} {some(sorted(unseen))} on")
 

@@ -18,6 +18,13 @@ from training.data.waveforms.waveform_cache import WaveformCache
 
 NO_LABEL = -100
 """Class index of a target that a clip has no label for: what torch's cross-entropy ignores."""
+_SHARES = ".shares"
+
+
+def shares_key(target: str) -> str:
+    """Key, in the truth of a clip or a batch, of the shares of a target's labels; no target has a dot in its name."""
+    return f"{target}{_SHARES}"
+
 
 Truth = dict[str, int | torch.Tensor]
 Item = tuple[torch.Tensor, int, Truth, int, torch.Tensor]
@@ -30,7 +37,9 @@ class WindowDataset(Dataset[Item]):
     samples, the class index of each target (``NO_LABEL`` where the clip has none), the clip's index in ``clips``, and
     the window's share of its clip; the shares of a clip's windows sum to 1. The default collation makes (B, W)
     float32, (B,) int64, {target: (B,) int64}, (B,) int64, (B,) float32 of them. Of a target of dimensions there are
-    values in place of the class index, (dimensions,) float32 where its range is -1 to 1, NaN where one is missing.
+    values in place of the class index, (dimensions,) float32 where its range is -1 to 1, NaN where one is missing. Of a
+    target with known distributions there is ``shares_key(target)`` beside the class index, which is the majority's:
+    (labels,) float32 that sum to 1, all 0 where the clip has no label.
 
     Samples stay on disk, memory-mapped; picklable for the workers of a DataLoader.
 
@@ -67,6 +76,8 @@ class WindowDataset(Dataset[Item]):
         self._cache = cache
         self._classes = _classes(clips, {name: names for name, names in labels.items() if name not in ranges})
         self._labelled = tuple(name for name in labels if name not in ranges)
+        soft = [name for name in self._labelled if any(name in clip.shares for clip in clips)]
+        self._shares = {name: _distributions(clips, name, labels[name]) for name in soft}
         self._values = {name: _values(clips, name, len(labels[name]), bounds) for name, bounds in ranges.items()}
         starts = [window_starts(fact.samples, spec) for fact in facts]
         self._starts = np.concatenate([*starts, np.zeros(0, np.int64)])
@@ -99,6 +110,7 @@ class WindowDataset(Dataset[Item]):
     def truth(self, clip: int) -> Truth:
         """Class index of a clip for each target, ``NO_LABEL`` where it has none; values of a target of dimensions."""
         classes: Truth = dict(zip(self._labelled, self._classes[clip].tolist(), strict=True))
+        classes |= {shares_key(name): torch.from_numpy(shares[clip]) for name, shares in self._shares.items()}
         return classes | {name: torch.from_numpy(values[clip]) for name, values in self._values.items()}
 
     def classes(self, target: str) -> IntArray:
@@ -109,6 +121,14 @@ class WindowDataset(Dataset[Item]):
         if target in self._values:
             return np.where(np.isnan(self._values[target]).all(axis=1), NO_LABEL, 0)
         return self._classes[:, self._labelled.index(target)]
+
+    def is_dimensional(self, target: str) -> bool:
+        """Whether a target is of dimensions."""
+        return target in self._values
+
+    def shares_of(self, target: str) -> FloatArray | None:
+        """Shares of the labels of every clip, (clips, labels), as in ``truth``; None of a target without them."""
+        return self._shares.get(target)
 
     def values(self, target: str) -> FloatArray:
         """Values of every clip for a target of dimensions, as in ``truth``, (clips, dimensions)."""
@@ -126,6 +146,17 @@ def _values(clips: Sequence[Clip], target: str, dimensions: int, bounds: Range) 
 def _shares(starts: IntArray, samples: int, spec: WindowSpec) -> Float64Array:
     weights = window_weights(starts, np.minimum(spec.samples, samples - starts), spec.hop_samples)
     shares: Float64Array = weights / weights.sum()
+    return shares
+
+
+def _distributions(clips: Sequence[Clip], target: str, labels: Sequence[str]) -> FloatArray:
+    """Shares of each label, (clips, labels) float32; all 0 where a clip has none."""
+    shares = np.zeros((len(clips), len(labels)), np.float32)
+    place = {label: index for index, label in enumerate(labels)}
+    for row, clip in enumerate(clips):
+        own = {clip.labels[target]: 1.0} if target in clip.labels else {}
+        for label, share in clip.shares.get(target, own).items():
+            shares[row, place[label]] = share
     return shares
 
 

@@ -13,7 +13,7 @@ from training.evaluation.cross_corpus.plan import Plan
 from training.evaluation.report.pooled import Pooled
 from training.evaluation.report.summary import Measured, summarise
 from training.metrics.calibration import calibration_of
-from training.metrics.predictions import FoldPredictions
+from training.metrics.predictions import FoldPredictions, shares_of
 
 Kind = Literal["within", "across", "left out"]
 _KEPT = ("uar", "uar_ci", "wa", "wa_ci", "macro_f1", "macro_f1_ci", "clips", "speakers", "interval_over")
@@ -54,7 +54,9 @@ def _cell(corpora: Joined, trained: Sequence[int], tested: int, pooled: Pooled) 
     found = summarise(Measured(labels, truth, pooled.before, units, unit), {})
     seeds = len(pooled.before)
     before, after = (each.reshape(-1, len(labels)) for each in (pooled.before, pooled.after))
-    scores = calibration_of(before, after, np.tile(truth, seeds), np.tile(units, seeds))
+    raters = shares_of(corpora.table, pooled.clips, corpora.target)
+    told = np.concatenate([truth if raters is None else raters] * seeds)
+    scores = calibration_of(before, after, told, np.tile(units, seeds))
     return {
         "trained_on": [corpora.names[each] for each in trained],
         "tested_on": corpora.names[tested],

@@ -45,8 +45,9 @@ def cross_corpus(step: EvaluateStep, context: Context) -> Path:
         raise ConfigError(f"{fault.where}: found {fault.found}; {fault.remedy}")
     trained, missing = with_what_is_there(step.training())
     configs, seeds = step.datasets(), step.seeds or [context.seed]
-    for config in configs:
-        check_step(trained.model_copy(update={"dataset": config}))
+    check_step(trained)
+    if any(config.dimensional for config in configs):
+        raise ConfigError("dataset.targets: the protocol cross_corpus measures targets of labels, not dimensions")
     corpora = joined(_read(configs, context))
     table, split = corpora.table, step.dataset.split
     planned = plan(corpora, [config.split for config in configs], split, step.folds, seeds[0])

@@ -19,14 +19,14 @@ _BATCH = 16
 
 
 def altered_answers(model: Classifier, windows: WindowDataset) -> dict[str, FloatArray]:
-    """Probabilities of the clips through every test of the robustness suite.
+    """Probabilities, or values, of the clips through every test of the robustness suite.
 
     Args:
         model: the fold's, trained.
         windows: of the fold's test clips.
 
     Returns:
-        target -> (tests, clips, classes) float32, uncalibrated.
+        target -> (tests, clips, classes) float32, uncalibrated; of targets of dimensions the outputs, -1 to 1.
     """
     cache = WaveformCache()
     waves = [np.array(cache.load(facts, clip)) for facts, clip in zip(windows.facts, windows.clips, strict=True)]
@@ -36,7 +36,7 @@ def altered_answers(model: Classifier, windows: WindowDataset) -> dict[str, Floa
         changed = [np.ascontiguousarray(test.change(wave, random), np.float32) for wave in waves]
         answers = _answers(model, changed, windows)
         for target, values in found.items():
-            values.append(answers.probabilities(target))
+            values.append(answers.outputs(target) if windows.is_dimensional(target) else answers.probabilities(target))
     return {target: np.stack(values) for target, values in found.items()}
 
 

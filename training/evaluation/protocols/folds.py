@@ -100,7 +100,7 @@ def _check_classes(table: ClipTable, tests: Sequence[IntArray]) -> None:
     for number, test in enumerate(tests, 1):
         rest = table.select(np.setdiff1d(np.arange(len(table)), test))
         for target in table.targets:
-            unseen = sorted({*table.labels(target)} - {*rest.labels(target)})
+            unseen = sorted({*table.own_labels(target)} - {*rest.own_labels(target)})
             if unseen:
                 raise DataError(
                     f"fold {number} has all clips of {target} {some(unseen)}, so nothing is left to learn it from: "

@@ -22,6 +22,7 @@ from training.data.split.splits import PARTS, Split
 from training.evaluation.protocols.fold_job import Shared
 from training.evaluation.protocols.folds import make_folds
 from training.evaluation.protocols.tasks import predictions_of, task_of
+from training.evaluation.protocols.values import ccc_of
 from training.metrics.classification import score
 from training.metrics.predictions import PartPredictions, joined, truth_of
 
@@ -31,8 +32,8 @@ class Selection:
     """The candidates that the folds selected, and their inner metrics.
 
     Attributes:
-        figures: (folds, candidates, inner folds) float64: UAR of the first target; NaN where no clip has its label, and
-            where a fold has fewer inner folds.
+        figures: (folds, candidates, inner folds) float64: UAR of the first target, or its CCC where it has dimensions;
+            NaN where no clip has its label, and where a fold has fewer inner folds.
         answers: of each fold and candidate, predictions for the clips of its inner folds.
         seconds: total time of the inner trainings.
     """
@@ -43,7 +44,7 @@ class Selection:
 
     @property
     def means(self) -> FloatArray:
-        """(folds, candidates): mean UAR over the inner folds."""
+        """(folds, candidates): mean figure over the inner folds."""
         means: FloatArray = np.nanmean(self.figures, axis=2)
         return means
 
@@ -58,7 +59,7 @@ class Selection:
         return self.answers[fold][self.candidates[fold]]
 
     def summary(self, fold: int) -> dict[str, Any]:
-        """A fold's selection as JSON: the candidate's number, from 1, and the inner UAR of all candidates."""
+        """A fold's selection as JSON: the candidate's number, from 1, and the inner UAR, or CCC, of all candidates."""
         inner = [[None if np.isnan(value) else value for value in row] for row in self.figures[fold].tolist()]
         return {
             "candidate": self.candidates[fold] + 1,
@@ -124,12 +125,14 @@ def select_candidates(
     figures = np.full((len(inner), len(models), max(inner)), np.nan)
     for fold, model in np.ndindex(len(inner), len(models)):
         each = answers[fold][model]
-        figures[fold, model, : len(each)] = [_uar(one.test, shared.table) for one in each]
+        figures[fold, model, : len(each)] = [_figure(one.test, shared.table) for one in each]
     seconds = sum(one.seconds for fold in answers for each in fold for one in each)
     return Selection(figures, [[joined([one.test for one in each]) for each in fold] for fold in answers], seconds)
 
 
-def _uar(predictions: PartPredictions, table: ClipTable) -> float:
+def _figure(predictions: PartPredictions, table: ClipTable) -> float:
+    if not table.targets:
+        return ccc_of(table, predictions, next(iter(table.dimensions)))
     target = table.targets[0]
     truth, probabilities = predictions.labelled(target, truth_of(table, predictions.clips, target))
     if not len(truth):

@@ -32,11 +32,6 @@ def alone_in(output: Path) -> Iterator[None]:
 
 def check_step(step: TrainStep) -> None:
     """Refuse settings that a fold cannot be trained with, with a ConfigError."""
-    if step.dataset.dimensional:
-        raise ConfigError(
-            "dataset.targets: an evaluate step measures targets of labels alone; a train step measures dimensions, "
-            "on its test part"
-        )
     if step.devices not in ("auto", 1):
         raise ConfigError("devices: an evaluate step trains each fold on one device; set jobs for more folds at once")
     if step.saving_data_params.start_from_saved_checkpoint_path is not None:

@@ -11,7 +11,7 @@ from training.data.clips import ClipTable
 from training.data.split.units import units_of
 from training.data.waveforms.dataset import NO_LABEL
 from training.metrics.calibration import fit_temperature
-from training.metrics.predictions import FoldPredictions, PartPredictions, truth_of
+from training.metrics.predictions import FoldPredictions, PartPredictions, shares_of, truth_of
 from training.metrics.surest_errors import surest_errors
 
 
@@ -49,4 +49,6 @@ def temperature_of(val: PartPredictions, table: ClipTable, target: str) -> float
     """
     labels = truth_of(table, val.clips, target)
     truth, at = val.labelled(target, labels)
-    return fit_temperature(at, truth, units_of(table)[0][val.clips][labels != NO_LABEL])
+    known = val.clips[labels != NO_LABEL]
+    raters = shares_of(table, known, target)
+    return fit_temperature(at, truth if raters is None else raters, units_of(table)[0][known])

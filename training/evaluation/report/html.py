@@ -6,21 +6,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from emotions.html.report import Part, Report, Section, Table, html
+from training.evaluation.report.value_parts import value_pictures, value_tables
 from training.evaluation.report.wording import (
     calibration_line,
     choice_lines,
     choice_table,
     comparison_line,
+    figure_of,
     leak_lines,
     robustness_line,
     teacher_lines,
     with_interval,
 )
+from training.metrics.agreement import agreement_line
 from training.metrics.conclusion import conclusions, whose_of
+from training.metrics.dimension_report import dimension_conclusions
+from training.metrics.distributions import distance_line
 from training.metrics.report_parts import calibration_pictures, class_picture, group_picture, matrix, recordings
 
 FIGURES = {"uar": "UAR", "wa": "WA", "macro_f1": "macro-F1"}
-_OF_A_TEST = ("test", "kind", "unchanged", "UAR", "UAR lost", "verdict")
 _OF_A_CLASS = ("recall", "precision", "f1")
 _INTERVALS = (
     "in brackets stands the 95 % interval: Student's t times the bootstrap's standard error over speakers, on the "
@@ -41,7 +45,7 @@ def page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> 
     seeds = ", ".join(map(str, report["seeds"]))
     method: list[Part] = [f"protocol: {report['protocol']}"]
     method += [f"{len(report['folds'])} folds; seeds {seeds}: figures are means over the seeds", _INTERVALS, leaks[0]]
-    method += taught[:1]
+    method += [*taught[:1], *(agreement_line(name, found) for name, found in report.get("raters", {}).items())]
     method += [
         *choice_lines(report),
         *([Table("Choice of the model", *choice_table(report))] if "choose" in report else []),
@@ -50,8 +54,11 @@ def page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> 
         Report(
             "Evaluation",
             report["model"],
-            conclusions(targets, whose_of(report["protocol"])),
-            pictures=[Section(name if several else "", [*pictures(found)]) for name, found in targets.items()],
+            [
+                *conclusions(labelled_in(targets), whose_of(report["protocol"])),
+                *dimension_conclusions(targets, whose_of(report["protocol"])),
+            ],
+            pictures=[Section(name if several else "", [*_pictures(name, found)]) for name, found in targets.items()],
             figures=[
                 Section(name if several else "", [*_figures(found, sounds or {})]) for name, found in targets.items()
             ],
@@ -63,6 +70,15 @@ def page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> 
     )
 
 
+def labelled_in(targets: Mapping[str, Any]) -> dict[str, Any]:
+    """The targets of labels among the metrics of all."""
+    return {name: found for name, found in targets.items() if "confusion" in found}
+
+
+def _pictures(name: str, found: Mapping[str, Any]) -> Iterator[Part]:
+    return pictures(found) if "confusion" in found else value_pictures(name, found)
+
+
 def pictures(found: Mapping[str, Any]) -> Iterator[Part]:
     """Pictures of one target, of its metrics ``found``."""
     yield matrix(found)
@@ -72,20 +88,30 @@ def pictures(found: Mapping[str, Any]) -> Iterator[Part]:
 
 
 def _figures(found: Mapping[str, Any], sounds: Mapping[str, str]) -> Iterator[Part]:
+    if "confusion" not in found:
+        yield from value_tables(found)
+        yield from _beside(found)
+        return
     yield overall_table(found)
     yield class_table(found)
     calibration = calibration_line(found["calibration"])
     yield f"{calibration}."
     yield calibration_table(found["calibration"])
+    if "raters" in found["calibration"]:
+        yield f"{distance_line(found['calibration']['raters'])}."
+    yield from _beside(found)
+    if found.get("surest_errors"):
+        yield recordings(found["surest_errors"], sounds)
+    for name, rows in {found.get("interval_over", "speaker"): found["per_speaker"], **found["per_group"]}.items():
+        yield group_table(f"By {name}", rows)
+
+
+def _beside(found: Mapping[str, Any]) -> Iterator[Part]:
     if "compared" in found:
         yield f"{comparison_line(found['compared'])}."
     if "robustness" in found:
         yield f"{robustness_line(found['robustness'])}."
         yield robustness_table(found["robustness"])
-    if found.get("surest_errors"):
-        yield recordings(found["surest_errors"], sounds)
-    for name, rows in {found.get("interval_over", "speaker"): found["per_speaker"], **found["per_group"]}.items():
-        yield group_table(f"By {name}", rows)
 
 
 def overall_table(found: Mapping[str, Any], **more: Any) -> Table:
@@ -126,20 +152,24 @@ def group_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(title, head, cells)
 
 
-def robustness_table(tests: Sequence[Mapping[str, Any]]) -> Table:
-    """The tests as a table."""
+def robustness_table(
+    tests: Sequence[Mapping[str, Any]], title: str = "Altered recordings of speakers that were not trained on"
+) -> Table:
+    """The tests as a table with a title."""
+    figure = figure_of(tests)
+    head = ["test", "kind", "unchanged", figure.upper(), f"{figure.upper()} lost", "verdict"]
     rows = [
         [
             test["name"],
             test["kind"],
             f"{test['unchanged']:.1%}",
-            f"{test['uar']:.3f}",
-            f"{test['uar_loss']:+.3f}",
+            f"{test[figure]:.3f}",
+            f"{test[f'{figure}_loss']:+.3f}",
             "pass" if test["passed"] else "FAIL",
         ]
         for test in tests
     ]
-    return Table("Altered recordings of speakers that were not trained on", [*_OF_A_TEST], rows)
+    return Table(title, head, rows)
 
 
 def facts_of(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,18 +30,22 @@ from training.evaluation.report.html import page
 from training.evaluation.report.pooled import Pooled
 from training.evaluation.report.summary import Measured, summarise
 from training.evaluation.report.unknown import unknown_of
+from training.evaluation.report.value_target import compared_values, value_robustness, value_target
 from training.evaluation.report.wording import print_report
 from training.features.teacher.teacher import EXTRA as TEACHER
 from training.features.teacher.teacher import Teacher
+from training.metrics.agreement import agreement
 from training.metrics.calibration import (
+    Truth,
     calibration_of,
     cross_fitted,
     reliability,
     risk_coverage,
     thinned,
 )
+from training.metrics.distributions import distance_from_raters
 from training.metrics.held_out import HeldOut
-from training.metrics.predictions import FoldPredictions, PartPredictions, truth_of
+from training.metrics.predictions import FoldPredictions, PartPredictions, shares_of, truth_of
 from training.metrics.surest_errors import sounds_of
 
 
@@ -74,19 +78,33 @@ def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
     """
     columns = group_columns(evidence.table, step.groups)
     targets = {target: _target(evidence, target, columns, step) for target in evidence.table.targets}
+    table, predictions = evidence.table, evidence.predictions
+    targets |= {target: value_target(table, predictions, target, columns) for target in table.dimensions}
     report = {**_head(step, evidence), "targets": {name: found for name, found in targets.items() if found}}
-    table = evidence.table
     for name, found in report["targets"].items():
+        if name in table.dimensions:
+            found.update(_beside_values(evidence, name))
+            continue
         if evidence.compared:
             found["compared"] = comparison(table, name, evidence.predictions, evidence.compared)
         if tests := robustness(table, name, evidence.predictions, corruptions(())):
             found["robustness"] = tests
         found["surest_errors"] = of_folds(table, evidence.predictions, name, names=step.names)
     write_json(output / "report.json", report)
-    sounds = sounds_of(table, (row for found in report["targets"].values() for row in found["surest_errors"]))
+    sounds = sounds_of(table, (row for found in report["targets"].values() for row in found.get("surest_errors", ())))
     write_bytes(output / "report.html", page(report, sounds).encode())
     print_report(report, output / "report.html")
     return output
+
+
+def _beside_values(evidence: Evidence, target: str) -> dict[str, Any]:
+    """Of a target of dimensions: another model on the same folds, and altered recordings, where they were asked for."""
+    table, predictions, found = evidence.table, evidence.predictions, dict[str, Any]()
+    if evidence.compared:
+        found["compared"] = compared_values(table, target, predictions, evidence.compared)
+    if tests := value_robustness(table, target, predictions, corruptions(())):
+        found["robustness"] = tests
+    return found
 
 
 def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
@@ -103,6 +121,7 @@ def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
         "protocol": f"{evidence.folds.protocol}{among}",
         "seeds": sorted({each.seed for each in predictions}),
         **_selection(step, evidence),
+        **({"raters": {name: agreement(table, name) for name in table.soft}} if table.soft else {}),
         **({"missing": evidence.missing} if evidence.missing else {}),
         "folds": [_fold(evidence, fold) for fold in range(len(evidence.folds))],
         "training_seconds": round(sum(each.seconds for each in predictions), 1),
@@ -125,7 +144,7 @@ def _selection(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
     settings = {
         **step.choose.model_dump(mode="json", exclude_unset=True),
         "folds": step.choose.folds,
-        "target": evidence.table.targets[0],
+        "target": next(iter([*evidence.table.targets, *evidence.table.dimensions])),
         "seed": evidence.predictions[0].seed,
         "training_seconds": round(evidence.selection.seconds, 1),
     }
@@ -159,7 +178,10 @@ def _target(
     measured = Measured(table.labels(target), truth, pooled.before, compact, unit)
     found = summarise(measured, {name: [values[clip] for clip in clips] for name, values in columns.items()})
     answers = [HeldOut.of(after, truth, compact, unit, "test clips of the folds") for after in pooled.after]
-    calibration = _calibration(pooled.before, pooled.after, truth, compact)
+    raters = shares_of(table, clips, target)
+    calibration = _calibration(pooled.before, pooled.after, truth if raters is None else raters, compact)
+    if raters is not None:
+        calibration["raters"] = _distance(pooled.before, pooled.after, raters, truth)
     if step.max_risk is not None:
         calibration["unknown"] = unknown_of(answers, pooled.folds, step.max_risk, _validation(evidence, target))
     return {**found, "calibration": calibration, "held_out": answers[0].summary()}
@@ -175,12 +197,21 @@ def _validation(evidence: Evidence, target: str) -> list[HeldOut]:
 def _held_out(val: PartPredictions, table: ClipTable, target: str) -> HeldOut:
     labels, (units, unit) = truth_of(table, val.clips, target), units_of(table)
     truth, at = val.labelled(target, labels)
-    speakers = units[val.clips][labels != NO_LABEL]
-    return HeldOut.of(cross_fitted(at, truth, speakers), truth, speakers, unit, "validation clips")
+    known = val.clips[labels != NO_LABEL]
+    raters, speakers = shares_of(table, known, target), units[known]
+    return HeldOut.of(
+        cross_fitted(at, truth if raters is None else raters, speakers), truth, speakers, unit, "validation clips"
+    )
 
 
-def _calibration(before: FloatArray, after: FloatArray, truth: IntArray, speakers: IntArray) -> dict[str, Any]:
-    every, spoken = (np.tile(each, len(before)) for each in (truth, speakers))
+def _distance(before: FloatArray, after: FloatArray, raters: FloatArray, truth: IntArray) -> dict[str, Any]:
+    """Distances from the raters, over the answers of all seeds."""
+    one, two = (values.reshape(-1, values.shape[-1]) for values in (before, after))
+    return distance_from_raters(one, two, np.tile(raters, (len(before), 1)), np.tile(truth, len(before)))
+
+
+def _calibration(before: FloatArray, after: FloatArray, truth: Truth, speakers: IntArray) -> dict[str, Any]:
+    every, spoken = (np.concatenate([each] * len(before)) for each in (truth, speakers))
     flat_before, flat_after = (values.reshape(-1, values.shape[-1]) for values in (before, after))
     return {
         **calibration_of(flat_before, flat_after, every, spoken),

@@ -11,15 +11,19 @@ from rich.table import Table
 
 from emotions.errors import plain as shown
 from emotions.files.from_here import from_here
+from training.evaluation.report.value_parts import value_lines
 from training.features.teacher.wording import teacher_line, teacher_warnings
+from training.metrics.agreement import agreement_line
 from training.metrics.calibration import DID_NOT_HELP, HELPED, UNCLEAR
 from training.metrics.conclusion import says_something
+from training.metrics.distributions import distance_line
 
 __all__ = [
     "calibration_line",
     "choice_lines",
     "choice_table",
     "comparison_line",
+    "figure_of",
     "leak_lines",
     "robustness_line",
     "shown",
@@ -72,8 +76,8 @@ def choice_lines(report: Mapping[str, Any]) -> list[str]:
         return []
     chosen = [fold["chosen"]["candidate"] for fold in report["folds"]]
     head = (
-        f"each fold chose its model by the mean UAR of {choice['target']} over {choice['folds']} inner folds of the "
-        f"groups that it trains on, with seed {choice['seed']}; all seeds are trained with it"
+        f"each fold chose its model by the mean {_inner(report)} of {choice['target']} over {choice['folds']} inner "
+        f"folds of the groups that it trains on, with seed {choice['seed']}; all seeds are trained with it"
     )
     named = [", ".join(_changes(each)) or "the step as it is" for each in choice["candidates"]]
     return [head, *(f"candidate {n}, chosen by {chosen.count(n)}: {each}" for n, each in enumerate(named, 1))]
@@ -89,13 +93,28 @@ def _changes(changes: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def choice_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the nested selection: the fold, its candidate, and the inner UAR of all candidates."""
-    head = ["fold", "chosen", *(f"inner UAR of {n}" for n, _ in enumerate(report["choose"]["candidates"], 1))]
+    head = [
+        "fold",
+        "chosen",
+        *(f"inner {_inner(report)} of {n}" for n, _ in enumerate(report["choose"]["candidates"], 1)),
+    ]
     chosen = [fold["chosen"] for fold in report["folds"]]
     rows = [
         [str(number), str(each["candidate"]), *(f"{uar:.3f}" for uar in each["inner_uar"])]
         for number, each in enumerate(chosen, 1)
     ]
     return head, rows
+
+
+def _inner(report: Mapping[str, Any]) -> str:
+    """What the folds chose by."""
+    found = report["targets"].get(report["choose"]["target"], {})
+    return "CCC" if "dimensions" in found else "UAR"
+
+
+def figure_of(tests: Sequence[Mapping[str, Any]]) -> str:
+    """The figure that tests on altered recordings are judged by: ``uar``, or ``ccc`` of dimensions."""
+    return "ccc" if any("ccc" in test for test in tests) else "uar"
 
 
 def calibration_line(calibration: Mapping[str, Any]) -> str:
@@ -123,11 +142,12 @@ def robustness_line(tests: Sequence[Mapping[str, Any]]) -> str:
 
 def comparison_line(found: Mapping[str, Any]) -> str:
     """The comparison in a sentence."""
-    bounds = found["uar_difference_ci"]
+    figure = figure_of([found])
+    bounds = found[f"{figure}_difference_ci"]
     told = "too few speakers for an interval" if bounds is None else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"
     return (
-        f"UAR of the model that it is compared with, on the same folds and seeds: {found['uar']:.3f}; "
-        f"difference {found['uar_difference']:+.3f} ({told})"
+        f"{figure.upper()} of the model that it is compared with, on the same folds and seeds: {found[figure]:.3f}; "
+        f"difference {found[f'{figure}_difference']:+.3f} ({told})"
     )
 
 
@@ -143,11 +163,13 @@ def print_report(report: dict[str, Any], page: Path) -> None:
         table.add_column(heading)
     for heading in ("clips", "speakers"):
         table.add_column(heading, justify="right")
-    for name, found in report["targets"].items():
+    labelled = {name: found for name, found in report["targets"].items() if "confusion" in found}
+    for name, found in labelled.items():
         cells = [with_interval(found, figure) for figure in ("uar", "wa", "macro_f1")]
         table.add_row(name, *cells, str(found["clips"]), str(found["speakers"]))
     console = Console()
-    console.print(table)
+    if labelled:
+        console.print(table)
     if "choose" in report:
         head, rows = choice_table(report)
         choices = Table(*head)
@@ -157,8 +179,13 @@ def print_report(report: dict[str, Any], page: Path) -> None:
     missing = [f"trained {report['missing']}"] if "missing" in report else []
     lines = [f"protocol: {report['protocol']}", *missing, *choice_lines(report), *leak_lines(report["leaks"])]
     lines += teacher_lines(report)
-    lines += [f"{name}: {calibration_line(found['calibration'])}" for name, found in report["targets"].items()]
     for name, found in report["targets"].items():
+        lines += [] if name in labelled else value_lines(name, found)
+    lines += [f"{name}: {calibration_line(found['calibration'])}" for name, found in labelled.items()]
+    lines += [agreement_line(name, found) for name, found in report.get("raters", {}).items()]
+    for name, found in report["targets"].items():
+        raters = found.get("calibration", {}).get("raters")
+        lines += [f"{name}: {distance_line(raters)}"] if raters else []
         lines += [f"{name}: {comparison_line(found['compared'])}"] if "compared" in found else []
         lines += [f"{name}: {robustness_line(found['robustness'])}"] if "robustness" in found else []
     for line in [*lines, f"report: {from_here(page)}"]:

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import emotions
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.errors import DataError
 from emotions.files.atomic import write_bytes
 from emotions.files.json_text import write_json
-from emotions.folder.predict_files import DEFAULT_MAX_BATCH
-from emotions.pipeline.provenance import command_line, versions
 from emotions.predictor import Predictor
-from emotions.runtime.batcher import Batcher
 from emotions.runtime.session import available_cores
 from training.config.dataset import DatasetConfig
 from training.config.evaluate import Suite
@@ -32,14 +27,14 @@ from training.evaluation.perturbations import MAX_UAR_LOSS, MIN_UNCHANGED, Corru
 from training.evaluation.protocols.groups import group_columns
 from training.evaluation.report.summary import Measured, summarise
 from training.evaluation.suites.fairness import MAX_UAR_GAP, fairness_test
+from training.evaluation.suites.head import predictions, suite_head
 from training.evaluation.suites.suite_report import print_suite, suite_page
+from training.evaluation.suites.value_suite import run_value_suite
 from training.metrics.calibration import brier, ece, ece_noise, nll
 from training.metrics.classification import score
 from training.metrics.surest_errors import sounds_of, surest_errors
 
 _SEED = 0
-_TRAINED_ON = "a bundle on the dataset that it comes from, its training clips among them: the figures are too good"
-_OTHER = "a bundle on a dataset that is not, as a whole, the one that it comes from"
 
 
 @dataclass(frozen=True)
@@ -58,13 +53,7 @@ class _Subject:
 
     def predict(self, waveforms: Iterable[FloatArray]) -> FloatArray:
         """Probabilities, (clips, classes) float32, with windows, batches and pooling as in the service."""
-        predictor, window = self.predictor, self.predictor.manifest.window
-        size = DEFAULT_MAX_BATCH[predictor.session.device]
-        least = 0 if window.dynamic else window.samples
-        batcher = Batcher(predictor.session.run, max_batch=size, fill=True, least_samples=least)
-        submitted = [(windows, batcher.submit(windows)) for windows in map(predictor.split, waveforms)]
-        batcher.close()
-        found = [predictor.prediction(windows, future.result().probabilities) for windows, future in submitted]
+        found = predictions(self.predictor, waveforms)
         return np.array([[*each.probabilities[self.target].values()] for each in found], np.float32)
 
 
@@ -84,6 +73,8 @@ def run_suite(
     Raises:
         DataError: the dataset cannot be used, its labels are others than the bundle's, or it has no column to group by.
     """
+    if not predictor.manifest.labels:
+        return run_value_suite(predictor, dataset, root, suite, output)
     subject = _subject(predictor, dataset, root)
     before = subject.predict(subject.waveforms)
     tests: list[dict[str, Any]] = []
@@ -92,7 +83,12 @@ def run_suite(
         tests += watched((_corrupted(subject, before, each) for each in changes), len(changes), "Corrupting")
     elif suite == "fairness":
         tests = _fairness(subject, before)
-    report = {**_head(subject, suite), "overall": _overall(subject, before), "tests": tests}
+    limits = {"min_unchanged": MIN_UNCHANGED, "max_uar_loss": MAX_UAR_LOSS, "max_uar_gap": MAX_UAR_GAP}
+    report = {
+        **suite_head(predictor, subject.table, subject.target, suite, limits),
+        "overall": _overall(subject, before),
+        "tests": tests,
+    }
     report["passed"] = all(test["passed"] for test in tests)
     table, every = subject.table, np.arange(len(subject.table))
     errors = surest_errors(table, every, subject.truth, before, subject.labels, names=names)
@@ -107,11 +103,6 @@ def _subject(predictor: Predictor, dataset: DatasetConfig, root: Path) -> _Subje
     cache = WaveformCache()
     every = read_clips(dataset, root)
     table, facts = usable(every, cache.prepare(every.clips, available_cores()), strict=dataset.strict)
-    if not predictor.manifest.labels:
-        raise DataError(
-            f"{predictor.bundle.path}: answers dimensions alone, and suites measure labels; a train step measures "
-            "dimensions on its test part"
-        )
     shared = [target for target in predictor.manifest.labels if target in table.targets]
     if not shared:
         raise DataError(
@@ -125,37 +116,6 @@ def _subject(predictor: Predictor, dataset: DatasetConfig, root: Path) -> _Subje
     truth = np.array([labels.index(meaning[clip.labels[target]]) for clip in known.clips], np.int64)
     waveforms = [np.array(cache.load(facts[index], table.clips[index])) for index in clips]
     return _Subject(predictor, target, known, waveforms, truth)
-
-
-def _head(subject: _Subject, suite: Suite) -> dict[str, Any]:
-    manifest, table = subject.predictor.manifest, subject.table
-    return {
-        "format": 1,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "toolkit_version": emotions.__version__,
-        "versions": versions(),
-        "command": command_line(),
-        "suite": suite,
-        "bundle": subject.predictor.bundle.id,
-        "variant": subject.predictor.session.variant,
-        "model": str(manifest.model.get("model", manifest.name)),
-        "target": subject.target,
-        "protocol": _TRAINED_ON if _trained_on(subject) else _OTHER,
-        "dataset": {
-            "name": table.root.name,
-            "fingerprint": table.fingerprint,
-            "clips": len(table),
-            "license": table.license,
-        },
-        "limits": {"min_unchanged": MIN_UNCHANGED, "max_uar_loss": MAX_UAR_LOSS, "max_uar_gap": MAX_UAR_GAP},
-    }
-
-
-def _trained_on(subject: _Subject) -> bool:
-    """Whether the bundle was trained on the dataset, perhaps without some of its targets."""
-    manifest, table = subject.predictor.manifest, subject.table
-    tables = (table, table.labelled_for(manifest.targets))
-    return manifest.dataset is not None and manifest.dataset.fingerprint in {each.fingerprint for each in tables}
 
 
 def _overall(subject: _Subject, probabilities: FloatArray) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def test_three_corpora_by_the_command_with_one_left_out(
     monkeypatch.chdir(tmp_path)
     named = [each for name in WORDS for each in ("--data", str(data / name))]
     smaller = ["--set", "pipeline.0.learn_params.max_epoch=1", "--set", "pipeline.0.learn_params.augmentation.copies=0"]
-    where = ["--protocol", "cross_corpus", "--folds", "3", "--output", str(tmp_path / "out")]
+    where = ["--protocol", "cross_corpus", "--folds", "2", "--output", str(tmp_path / "out")]
     small = ["--set", "pipeline.0.model_architecture.members=2", "--set", "pipeline.0.dataset.split.val_folds=0"]
     small += ["--set", "pipeline.0.model_architecture.encoder=null"]
     assert run(["evaluate", *named, *where, *smaller, *small]) == 0
