@@ -40,7 +40,7 @@ def describe(bundle: Bundle, variant: str, device: str, here: Iterable[tuple[str
 def warnings(manifest: Manifest) -> list[str]:
     """What keeps a bundle's figures from being trusted, or the bundle from being used for money."""
     found = _unfree(manifest)
-    if not [*_scalars(manifest.metrics)]:
+    if not [*figures(manifest.metrics)]:
         return [*found, "the bundle holds no metrics: nobody measured what its answers are worth"]
     protocol = protocol_of(manifest)
     if "speaker-disjoint" not in protocol:
@@ -99,15 +99,20 @@ def _tensor(tensor: TensorSpec) -> str:
 
 def _measured(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "protocol", protocol_of(manifest)
-    for name, value in _scalars(manifest.metrics):
+    for name, value in figures(manifest.metrics):
         yield name, f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _scalars(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | int]]:
-    """The figures among nested metrics, named by their path."""
+def figures(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | int]]:
+    """The figures among a bundle's nested metrics, named by their path.
+
+    Args:
+        metrics: of a manifest.
+        prefix: of the names.
+    """
     for name, value in metrics.items():
         if isinstance(value, Mapping) and name not in _SKIPPED:
-            yield from _scalars(value, f"{prefix}{name}.")
+            yield from figures(value, f"{prefix}{name}.")
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             yield f"{prefix}{name}", value
 

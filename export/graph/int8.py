@@ -29,6 +29,8 @@ _STEPS, _WEIGHT_STEPS = 127, 63
 _MIDDLE = 128
 _LEAST = 1e-30
 _MIN_CHANNELS = 8
+_POSITIONS = ".positions"
+"""What the table of positions of an encoder is called."""
 
 
 def to_int8(
@@ -53,15 +55,21 @@ def to_int8(
 def rounded(model: ModelProto, fixed: Collection[str] = ()) -> ModelProto:
     """A copy of a graph whose learnt weights have eight bits a channel, as float32: it computes as it did.
 
-    For models that lose too much by ``to_int8``. ``export.graph.packed`` stores such weights in one byte each.
+    Positions that an encoder adds to its frames get half precision. For models that lose too much by ``to_int8``.
+    ``export.graph.packed`` stores such weights in one byte each.
 
     Args:
         model: the graph.
         fixed: names of constants that were not learnt.
     """
     axes = {node.input[1]: _outputs_axis(node) for node in learnt_layers(model.graph, fixed)}
-    known = constants(model.graph).items()
-    return without_constants(model, [_to_steps(each, axes[name]) if name in axes else each for name, each in known])
+
+    def small(name: str, tensor: TensorProto) -> TensorProto:
+        if name in axes:
+            return _to_steps(tensor, axes[name])
+        return _to_half(tensor) if name.endswith(_POSITIONS) else tensor
+
+    return without_constants(model, [small(*named) for named in constants(model.graph).items()])
 
 
 def _outputs_axis(node: NodeProto) -> int:
@@ -72,6 +80,11 @@ def _to_steps(tensor: TensorProto, axis: int) -> TensorProto:
     values = numpy_helper.to_array(tensor)
     scale = channel_scales(values, axis)
     return numpy_helper.from_array(np.rint(values / scale) * scale, tensor.name)
+
+
+def _to_half(tensor: TensorProto) -> TensorProto:
+    values = numpy_helper.to_array(tensor)
+    return numpy_helper.from_array(values.astype(np.float16).astype(np.float32), tensor.name)
 
 
 def _is_conv(node: NodeProto, model: ModelProto) -> bool:

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 import emotions
-from emotions.bundle.summary import warnings
+from emotions.bundle.summary import figures, protocol_of, warnings
 from emotions.bundle.targets import written_targets
 from serving.http.body.uploads import check_recording, read_upload, read_uploads
 from serving.http.errors import Body, RequestError, error_body, to_request_error
@@ -179,6 +179,7 @@ def model_body(engine: Engine) -> Body:
         "license": (manifest.encoder or {}).get("license"),
         "data_license": manifest.dataset.license if manifest.dataset else None,
         "warnings": warnings(manifest),
+        "measured": {"protocol": protocol_of(manifest), **dict(figures(manifest.metrics))},
         "sample_rate": manifest.sample_rate,
         "window": manifest.window.model_dump(),
         "device": session.device,

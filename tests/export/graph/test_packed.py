@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from export.graph.int8 import rounded
 from export.graph.packed import packed
 
 Array = npt.NDArray[Any]
@@ -105,3 +106,15 @@ def test_a_graph_is_not_changed_and_small_constants_stay() -> None:
     assert model.SerializeToString() == before
     tiny = product(on_grid(8, 8, 1, 0))
     assert packed(tiny).graph == tiny.graph
+
+
+@pytest.mark.parametrize(("name", "stored"), [("encoder.positions", 2), ("encoder.bias_table", 4)])
+def test_positions_that_are_added_get_half_precision_with_weights_of_eight_bits(name: str, stored: int) -> None:
+    table = np.sin(np.arange(64 * 64, dtype=np.float32)).reshape(64, 64)
+    nodes = [helper.make_node("Add", ["x", name], ["y"])]
+    ends = [helper.make_tensor_value_info(each, TensorProto.FLOAT, [64, 64]) for each in "xy"]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [numpy_helper.from_array(table, name)])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    small = packed(rounded(model))
+    assert size(small) == stored * 64 * 64
+    np.testing.assert_allclose(answers(small, np.zeros((64, 64), np.float32)), table, atol=5e-4 if stored == 2 else 0)

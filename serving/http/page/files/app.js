@@ -71,12 +71,22 @@ function card() {
   return {
     [text("model.bundle")]: model.bundle,
     [text("model.targets")]: [...targets, ...dimensions].join("; "),
+    [text("model.measured")]: measured(),
     [text("model.license")]: model.license ?? text("model.unstated"),
     [text("model.data_license")]: model.data_license ?? text("model.unstated"),
     [text("model.window")]: text("model.windows", { seconds: model.window.samples / model.sample_rate }),
     [text("model.device")]: `${model.device}, ${model.variant}`,
     [text("model.limits")]: text("model.limit", { megabytes: Math.floor(bytes / 1e6), span: spanOf(seconds), timeout }),
   };
+}
+
+/** The protocol, and the UAR or CCC of each target on speakers of the test, else of the validation. */
+function measured() {
+  const { protocol, ...figures } = model.measured;
+  const part = Object.keys(figures).some((name) => name.startsWith("test.")) ? "test" : "validation";
+  const shown = Object.entries(figures).filter(([name]) => name.startsWith(`${part}.`) && /\.(uar|ccc)$/.test(name));
+  const written = shown.map(([name, value]) => `${name.split(".").slice(1, -1).join(".")}: ${name.split(".").at(-1).toUpperCase()} ${value.toFixed(3)}`);
+  return [...written, protocol].join("; ");
 }
 
 start();
