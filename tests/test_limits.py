@@ -22,7 +22,18 @@ SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 SERVICE = (ROOT / "docs" / "how-to" / "service.md").read_text(encoding="utf-8")
 FORMATS = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
 NO_LIMIT = {
-    *("bundle", "device", "variant", "threads", "parallel_batches", "workers", "strict", "log_format", "trace_rate"),
+    *(
+        "bundle",
+        "device",
+        "variant",
+        "threads",
+        "parallel_batches",
+        "workers",
+        "strict",
+        "log_format",
+        "trace_rate",
+        "ui",
+    ),
     *("api_keys_file", "allow_anonymous", "cors_origins", "trusted_proxies"),
 }
 """Settings that bound nothing; a new one is a limit unless it is named here."""
@@ -34,6 +45,7 @@ IN_WORDS = {
     "DECODE_THREADS": "cores / workers",
     "MAX_BATCH": f"{Settings().batch_limit('cpu')} on a CPU, {Settings().batch_limit('cuda')} on a GPU",
     "LOAD_CHECK": "",
+    "STREAM_AHEAD_SEC": "",
     "LOAD_CHECK_GB": f"{load_check._BASE_GB} and {load_check._TIMES} times the file, at most the machine's memory",
     "LOAD_CHECK_SEC": f"{load_check._BASE_SEC:.0f} and {load_check._SEC_PER_GB:.0f} for each GiB of the file",
     "CACHE_GB": f"{array_store.DEFAULT_LIMIT_GB:g} GiB",

@@ -119,7 +119,8 @@ def test_a_missing_bundle_is_named() -> None:
 
 def test_every_public_name_is_there() -> None:
     assert set(emotions.__all__) == {
-        *("AsyncClient", "Client", "EmotionsError", "Prediction", "Predictor", "ServiceError", "__version__", "load")
+        *("AsyncClient", "CallSummary", "Client", "EmotionsError", "Prediction", "Predictor", "ServiceError"),
+        *("__version__", "load"),
     }
     for name in emotions.__all__:
         assert getattr(emotions, name)
