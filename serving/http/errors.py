@@ -9,6 +9,7 @@
 415 not_audio      not a container or codec that we read;   truncated, damaged: where EMOTIONS_STRICT is set
 415 unsupported_encoding   another Content-Encoding
 422 too_short, silent, no_speech, no_channel, not_finite;   crashed: its decoder died, or needed more than it may
+422 bad_speakers   names of speakers that cannot be: no channels=split, two alike, no printable characters
 422 not_a_number   the model's answer to it holds NaN or infinity
 429 too_many_requests   as many requests as allowed are in flight, or their bodies are arriving (Retry-After)
 503 not_ready, overloaded, shutting_down;   out_of_memory: the device lacks memory for one window (Retry-After)

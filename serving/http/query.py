@@ -42,12 +42,22 @@ def read_query(request: Request) -> Query:
     """
     given, calls = request.query_params, _is_set(request, "calls")
     try:
-        channels, speakers = channels_of(given.get("channels", "mix")), speakers_of(given.get("speakers", ""))
+        channels = channels_of(given.get("channels", "mix"))
     except ConfigError as error:
         raise RequestError(400, "bad_request", str(error)) from error
-    if speakers and channels != "split":
-        raise RequestError(400, "bad_request", "speakers: they name the channels of channels=split")
+    speakers = _speakers(given.get("speakers", ""), channels)
     return Query(_is_set(request, "windows"), _segments(request, calls=calls), channels, speakers, calls)
+
+
+def _speakers(written: str, channels: Channels) -> tuple[str, ...]:
+    """Names of the channels of a call; not 400, as no schema can say which of them fit."""
+    try:
+        speakers = speakers_of(written)
+    except ConfigError as error:
+        raise RequestError(422, "bad_speakers", str(error)) from error
+    if speakers and channels != "split":
+        raise RequestError(422, "bad_speakers", "speakers: they name the channels of channels=split")
+    return speakers
 
 
 def _is_set(request: Request, name: str) -> bool:

@@ -63,9 +63,12 @@ def test_a_compressed_recording_is_split_in_a_decoder(service: Service, tone: To
     assert channels[0]["probabilities"] != channels[1]["probabilities"]
 
 
-@pytest.mark.parametrize(
-    "query", ["channels=left", "channels=0", "channels=65", "speakers=a,b", "channels=split&speakers=a,a", "segments=x"]
-)
+@pytest.mark.parametrize("query", ["speakers=a,b", "channels=split&speakers=a,a", "channels=split&speakers=%07"])
+def test_names_that_cannot_be_are_refused(service: Service, stereo: bytes, query: str) -> None:
+    assert error_of(service.post(stereo, f"/v1/predict?{query}")) == (422, "bad_speakers")
+
+
+@pytest.mark.parametrize("query", ["channels=left", "channels=0", "channels=65", "segments=x"])
 def test_other_queries_are_refused(service: Service, stereo: bytes, query: str) -> None:
     assert error_of(service.post(stereo, f"/v1/predict?{query}")) == (400, "bad_request")
 
