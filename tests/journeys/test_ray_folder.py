@@ -167,9 +167,9 @@ def test_the_heaviest_chunks_go_first(tmp_path: Path) -> None:
 
 
 def test_ray_is_an_extra(tiny_bundle: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from serving.batch import predict
+    from serving.batch import options as batch_options
 
-    monkeypatch.setattr(predict, "find_spec", lambda _: None)
+    monkeypatch.setattr(batch_options, "find_spec", lambda _: None)
     with pytest.raises(EmotionsError, match="'ray'"):
         predict_to_table([clips], tiny_bundle, tmp_path / "t.csv", options(ray_address="local"))
 
