@@ -215,7 +215,7 @@ def test_metrics_of_all_workers_keys_and_a_log_in_json(tiny_bundle: Path, tmp_pa
             assert server.post(clip, headers={"authorization": f"Bearer {key}"}).status_code == 200
         ensure_prometheus_dir(str(tmp_path / "home" / "prometheus_multiproc_dir"))
         shown = httpx.get(f"{server.url}/metrics", timeout=10).text
-        page = httpx.get(f"{server.url}/", timeout=10).text
+        page = httpx.get(f"{server.url}/docs", timeout=10).text
         files = re.findall(r'(?:src|href)="\./([^"]+)"', page)
         assert [httpx.get(f"{server.url}/{file}", timeout=10).status_code for file in files] == [200] * 5
         docs = httpx.get(f"{server.url}/docs.json", timeout=10).json()
