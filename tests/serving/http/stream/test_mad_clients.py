@@ -122,7 +122,8 @@ def _fuzz(server: Server, sessions: int) -> None:
 
 def test_mad_clients_leave_nothing(serve: ServeStreams, caplog: pytest.LogCaptureFixture) -> None:
     _fuzz(serve(stream_idle_sec=1), 96)
-    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    faults = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert not [record for record in faults if record.name != "websockets.client"]  # that is the mad client's own
 
 
 @pytest.mark.slow
