@@ -18,7 +18,7 @@ from serving.http.api_keys import add_key
 from tests.chromium import CHROMIUM, Page, opened
 from tests.conftest import needs
 from tests.journeys.axe_rules import axe_script
-from tests.servers import Server, free_port, running, start, wait_until_ready
+from tests.servers import REPOSITORY, Server, free_port, running, start, wait_until_ready
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -174,6 +174,21 @@ def test_the_microphone_is_answered_while_one_speaks(page: Page) -> None:
     click(page, "#record")
     until(page, "document.querySelectorAll('#live-segments tbody tr').length > 0")
     assert page.value("document.getElementById('record').textContent") == "Start the microphone"
+
+
+def test_without_the_package_that_finds_speech_all_audio_is_measured(
+    tiny_bundle: Path, tmp_path: Path, browser: Page
+) -> None:
+    (tmp_path / "silero_vad").mkdir()
+    (tmp_path / "silero_vad" / "__init__.py").touch()  # found before the real one, and empty
+    path = f"{tmp_path}{os.pathsep}{REPOSITORY}"
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), PYTHONPATH=path) as server:
+        shown(browser, server.url)
+        click(browser, "#record")
+        until(browser, "document.querySelectorAll('#live-bars .bar').length > 0")
+        click(browser, "#record")
+        until(browser, "document.querySelectorAll('#live-segments tbody tr').length > 0")
+        assert "Ended" in browser.value("document.getElementById('live-state').textContent")
 
 
 def test_a_refused_microphone_is_told(server: Server) -> None:

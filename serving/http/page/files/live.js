@@ -59,7 +59,7 @@ class Session {
     this.socket = socket;
     this.began = 0;
     socket.onopen = () => socket.send(JSON.stringify({ type: "session.update", session: this.configuration() }));
-    socket.onmessage = ({ data }) => this.heard(JSON.parse(data));
+    socket.onmessage = ({ data }) => socket === this.socket && this.heard(JSON.parse(data));
     socket.onclose = () => socket === this.socket && this.end(running === this ? text("speak.error", { reason: text("notice.gone") }) : "");
   }
 
@@ -114,7 +114,6 @@ class Session {
   }
 
   closed({ audio_ms: milliseconds, segments }) {
-    if (this.vad === false && !this.ready) return;
     const parts = segments.map((each) => ({ ...each, start: each.audio_start_ms / 1000, end: each.audio_end_ms / 1000 }));
     $("live-segments").replaceChildren(parts.length ? partsTable(parts) : "");
     const seconds = (milliseconds / 1000).toFixed(1);
