@@ -19,7 +19,7 @@ from training.data.unlabelled import NOTHING, Unlabelled
 from training.data.waveforms.altered import copy_of
 from training.data.waveforms.clip_info import ClipInfo
 from training.data.waveforms.dataset import NO_LABEL, WindowDataset
-from training.data.waveforms.usable import usable
+from training.data.waveforms.usable import decode_usable
 from training.data.waveforms.waveform_cache import WaveformCache
 from training.features.feature_dataset import ClipDataset
 from training.features.teacher.answers import Answers
@@ -121,8 +121,7 @@ def read_usable(dataset: DatasetConfig, context: Context) -> tuple[ClipTable, li
         context: root and workers.
     """
     table = read_clips(dataset, context.root)
-    facts = WaveformCache().prepare(table.clips, context.workers)
-    left, facts = usable(table, facts, strict=dataset.strict)
+    left, facts = decode_usable(table, dataset, context.workers)
     log_findings(left, facts)
     return left, facts
 

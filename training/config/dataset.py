@@ -107,6 +107,10 @@ class DatasetConfig(Block):
     strict: bool = Field(
         default=False, description="Leave out recordings of which a part is missing, rather than use what there is."
     )
+    segments: Literal["windows", "speech"] = Field(
+        default="windows",
+        description="What is learnt of a recording: all of it, or its segments of speech, each as a clip of its own.",
+    )
     license: Text | None = Field(default=None, description="Licence of the recordings, for the bundle.")
 
     @model_validator(mode="after")

@@ -20,8 +20,7 @@ from training.data.data_faults import Faults
 from training.data.formats.entry import Entry, entry_of
 from training.data.formats.table import read_tables
 from training.data.waveforms.clip_info import ClipInfo
-from training.data.waveforms.usable import usable
-from training.data.waveforms.waveform_cache import WaveformCache
+from training.data.waveforms.usable import decode_usable
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,7 @@ def read_unlabelled(config: DatasetConfig, root: Path, workers: int) -> Unlabell
     table = find_unlabelled(config, root)
     if table is None:
         return NOTHING
-    facts = WaveformCache().prepare(table.clips, workers)
-    left, facts = usable(table, facts, strict=config.strict)
+    left, facts = decode_usable(table, config, workers)
     return Unlabelled(left.clips, tuple(facts))
 
 

@@ -75,8 +75,17 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
         predictions, other = answers[: len(tasks)], answers[len(tasks) :]
         if selection and step.dataset.split.val_folds:
             predictions = [replace(each, val=selection.out_of_fold(each.fold)) for each in predictions]
-        told = selection if step.choose else None
-        return write_report(output, step, Evidence(table, folds, leaks, predictions, told, other, missing, teacher))
+        evidence = Evidence(
+            table=table,
+            folds=folds,
+            leaks=leaks,
+            predictions=predictions,
+            selection=selection if step.choose else None,
+            compared=other,
+            missing=missing,
+            teacher=teacher,
+        )
+        return write_report(output, step, evidence)
 
 
 def _content(

@@ -17,12 +17,12 @@ from emotions.audio.windows import Pooling
 from emotions.errors import CheckpointError, ConfigError, DataError, first_line
 from emotions.files.atomic import locked
 from emotions.files.json_text import read_json
+from emotions.runtime.session import available_cores
 from training.config.dataset import DatasetConfig
 from training.config.train import ModelSpec
 from training.data.clips import ClipTable, read_clips
 from training.data.split.splits import Split
-from training.data.waveforms.usable import usable
-from training.data.waveforms.waveform_cache import WaveformCache
+from training.data.waveforms.usable import decode_usable
 from training.features.teacher.teacher import TeacherSummary
 from training.models.base import Classifier
 from training.models.model_size import without_memory
@@ -98,7 +98,7 @@ class Run:
         if table.fingerprint == known:
             return table
         # The run's fingerprint is that of the clips which it could use.
-        left, _ = usable(table, WaveformCache().prepare(table.clips), strict=self.config.strict)
+        left, _ = decode_usable(table, self.config, available_cores())
         if left.fingerprint == known:
             return left
         raise DataError(f"{table.root}: is not the dataset that {self.folder} was trained on any more")

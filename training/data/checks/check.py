@@ -18,6 +18,7 @@ from training.data.clips import Clip, ClipTable, gather_clips
 from training.data.data_faults import Faults, some
 from training.data.split.splits import split_clips
 from training.data.waveforms.clip_info import ClipInfo
+from training.data.waveforms.speech_clips import speech_clips, without_speech
 from training.data.waveforms.usable import usable
 from training.data.waveforms.waveform_cache import WaveformCache
 
@@ -46,6 +47,7 @@ class CheckReport:
         incomplete: kind (``truncated``, ``damaged``) to clips of which a part is missing; training uses what there is.
         clipped: clips with more than ``CLIPPED_SHARE`` of their samples at full scale.
         duplicates: groups of clips with the same samples.
+        speech: the segments of speech that training learns instead of the clips; empty where it learns all of them.
         protocol: how the clips are split for training; empty where they cannot be.
         faults: what training refuses: missing clips, rows without a label, a split that is not possible, leaks.
         warnings: problems that do not prevent training but make its figures unreliable; training logs them too.
@@ -67,6 +69,7 @@ class CheckReport:
     clipped: Sequence[str]
     duplicates: Sequence[Sequence[str]]
     protocol: str
+    speech: str
     faults: Sequence[str]
     warnings: Sequence[Finding]
 
@@ -87,7 +90,8 @@ class CheckReport:
         rows.append(("sample rates", _counted(self.rates, " Hz")))
         rows.append(("channels", _counted(self.channels)))
         rows.append(("duration", f"{shortest:.2f} s shortest, {middle:.2f} s median, {longest:.2f} s longest"))
-        return [*rows, *([("split", self.protocol)] if self.protocol else [])]
+        more = {"speech": self.speech, "split": self.protocol}
+        return [*rows, *((name, told) for name, told in more.items() if told)]
 
     def _troubles(self) -> list[tuple[str, str]]:
         kinds = (*self.bad.items(), *self.incomplete.items())
@@ -130,6 +134,8 @@ class _Trial:
     faults: Sequence[str] = ()
     protocol: str = ""
     suspicions: Sequence[Finding] = ()
+    silent: Sequence[str] = ()
+    speech: str = ""
 
 
 def _tried(
@@ -140,6 +146,10 @@ def _tried(
     try:
         table.check_labels()
         left, known = usable(table, facts)
+        if config.segments == "speech":
+            trial.silent = [str(clip) for clip in without_speech(left, known)]
+            left, known = usable(*speech_clips(left, known, available_cores()))
+            trial.speech = _speech(known)
         if split:
             parts = split_clips(left, config.split, seed)
             trial.protocol = parts.protocol
@@ -149,6 +159,11 @@ def _tried(
     except DataError as error:
         trial.faults = ["; ".join(line.strip() for line in str(error).splitlines())]
     return trial
+
+
+def _speech(segments: Sequence[ClipInfo]) -> str:
+    seconds = [segment.duration_sec for segment in segments]
+    return f"{len(seconds)} segments, {sum(seconds) / 3600:.2f} h, {median(seconds):.2f} s median"
 
 
 def _suspicions(leaks: Leaks) -> list[Finding]:
@@ -171,11 +186,12 @@ def _report(table: ClipTable, facts: Sequence[ClipInfo], trial: _Trial) -> Check
         rates=_count(fact.rate for fact in decoded),
         channels=_count(fact.channels for fact in decoded),
         durations=(seconds[0], median(seconds), seconds[-1]),
-        bad=_bad(pairs),
+        bad={**_bad(pairs), **({"no speech": trial.silent} if trial.silent else {})},
         incomplete=_incomplete(pairs),
         clipped=[str(clip) for clip, fact in pairs if fact.clipped > CLIPPED_SHARE],
         duplicates=_duplicates(pairs),
         protocol=trial.protocol,
+        speech=trial.speech,
         faults=trial.faults,
         warnings=[*findings(table, facts), *trial.suspicions],
     )

@@ -8,11 +8,30 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from emotions.errors import DataError, plain
+from training.config.dataset import DatasetConfig
 from training.data.clips import ClipTable
 from training.data.data_faults import some
 from training.data.waveforms.clip_info import ClipInfo
+from training.data.waveforms.speech_clips import speech_clips
+from training.data.waveforms.waveform_cache import WaveformCache
 
 _LOG = logging.getLogger(__name__)
+
+
+def decode_usable(table: ClipTable, dataset: DatasetConfig, workers: int) -> tuple[ClipTable, list[ClipInfo]]:
+    """Decode what is not cached yet: the clips that training uses, and the properties of each.
+
+    Args:
+        table: the clips of a dataset.
+        dataset: whether incomplete recordings are left out, and whether clips are cut to their speech.
+        workers: number of threads, at least one.
+
+    Raises:
+        ConfigError: clips are to be cut to their speech, and the network that finds it is not installed.
+        DataError: as ``usable``; or no clip has speech.
+    """
+    left, facts = usable(table, WaveformCache().prepare(table.clips, workers), strict=dataset.strict)
+    return usable(*speech_clips(left, facts, workers)) if dataset.segments == "speech" else (left, facts)
 
 
 def usable(table: ClipTable, facts: Sequence[ClipInfo], *, strict: bool = False) -> tuple[ClipTable, list[ClipInfo]]:

@@ -70,7 +70,10 @@ def cross_corpus(step: EvaluateStep, context: Context) -> Path:
         predictions = predictions_of(shared, tasks, step.jobs, "Trainings")
         if selection:
             predictions = [replace(each, val=selection.out_of_fold(each.fold)) for each in predictions]
-        return write_report(output, step, Evidence(corpora, planned, leaks, predictions, missing, teacher))
+        evidence = Evidence(
+            corpora=corpora, plan=planned, leaks=leaks, predictions=predictions, missing=missing, teacher=teacher
+        )
+        return write_report(output, step, evidence)
 
 
 def _read(configs: Sequence[DatasetConfig], context: Context) -> list[Corpus]:

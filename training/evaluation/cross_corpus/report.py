@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-import emotions
 from emotions.files.atomic import write_bytes
 from emotions.files.from_here import from_here
 from emotions.files.json_text import write_json
-from emotions.pipeline.provenance import command_line, versions
 from training.config.evaluate import EvaluateStep
-from training.data.checks.leakage import Leaks
 from training.data.joined import Joined
 from training.evaluation.cross_corpus.cells import cells, mean_of
 from training.evaluation.cross_corpus.page import grid, page
 from training.evaluation.cross_corpus.plan import Plan
+from training.evaluation.report.head import Trained, head
 from training.evaluation.report.wording import leak_lines, shown, teacher_lines
-from training.features.teacher.teacher import EXTRA as TEACHER
-from training.features.teacher.teacher import Teacher
-from training.metrics.predictions import FoldPredictions
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What the evaluation is reported from.
-
-    Attributes:
-        predictions: of each training and seed.
-        missing: what is said of an encoder that was left out.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Evidence(Trained):
+    """What the evaluation is reported from."""
 
     corpora: Joined
     plan: Plan
-    leaks: Leaks
-    predictions: Sequence[FoldPredictions]
-    missing: str | None = None
-    teacher: Teacher | None = None
 
 
 def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
@@ -67,20 +52,11 @@ def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
 
 
 def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
-    corpora, predictions = evidence.corpora, evidence.predictions
-    count = len(corpora.names)
+    corpora, count = evidence.corpora, len(evidence.corpora.names)
     left = ", and on all others" if count > 2 else ""
+    protocol = f"cross-corpus ({count} corpora; trained on each{left}; inside each, folds of whole speakers)"
     return {
-        "format": 1,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "toolkit_version": emotions.__version__,
-        "versions": versions(),
-        "command": command_line(),
-        "model": step.model,
-        "protocol": f"cross-corpus ({count} corpora; trained on each{left}; inside each, folds of whole speakers)",
-        "seeds": sorted({each.seed for each in predictions}),
-        **({"missing": evidence.missing} if evidence.missing else {}),
-        "training_seconds": round(sum(each.seconds for each in predictions), 1),
+        **head(step, evidence, protocol),
         "dataset": {
             "name": ", ".join(corpora.names),
             "fingerprint": corpora.table.fingerprint,
@@ -89,8 +65,6 @@ def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
             "license": corpora.table.license,
         },
         "corpora": [_corpus(evidence, number) for number in range(count)],
-        "leaks": evidence.leaks.summary(),
-        **({} if evidence.teacher is None else {TEACHER: evidence.teacher.summary()}),
     }
 
 

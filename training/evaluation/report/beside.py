@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from emotions.audio.windows import IntArray
+from emotions.audio.windows import FloatArray, IntArray
 from training.data.clips import ClipTable
 from training.data.split.units import units_of
 from training.data.waveforms.dataset import NO_LABEL
 from training.evaluation.perturbations import Corruption, judged
 from training.metrics.classification import confusions, score
 from training.metrics.intervals import difference
-from training.metrics.predictions import FoldPredictions, truth_of
+from training.metrics.predictions import FoldPredictions, PartPredictions, truth_of
 
 
 def comparison(
@@ -50,6 +50,40 @@ def _answers(table: ClipTable, target: str, predictions: Sequence[FoldPrediction
     return clips[known], np.stack(rows)[:, known]
 
 
+class Altered(NamedTuple):
+    """Answers to recordings as they are, and altered.
+
+    Attributes:
+        clips: (clips,) test clips of all folds.
+        before: (clips, answers) to the recordings as they are.
+        after: (tests, clips, answers).
+    """
+
+    clips: IntArray
+    before: FloatArray
+    after: FloatArray
+
+
+def altered(
+    predictions: Sequence[FoldPredictions], target: str, answers: Callable[[PartPredictions, str], FloatArray]
+) -> Altered | None:
+    """Gather the answers to altered recordings over all folds; None where they were not made.
+
+    Args:
+        predictions: of every fold and seed; those of one seed have answers to altered recordings.
+        target: name of the target.
+        answers: what a fold's test clips were answered.
+    """
+    found = [each for each in predictions if each.altered]
+    if not found:
+        return None
+    return Altered(
+        np.concatenate([each.test.clips for each in found]),
+        np.concatenate([answers(each.test, target) for each in found]),
+        np.concatenate([each.altered[target] for each in found], axis=1),
+    )
+
+
 def robustness(
     table: ClipTable, target: str, predictions: Sequence[FoldPredictions], tests: Sequence[Corruption]
 ) -> list[dict[str, Any]]:
@@ -61,15 +95,12 @@ def robustness(
         predictions: of every fold and seed; those of one seed have answers to altered recordings.
         tests: in the order of these answers.
     """
-    found = [each for each in predictions if each.altered]
-    if not found:
+    found = altered(predictions, target, PartPredictions.probabilities)
+    if found is None:
         return []
-    clips = np.concatenate([each.test.clips for each in found])
-    truth = truth_of(table, clips, target)
+    truth, labels = truth_of(table, found.clips, target), table.labels(target)
     known = truth != NO_LABEL
-    before = np.concatenate([each.test.probabilities(target) for each in found])[known].argmax(axis=1)
-    after = np.concatenate([each.altered[target] for each in found], axis=1)[:, known].argmax(axis=2)
-    labels = table.labels(target)
+    before, after = found.before[known].argmax(axis=1), found.after[:, known].argmax(axis=2)
 
     def uar(answers: IntArray) -> float:
         return float(score(truth[known], answers, labels)["uar"])

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import emotions
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.files.atomic import write_bytes
 from emotions.files.json_text import write_json
-from emotions.pipeline.provenance import command_line, versions
 from training.config.evaluate import EvaluateStep
-from training.data.checks.leakage import Leaks
 from training.data.clips import ClipTable
 from training.data.split.units import units_of
 from training.data.waveforms.dataset import NO_LABEL
@@ -26,14 +22,13 @@ from training.evaluation.protocols.groups import group_columns
 from training.evaluation.protocols.nested_selection import Selection
 from training.evaluation.report.beside import comparison, robustness
 from training.evaluation.report.fold_errors import of_folds
+from training.evaluation.report.head import Trained, head
 from training.evaluation.report.html import page
 from training.evaluation.report.pooled import Pooled
 from training.evaluation.report.summary import Measured, summarise
 from training.evaluation.report.unknown import unknown_of
 from training.evaluation.report.value_target import compared_values, value_robustness, value_target
 from training.evaluation.report.wording import print_report
-from training.features.teacher.teacher import EXTRA as TEACHER
-from training.features.teacher.teacher import Teacher
 from training.metrics.agreement import agreement
 from training.metrics.calibration import (
     Truth,
@@ -49,23 +44,18 @@ from training.metrics.predictions import FoldPredictions, PartPredictions, share
 from training.metrics.surest_errors import sounds_of
 
 
-@dataclass(frozen=True)
-class Evidence:
+@dataclass(frozen=True, kw_only=True)
+class Evidence(Trained):
     """What an evaluation is reported from; a selection where the folds chose among several candidates.
 
     Attributes:
         compared: predictions of the model to compare with, if any, in the order of ``predictions``.
-        missing: what is said of an encoder that was left out.
     """
 
     table: ClipTable
     folds: Folds
-    leaks: Leaks
-    predictions: Sequence[FoldPredictions]
     selection: Selection | None = None
     compared: Sequence[FoldPredictions] = ()
-    missing: str | None = None
-    teacher: Teacher | None = None
 
 
 def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
@@ -108,23 +98,14 @@ def _beside_values(evidence: Evidence, target: str) -> dict[str, Any]:
 
 
 def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
-    table, predictions = evidence.table, evidence.predictions
+    table = evidence.table
     units, by = units_of(table)
     among = f"; model chosen among {len(step.choose.candidates)} inside each fold" if step.choose else ""
     return {
-        "format": 1,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "toolkit_version": emotions.__version__,
-        "versions": versions(),
-        "command": command_line(),
-        "model": step.model,
-        "protocol": f"{evidence.folds.protocol}{among}",
-        "seeds": sorted({each.seed for each in predictions}),
+        **head(step, evidence, f"{evidence.folds.protocol}{among}"),
         **_selection(step, evidence),
         **({"raters": {name: agreement(table, name) for name in table.soft}} if table.soft else {}),
-        **({"missing": evidence.missing} if evidence.missing else {}),
         "folds": [_fold(evidence, fold) for fold in range(len(evidence.folds))],
-        "training_seconds": round(sum(each.seconds for each in predictions), 1),
         "dataset": {
             "name": table.root.name,
             "fingerprint": table.fingerprint,
@@ -132,8 +113,6 @@ def _head(step: EvaluateStep, evidence: Evidence) -> dict[str, Any]:
             f"{by}s": int(units.max()) + 1,
             "license": table.license,
         },
-        "leaks": evidence.leaks.summary(),
-        **({} if evidence.teacher is None else {TEACHER: evidence.teacher.summary()}),
     }
 
 

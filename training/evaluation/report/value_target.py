@@ -12,8 +12,9 @@ from training.data.clips import ClipTable
 from training.data.split.units import units_of
 from training.evaluation.perturbations import Corruption, judged_values
 from training.evaluation.protocols.values import Dimensions, answers, true_values
+from training.evaluation.report.beside import altered
 from training.metrics.dimensions import ccc_difference, score_values
-from training.metrics.predictions import FoldPredictions
+from training.metrics.predictions import FoldPredictions, PartPredictions
 
 _OF_A_GROUP = ("ccc", "mae", "clips")
 
@@ -102,16 +103,15 @@ def value_robustness(
         predictions: of every fold and seed; those of one seed have answers to altered recordings.
         tests: in the order of these answers.
     """
-    found = [each for each in predictions if each.altered]
-    if not found:
+    found = altered(predictions, target, PartPredictions.outputs)
+    if found is None:
         return []
-    clips = np.concatenate([each.test.clips for each in found])
     (low, high), names = Dimensions.of(table).ranges[target], table.dimensions[target].dimensions
-    truth = (2 * true_values(table, clips, target) - low - high) / (high - low)
-    before = np.concatenate([each.test.outputs(target) for each in found])
-    after = np.concatenate([each.altered[target] for each in found], axis=1)
+    truth = (2 * true_values(table, found.clips, target) - low - high) / (high - low)
 
     def ccc(values: FloatArray) -> float:
         return float(score_values(truth, values, names)["ccc"])
 
-    return [judged_values(test, before, values, 2.0, ccc) for test, values in zip(tests, after, strict=True)]
+    return [
+        judged_values(test, found.before, values, 2.0, ccc) for test, values in zip(tests, found.after, strict=True)
+    ]

@@ -21,7 +21,7 @@ from training.data.clips import ClipTable, read_clips
 from training.data.label_matching import match_labels
 from training.data.progress import watched
 from training.data.split.units import units_of
-from training.data.waveforms.usable import usable
+from training.data.waveforms.usable import decode_usable
 from training.data.waveforms.waveform_cache import WaveformCache
 from training.evaluation.perturbations import MAX_UAR_LOSS, MIN_UNCHANGED, Corruption, corruptions, judged
 from training.evaluation.protocols.groups import group_columns
@@ -102,7 +102,7 @@ def run_suite(
 def _subject(predictor: Predictor, dataset: DatasetConfig, root: Path) -> _Subject:
     cache = WaveformCache()
     every = read_clips(dataset, root)
-    table, facts = usable(every, cache.prepare(every.clips, available_cores()), strict=dataset.strict)
+    table, facts = decode_usable(every, dataset, available_cores())
     shared = [target for target in predictor.manifest.labels if target in table.targets]
     if not shared:
         raise DataError(

@@ -21,7 +21,7 @@ from training.config.targets import DimensionsTarget
 from training.data.clips import ClipTable, read_clips
 from training.data.progress import watched
 from training.data.split.units import units_of
-from training.data.waveforms.usable import usable
+from training.data.waveforms.usable import decode_usable
 from training.data.waveforms.waveform_cache import WaveformCache
 from training.evaluation.perturbations import (
     MAX_CCC_LOSS,
@@ -124,7 +124,7 @@ def _with_targets(dataset: DatasetConfig, predictor: Predictor) -> DatasetConfig
 def _subject(predictor: Predictor, dataset: DatasetConfig, root: Path) -> _Subject:
     cache, target = WaveformCache(), next(iter(predictor.manifest.ranges))
     every = read_clips(dataset, root)
-    table, facts = usable(every, cache.prepare(every.clips, available_cores()), strict=dataset.strict)
+    table, facts = decode_usable(every, dataset, available_cores())
     about, names = table.dimensions.get(target), predictor.manifest.targets[target]
     if about is None or {*about.dimensions} != {*names}:
         there = ", ".join(f"{name} ({', '.join(each.dimensions)})" for name, each in table.dimensions.items())
