@@ -11,17 +11,23 @@ from pathlib import Path
 import pytest
 
 
-def made_environment(folder: Path, *packages: str) -> Path:
-    """Make an environment that has packages, without what they depend on, beside all of this one's; its interpreter.
+def made_environment(folder: Path, *packages: str, dependencies: bool = False) -> Path:
+    """Make an environment that has packages beside all of this one's; its interpreter.
 
     Torch is several gigabytes: a ``.pth`` file lends this environment's. The test is skipped where no index answers.
+
+    Args:
+        folder: of the environment.
+        packages: with their versions.
+        dependencies: install what they depend on, too, which goes before what is lent.
     """
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     if not Path(uv).exists():
         pytest.skip("uv, which makes the environment of the original, is not installed")
     python = folder / "bin" / "python"
     subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(folder)], check=True, capture_output=True)
-    install = [uv, "pip", "install", "-q", "--no-deps", "--python", str(python), *packages]
+    alone = [] if dependencies else ["--no-deps"]
+    install = [uv, "pip", "install", "-q", *alone, "--python", str(python), *packages]
     done = subprocess.run(install, capture_output=True, text=True, check=False, timeout=200)
     if done.returncode:
         pytest.skip(f"no index gives {', '.join(packages)}: {done.stderr.strip().splitlines()[-1:]}")
