@@ -6,7 +6,9 @@ import functools
 import http.server
 import json
 import os
+import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,3 +109,23 @@ def _assert_no_key_in_the_log(server: Server, key: str) -> None:
     log = server.log.read_text()
     assert "route=/v1/stream" in log
     assert key not in log
+
+
+def test_wscat_talks_to_it(tiny_bundle: Path, tmp_path: Path) -> None:
+    needs(bool(shutil.which("npm") and shutil.which("node")), "npm and node are needed")
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+    install = ["npm", "install", *options, "--prefix", str(tmp_path), "wscat@6.1.0"]
+    installed = subprocess.run(install, capture_output=True, check=False)
+    needs(installed.returncode == 0, "the npm registry cannot be reached")
+    said = [update(vad=False), '{"type": "keep_alive"}', '{"type": "flush"}', '{"type": "session.close"}']
+    keyboard, typist = os.pipe()  # wscat leaves where its input ends
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle)) as server:
+        url = server.url.replace("http", "ws", 1) + "/v1/stream"
+        commands = [part for each in said for part in ("-x", each)]
+        wscat = [str(tmp_path / "node_modules" / ".bin" / "wscat"), "--no-color", "-w", "-1", "-c", url, *commands]
+        done = subprocess.run(wscat, capture_output=True, text=True, timeout=60, check=True, stdin=keyboard)
+    os.close(typist)
+    os.close(keyboard)
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [message["type"] for message in told] == ["session.created", "session.updated", "session.closed"]
+    assert told[-1]["segments"] == []
