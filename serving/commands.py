@@ -11,6 +11,7 @@ from emotions.pipeline.options import BundlePath, bundle_commands
 from emotions.pipeline.runner import Context, Step
 from serving.benchmark_command import benchmark, compare
 from serving.config import BenchmarkStep, PredictStep
+from serving.http.page.static_site.commands import to_space, to_web
 from serving.serve_command import serve, serve_key, ui
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def register(app: typer.Typer) -> None:
     bundles = bundle_commands(app)
     bundles.command()(to_bentoml)
     bundles.command()(from_bentoml)
+    bundles.command()(to_web)
+    bundles.command()(to_space)
 
 
 def to_bentoml(

@@ -13,9 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 import emotions
-from emotions.bundle.summary import figures, protocol_of, warnings
-from emotions.bundle.targets import written_targets
 from serving.http.body.uploads import check_recording, read_upload, read_uploads
+from serving.http.description import description
 from serving.http.errors import Body, RequestError, error_body, to_request_error
 from serving.http.participants import Answer, classify_upload
 from serving.http.query import Query, read_query
@@ -172,16 +171,7 @@ def model_body(engine: Engine) -> Body:
     """What is served: targets and labels, licences, what to beware of, window, bundle, versions, device and limits."""
     manifest, session, settings = engine.predictor.manifest, engine.predictor.session, engine.settings
     return {
-        "bundle": engine.predictor.bundle.id,
-        "name": manifest.name,
-        "targets": manifest.labels,
-        **({"dimensions": written_targets(manifest.dimensions, manifest.ranges)} if manifest.ranges else {}),
-        "license": (manifest.encoder or {}).get("license"),
-        "data_license": manifest.dataset.license if manifest.dataset else None,
-        "warnings": warnings(manifest),
-        "measured": {"protocol": protocol_of(manifest), **dict(figures(manifest.metrics))},
-        "sample_rate": manifest.sample_rate,
-        "window": manifest.window.model_dump(),
+        **description(engine.predictor.bundle),
         "device": session.device,
         "provider": _PROVIDERS[session.device],
         "variant": session.variant,

@@ -102,18 +102,32 @@ def speech_network() -> SpeechNetwork:
     Raises:
         ConfigError: the package is not installed, is another version, or its file was altered.
     """
+    return SpeechNetwork(_folder())
+
+
+def network_file() -> Path:
+    """The graph of the installed package that takes consecutive frames of one stream. Raises as ``speech_network``."""
+    return _checked(_folder(), *_LATER_FRAMES)
+
+
+def _folder() -> Path:
     found = importlib.util.find_spec("silero_vad")
     if found is None or not found.submodule_search_locations:
         raise ConfigError(f"speech segments need the network of a package; pip install --no-deps {PACKAGE}")
-    return SpeechNetwork(Path(found.submodule_search_locations[0]) / "data")
+    return Path(found.submodule_search_locations[0]) / "data"
 
 
-def _session(folder: Path, name: str, digest: str) -> Any:
+def _checked(folder: Path, name: str, digest: str) -> Path:
     path = folder / name
     if not path.is_file() or sha256(path) != digest:
         raise ConfigError(
             f"silero_vad: {name} is missing, or not that of the pinned version; pip install --no-deps {PACKAGE}"
         )
+    return path
+
+
+def _session(folder: Path, name: str, digest: str) -> Any:
+    path = _checked(folder, name, digest)
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # it warns of parts of the graph that it does not need

@@ -18,6 +18,7 @@ async function start() {
     describe();
   });
   events.addEventListener("gone", gone);
+  events.addEventListener("loading", ({ detail }) => notice(text("notice.loading", detail)));
   await describe();
 }
 

@@ -1,7 +1,7 @@
 // The microphone: heard, sent over /v1/stream, and drawn while it is answered.
 
 import { colour, drawBars, drawPlane, partsTable, shownLabel } from "./parts.js";
-import { key } from "./service.js";
+import { openStream } from "./service.js";
 import { text } from "./text.js";
 
 const SPAN_MS = 60000;
@@ -42,7 +42,7 @@ class Session {
 
   async open() {
     this.context = new AudioContext();
-    await this.context.audioWorklet.addModule("/page/worklet.js");
+    await this.context.audioWorklet.addModule(new URL("./worklet.js", import.meta.url));
     this.gather = new AudioWorkletNode(this.context, "gather", { channelCount: 1, channelCountMode: "explicit", numberOfOutputs: 0 });
     this.context.createMediaStreamSource(this.source).connect(this.gather);
     this.gather.port.onmessage = ({ data }) => this.send(data);
@@ -53,9 +53,7 @@ class Session {
   }
 
   connect() {
-    const protocols = key() ? ["emotions.v1", `emotions.key.${key()}`] : ["emotions.v1"];
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/v1/stream`, protocols);
+    const socket = openStream();
     this.socket = socket;
     this.began = 0;
     socket.onopen = () => socket.send(JSON.stringify({ type: "session.update", session: this.configuration() }));

@@ -1,5 +1,9 @@
 // Requests to the service: the key, errors as sentences, and whether it is there.
 
+import { Refused } from "./requests.js";
+
+export { query, Refused } from "./requests.js";
+
 const KEPT = "emotions.key";
 const PAUSE_MS = 2000;
 
@@ -7,15 +11,6 @@ const PAUSE_MS = 2000;
 export const events = new EventTarget();
 export const key = () => sessionStorage.getItem(KEPT) ?? "";
 export const keepKey = (value) => sessionStorage.setItem(KEPT, value);
-
-/** An answer that is an error: its HTTP status, its code, and a sentence. */
-export class Refused extends Error {
-  constructor(status, code, message) {
-    super(message);
-    this.status = status;
-    this.code = code;
-  }
-}
 
 /** The JSON of an answer. Throws Refused for an error, TypeError where the service is gone. */
 export async function ask(path, options = {}) {
@@ -43,8 +38,9 @@ export async function askUntilThere(path) {
   }
 }
 
-/** The query of a classification, as the page's boxes say. */
-export function query({ speech, split }) {
-  const asked = { windows: "1", ...(speech && { segments: "speech" }), ...(split && { channels: "split" }) };
-  return `?${new URLSearchParams(asked)}`;
+/** A WebSocket for live audio; the key is a subprotocol, as pages cannot send headers with it. */
+export function openStream() {
+  const protocols = key() ? ["emotions.v1", `emotions.key.${key()}`] : ["emotions.v1"];
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  return new WebSocket(`${scheme}://${location.host}/v1/stream`, protocols);
 }

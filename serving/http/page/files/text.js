@@ -34,5 +34,5 @@ async function use(language) {
 }
 
 async function load(language) {
-  return (await fetch(`/page/${language}.json`)).json();
+  return (await fetch(new URL(`./${language}.json`, import.meta.url))).json();
 }
