@@ -24,6 +24,7 @@ FORMATS = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8
 NO_LIMIT = {
     *(
         "bundle",
+        "bundles",
         "device",
         "variant",
         "threads",
