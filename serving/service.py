@@ -39,10 +39,10 @@ from serving.telemetry.metrics import Metrics
 from serving.telemetry.requests import set_log_format, use_tracer_provider
 from serving.worker.bentoml_internals import configured_host, disable_usage_tracking, serve_by, tracer_provider
 from serving.worker.http_protocol import bounded_protocol
-from serving.worker.loading import declared_models, load_model
+from serving.worker.loading import declared_models, load_model, load_shadow
 from serving.worker.memory import return_memory
 from serving.worker.shared import Shared
-from serving.worker.startup import BUNDLE_VARIABLE, BUNDLES_VARIABLE, check, open_predictor
+from serving.worker.startup import BUNDLE_VARIABLE, BUNDLES_VARIABLE, SHADOW_VARIABLE, check, open_predictor
 from serving.worker.state import Drain, WorkerState
 from serving.worker.websocket_protocol import bounded_websocket
 
@@ -117,6 +117,7 @@ class EmotionService:
             return
         for served in WORKER.models:
             load_model(served, WORKER, SETTINGS, index, open_predictor)
+        load_shadow(WORKER, SETTINGS)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
@@ -128,6 +129,8 @@ class EmotionService:
                 logger.warning("%s=*: pages of every site may call this service from a browser", CORS_ORIGINS)
             os.environ[_SUPERVISOR] = str(os.getpid())
             os.environ[BUNDLE_VARIABLE] = str(check(SETTINGS))
+            if SETTINGS.shadow is not None:
+                os.environ[SHADOW_VARIABLE] = str(SETTINGS.shadow.absolute())
             if SETTINGS.bundles:  # the workers must not find others than this process
                 named = {name: str(path) for name, path in named_bundles(SETTINGS.bundles).items()}
                 os.environ[BUNDLES_VARIABLE] = json.dumps(named)
@@ -154,6 +157,8 @@ class EmotionService:
         for served in WORKER.models:
             engine, served.engine = served.engine, None
             if engine is not None:
+                if engine.shadow is not None:
+                    engine.shadow.close()
                 engine.close()
         if WORKER.shared is not None:
             WORKER.shared.decoder.close()

@@ -25,6 +25,8 @@ NO_LIMIT = {
     *(
         "bundle",
         "bundles",
+        "shadow",
+        "shadow_share",
         "device",
         "variant",
         "threads",

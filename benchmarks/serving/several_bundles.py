@@ -102,11 +102,11 @@ def _rate(clients: Sequence[Client], seconds: float) -> float:
 
 
 def _cpu_sec(servers: Sequence[Server]) -> float:
-    return sum(server.cpu_sec() for server in servers)
+    return float(sum(server.cpu_sec() for server in servers))
 
 
 def _mib(servers: Sequence[Server]) -> float:
     """MiB of servers and their workers."""
     parents = [psutil.Process(server.process.pid) for server in servers]
     processes = [each for parent in parents for each in (parent, *parent.children(recursive=True))]
-    return round(sum(each.memory_full_info().pss for each in processes) / (1 << 20), 1)
+    return float(round(sum(each.memory_full_info().pss for each in processes) / (1 << 20), 1))

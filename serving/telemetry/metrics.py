@@ -29,6 +29,7 @@ from emotions.predictor import Predictor
 from emotions.runtime.prediction import Prediction
 from serving.telemetry.model_metrics import ModelMetrics
 from serving.telemetry.requests import RequestContext
+from serving.telemetry.shadow_metrics import ShadowMetrics
 from serving.telemetry.stream_metrics import StreamMetrics
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -57,6 +58,7 @@ class Metrics:
     Attributes:
         loads: each tells what a model of this process has to do.
         models: those of each model.
+        shadow: those of the shadow bundle.
         streams: those of the streams.
     """
 
@@ -93,6 +95,7 @@ class Metrics:
 
         self.streams = StreamMetrics(registry)
         self.models = ModelMetrics(registry)
+        self.shadow = ShadowMetrics(registry)
         self.in_flight = sum_of_workers("emotions_in_flight", "Requests that arrive or are being answered")
         self.receiving = sum_of_workers("emotions_receiving", "Requests whose bodies are arriving")
         self.queued_audio = sum_of_workers("emotions_queued_audio_seconds", "Seconds of audio that wait for the model")

@@ -30,6 +30,7 @@ from serving.settings import Settings
 from serving.telemetry.metrics import Load, Metrics
 from serving.telemetry.requests import record_spans
 from serving.worker.decoding import Clip, Selection
+from serving.worker.shadow import Keeping, Shadow
 from serving.worker.shared import Shared
 from serving.worker.shares import Shares
 
@@ -75,6 +76,7 @@ class Engine:
 
     Attributes:
         users: requests and streams that use it now.
+        shadow: answers beside it, for the metrics; None for none.
         lost: why the model's device computes nothing for this process any more; empty while it does.
     """
 
@@ -92,6 +94,7 @@ class Engine:
         self.name = name or predictor.manifest.name
         self.lost = ""
         self.users = 0
+        self.shadow: Shadow | None = None
         self.max_batch = settings.batch_limit(predictor.session.device)
         self._is_alone = shared is None
         self._shared = shared or Shared.of(settings)
@@ -219,7 +222,8 @@ class Engine:
         submitted = time.perf_counter()
         clock = asyncio.get_running_loop().time
         left = self.settings.timeout_sec if deadline is None else deadline - clock()
-        selection = Selection(self.predictor.split_into, segments, channel)
+        keeping = Keeping(self.predictor.split_into) if self.shadow and self.shadow.wants() else None
+        selection = Selection(keeping or self.predictor.split_into, segments, channel)
         decoded = await self._shared.decoder.windows(source, left, selection)
         windows, decode_sec = decoded.windows, decoded.seconds
         if deadline is not None:
@@ -230,6 +234,8 @@ class Engine:
         queue_sec = decoded.started - submitted + result.queue_sec
         self.metrics.count_recording(prediction, decode_sec, queue_sec, result.inference_sec)
         self.metrics.models.count_recording(self.name, prediction.duration_sec, result.inference_sec)
+        if self.shadow and keeping and keeping.waveform is not None:
+            self.shadow.offer(keeping.waveform, segments, prediction)
         stages = {"decode": decode_sec, "queue": queue_sec, "infer": result.inference_sec}
         record_spans(stages, prediction.duration_sec)
         return TimedPrediction(prediction, decode_sec, queue_sec, result.inference_sec)

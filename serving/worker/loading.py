@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from emotions.bundle.named import named_bundles
 from emotions.errors import DeviceError, EmotionsError, OutOfMemory, first_line
@@ -11,7 +12,8 @@ from emotions.predictor import Predictor
 from serving.settings import Settings
 from serving.worker.engine import Engine
 from serving.worker.models import Models, ServedModel
-from serving.worker.startup import find_bundle, given_bundle, started
+from serving.worker.shadow import Shadow
+from serving.worker.startup import find_bundle, given_bundle, open_predictor, started
 from serving.worker.state import WorkerState
 
 OpenPredictor = Callable[[Settings, int], Predictor]
@@ -62,6 +64,35 @@ def new_engine(
     """A warmed-up engine of a model, which does not answer yet. Args as ``load_model``; Raises as ``emotions.load``."""
     own = settings.model_copy(update={"bundle": served.path, "bundles": ()})
     return started(opener(own, index), settings, worker.metrics, worker.shared, served.name)
+
+
+def load_shadow(worker: WorkerState, settings: Settings) -> None:
+    """Load the shadow bundle that settings name; where it does not load, the service goes on without it.
+
+    Args:
+        worker: the worker's state; its default model is loaded, else there is nothing to shadow.
+        settings: the service's settings.
+    """
+    if settings.shadow is None:
+        return
+    worker.metrics.shadow.ready.set(0)
+    if worker.engine is None:
+        return
+    try:
+        worker.engine.shadow = _shadow(worker.engine, settings, settings.shadow)
+    except EmotionsError as error:
+        logger.error("no shadow: %s", error)
+        return
+    worker.metrics.shadow.ready.set(1)
+    logger.info("shadowed by %r", worker.engine.shadow.predictor)
+
+
+def _shadow(engine: Engine, settings: Settings, path: Path) -> Shadow:
+    own = {"bundle": path, "bundles": (), "device": "cpu", "variant": None, "threads": 1, "parallel_batches": 1}
+    predictor = open_predictor(settings.model_copy(update=own))
+    shadow = Shadow(predictor, settings.shadow_share, engine.metrics.shadow)
+    shadow.check(engine.predictor)
+    return shadow
 
 
 def reason_for_clients(error: EmotionsError, served: ServedModel) -> str:

@@ -165,10 +165,6 @@ class WorkerState:
         self.drain.end_at_the_latest()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def loaded_engine(self) -> Engine:
-        """The engine of the default model. Raises as ``ServedModel.loaded_engine``."""
-        return self.models.default.loaded_engine()
-
     def engine_of(self, context: RequestContext) -> Engine | None:
         """The engine that a request will use, if it runs a model and that is loaded."""
         classifies = context.route.classifies and context.method == context.route.method
