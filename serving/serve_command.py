@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +25,13 @@ SERVE = (sys.executable, "-m", "bentoml", "serve", "--timeout-keep-alive", str(K
 
 
 def serve(
-    bundle: Annotated[Path | None, typer.Option(help="Bundle to serve; by default the newest in ./bundles.")] = None,
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]PATH",
+            help="Bundle to serve, by default the newest in ./bundles; repeatable, the first is the default one.",
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, each with its own model.")] = None,
@@ -33,8 +39,8 @@ def serve(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of one run of the model.")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON file of settings.")] = None,
 ) -> None:
-    """Serve a bundle over HTTP: POST /v1/predict. Further settings: variables EMOTIONS_*, or a file of them."""
-    options = {"BUNDLE": bundle, "WORKERS": workers, "DEVICE": device, "THREADS": threads}
+    """Serve bundles over HTTP: POST /v1/predict. Further settings: variables EMOTIONS_*, or a file of them."""
+    options = {**_bundle_options(bundle or []), "WORKERS": workers, "DEVICE": device, "THREADS": threads}
     environment = _environment(options, config)
     address = LOOPBACK if host == "localhost" else host
     _check(address, port, environment)
@@ -62,12 +68,19 @@ def ui(
     _become_server(LOOPBACK, port, environment)
 
 
+def _bundle_options(bundles: Sequence[str]) -> dict[str, str]:
+    """Settings for the bundles of a command: one is the default, several have names in the URL."""
+    if not bundles or (len(bundles) == 1 and ("=" not in bundles[0] or Path(bundles[0]).exists())):
+        return {"BUNDLE": bundles[0]} if bundles else {}
+    return {"BUNDLE": "", "BUNDLES": ",".join(bundles)}
+
+
 def _environment(options: Mapping[str, object], config: Path | None) -> dict[str, str]:
     """Variables of the service, of which those that are given by options come first."""
     from emotions.bundle.manifest import read_bundle
     from emotions.errors import MissingExtra
     from serving.settings import CONFIG, read_settings
-    from serving.worker.startup import find_bundle
+    from serving.worker.startup import given_bundle
 
     if find_spec("bentoml") is None:
         raise MissingExtra("serve", "bentoml")
@@ -75,8 +88,9 @@ def _environment(options: Mapping[str, object], config: Path | None) -> dict[str
     if config is not None:
         given[CONFIG] = str(config.absolute())
     environment = {"BENTOML_DO_NOT_TRACK": "True", **os.environ, **given}
-    opened = read_bundle(find_bundle(read_settings(environment)))
-    return {**environment, "EMOTIONS_BUNDLE": str(opened.path)}
+    bundle = given_bundle(read_settings(environment))
+    read_bundle(bundle.resolve())
+    return {**environment, "EMOTIONS_BUNDLE": str(bundle)}
 
 
 def _check(address: str, port: int, environment: Mapping[str, str]) -> None:

@@ -1,14 +1,16 @@
 """The service: ``bentoml serve serving.service:EmotionService``, or ``emotions serve --bundle B``.
 
-Serves the bundle that ``EMOTIONS_BUNDLE`` names, else the newest one in ``./bundles``; ``serving.settings`` lists what
-else can be set. Listens on 127.0.0.1:3000 by default. The requests are answered by ``serving.http.route_table``, a
-Starlette application that BentoML mounts: twice as fast as BentoML's own API methods and batcher.
+Serves the bundle that ``EMOTIONS_BUNDLE`` names, and those of ``EMOTIONS_BUNDLES``, else the newest one in
+``./bundles``; ``serving.settings`` lists what else can be set. Listens on 127.0.0.1:3000 by default. The requests are
+answered by ``serving.http.route_table``, a Starlette application that BentoML mounts: twice as fast as BentoML's own
+API methods and batcher.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import os
 import threading
@@ -22,7 +24,8 @@ import click
 from bentoml.exceptions import BentoMLException
 from starlette.requests import Request
 
-from emotions.errors import DeviceError, EmotionsError, OutOfMemory
+from emotions.bundle.named import named_bundles
+from emotions.errors import EmotionsError
 from serving.http import routes_v1
 from serving.http.api_keys import ApiKeyAuth, check_exposure, read_auth
 from serving.http.cors import ANY_ORIGIN, BrowserAccess
@@ -36,8 +39,10 @@ from serving.telemetry.metrics import Metrics
 from serving.telemetry.requests import set_log_format, use_tracer_provider
 from serving.worker.bentoml_internals import configured_host, disable_usage_tracking, serve_by, tracer_provider
 from serving.worker.http_protocol import bounded_protocol
+from serving.worker.loading import declared_models, load_model, load_shadow
 from serving.worker.memory import return_memory
-from serving.worker.startup import BUNDLE_VARIABLE, check, open_predictor, started
+from serving.worker.shared import Shared
+from serving.worker.startup import BUNDLE_VARIABLE, BUNDLES_VARIABLE, SHADOW_VARIABLE, check, open_predictor
 from serving.worker.state import Drain, WorkerState
 from serving.worker.websocket_protocol import bounded_websocket
 
@@ -102,21 +107,17 @@ class EmotionService:
     """Speech emotion recognition: a recording in, probabilities for each label out."""
 
     def __init__(self) -> None:
-        # The start-up check has passed, so what fails here is an accident. A worker that ended would be restarted for
-        # ever: this one stays, and answers 503 with the reason.
-        try:
-            worker_index = bentoml.server_context.worker_index or 1
-            predictor = open_predictor(SETTINGS, worker_index - 1)
-            engine = started(predictor, SETTINGS, WORKER.metrics)
-        except EmotionsError as error:
-            if isinstance(error, (DeviceError, OutOfMemory)):
-                WORKER.fault = str(error)
-            logger.error("cannot load the bundle: %s", error)
-            return
-        WORKER.metrics.describe_bundle(predictor)
         use_tracer_provider(tracer_provider())
-        WORKER.engine = engine
-        logger.info("serving %r", predictor)
+        index = (bentoml.server_context.worker_index or 1) - 1
+        WORKER.shared = Shared.of(SETTINGS)
+        try:
+            WORKER.models = declared_models(SETTINGS)
+        except EmotionsError as error:
+            logger.error("cannot find the bundle: %s", error)
+            return
+        for served in WORKER.models:
+            load_model(served, WORKER, SETTINGS, index, open_predictor)
+        load_shadow(WORKER, SETTINGS)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
@@ -128,6 +129,11 @@ class EmotionService:
                 logger.warning("%s=*: pages of every site may call this service from a browser", CORS_ORIGINS)
             os.environ[_SUPERVISOR] = str(os.getpid())
             os.environ[BUNDLE_VARIABLE] = str(check(SETTINGS))
+            if SETTINGS.shadow is not None:
+                os.environ[SHADOW_VARIABLE] = str(SETTINGS.shadow.absolute())
+            if SETTINGS.bundles:  # the workers must not find others than this process
+                named = {name: str(path) for name, path in named_bundles(SETTINGS.bundles).items()}
+                os.environ[BUNDLES_VARIABLE] = json.dumps(named)
             if SETTINGS.api_keys_file is not None:
                 os.environ[API_KEYS_FILE] = str(SETTINGS.api_keys_file.resolve())
         except EmotionsError as error:
@@ -147,10 +153,15 @@ class EmotionService:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
-        """Stop the engine."""
-        engine, WORKER.engine = WORKER.engine, None
-        if engine is not None:
-            engine.close()
+        """Stop the engines."""
+        for served in WORKER.models:
+            engine, served.engine = served.engine, None
+            if engine is not None:
+                if engine.shadow is not None:
+                    engine.shadow.close()
+                engine.close()
+        if WORKER.shared is not None:
+            WORKER.shared.decoder.close()
 
     async def __is_ready__(self) -> bool:
         return WORKER.ready

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
+from emotions.bundle.named import NamedPaths
 from emotions.errors import ConfigError, Fault
 from emotions.files.json_text import read_json
 from emotions.pipeline.validation import unknown
@@ -60,6 +61,7 @@ def _proxy(written: str) -> str:
 
 
 Proxies = Annotated[tuple[Annotated[str, AfterValidator(_proxy)], ...], BeforeValidator(_split)]
+
 _LEAST_HELD_BYTES = 384 << 20
 
 
@@ -69,6 +71,11 @@ class Settings(BaseModel):
 
     Attributes:
         bundle: the bundle to serve; None for the newest in ``bundles``.
+        bundles: further bundles, or all of them, by the name that each has in the URL: ``NAME=PATH,NAME=PATH``, or an
+            object; a path without a name is a bundle, or a folder of bundles, which have the names of their folders.
+            Without ``bundle`` the first is the one of the routes without a name.
+        shadow: a bundle that answers beside the default one, on the CPU, for the metrics alone.
+        shadow_share: share of the recordings that it answers, 0 to 1.
         device: where the model runs; ``auto`` takes a usable GPU, else the CPU.
         variant: which form of the model; None or ``auto`` for the one that suits the device.
         threads: CPU threads of the model in one worker; None shares the cores among the workers.
@@ -119,6 +126,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     bundle: Path | None = None
+    bundles: NamedPaths = ()
+    shadow: Path | None = None
+    shadow_share: Annotated[float, Field(ge=0, le=1)] = 1.0
     device: DeviceChoice = "auto"
     variant: Annotated[str, Field(min_length=1)] | None = None
     threads: Count | None = None

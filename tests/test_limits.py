@@ -24,6 +24,9 @@ FORMATS = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8
 NO_LIMIT = {
     *(
         "bundle",
+        "bundles",
+        "shadow",
+        "shadow_share",
         "device",
         "variant",
         "threads",

@@ -46,6 +46,7 @@ def test_every_metric_of_the_dashboard_is_exposed_and_every_exposed_one_is_shown
 
 def test_expressions_are_balanced_and_name_labels_that_exist() -> None:
     labels = {"route", "method", "status", "reason", "target", "label", "le", "bundle", "variant", "device", "version"}
+    labels |= {"model", "outcome"}
     for text in expressions():
         assert text.count("(") == text.count(")")
         for group in re.findall(r"by \(([^)]*)\)", text):

@@ -1,7 +1,8 @@
 """Benchmarks of serving, ``python -m benchmarks.serving``.
 
 ``folder``: a folder at scale. ``harness``: what the load generator costs. ``loadgen``: MLPerf's LoadGen beside our load
-generator. ``peers``: other servers beside ours. ``emotions benchmark`` runs the last two as scenarios.
+generator. ``peers``: other servers beside ours. ``bundles``: one service with several bundles beside several services.
+``emotions benchmark`` runs ``loadgen`` and ``peers`` as scenarios.
 """
 
 from __future__ import annotations
@@ -79,6 +80,21 @@ def peers(
     from serving.benchmark.scenarios.profile import FULL, QUICK
 
     _print(measure(bundle, data, device, threads, profile=QUICK if quick else FULL, install=install))
+
+
+@app.command()
+def bundles(
+    served: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles, one of them perhaps repeated.")],
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Recordings to send.")],
+    seconds: Annotated[float, typer.Option(min=0.5, help="Seconds of a round.")] = 8.0,
+) -> None:
+    """Compare one service with several bundles to a service for each; prints JSON."""
+    from benchmarks.serving.several_bundles import measure
+
+    recordings = sorted(data.rglob("*.wav"))[:40]
+    if not recordings:
+        raise typer.BadParameter(f"{data}: holds no WAV files", param_hint="--data")
+    _print(measure(served, recordings, seconds), indent=2)
 
 
 def _print(measured: dict[str, Any], indent: int | None = None) -> None:

@@ -9,6 +9,7 @@ from starlette.websockets import WebSocket
 from serving.http.api_keys import ApiKeyAuth
 from serving.http.body.arriving import ArrivingBody, client_of
 from serving.http.errors import error_response, of_status, to_request_error
+from serving.http.models import model_name
 from serving.http.route_table import find_route
 from serving.http.stream.streams import Streams
 from serving.telemetry.requests import HEADER, RequestContext, log_request, new_context
@@ -42,6 +43,7 @@ class RequestMiddleware:
             await self.app(scope, receive, send)
             return
         context = new_context(scope, find_route(scope["path"]))
+        context.model = model_name(scope["path"])
         reply = _Reply(scope, receive, send, context)
         try:
             await self._serve(reply)

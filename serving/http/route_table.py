@@ -63,8 +63,9 @@ def find_route(path: str) -> RouteInfo:
     """The route of a path, whatever the method; ``OTHER`` or ``OTHER_V2`` for an unknown one."""
     if found := _BY_PATH.get(path):
         return found
-    if path.startswith("/v2/"):
-        return next((route for pattern, route in _PATTERNS if pattern.fullmatch(path)), OTHER_V2)
+    if path.startswith(("/v1/models/", "/v2/")):
+        unknown = OTHER_V2 if path.startswith("/v2/") else OTHER
+        return next((route for pattern, route in _PATTERNS if pattern.fullmatch(path)), unknown)
     if path.startswith("/page/"):
         return PAGE_ROUTES[1]
     return _STATIC if path.startswith("/static_content/") else OTHER
@@ -102,6 +103,7 @@ def _merged(bentoml_openapi: Callable[[], Body]) -> bytes:
     return bytes(JSONResponse(merged(document(ROUTES), bentoml_openapi())).body)
 
 
+_V1_MODEL = "/v1/models/{name}"
 _V2_MODEL = "/v2/models/{name}"
 _V2_VERSION = f"{_V2_MODEL}/versions/{{version}}"
 PAGE_ROUTES = (
@@ -114,6 +116,13 @@ ROUTES = (
     RouteInfo("/v1/predict/batch", "POST", routes_v1.predict_batch, classifies=True, openapi="predict_batch"),
     RouteInfo("/v1/stream", "GET", routes_v1.stream, openapi="stream"),
     RouteInfo("/v1/model", "GET", routes_v1.model, openapi="model"),
+    RouteInfo("/v1/models", "GET", routes_v1.models, openapi="models"),
+    RouteInfo(_V1_MODEL, "GET", routes_v1.model, openapi="named_model"),
+    RouteInfo(f"{_V1_MODEL}/predict", "POST", routes_v1.predict, classifies=True, openapi="named_predict"),
+    RouteInfo(
+        f"{_V1_MODEL}/predict/batch", "POST", routes_v1.predict_batch, classifies=True, openapi="named_predict_batch"
+    ),
+    RouteInfo(f"{_V1_MODEL}/stream", "GET", routes_v1.stream, openapi="named_stream"),
     RouteInfo("/v2", "GET", routes_v2.server, openapi="v2_server"),
     RouteInfo("/v2/health/live", "GET", routes_v2.live, public=True, log_quietly=True, openapi="v2_live"),
     RouteInfo("/v2/health/ready", "GET", routes_v2.ready, public=True, log_quietly=True, openapi="v2_ready"),

@@ -16,6 +16,7 @@ import emotions
 from serving.http.body.uploads import check_recording, read_upload, read_uploads
 from serving.http.description import description
 from serving.http.errors import Body, RequestError, error_body, to_request_error
+from serving.http.models import engine_for, model_list
 from serving.http.participants import Answer, classify_upload
 from serving.http.query import Query, read_query
 from serving.http.scores import answer_details, answer_scores
@@ -30,7 +31,7 @@ _LIMITS = ("max_bytes", "max_seconds", "max_items", "max_items_bytes", "max_in_f
 
 async def predict(request: Request, worker: WorkerState) -> Body:
     """Classify an upload, as the query says: windows, segments, channels, speakers, calls."""
-    engine, context = worker.loaded_engine(), request_context(request.scope)
+    engine, context = engine_for(request, worker), request_context(request.scope)
     async with worker.drain.limit(engine.settings.timeout_sec) as limit:
         query = read_query(request)
         upload = await read_upload(request, engine)
@@ -45,7 +46,7 @@ async def predict(request: Request, worker: WorkerState) -> Body:
 
 async def predict_batch(request: Request, worker: WorkerState) -> Body:
     """Classify several uploads, each with a result or an error of its own; the query is that for one."""
-    engine, context = worker.loaded_engine(), request_context(request.scope)
+    engine, context = engine_for(request, worker), request_context(request.scope)
     async with worker.drain.limit(engine.settings.timeout_sec) as limit:
         query = read_query(request)
         uploads = await read_uploads(request, engine)
@@ -67,9 +68,14 @@ async def stream(_: Request, __: WorkerState) -> Response:
     raise RequestError(426, "upgrade_required", "live audio is sent over a WebSocket (RFC 6455)")
 
 
-async def model(_: Request, worker: WorkerState) -> Body:
-    """Describe the bundle that is served."""
-    return model_body(worker.loaded_engine())
+async def model(request: Request, worker: WorkerState) -> Body:
+    """Describe a bundle that is served."""
+    return model_body(engine_for(request, worker))
+
+
+async def models(_: Request, worker: WorkerState) -> Body:
+    """Name the models that are served, and say of each whether it answers."""
+    return {"models": model_list(worker)}
 
 
 async def metrics(_: Request, worker: WorkerState) -> Response:

@@ -28,6 +28,7 @@ from serving.http.body.tensors import InferenceRequest, malformed, parse
 from serving.http.body.text import AUDIO
 from serving.http.body.threads import in_thread
 from serving.http.errors import Body, RequestError, of_status, to_request_error
+from serving.http.models import engine_for
 from serving.http.routes_v1 import while_connected
 from serving.telemetry.requests import request_context
 from serving.worker.engine import Clip, Engine
@@ -59,7 +60,7 @@ async def model(request: Request, worker: WorkerState) -> Body:
     engine = _engine_of_model(request, worker)
     manifest = engine.predictor.manifest
     return {
-        "name": manifest.name,
+        "name": engine.name,
         "versions": [_version(engine)],
         "platform": "onnxruntime_onnx",
         "inputs": [
@@ -77,9 +78,9 @@ async def model(request: Request, worker: WorkerState) -> Body:
 async def model_ready(request: Request, worker: WorkerState) -> Body:
     """Say whether this model answers."""
     engine = _engine_of_model(request, worker)
-    if not worker.ready:
+    if engine.lost or worker.drain.draining:
         raise of_status(503)
-    return {"name": engine.predictor.manifest.name, "ready": True}
+    return {"name": engine.name, "ready": True}
 
 
 async def infer(request: Request, worker: WorkerState) -> Response | Body:
@@ -112,10 +113,10 @@ def _version(engine: Engine) -> str:
 
 def _engine_of_model(request: Request, worker: WorkerState) -> Engine:
     """The engine of the model that the path names; 404 for another model, or another version of this one."""
-    engine = worker.loaded_engine()
-    name, version = engine.predictor.manifest.name, _version(engine)
-    if request.path_params["name"] != name or request.path_params.get("version", version) != version:
-        raise RequestError(404, "not_found", f"no such model; this is {name!r}, version {version!r}")
+    engine = engine_for(request, worker)
+    version = _version(engine)
+    if request.path_params.get("version", version) != version:
+        raise RequestError(404, "not_found", f"no such model; this is {engine.name!r}, version {version!r}")
     return engine
 
 
@@ -164,7 +165,7 @@ def _inference_response(inference: InferenceRequest, predictions: list[Predictio
             outputs.append({**output, "parameters": parameters, "data": scores})
     warnings = ["; ".join(each.warnings) for each in predictions]
     body = {
-        "model_name": engine.predictor.manifest.name,
+        "model_name": engine.name,
         "model_version": _version(engine),
         **({} if inference.id is None else {"id": inference.id}),
         **({"parameters": {"warnings": warnings}} if any(warnings) else {}),

@@ -27,7 +27,9 @@ from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.predictor import Predictor
 from emotions.runtime.prediction import Prediction
+from serving.telemetry.model_metrics import ModelMetrics
 from serving.telemetry.requests import RequestContext
+from serving.telemetry.shadow_metrics import ShadowMetrics
 from serving.telemetry.stream_metrics import StreamMetrics
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -40,7 +42,7 @@ _FACTORS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3)
 
 
 class Load(NamedTuple):
-    """What a worker has to do: bodies that arrive, requests with these, seconds of audio that wait for the model."""
+    """What a model has to do: bodies that arrive at its worker, requests in flight, seconds of audio that wait."""
 
     receiving: int
     in_flight: int
@@ -54,14 +56,16 @@ class Metrics:
         registry: where they are registered; each name once.
 
     Attributes:
-        load: tells what this process has to do; None before it serves.
+        loads: each tells what a model of this process has to do.
+        models: those of each model.
+        shadow: those of the shadow bundle.
         streams: those of the streams.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         use_metrics_dir()
         self._registry = registry
-        self.load: Callable[[], Load] | None = None
+        self.loads: dict[object, Callable[[], Load]] = {}
         counter = partial(Counter, registry=registry)
         seconds = partial(Histogram, registry=registry, buckets=_SECONDS)
         histogram = partial(Histogram, registry=registry)
@@ -90,6 +94,8 @@ class Metrics:
         self.confidence = histogram("emotions_confidence", what, ("target",), buckets=_SHARES)
 
         self.streams = StreamMetrics(registry)
+        self.models = ModelMetrics(registry)
+        self.shadow = ShadowMetrics(registry)
         self.in_flight = sum_of_workers("emotions_in_flight", "Requests that arrive or are being answered")
         self.receiving = sum_of_workers("emotions_receiving", "Requests whose bodies are arriving")
         self.queued_audio = sum_of_workers("emotions_queued_audio_seconds", "Seconds of audio that wait for the model")
@@ -148,11 +154,11 @@ class Metrics:
 
     def set_load(self) -> None:
         """Set the gauges of this process to what it has to do now."""
-        if self.load is not None:
-            load = self.load()
-            self.receiving.set(load.receiving)
-            self.in_flight.set(load.in_flight)
-            self.queued_audio.set(load.queued_sec)
+        if loads := [load() for load in [*self.loads.values()]]:
+            receiving = max(load.receiving for load in loads)  # the models of a worker share its places
+            self.receiving.set(receiving)
+            self.in_flight.set(receiving + sum(load.in_flight for load in loads))
+            self.queued_audio.set(sum(load.queued_sec for load in loads))
 
     def exposition(self) -> bytes:
         """All metrics of all workers, in the text format of Prometheus; the gauges of others are a moment old."""

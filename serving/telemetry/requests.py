@@ -67,6 +67,7 @@ class RequestContext:
         status: HTTP status of the response; 0 until there is one.
         code: error code, empty without an error.
         key: name of the API key that it came with, empty without one.
+        model: name of the model in its path, empty without one.
         log_fields: figures for its log line.
     """
 
@@ -77,6 +78,7 @@ class RequestContext:
     status: int = 0
     code: str = ""
     key: str = ""
+    model: str = ""
     log_fields: dict[str, float] = field(default_factory=dict)
 
     @property

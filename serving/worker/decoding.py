@@ -33,6 +33,7 @@ from serving.settings import Settings
 
 Clip = IO[bytes] | Path | FloatArray
 """A recording: a file, the path of one, or its samples (samples,) at 16 kHz."""
+Split = Callable[[Segments, FloatArray], tuple[Windows, Speech | None]]
 
 _QUICK_SEC = 0.3
 """A decoding that takes longer is a slow one."""
@@ -52,10 +53,12 @@ class Selection:
     """What of a recording is cut into windows.
 
     Attributes:
+        split: cuts a waveform (samples,), or its speech, into windows; those of the model that is asked.
         segments: all of it, or its speech.
         channel: the one to read, from 1; None for the mean of all.
     """
 
+    split: Split
     segments: Segments = "windows"
     channel: int | None = None
 
@@ -116,17 +119,14 @@ class _Lane:
 
 
 class RequestDecoder:
-    """Decodes the recordings of one worker. Belongs to one event loop; close it at the end.
+    """Decodes the recordings of one worker, for all its models. Belongs to one event loop; close it at the end.
 
     Args:
         settings: the service's settings.
-        split: cuts a waveform (samples,), or its speech, into windows.
     """
 
-    def __init__(
-        self, settings: Settings, split: Callable[[Segments, FloatArray], tuple[Windows, Speech | None]]
-    ) -> None:
-        self._settings, self._split = settings, split
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._threads = settings.decode_threads or settings.cores
         self._plain = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
         self._quick = _Lane("quick", max(2, self._threads))
@@ -145,7 +145,7 @@ class RequestDecoder:
         """Call a function that uses the CPU for a while in a thread, off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._plain, work, *arguments)
 
-    async def windows(self, source: Clip, left: float, selection: Selection = Selection()) -> Decoded:
+    async def windows(self, source: Clip, left: float, selection: Selection) -> Decoded:
         """Decode a recording; cancelling ends its decoder.
 
         Args:
@@ -225,7 +225,7 @@ class RequestDecoder:
         return self._decoded(Recording(samples, decode.SAMPLE_RATE, 1), started, selection)
 
     def _decoded(self, recording: Recording, started: float, selection: Selection) -> Decoded:
-        windows, speech = self._split(selection.segments, decode.checked(recording.waveform))
+        windows, speech = selection.split(selection.segments, decode.checked(recording.waveform))
         return Decoded(windows, speech, recording.flaws, started, time.perf_counter() - started)
 
     def _reading(self, selection: Selection) -> ReadOptions:

@@ -29,8 +29,9 @@ from emotions.runtime.session import open_session
 from serving.settings import Settings
 from serving.telemetry.metrics import Load, Metrics
 from serving.telemetry.requests import record_spans
-from serving.worker.arrivals import Arrivals
-from serving.worker.decoding import Clip, RequestDecoder, Selection
+from serving.worker.decoding import Clip, Selection
+from serving.worker.shadow import Keeping, Shadow
+from serving.worker.shared import Shared
 from serving.worker.shares import Shares
 
 __all__ = ["Clip", "Engine", "TimedPrediction"]
@@ -70,25 +71,40 @@ class Engine:
         predictor: the loaded bundle.
         settings: the service's settings.
         metrics: what it counts in.
+        shared: what it shares with the other models of its worker; None where it is the only one.
+        name: its name in URLs and metrics; by default the bundle's.
 
     Attributes:
+        users: requests and streams that use it now.
+        shadow: answers beside it, for the metrics; None for none.
         lost: why the model's device computes nothing for this process any more; empty while it does.
     """
 
-    def __init__(self, predictor: Predictor, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        settings: Settings,
+        metrics: Metrics,
+        shared: Shared | None = None,
+        name: str = "",
+    ) -> None:
         self.predictor = predictor
         self.settings = settings
         self.metrics = metrics
+        self.name = name or predictor.manifest.name
         self.lost = ""
+        self.users = 0
+        self.shadow: Shadow | None = None
         self.max_batch = settings.batch_limit(predictor.session.device)
-        self.arrivals = Arrivals(settings)
+        self._is_alone = shared is None
+        self._shared = shared or Shared.of(settings)
+        self.arrivals = self._shared.arrivals
         self._in_flight = Shares(settings.max_in_flight)
         self._is_counting = False
         self._speed = 0.0  # seconds of audio that one of the parallel batches does in a second
         self._run_alone: Run | None = None
         self._running = 0
         self._running_lock = threading.Lock()
-        self._decoder = RequestDecoder(settings, predictor.split_into)
         self._parallel_batches = _parallel_batches(predictor, settings)
         self._batcher = Batcher(
             self._run,
@@ -96,7 +112,7 @@ class Engine:
             max_queue_sec=settings.max_queue_sec,
             parallel_batches=self._parallel_batches,
         )
-        metrics.load = self._load
+        metrics.loads[self] = self._load
 
     def warm_up(self) -> None:
         """Start decoders; run the model on each size of batch whose first run is slow.
@@ -107,7 +123,7 @@ class Engine:
         recording = io.BytesIO()
         soundfile.write(recording, np.linspace(-0.5, 0.5, 8000), 8000, format="WAV")
         read(recording.getvalue())
-        self._decoder.warm_up()
+        self._shared.decoder.warm_up()
         session, window = self.predictor.session, self.predictor.manifest.window
         samples = min(window.samples, _WARM_UP_SAMPLES) if window.dynamic else window.samples
         # On a GPU the longest windows, too: what memory does not hold is known before the first request.
@@ -165,8 +181,7 @@ class Engine:
         self.metrics.set_load()
 
     def _load(self) -> Load:
-        arriving = self.arrivals.count
-        return Load(arriving, arriving + self._in_flight.taken, self._batcher.waiting_sec)
+        return Load(self.arrivals.count, self._in_flight.taken, self._batcher.waiting_sec)
 
     def _too_many(self, client: str) -> TooManyRequests:
         count, whose = self._in_flight.taken, ""
@@ -182,7 +197,7 @@ class Engine:
 
     async def in_decoder(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call a function that uses the CPU for a while in a thread, off the event loop."""
-        return await self._decoder.in_thread(work, *arguments)
+        return await self._shared.decoder.in_thread(work, *arguments)
 
     async def classify(
         self,
@@ -207,7 +222,9 @@ class Engine:
         submitted = time.perf_counter()
         clock = asyncio.get_running_loop().time
         left = self.settings.timeout_sec if deadline is None else deadline - clock()
-        decoded = await self._decoder.windows(source, left, Selection(segments, channel))
+        keeping = Keeping(self.predictor.split_into) if self.shadow and self.shadow.wants() else None
+        selection = Selection(keeping or self.predictor.split_into, segments, channel)
+        decoded = await self._shared.decoder.windows(source, left, selection)
         windows, decode_sec = decoded.windows, decoded.seconds
         if deadline is not None:
             self._check_wait(deadline - clock())
@@ -216,6 +233,9 @@ class Engine:
         prediction = self.predictor.prediction(windows, result.probabilities, decoded.flaws, decoded.speech)
         queue_sec = decoded.started - submitted + result.queue_sec
         self.metrics.count_recording(prediction, decode_sec, queue_sec, result.inference_sec)
+        self.metrics.models.count_recording(self.name, prediction.duration_sec, result.inference_sec)
+        if self.shadow and keeping and keeping.waveform is not None:
+            self.shadow.offer(keeping.waveform, segments, prediction)
         stages = {"decode": decode_sec, "queue": queue_sec, "infer": result.inference_sec}
         record_spans(stages, prediction.duration_sec)
         return TimedPrediction(prediction, decode_sec, queue_sec, result.inference_sec)
@@ -241,7 +261,7 @@ class Engine:
         Raises:
             AudioError, Overloaded, TimeoutError: as ``classify``.
         """
-        return await self._decoder.channels(source, left)
+        return await self._shared.decoder.channels(source, left)
 
     def _run(self, waveform: FloatArray, length: IntArray) -> Probabilities:
         started = time.perf_counter()
@@ -270,9 +290,11 @@ class Engine:
                 self._running -= 1
 
     def close(self) -> None:
-        """Run what is queued, and stop the threads."""
-        self._decoder.close()
+        """Run what is queued, and stop the threads; of what is shared, only what is its own."""
+        if self._is_alone:
+            self._shared.decoder.close()
         self._batcher.close()
+        self.metrics.loads.pop(self, None)
 
 
 def _parallel_batches(predictor: Predictor, settings: Settings) -> int:

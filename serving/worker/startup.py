@@ -12,6 +12,7 @@ from pathlib import Path
 
 from emotions.bundle.folders import newest_bundle
 from emotions.bundle.manifest import read_bundle
+from emotions.bundle.named import named_bundles
 from emotions.errors import BundleError, EmotionsError, ModelError
 from emotions.predictor import Predictor
 from emotions.runtime.devices import cpu_parallel_batches, gpu_parallel_batches
@@ -21,10 +22,11 @@ from emotions.runtime.session import open_session
 from serving.settings import PREFIX, Settings
 from serving.telemetry.metrics import Metrics
 from serving.worker.engine import Engine
+from serving.worker.shared import Shared
 
 BUNDLES = Path("bundles")
 """Folder of bundles, searched when none is named: in the working directory, or beside the code."""
-BUNDLE_VARIABLE = f"{PREFIX}BUNDLE"
+BUNDLE_VARIABLE, BUNDLES_VARIABLE, SHADOW_VARIABLE = f"{PREFIX}BUNDLE", f"{PREFIX}BUNDLES", f"{PREFIX}SHADOW"
 
 _LOAD_SEC = 300
 """A graph may hold a loop that never ends, or one that ends on a CPU alone."""
@@ -32,10 +34,27 @@ _SOURCE = Path(__file__).resolve().parents[2]
 
 
 def find_bundle(settings: Settings) -> Path:
-    """Absolute path of the bundle to serve; ``BundleError`` where none is named and ``bundles`` holds none."""
+    """Absolute path of the bundle to serve by default, links followed. Raises as ``given_bundle``."""
+    return given_bundle(settings).resolve()
+
+
+def given_bundle(settings: Settings) -> Path:
+    """Absolute path of the bundle to serve by default, perhaps a link.
+
+    Args:
+        settings: the service's settings.
+
+    Raises:
+        BundleError: none is named, and ``bundles`` holds none.
+        ConfigError: several are named, and two of them alike.
+    """
+    if settings.bundle is not None:
+        return settings.bundle.absolute()
+    if settings.bundles:
+        return next(iter(named_bundles(settings.bundles).values()))
     # In a Bento the bundles lie beside the code, and the working directory may be any.
     packed = _SOURCE / BUNDLES
-    return (settings.bundle or newest_bundle(packed if packed.is_dir() and not BUNDLES.is_dir() else BUNDLES)).resolve()
+    return newest_bundle(packed if packed.is_dir() and not BUNDLES.is_dir() else BUNDLES).absolute()
 
 
 def open_predictor(settings: Settings, worker: int = 0) -> Predictor:
@@ -59,19 +78,23 @@ def open_predictor(settings: Settings, worker: int = 0) -> Predictor:
     return Predictor(bundle, session)
 
 
-def started(predictor: Predictor, settings: Settings, metrics: Metrics) -> Engine:
+def started(
+    predictor: Predictor, settings: Settings, metrics: Metrics, shared: Shared | None = None, name: str = ""
+) -> Engine:
     """The engine of a worker, warmed up.
 
     Args:
         predictor: the loaded bundle.
         settings: the service's settings.
         metrics: what it counts in.
+        shared: what it shares with other models; None where it is the only one.
+        name: in URLs and metrics; by default the bundle's.
 
     Raises:
         ModelError: the model fails on a batch of silence.
         OutOfMemory: the device lacks memory for one window.
     """
-    engine = Engine(predictor, settings, metrics)
+    engine = Engine(predictor, settings, metrics, shared, name)
     try:
         engine.warm_up()
     except Exception as error:

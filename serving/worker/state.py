@@ -12,14 +12,15 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from emotions.errors import NotReady
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.requests import RequestContext
 from serving.worker.engine import Engine
+from serving.worker.models import Models
+from serving.worker.shared import Shared
 
 _HANGS_SEC = 10.0
 logger = logging.getLogger("bentoml.emotions")
@@ -123,22 +124,33 @@ def _is_running(process: int) -> bool:
 
 @dataclass(eq=False)
 class WorkerState:
-    """The metrics of a worker, time limits of its requests, and its engine; routes that need it answer 503 until then.
+    """The metrics of a worker, time limits of its requests, and its models; their routes answer 503 until they load.
 
     Attributes:
         bentoml_openapi: gives the OpenAPI document of BentoML's own routes.
-        fault: why there will be no engine, for clients to read; empty where that is not known or not theirs.
+        shared: what the models share; None until there are any.
     """
 
     metrics: Metrics
     drain: Drain
     bentoml_openapi: Callable[[], dict[str, Any]] = dict
-    engine: Engine | None = None
-    fault: str = ""
+    models: Models = field(default_factory=Models)
+    shared: Shared | None = None
+
+    @property
+    def engine(self) -> Engine | None:
+        """That of the default model."""
+        return self.models.default.engine
+
+    @engine.setter
+    def engine(self, engine: Engine | None) -> None:
+        self.models.default.engine = engine
+        if engine is not None:
+            self.models.default.name = engine.name
 
     @property
     def ready(self) -> bool:
-        """Whether the model is loaded, its device is there, and the worker is not shutting down."""
+        """Whether the default model is loaded, its device is there, and the worker is not shutting down."""
         return self.engine is not None and not self.engine.lost and not self.drain.draining
 
     async def end_with_device(self, every_sec: float = 0.1) -> None:
@@ -147,23 +159,14 @@ class WorkerState:
         Args:
             every_sec: seconds between two looks.
         """
-        while self.engine is None or not self.engine.lost:
+        while not (lost := [engine.lost for engine in self.models.engines if engine.lost]):
             await asyncio.sleep(every_sec)
-        logger.error("%s: this worker ends", self.engine.lost)
+        logger.error("%s: this worker ends", lost[0])
         self.drain.end_at_the_latest()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def loaded_engine(self) -> Engine:
-        """The engine.
-
-        Raises:
-            NotReady: the model is not loaded.
-        """
-        if self.engine is None:
-            raise NotReady(f"the service is not ready: {self.fault}" if self.fault else "the service is not ready")
-        return self.engine
-
     def engine_of(self, context: RequestContext) -> Engine | None:
-        """The engine that a request will use, if it runs the model and the model is loaded."""
+        """The engine that a request will use, if it runs a model and that is loaded."""
         classifies = context.route.classifies and context.method == context.route.method
-        return self.engine if classifies else None
+        served = self.models.find(context.model) if classifies else None
+        return served.engine if served else None

@@ -19,6 +19,9 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 def test_every_setting_is_read_from_its_variable() -> None:
     given = {
         "EMOTIONS_BUNDLE": "bundles/mine",
+        "EMOTIONS_BUNDLES": "a=bundles/a, bundles/more",
+        "EMOTIONS_SHADOW": "bundles/next",
+        "EMOTIONS_SHADOW_SHARE": "0.25",
         "EMOTIONS_DEVICE": "cpu",
         "EMOTIONS_THREADS": "2",
         "EMOTIONS_PARALLEL_BATCHES": "3",
@@ -64,6 +67,9 @@ def test_every_setting_is_read_from_its_variable() -> None:
     settings = read_settings(given)
     assert settings == Settings(
         bundle=Path("bundles/mine"),
+        shadow=Path("bundles/next"),
+        shadow_share=0.25,
+        bundles=(("a", Path("bundles/a")), ("", Path("bundles/more"))),
         device="cpu",
         threads=2,
         parallel_batches=3,

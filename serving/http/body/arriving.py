@@ -23,14 +23,16 @@ class ArrivingBody:
     Args:
         scope: ASGI scope of the request, where ``held`` finds this.
         receive: gives the body's parts.
-        engine: has the places.
+        engine: has the places, and answers the request.
         client: whose request it is.
     """
 
     def __init__(self, scope: Scope, receive: Receive, engine: Engine, client: str) -> None:
         engine.check_load(client)
         scope[_KEY] = self
-        self._receive, self._engine, self._client = receive, engine, client
+        self._receive, self.engine, self._client = receive, engine, client
+        self._uses = True
+        engine.users += 1
         self._arrival: Arrival | None = None
         self._is_complete = self._in_flight = False
         self._held = 0
@@ -44,10 +46,10 @@ class ArrivingBody:
         """
         if self._is_complete:
             return await self._receive()
-        arrivals = self._engine.arrivals
+        arrivals = self.engine.arrivals
         if self._arrival is None:
             self._arrival = arrivals.begin(self._client)
-            self._engine.count_load()
+            self.engine.count_load()
         arrival = self._arrival
         message = await self._within_time(arrival)
         if message["type"] == "http.request":
@@ -57,9 +59,9 @@ class ArrivingBody:
         self._is_complete = True
         arrivals.end(arrival)
         if message["type"] == "http.request":
-            self._engine.admit(self._client)
+            self.engine.admit(self._client)
             self._in_flight = True
-            self._engine.count_load()
+            self.engine.count_load()
         return message
 
     async def _within_time(self, arrival: Arrival) -> Message:
@@ -75,24 +77,33 @@ class ArrivingBody:
 
     def hold(self, size: int) -> None:
         """Count bytes that are kept. Raises as ``Arrivals.hold``."""
-        self._engine.arrivals.hold(self._client, self._held, size)
+        self.engine.arrivals.hold(self._client, self._held, size)
         self._held += size
 
     def check_room(self, size: int) -> None:
         """Refuse a body of a known size for which there is no room. Raises as ``Arrivals.hold``."""
-        self._engine.arrivals.check_room(self._client, 0, size)
+        self.engine.arrivals.check_room(self._client, 0, size)
 
     def close(self) -> None:
         """Give back whatever the request has."""
         if self._arrival is not None:
-            self._engine.arrivals.end(self._arrival)
+            self.engine.arrivals.end(self._arrival)
         if self._in_flight:
-            self._engine.release(self._client)
+            self.engine.release(self._client)
             self._in_flight = False
         if self._held:
-            self._engine.arrivals.let_go(self._client, self._held)
+            self.engine.arrivals.let_go(self._client, self._held)
             self._held = 0
-        self._engine.count_load()
+        if self._uses:
+            self.engine.users -= 1
+            self._uses = False
+        self.engine.count_load()
+
+
+def arriving_body(scope: Scope) -> ArrivingBody | None:
+    """The body of a request that runs a model; None for another request."""
+    body: ArrivingBody | None = scope.get(_KEY)
+    return body
 
 
 def client_of(scope: Scope, context: RequestContext) -> str:
@@ -123,8 +134,7 @@ def hold(scope: Scope, size: int) -> None:
         scope: ASGI scope of the request.
         size: how many.
     """
-    body: ArrivingBody | None = scope.get(_KEY)
-    if body is not None:
+    if body := arriving_body(scope):
         body.hold(size)
 
 
@@ -135,8 +145,7 @@ def check_room(scope: Scope, size: int) -> None:
         scope: ASGI scope of the request.
         size: bytes that it declares.
     """
-    body: ArrivingBody | None = scope.get(_KEY)
-    if body is not None:
+    if body := arriving_body(scope):
         body.check_room(size)
 
 

@@ -13,6 +13,7 @@ from serving.http.api_keys import ApiKeyAuth, presented_key
 from serving.http.body.arriving import client_of
 from serving.http.cors import ANY_ORIGIN
 from serving.http.errors import RequestError, error_response, of_status, to_request_error
+from serving.http.models import model_name, named_model
 from serving.http.stream.conversation import ClientGone, Conversation
 from serving.http.stream.messages import StreamError
 from serving.http.stream.outbox import send
@@ -26,7 +27,8 @@ from serving.worker.state import WorkerState
 PROTOCOL = "emotions.v1"
 KEY_PROTOCOL = "emotions.key."
 """Subprotocols: the one that is spoken, and what an API key follows, since pages cannot send headers."""
-_PATH = "/v1/stream"
+PATHS = ("/v1/stream", "/v1/models/{name}/stream")
+"""Routes of streams: of the default model, and of one by its name."""
 _FAILED = 1011
 """Code of the closing frame where the stream failed (RFC 6455)."""
 
@@ -53,6 +55,7 @@ class Streams:
             route: the route of its path.
         """
         context = new_context({**socket.scope, "method": "GET"}, route)
+        context.model = model_name(socket.scope["path"])
         try:
             engine, key_follows = self._admit(socket, context)
             await self._converse(socket, context, engine, key_follows=key_follows)
@@ -72,9 +75,9 @@ class Streams:
             RequestError: there is no such stream, or not for this client.
             NotReady: the model is not loaded.
         """
-        if context.route.path != _PATH:
+        if context.route.path not in PATHS:
             raise of_status(404)
-        engine = self._worker.loaded_engine()
+        engine = named_model(context.model, self._worker).loaded_engine()
         if self._worker.drain.draining:
             raise RequestError(503, "shutting_down", "the service is shutting down", retry=True)
         _check_origin(socket, engine.settings)
@@ -93,6 +96,7 @@ class Streams:
         check = partial(self._enter, socket, context, waiting, place, key_follows=key_follows)
         conversation = Conversation(socket, engine, self._schedule, self._worker.drain, check)
         metrics.open.inc()
+        engine.users += 1
         try:
             await socket.accept(offered, [(HEADER.encode(), context.request_id.encode())])
             context.status = 101
@@ -101,6 +105,7 @@ class Streams:
             waiting.leave()
             place.leave()
             metrics.open.dec()
+            engine.users -= 1
             metrics.ended.labels(conversation.reason).inc()
             context.log_fields["audio_sec"] = round(conversation.audio_sec, 3)
             context.code = "" if conversation.reason == "closed" else conversation.reason

@@ -194,7 +194,8 @@ def test_memory_that_is_short_at_warm_up_costs_batches_and_none_at_all_is_an_err
 
 
 def test_a_worker_that_cannot_start_says_why(service: Service, clip: bytes) -> None:
-    service.worker.engine, service.worker.fault = None, "the device lacks memory for a window of 3.0 s"
+    service.worker.engine = None
+    service.worker.models.default.fault = "the device lacks memory for a window of 3.0 s"
     refused = service.post(clip)
     assert error_of(refused) == (503, "not_ready")
     assert refused.json()["error"]["message"] == (

@@ -1,0 +1,34 @@
+"""Metrics of each model of a service that serves several: the others are of all models together."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class ModelMetrics:
+    """Series by the name that a model has in URLs, which the settings give.
+
+    Args:
+        registry: where they are registered; each name once.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        what = "Whether a model answers, in every worker"
+        self.ready = Gauge("emotions_model_ready", what, ("model",), registry=registry, multiprocess_mode="livemin")
+        self.recordings = Counter("emotions_model_recordings", "Recordings classified", ("model",), registry=registry)
+        what = "Seconds of audio classified"
+        self.audio_seconds = Counter("emotions_model_audio_seconds", what, ("model",), registry=registry)
+        what = "Seconds of recordings in a model, with what they shared"
+        self.inference_seconds = Counter("emotions_model_inference_seconds", what, ("model",), registry=registry)
+
+    def count_recording(self, model: str, audio_sec: float, inference_sec: float) -> None:
+        """Count a recording that was classified.
+
+        Args:
+            model: the name of its model.
+            audio_sec: its duration.
+            inference_sec: seconds in the model.
+        """
+        self.recordings.labels(model).inc()
+        self.audio_seconds.labels(model).inc(audio_sec)
+        self.inference_seconds.labels(model).inc(inference_sec)
