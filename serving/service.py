@@ -117,6 +117,8 @@ class EmotionService:
         use_tracer_provider(tracer_provider())
         WORKER.engine = engine
         logger.info("serving %r", predictor)
+        if SETTINGS.drift_window and not engine.watches_drift:
+            logger.info("drift is not watched: the bundle has no reference; emotions drift reference adds one")
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod

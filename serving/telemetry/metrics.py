@@ -27,6 +27,7 @@ from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.predictor import Predictor
 from emotions.runtime.prediction import Prediction
+from serving.telemetry.drift.gauges import DriftMetrics
 from serving.telemetry.requests import RequestContext
 from serving.telemetry.stream_metrics import StreamMetrics
 
@@ -56,6 +57,7 @@ class Metrics:
     Attributes:
         load: tells what this process has to do; None before it serves.
         streams: those of the streams.
+        drift: those of drift.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
@@ -90,6 +92,7 @@ class Metrics:
         self.confidence = histogram("emotions_confidence", what, ("target",), buckets=_SHARES)
 
         self.streams = StreamMetrics(registry)
+        self.drift = DriftMetrics(registry)
         self.in_flight = sum_of_workers("emotions_in_flight", "Requests that arrive or are being answered")
         self.receiving = sum_of_workers("emotions_receiving", "Requests whose bodies are arriving")
         self.queued_audio = sum_of_workers("emotions_queued_audio_seconds", "Seconds of audio that wait for the model")

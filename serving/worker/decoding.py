@@ -25,6 +25,7 @@ from emotions.audio.decoders.cancellation import Cancellation
 from emotions.audio.decoders.pool import decoder_pool
 from emotions.audio.decoders.protocol import DecoderLimits
 from emotions.audio.decoders.read import SUPPORTED, in_decoder
+from emotions.audio.signal_measure import Signal, measure_signal
 from emotions.audio.speech.windows import Segments, Speech
 from emotions.audio.stream import Blocks, NotPlain, Stream
 from emotions.audio.windows import FloatArray, Windows
@@ -69,6 +70,7 @@ class Decoded:
         flaws: what is missing in it.
         started: ``time.perf_counter`` at which decoding began.
         seconds: that it took, the splitting into windows included.
+        signal: what the recording sounds like, where recordings are measured.
     """
 
     windows: Windows
@@ -76,6 +78,7 @@ class Decoded:
     flaws: tuple[IncompleteAudio, ...]
     started: float
     seconds: float
+    signal: Signal | None = None
 
 
 class _Long(NotPlain):
@@ -121,12 +124,17 @@ class RequestDecoder:
     Args:
         settings: the service's settings.
         split: cuts a waveform (samples,), or its speech, into windows.
+        measures: whether each recording is measured, too.
     """
 
     def __init__(
-        self, settings: Settings, split: Callable[[Segments, FloatArray], tuple[Windows, Speech | None]]
+        self,
+        settings: Settings,
+        split: Callable[[Segments, FloatArray], tuple[Windows, Speech | None]],
+        *,
+        measures: bool = False,
     ) -> None:
-        self._settings, self._split = settings, split
+        self._settings, self._split, self._measures = settings, split, measures
         self._threads = settings.decode_threads or settings.cores
         self._plain = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
         self._quick = _Lane("quick", max(2, self._threads))
@@ -226,7 +234,8 @@ class RequestDecoder:
 
     def _decoded(self, recording: Recording, started: float, selection: Selection) -> Decoded:
         windows, speech = self._split(selection.segments, decode.checked(recording.waveform))
-        return Decoded(windows, speech, recording.flaws, started, time.perf_counter() - started)
+        signal = measure_signal(recording.waveform) if self._measures else None
+        return Decoded(windows, speech, recording.flaws, started, time.perf_counter() - started, signal)
 
     def _reading(self, selection: Selection) -> ReadOptions:
         return replace(self._options, channel=selection.channel)
