@@ -9,6 +9,7 @@ import typer
 
 from emotions.pipeline.options import BundlePath, bundle_commands
 from emotions.pipeline.runner import Context, Step
+from serving.batch.drift.command import drift, reference
 from serving.benchmark_command import benchmark, compare
 from serving.config import BenchmarkStep, PredictStep
 from serving.http.page.static_site.commands import to_space, to_web
@@ -98,6 +99,10 @@ def register(app: typer.Typer) -> None:
     measure.callback()(benchmark)
     measure.command()(compare)
     app.add_typer(measure, name="benchmark")
+    watch = typer.Typer(invoke_without_command=True)  # `drift` compares by itself, and has `reference` below it
+    watch.callback()(drift)
+    watch.command()(reference)
+    app.add_typer(watch, name="drift")
     bundles = bundle_commands(app)
     bundles.command()(to_bentoml)
     bundles.command()(from_bentoml)

@@ -118,6 +118,7 @@ class Settings(BaseModel):
         stream_sec: most seconds of a stream, and of the audio in it.
         stream_idle_sec: seconds without a message after which a stream is ended.
         stream_ahead_sec: seconds by which its audio may run ahead of real time; None for as fast as the model is.
+        drift_window: last recordings of one worker that are compared with the bundle's reference; 0 for none.
         ui: whether there is a page at ``/``, for a microphone and files.
         log_format: ``text`` or ``json``.
         trace_rate: share of requests whose spans are recorded, 0 to 1; where they go is BentoML's configuration.
@@ -167,6 +168,7 @@ class Settings(BaseModel):
     stream_sec: Seconds = 3600.0
     stream_idle_sec: Seconds = 30.0
     stream_ahead_sec: Seconds | None = None
+    drift_window: Annotated[int, Field(ge=0, le=100_000)] = 500
     ui: bool = True
     log_format: LogFormat = "text"
     trace_rate: Annotated[float, Field(ge=0, le=1)] = 0.0

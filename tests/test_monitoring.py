@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from serving.settings import PREFIX, Settings
 from serving.telemetry.metrics import Metrics
+from tests.conftest import needs
 from tests.dockerfiles import ROOT
 
 DOCKER = ROOT / "docker"
@@ -46,7 +49,7 @@ def test_every_metric_of_the_dashboard_is_exposed_and_every_exposed_one_is_shown
 
 def test_expressions_are_balanced_and_name_labels_that_exist() -> None:
     labels = {"route", "method", "status", "reason", "target", "label", "le", "bundle", "variant", "device", "version"}
-    labels |= {"model", "outcome"}
+    labels |= {"model", "outcome", "statistic", "space"}
     for text in expressions():
         assert text.count("(") == text.count(")")
         for group in re.findall(r"by \(([^)]*)\)", text):
@@ -114,3 +117,22 @@ def test_prometheus_scrapes_the_service_and_grafana_asks_prometheus() -> None:
     (provider,) = yaml.safe_load((provisioning / "dashboards" / "emotions.yaml").read_text())["providers"]
     inside = [volume.split(":")[1] for volume in SERVICES["grafana"]["volumes"]]
     assert provider["options"]["path"] in inside
+
+
+RULES = DOCKER / "monitoring" / "rules"
+
+
+def test_prometheus_is_given_the_rules_and_they_name_metrics_that_exist() -> None:
+    config = yaml.safe_load((DOCKER / "monitoring" / "prometheus.yaml").read_text())
+    assert [(DOCKER / "monitoring" / name).is_file() for name in config["rule_files"]] == [True]
+    assert "./monitoring/rules:/etc/prometheus/rules:ro" in SERVICES["prometheus"]["volumes"]
+    rules = yaml.safe_load((RULES / "drift.yaml").read_text())["groups"][0]["rules"]
+    assert {name for rule in rules for name in re.findall(r"\bemotions_\w+", rule["expr"])} <= exposed()
+
+
+@pytest.mark.parametrize("command", [("check", "drift.yaml"), ("test", "drift_test.yaml")])
+def test_promtool_finds_no_fault_in_the_rules(command: tuple[str, str]) -> None:
+    needs(bool(shutil.which("promtool")), "promtool, of Debian's package prometheus, is needed")
+    how, file = command
+    done = subprocess.run(["promtool", how, "rules", RULES / file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

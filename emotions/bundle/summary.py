@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from emotions.bundle.manifest import Bundle, Manifest, TensorSpec
+from emotions.bundle.reference.reference import REFERENCE
 from emotions.bundle.variants import lossy
 from emotions.errors import plain
 
@@ -30,6 +31,7 @@ def describe(bundle: Bundle, variant: str, device: str, here: Iterable[tuple[str
         *_measured(manifest),
         *_origin(manifest),
         *_variants(manifest),
+        ("drift", _drift(manifest)),
         ("runs here", f"{variant} on {device}, unless another variant is asked for"),
         *here,
     ]
@@ -72,6 +74,12 @@ def _leaks(split: Mapping[str, Any]) -> str:
 def protocol_of(manifest: Manifest) -> str:
     """How the bundle's metrics were measured, or ``unknown``."""
     return str(manifest.metrics.get("protocol", "unknown"))
+
+
+def _drift(manifest: Manifest) -> str:
+    if REFERENCE in manifest.files:
+        return f"watched, by the statistics of its validation clips in {REFERENCE}"
+    return "not watched; emotions drift reference BUNDLE --data RECORDINGS adds what to compare with"
 
 
 def _signature(manifest: Manifest) -> Iterator[tuple[str, str]]:

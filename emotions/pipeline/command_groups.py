@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 _GROUPS = {
     "From recordings to answers": ("init", "train", "export", "predict", "ui", "serve", "stream"),
-    "Know what to trust": ("data", "evaluate", "benchmark"),
+    "Know what to trust": ("data", "evaluate", "benchmark", "drift", "label"),
     "Files": ("validate", "info", "bundle", "encoders"),
     "This machine": ("doctor", "cache", "serve-key"),
 }

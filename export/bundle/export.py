@@ -23,6 +23,7 @@ from emotions.runtime.batch_shape import Run
 from emotions.runtime.load_check import remember
 from export.bundle.calibration import calibration_of, check_risk, linear, quoting, temperatures
 from export.bundle.model_card import PICTURES, model_card
+from export.bundle.reference import write_run_reference
 from export.bundle.report import REPORT, report
 from export.bundle.variants import MODEL, Artifact, Artifacts, ExportContext, ExportOptions, make_artifacts, onnx_runner
 from export.graph.deployable import Deployable
@@ -121,6 +122,7 @@ def export_source(
             fp32 = Artifact(MODEL, "any", _proof(context))
             stage("making other forms")
             artifacts = make_artifacts(context, fp32, wanted, data)
+            write_run_reference(context, data)
             _describe(context, name, artifacts, wanted.max_risk)
     remember(read_manifest(output))
     return output

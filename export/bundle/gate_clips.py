@@ -42,7 +42,7 @@ def gate_clips(source: Source, data: Path | None, seed: int) -> GateClips:
     if data is not None:
         return _of_user(source, data, seed)
     if source.run is not None:
-        clips, words = _of_run(source.run)
+        clips, words = clips_of_run(source.run)
         return _labelled(source, clips, seed, words)
     return _cut(source, (), {}, "synthetic signals, no recordings")
 
@@ -58,7 +58,7 @@ def _of_user(source: Source, data: Path, seed: int) -> GateClips:
     return _labelled(source, table.clips, seed, words)
 
 
-def _of_run(run: Run) -> tuple[list[Clip], str]:
+def clips_of_run(run: Run) -> tuple[list[Clip], str]:
     """The run's validation clips; after a refit, which trains on them, its test clips; and what they are, in words."""
     refitted = bool((run.search or {}).get("refit"))
     try:

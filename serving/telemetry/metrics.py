@@ -27,6 +27,7 @@ from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.predictor import Predictor
 from emotions.runtime.prediction import Prediction
+from serving.telemetry.drift.gauges import DriftMetrics
 from serving.telemetry.model_metrics import ModelMetrics
 from serving.telemetry.requests import RequestContext
 from serving.telemetry.shadow_metrics import ShadowMetrics
@@ -60,6 +61,7 @@ class Metrics:
         models: those of each model.
         shadow: those of the shadow bundle.
         streams: those of the streams.
+        drift: those of drift.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
@@ -96,6 +98,7 @@ class Metrics:
         self.streams = StreamMetrics(registry)
         self.models = ModelMetrics(registry)
         self.shadow = ShadowMetrics(registry)
+        self.drift = DriftMetrics(registry)
         self.in_flight = sum_of_workers("emotions_in_flight", "Requests that arrive or are being answered")
         self.receiving = sum_of_workers("emotions_receiving", "Requests whose bodies are arriving")
         self.queued_audio = sum_of_workers("emotions_queued_audio_seconds", "Seconds of audio that wait for the model")

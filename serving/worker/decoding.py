@@ -25,6 +25,7 @@ from emotions.audio.decoders.cancellation import Cancellation
 from emotions.audio.decoders.pool import decoder_pool
 from emotions.audio.decoders.protocol import DecoderLimits
 from emotions.audio.decoders.read import SUPPORTED, in_decoder
+from emotions.audio.signal_measure import Signal, measure_signal
 from emotions.audio.speech.windows import Segments, Speech
 from emotions.audio.stream import Blocks, NotPlain, Stream
 from emotions.audio.windows import FloatArray, Windows
@@ -56,11 +57,13 @@ class Selection:
         split: cuts a waveform (samples,), or its speech, into windows; those of the model that is asked.
         segments: all of it, or its speech.
         channel: the one to read, from 1; None for the mean of all.
+        measures: whether what it sounds like is measured, too.
     """
 
     split: Split
     segments: Segments = "windows"
     channel: int | None = None
+    measures: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Decoded:
         flaws: what is missing in it.
         started: ``time.perf_counter`` at which decoding began.
         seconds: that it took, the splitting into windows included.
+        signal: what the recording sounds like, where recordings are measured.
     """
 
     windows: Windows
@@ -79,6 +83,7 @@ class Decoded:
     flaws: tuple[IncompleteAudio, ...]
     started: float
     seconds: float
+    signal: Signal | None = None
 
 
 class _Long(NotPlain):
@@ -226,7 +231,8 @@ class RequestDecoder:
 
     def _decoded(self, recording: Recording, started: float, selection: Selection) -> Decoded:
         windows, speech = selection.split(selection.segments, decode.checked(recording.waveform))
-        return Decoded(windows, speech, recording.flaws, started, time.perf_counter() - started)
+        signal = measure_signal(recording.waveform) if selection.measures else None
+        return Decoded(windows, speech, recording.flaws, started, time.perf_counter() - started, signal)
 
     def _reading(self, selection: Selection) -> ReadOptions:
         return replace(self._options, channel=selection.channel)

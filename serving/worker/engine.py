@@ -19,17 +19,20 @@ from emotions.audio import decode
 from emotions.audio.decoders.read import read
 from emotions.audio.speech.windows import Segments
 from emotions.audio.windows import FloatArray, IntArray, Windows
+from emotions.bundle.manifest import EMBEDDING
+from emotions.bundle.reference.observation import Observation
 from emotions.errors import DeviceLost, Overloaded, TooManyRequests
 from emotions.predictor import Predictor
 from emotions.runtime.batch_shape import Probabilities, Run
-from emotions.runtime.batcher import Batcher
+from emotions.runtime.batcher import Batcher, BatchResult
 from emotions.runtime.devices import cpu_parallel_batches, gpu_parallel_batches
 from emotions.runtime.prediction import Prediction
 from emotions.runtime.session import open_session
 from serving.settings import Settings
+from serving.telemetry.drift.gauges import embeds
 from serving.telemetry.metrics import Load, Metrics
 from serving.telemetry.requests import record_spans
-from serving.worker.decoding import Clip, Selection
+from serving.worker.decoding import Clip, Decoded, Selection
 from serving.worker.shadow import Keeping, Shadow
 from serving.worker.shared import Shared
 from serving.worker.shares import Shares
@@ -105,6 +108,7 @@ class Engine:
         self._run_alone: Run | None = None
         self._running = 0
         self._running_lock = threading.Lock()
+        self._drift = metrics.drift.watch(predictor.bundle, settings.drift_window)
         self._parallel_batches = _parallel_batches(predictor, settings)
         self._batcher = Batcher(
             self._run,
@@ -113,6 +117,11 @@ class Engine:
             parallel_batches=self._parallel_batches,
         )
         metrics.loads[self] = self._load
+
+    @property
+    def watches_drift(self) -> bool:
+        """Whether recordings are compared with reference statistics of the bundle."""
+        return self._drift is not None
 
     def warm_up(self) -> None:
         """Start decoders; run the model on each size of batch whose first run is slow.
@@ -142,7 +151,9 @@ class Engine:
         session.run(np.zeros((1, samples), np.float32), np.full(1, samples, np.int64))
         if time.perf_counter() - started < _SLOW_RUN_SEC:
             return None
-        return open_session(self.predictor.bundle, device="cpu", variant=session.variant, threads=threads).run
+        embedding = embeds(self.predictor.bundle, self.settings.drift_window)
+        bundle, variant = self.predictor.bundle, session.variant
+        return open_session(bundle, device="cpu", variant=variant, threads=threads, embedding=embedding).run
 
     def check_load(self, client: str) -> None:
         """Refuse a request that could not be admitted now, before its body is read. Raises as ``admit``."""
@@ -223,19 +234,21 @@ class Engine:
         clock = asyncio.get_running_loop().time
         left = self.settings.timeout_sec if deadline is None else deadline - clock()
         keeping = Keeping(self.predictor.split_into) if self.shadow and self.shadow.wants() else None
-        selection = Selection(keeping or self.predictor.split_into, segments, channel)
+        selection = Selection(keeping or self.predictor.split_into, segments, channel, measures=self._drift is not None)
         decoded = await self._shared.decoder.windows(source, left, selection)
         windows, decode_sec = decoded.windows, decoded.seconds
         if deadline is not None:
             self._check_wait(deadline - clock())
         future = self._batcher.submit(windows)
         result = await asyncio.wrap_future(future)
-        prediction = self.predictor.prediction(windows, result.probabilities, decoded.flaws, decoded.speech)
+        prediction = self.predictor.prediction(windows, _answers(result), decoded.flaws, decoded.speech)
         queue_sec = decoded.started - submitted + result.queue_sec
         self.metrics.count_recording(prediction, decode_sec, queue_sec, result.inference_sec)
         self.metrics.models.count_recording(self.name, prediction.duration_sec, result.inference_sec)
         if self.shadow and keeping and keeping.waveform is not None:
             self.shadow.offer(keeping.waveform, segments, prediction)
+        if self._drift is not None:
+            self._drift.add(_observation(prediction, decoded, result))
         stages = {"decode": decode_sec, "queue": queue_sec, "infer": result.inference_sec}
         record_spans(stages, prediction.duration_sec)
         return TimedPrediction(prediction, decode_sec, queue_sec, result.inference_sec)
@@ -295,6 +308,22 @@ class Engine:
             self._shared.decoder.close()
         self._batcher.close()
         self.metrics.loads.pop(self, None)
+
+
+def _answers(result: BatchResult) -> Probabilities:
+    """What the model says of the targets alone."""
+    return {name: values for name, values in result.probabilities.items() if name != EMBEDDING}
+
+
+def _observation(prediction: Prediction, decoded: Decoded, result: BatchResult) -> Observation:
+    embedding = result.probabilities.get(EMBEDDING)
+    return Observation(
+        prediction.probabilities,
+        prediction.values,
+        prediction.duration_sec,
+        decoded.signal,
+        None if embedding is None else embedding.mean(axis=0),
+    )
 
 
 def _parallel_batches(predictor: Predictor, settings: Settings) -> int:

@@ -56,6 +56,8 @@ def load_model(served: ServedModel, worker: WorkerState, settings: Settings, ind
     worker.metrics.describe_bundle(engine.predictor)
     worker.metrics.models.ready.labels(engine.name).set(1)
     logger.info("serving %r", engine.predictor)
+    if settings.drift_window and not engine.watches_drift:
+        logger.info("drift is not watched: the bundle has no reference; emotions drift reference adds one")
 
 
 def new_engine(

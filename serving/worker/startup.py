@@ -20,6 +20,7 @@ from emotions.runtime.failures import reason
 from emotions.runtime.load_check import asked_seconds
 from emotions.runtime.session import open_session
 from serving.settings import PREFIX, Settings
+from serving.telemetry.drift.gauges import embeds
 from serving.telemetry.metrics import Metrics
 from serving.worker.engine import Engine
 from serving.worker.shared import Shared
@@ -73,6 +74,7 @@ def open_predictor(settings: Settings, worker: int = 0) -> Predictor:
         variant=settings.variant,
         threads=threads,
         device_id=worker % max(1, settings.gpus),
+        embedding=embeds(bundle, settings.drift_window),
         streams=gpu_parallel_batches(long=long, asked=settings.parallel_batches),
     )
     return Predictor(bundle, session)

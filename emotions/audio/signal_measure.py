@@ -1,0 +1,68 @@
+"""What a recording sounds like to a meter: its level, its signal-to-noise ratio and the band that it fills."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emotions.audio.decode import SAMPLE_RATE
+from emotions.audio.windows import Float64Array, FloatArray
+
+_FRAME = SAMPLE_RATE // 50
+"""Samples of a frame of 20 ms, whose energy is that of speech or of a pause."""
+_SPECTRUM = 512
+_MAX_SPECTRA = 64
+"""Spectra of a recording, evenly spaced: their mean needs no more, and their cost must not grow with its length."""
+_FLOOR = 1e-10  # mean square: -100 dBFS, below the noise of 16 bits
+_LOUD, _QUIET = 95, 10  # percentiles
+_ROLL_OFF = 0.99
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Figures of a recording.
+
+    Attributes:
+        level_dbfs: mean power in dB below full scale, where a sine of full amplitude is at -3.01 dBFS.
+        snr_db: loud frames (the 95th percentile of frame energy) above quiet ones (the 10th), in dB, as NIST's STNR
+            estimates the signal-to-noise ratio of speech with pauses; with no pause in it, it is too low.
+        bandwidth_hz: frequency below which 99 % of the power lies, the spectral roll-off.
+    """
+
+    level_dbfs: float
+    snr_db: float
+    bandwidth_hz: float
+
+
+def measure_signal(waveform: FloatArray) -> Signal:
+    """Measure a recording. What it takes hardly grows with the recording: 0.2 ms for a few seconds.
+
+    Args:
+        waveform: (samples,) float32 at 16 kHz.
+    """
+    energies = _frame_energies(waveform)
+    loud, quiet = np.percentile(energies, (_LOUD, _QUIET))
+    return Signal(_decibels(float(energies.mean())), _decibels(loud) - _decibels(quiet), _bandwidth(waveform))
+
+
+def _frame_energies(waveform: FloatArray) -> Float64Array:
+    """Mean square of each whole frame, (frames,); of a waveform shorter than one, its own."""
+    whole = len(waveform) // _FRAME * _FRAME
+    frames = waveform[:whole].reshape(-1, _FRAME) if whole else waveform.reshape(1, -1)
+    energies: Float64Array = (np.einsum("fs,fs->f", frames, frames) / frames.shape[1]).astype(np.float64)
+    return energies
+
+
+def _bandwidth(waveform: FloatArray) -> float:
+    padded = waveform if len(waveform) >= _SPECTRUM else np.pad(waveform, (0, _SPECTRUM - len(waveform)))
+    count = min(_MAX_SPECTRA, len(padded) // _SPECTRUM)
+    starts = np.linspace(0, len(padded) - _SPECTRUM, count).astype(np.int64)
+    frames = padded[starts[:, None] + np.arange(_SPECTRUM)] * np.hanning(_SPECTRUM).astype(np.float32)
+    power = np.square(np.abs(np.fft.rfft(frames, axis=1))).sum(axis=0).cumsum()
+    at = int(np.searchsorted(power, _ROLL_OFF * power[-1]))
+    return at * SAMPLE_RATE / _SPECTRUM
+
+
+def _decibels(power: float) -> float:
+    return 10 * float(np.log10(max(power, _FLOOR)))
