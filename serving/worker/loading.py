@@ -91,7 +91,7 @@ def load_shadow(worker: WorkerState, settings: Settings) -> None:
 
 def _shadow(engine: Engine, settings: Settings, path: Path) -> Shadow:
     own = {"bundle": path, "bundles": (), "device": "cpu", "variant": None, "threads": 1, "parallel_batches": 1}
-    predictor = open_predictor(settings.model_copy(update=own))
+    predictor = open_predictor(settings.model_copy(update={**own, "drift_window": 0}))
     shadow = Shadow(predictor, settings.shadow_share, engine.metrics.shadow)
     shadow.check(engine.predictor)
     return shadow
