@@ -1,9 +1,10 @@
 """One batcher, for the service and for folders: windows of different clips share a batch.
 
 The service is greedy: a free thread takes its share of what is waiting, up to ``max_batch`` windows, and never waits
-for more. Under light load a clip runs at once, under heavy load batches fill by themselves. A folder fills: every batch
-but the last is full, so that which clips share a batch, and with it the last digit of an answer, does not depend on
-timing. The queue is bounded in seconds of audio.
+for more. Under light load a clip runs at once, under heavy load batches fill by themselves. Clips take turns: the rest
+of a long one goes behind those that wait, so that an hour's recording does not hold up live audio. A folder fills:
+every batch but the last is full, so that which clips share a batch, and with it the last digit of an answer, does not
+depend on timing. The queue is bounded in seconds of audio.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ class Batcher:
             self._run_batch(batch)
 
     def _next_batch(self) -> list[_Slice]:
-        """Wait for windows and take up to ``max_batch`` of them, oldest clips first; empty once closed and drained."""
+        """Wait for windows and take up to ``max_batch`` of them, in turns; empty once closed and drained."""
         with self._changed:
             while True:
                 batch = self._take()
@@ -164,12 +165,14 @@ class Batcher:
         return batch
 
     def _leave(self, job: _Job, stop: int) -> None:
-        """Take the oldest clip's windows up to ``stop`` out of the queue."""
+        """Take the first clip's windows up to ``stop`` out of the queue; the rest waits behind the other clips."""
         self._waiting_samples -= int(job.windows.lengths[job.taken : stop].sum())
         self._waiting_windows -= stop - job.taken
         job.taken = stop
         if stop == len(job.windows):
             self._jobs.popleft()
+        elif not self._fill:
+            self._jobs.rotate(-1)
 
     def _run_batch(self, batch: list[_Slice]) -> None:
         started = time.perf_counter()

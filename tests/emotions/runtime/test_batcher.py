@@ -79,6 +79,25 @@ def test_batches_fill_under_load() -> None:
     batcher.close()
 
 
+@pytest.mark.parametrize(("fill", "order"), [(False, [1, 1, 2, 2, 1, 1]), (True, [1, 1, 1, 1, 2, 2])])
+def test_clips_take_turns_but_in_a_folder(fill: bool, order: list[int]) -> None:
+    gate, seen = threading.Event(), list[int]()
+    model = Recorder(gate)
+
+    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
+        seen.extend(int(value) for value in waveform[:, 0])
+        return model(waveform, length)
+
+    batcher = Batcher(run, max_batch=1, fill=fill)
+    long = batcher.submit(clip(1, 40))
+    assert model.entered.wait(5)
+    short = batcher.submit(clip(2, 10)), batcher.submit(clip(2, 10))
+    gate.set()
+    batcher.close()
+    assert [len(future.result(0).probabilities["mean"]) for future in (long, *short)] == [4, 1, 1]
+    assert seen == order
+
+
 def test_the_queue_is_bounded_in_seconds_of_audio() -> None:
     gate = threading.Event()
     model = Recorder(gate)
