@@ -3,6 +3,8 @@
 import { text } from "./text.js";
 
 const COLOURS = 8;
+const LONGEST_NAME = 120;
+const ROWS = 100; // of a table that are shown at once
 const SVG = "http://www.w3.org/2000/svg";
 const order = new Map();
 
@@ -17,6 +19,18 @@ export function element(name, content = "", properties = {}) {
 /** A name as it can be shown in a line: characters that turn or hide what stands beside them are marks. */
 export const shownName = (name) => name.replace(/[\u0000-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
 
+/** A name for a line: of a very long one its begin, and all of it where one asks for it. */
+export function shortName(name) {
+  const whole = shownName(name);
+  if (whole.length <= LONGEST_NAME) return document.createTextNode(whole);
+  const made = element("details", "", { className: "long" });
+  made.append(element("summary", cut(whole)), element("p", whole));
+  return made;
+}
+
+/** The begin of a text that is very long. */
+export const cut = (whole) => (whole.length > LONGEST_NAME ? `${[...whole.slice(0, LONGEST_NAME)].slice(0, -1).join("")}…` : whole);
+
 /** A span of time as words. */
 export const spanOf = (seconds) => (seconds < 120 ? text("seconds", { number: seconds }) : text("minutes", { number: Math.round(seconds / 60) }));
 
@@ -30,6 +44,15 @@ export const colourClass = (label) => `c${order.get(label) ?? COLOURS - 1}`;
 /** The colour of a label as CSS has it now, light or dark. */
 export function colour(label) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${colourClass(label)}`).trim();
+}
+
+/** The colours of labels, each looked up once. */
+export function colours() {
+  const known = new Map();
+  return (label) => {
+    if (!known.has(label)) known.set(label, colour(label));
+    return known.get(label);
+  };
 }
 
 /** The label of the first target, or that it is unknown. */
@@ -96,8 +119,15 @@ function svg(name, attributes) {
   return made;
 }
 
-/** A table of parts of a recording: segments of speech or windows. */
+/** A table of parts of a recording: segments of speech or windows; of many a page at a time. */
 export function partsTable(parts, play) {
+  const made = element("div");
+  const draw = (first) => made.replaceChildren(tableOf(parts.slice(first, first + ROWS), play), ...(parts.length > ROWS ? [pages(parts.length, first, draw)] : []));
+  draw(0);
+  return made;
+}
+
+function tableOf(parts, play) {
   const table = element("table");
   table.createCaption().textContent = text(play ? "parts.caption" : "parts.heard");
   const head = table.createTHead().insertRow();
@@ -112,6 +142,14 @@ export function partsTable(parts, play) {
     row.insertCell().textContent = part.confidence?.toFixed(2) ?? "";
   }
   return table;
+}
+
+function pages(all, first, draw) {
+  const turn = (label, to) => element("button", text(label), { type: "button", disabled: to < 0 || to >= all, onclick: () => draw(to) });
+  const place = element("p");
+  const shown = text("parts.page", { first: first + 1, last: Math.min(all, first + ROWS), all });
+  place.append(turn("parts.before", first - ROWS), ` ${shown} `, turn("parts.after", first + ROWS));
+  return place;
 }
 
 /** A label beside a square of its colour. */

@@ -1,6 +1,6 @@
 // Files and folders: sent two at a time, a row each, and a table to sort, filter and keep.
 
-import { element, labelled, shownLabel, shownName, spanOf } from "./parts.js";
+import { cut, element, labelled, shownLabel, shownName, spanOf } from "./parts.js";
 import { ask, query } from "./service.js";
 import { showSnippets } from "./snippets.js";
 import { text } from "./text.js";
@@ -157,7 +157,7 @@ function sortBy(column) {
 
 function drawRow(line, { row, shown }, columns) {
   const cells = {
-    file: () => element("button", shownName(shown.file), { type: "button", onclick: () => showRecording(row, model), disabled: Boolean(row.error) }),
+    file: () => element("button", cut(shownName(shown.file)), { type: "button", title: shownName(shown.file), onclick: () => showRecording(row, model), disabled: Boolean(row.error) }),
     label: () => (row.error ? "" : labelled(row.answer)),
     confidence: () => (shown.confidence === "" ? "" : shown.confidence.toFixed(3)),
     seconds: () => (shown.seconds === "" ? "" : shown.seconds.toFixed(2)),

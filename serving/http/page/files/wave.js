@@ -1,45 +1,47 @@
 // One recording: its waveform with the probabilities over time, played, and sought by a click.
 
-import { colour, colourClass, drawBars, drawPlane, labelled, partsTable, shownName } from "./parts.js";
+import { colours, drawBars, drawPlane, labelled, partsTable, shortName } from "./parts.js";
+import { outlineOf } from "./peaks.js";
+import { drawStrip } from "./strip.js";
 import { text } from "./text.js";
 import Regions from "./vendor/regions.esm.js";
-import Timeline from "./vendor/timeline.esm.js";
 import WaveSurfer from "./vendor/wavesurfer.esm.js";
 
-const MOST_REGIONS = 2000;
-const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 600, 1800];
+const MOST_REGIONS = 300; // more of them are told apart below the waveform alone
 const $ = (id) => document.getElementById(id);
 let shown = null;
 
-/** Show a recording and what was answered of it. */
+/** Show a recording and what was answered of it. `file` may be an address instead, for a page that lies beside it. */
 export async function showRecording({ file, name, answer }, model) {
   shown?.destroy();
   shown = null;
   $("detail").hidden = false;
-  $("detail-title").textContent = shownName(name);
+  $("detail-title").replaceChildren(shortName(name));
   $("detail-head").replaceChildren(labelled(answer));
   drawBars($("detail-bars"), answer);
   drawPlane($("detail-plane"), answer, model.dimensions ?? {});
   const parts = partsOf(answer);
   $("parts").replaceChildren(parts.length ? partsTable(parts, (second) => play(second)) : "");
-  await drawWave(file, parts);
+  await drawWave(file, parts, answer.duration_sec);
 }
 
-/** Segments of speech, else windows; each with its label, that of the first target. */
+/** Segments of speech, else windows; each with its label, that of the first target, and the shares of its labels. */
 export function partsOf(answer) {
   return (answer.segments ?? answer.windows ?? []).map((part) => {
-    const [best] = Object.values(part.probabilities ?? {}).map((chances) => Object.entries(chances).reduce((a, b) => (b[1] > a[1] ? b : a)));
-    return { ...part, label: best?.[0], confidence: best?.[1] };
+    const shares = Object.entries(Object.values(part.probabilities ?? {})[0] ?? {});
+    const best = shares.length ? shares.reduce((a, b) => (b[1] > a[1] ? b : a)) : [];
+    return { ...part, shares, label: best[0], confidence: best[1] };
   });
 }
 
-async function drawWave(file, parts) {
+async function drawWave(file, parts, seconds) {
   const place = $("wave");
   place.replaceChildren();
+  delete place.dataset.ready;
   const regions = Regions.create();
   const wave = WaveSurfer.create({
     container: place,
-    height: 120,
+    height: 110,
     normalize: true,
     waveColor: colourOf("--soft"),
     progressColor: colourOf("--ink"),
@@ -48,22 +50,57 @@ async function drawWave(file, parts) {
   });
   shown = wave;
   $("play").onclick = () => wave.playPause();
-  wave.once("decode", (seconds) => wave.registerPlugin(Timeline.create(marks(seconds))));
+  followed(wave, parts, seconds);
   try {
-    await wave.loadBlob(file);
-    for (const part of parts.slice(0, MOST_REGIONS)) {
-      regions.addRegion({ start: part.start, end: part.end, color: `${colour(part.label)}44`, drag: false, resize: false });
-    }
+    await load(wave, file);
+    if (parts.length <= MOST_REGIONS) drawRegions(regions, parts);
     place.dataset.ready = "1";
   } catch {
     if (shown === wave) place.textContent = text("wave.none");
   }
 }
 
-/** Marks of the time axis, about ten of them with numbers. */
-function marks(seconds) {
-  const step = STEPS.find((each) => seconds / each <= 10) ?? STEPS.at(-1);
-  return { timeInterval: step / 5, primaryLabelInterval: step, secondaryLabelInterval: 0, style: { fontSize: "12px" } };
+async function load(wave, file) {
+  if (typeof file === "string") return wave.load(file);
+  const outline = await outlineOf(file).catch(() => null);
+  return outline ? wave.loadBlob(file, [outline.peaks], outline.duration) : wave.loadBlob(file);
+}
+
+function drawRegions(regions, parts) {
+  const colour = colours();
+  for (const part of parts) regions.addRegion({ start: part.start, end: part.end, color: `${colour(part.label)}44`, drag: false, resize: false });
+}
+
+/** The shares below the waveform: they follow its scroll and its zoom, show where playback stands, and seek. */
+function followed(wave, parts, seconds) {
+  const canvas = $("strip");
+  const view = { from: 0, to: seconds || 1, at: 0 };
+  let asked = 0;
+  const draw = (change) => {
+    Object.assign(view, change);
+    asked ||= requestAnimationFrame(() => {
+      asked = 0;
+      if (shown === wave) drawStrip(canvas, parts, view);
+    });
+  };
+  const seen = () => {
+    const wide = wave.getWrapper().clientWidth || 1;
+    const [left, width] = [wave.getScroll(), wave.getWidth()];
+    const whole = wave.getDuration() || seconds || 1;
+    draw({ from: (left / wide) * whole, to: Math.min(whole, ((left + width) / wide) * whole) });
+  };
+  for (const event of ["scroll", "zoom", "redraw", "ready"]) wave.on(event, seen);
+  wave.on("timeupdate", (at) => draw({ at }));
+  canvas.onclick = ({ offsetX }) => wave.setTime(view.from + (offsetX / canvas.clientWidth) * (view.to - view.from));
+  $("zoom").value = 0;
+  $("zoom").oninput = ({ target }) => wave.zoom(target.value === "0" ? 0 : pace(wave, Number(target.value)));
+  draw({});
+}
+
+/** Pixels a second: at 0 all of the recording is seen, at 100 a few seconds of it. */
+function pace(wave, value) {
+  const least = wave.getWidth() / (wave.getDuration() || 1);
+  return least * Math.max(1, 100 / least) ** (value / 100);
 }
 
 function play(second) {

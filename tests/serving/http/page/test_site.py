@@ -17,7 +17,6 @@ FILES = Path(site.__file__).parent / "files"
 VENDORED = {  # wavesurfer.js 8.0.1, as npm has it
     "wavesurfer.esm.js": "079f3b142f37737f975b03ea8fd18652a316dc2120a2629aeca0844a0c08f2b1",
     "regions.esm.js": "f3b9a81f56d0301affbeb5693dc9c43527efd6e97e534f17329192a7ce7fc4d4",
-    "timeline.esm.js": "31fe43d870987ea3eca1356b6cd62ea359358cb0e359a3c2a6fe7a4703b7a56e",
 }
 
 

@@ -17,6 +17,7 @@ from emotions.audio.windows import WindowSpec, pool, split, window_starts, windo
 from serving.http.page import static_site
 from tests.javascript import evaluate
 
+PAGE = Path(static_site.__file__).parents[1] / "files"
 BROWSER = Path(static_site.__file__).parent / "files" / "browser"
 SPEC = WindowSpec(samples=400, hop_samples=160)
 _BYTES = "(text) => Uint8Array.from(atob(text), (each) => each.charCodeAt(0))"
@@ -105,7 +106,7 @@ def mono(content: bytes) -> Any:
       const {{ rate, channels, missing }} = wave ?? {{}};
       return wave && {{ rate, channels, missing, samples: [...module.monoOfWave(wave)] }};
     }})()"""
-    return evaluate(BROWSER / "pcm.js", expression, base64.b64encode(content).decode())
+    return evaluate(PAGE / "pcm.js", expression, base64.b64encode(content).decode())
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])

@@ -1,7 +1,7 @@
 // Live audio in this browser: what /v1/stream of a service would answer, of rolling windows.
 
 import { finderOf, scores, segment, windowAnswer } from "./prediction.js";
-import { peakOf } from "./pcm.js";
+import { peakOf } from "../pcm.js";
 import { Resampler } from "./resampler.js";
 import { SpeechDetector, SpeechPieces } from "./speech.js";
 import { WindowSplitter } from "./windows.js";

@@ -1,7 +1,7 @@
 // From samples to what a service would answer: windows, the model, pooling, thresholds. As emotions/runtime/prediction.py.
 
 import { Refused } from "../requests.js";
-import { peakOf } from "./pcm.js";
+import { peakOf } from "../pcm.js";
 import { SpeechDetector, SpeechPieces } from "./speech.js";
 import { pool, WindowSplitter, windowWeights } from "./windows.js";
 

@@ -3,7 +3,7 @@
 import { Refused } from "../requests.js";
 import { LiveSession } from "./live.js";
 import { Model } from "./model.js";
-import { monoOf, monoOfWave, readWave } from "./pcm.js";
+import { monoOf, monoOfWave, readWave } from "../pcm.js";
 import { predicted } from "./prediction.js";
 import { resampled } from "./resampler.js";
 

@@ -54,7 +54,7 @@ const name = (view, at) => String.fromCharCode(...new Uint8Array(view.buffer, vi
 
 /** The mean of all channels of a WAV file, or one of them by its number from 1, as float32 in -1 to 1. */
 export function monoOfWave(wave, channel = null) {
-  const read = reader(wave);
+  const read = sampleReader(wave);
   const bytes = wave.bits / 8;
   const made = new Float32Array(wave.frames);
   const [first, behind] = channel === null ? [0, wave.channels] : [channel - 1, channel];
@@ -66,7 +66,8 @@ export function monoOfWave(wave, channel = null) {
   return clipped(made);
 }
 
-function reader({ view, tag, bits }) {
+/** What reads the sample at a byte of a WAV file, in -1 to 1. */
+export function sampleReader({ view, tag, bits }) {
   const readers = {
     8: (at) => (view.getUint8(at) - 128) / 128,
     16: (at) => view.getInt16(at, true) / 32768,
