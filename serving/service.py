@@ -42,8 +42,17 @@ from serving.worker.http_protocol import bounded_protocol
 from serving.worker.loading import declared_models, load_model, load_shadow
 from serving.worker.memory import return_memory
 from serving.worker.shared import Shared
-from serving.worker.startup import BUNDLE_VARIABLE, BUNDLES_VARIABLE, SHADOW_VARIABLE, check, open_predictor
+from serving.worker.startup import (
+    BUNDLE_VARIABLE,
+    BUNDLES_VARIABLE,
+    SHADOW_VARIABLE,
+    SOURCE_VARIABLE,
+    check,
+    given_bundle,
+    open_predictor,
+)
 from serving.worker.state import Drain, WorkerState
+from serving.worker.swap import Follower
 from serving.worker.websocket_protocol import bounded_websocket
 
 logger = logging.getLogger("bentoml.emotions")
@@ -108,7 +117,6 @@ class EmotionService:
 
     def __init__(self) -> None:
         use_tracer_provider(tracer_provider())
-        index = (bentoml.server_context.worker_index or 1) - 1
         WORKER.shared = Shared.of(SETTINGS)
         try:
             WORKER.models = declared_models(SETTINGS)
@@ -116,7 +124,7 @@ class EmotionService:
             logger.error("cannot find the bundle: %s", error)
             return
         for served in WORKER.models:
-            load_model(served, WORKER, SETTINGS, index, open_predictor)
+            load_model(served, WORKER, SETTINGS, _index(), open_predictor)
         load_shadow(WORKER, SETTINGS)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
@@ -128,6 +136,7 @@ class EmotionService:
             if ANY_ORIGIN in SETTINGS.cors_origins:
                 logger.warning("%s=*: pages of every site may call this service from a browser", CORS_ORIGINS)
             os.environ[_SUPERVISOR] = str(os.getpid())
+            os.environ[SOURCE_VARIABLE] = str(given_bundle(SETTINGS))
             os.environ[BUNDLE_VARIABLE] = str(check(SETTINGS))
             if SETTINGS.shadow is not None:
                 os.environ[SHADOW_VARIABLE] = str(SETTINGS.shadow.absolute())
@@ -147,6 +156,9 @@ class EmotionService:
         if supervisor := os.environ.get(_SUPERVISOR):
             self.watch = asyncio.create_task(WORKER.drain.end_with(int(supervisor)))
         self.device = asyncio.create_task(WORKER.end_with_device())
+        if SETTINGS.reload_sec:
+            follower = Follower(WORKER, SETTINGS, _index(), open_predictor)
+            self.following = asyncio.create_task(follower.follow(SETTINGS.reload_sec))
         self.memory = asyncio.create_task(return_memory())
         gc.collect()
         gc.freeze()
@@ -171,12 +183,19 @@ class EmotionService:
         """Classify one recording: as ``/v1/predict``, for BentoML's clients and its Swagger page."""
         if isinstance(file, Request):
             return await answer(file, WORKER, routes_v1.predict)  # type: ignore[return-value]  # BentoML takes a response as it is
-        if WORKER.engine is None:
+        engine = WORKER.engine
+        if engine is None:
             raise BentoMLException("the service is not ready")
         started = time.perf_counter()
-        found = Answer((Part("", None, await WORKER.engine.classify(file)),), Query())
+        with engine.in_use():
+            found = Answer((Part("", None, await engine.classify(file)),), Query())
         total_sec = time.perf_counter() - started
-        return routes_v1.prediction_body(found, WORKER.engine, uuid.uuid4().hex, total_sec)
+        return routes_v1.prediction_body(found, engine, uuid.uuid4().hex, total_sec)
+
+
+def _index() -> int:
+    """Number of this worker, from 0."""
+    return int(bentoml.server_context.worker_index or 1) - 1
 
 
 def _host() -> str:

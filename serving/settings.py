@@ -76,6 +76,8 @@ class Settings(BaseModel):
             Without ``bundle`` the first is the one of the routes without a name.
         shadow: a bundle that answers beside the default one, on the CPU, for the metrics alone.
         shadow_share: share of the recordings that it answers, 0 to 1.
+        reload_sec: seconds between two looks at whether the paths of bundles lead to newer ones, which then take over;
+            0 for never.
         device: where the model runs; ``auto`` takes a usable GPU, else the CPU.
         variant: which form of the model; None or ``auto`` for the one that suits the device.
         threads: CPU threads of the model in one worker; None shares the cores among the workers.
@@ -128,6 +130,7 @@ class Settings(BaseModel):
 
     bundle: Path | None = None
     bundles: NamedPaths = ()
+    reload_sec: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     shadow: Path | None = None
     shadow_share: Annotated[float, Field(ge=0, le=1)] = 1.0
     device: DeviceChoice = "auto"

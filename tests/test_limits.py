@@ -27,6 +27,7 @@ NO_LIMIT = {
         "bundles",
         "shadow",
         "shadow_share",
+        "reload_sec",
         "device",
         "variant",
         "threads",

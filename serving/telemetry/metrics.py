@@ -113,6 +113,10 @@ class Metrics:
             for label in labels:
                 self.predictions.labels(target, label)
 
+    def forget_bundle(self, predictor: Predictor) -> None:
+        """Say that a bundle is served no longer."""
+        self.bundle.labels(predictor.bundle.id, predictor.session.variant, predictor.session.device).set(0)
+
     def count_request(self, context: RequestContext) -> None:
         """Count a request that was answered."""
         route = context.route.path

@@ -15,6 +15,8 @@ class ModelMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         what = "Whether a model answers, in every worker"
         self.ready = Gauge("emotions_model_ready", what, ("model",), registry=registry, multiprocess_mode="livemin")
+        what = "New bundles, by whether they were taken or refused"
+        self.changes = Counter("emotions_bundle_changes", what, ("model", "outcome"), registry=registry)
         self.recordings = Counter("emotions_model_recordings", "Recordings classified", ("model",), registry=registry)
         what = "Seconds of audio classified"
         self.audio_seconds = Counter("emotions_model_audio_seconds", what, ("model",), registry=registry)

@@ -206,6 +206,15 @@ class Engine:
         if wait > seconds:
             raise Overloaded(f"the audio that is waiting takes about {wait:.1f} s; try again later")
 
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the engine open until the block ends, though another takes its place meanwhile."""
+        self.users += 1
+        try:
+            yield
+        finally:
+            self.users -= 1
+
     async def in_decoder(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call a function that uses the CPU for a while in a thread, off the event loop."""
         return await self._shared.decoder.in_thread(work, *arguments)

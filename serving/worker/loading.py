@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from serving.settings import Settings
 from serving.worker.engine import Engine
 from serving.worker.models import Models, ServedModel
 from serving.worker.shadow import Shadow
-from serving.worker.startup import find_bundle, given_bundle, open_predictor, started
+from serving.worker.startup import SOURCE_VARIABLE, find_bundle, given_bundle, open_predictor, started
 from serving.worker.state import WorkerState
 
 OpenPredictor = Callable[[Settings, int], Predictor]
@@ -26,10 +27,13 @@ def declared_models(settings: Settings) -> Models:
     Args:
         settings: the service's settings.
     """
-    named = {name: ServedModel(name, path) for name, path in named_bundles(settings.bundles).items()}
-    served = find_bundle(settings)
-    default = next((each for each in named.values() if each.path.resolve() == served), None)
-    return Models(default or ServedModel("", given_bundle(settings)), named)
+    named = {name: ServedModel(name, path.resolve(), path) for name, path in named_bundles(settings.bundles).items()}
+    source = Path(os.environ.get(SOURCE_VARIABLE) or given_bundle(settings))
+    path = find_bundle(settings)
+    if not path.exists():  # removed since the service was started, and another in its place
+        path = source.resolve()
+    default = next((each for each in named.values() if each.source == source), None)
+    return Models(default or ServedModel("", path, source), named)
 
 
 def load_model(served: ServedModel, worker: WorkerState, settings: Settings, index: int, opener: OpenPredictor) -> None:
@@ -105,6 +109,6 @@ def reason_for_clients(error: EmotionsError, served: ServedModel) -> str:
         served: the model.
     """
     reason = first_line(error)
-    for path in (served.path.resolve(), served.path, served.path.parent):
+    for path in (served.path, served.source, served.source.parent):
         reason = reason.replace(str(path), path.name)
     return reason

@@ -19,13 +19,15 @@ class ServedModel:
 
     Attributes:
         name: in URLs; empty until the default one, which no setting names, has that of its bundle.
-        path: of the bundle, as it was given.
+        path: of the bundle that is loaded, or was to be.
+        source: of the bundle as settings name it: where a newer one may lie.
         engine: answers requests; None where it does not load.
         fault: why there is no engine, for clients to read; empty where that is not known or not theirs.
     """
 
     name: str = ""
     path: Path = Path()
+    source: Path = Path()
     engine: Engine | None = None
     fault: str = ""
 

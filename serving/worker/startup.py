@@ -28,6 +28,8 @@ from serving.worker.shared import Shared
 BUNDLES = Path("bundles")
 """Folder of bundles, searched when none is named: in the working directory, or beside the code."""
 BUNDLE_VARIABLE, BUNDLES_VARIABLE, SHADOW_VARIABLE = f"{PREFIX}BUNDLE", f"{PREFIX}BUNDLES", f"{PREFIX}SHADOW"
+SOURCE_VARIABLE = "_EMOTIONS_BUNDLE_SOURCE"
+"""Set by the process that starts the workers, for them: the default bundle as it was named, perhaps a link."""
 
 _LOAD_SEC = 300
 """A graph may hold a loop that never ends, or one that ends on a CPU alone."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -11,7 +15,7 @@ import pytest
 import soundfile
 
 from tests.conftest import Tone
-from tests.servers import running
+from tests.servers import Server, running
 
 pytestmark = pytest.mark.slow
 
@@ -48,3 +52,82 @@ def test_a_broken_third_bundle_does_not_hurt_the_two(
         assert 'emotions_model_ready{model="affect"} 1.0' in metrics
         assert 'emotions_model_recordings_total{model="affect"} 20.0' in metrics
         assert client.get(f"{server.url}/readyz").status_code == 200
+
+
+@contextlib.contextmanager
+def load(server: Server, clip: bytes, clients: int) -> Iterator[list[tuple[int, str]]]:
+    """Requests of several clients until the block ends: status and bundle of each answer, in the list that comes."""
+    answers: list[tuple[int, str]] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(timeout=30) as client:
+            while not over.is_set():
+                try:
+                    answer = client.post(f"{server.url}/v1/predict", content=clip)
+                    answers.append((answer.status_code, answer.json().get("bundle", "")))
+                except httpx.HTTPError as error:
+                    answers.append((0, repr(error)))
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def until(true: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_shadow_and_swap_under_load_lose_no_request(
+    tiny_bundle: Path, affect_bundle: Path, tmp_path: Path, clip: bytes
+) -> None:
+    """Old bundle, shadowed by the new one; the new one takes over under load; a broken one is refused; and back."""
+    folder, link = tmp_path / "bundles", tmp_path / "live"
+    for name, bundle in (("old", tiny_bundle), ("new", affect_bundle), ("broken", tiny_bundle)):
+        shutil.copytree(bundle, folder / name)
+    (folder / "broken" / "model.onnx").write_bytes(b"no graph")
+    link.symlink_to(folder / "old")
+    settings = {"EMOTIONS_BUNDLE": str(link), "EMOTIONS_SHADOW": str(folder / "new"), "EMOTIONS_WORKERS": "2"}
+    with running(tmp_path, **settings, EMOTIONS_RELOAD_SEC="0.2") as server:
+
+        def counted(text: str) -> bool:
+            return text in httpx.get(f"{server.url}/metrics", timeout=30).text
+
+        def point(name: str) -> None:
+            (tmp_path / "next").symlink_to(folder / name)
+            (tmp_path / "next").replace(link)
+
+        with load(server, clip, 6) as answers:
+            until(lambda: len(answers) > 50)
+            old = answers[0][1]
+            point("new")
+            until(lambda: counted('emotions_bundle_changes_total{model="tiny",outcome="taken"} 2.0'))
+            seen = len(answers)
+            until(lambda: len(answers) > seen + 50)
+            new = answers[-1][1]
+            point("broken")
+            until(lambda: counted('emotions_bundle_changes_total{model="tiny",outcome="refused"} 2.0'))
+            point("old")
+            until(lambda: counted('emotions_bundle_changes_total{model="tiny",outcome="taken"} 4.0'))
+            seen = len(answers)
+            until(lambda: len(answers) > seen + 50)
+        assert {status for status, _ in answers} == {200}, [each for each in answers if each[0] != 200][:3]
+        assert {bundle for _, bundle in answers} == {old, new}
+        assert answers[-1][1] == old != new
+        metrics = httpx.get(f"{server.url}/metrics", timeout=30).text
+        assert "emotions_shadow_ready 1.0" in metrics
+        assert 'emotions_shadow_recordings_total{outcome="compared"}' in metrics
+        assert 'emotions_shadow_disagreements_total{target="emotion"}' in metrics or (
+            'emotions_shadow_difference_count{target="emotion"}' in metrics
+        )
+        assert "emotions_in_flight 0.0" in metrics
+    print(f"{len(answers)} requests, none lost")

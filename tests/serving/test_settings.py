@@ -20,6 +20,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     given = {
         "EMOTIONS_BUNDLE": "bundles/mine",
         "EMOTIONS_BUNDLES": "a=bundles/a, bundles/more",
+        "EMOTIONS_RELOAD_SEC": "1.25",
         "EMOTIONS_SHADOW": "bundles/next",
         "EMOTIONS_SHADOW_SHARE": "0.25",
         "EMOTIONS_DEVICE": "cpu",
@@ -68,6 +69,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     settings = read_settings(given)
     assert settings == Settings(
         bundle=Path("bundles/mine"),
+        reload_sec=1.25,
         shadow=Path("bundles/next"),
         shadow_share=0.25,
         bundles=(("a", Path("bundles/a")), ("", Path("bundles/more"))),

@@ -58,7 +58,8 @@ class Streams:
         context.model = model_name(socket.scope["path"])
         try:
             engine, key_follows = self._admit(socket, context)
-            await self._converse(socket, context, engine, key_follows=key_follows)
+            with engine.in_use():
+                await self._converse(socket, context, engine, key_follows=key_follows)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             refusal = to_request_error(error, context.request_id)
             context.status = refusal.status
@@ -96,7 +97,6 @@ class Streams:
         check = partial(self._enter, socket, context, waiting, place, key_follows=key_follows)
         conversation = Conversation(socket, engine, self._schedule, self._worker.drain, check)
         metrics.open.inc()
-        engine.users += 1
         try:
             await socket.accept(offered, [(HEADER.encode(), context.request_id.encode())])
             context.status = 101
@@ -105,7 +105,6 @@ class Streams:
             waiting.leave()
             place.leave()
             metrics.open.dec()
-            engine.users -= 1
             metrics.ended.labels(conversation.reason).inc()
             context.log_fields["audio_sec"] = round(conversation.audio_sec, 3)
             context.code = "" if conversation.reason == "closed" else conversation.reason
