@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from emotions.pipeline.options import BundlePath, bundle_commands
+from emotions.pipeline.options import BundlePath, bundle_commands, label_commands
 from emotions.pipeline.runner import Context, Step
 from serving.batch.drift.command import drift, reference
+from serving.batch.label.backend_command import backend
+from serving.batch.label.command import tasks
 from serving.benchmark_command import benchmark, compare
 from serving.config import BenchmarkStep, PredictStep
 from serving.http.page.static_site.commands import to_space, to_web
@@ -103,6 +105,9 @@ def register(app: typer.Typer) -> None:
     watch.callback()(drift)
     watch.command()(reference)
     app.add_typer(watch, name="drift")
+    labels = label_commands(app)
+    labels.command()(tasks)
+    labels.command()(backend)
     bundles = bundle_commands(app)
     bundles.command()(to_bentoml)
     bundles.command()(from_bentoml)

@@ -11,7 +11,7 @@ import typer
 from emotions.errors import ConfigError, Fault
 from emotions.inputs.tables import TABLE_SUFFIXES
 from emotions.pipeline.interruption import stoppable
-from emotions.pipeline.options import Overrides, Root
+from emotions.pipeline.options import Overrides, Root, label_commands
 from emotions.pipeline.runner import Context, Pipeline, Step, check_pipeline, load_pipeline, run_pipeline
 from training.config.teacher import unlabelled_faults
 from training.config.train import ModelStep, TrainStep, train_faults
@@ -19,6 +19,7 @@ from training.config.tune import PrintTuneResStep, TuneStep, tune_faults
 from training.data.import_command import import_annotations
 from training.data.initial_config.commands import init, initial_pipeline
 from training.evaluation.commands import EVALUATE, evaluate
+from training.evaluation.corrections.command import merge, report
 from training.evaluation.data_check.command import check
 from training.models.shelf.commands import encoders_app
 
@@ -28,6 +29,9 @@ def register(app: typer.Typer) -> None:
     app.command()(init)
     app.command()(train)
     app.command()(evaluate)
+    labels = label_commands(app)
+    labels.command()(merge)
+    labels.command()(report)
     data = typer.Typer(help="Inspect recordings before training.")
     data.command()(check)
     data.command()(demo)

@@ -10,6 +10,9 @@ import typer
 BUNDLE_COMMANDS = "bundle"
 """Name of the group of commands that work on bundles."""
 
+LABEL_COMMANDS = "label"
+"""Name of the group of commands about corrections by people."""
+
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle.")]
 ConfigFile = Annotated[Path, typer.Option("--config-file", metavar="FILE", help="Pipeline file (JSON).")]
 Overrides = Annotated[
@@ -31,3 +34,14 @@ def bundle_commands(app: typer.Typer) -> typer.Typer:
         for group in app.registered_groups
         if group.name == BUNDLE_COMMANDS and group.typer_instance
     )
+
+
+def label_commands(app: typer.Typer) -> typer.Typer:
+    """The group ``emotions label``, made by the first package that asks for it."""
+    for group in app.registered_groups:
+        if group.name == LABEL_COMMANDS and group.typer_instance:
+            return group.typer_instance
+    labels = typer.Typer(help="Have answers corrected by people, and learn from it.")
+    labels.callback()(lambda: None)
+    app.add_typer(labels, name=LABEL_COMMANDS)
+    return labels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from emotions.audio.signal_measure import Signal
 from emotions.audio.windows import Float64Array, FloatArray
 from emotions.bundle.manifest import EMBEDDING
 
-ANSWERS = "answers"
+ANSWERS: Final = "answers"
 """The space of the logarithms of all probabilities, and of the values of dimensions, which every bundle has."""
 SPACES = (EMBEDDING, ANSWERS)
 _LEAST = 1e-4  # a probability below is as good as none: its logarithm would decide the mean

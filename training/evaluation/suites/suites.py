@@ -17,7 +17,9 @@ from emotions.predictor import Predictor
 from emotions.runtime.session import available_cores
 from training.config.dataset import DatasetConfig
 from training.config.evaluate import Suite
+from training.data.clip import Clip
 from training.data.clips import ClipTable, read_clips
+from training.data.formats.entry import SPLIT_NAMES
 from training.data.label_matching import match_labels
 from training.data.progress import watched
 from training.data.split.units import units_of
@@ -38,7 +40,7 @@ _SEED = 0
 
 
 @dataclass(frozen=True)
-class _Subject:
+class Subject:
     """A bundle with the clips that are labelled for a target: 16 kHz, and class indices of the bundle's labels."""
 
     predictor: Predictor
@@ -49,6 +51,7 @@ class _Subject:
 
     @property
     def labels(self) -> list[str]:
+        """The bundle's labels of the target, in output order."""
         return self.predictor.manifest.targets[self.target]
 
     def predict(self, waveforms: Iterable[FloatArray]) -> FloatArray:
@@ -75,7 +78,7 @@ def run_suite(
     """
     if not predictor.manifest.labels:
         return run_value_suite(predictor, dataset, root, suite, output)
-    subject = _subject(predictor, dataset, root)
+    subject = subject_of(predictor, dataset, root)
     before = subject.predict(subject.waveforms)
     tests: list[dict[str, Any]] = []
     if suite == "robustness":
@@ -99,7 +102,15 @@ def run_suite(
     return bool(report["passed"])
 
 
-def _subject(predictor: Predictor, dataset: DatasetConfig, root: Path) -> _Subject:
+def subject_of(predictor: Predictor, dataset: DatasetConfig, root: Path, part: str | None = None) -> Subject:
+    """A bundle with the clips that it is measured on. Raises as ``run_suite``.
+
+    Args:
+        predictor: the bundle.
+        dataset: the recordings.
+        root: folder that a relative path starts from.
+        part: of their predefined split: ``train``, ``val`` or ``test``; None for all clips.
+    """
     cache = WaveformCache()
     every = read_clips(dataset, root)
     table, facts = decode_usable(every, dataset, available_cores())
@@ -109,16 +120,23 @@ def _subject(predictor: Predictor, dataset: DatasetConfig, root: Path) -> _Subje
             f"{table.root}: is labelled for {', '.join(table.targets)}, the bundle answers "
             f"{', '.join(predictor.manifest.labels)}: name the column in dataset.targets, or rename it"
         )
-    target, clips = shared[0], [index for index, clip in enumerate(table.clips) if shared[0] in clip.labels]
+    target = shared[0]
+    clips = [at for at, clip in enumerate(table.clips) if target in clip.labels and part in (None, _part_of(clip))]
+    if not clips:
+        raise DataError(f"{table.root}: has no clip of the part {part!r} with a label of {target}")
     known = table.select(clips)
     labels = predictor.manifest.targets[target]
     meaning = match_labels(labels, known.labels(target))
     truth = np.array([labels.index(meaning[clip.labels[target]]) for clip in known.clips], np.int64)
     waveforms = [np.array(cache.load(facts[index], table.clips[index])) for index in clips]
-    return _Subject(predictor, target, known, waveforms, truth)
+    return Subject(predictor, target, known, waveforms, truth)
 
 
-def _overall(subject: _Subject, probabilities: FloatArray) -> dict[str, Any]:
+def _part_of(clip: Clip) -> str:
+    return SPLIT_NAMES.get((clip.split or "").lower(), "")
+
+
+def _overall(subject: Subject, probabilities: FloatArray) -> dict[str, Any]:
     units, unit = units_of(subject.table)
     measured = Measured(subject.labels, subject.truth, probabilities[None], units, unit)
     found = summarise(measured, group_columns(subject.table, []))
@@ -127,7 +145,7 @@ def _overall(subject: _Subject, probabilities: FloatArray) -> dict[str, Any]:
     return {**found, **scores, "nll": nats, "brier": brier(probabilities, subject.truth)}
 
 
-def _corrupted(subject: _Subject, before: FloatArray, test: Corruption) -> dict[str, Any]:
+def _corrupted(subject: Subject, before: FloatArray, test: Corruption) -> dict[str, Any]:
     random = np.random.default_rng(_SEED)
     after = subject.predict(np.ascontiguousarray(test.change(wave, random), np.float32) for wave in subject.waveforms)
     return judged(
@@ -138,7 +156,7 @@ def _corrupted(subject: _Subject, before: FloatArray, test: Corruption) -> dict[
     )
 
 
-def _fairness(subject: _Subject, before: FloatArray) -> list[dict[str, Any]]:
+def _fairness(subject: Subject, before: FloatArray) -> list[dict[str, Any]]:
     columns = group_columns(subject.table, [])
     if not columns:
         raise DataError(f"{subject.table.root}: has no column to compare groups by, such as sex, age or device")

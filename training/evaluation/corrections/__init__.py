@@ -1,0 +1,1 @@
+"""Corrections by people: with the old data into one table, and what they changed."""
