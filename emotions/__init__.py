@@ -9,7 +9,6 @@ prediction.label, prediction.probabilities
 from __future__ import annotations
 
 import os
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 # Before anything imports ONNX Runtime, which on import identifies the machine to Microsoft, in files too.
@@ -47,6 +46,8 @@ _HOME = {
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # takes longer than the rest of this module
+
     try:
         return version("emotions-toolkit")
     except PackageNotFoundError:

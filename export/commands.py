@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from emotions.errors import CheckpointError, ConfigError
-from emotions.files.atomic import refuse_existing
 from emotions.files.from_here import from_here
 from emotions.pipeline.interruption import keeping, stoppable
 from emotions.pipeline.next_command import next_command
 from emotions.pipeline.options import BundlePath, bundle_commands
 from emotions.pipeline.runner import Context, Step
-from emotions.pipeline.validation import unknown
-from export.config import HUGGINGFACE, ExportStep, Format, VariantName
 
 if TYPE_CHECKING:
     from export.bundle.variants import ExportOptions
+    from export.config import ExportStep
     from export.sources import Source
 
 _NOTHING = "nothing is kept of a bundle that is not whole"
@@ -104,6 +102,9 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
     evaluation: EvaluationOption = None,
 ) -> None:
     """Export a trained model as a bundle, once it is proven to answer as the model does."""
+    from emotions.files.atomic import refuse_existing
+    from export.config import HUGGINGFACE
+
     named = [str(path) for path in (run, checkpoint, tune_results) if path]
     sources = [*named, *(HUGGINGFACE + other for other in (from_, hf) if other is not None)]
     sources += [] if onnx is None else [ONNX + str(onnx)]
@@ -153,7 +154,9 @@ def export_options(formats: Sequence[str], variants: Sequence[str], **others: An
     Raises:
         ConfigError: there is no such format or variant.
     """
+    from emotions.pipeline.validation import unknown
     from export.bundle.variants import ExportOptions
+    from export.config import Format, VariantName
 
     for option, names, known in (
         ("--format", formats, get_args(Format)),
@@ -201,6 +204,7 @@ def _split(labels: str | None) -> tuple[str, ...]:
 def _exported(source: str, said: Said, output: Path | None, name: str | None, **options: Any) -> Path:
     """The bundle of a path, or of a model of others where the source begins with ``hf:`` or ``onnx:``."""
     from export.bundle.export import export_run, export_source
+    from export.config import HUGGINGFACE
 
     if source.startswith(ONNX):
         return export_source(lambda: _of_file(Path(source.removeprefix(ONNX)), said), output, name, **options)
@@ -236,6 +240,12 @@ def _of_file(path: Path, said: Said) -> Source:
     return onnx_source(path, OnnxOptions(said.labels, said.target or TARGET, rate, said.output_kind))
 
 
+def _export_step() -> Any:
+    from export.config import ExportStep
+
+    return ExportStep
+
+
 def _export(step: ExportStep, context: Context) -> None:
     output = None if step.output is None else context.root.joinpath(*step.output)
     options = export_options(
@@ -262,6 +272,8 @@ def _export(step: ExportStep, context: Context) -> None:
 
 
 def _source(step: ExportStep, context: Context) -> str:
+    from export.config import HUGGINGFACE
+
     if step.source.startswith(HUGGINGFACE):
         name = step.source.removeprefix(HUGGINGFACE)
         folder = context.root / name
@@ -297,14 +309,18 @@ def _report(bundle: Path, *, is_last: bool) -> None:
 
 
 def _check_output(step: ExportStep, context: Context) -> None:
+    from emotions.files.atomic import refuse_existing
+
     if step.output is not None:
         refuse_existing(context.root.joinpath(*step.output))
 
 
 def _look(step: ExportStep, context: Context) -> None:
+    from export.config import HUGGINGFACE
+
     named = step.source not in ("last_run", "best_trial") and not step.source.startswith(HUGGINGFACE)
     if named and not (context.root / step.source).exists():
         raise CheckpointError(f"{context.root / step.source}: no such run folder or checkpoint")
 
 
-EXPORT = Step(ExportStep, _export, preflight=_check_output, look=_look)
+EXPORT = Step(_export_step, _export, preflight=_check_output, look=_look)

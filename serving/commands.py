@@ -13,12 +13,12 @@ from serving.batch.drift.command import drift, reference
 from serving.batch.label.backend_command import backend
 from serving.batch.label.command import tasks
 from serving.benchmark_command import benchmark, compare
-from serving.config import BenchmarkStep, PredictStep
 from serving.http.page.static_site.commands import to_space, to_web
 from serving.serve_command import serve, serve_key, ui
 
 if TYPE_CHECKING:
     from serving.batch.options import Options
+    from serving.config import BenchmarkStep, PredictStep
 
 BundleOption = Annotated[
     Path | None, typer.Option("--bundle", metavar="DIR", help="The bundle; by default the newest in ./bundles.")
@@ -234,6 +234,12 @@ def _bundle(named: str | None, context: Context) -> Path:
     return context.root / named if named else context.last_bundle or _newest(context.root)
 
 
+def _predict_step() -> Any:
+    from serving.config import PredictStep
+
+    return PredictStep
+
+
 def _predict(step: PredictStep, context: Context) -> None:
     from serving.batch.predict import predict_to_table
 
@@ -269,6 +275,12 @@ def _check_table(step: PredictStep, context: Context) -> None:
     check_table(context.root.joinpath(*step.output), _options(step, context))
 
 
+def _benchmark_step() -> Any:
+    from serving.config import BenchmarkStep
+
+    return BenchmarkStep
+
+
 def _benchmark(step: BenchmarkStep, context: Context) -> None:
     from serving.benchmark.runner import Plan, benchmark_to_report
 
@@ -278,5 +290,5 @@ def _benchmark(step: BenchmarkStep, context: Context) -> None:
     benchmark_to_report(Plan(bundle, output, data, **shared, seed=context.seed, quiet=context.quiet))
 
 
-PREDICT = Step(PredictStep, _predict, preflight=_check_table)
-BENCHMARK = Step(BenchmarkStep, _benchmark)
+PREDICT = Step(_predict_step, _predict, preflight=_check_table)
+BENCHMARK = Step(_benchmark_step, _benchmark)

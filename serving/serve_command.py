@@ -1,4 +1,4 @@
-"""``emotions serve``: a thin wrapper of ``bentoml serve``."""
+"""``emotions serve``: BentoML's worker, forked by a supervisor; ``bentoml serve`` where BentoML is configured."""
 
 from __future__ import annotations
 
@@ -77,13 +77,18 @@ def _bundle_options(bundles: Sequence[str]) -> dict[str, str]:
 
 def _environment(options: Mapping[str, object], config: Path | None) -> dict[str, str]:
     """Variables of the service, of which those that are given by options come first."""
-    from emotions.bundle.manifest import read_bundle
     from emotions.errors import MissingExtra
-    from serving.settings import CONFIG, read_settings
-    from serving.worker.startup import given_bundle
 
     if find_spec("bentoml") is None:
         raise MissingExtra("serve", "bentoml")
+    if not _is_configured():
+        from serving.worker.bentoml_internals import prepare_metrics
+
+        prepare_metrics()  # before anything imports the client of Prometheus
+    from emotions.bundle.manifest import read_bundle
+    from serving.settings import CONFIG, read_settings
+    from serving.worker.startup import given_bundle
+
     given = {f"EMOTIONS_{name}": str(value) for name, value in options.items() if value is not None}
     if config is not None:
         given[CONFIG] = str(config.absolute())
@@ -104,8 +109,19 @@ def _check(address: str, port: int, environment: Mapping[str, str]) -> None:
 
 
 def _become_server(address: str, port: int, environment: Mapping[str, str]) -> None:
-    command = [*SERVE, TARGET, "--host", address, "--port", str(port)]
-    os.execve(sys.executable, command, environment)  # noqa: S606  # becomes the server: signals reach it directly
+    if _is_configured():
+        command = [*SERVE, TARGET, "--host", address, "--port", str(port)]
+        os.execve(sys.executable, command, environment)  # noqa: S606  # becomes the server: signals reach it directly
+    else:
+        from serving.worker import supervisor
+
+        os.environ.update(environment)
+        supervisor.serve(TARGET, address, port, KEEP_ALIVE_SEC)
+
+
+def _is_configured() -> bool:
+    """Whether BentoML has a configuration of the user's own, which ``bentoml serve`` alone applies whole."""
+    return any(os.environ.get(name) for name in ("BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"))
 
 
 def _free_port() -> int:

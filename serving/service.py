@@ -34,7 +34,7 @@ from serving.http.middleware import RequestMiddleware
 from serving.http.participants import Answer, Part
 from serving.http.query import Query
 from serving.http.route_table import answer, application
-from serving.settings import API_KEYS_FILE, CORS_ORIGINS, Settings, read_settings
+from serving.settings import API_KEYS_FILE, CORS_ORIGINS, SUPERVISOR, Settings, read_settings
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.requests import set_log_format, use_tracer_provider
 from serving.worker.bentoml_internals import configured_host, disable_usage_tracking, serve_by, tracer_provider
@@ -56,9 +56,6 @@ from serving.worker.swap import Follower
 from serving.worker.websocket_protocol import bounded_websocket
 
 logger = logging.getLogger("bentoml.emotions")
-
-_SUPERVISOR = "_EMOTIONS_SUPERVISOR_PID"
-"""Set by the process that starts the workers, for them."""
 
 disable_usage_tracking()
 
@@ -135,7 +132,7 @@ class EmotionService:
             check_exposure(_host(), SETTINGS)
             if ANY_ORIGIN in SETTINGS.cors_origins:
                 logger.warning("%s=*: pages of every site may call this service from a browser", CORS_ORIGINS)
-            os.environ[_SUPERVISOR] = str(os.getpid())
+            os.environ[SUPERVISOR] = str(os.getpid())
             os.environ[SOURCE_VARIABLE] = str(given_bundle(SETTINGS))
             os.environ[BUNDLE_VARIABLE] = str(check(SETTINGS))
             if SETTINGS.shadow is not None:
@@ -153,7 +150,7 @@ class EmotionService:
         """Exclude all objects made at start-up from garbage collection, whose full passes would delay requests."""
         if threading.current_thread() is threading.main_thread():
             WORKER.drain.on_sigterm()
-        if supervisor := os.environ.get(_SUPERVISOR):
+        if supervisor := os.environ.get(SUPERVISOR):
             self.watch = asyncio.create_task(WORKER.drain.end_with(int(supervisor)))
         self.device = asyncio.create_task(WORKER.end_with_device())
         if SETTINGS.reload_sec:

@@ -18,6 +18,8 @@ from emotions.pipeline.validation import unknown
 from emotions.runtime.devices import gpu_count
 from emotions.runtime.session import DeviceChoice, available_cores
 
+SUPERVISOR = "_EMOTIONS_SUPERVISOR_PID"
+"""Variable with the id of the process that starts the workers; it sets it for them."""
 PREFIX = "EMOTIONS_"
 CONFIG = f"{PREFIX}CONFIG"
 """Names a JSON file of settings, whose keys are those of ``Settings``; a setting's own variable takes precedence."""

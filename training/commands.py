@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emotions.errors import ConfigError, Fault
-from emotions.inputs.tables import TABLE_SUFFIXES
 from emotions.pipeline.interruption import stoppable
 from emotions.pipeline.options import Overrides, Root, label_commands
 from emotions.pipeline.runner import Context, Pipeline, Step, check_pipeline, load_pipeline, run_pipeline
-from training.config.teacher import unlabelled_faults
-from training.config.train import ModelStep, TrainStep, train_faults
-from training.config.tune import PrintTuneResStep, TuneStep, tune_faults
 from training.data.import_command import import_annotations
 from training.data.initial_config.commands import init, initial_pipeline
 from training.evaluation.commands import EVALUATE, evaluate
 from training.evaluation.corrections.command import merge, report
 from training.evaluation.data_check.command import check
 from training.models.shelf.commands import encoders_app
+
+if TYPE_CHECKING:
+    from training.config.train import ModelStep, TrainStep
+    from training.config.tune import PrintTuneResStep, TuneStep
 
 
 def register(app: typer.Typer) -> None:
@@ -92,6 +92,7 @@ def _pipeline(
 
 def _is_dataset(path: Path) -> bool:
     """Whether a path is a folder or file of recordings rather than a pipeline file."""
+    from emotions.inputs.tables import TABLE_SUFFIXES
     from training.data.sources import ANNOTATIONS
 
     return path.is_dir() or path.name == ANNOTATIONS or path.suffix.lower() in TABLE_SUFFIXES
@@ -125,6 +126,18 @@ def cache_clear() -> None:
     typer.echo(f"{clear() / 1e6:.1f} MB freed")
 
 
+def _train_step() -> Any:
+    from training.config.train import TrainStep
+
+    return TrainStep
+
+
+def _train_faults(raw: dict[str, Any]) -> list[Fault]:
+    from training.config.train import train_faults
+
+    return train_faults(raw)
+
+
 def _train(step: TrainStep, context: Context) -> None:
     from training.loop.fit import fit
 
@@ -147,6 +160,12 @@ def _look_at_data(step: ModelStep, context: Context) -> None:
     look_at_teacher(step, context.root, table)
 
 
+def _tune_step() -> Any:
+    from training.config.tune import TuneStep
+
+    return TuneStep
+
+
 def _tune(step: TuneStep, context: Context) -> None:
     from training.tuning.search import search
 
@@ -154,6 +173,9 @@ def _tune(step: TuneStep, context: Context) -> None:
 
 
 def _tune_faults(raw: dict[str, Any]) -> list[Fault]:
+    from training.config.teacher import unlabelled_faults
+    from training.config.tune import tune_faults
+
     return [*unlabelled_faults(raw), *tune_faults(raw)]
 
 
@@ -161,6 +183,12 @@ def _check_tune(step: TuneStep, _: Context) -> None:
     from training.tuning.spaces import check_searched
 
     check_searched(step)
+
+
+def _print_tune_res_step() -> Any:
+    from training.config.tune import PrintTuneResStep
+
+    return PrintTuneResStep
 
 
 def _print_results(step: PrintTuneResStep, context: Context) -> None:
@@ -174,6 +202,6 @@ def _print_results(step: PrintTuneResStep, context: Context) -> None:
 
 __all__ = ["EVALUATE", "PRINT_TUNE_RES", "TRAIN", "TUNE", "register"]
 
-TRAIN = Step(TrainStep, _train, train_faults, look=_look_at_train)
-TUNE = Step(TuneStep, _tune, _tune_faults, preflight=_check_tune, look=_look_at_data)
-PRINT_TUNE_RES = Step(PrintTuneResStep, _print_results)
+TRAIN = Step(_train_step, _train, _train_faults, look=_look_at_train)
+TUNE = Step(_tune_step, _tune, _tune_faults, preflight=_check_tune, look=_look_at_data)
+PRINT_TUNE_RES = Step(_print_tune_res_step, _print_results)

@@ -1,7 +1,8 @@
 """The pipeline file: read it, check all of it, run its steps in order.
 
 ``path -> document -> overridden -> placeholders replaced -> steps, each checked by its own model -> run``. Nothing is
-computed before the whole file is found right, and everything that is wrong in it is reported at once.
+computed before the whole file is found right, and everything that is wrong in it is reported at once. Pydantic is
+imported when a file is checked: every command imports this module, and most read no such file.
 """
 
 from __future__ import annotations
@@ -13,17 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from emotions.errors import ConfigError, EmotionsError, Fault
-from emotions.files.json_text import read_json
-from emotions.pipeline.overrides import left_over, override, replace
 from emotions.pipeline.packages import STEPS, installed, missing_extras
-from emotions.pipeline.schema import Document, Schema, document_schema, step_schema
-from emotions.pipeline.validation import faults_of, shown, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from emotions.pipeline.schema import Schema
 
 
 @dataclass
@@ -67,14 +64,14 @@ class Step:
     """A kind of step, as an entry point of the group ``emotions.steps`` gives it.
 
     Attributes:
-        config: pydantic model of the step's object, or an annotated union of models.
+        config: gives the pydantic model of the step's object, or an annotated union of models; it imports it inside.
         run: runs a validated step; it imports what is heavy inside.
         check: faults between fields of a step's raw object, whatever else is wrong in it; ``where`` is relative to it.
         preflight: raises, before the first step runs, what would stop this one for certain: an output that exists.
         look: raises where a path that the step reads is not there, or its dataset cannot be used; computes nothing.
     """
 
-    config: Any
+    config: Callable[[], Any]
     run: Callable[[Any, Context], None]
     check: Callable[[dict[str, Any]], list[Fault]] = lambda _raw: []
     preflight: Callable[[Any, Context], None] = lambda _config, _context: None
@@ -131,6 +128,8 @@ def load_pipeline(path: Path, overrides: Sequence[str] = (), root: Path | None =
         >>> run_pipeline(pipeline).last_run  # doctest: +SKIP
         PosixPath('models/demo')
     """
+    from emotions.files.json_text import read_json
+
     return check_pipeline(read_json(path), str(path), overrides, root)
 
 
@@ -143,6 +142,9 @@ def check_pipeline(content: Any, name: str, overrides: Sequence[str] = (), root:
         overrides: ``path=value`` texts, applied in order.
         root: what ``$$ROOT_DIR$$`` stands for, by default the working directory.
     """
+    from emotions.pipeline.overrides import override, replace
+    from emotions.pipeline.schema import Document
+
     where = (root or Path.cwd()).absolute()
     names = {"ROOT_DIR": str(where), "DATETIME": datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")}
     document = replace(override(content, overrides), names)
@@ -206,11 +208,16 @@ def check_data(pipeline: Pipeline) -> None:
 
 def pipeline_schema() -> Schema:
     """JSON Schema of a pipeline file with every kind of step that is installed."""
-    return document_schema([entry.load().config for entry in installed(STEPS).values()])
+    from emotions.pipeline.schema import document_schema
+
+    return document_schema([entry.load().config() for entry in installed(STEPS).values()])
 
 
 def _planned(raw: Any, where: str, names: Mapping[str, str]) -> tuple[list[PlannedStep], list[Fault]]:
     """A step ready to run, or none and what is wrong with it; no object is the document's own fault."""
+    from emotions.pipeline.overrides import left_over, replace
+    from emotions.pipeline.validation import shown, unknown
+
     if not isinstance(raw, dict):
         return [], []
     kinds, name = installed(STEPS), raw.get("type")
@@ -221,7 +228,7 @@ def _planned(raw: Any, where: str, names: Mapping[str, str]) -> tuple[list[Plann
     if isinstance(raw.get("model"), str):
         names = {**names, "MODEL_NAME": raw["model"]}
     raw = replace(raw, names)
-    config, faults = _checked(step.config, raw, where)
+    config, faults = _checked(step.config(), raw, where)
     faults += left_over(raw, where)
     faults += [Fault(f"{where}.{fault.where}", fault.found, fault.remedy) for fault in step.check(raw)]
     return [PlannedStep(step, replace(config, names), raw)], faults
@@ -229,6 +236,11 @@ def _planned(raw: Any, where: str, names: Mapping[str, str]) -> tuple[list[Plann
 
 def _checked(config: Any, raw: Any, where: str) -> tuple[Any, list[Fault]]:
     """A raw object as its model, or None, with the faults that its model finds."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from emotions.pipeline.schema import step_schema
+    from emotions.pipeline.validation import faults_of
+
     try:
         return TypeAdapter(config).validate_python(raw), []
     except ValidationError as error:

@@ -28,7 +28,7 @@ from serving.benchmark.report.report import FORMAT, REPORT, Report, figures, mac
 from serving.benchmark.report.tables import text
 from serving.benchmark.scenarios.from_checkout import backends, peers
 from serving.benchmark.scenarios.profile import FULL, QUICK, BenchmarkProfile, Clock
-from serving.config import OF_SERVICE, Scenario, resolved
+from serving.scenario_names import OF_SERVICE, Scenario, resolved
 
 _NOTHING = "nothing is kept of a benchmark, which is measured in one run"
 

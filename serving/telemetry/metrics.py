@@ -27,6 +27,7 @@ from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.predictor import Predictor
 from emotions.runtime.prediction import Prediction
+from serving.settings import SUPERVISOR
 from serving.telemetry.drift.gauges import DriftMetrics
 from serving.telemetry.model_metrics import ModelMetrics
 from serving.telemetry.requests import RequestContext
@@ -197,7 +198,7 @@ def use_metrics_dir() -> None:
     given = Path(os.environ.get(DIRECTORY, ""))
     if given.name != _SHARED:
         return
-    folder = given.with_name(_OWN) / _server(os.getppid())
+    folder = given.with_name(_OWN) / _server(int(os.environ.get(SUPERVISOR) or os.getppid()))
     folder.mkdir(parents=True, exist_ok=True)
     _remove_ended(folder.parent)
     os.environ[DIRECTORY] = str(folder)

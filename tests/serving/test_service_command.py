@@ -1,4 +1,4 @@
-"""``emotions serve`` becomes ``bentoml serve``: what it checks before, and what it runs."""
+"""``emotions serve``: what it checks before it becomes the server, and what it runs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ ACCESS = ("EMOTIONS_API_KEYS_FILE", "EMOTIONS_ALLOW_ANONYMOUS")
 
 @pytest.fixture
 def executed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the process was replaced with: the one thing that a test cannot let happen."""
+    """What the process became, and its environment: the one thing that a test cannot let happen."""
     calls: list[Any] = []
-    monkeypatch.setattr("os.execve", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr("os.environ", os.environ.copy())
+    monkeypatch.setattr("serving.worker.supervisor.serve", lambda *what: calls.append((*what, {**os.environ})))
+    monkeypatch.setattr("os.execve", lambda _, *what: calls.append(what))
     for name in ("EMOTIONS_BUNDLE", "EMOTIONS_DEVICE", "EMOTIONS_WORKERS", "EMOTIONS_THREADS", *ACCESS):
         monkeypatch.delenv(name, raising=False)
     return calls
@@ -35,14 +37,25 @@ def serve(*arguments: str) -> BaseException | None:
 def test_options_become_variables_and_the_service_listens_on_loopback(executed: list[Any], tiny_bundle: Path) -> None:
     options = ["--workers", "2", "--device", "cpu", "--threads", "3", "--port", "8000"]
     assert serve("--bundle", str(tiny_bundle), *options) is None
-    ((_, command, environment),) = executed
+    ((*what, environment),) = executed
+    assert what == ["serving.service:EmotionService", "127.0.0.1", 8000, 75]
+    given = {name: environment.get(f"EMOTIONS_{name}") for name in ("BUNDLE", "WORKERS", "DEVICE", "THREADS")}
+    assert given == {"BUNDLE": str(tiny_bundle.resolve()), "WORKERS": "2", "DEVICE": "cpu", "THREADS": "3"}
+    assert environment["BENTOML_DO_NOT_TRACK"] == "True"
+
+
+@pytest.mark.parametrize("variable", ["BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"])
+def test_where_bentoml_is_configured_it_becomes_bentoml_serve(
+    executed: list[Any], tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "mine")
+    assert serve("--bundle", str(tiny_bundle), "--port", "8000") is None
+    ((command, environment),) = executed
     assert command[1:] == [
         *("-m", "bentoml", "serve", "--timeout-keep-alive", "75", "serving.service:EmotionService"),
         *("--host", "127.0.0.1", "--port", "8000"),
     ]
-    given = {name: environment.get(f"EMOTIONS_{name}") for name in ("BUNDLE", "WORKERS", "DEVICE", "THREADS")}
-    assert given == {"BUNDLE": str(tiny_bundle.resolve()), "WORKERS": "2", "DEVICE": "cpu", "THREADS": "3"}
-    assert environment["BENTOML_DO_NOT_TRACK"] == "True"
+    assert environment[variable] == "mine"
 
 
 def test_a_file_of_settings_is_read_before_and_handed_on(
@@ -56,12 +69,12 @@ def test_a_file_of_settings_is_read_before_and_handed_on(
     assert executed == []
     Path("service.json").write_text('{"max_in_flight": 9}')
     assert serve("--bundle", str(tiny_bundle), "--config", "service.json") is None
-    assert executed[0][2]["EMOTIONS_CONFIG"] == str(tmp_path / "service.json")
+    assert executed[0][-1]["EMOTIONS_CONFIG"] == str(tmp_path / "service.json")
 
 
 def test_a_name_for_loopback_is_an_address_for_bentoml(executed: list[Any], tiny_bundle: Path) -> None:
     assert serve("--bundle", str(tiny_bundle), "--host", "localhost") is None
-    assert executed[0][1][-4:-2] == ["--host", "127.0.0.1"]
+    assert executed[0][1] == "127.0.0.1"
 
 
 def test_beyond_this_machine_it_wants_keys_that_can_be_read_or_a_waiver(
@@ -89,7 +102,7 @@ def test_without_a_bundle_the_newest_is_served(
     shutil.copytree(tiny_bundle, tmp_path / "bundles" / "mine")
     monkeypatch.chdir(tmp_path)
     assert serve() is None
-    assert executed[0][2]["EMOTIONS_BUNDLE"] == str(tmp_path / "bundles" / "mine")
+    assert executed[0][-1]["EMOTIONS_BUNDLE"] == str(tmp_path / "bundles" / "mine")
 
 
 def test_mistakes_are_told_before_a_server_is_started(
@@ -128,9 +141,9 @@ def test_an_address_of_another_machine_cannot_be_listened_on(
 def test_ui_listens_on_a_free_port_of_this_machine_alone(executed: list[Any], tiny_bundle: Path) -> None:
     found = CliRunner().invoke(build_app(), ["ui", "--bundle", str(tiny_bundle), "--no-browser", "--device", "cpu"])
     assert found.exception is None, found.output
-    ((_, command, environment),) = executed
-    assert command[-4:-1] == ["--host", "127.0.0.1", "--port"]
-    assert f"http://127.0.0.1:{command[-1]}" in found.output
+    ((_, address, port, _, environment),) = executed
+    assert address == "127.0.0.1"
+    assert f"http://127.0.0.1:{port}" in found.output
     assert (environment["EMOTIONS_BUNDLE"], environment["EMOTIONS_UI"]) == (str(tiny_bundle), "1")
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from emotions.errors import ConfigError
+from emotions.errors import ConfigError, Fault
 from emotions.pipeline.interruption import keeping, stoppable
 from emotions.pipeline.options import Overrides, Root
 from emotions.pipeline.runner import Context, Pipeline, Step, load_pipeline
-from training.config.dataset import DatasetConfig
-from training.config.evaluate import MAX_CORPORA, EvaluateStep, Protocol, Suite, evaluate_faults
-from training.config.train import FixedStep
 from training.data.initial_config.commands import initial_pipeline
+
+if TYPE_CHECKING:
+    from training.config.evaluate import EvaluateStep
+    from training.config.train import FixedStep
 
 Output = Annotated[Path | None, typer.Option("--output", metavar="DIR", help="Folder of the report.")]
 Data = Annotated[
@@ -88,6 +89,9 @@ def _evaluate_folds(
 
 def _trained(pipeline: Pipeline) -> list[FixedStep]:
     """The steps that train, the ``evaluate`` ones first."""
+    from training.config.evaluate import EvaluateStep
+    from training.config.train import FixedStep
+
     found = [planned.config for planned in pipeline.steps if isinstance(planned.config, FixedStep)]
     return sorted(found, key=lambda config: not isinstance(config, EvaluateStep))
 
@@ -95,6 +99,8 @@ def _trained(pipeline: Pipeline) -> list[FixedStep]:
 def _step(pipeline: Pipeline, path: Path, changes: dict[str, Any], data: Sequence[Path]) -> EvaluateStep:
     """The file's first ``evaluate`` step, or its first ``train`` step as one, with the options of the command."""
     from pydantic import TypeAdapter
+
+    from training.config.evaluate import MAX_CORPORA, EvaluateStep, Protocol
 
     found = _trained(pipeline)
     if not found:
@@ -127,6 +133,9 @@ def _evaluate_bundle(
     names: bool,
 ) -> None:
     """Run a suite; exit with 1 where a test fails."""
+    from training.config.dataset import DatasetConfig
+    from training.config.evaluate import Suite
+
     if suite not in get_args(Suite):
         raise ConfigError(f"--suite: found {suite}; it is accuracy, robustness or fairness")
     dataset = DatasetConfig()
@@ -142,6 +151,18 @@ def _evaluate_bundle(
     where = output or root / "reports" / f"{suite}-{bundle.name}"
     if not run_suite(load(bundle), dataset, root, suite, where, names=names):  # type: ignore[arg-type]
         raise typer.Exit(1)
+
+
+def _evaluate_step() -> Any:
+    from training.config.evaluate import EvaluateStep
+
+    return EvaluateStep
+
+
+def _evaluate_faults(raw: dict[str, Any]) -> list[Fault]:
+    from training.config.evaluate import evaluate_faults
+
+    return evaluate_faults(raw)
 
 
 def _evaluate(step: EvaluateStep, context: Context) -> None:
@@ -167,4 +188,4 @@ def _look(step: EvaluateStep, context: Context) -> None:
     look_at_teacher(step, context.root, table)
 
 
-EVALUATE = Step(EvaluateStep, _evaluate, evaluate_faults, look=_look)
+EVALUATE = Step(_evaluate_step, _evaluate, _evaluate_faults, look=_look)

@@ -265,7 +265,7 @@ class Note(StepConfig):
 
 
 def planned(run: Callable[[Note, Context], None], text: str) -> PlannedStep:
-    return PlannedStep(Step(Note, run), Note(text=text), {"type": "note", "text": text})
+    return PlannedStep(Step(lambda: Note, run), Note(text=text), {"type": "note", "text": text})
 
 
 def test_steps_run_in_order_with_one_context(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ from serving.benchmark.report.tables import runs, text
 from serving.benchmark.runner import Plan, benchmark_to_report
 from serving.benchmark.scenarios.scenarios import batches, growth, histogram_quantile
 from serving.commands import BENCHMARK
-from serving.config import OF_SERVICE, SCENARIOS, BenchmarkStep, resolved
+from serving.config import BenchmarkStep
+from serving.scenario_names import OF_SERVICE, SCENARIOS, resolved
 from tests.conftest import Tone, WriteWav
 
 REPOSITORY = Path(__file__).parents[3]

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from emotions.errors import OutputExists, plain
-from emotions.files.json_text import read_json, write_json
 from emotions.pipeline.next_command import next_command
 from emotions.pipeline.runner import Pipeline, check_pipeline, console
 
@@ -60,6 +59,8 @@ def initial_pipeline(folder: Path, overrides: Sequence[str], root: Path | None) 
 
 
 def _write(output: Path, document: object) -> None:
+    from emotions.files.json_text import read_json, write_json
+
     if output.exists() and read_json(output) != document:
         raise OutputExists(f"{output}: is there already; remove it, or name another with --output")
     write_json(output, document)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emotions.errors import ConfigError, DataError
 from emotions.pipeline.options import Overrides, Root
 from emotions.pipeline.runner import load_pipeline
-from training.config.dataset import DatasetConfig, as_dataset, as_origin
-from training.config.evaluate import EvaluateStep
+
+if TYPE_CHECKING:
+    from training.config.dataset import DatasetConfig
 
 
 def check(  # noqa: PLR0913, PLR0917 - options of a command line
@@ -35,6 +36,7 @@ def check(  # noqa: PLR0913, PLR0917 - options of a command line
     root: Root = None,
 ) -> None:
     """Report the content and the faults of a dataset; exits with 1 where training would refuse it."""
+    from training.config.dataset import as_origin
     from training.data.checks.check import check_dataset
     from training.data.sources import locate
 
@@ -90,6 +92,9 @@ def _datasets(
     config_file: Path | None, overrides: Sequence[str], root: Path | None, given: dict[str, Any]
 ) -> list[_Planned]:
     """The datasets of a pipeline file, each once, with what the command line changes; without a file, the one given."""
+    from training.config.dataset import DatasetConfig, as_dataset
+    from training.config.evaluate import EvaluateStep
+
     if config_file is None:
         if overrides:
             raise ConfigError("--set changes a pipeline file: name it in --config-file")
