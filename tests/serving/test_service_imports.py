@@ -13,7 +13,7 @@ _SCRIPT = """
 import asyncio, json, sys
 import httpx
 from serving import service
-from serving.worker.bentoml_internals import usage_stats
+from bentoml._internal.utils.analytics import usage_stats
 
 service.EmotionService.inner()
 app = service.RequestMiddleware(service.application(service.WORKER), service.WORKER, service.AUTH)

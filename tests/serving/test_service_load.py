@@ -65,7 +65,7 @@ def test_a_full_service_refuses_before_it_looks_further_and_answers_what_asks_no
     start: StartService, gate: Gate, clip: bytes
 ) -> None:
     service = start(gate, max_in_flight=1)
-    posts = ["/v1/predict", "/v1/predict/batch", "/predict", "/v2/models/none/infer", "/v2/models/n/versions/1/infer"]
+    posts = ["/v1/predict", "/v1/predict/batch", "/predict", "/v2/models/tiny/infer"]
 
     async def scene() -> tuple[list[httpx.Response], list[int]]:
         async with service.client() as client:

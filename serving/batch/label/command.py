@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emotions.calls.formats.label_studio_choices import LOCAL_FILES
-
 if TYPE_CHECKING:
     from emotions.bundle.reference.drift import Comparison
 
@@ -35,7 +33,7 @@ def tasks(  # noqa: PLR0913 - one parameter an option
     random: Annotated[float, typer.Option(min=0, max=1, help="Share of them that is drawn at random.")] = 0.25,
     other: Other = None,
     reference: Reference = None,
-    prefix: Prefix = LOCAL_FILES,
+    prefix: Prefix = "/data/local-files/?d=",
     model: Annotated[str, typer.Option(metavar="NAME", help="Who predicts, for Label Studio.")] = "emotions",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")] = False,
