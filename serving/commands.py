@@ -88,6 +88,12 @@ Timeline = Annotated[
 TimelineFolder = Annotated[
     Path | None, typer.Option("--timeline-folder", metavar="DIR", help="Where; by default beside the table.")
 ]
+PageOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--page", metavar="HTML", help="Write a page: the table, and each recording over time, played where it lies."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 
@@ -161,6 +167,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
     speakers: Speakers = "",
     diarisation: DiarisationOption = None,
     calls: Calls = None,
+    page: PageOption = None,
     timeline: Timeline = "",
     timeline_folder: TimelineFolder = None,
     quiet: Quiet = False,
@@ -193,6 +200,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
         speakers=speakers_of(speakers),
         diarisation=diarisation,
         calls=calls,
+        page=page,
         timeline=formats_of(timeline),
         timeline_folder=timeline_folder,
         quiet=quiet,
@@ -215,6 +223,7 @@ def _refuse_of_tables(options: Options) -> None:
         "--resume": options.resume,
         "--embeddings": options.embeddings,
         "--calls": options.calls is not None,
+        "--page": options.page is not None,
         "--timeline": bool(options.timeline),
         "--ray-address": options.ray_address is not None,
         "--log-format json": options.log_format != "text",
@@ -262,7 +271,7 @@ def _options(step: PredictStep, context: Context) -> Options:
     shared_names = {"overwrite", "resume", "windows", "embeddings", "ray_address", "variant", "strict", "segments"}
     shared_names |= {"channels", "speakers", "timeline"}
     shared = step.model_dump(include=shared_names)
-    names = ("plot", "diarisation", "calls", "timeline_folder")
+    names = ("plot", "diarisation", "calls", "page", "timeline_folder")
     given: dict[str, Any] = {
         name: context.root.joinpath(*parts) for name in names if (parts := getattr(step, name)) is not None
     }

@@ -41,6 +41,7 @@ class PredictStep(StepConfig):
         default=[], description="Formats in which a file is written for each recording."
     )
     timeline_folder: Texts | None = Field(default=None, description="Where; by default a folder beside the table.")
+    page: Texts | None = Field(default=None, description="Page (.html) of the recordings over time.")
     calls: Texts | None = Field(
         default=None, description="File (.jsonl) to write what each call comes to; its speech alone is classified."
     )

@@ -16,6 +16,7 @@ from emotions.runtime.session import DeviceChoice
 from serving.batch.annotations import check_folder, check_formats
 from serving.batch.calls import check_calls
 from serving.batch.checkpoint import check_output
+from serving.batch.page.report_page import check_page
 from serving.batch.plot import check_plot
 from serving.batch.progress import LogFormat
 from serving.tables.writer import check_ending
@@ -39,6 +40,7 @@ class Options:
         diarisation: file, or folder of files, that says who speaks when: each speaker is a participant.
         timeline: formats in which a file is written for each recording.
         timeline_folder: where; None for a folder beside the table.
+        page: file to write a page for a browser to.
         calls: file to write what each call comes to, a line of JSON a recording; its speech alone is classified.
     """
 
@@ -59,6 +61,7 @@ class Options:
     speakers: Sequence[str] = ()
     diarisation: Path | None = None
     calls: Path | None = None
+    page: Path | None = None
     timeline: Sequence[str] = ()
     timeline_folder: Path | None = None
     quiet: bool = False
@@ -75,7 +78,7 @@ class Options:
     @property
     def needs_windows(self) -> bool:
         """Whether what is written is made of windows, or is not only the table."""
-        return self.windows or self.calls is not None or bool(self.timeline)
+        return self.windows or self.calls is not None or self.page is not None or bool(self.timeline)
 
     @property
     def what(self) -> Segments:
@@ -91,6 +94,10 @@ def check_table(output: Path, options: Options) -> None:
     if options.ray_address is not None and find_spec("ray") is None:
         raise MissingExtra("ray", "ray")
     check_parts(options)
+    if options.page is not None:
+        if options.resume or options.ray_address is not None:
+            raise ConfigError("page: it is of a whole run on this machine; leave --resume and --ray-address out")
+        check_page(options.page, replaced=options.overwrite)
     if options.calls is not None:
         check_calls(options.calls, replaced=options.overwrite or options.resume)
     if check_formats(options.timeline):

@@ -25,6 +25,7 @@ from serving.batch.annotations import Timelines, paths_of
 from serving.batch.calls import join_calls, open_calls
 from serving.batch.checkpoint import Join, RunCheckpoint, is_unfinished, open_checkpoint, signature
 from serving.batch.options import Options, check_table
+from serving.batch.page.report_page import ReportPage
 from serving.batch.plot import plot_summary
 from serving.batch.progress import show_progress
 from serving.batch.summary import Totals, document, summary
@@ -169,6 +170,7 @@ def _write_table(
         paths_of(found.files) if options.timeline else {},
     )
     chunks = [*chunked(found.files, options.chunk_files)]
+    page = None if options.page is None else ReportPage(options.page, found.files)
     with open_checkpoint(output, names, settings, resume=options.resume) as checkpoint:
         pending = checkpoint.pending(chunks)
         if options.ray_address is not None:
@@ -182,6 +184,8 @@ def _write_table(
             started = time.perf_counter()
             for result in _write_chunks(checkpoint, classify, numbered, options, timelines):
                 totals.add(result)
+                if page is not None:
+                    page.add(result)
                 update()
             wall_sec = time.perf_counter() - started
         # Counted again in the order of the chunks, which come in any order from a cluster.
@@ -190,6 +194,8 @@ def _write_table(
         if options.calls is not None:
             join_calls([*map(checkpoint.part, range(len(chunks)))], options.calls)
         checkpoint.finish(join)
+    if page is not None:
+        page.write(bundle, run_on["device"], run_on["variant"])
     return done
 
 

@@ -68,7 +68,7 @@ def timeline(file: InputFile, prediction: Prediction, pieces: int) -> Timeline:
 
     return Timeline(
         duration,
-        _level(file, round(duration * SAMPLE_RATE), pieces),
+        level(file, round(duration * SAMPLE_RATE), pieces),
         means("probabilities", prediction.probabilities),
         means("values", prediction.values),
     )
@@ -98,8 +98,17 @@ def _nearest(sorted_values: npt.NDArray[np.float64], wanted: npt.NDArray[np.floa
     return found
 
 
-def _level(file: InputFile, samples: int, pieces: int) -> FloatArray:
-    """The highest absolute sample of each piece, (pieces,)."""
+def level(file: InputFile, samples: int, pieces: int) -> FloatArray:
+    """The highest absolute sample of each piece of a recording, (pieces,), at most 1.
+
+    Args:
+        file: the recording or segment; it is decoded.
+        samples: that it has at 16 kHz.
+        pieces: how many.
+
+    Raises:
+        AudioError, OSError: it cannot be read any more.
+    """
     peaks = np.zeros(pieces, np.float32)
     position = 0
     options = ReadOptions(start=file.start, end=file.end, channel=file.channel)

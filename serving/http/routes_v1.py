@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 import emotions
+from emotions.bundle.description import description
 from serving.http.body.uploads import check_recording, read_upload, read_uploads
-from serving.http.description import description
 from serving.http.errors import Body, RequestError, error_body, to_request_error
 from serving.http.models import engine_for, model_list
 from serving.http.participants import Answer, classify_upload

@@ -55,11 +55,12 @@ def trained_bundle(emodb4: Path, build_once: BuildOnce) -> Path:
             "type": "train",
             "model": "FunctionalsClassifier",
             "dataset": {"path": str(emodb4), "speaker": {"pattern": "/(\\d\\d)"}, "targets": ["emotion"]},
-            "learn_params": {"max_epoch": 4, "batch_size": 16},
+            "model_architecture": {"layer_1_size": 16, "members": 1},
+            "learn_params": {"max_epoch": 2, "batch_size": 16, "padding_sec": 2},
             "saving_data_params": {"saved_checkpoints_path": ["$$ROOT_DIR$$", "run"]},
         }
         export = {"type": "export", "output": "bundle"}
-        write_json(folder / "config.json", {"pipeline": [train, export], "seed": 0})
+        write_json(folder / "config.json", {"pipeline": [train, export], "seed": 0, "load_dataset_workers_num": 0})
         command = [EMOTIONS, "train", "--config-file", "config.json", "--root", str(folder)]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -96,7 +97,7 @@ def page(site: Path, browser: Page) -> Iterator[Page]:
 def shown(page: Page, url: str, width: int = 1280, scheme: str = "light") -> Page:
     """The page once it is ready; it loads itself anew once, to be isolated from other pages."""
     page.open(url, width=width, scheme=scheme)
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 120
     while not ready(page):
         assert time.monotonic() < ends, page.value("document.body.innerText")
         time.sleep(0.2)

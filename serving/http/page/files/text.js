@@ -34,5 +34,7 @@ async function use(language) {
 }
 
 async function load(language) {
+  const carried = document.getElementById("texts"); // of a page in one file, which can fetch none
+  if (carried) return JSON.parse(carried.textContent)[language];
   return (await fetch(new URL(`./${language}.json`, import.meta.url))).json();
 }

@@ -11,7 +11,7 @@ const MOST_REGIONS = 300; // more of them are told apart below the waveform alon
 const $ = (id) => document.getElementById(id);
 let shown = null;
 
-/** Show a recording and what was answered of it. `file` may be an address instead, for a page that lies beside it. */
+/** Show a recording and what was answered of it. `file` may be { src, peaks, duration } instead. */
 export async function showRecording({ file, name, answer }, model) {
   shown?.destroy();
   shown = null;
@@ -61,7 +61,7 @@ async function drawWave(file, parts, seconds) {
 }
 
 async function load(wave, file) {
-  if (typeof file === "string") return wave.load(file);
+  if (file.peaks) return wave.load(file.src, [file.peaks], file.duration); // of a page beside its recordings
   const outline = await outlineOf(file).catch(() => null);
   return outline ? wave.loadBlob(file, [outline.peaks], outline.duration) : wave.loadBlob(file);
 }
@@ -74,6 +74,7 @@ function drawRegions(regions, parts) {
 /** The shares below the waveform: they follow its scroll and its zoom, show where playback stands, and seek. */
 function followed(wave, parts, seconds) {
   const canvas = $("strip");
+  canvas.setAttribute("aria-label", text("wave.strip"));
   const view = { from: 0, to: seconds || 1, at: 0 };
   let asked = 0;
   const draw = (change) => {

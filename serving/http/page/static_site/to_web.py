@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from emotions.audio.speech.network import network_file
+from emotions.bundle.description import description
 from emotions.bundle.manifest import Bundle
 from emotions.bundle.probe import read_probe
 from emotions.errors import BundleError, ConfigError
 from emotions.files.atomic import atomic_folder
 from emotions.files.json_text import write_json
 from emotions.runtime.probe_replay import probe_tolerance
-from serving.http.description import description
 from serving.http.page.static_site.runtime import Runtime
 from serving.http.page.static_site.trial import trial
 
