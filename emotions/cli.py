@@ -15,6 +15,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -108,6 +109,8 @@ def build_app() -> typer.Typer:
     app.callback()(_options)
     bundle = typer.Typer(help="Work on bundles.")
     bundle.command()(verify)
+    bundle.command()(push)
+    bundle.command()(pull)
     bundle.callback()(_no_options)
     app.add_typer(bundle, name=BUNDLE_COMMANDS)  # before the packages, which add commands to it
     for entry in installed(COMMANDS).values():
@@ -221,6 +224,26 @@ def verify(bundle: BundlePath) -> None:
     answers = ", ".join(f"{plain(session.variant)} on {session.device}" for session in sessions)
     verb = "answers its probe" if len(sessions) == 1 else "answer its probe"
     typer.echo(f"{plain(opened.id)}: OK ({len(opened.manifest.files)} files, {answers} {verb})")
+
+
+def push(
+    bundle: BundlePath,
+    url: Annotated[str, typer.Argument(metavar="URL", help="s3://, gs://, file://, hf://OWNER/NAME, mlflow://NAME.")],
+) -> None:
+    """Copy a bundle to an object store, the Hugging Face Hub or MLflow's registry, and print its URL there."""
+    from emotions.bundle.transfer import push as to_store
+
+    typer.echo(plain(to_store(bundle, url)))
+
+
+def pull(
+    url: Annotated[str, typer.Argument(metavar="URL", help="As push takes it or printed it.")],
+    output: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder to write; it must not be there yet.")],
+) -> None:
+    """Copy a bundle from such a store, every file compared with its hash in the manifest."""
+    from emotions.bundle.transfer import pull as from_store
+
+    typer.echo(from_store(url, output))
 
 
 if __name__ == "__main__":

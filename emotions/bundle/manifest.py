@@ -40,7 +40,7 @@ UNKNOWN = "unknown"
 ABOVE_ALL = "above_all"
 """The threshold in ``calibration`` that no confidence reaches, 1 neither: every answer is unknown."""
 
-_MAX_MANIFEST_BYTES = 4 << 20
+MAX_MANIFEST_BYTES = 4 << 20
 _MAX_OVERLAP = 100
 _MAX_TARGETS, _MAX_LABELS, _MAX_FILES = 100, 10_000, 1_000
 _MAX_WINDOW = 600 * 16_000
@@ -309,7 +309,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read a bundle's manifest alone; the files are not compared with it. Raises BundleError."""
     path = folder / MANIFEST
     try:
-        content = read_json(path, _MAX_MANIFEST_BYTES)
+        content = read_json(path, MAX_MANIFEST_BYTES)
     except ConfigError as error:
         raise BundleError(str(error)) from error
     version = content.get("format_version") if isinstance(content, dict) else None

@@ -26,6 +26,8 @@ class Answer(Prediction):
     Attributes:
         request_id: the request's id in the service's log.
         timing_ms: milliseconds of each stage in the service.
+        usage: ``audio_sec`` that were classified, and ``processing_ms`` of decoding and of the model; empty of a
+            service that says nothing of it.
         unknowns: whether the model was too unsure of each target that has a threshold.
     """
 
@@ -33,6 +35,7 @@ class Answer(Prediction):
     request_id: str
     timing_ms: dict[str, float]
     unknowns: dict[str, bool] = field(default_factory=dict, kw_only=True)
+    usage: dict[str, float] = field(default_factory=dict, kw_only=True)
 
     @property
     def unknown(self) -> dict[str, bool]:
@@ -102,5 +105,6 @@ def answer(body: Json) -> Answer:
         request_id=body["request_id"],
         timing_ms=body["timing_ms"],
         unknowns=body.get("unknowns", {}),
+        usage=body.get("usage", {}),
         warnings=tuple(body.get("warnings", ())),
     )

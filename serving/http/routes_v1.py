@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import onnxruntime
@@ -144,6 +144,7 @@ def prediction_body(answer: Answer, engine: Engine, request_id: str, total_sec: 
     return {
         **answer_scores(answer),
         "timing_ms": {**_stages(answer), "total": _ms(total_sec)},
+        "usage": _usage([answer]),
         "bundle": engine.predictor.bundle.id,
         "request_id": request_id,
         **answer_details(answer),
@@ -156,12 +157,13 @@ def batch_body(items: list[Answer | RequestError], engine: Engine, request_id: s
     def result(item: Answer | RequestError) -> Body:
         if isinstance(item, RequestError):
             return {"error": {"status": item.status, **error_body(item)}}
-        return {**answer_scores(item), "timing_ms": _stages(item), **answer_details(item)}
+        return {**answer_scores(item), "timing_ms": _stages(item), "usage": _usage([item]), **answer_details(item)}
 
     return {
         "results": [{"index": index, **result(item)} for index, item in enumerate(items)],
         "errors": sum(isinstance(item, RequestError) for item in items),
         "timing_ms": {"total": _ms(total_sec)},
+        "usage": _usage([item for item in items if isinstance(item, Answer)]),
         "bundle": engine.predictor.bundle.id,
         "request_id": request_id,
     }
@@ -191,6 +193,19 @@ def model_body(engine: Engine) -> Body:
             "max_batch": engine.max_batch,
             "timeout_sec": settings.timeout_sec,
         },
+    }
+
+
+def _usage(answers: Sequence[Answer]) -> Body:
+    """What answers cost: seconds of audio that were classified, of all channels, and milliseconds spent on them.
+
+    Waiting is no cost; the model's time is that of the batches, which recordings may have shared.
+    """
+    stages = [answer.stages() for answer in answers]
+    classified = [each for answer in answers for each in answer.classified]
+    return {
+        "audio_sec": round(sum(each.prediction.duration_sec for each in classified), 3),
+        "processing_ms": _ms(sum(each["decode"] + each["inference"] for each in stages)),
     }
 
 

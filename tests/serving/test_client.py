@@ -68,6 +68,7 @@ def test_every_form_of_a_clip_is_answered_as_by_the_library(
         assert [part.start for part in answer.windows] == [part.start for part in expected.windows]
         assert answer.bundle == predictor.bundle.id
         assert answer.timing_ms["total"] > 0
+        assert answer.usage["audio_sec"] == pytest.approx(answer.duration_sec, abs=1e-3)
     assert run(service, lambda client: client.predict(clip)).windows == ()
 
 

@@ -31,7 +31,9 @@ def test_each_recording_gets_its_own_answer_in_order(
 ) -> None:
     clips = [wav_bytes(tone(0.4 + 0.2 * index, 200 + 300 * index)) for index in range(5)]
     body = post(service, *clips).json()
-    assert list(body) == ["results", "errors", "timing_ms", "bundle", "request_id"]
+    assert list(body) == ["results", "errors", "timing_ms", "usage", "bundle", "request_id"]
+    assert body["usage"]["audio_sec"] == pytest.approx(sum(each["duration_sec"] for each in body["results"]), abs=0.01)
+    assert body["usage"]["audio_sec"] == pytest.approx(sum(each["usage"]["audio_sec"] for each in body["results"]))
     assert [item["index"] for item in body["results"]] == [0, 1, 2, 3, 4]
     assert body["errors"] == 0
     for item, clip in zip(body["results"], clips, strict=True):

@@ -26,7 +26,7 @@ def test_each_channel_is_answered_as_a_recording_of_its_own(
     service: Service, stereo: bytes, tone: Tone, predictor: Predictor
 ) -> None:
     body = service.post(stereo, "/v1/predict?channels=split&speakers=agent,customer&windows=1").json()
-    assert list(body) == ["channels", "duration_sec", "timing_ms", "bundle", "request_id"]
+    assert list(body) == ["channels", "duration_sec", "timing_ms", "usage", "bundle", "request_id"]
     assert body["duration_sec"] == pytest.approx(1.2)
     for number, (channel, name, hertz) in enumerate(
         zip(body["channels"], ("agent", "customer"), (300, 3e3), strict=True), 1

@@ -33,6 +33,7 @@ def test_an_answer_has_the_published_keys_and_the_predictors_figures(
         "truncated",
         "warnings",
         "timing_ms",
+        "usage",
         "bundle",
         "request_id",
     ]
@@ -42,6 +43,8 @@ def test_an_answer_has_the_published_keys_and_the_predictors_figures(
         assert body["probabilities"][target] == pytest.approx(scores, abs=1e-5)
     assert body["duration_sec"] == pytest.approx(1.2)
     assert body["bundle"] == predictor.bundle.id
+    spent = body["timing_ms"]["decode"] + body["timing_ms"]["inference"]
+    assert body["usage"] == {"audio_sec": 1.2, "processing_ms": pytest.approx(spent, abs=0.01)}
     assert set(body["timing_ms"]) == {"decode", "queue", "inference", "total"}
     assert 0 < body["timing_ms"]["decode"] + body["timing_ms"]["inference"] <= body["timing_ms"]["total"]
 

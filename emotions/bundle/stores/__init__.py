@@ -1,0 +1,1 @@
+"""Where bundles are kept beside folders: object stores, the Hugging Face Hub, MLflow."""
