@@ -75,6 +75,7 @@ def _bentoml_openapi() -> Body:
 
 SETTINGS, AUTH = _read()
 WORKER = WorkerState(Metrics(), Drain(SETTINGS.drain_sec, SETTINGS.drain_delay_sec), _bentoml_openapi)
+ROUTES = application(WORKER, has_page=SETTINGS.ui)
 set_log_format(SETTINGS.log_format)
 serve_by(bounded_protocol(SETTINGS), bounded_websocket(SETTINGS), SETTINGS.trusted_proxies)
 
@@ -108,7 +109,7 @@ class Upload(bentoml.IODescriptor):  # type: ignore[misc]  # bentoml is not type
     # BentoML creates spans for every request, sampled or not, at 0.4 ms of CPU: exclude all where none is sampled.
     tracing={"sample_rate": SETTINGS.trace_rate, **({} if SETTINGS.trace_rate else {"excluded_urls": "."})},
 )
-@bentoml.asgi_app(application(WORKER, has_page=SETTINGS.ui), path="/", name="routes")
+@bentoml.asgi_app(ROUTES, path="/", name="routes")
 class EmotionService:
     """Speech emotion recognition: a recording in, probabilities for each label out."""
 
@@ -205,4 +206,4 @@ def _host() -> str:
 # The first is outermost.
 if SETTINGS.cors_origins:
     EmotionService.add_asgi_middleware(BrowserAccess, origins=SETTINGS.cors_origins)  # type: ignore[attr-defined]
-EmotionService.add_asgi_middleware(RequestMiddleware, worker=WORKER, auth=AUTH)  # type: ignore[attr-defined]
+EmotionService.add_asgi_middleware(RequestMiddleware, worker=WORKER, auth=AUTH, routes=ROUTES)  # type: ignore[attr-defined]

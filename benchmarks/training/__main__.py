@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,26 +16,29 @@ class Part(StrEnum):
     """What can be measured."""
 
     CACHE = "cache"
+    CORPUS = "corpus"
     LOOP = "loop"
     MEMORY = "memory"
     SEARCH = "search"
     TRAINER = "trainer"
 
 
-def main(
+def main(  # noqa: PLR0913, PLR0917  # options of a command line
     parts: Annotated[list[Part] | None, typer.Argument(help="What to measure; all of it by default.")] = None,
     data: Annotated[Path | None, typer.Option(help="Dataset to measure on, in place of clips of noise.")] = None,
     clips: Annotated[int, typer.Option(min=2, help="Clips to measure on; memory also takes four times as many.")] = 128,
     encoded: Annotated[int, typer.Option(min=2, help="Clips that the encoder runs on.")] = 32,
     rounds: Annotated[int, typer.Option(min=1, help="How often each side is measured.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    sizes: Annotated[str, typer.Option(metavar="N,N", help="Numbers of clips of corpus.")] = "300,3000",
     trials: Annotated[int, typer.Option(min=2, help="Trials of each search.")] = 24,
     backbone: Annotated[str, typer.Option(help="Image network of the searches.")] = "efficientnet_b0",
 ) -> None:
-    """Measure the feature cache, the training loop, memory, searches, and transformers' Trainer beside ours."""
+    """Measure the feature cache, corpora of many clips, the training loop, memory, searches, transformers' Trainer."""
     import torch
 
     from benchmarks.training.corpus import synthesise
+    from benchmarks.training.corpus_scale import compare_sizes
     from benchmarks.training.encoding import compare_encoding
     from benchmarks.training.loop import compare_loops
     from benchmarks.training.memory import compare_memory
@@ -45,8 +49,9 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         os.environ["EMOTIONS_CACHE"] = str(Path(folder) / "cache")
         source = (data or synthesise(Path(folder) / "data", max(clips, encoded), 5.0)).resolve()
-        reports = {
+        reports: dict[Part, Callable[[], Iterable[str]]] = {
             Part.CACHE: lambda: compare_encoding(source, encoded, rounds),
+            Part.CORPUS: lambda: compare_sizes([int(size) for size in sizes.split(",")]),
             Part.LOOP: lambda: compare_loops(source, clips, rounds),
             Part.MEMORY: lambda: compare_memory(clips),
             Part.SEARCH: lambda: compare_searches(source, trials, Path(folder), backbone),

@@ -17,6 +17,7 @@ from emotions.bundle.probe import Probe
 from emotions.runtime.batch_shape import Run
 from emotions.runtime.session import available_cores, onnx_run, onnx_session
 from export.bundle.gate_clips import gate_clips
+from export.bundle.relative_speed import relative_speed
 from export.graph.deployable import Deployable
 from export.graph.fp16 import to_half
 from export.graph.fp16_rounding import rounded_as_fp16
@@ -43,7 +44,9 @@ _PROGRAMS: dict[str, tuple[str, Callable[..., None], Callable[..., Run]]] = {
 }
 _DEVICES: dict[str, Device] = {"fp16": "cuda", "int8": "cpu"}
 WEIGHTS_ONLY = "weights in eight bits, computed in fp32"
-"""Form of an int8 variant whose model loses too much by computing in eight bits: as fast as fp32, and smaller."""
+"""Form of an int8 variant whose model loses too much by computing in eight bits, or is slower: smaller than fp32."""
+_SLOWER = 0.95
+"""Of fp32's speed: below it int8 does not pay."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +167,8 @@ def make_artifacts(context: ExportContext, fp32: Artifact, options: ExportOption
     clips = gate_clips(context.source, data, context.seed)
     for name in options.variants:
         found = _judged(context, name, "", clips)
-        if name == "int8" and _lost(found) and not options.allow_loss:
-            found = _weights_only(context, found, clips)
+        if name == "int8" and not options.allow_loss and (reason := _lost(found) or _slow(context, found)):
+            found = _weights_only(context, found, clips, reason)
         if found.verdict and found.verdict.faults and not options.allow_loss:
             refused[name] = found.verdict
             for file in context.folder.glob(f"{found.file}*"):  # and its weights, where they are in a second file
@@ -185,10 +188,18 @@ def _lost(artifact: Artifact) -> str:
     return "; ".join(artifact.verdict.faults) if artifact.verdict else ""
 
 
-def _weights_only(context: ExportContext, computed: Artifact, clips: GateClips) -> Artifact:
+def _slow(context: ExportContext, artifact: Artifact) -> str:
+    """That an artifact is slower than fp32, in words; empty where it is not."""
+    speed = relative_speed(context.folder / MODEL, context.folder / artifact.file, context.source, context.signals)
+    return f"it has {speed:.2f} of fp32's speed" if speed is not None and speed < _SLOWER else ""
+
+
+def _weights_only(context: ExportContext, computed: Artifact, clips: GateClips, reason: str) -> Artifact:
     """The same model with small weights alone, where that passes; else what it was made instead of."""
     found = _judged(context, "int8", WEIGHTS_ONLY, clips)
-    return computed if _lost(found) else replace(found, form=f"{WEIGHTS_ONLY}, as in eight bits {_lost(computed)}")
+    if not _lost(found):
+        return replace(found, form=f"{WEIGHTS_ONLY}, as in eight bits {reason}")
+    return computed if _lost(computed) else replace(computed, device="any", form=f"runs where it is named: {reason}")
 
 
 def _program(context: ExportContext, name: str) -> Artifact:

@@ -28,10 +28,11 @@ class RequestMiddleware:
         app: the application inside.
         worker: the worker's state.
         auth: who may come in.
+        routes: answers our own routes, past BentoML's layers, of which they use none.
     """
 
-    def __init__(self, app: ASGIApp, worker: WorkerState, auth: ApiKeyAuth) -> None:
-        self.app, self.worker, self.auth = app, worker, auth
+    def __init__(self, app: ASGIApp, worker: WorkerState, auth: ApiKeyAuth, routes: ASGIApp) -> None:
+        self.app, self.worker, self.auth, self.routes = app, worker, auth, routes
         self.streams = Streams(worker, auth)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +62,7 @@ class RequestMiddleware:
                 reply.body = receive = ArrivingBody(scope, receive, engine, client_of(scope, context))
             if Headers(scope=scope).get("content-type", "").startswith(_PICKLE):
                 raise of_status(415)
-            await self.app(scope, receive, reply)
+            await (self.routes if context.route.handler else self.app)(scope, receive, reply)
         except Exception as error:
             if context.status:
                 raise

@@ -39,7 +39,8 @@ class Service:
         metrics.describe_bundle(predictor)
         self.worker = WorkerState(metrics, Drain(settings.drain_sec, settings.drain_delay_sec))
         self.worker.engine = self.engine = Engine(predictor, settings, metrics)
-        self.app: ASGIApp = RequestMiddleware(application(self.worker), self.worker, read_auth(settings))
+        routes = application(self.worker)
+        self.app: ASGIApp = RequestMiddleware(routes, self.worker, read_auth(settings), routes)
         if settings.cors_origins:
             self.app = BrowserAccess(self.app, settings.cors_origins)
 

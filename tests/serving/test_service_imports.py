@@ -16,7 +16,7 @@ from serving import service
 from bentoml._internal.utils.analytics import usage_stats
 
 service.EmotionService.inner()
-app = service.RequestMiddleware(service.application(service.WORKER), service.WORKER, service.AUTH)
+app = service.RequestMiddleware(service.ROUTES, service.WORKER, service.AUTH, service.ROUTES)
 
 async def post():
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
@@ -25,6 +25,7 @@ async def post():
 answer = asyncio.run(post())
 service.WORKER.engine.close()
 heavy = {"torch", "torchaudio", "lightning", "transformers", "onnx", "timm", "ray", "training", "export"}
+from bentoml._internal.utils.analytics import usage_stats
 telemetry = usage_stats.do_not_track()
 print(json.dumps([answer.status_code, answer.json()["label"], sorted(heavy & set(sys.modules)), telemetry]))
 """

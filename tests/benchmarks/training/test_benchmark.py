@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.training import encoding
+from benchmarks.training import corpus_scale, encoding
 from benchmarks.training.corpus import read_windows, synthesise
 from benchmarks.training.loop import compare_loops
 from benchmarks.training.memory import peak
@@ -53,6 +53,14 @@ def test_the_loop_is_measured_against_a_bare_one(tmp_path: Path) -> None:
     assert "8 images of 128 x 128" in lines[0]
     ours, bare, ratio = map(figure, lines[1:])
     assert ratio == pytest.approx(bare / ours, abs=0.05)
+
+
+def test_each_step_to_the_first_batch_is_measured_by_itself() -> None:
+    found = corpus_scale.steps(120)
+    assert tuple(found) == corpus_scale.STEPS
+    for seconds, cpu, peak in found.values():
+        assert 0 < cpu < 10 * seconds
+        assert 100 < peak < 4000
 
 
 def test_the_clips_measured_are_of_every_part_of_a_dataset(tmp_path: Path) -> None:

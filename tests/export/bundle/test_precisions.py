@@ -222,6 +222,25 @@ def test_a_model_that_cannot_compute_in_eight_bits_stores_its_weights_in_them(
         np.testing.assert_allclose(int8(probe.waveform, probe.length)[target], values, atol=0.05)
 
 
+@pytest.mark.parametrize("small", ["fits", "loses"])
+def test_eight_bits_that_are_slower_than_fp32_do_not_run_by_default(
+    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: str
+) -> None:
+    good = Verdict("test", 200, 200, 0, (0.0, 0.01), (0.0, 0.001), {}, {})
+    lossy = Verdict("test", 50, 50, 9, (0.1, 0.3), (0.0, 0.01), {}, {})
+    verdicts = [good, good if small == "fits" else lossy]
+    monkeypatch.setattr(variants, "judge", lambda *_: verdicts.pop(0))
+    monkeypatch.setattr(variants, "relative_speed", lambda *_: 0.8)
+    path = export_run(trained_run, tmp_path / "b", wanted=ExportOptions(variants=("int8",)))
+    form = json.loads((path / "report.json").read_text())["variants"]["int8"]["form"]
+    assert form == (
+        "weights in eight bits, computed in fp32, as in eight bits it has 0.80 of fp32's speed"
+        if small == "fits"
+        else "runs where it is named: it has 0.80 of fp32's speed"
+    )
+    assert choose_variant(read_bundle(path), "cpu") == "fp32"
+
+
 def test_recordings_that_are_named_judge_variants(
     trained_run: Path, corpus: Path, exported_before: None, tmp_path: Path
 ) -> None:

@@ -1,0 +1,121 @@
+"""Time and memory of each step between a dataset and its first batch, with more and more clips."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from pydantic import TypeAdapter
+
+from benchmarks.training.corpus import LABELS, batches
+from emotions.audio.decode import SAMPLE_RATE
+from emotions.pipeline.runner import Context
+from training.config.train import TrainStep
+from training.corpus import cut_corpus, read_usable
+from training.data.checks.check import check_dataset
+from training.data.checks.leakage import audit
+from training.data.split.splits import split_clips
+from training.data.waveforms.waveform_cache import WaveformCache
+from training.loop.precompute import precomputed
+
+STEPS = ("read and decode", "split", "audit", "features", "first batch", "data check")
+_SEC = 0.6
+_SPEAKERS = 60
+_BATCH = 32
+
+
+def compare_sizes(sizes: Sequence[int]) -> Iterator[str]:
+    """Lines with the seconds, CPU seconds and peak memory of each step, for each number of clips.
+
+    Args:
+        sizes: numbers of clips.
+    """
+    yield f"from a dataset to the first batch, clips of {_SEC:g} s (seconds, CPU seconds, peak MB of the process)"
+    for clips in sizes:
+        for step, (seconds, cpu, peak) in steps(clips).items():
+            yield f"  {clips:7d} clips  {step:16} {seconds:9.2f} {cpu:9.2f} {peak:9.0f}"
+
+
+def steps(clips: int) -> dict[str, list[float]]:
+    """What each step takes, in a process of its own: seconds, CPU seconds, peak resident MB."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "benchmarks.training.corpus_scale", folder, str(clips)]
+        settings = {**os.environ, "EMOTIONS_CACHE": str(Path(folder) / "cache")}
+        done = subprocess.run(command, env=settings, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def tones(folder: Path, clips: int) -> Path:
+    """Write tones of unlike pitch that rise and fade, with their annotations; returns the folder.
+
+    Args:
+        folder: is made.
+        clips: how many.
+    """
+    random, at = np.random.default_rng(0), np.arange(round(_SEC * SAMPLE_RATE)) / SAMPLE_RATE
+    folder.mkdir(parents=True)
+    rows = {}
+    for clip in range(clips):
+        phase = 2 * np.pi * random.uniform(80, 300) * at
+        wave = sum(random.uniform(0.2, 1) / k * np.sin(k * phase + random.uniform(0, 6)) for k in range(1, 12))
+        wave = 0.1 * wave * np.exp(-at * random.uniform(0, 3)) + 1e-4 * random.standard_normal(len(at))
+        name = f"{clip}.wav"
+        soundfile.write(folder / name, wave, SAMPLE_RATE)
+        speaker = clip % _SPEAKERS
+        rows[name] = {"emotion": LABELS[random.integers(len(LABELS))], "speaker": f"s{speaker}", "recording": name}
+    (folder / "annotations.json").write_text(json.dumps(rows))
+    return folder
+
+
+def _measured(folder: Path, clips: int) -> dict[str, list[float]]:
+    raw = {
+        "type": "train",
+        "model": "FunctionalsClassifier",
+        "dataset": {"path": str(tones(folder / "data", clips)), "targets": ["emotion"]},
+        "learn_params": {"padding_sec": 1.0},
+    }
+    step: Any = TypeAdapter(TrainStep).validate_python(raw)
+    took: dict[str, list[float]] = {}
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        started, cpu = time.perf_counter(), time.process_time()
+        _forget_peak()
+        done = work()
+        took[name] = [time.perf_counter() - started, time.process_time() - cpu, _peak_mb()]
+        return done
+
+    context = Context(folder, 0, 0, {})
+    table, facts = timed(STEPS[0], lambda: read_usable(step.dataset, context))
+    split = timed(STEPS[1], lambda: split_clips(table, step.dataset.split, 0))
+    leaks = timed(STEPS[2], lambda: audit(table, facts, [split], step.dataset, WaveformCache()))
+    leaks.raise_for(str(table.root))
+    corpus = timed(STEPS[3], lambda: precomputed(cut_corpus(step, table, facts, split), step))
+    timed(STEPS[4], lambda: next(iter(batches(corpus.train, _BATCH))))
+    timed(STEPS[5], lambda: check_dataset(step.dataset, folder))
+    return took
+
+
+def _forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_mb() -> float:
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1e3
+
+
+if __name__ == "__main__":
+    import torch
+
+    torch.set_num_threads(1)
+    sys.stdout.write(json.dumps(_measured(Path(sys.argv[1]), int(sys.argv[2]))) + "\n")
