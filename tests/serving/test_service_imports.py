@@ -13,7 +13,6 @@ _SCRIPT = """
 import asyncio, json, sys
 import httpx
 from serving import service
-from bentoml._internal.utils.analytics import usage_stats
 
 service.EmotionService.inner()
 app = service.RequestMiddleware(service.ROUTES, service.WORKER, service.AUTH, service.ROUTES)
