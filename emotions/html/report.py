@@ -81,7 +81,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Recordings:
-    """Single recordings: cells as those of a table, and the sound of each as a ``data:`` URL, or an empty text."""
+    """Single recordings: cells as those of a table, and where the sound of each lies, or an empty text."""
 
     kind: ClassVar = "recordings"
     caption: str

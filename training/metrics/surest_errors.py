@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
-import soundfile
 
-from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, IntArray
-from training.data.clips import ClipTable
-from training.data.waveforms.waveform_cache import WaveformCache
+from emotions.inputs.input_file import is_url
+from training.data.clips import Clip, ClipTable
 
 MOST = 10
-_MAX_SEC = 12.0
-"""What a page plays of a recording, so that it stays small."""
 
 
 def surest_errors(
@@ -48,21 +45,24 @@ def surest_errors(
     ]
 
 
-def sounds_of(table: ClipTable, rows: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """Name of each recording that is named -> its first seconds as a ``data:`` URL.
+def sounds_of(table: ClipTable, rows: Iterable[dict[str, Any]], folder: Path) -> dict[str, str]:
+    """Name of each recording that is named -> where it lies, seen from a page; none of those behind a URL.
+
+    A page holds no voice: it plays recordings from their place, and of a long one the part that is meant.
 
     Args:
         table: the dataset.
         rows: of ``surest_errors``.
+        folder: of the page.
     """
     wanted = {row["name"] for row in rows if "name" in row}
-    found = [clip for clip in table.clips if str(clip) in wanted] if wanted else []
-    cache = WaveformCache()
-    facts = cache.prepare(found) if found else []
-    return {str(clip): _data_url(cache.load(fact, clip)) for fact, clip in zip(facts, found, strict=True)}
+    local = (clip for clip in table.clips if str(clip) in wanted and not is_url(clip.file))
+    return {str(clip): _place(clip, folder) for clip in local}
 
 
-def _data_url(waveform: FloatArray) -> str:
-    content, samples = io.BytesIO(), waveform[: int(_MAX_SEC * SAMPLE_RATE)]
-    soundfile.write(content, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    return f"data:audio/flac;base64,{base64.b64encode(content.getvalue()).decode()}"
+def _place(clip: Clip, folder: Path) -> str:
+    """A relative address, with the times of a part as a media fragment (W3C, Media Fragments URI 1.0)."""
+    path = quote(Path(os.path.relpath(Path(clip.file).absolute(), folder.absolute())).as_posix())
+    if clip.start is None and clip.end is None:
+        return path
+    return f"{path}#t={clip.start or 0:g}" + ("" if clip.end is None else f",{clip.end:g}")

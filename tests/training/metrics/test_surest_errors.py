@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from tests.conftest import Tone, WriteWav
 from training.config.dataset import DatasetConfig
@@ -23,7 +21,7 @@ def table(tmp_path: Path, tone: Tone, write_wav: WriteWav) -> ClipTable:
     return read_clips(DatasetConfig(path=str(tmp_path / "data")), tmp_path)
 
 
-def test_the_surest_error_stands_first_and_no_right_answer(table: ClipTable) -> None:
+def test_the_surest_error_stands_first_and_no_right_answer(table: ClipTable, tmp_path: Path) -> None:
     clips, truth = np.array([0, 1, 2, 3]), np.array([0, 0, 1, 1])
     probabilities = np.array([[0.9, 0.1], [0.3, 0.7], [0.8, 0.2], [0.1, 0.9]], np.float32)
     found = surest_errors(table, clips, truth, probabilities, ["calm", "loud"], names=False)
@@ -32,21 +30,37 @@ def test_the_surest_error_stands_first_and_no_right_answer(table: ClipTable) -> 
         ("clip 2", "calm", "loud"),
     ]
     assert found[0]["confidence"] == pytest.approx(0.8)
-    assert sounds_of(table, found) == {}
+    assert sounds_of(table, found, tmp_path) == {}
     assert not [row for row in found if "name" in row]
 
 
-def test_a_named_recording_can_be_played_for_its_first_seconds(table: ClipTable) -> None:
+def test_a_named_recording_is_played_from_its_place(table: ClipTable, tmp_path: Path) -> None:
     probabilities = np.full((4, 2), 0.5, np.float32)
     found = surest_errors(table, np.arange(4), np.ones(4, np.int64), probabilities, ["calm", "loud"], names=True)
-    sounds = sounds_of(table, found)
+    sounds = sounds_of(table, found, tmp_path / "reports" / "first")
     assert sorted(sounds) == sorted(str(clip) for clip in table.clips)
-    for clip in table.clips:
-        head, _, content = sounds[str(clip)].partition(",")
-        assert head == "data:audio/flac;base64"
-        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(content)))
-        assert rate == 16_000
-        assert len(samples) <= 12 * rate
+    assert sounds["calm/0.wav"] == "../../data/calm/0.wav"
+
+
+@pytest.mark.parametrize(
+    ("file", "start", "end", "place"),
+    [
+        ("a b#?<img>.wav", None, None, "a%20b%23%3F%3Cimg%3E.wav"),
+        ("long.wav", 2.5, 4.0, "long.wav#t=2.5,4"),
+        ("long.wav", None, 4.0, "long.wav#t=0,4"),
+        ("long.wav", 2.5, None, "long.wav#t=2.5"),
+    ],
+)
+def test_a_place_is_an_address(
+    table: ClipTable, tmp_path: Path, file: str, start: float | None, end: float | None, place: str
+) -> None:
+    clip = replace(table.clips[0], file=tmp_path / file, start=start, end=end)
+    assert sounds_of(replace(table, clips=(clip,)), [{"name": str(clip)}], tmp_path) == {str(clip): place}
+
+
+def test_nothing_is_asked_of_another_host(table: ClipTable, tmp_path: Path) -> None:
+    clip = replace(table.clips[0], file="https://example.org/a.wav")
+    assert sounds_of(replace(table, clips=(clip,)), [{"name": str(clip)}], tmp_path) == {}
 
 
 def test_a_page_lists_few(table: ClipTable) -> None:

@@ -37,7 +37,7 @@ def page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = None) -> 
 
     Args:
         report: content of ``report.json``.
-        sounds: name of a recording -> its sound as a ``data:`` URL, of those that the report names.
+        sounds: name of a recording -> where it lies, seen from the page, of those that the report names.
     """
     targets, several = report["targets"], len(report["targets"]) > 1
     leaks, taught = leak_lines(report["leaks"]), teacher_lines(report)

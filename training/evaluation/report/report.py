@@ -81,8 +81,8 @@ def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
             found["robustness"] = tests
         found["surest_errors"] = of_folds(table, evidence.predictions, name, names=step.names)
     write_json(output / "report.json", report)
-    sounds = sounds_of(table, (row for found in report["targets"].values() for row in found.get("surest_errors", ())))
-    write_bytes(output / "report.html", page(report, sounds).encode())
+    errors = (row for found in report["targets"].values() for row in found.get("surest_errors", ()))
+    write_bytes(output / "report.html", page(report, sounds_of(table, errors, output)).encode())
     print_report(report, output / "report.html")
     return output
 

@@ -33,7 +33,7 @@ def suite_page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = Non
 
     Args:
         report: content of ``report.json``.
-        sounds: name of a recording -> its sound as a ``data:`` URL, of those that the report names.
+        sounds: name of a recording -> where it lies, seen from the page, of those that the report names.
     """
     overall, tests = report["overall"], report["tests"]
     groups = {**overall["per_group"], overall.get("interval_over", "speaker"): overall["per_speaker"]}

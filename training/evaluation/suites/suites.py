@@ -97,7 +97,7 @@ def run_suite(
     errors = surest_errors(table, every, subject.truth, before, subject.labels, names=names)
     report["overall"]["surest_errors"] = errors
     write_json(output / "report.json", report)
-    write_bytes(output / "report.html", suite_page(report, sounds_of(table, errors)).encode())
+    write_bytes(output / "report.html", suite_page(report, sounds_of(table, errors, output)).encode())
     print_suite(report, output / "report.html")
     return bool(report["passed"])
 

@@ -77,16 +77,16 @@ function bars(target, chances, unknown) {
   group.append(element("h4", unknown ? `${target}: ${text("unknown")}` : target));
   for (const [label, chance] of Object.entries(chances)) {
     const row = element("div", "", { className: "bar" });
-    row.append(element("span", label), track(label, chance), element("span", `${(100 * chance).toFixed(0)} %`));
+    row.append(element("span", shownName(label)), track(shownName(label), colourClass(label), chance), element("span", `${(100 * chance).toFixed(0)} %`));
     group.append(row);
   }
   return group;
 }
 
-function track(label, chance) {
+function track(label, kind, chance) {
   const made = element("div", "", { className: "track", role: "meter", ariaLabel: label, ariaValueMin: 0, ariaValueMax: 1 });
   made.ariaValueNow = chance.toFixed(2);
-  const filled = element("div", "", { className: `filled ${colourClass(label)}` });
+  const filled = element("div", "", { className: `filled ${kind}` });
   filled.style.width = `${100 * chance}%`;
   made.append(filled);
   return made;
@@ -154,7 +154,7 @@ function pages(all, first, draw) {
 
 /** A label beside a square of its colour. */
 export function labelled(answer) {
-  const made = element("span", shownLabel(answer));
+  const made = element("span", shownName(shownLabel(answer)));
   made.prepend(element("span", "", { className: `square ${colourClass(answer.label)}` }));
   return made;
 }
