@@ -50,6 +50,9 @@ class SavingDataParams(Block):
     tensorboard_lr_monitors_logs_name: Texts | None = Field(default=None, description="Folder of one experiment.")
     tensorboard_lr_monitors_logs_version: Texts | None = Field(default=None, description="Folder of one version.")
     tensorboard_lr_monitors_logs_sub_dir: Texts | None = Field(default=None, description="Folder below the version.")
+    loggers: list[Literal["mlflow", "wandb", "trackio"]] = Field(
+        default=[], description="Experiment trackers beside TensorBoard; each needs its package, as pip install mlflow."
+    )
     start_from_saved_checkpoint_path: Texts | None = Field(
         default=None, description="Checkpoint to go on from; null starts anew."
     )

@@ -38,6 +38,7 @@ from training.run_folder.frozen_encoder import encoder_hash, write_encoder
 from training.run_folder.layout import LOCK_FILE, RUN_FILE
 from training.run_folder.read import load_checkpoint, read_checkpoint
 from training.run_folder.resume import begin, command_for, going_on_from, is_same_finished, kept_in, record_of
+from training.run_folder.trackers import add_pictures, check_installed
 from training.run_folder.write import Result, print_summary, write_run
 
 _LOG = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ def fit(step: TrainStep, context: Context) -> Path:
         CheckpointError: the checkpoint to start from is broken, or of another model.
         DeviceError: the accelerator asked for cannot be used.
     """
+    check_installed(step.saving_data_params.loggers)
     folder, start = check_places(step, context)
     step, missing = with_what_is_there(step)
     corpus = read_corpus(step, context)
@@ -129,7 +131,10 @@ def _trained(job: Job, model: Classifier) -> Result | None:
                 write_encoder(folder, model)
                 job = replace(job, corpus=precomputed(job.corpus, step, model))
                 _train(job, model)
-                return conclude(job)
+                result = conclude(job)
+                for fault in add_pictures(folder):
+                    _LOG.warning("%s", fault)
+                return result
         except DiskFull as error:
             raise DiskFull(f"{first_part(error)}; {kept_in(folder, epochs)}: make room, {then}") from error
 

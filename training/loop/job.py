@@ -10,7 +10,7 @@ from typing import Any
 import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from emotions.errors import DeviceError, first_line
 from emotions.files.atomic import room_for
@@ -25,6 +25,7 @@ from training.loop.losses import class_weights, distillation_of, mean_shares
 from training.loop.module import ClassifierModule
 from training.loop.precompute import device_of
 from training.loop.score import EVALUATION_BATCH
+from training.loop.trackers import tracker_loggers
 from training.loop.waveform_augmentation import WaveformAugmenter
 from training.models.base import Classifier
 from training.models.registry import build_model, pinned
@@ -151,7 +152,7 @@ def _trainer(job: Job, process: ProcessContext, batches: int, callbacks: Sequenc
             accelerator=step.accelerator,
             max_epochs=learn.max_epoch,
             callbacks=[*_callbacks(job, process), *callbacks],
-            logger=_logger(step.saving_data_params, job.folder, job.context.root),
+            logger=_loggers(job, process),
             default_root_dir=job.folder,
             log_every_n_steps=max(1, min(10, batches)),
             gradient_clip_val=learn.gradient_clip_norm,
@@ -165,6 +166,12 @@ def _trainer(job: Job, process: ProcessContext, batches: int, callbacks: Sequenc
         )
     except (MisconfigurationException, RuntimeError, ValueError) as error:
         raise DeviceError(f"accelerator {step.accelerator!r} cannot be used here ({first_line(error)})") from error
+
+
+def _loggers(job: Job, process: ProcessContext) -> list[Logger]:
+    """TensorBoard, which callbacks draw for, and the trackers that are asked for; these in the first process alone."""
+    own = _logger(job.step.saving_data_params, job.folder, job.context.root)
+    return [own, *(tracker_loggers(job.step, job.folder) if process.rank == 0 else ())]
 
 
 def _logger(saving: SavingDataParams, folder: Path, root: Path) -> TensorBoardLogger:

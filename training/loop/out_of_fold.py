@@ -108,6 +108,7 @@ def _in(job: Job) -> dict[str, Any]:
         "saved_checkpoints_path": [str(job.folder)],
         "saved_checkpoints_filename": ["best_{epoch:02d}"],
         "tensorboard_lr_monitors_logs_path": None,
+        "loggers": [],
     }
     saving: SavingDataParams = job.step.saving_data_params.model_copy(update=folders)
     return {"saving_data_params": saving}
