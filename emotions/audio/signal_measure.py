@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +12,13 @@ from emotions.audio.windows import Float64Array, FloatArray
 
 _FRAME = SAMPLE_RATE // 50
 """Samples of a frame of 20 ms, whose energy is that of speech or of a pause."""
-_SPECTRUM = 512
-_MAX_SPECTRA = 64
+_SPECTRUM = 256
+_MAX_SPECTRA = 32
 """Spectra of a recording, evenly spaced: their mean needs no more, and their cost must not grow with its length."""
+_TAPER = np.hanning(_SPECTRUM).astype(np.float32)
+_OFFSETS = np.arange(_SPECTRUM)
 _FLOOR = 1e-10  # mean square: -100 dBFS, below the noise of 16 bits
-_LOUD, _QUIET = 95, 10  # percentiles
+_LOUD, _QUIET = 0.95, 0.1  # of the frames
 _ROLL_OFF = 0.99
 
 
@@ -42,7 +45,8 @@ def measure_signal(waveform: FloatArray) -> Signal:
         waveform: (samples,) float32 at 16 kHz.
     """
     energies = _frame_energies(waveform)
-    loud, quiet = np.percentile(energies, (_LOUD, _QUIET))
+    at = [int(share * (len(energies) - 1)) for share in (_QUIET, _LOUD)]
+    quiet, loud = np.partition(energies, at)[at].tolist()
     return Signal(_decibels(float(energies.mean())), _decibels(loud) - _decibels(quiet), _bandwidth(waveform))
 
 
@@ -58,11 +62,11 @@ def _bandwidth(waveform: FloatArray) -> float:
     padded = waveform if len(waveform) >= _SPECTRUM else np.pad(waveform, (0, _SPECTRUM - len(waveform)))
     count = min(_MAX_SPECTRA, len(padded) // _SPECTRUM)
     starts = np.linspace(0, len(padded) - _SPECTRUM, count).astype(np.int64)
-    frames = padded[starts[:, None] + np.arange(_SPECTRUM)] * np.hanning(_SPECTRUM).astype(np.float32)
-    power = np.square(np.abs(np.fft.rfft(frames, axis=1))).sum(axis=0).cumsum()
+    spectra = np.fft.rfft(padded[starts[:, None] + _OFFSETS] * _TAPER, axis=1)
+    power = (np.square(spectra.real) + np.square(spectra.imag)).sum(axis=0).cumsum()
     at = int(np.searchsorted(power, _ROLL_OFF * power[-1]))
     return at * SAMPLE_RATE / _SPECTRUM
 
 
 def _decibels(power: float) -> float:
-    return 10 * float(np.log10(max(power, _FLOOR)))
+    return 10 * math.log10(max(power, _FLOOR))

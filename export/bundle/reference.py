@@ -54,6 +54,8 @@ def _clips(source: Source, data: Path | None, seed: int) -> tuple[Iterable[Float
     if source.run is None:
         return (), "recordings of a checkpoint alone"
     clips, what = clips_of_run(source.run)
+    if not clips:  # validated by folds of what it was trained on: it answers those too surely
+        clips, what = [source.run.table.clips[at] for at in source.run.split.test], "test clips of the run"
     cache = WaveformCache()
     drawn = np.sort(np.random.default_rng(seed).permutation(len(clips))[:MAX_CLIPS])
     return (cache.waveform(clips[index]) for index in drawn), what

@@ -69,7 +69,9 @@ def predictor(emodb4: Path, tmp_path_factory: pytest.TempPathFactory) -> Predict
     command = ["init", str(emodb4), "--yes", "--output", str(folder / "config.json")]
     assert run(command) == 0
     assert run(["train", "--config-file", str(folder / "config.json"), "--root", str(folder), *small]) == 0
-    return emotions.load(next((folder / "bundles").iterdir()), device="cpu")
+    bundle = folder / "bundle"
+    assert run(["export", "--run", str(next((folder / "runs").iterdir())), "--output", str(bundle)]) == 0
+    return emotions.load(bundle, device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,7 +78,7 @@ class Comparison:
     def __init__(self, reference: Reference, labels: dict[str, list[str]]) -> None:
         self.reference = reference
         self._places = {target: {name: at for at, name in enumerate(names)} for target, names in labels.items()}
-        self._edges = {name: np.array(found.edges) for name, found in reference.histograms.items()}
+        self._edges = {name: found.edges for name, found in reference.histograms.items()}
         self._counts = [
             *(np.array(counts) for counts in reference.labels.values()),
             *(np.array(found.counts) for found in reference.histograms.values()),
@@ -109,8 +110,7 @@ class Comparison:
         figures, labels, confidence = clip.figures, clip.labels, clip.confidence
         bins = [self._places[target].get(labels.get(target, ""), _MISSING) for target in self.reference.labels]
         bins += [
-            int(edges.searchsorted(figures[name])) if name in figures else _MISSING
-            for name, edges in self._edges.items()
+            bisect_left(edges, figures[name]) if name in figures else _MISSING for name, edges in self._edges.items()
         ]
         points = [np.array([confidence.get(target, np.nan) for target in self.reference.confidence])]
         for name, (mean, axes, variances) in self._spaces.items():

@@ -103,7 +103,8 @@ def _histograms(report: Mapping[str, Any]) -> list[str]:
             Line(title, [*enumerate(shares[key])], dots=True, dashed=key == "reference")
             for title, key in (("reference", "reference"), ("now", "current"))
         ]
-        drawn.append(lines(name, Axes("", "share of clips", names=shares["bins"]), both))
+        axes = Axes("" if name.startswith("labels.") else "up to", "share of clips", names=shares["bins"])
+        drawn.append(lines(name, axes, both))
     return drawn
 
 

@@ -81,10 +81,14 @@ def _shares(comparison: Comparison, bins: Any, labels: dict[str, list[str]]) -> 
         current = np.bincount(column[column >= 0], minlength=len(expected))
         target = name.removeprefix("labels.")
         edges = comparison.reference.histograms[name].edges if name in comparison.reference.histograms else []
-        between = [f"to {edge:g}" for edge in edges] + [f"above {edges[-1]:g}" if edges else ""]
+        between = [*map(_short, edges), "more"]
         found[name] = {
             "bins": between if edges else labels[target],
             "reference": (expected / max(1, expected.sum())).round(6).tolist(),
             "current": (current / max(1, current.sum())).round(6).tolist(),
         }
     return found
+
+
+def _short(edge: float) -> str:
+    return f"{edge:.3g}" if abs(edge) < 1000 else f"{edge:.0f}"
