@@ -38,16 +38,22 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary sibling to write to; it takes the place of ``path`` when the block succeeds.
 
     Raises DiskFull, and then nothing has changed.
+
+    Args:
+        path: the file; its folder is made where it is missing.
+        durable: wait until the disk has it. That takes milliseconds; a file of a cache, which is checked when it is
+            read and can be made again, does without: after a power failure it may be empty.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with room_for(path), _sibling(path, _make_file) as temporary:
         try:
             yield temporary
-            _sync(temporary)
+            if durable:
+                _sync(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -19,6 +19,15 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert [child.name for child in path.parent.iterdir()] == ["file.txt"]
 
 
+def test_only_what_is_durable_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr("os.fsync", waited.append)
+    for durable, times in ((False, 0), (True, 1)):
+        with atomic_file(tmp_path / "a", durable=durable) as temporary:
+            temporary.write_text("x")
+        assert len(waited) == times
+
+
 def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "bundle"
     with pytest.raises(OSError, match="no space"), atomic_folder(path) as temporary:

@@ -46,14 +46,13 @@ _NORMAL_SQUARE = 2.706  # 90 of 100 squares of a standard normal variable lie be
 _BLOCK = 256  # frames transformed at once, to bound memory
 
 
-def _bands() -> FloatArray:
-    """Which bins each of the bands adds up, (bins, bands), evenly spaced in the logarithm of the frequency."""
+def _bands() -> IntArray:
+    """The first bin of each band, and the one past the last, evenly spaced in the logarithm of the frequency."""
     hz = np.fft.rfftfreq(_WINDOW, 1 / _RATE)
-    edges = np.geomspace(_LOW_HZ, _HIGH_HZ, _BANDS + 1)
-    return ((hz[:, None] >= edges[:-1]) & (hz[:, None] < edges[1:])).astype(np.float32)
+    return np.searchsorted(hz, np.geomspace(_LOW_HZ, _HIGH_HZ, _BANDS + 1))
 
 
-_FILTER = _bands()
+*_STARTS, _STOP = _bands()
 _TAPER = np.hanning(_WINDOW).astype(np.float32)
 _POWERS = (np.uint32(1) << np.arange(32, dtype=np.uint32)).astype(np.uint32)
 
@@ -80,8 +79,9 @@ def fingerprint(waveform: FloatArray) -> Bits:
 
 
 def _energies(frames: FloatArray) -> FloatArray:
-    power: FloatArray = np.square(np.abs(np.fft.rfft(frames * _TAPER, axis=1))).astype(np.float32) @ _FILTER
-    return power
+    power = np.square(np.abs(np.fft.rfft(frames * _TAPER, axis=1))).astype(np.float32)
+    # Not as a product of matrices: threads of BLAS take 80 times as long to wait for each other as one to compute.
+    return np.add.reduceat(power[:, :_STOP], _STARTS, axis=1)
 
 
 @dataclass(frozen=True)

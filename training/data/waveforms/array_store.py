@@ -59,7 +59,11 @@ class ArrayStore:
             key: of the array.
             array: any shape, of numbers.
         """
-        with writing(self.root), atomic_file(self.path(key)) as temporary, temporary.open("wb") as stream:
+        with (
+            writing(self.root),
+            atomic_file(self.path(key), durable=False) as temporary,
+            temporary.open("wb") as stream,
+        ):
             temporary.chmod(0o600)
             np.save(stream, array, allow_pickle=False)
             stream.write(_checksum(key, array))

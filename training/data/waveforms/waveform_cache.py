@@ -159,7 +159,7 @@ class WaveformCache:
             return [ClipInfo(error=f"cannot be read ({error.strerror or error})", error_code=_UNREADABLE)] * len(clips)
         for key, facts in zip(keys, results, strict=True):
             if key:
-                with writing(self.store.root), atomic_file(self._facts_path(key)) as temporary:
+                with writing(self.store.root), atomic_file(self._facts_path(key), durable=False) as temporary:
                     temporary.chmod(0o600)
                     temporary.write_text(to_json(key, facts), encoding="ascii")
         return results

@@ -50,6 +50,18 @@ def test_a_damaged_array_counts_as_absent_and_is_made_again(store: ArrayStore, c
     assert np.array_equal(store.get("abcd", (1000,)), array(2))  # type: ignore[arg-type]
 
 
+def test_what_a_power_failure_left_counts_as_absent(store: ArrayStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.fsync", lambda _: pytest.fail("a cache waits for no disk"))
+    store.put("aa", array(1))
+    for lost in (slice(None), slice(200, None), slice(None, 200), slice(-8, None)):
+        content = bytearray(store.path("aa").read_bytes())
+        content[lost] = bytes(len(content[lost]))  # the length was written, the blocks were not
+        store.path("aa").write_bytes(content)
+        assert store.get("aa", (1000,), check=True) is None
+        store.put("aa", array(1))
+    assert store.get("aa", (1000,), check=True) is not None
+
+
 def test_an_array_of_another_shape_or_kind_counts_as_absent(store: ArrayStore) -> None:
     store.put("abcd", array(1))
     assert store.get("abcd", (999,)) is None
