@@ -1,15 +1,15 @@
 // What is known of the model: its licence, what was measured of it, its limits.
 
-import { element, spanOf } from "./parts.js";
+import { element, shownName, spanOf } from "./parts.js";
 import { text } from "./text.js";
 
 const $ = (id) => document.getElementById(id);
 
 /** Show the model's name, what to beware of, and its card. */
 export function drawCard(model) {
-  $("model-name").textContent = model.name;
+  $("model-name").textContent = shownName(model.name);
   $("warnings").replaceChildren(...model.warnings.map((each) => element("p", each, { className: "notice" })));
-  $("model").replaceChildren(...Object.entries(card(model)).flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
+  $("model").replaceChildren(...Object.entries(card(model)).flatMap(([name, value]) => [element("dt", name), element("dd", shownName(String(value)))]));
 }
 
 function card(model) {
