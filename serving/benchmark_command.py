@@ -33,6 +33,9 @@ def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
     install_peers: Annotated[
         bool, typer.Option("--install-peers", help="Make the environments of other servers that lack one.")
     ] = False,
+    prices: Annotated[
+        Path | None, typer.Option(metavar="FILE", help='JSON of what an hour of machines costs: {"NAME": PRICE}.')
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
 ) -> None:
     """Measure how fast a bundle answers: the model, a folder, the service, each in the same run."""
@@ -60,6 +63,7 @@ def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
                 durations=durations,
                 p99_limit_ms=p99_limit,
                 install_peers=install_peers,
+                prices=prices,
             )
         )
 

@@ -24,6 +24,7 @@ from serving.benchmark.driver.passes import Layer
 from serving.benchmark.layers.layers import layers_in_process
 from serving.benchmark.layers.service_layers import SERVED, need_bentoml, served, service_settings
 from serving.benchmark.report.html import PAGE, page
+from serving.benchmark.report.prices import read_prices
 from serving.benchmark.report.report import FORMAT, REPORT, Report, figures, machine
 from serving.benchmark.report.tables import text
 from serving.benchmark.scenarios.from_checkout import backends, peers
@@ -42,6 +43,7 @@ class Plan:
         scenarios: layers beside the bare session, which is always measured.
         threads: CPU threads of the model, in every layer; None for one a core.
         seconds: of each run of a scenario; None for what suits the whole or a quick run.
+        prices: JSON file of what an hour of machines costs; None for none.
         durations: of synthetic recordings: a mix of ``serving.benchmark.driver.clips.durations``.
     """
 
@@ -58,6 +60,7 @@ class Plan:
     durations: str = MIX
     p99_limit_ms: float = 100.0
     install_peers: bool = False
+    prices: Path | None = None
 
     @property
     def profile(self) -> BenchmarkProfile:
@@ -83,10 +86,11 @@ def benchmark_to_report(plan: Plan) -> Report:
     file = plan.output / REPORT
     if file.exists() or (plan.output.exists() and not plan.output.is_dir()):
         raise OutputExists(f"{file if file.exists() else plan.output}: is there already; name another output")
+    prices = {} if plan.prices is None else {"prices": read_prices(plan.prices)}
     predictor = load(plan.bundle, device=plan.device, threads=plan.threads)
     remove_left_over(plan.output)
     with keeping(lambda: _NOTHING), scratch_folder("emotions-benchmark") as scratch:
-        report = _measured(plan, predictor, scratch)
+        report = {**_measured(plan, predictor, scratch), **prices}
         write_bytes(plan.output / PAGE, page(report).encode())
         write_json(file, report)  # last: a folder with it is complete
     print(f"{text(report)}\n\n{from_here(file)}: written, with {PAGE}")
