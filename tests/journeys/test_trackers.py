@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.environments import python_with, run
 
@@ -59,42 +62,47 @@ def test_mlflow_has_all_of_a_run(tmp_path: Path) -> None:
 
 
 OFFLINE = """
-import json, sqlite3, sys
+import sys
 from pathlib import Path
-from wandb.sdk.internal.datastore import DataStore
-from wandb.proto import wandb_internal_pb2 as records
-
-kinds, keys, files = set(), set(), set()
-for path in Path().rglob("*.wandb"):
-    store = DataStore()
-    store.open_for_scan(str(path))
-    while data := store.scan_data():
-        record = records.Record()
-        record.ParseFromString(data)
-        kinds.add(record.WhichOneof("record_type"))
-        for item in record.history.item:
-            keys.add(item.key or "/".join(item.nested_key))
-        for item in record.config.update:
-            keys.add("config." + (item.key or "/".join(item.nested_key)))
-        for entry in record.request.log_artifact.artifact.manifest.contents:
-            files.add(entry.path)
-        for entry in record.artifact.manifest.contents:
-            files.add(entry.path)
-print(json.dumps({"kinds": sorted(kinds), "keys": sorted(keys), "files": sorted(files)}))
-"""
-TRACKIO = """
-import json, trackio
-[run] = trackio.Api().runs("emotions")
-print(json.dumps({"config": run.config, "keys": sorted({key for row in run.history() for key in row})}, default=str))
+from training.config.train import TrainStep
+from training.loop.trackers import tracker_loggers
+from training.run_folder.trackers import add_bundle, add_pictures
+name = sys.argv[1]
+step = TrainStep.model_validate({"type": "train", "name": "tracked", "model": "FunctionalsClassifier",
+    "dataset": {"path": ["data"]}, "saving_data_params": {"loggers": [name]}})
+folder = Path("run")
+for epoch in range(2):  # begun, and gone on with
+    [logger] = tracker_loggers(step, folder)
+    logger.log_metrics({"val/emotion_uar": 0.5 + epoch / 4}, epoch)
+    logger.finalize("success")
+faults = add_pictures(folder) + add_bundle(folder, Path("bundle"))
+assert not faults, faults
 """
 
 
-def test_weights_and_biases_and_trackio_have_all_of_a_run_without_a_network(tmp_path: Path) -> None:
+@pytest.fixture
+def folder(tmp_path: Path, tiny_bundle: Path) -> Path:
+    """A run folder with a picture, and a bundle."""
+    (tmp_path / "run").mkdir()
+    figure = np.zeros((8, 8, 3), np.uint8)
+    Image.fromarray(figure).save(tmp_path / "run" / "curves.png")
+    shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    return tmp_path
+
+
+def test_weights_and_biases_has_all_of_a_run_without_a_network(folder: Path) -> None:
     python = python_with("wandb==0.31.0", "trackio==0.43.0")
-    config(tmp_path, "wandb", "trackio")
-    settings = {"WANDB_MODE": "offline", "TRACKIO_DIR": str(tmp_path / "trackio")}
-    print(run(python, TRAIN, tmp_path, **settings))
-    offline = json.loads(run(python, OFFLINE, tmp_path, **settings).splitlines()[-1])
-    assert {"config.model", "val/emotion_uar", "pictures/confusion_matrix"} <= {*offline["keys"]}
-    assert "model.onnx" in offline["files"] or "artifact" in offline["kinds"]
-    print(run(python, TRACKIO, tmp_path, **settings))
+    settings = {"WANDB_MODE": "offline"}
+    run(python, OFFLINE.replace("sys.argv[1]", "'wandb'"), folder, **settings)
+    written = b"".join(path.read_bytes() for path in folder.rglob("*.wandb"))
+    for text in (b"FunctionalsClassifier", b"emotion_uar", b"model.onnx", b"curves"):
+        assert text in written
+
+
+def test_trackio_has_all_of_a_run_without_a_network(folder: Path) -> None:
+    python = python_with("wandb==0.31.0", "trackio==0.43.0")
+    settings = {"TRACKIO_DIR": str(folder / "trackio")}
+    run(python, OFFLINE.replace("sys.argv[1]", "'trackio'"), folder, **settings)
+    written = b"".join(path.read_bytes() for path in (folder / "trackio").rglob("*") if path.is_file())
+    for text in (b"FunctionalsClassifier", b"val/emotion_uar", b"0.75", b"pictures/curves"):
+        assert text in written

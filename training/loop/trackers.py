@@ -25,6 +25,7 @@ class TrackioLogger(Logger):
     def __init__(self, run: str) -> None:
         super().__init__()
         self._run: Any = None
+        self._parameters: dict[str, Any] = {}
         self._name = run
 
     @property
@@ -43,14 +44,15 @@ class TrackioLogger(Logger):
         if self._run is None:
             import trackio
 
-            self._run = trackio.init(project=PROJECT, name=self._name, resume="allow", embed=False)
+            self._run = trackio.init(
+                project=PROJECT, name=self._name, resume="allow", config=self._parameters, embed=False
+            )
         return self._run
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any, **__: Any) -> None:
-        """Log parameters as the run's configuration."""
-        given = vars(params) if isinstance(params, Namespace) else params
-        self.experiment.config.update(given)
+        """Keep parameters, which Trackio takes as a run's configuration when the run is opened."""
+        self._parameters = dict(vars(params) if isinstance(params, Namespace) else params)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
