@@ -121,7 +121,9 @@ def _to_wandb(run: str, pictures: list[Path], bundle: Path | None) -> None:
 def _to_trackio(run: str, pictures: list[Path], bundle: Path | None) -> None:
     import trackio
 
-    trackio.init(project=PROJECT, name=run, resume="allow", embed=False)
+    before = next((each.config or {} for each in trackio.Api().runs(PROJECT) if each.name == run), {})
+    config = {key: value for key, value in before.items() if not key.startswith("_")}  # else it would be emptied
+    trackio.init(project=PROJECT, name=run, resume="allow", config=config, embed=False)
     try:
         if pictures:
             trackio.log({f"pictures/{picture.stem}": trackio.Image(str(picture)) for picture in pictures})
