@@ -129,7 +129,7 @@ def test_commands_that_are_not_run_are_well_formed(line: str, tmp_path: Path) ->
             ["make", "--dry-run", "--always-make", *words[1:]], cwd=REPOSITORY, check=True, capture_output=True
         )
     elif words[0] == "emotions":
-        groups = {"bundle", "cache", "data", "encoders"}
+        groups = {"bundle", "cache", "data", "encoders", "label"}
         help_text = run(f"emotions {shlex.join(words[1 : 3 if words[1] in groups else 2])} --help", tmp_path)
         for word in words[2:]:
             assert not word.startswith("--") or word in help_text
@@ -138,6 +138,10 @@ def test_commands_that_are_not_run_are_well_formed(line: str, tmp_path: Path) ->
         assert words[1] == "-d"
         assert json.loads(words[2])["inputs"][0]["name"] == "audio"
         assert re.fullmatch(r"http://127\.0\.0\.1:3000/v2/models/\w+/infer", words[3])
+    elif words[0] == "ln":
+        (tmp_path / Path(words[-1]).parent).mkdir()
+        run(line, tmp_path)
+        assert (tmp_path / words[-1]).readlink() == Path(words[-2])
     elif words[:2] == ["docker", "compose"]:
         assert (REPOSITORY / words[words.index("-f") + 1]).is_file()
     elif words[0] == "docker":

@@ -37,7 +37,8 @@ class Several(Service):
             load_model(served, self.worker, settings, 0, open_predictor)
         assert self.worker.engine is not None
         self.engine = self.worker.engine
-        self.app = RequestMiddleware(application(self.worker), self.worker, read_auth(settings))
+        routes = application(self.worker)
+        self.app = RequestMiddleware(routes, self.worker, read_auth(settings), routes)
 
     def close(self) -> None:
         for engine in self.worker.models.engines:
