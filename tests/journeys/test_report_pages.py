@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -124,8 +125,11 @@ def test_a_page_opens_with_its_conclusion_and_needs_nothing_else(kind: str, repo
     headings = browser.value("[...document.querySelectorAll('h1,h2,h3')].map(each => +each.tagName[1])")
     assert headings[0] == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(headings))
-    others = "[...document.querySelectorAll('[src],[href]')].map(e => e.getAttribute('src') ?? e.getAttribute('href'))"
+    other = "[...document.querySelectorAll('[src]:not(audio),[href]')]"
+    others = f"{other}.map(each => each.getAttribute('src') ?? each.getAttribute('href'))"
     assert [each for each in browser.value(others) if not each.startswith("data:")] == []
+    heard = "[...document.querySelectorAll('audio')].map(each => [each.getAttribute('src'), each.preload])"
+    assert all(not urlsplit(source).scheme and preload == "none" for source, preload in browser.value(heard))
     assert browser.value("[...document.querySelectorAll('table')].every(each => each.caption)")
 
 

@@ -42,9 +42,10 @@ class Merged:
 
 
 def merge(run: Run, labels: Path, recordings: Path, output: Path, target: str | None = None) -> Merged:
-    """Write the clips of a run, each with its part of the split, and new labels, which are trained on.
+    """Write the clips of a run, each with its part of the split, and new labels, which are learnt.
 
-    People's labels take the place of the old one of a clip; labels of clips or speakers of the test part are left out.
+    A new clip goes where its speaker is, and into training where nobody knows the speaker. People's labels take the
+    place of the old one of a clip; labels of clips or speakers of the test part are left out.
 
     Args:
         run: its dataset must be where it was.
@@ -134,15 +135,25 @@ def _old_row(clip: Clip, part: str, target: str) -> dict[str, str]:
 def _new_rows(
     given: Mapping[_Key, list[_Label]], clips: Sequence[tuple[Clip, str]], target: str
 ) -> Iterator[dict[str, str]]:
-    """A row a rater: of a clip of the run with its part and speaker, of a new one in training."""
-    known = {_key(clip): (clip, part) for clip, part in clips}
+    """A row a rater: of a clip of the run with its part and speaker, of a new one in the part of its speaker."""
+    known, parts = {_key(clip): (clip, part) for clip, part in clips}, _parts(clips)
     for key, found in given.items():
-        clip, part = known.get(key, (None, "train"))
         named = next((each.speaker for each in found if each.speaker), "")
+        # Nobody may be on both sides: a new clip goes where the recording is that it is of, or else its speaker.
+        clip, part = known.get(key, (None, parts.get(key[0]) or parts.get(f"speaker {named}", "train")))
         # Whoever is not named is nobody else: a name of their own for each recording.
         speaker = _speaker(clip) if clip is not None else named or f"unknown {Path(key[0]).stem}"
         for each in found:
             yield _row(key, each.label, each.rater, speaker, part, target)
+
+
+def _parts(clips: Sequence[tuple[Clip, str]]) -> dict[str, str]:
+    """The part of each recording, by its path, and of each speaker, as ``speaker NAME``; not of one in several."""
+    found = defaultdict[str, set[str]](set)
+    for clip, part in clips:
+        found[_key(clip)[0]].add(part)
+        found[f"speaker {_speaker(clip)}"].add(part)
+    return {name: min(each) for name, each in found.items() if len(each) == 1}
 
 
 def _speaker(clip: Clip) -> str:

@@ -75,6 +75,14 @@ def test_corrections_replace_old_labels_and_new_clips_are_trained_on(run: Run, d
     assert [(row["speaker"], row["split"]) for row in of["new_2.wav"]] == [("s9", "train")]
 
 
+def test_new_clips_go_where_their_speaker_or_their_recording_is(run: Run, tmp_path: Path) -> None:
+    rows = [("new_1.wav", "", "", LABELS[0], "ann", "s3"), ("3_0.wav", 0, 0.3, LABELS[0], "ann", "")]
+    output = tmp_path / "joined.csv"
+    found = merge(run, labels_table(tmp_path / "labels.csv", rows), tmp_path / "clips", output)
+    assert (found.old, found.added) == (36, 2)
+    assert {row["split"] for row in rows_of(output) if row["rater"] == "ann"} == {"val"}
+
+
 def test_the_table_is_a_dataset_whose_test_part_is_the_old_one(run: Run, data: Path, tmp_path: Path) -> None:
     rows = [("0_0.wav", "", "", LABELS[1], who, "") for who in ("ann", "bob")]
     output = tmp_path / "joined.csv"
