@@ -1,4 +1,4 @@
-"""Adapters of PEFT (LoRA): merged into their base, which is then a classifier like any other."""
+"""Adapters of PEFT (LoRA, DoRA): merged into their base, which is then a classifier like any other."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def _load(checkpoint: Checkpoint, options: ImportOptions) -> Source:
         source: Source = importer.IMPORTER.load(whole, options)
     licence = licence_of(checkpoint) or licence_of(base)
     known = {"license": licence} if licence else {}
-    return replace(source, encoder={**(source.encoder or {}), **known, "adapter": "lora"})
+    return replace(
+        source, encoder={**(source.encoder or {}), **known, "adapter": "dora" if settings.get("use_dora") else "lora"}
+    )
 
 
 def _base(settings: Mapping[str, Any], checkpoint: Checkpoint) -> Checkpoint:
@@ -106,7 +108,7 @@ def _write(
 
 IMPORTER = Importer(
     "adapter",
-    f"a LoRA adapter of PEFT ({SETTINGS}) merged into its base",
+    f"a LoRA or DoRA adapter of PEFT ({SETTINGS}) merged into its base",
     _misfit,
     _load,
     files=(SETTINGS, WEIGHTS),

@@ -1,4 +1,8 @@
-"""LoRA: what an adapter adds to the weights of its base (Hu et al., "LoRA: Low-Rank Adaptation", 2021)."""
+"""LoRA and DoRA: the weights of a base with an adapter in them.
+
+Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021; Liu et al., "DoRA: Weight-Decomposed Low-Rank
+Adaptation", 2024.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,13 @@ from training.models.frontends.hub import Checkpoint
 SETTINGS, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 _PREFIX = "base_model.model."
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+_MAGNITUDE = ".lora_magnitude_vector"
 # Settings that change what an adapter computes, and what they have to be: else it is refused.
 _PLAIN: dict[str, Collection[Any]] = {
     "peft_type": ("LORA",),
     "bias": ("none", None),
     "fan_in_fan_out": (False, None),
-    "use_dora": (False, None),
+    "use_dora": (False, None, True),
     "lora_bias": (False, None),
     "use_qalora": (False, None),
     "use_bdlora": (False, None),
@@ -39,7 +44,7 @@ _PLAIN: dict[str, Collection[Any]] = {
 
 
 def check_settings(settings: Mapping[str, Any], checkpoint: Checkpoint) -> None:
-    """Raise ConfigError where an adapter is no plain LoRA.
+    """Raise ConfigError where an adapter is neither plain LoRA nor plain DoRA.
 
     Args:
         settings: the content of ``adapter_config.json``.
@@ -68,15 +73,36 @@ def merged(
     Raises:
         ConfigError: a part of the adapter is missing, has no place in the base, or another shape.
     """
-    named = {name.removeprefix(_PREFIX).replace(".modules_to_save.", "."): value for name, value in adapter.items()}
-    parts = {name.removesuffix(end) for name in named for end in (_DOWN, _UP) if name.endswith(end)}
-    whole = {name: value for name, value in named.items() if not name.endswith((_DOWN, _UP))}
+    named = {_name(name): value for name, value in adapter.items()}
+    ends = (_DOWN, _UP, _MAGNITUDE) if settings.get("use_dora") else (_DOWN, _UP)
+    parts = {name.removesuffix(end) for name in named for end in ends if name.endswith(end)}
+    whole = {name: value for name, value in named.items() if not name.endswith(ends)}
     _check_targets(base, parts, settings, checkpoint)
-    changed = {
-        f"{part}.weight": base[f"{part}.weight"] + _change(part, base, named, settings, checkpoint)
-        for part in sorted(parts)
-    }
+    changed = {}
+    for part in sorted(parts):
+        weight = base[f"{part}.weight"] + _change(part, base, named, settings, checkpoint)
+        if settings.get("use_dora"):
+            weight = weight * _row_scales(part, weight, named, checkpoint)
+        changed[f"{part}.weight"] = weight
     return {**base, **whole, **changed}
+
+
+def _name(name: str) -> str:
+    """What the base calls a tensor; magnitudes were saved with and without ``.weight``."""
+    name = name.removeprefix(_PREFIX).replace(".modules_to_save.", ".")
+    return name.removesuffix(".weight") if name.endswith(f"{_MAGNITUDE}.weight") else name
+
+
+def _row_scales(part: str, weight: Tensor, named: Mapping[str, Tensor], checkpoint: Checkpoint) -> Tensor:
+    """What gives each row of a changed weight, (outputs, inputs), the length that DoRA learnt: (outputs, 1)."""
+    if part + _MAGNITUDE not in named:
+        raise checkpoint.error(f"the weights of {{}} lack {part}{_MAGNITUDE}")
+    magnitude = named[part + _MAGNITUDE]
+    if [*magnitude.shape] != [weight.shape[0]]:
+        raise checkpoint.error(
+            f"the adapter {{}} has magnitudes of shape {[*magnitude.shape]} for {part}.weight of {[*weight.shape]}"
+        )
+    return (magnitude / torch.linalg.vector_norm(weight, dim=1).clamp(min=1e-30))[:, None]
 
 
 def _check_targets(

@@ -57,6 +57,8 @@ def make(folder: Path, **changes: Any) -> Path:
         layer = NAME.format(f"wav2vec2.{name}")
         tensors[f"{layer}.lora_A.weight"] = linear(HIDDEN, RANK, 2 * number, 0.2)[0]
         tensors[f"{layer}.lora_B.weight"] = linear(RANK, HIDDEN, 2 * number + 1, 0.2)[0]
+        if changes.get("use_dora"):
+            tensors[f"{layer}.lora_magnitude_vector"] = linear(1, HIDDEN, 50 + number, 0.2)[1].abs() + 0.5
     for name, sizes in (("projector", (HIDDEN, PROJECTED)), ("classifier", (PROJECTED, len(LABELS)))):
         weight, bias = linear(*sizes, 91, 0.3)
         tensors |= {NAME.format(f"{name}.weight"): weight, NAME.format(f"{name}.bias"): bias}
@@ -106,7 +108,7 @@ def layers(encoder: Any) -> list[str]:
 
 
 def answer(folder: Path, clip: Tensor) -> Tensor:
-    """The forward pass of a clip alone with the adapter beside its base, as LoRA defines it: probabilities."""
+    """The forward pass of a clip alone with the adapter beside its base, as LoRA and DoRA define it: probabilities."""
     settings, tensors = json.loads((folder / SETTINGS).read_text()), load_file(folder / WEIGHTS)
     model = Wav2Vec2ForSequenceClassification.from_pretrained(
         settings["base_model_name_or_path"], num_labels=len(LABELS), classifier_proj_size=PROJECTED
@@ -114,8 +116,14 @@ def answer(folder: Path, clip: Tensor) -> Tensor:
     scale = ALPHA / (RANK**0.5 if settings["use_rslora"] else RANK)
     for name in layers(model):
         down, up = (tensors[NAME.format(f"{name}.lora_{part}.weight")] for part in "AB")
+        layer = model.get_submodule(name)
+        if settings["use_dora"]:
+            direction = layer.weight + scale * (up @ down)
+            length = tensors[NAME.format(f"{name}.lora_magnitude_vector")]
+            layer.weight = torch.nn.Parameter(length[:, None] * direction / direction.norm(dim=1, keepdim=True))
+            continue
         add = lambda _, inputs, output, down=down, up=up: output + scale * (inputs[0] @ down.T @ up.T)  # noqa: E731
-        model.get_submodule(name).register_forward_hook(add)
+        layer.register_forward_hook(add)
     for name in ("projector", "classifier"):
         parts = {part: tensors[NAME.format(f"{name}.{part}")] for part in ("weight", "bias")}
         model.get_submodule(name).load_state_dict(parts)
@@ -128,9 +136,9 @@ def load(folder: Path, **options: Any) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rank_stable", [False, True])
-def test_answers_are_those_of_the_base_with_the_adapter_beside_it(tmp_path: Path, rank_stable: bool) -> None:
-    folder = centre(make(tmp_path / "m", use_rslora=rank_stable))
+@pytest.mark.parametrize("changes", [{}, {"use_rslora": True}, {"use_dora": True}])
+def test_answers_are_those_of_the_base_with_the_adapter_beside_it(tmp_path: Path, changes: dict[str, Any]) -> None:
+    folder = centre(make(tmp_path / "m", **changes))
     assert choose(str(folder)).importer.name == "adapter"
     source = load(folder)
     assert source.targets == {"emotion": LABELS}
@@ -138,9 +146,10 @@ def test_answers_are_those_of_the_base_with_the_adapter_beside_it(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_answers_are_those_of_peft(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dora", [False, True])
+def test_answers_are_those_of_peft(tmp_path: Path, dora: bool) -> None:
     python = made_environment(tmp_path / "env", "peft==0.21.2", "accelerate==1.12.0")
-    folder = centre(make(tmp_path / "m"))
+    folder = centre(make(tmp_path / "m", use_dora=dora))
     waveform, length = make_clips(LENGTHS, seed=3)
     clips = [row[:samples] / 4 for row, samples in zip(waveform, length.tolist(), strict=True)]
     np.savez(tmp_path / "clips.npz", **{f"{number:03d}": clip.numpy() for number, clip in enumerate(clips)})  # type: ignore[arg-type]
@@ -189,7 +198,8 @@ def test_weights_amiss_are_refused_by_name(folder: Path, names: list[str], value
     ("changes", "match"),
     [
         ({"peft_type": "IA3"}, "has peft_type: IA3, which is not supported"),
-        ({"use_dora": True}, "has use_dora: True, which is not supported"),
+        ({"use_dora": True}, r"weights of .* lack wav2vec2\..*\.lora_magnitude_vector"),
+        ({"use_dora": "yes"}, "has use_dora: yes, which is not supported"),
         ({"bias": "all"}, "has bias: all, which is not supported"),
         ({"alpha_pattern": {"q_proj": 9}}, "has alpha_pattern: .*, which is not supported"),
         ({"layers_to_transform": [0]}, "has layers_to_transform: .*, which is not supported"),
@@ -205,6 +215,28 @@ def test_settings_amiss_are_refused(folder: Path, changes: dict[str, Any], match
     settings = {**json.loads((folder / SETTINGS).read_text()), **changes}
     (folder / SETTINGS).write_text(json.dumps(settings))
     with pytest.raises(ConfigError, match=match):
+        load(folder)
+
+
+@pytest.mark.parametrize("end", ["", ".weight"])
+def test_magnitudes_are_read_by_either_name_and_have_to_fit(tmp_path: Path, end: str) -> None:
+    folder = make(tmp_path / "m", use_dora=True)
+    tensors = {
+        name + end if name.endswith("magnitude_vector") else name: value
+        for name, value in load_file(folder / WEIGHTS).items()
+    }
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    assert load(folder).encoder["adapter"] == "dora"
+    name = NAME.format(f"{Q_PROJ}.lora_magnitude_vector{end}")
+    save_file({**tensors, name: tensors[name][1:]}, folder / WEIGHTS, metadata={"format": "pt"})
+    with pytest.raises(ConfigError, match=r"magnitudes of shape \[31\] for .*q_proj\.weight of \[32, 32\]"):
+        load(folder)
+
+
+def test_magnitudes_without_the_setting_are_refused(tmp_path: Path) -> None:
+    folder = make(tmp_path / "m", use_dora=True)
+    edit(folder / SETTINGS, use_dora=False)
+    with pytest.raises(ConfigError, match=r"lora_magnitude_vector, which the model has not"):
         load(folder)
 
 
