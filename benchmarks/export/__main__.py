@@ -2,7 +2,8 @@
 
 ``hf``: convert a base-size classifier and race it against the transformers pipeline. ``int8``: race its variants.
 ``folder``: race a folder job against the transformers pipeline. ``formats``: every model family in every form.
-``backends``: one bundle in every runtime. ``clip``: what one clip costs by several bundles.
+``backends``: one bundle in every runtime. ``clip``: what one clip costs by several bundles. ``importers``: models that
+people ask for, at their sizes.
 """
 
 from __future__ import annotations
@@ -104,6 +105,24 @@ def backends(
 
     measured = measure(bundle, threads, rounds, compiled=compiled)
     typer.echo(json.dumps(asdict(measured)) if as_json else "\n".join(lines(measured)))
+
+
+@app.command()
+def importers(
+    model: Annotated[list[str] | None, typer.Option(metavar="M", help="Only this one; may be repeated.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each side.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each race; sides take turns.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.1, max=30, help="Seconds of the longest clip.")] = 3.0,
+    clips: Annotated[int, typer.Option(min=1, help="Clips a round.")] = 3,
+) -> None:
+    """Race fp32 against int8 of models that people ask for, with random weights; prints a Markdown table."""
+    from benchmarks.export.importers import MODELS, benchmark
+
+    unknown = sorted({*(model or ())} - {*MODELS})
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(MODELS)}")
+    for line in benchmark(model or (), threads, rounds, seconds, clips):
+        typer.echo(line)
 
 
 @app.command()

@@ -23,6 +23,8 @@ FEW = 4
 """Speakers whose labels a student has where it has few."""
 SPLIT = {"val": 0.1, "test": 0}
 """One of the speakers fits the temperature."""
+TEACHER = {"augmentation": {"copies": 0}, "max_epoch": 40}
+"""What the teacher learns by apart from the recipe: recordings as they are, and as many steps."""
 TARGET = "emotion"
 _RECIPES_OWN = {"lr": {"base_lr": 0.001}, "batch_size": 16, "padding_sec": 5, "keep": "last", "label_smoothing": 0.1}
 STUDENTS: dict[str, dict[str, Any]] = {
@@ -65,12 +67,12 @@ class Row(NamedTuple):
 
 
 def rows_of(data: Path) -> list[Row]:
-    """The recordings of a dataset with one target."""
+    """The recordings of a dataset, by its first target."""
     from training.config.dataset import DatasetConfig
     from training.data.clips import read_clips
 
     table = read_clips(DatasetConfig(path=str(data.resolve())), data.resolve())
-    (target,) = table.targets
+    target = table.targets[0]
     return [Row(str(clip.file), clip.labels[target], clip.speaker or "") for clip in table.clips]
 
 
@@ -130,7 +132,7 @@ def measured(data: Path, folds: int, seed: int, students: Sequence[str], folder:
     pairs: dict[str, list[tuple[str, str]]] = {}
     bundles: dict[str, Path] = {}
     teacher_step = json.loads(RECIPE.read_text(encoding="utf-8"))["pipeline"][0]
-    learn = {**teacher_step["learn_params"], "augmentation": {"copies": 0}, "max_epoch": 40}
+    learn = {**teacher_step["learn_params"], **TEACHER}
     for number, heard in enumerate(folds_of({row.speaker for row in rows}, folds, seed)):
         place = folder / f"{seed}-{number}"
         test = [row for row in rows if row.speaker in heard]
@@ -173,7 +175,7 @@ def clips_per_sec(bundles: Mapping[str, Path], files: Sequence[str], rounds: int
 
 
 def main(
-    data: Annotated[Path, typer.Argument(help="Dataset with labels of one target, and speakers.")],
+    data: Annotated[Path, typer.Argument(help="Dataset with labels and speakers; its first target is learnt.")],
     seeds: Annotated[int, typer.Option(min=1, help="How often all is trained anew, on other folds.")] = 3,
     folds: Annotated[int, typer.Option(min=2, help="Folds of whole speakers.")] = 5,
     student: Annotated[list[str] | None, typer.Option(help="Which students; all by default.")] = None,
