@@ -1,15 +1,17 @@
 """One batcher, for the service and for folders: windows of different clips share a batch.
 
 The service is greedy: a free thread takes its share of what is waiting, up to ``max_batch`` windows, and never waits
-for more. Under light load a clip runs at once, under heavy load batches fill by themselves. Clips take turns: the rest
-of a long one goes behind those that wait, so that an hour's recording does not hold up live audio. A folder fills:
-every batch but the last is full, so that which clips share a batch, and with it the last digit of an answer, does not
-depend on timing. The queue is bounded in seconds of audio.
+for more. Under light load a clip runs at once, under heavy load batches fill by themselves. Clips take turns, and a
+batch holds no more than runs in ``max_batch_sec``: the rest of a long clip goes behind those that wait, so that an
+hour's recording does not hold up live audio. A folder fills: every batch but the last is full, so that which clips
+share a batch, and with it the last digit of an answer, does not depend on timing. The queue is bounded in seconds of
+audio.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -23,6 +25,9 @@ from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, Windows
 from emotions.errors import EmotionsError, ModelError, Overloaded
 from emotions.runtime.batch_shape import Probabilities, Run
+
+_PACE_WEIGHT = 0.2
+"""Weight of a batch in the mean of seconds a sample."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Batcher:
         run: the model.
         max_batch: most windows in one batch.
         max_queue_sec: most seconds of audio waiting; None for no limit.
+        max_batch_sec: most seconds that a batch of several windows may run, by those before it; None for no limit.
         fill: wait until a batch is full, or the batcher is closed.
         least_samples: samples that windows are zero-padded to, where all of a batch are shorter.
         parallel_batches: batches that run at once, each on a thread of its own; what is waiting is shared out among
@@ -77,6 +83,7 @@ class Batcher:
         *,
         max_batch: int,
         max_queue_sec: float | None = None,
+        max_batch_sec: float | None = None,
         fill: bool = False,
         least_samples: int = 0,
         parallel_batches: int = 1,
@@ -88,6 +95,8 @@ class Batcher:
         self._run = run
         self._max_batch = max_batch
         self._max_samples = None if max_queue_sec is None else int(max_queue_sec * SAMPLE_RATE)
+        self._max_batch_sec = max_batch_sec
+        self._sec_per_sample = 0.0  # of a batch with its padding; 0 until one has run
         self._fill = fill
         self._least_samples = least_samples
         self._jobs: deque[_Job] = deque()
@@ -154,15 +163,27 @@ class Batcher:
             return batch
         if not self._fill:
             room = min(room, -(-self._waiting_windows // len(self._parallel_batches)))
-        while self._jobs and room:
+        most_samples, width, size = self._most_samples(), self._least_samples, 0
+        while self._jobs and size < room:
             job = self._jobs[0]
-            dropped = job.future.done()
-            stop = len(job.windows) if dropped else min(job.taken + room, len(job.windows))
-            if not dropped:
-                batch.append(_Slice(job, job.taken, stop))
-                room -= stop - job.taken
+            if job.future.done():
+                self._leave(job, len(job.windows))
+                continue
+            width = max(width, job.windows.samples.shape[1])
+            fit = room if most_samples == math.inf else min(room, int(most_samples / width))
+            if batch and fit <= size:
+                break
+            stop = min(job.taken + max(fit - size, 1), len(job.windows))
+            batch.append(_Slice(job, job.taken, stop))
+            size += stop - job.taken
             self._leave(job, stop)
         return batch
+
+    def _most_samples(self) -> float:
+        """Samples of a batch, padding included, that run in ``max_batch_sec``."""
+        if self._max_batch_sec is None or not self._sec_per_sample:
+            return math.inf
+        return self._max_batch_sec / self._sec_per_sample
 
     def _leave(self, job: _Job, stop: int) -> None:
         """Take the first clip's windows up to ``stop`` out of the queue; the rest waits behind the other clips."""
@@ -179,7 +200,9 @@ class Batcher:
         try:
             samples = [part.job.windows.samples[part.start : part.stop] for part in batch]
             lengths = np.concatenate([part.job.windows.lengths[part.start : part.stop] for part in batch])
-            answers = self._run(padded_batch(samples, self._least_samples), lengths)
+            waveform = padded_batch(samples, self._least_samples)
+            answers = self._run(waveform, lengths)
+            self._keep_pace((time.perf_counter() - started) / waveform.size)
         except Exception as error:  # noqa: BLE001 - every caller must learn of it, whatever it is
             for part in batch:
                 _fail(part.job, error)
@@ -198,6 +221,10 @@ class Batcher:
                 whole = job.answered == len(job.windows)
             if whole:
                 _finish(job)
+
+    def _keep_pace(self, sec_per_sample: float) -> None:
+        weight = _PACE_WEIGHT if self._sec_per_sample else 1.0
+        self._sec_per_sample += (sec_per_sample - self._sec_per_sample) * weight
 
 
 def _finish(job: _Job) -> None:

@@ -46,6 +46,8 @@ _SLOW_RUN_SEC = 0.01
 costs more than they gain."""
 _SPEED_WEIGHT = 0.1
 """Weight of the last batch in the moving average of the model's speed."""
+_BATCH_SEC = 0.2
+"""Most seconds of one batch of several windows, for which those that come meanwhile wait: live audio among them."""
 _COUNT_SEC = 0.05
 """Age of the metrics of the load that another worker answers with, at most."""
 T = TypeVar("T")
@@ -114,6 +116,7 @@ class Engine:
             self._run,
             max_batch=self.max_batch,
             max_queue_sec=settings.max_queue_sec,
+            max_batch_sec=_BATCH_SEC,
             parallel_batches=self._parallel_batches,
         )
         metrics.loads[self] = self._load

@@ -24,7 +24,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Ascending = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
 """A range ``[low, high]``."""
 Speed = Annotated[list[Annotated[float, Field(ge=0.5, le=2)]], Field(min_length=2, max_length=2)]
-CopyChange = Literal["noise", "band", "codec", "room", "level"]
+CopyChange = Literal["noise", "band", "codec", "room", "level", "speed", "pitch"]
 Folder = Annotated[str | list[str], Field(min_length=1), AfterValidator(_list_of_one)]
 
 
@@ -95,7 +95,8 @@ class Augmentation(Block):
     copy_changes: Annotated[list[CopyChange], Field(min_length=1)] = Field(
         default=["noise", "band", "codec", "room", "level"],
         description="What copies differ in, one or two of them each: noise, hum or voices at 12 to 40 dB; the band of "
-        "a telephone; MP3, Opus, AAC, mu-law or 8 kHz; reverberation; a low level in 16 bits.",
+        "a telephone; MP3, Opus, AAC, mu-law or 8 kHz; reverberation; a low level in 16 bits; and, if named, "
+        "speed (0.9 to 1.1) and pitch (two semitones down to two up).",
     )
     waveform: WaveformAugmentation = WaveformAugmentation()
     features: FeatureAugmentation = FeatureAugmentation()

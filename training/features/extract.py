@@ -81,7 +81,7 @@ def without_tf32(device: torch.device) -> Iterator[None]:
 
 
 def compute(
-    frontend: Frontend, waveform: Tensor, length: Tensor, precision: Precision = "fp32"
+    frontend: Frontend, waveform: Tensor, length: Tensor, precision: Precision = "fp32", samples: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Features with the precision of the cache, (batch, ..., frames) float32, and (batch,) int64 valid frames.
 
@@ -90,10 +90,11 @@ def compute(
         waveform: (batch, W) float32 at 16 kHz.
         length: (batch,) int64, valid samples.
         precision: what the frontend computes in.
+        samples: as ``rounded`` takes it; by default those of the waveform.
     """
     with torch.no_grad(), computing_in(precision, waveform.device):
         features, frames = frontend.eval()(waveform, length)
-    return rounded(features.float(), waveform.shape[1]), frames
+    return rounded(features.float(), samples or waveform.shape[1]), frames
 
 
 def device_of(frontend: Frontend) -> torch.device:
@@ -156,12 +157,15 @@ def kept_features(
         clips: indices.
         frontend: on the device that computes.
         precision: what it computes in.
-        cut: compute no batch past its longest window; for an encoder, whose windows may have any number of samples.
+        cut: compute no batch past its longest window, for a frontend whose windows may have any number of samples. On a
+            CPU each window is then a batch of its own: larger ones gain nothing there, and what is computed of a window
+            does not depend on the others.
         turn: is held while the frontend computes, not while the samples are read.
     """
     items = itertools.chain.from_iterable(windows.windows_of(clip) for clip in clips)
-    batch = _batch(windows.spec.samples, device_of(frontend))
-    parts = _computed(_batches(windows, items, batch, cut=cut), frontend, precision, turn)
+    device = device_of(frontend)
+    batch = 1 if cut and device.type == "cpu" else _batch(windows.spec.samples, device)
+    parts = _computed(_batches(windows, items, batch, cut=cut), frontend, windows.spec.samples, precision, turn)
     for clip in clips:
         yield _packed([next(parts) for _ in windows.windows_of(clip)])
 
@@ -177,6 +181,7 @@ def _batches(windows: WindowDataset, items: Iterator[int], batch: int, *, cut: b
 def _computed(
     batches: Iterator[tuple[Tensor, Tensor]],
     frontend: Frontend,
+    window: int,
     precision: Precision,
     turn: AbstractContextManager[Any],
 ) -> Iterator[tuple[Array, int, bool]]:
@@ -187,9 +192,10 @@ def _computed(
             waveform, length = waveform.pin_memory(), length.pin_memory()  # noqa: PLW2901
         with turn:
             there = waveform.to(device, non_blocking=True), length.to(device, non_blocking=True)
-            features, frames = compute(frontend, *there, precision)
+            samples = waveform.shape[1] if frontend.is_encoder else window  # an encoder's frames go with the samples
+            features, frames = compute(frontend, *there, precision, samples)
             arrays, valid = features.cpu().numpy(), frames.tolist()
-        large = arrays[0].size > waveform.shape[1]
+        large = arrays[0].size > samples
         yield from ((array, count, large) for array, count in zip(arrays, valid, strict=True))
 
 

@@ -192,8 +192,7 @@ class FeatureCache:
         keys = {clip: self.key(windows.facts[clip].sha256) for clip in clips}
         missing = [clip for clip in clips if not self.store.path(keys[clip]).exists()]
         sizes = dict.fromkeys(clips, 0)
-        cut = frontend.is_encoder and device_of(frontend).type == "cuda"
-        kept = kept_features(windows, missing, frontend, self.precision, cut=cut, turn=turn)
+        kept = kept_features(windows, missing, frontend, self.precision, cut=frontend.any_length, turn=turn)
         for clip, array in zip(missing, kept, strict=True):
             self.store.put(keys[clip], array)
             sizes[clip] = int(array.nbytes)

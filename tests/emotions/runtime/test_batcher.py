@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -41,10 +42,13 @@ class Recorder:
     max_batch=st.integers(1, 12),
     fill=st.booleans(),
     clients=st.integers(1, 6),
+    max_batch_sec=st.sampled_from([None, 1e-9, 1e-4]),
 )
-def test_every_clip_gets_its_own_answer(sizes: list[int], max_batch: int, fill: bool, clients: int) -> None:
+def test_every_clip_gets_its_own_answer(
+    sizes: list[int], max_batch: int, fill: bool, clients: int, max_batch_sec: float | None
+) -> None:
     model = Recorder()
-    batcher = Batcher(model, max_batch=max_batch, fill=fill)
+    batcher = Batcher(model, max_batch=max_batch, fill=fill, max_batch_sec=None if fill else max_batch_sec)
     clips = [clip(index + 1, samples) for index, samples in enumerate(sizes)]
     with ThreadPoolExecutor(clients) as pool:
         futures = list(pool.map(batcher.submit, clips))
@@ -211,3 +215,55 @@ def test_lanes_share_what_is_waiting() -> None:
     assert all(future.done() for future in (*first, *rest))
     assert model.sizes[:3] == [1, 1, 5]
     assert sum(model.sizes) == 12
+
+
+def test_a_batch_holds_no_more_than_runs_in_its_time() -> None:
+    model = Recorder()
+
+    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
+        time.sleep(waveform.size * 0.002)  # a window of 10 samples takes 20 ms
+        return model(waveform, length)
+
+    batcher = Batcher(run, max_batch=16, max_batch_sec=0.1)
+    batcher.submit(clip(1, 10)).result(5)
+    long = batcher.submit(clip(1, 300))
+    while len(model.sizes) < 3:
+        time.sleep(0.001)
+    submitted = time.perf_counter()
+    assert batcher.submit(clip(2, 10)).result(5).probabilities["mean"].tolist() == [[2.0]]
+    waited = time.perf_counter() - submitted
+    assert not long.done()
+    batcher.close()
+    assert max(model.sizes) <= 5
+    assert sum(model.sizes) == 32
+    assert waited < 0.02 * 30 / 2
+
+
+def test_padding_counts_for_the_time_of_a_batch() -> None:
+    gate = threading.Event()
+    model = Recorder()
+
+    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
+        time.sleep(waveform.size * 0.02)
+        answers = model(waveform, length)
+        assert gate.wait(5)
+        return answers
+
+    batcher = Batcher(run, max_batch=16, max_batch_sec=1.0)
+    waiting = [batcher.submit(clip(1, 10))]
+    assert model.entered.wait(5)
+    waiting += [batcher.submit(clip(1, 2)) for _ in range(8)]
+    waiting += [batcher.submit(clip(1, 10))]
+    gate.set()
+    batcher.close()
+    assert model.sizes == [1, 8, 1]
+    assert all(future.done() for future in waiting)
+
+
+def test_nothing_is_too_long_to_run() -> None:
+    model = Recorder()
+    batcher = Batcher(model, max_batch=16, max_batch_sec=1e-12)
+    assert len(batcher.submit(clip(1, 95)).result(5).probabilities["mean"]) == 10
+    assert len(batcher.submit(clip(1, 95)).result(5).probabilities["mean"]) == 10
+    batcher.close()
+    assert model.sizes == [10] + [1] * 10

@@ -16,6 +16,7 @@ from training.data.waveforms.waveform_cache import WaveformCache
 from training.features.extract import compute, kept_features, precision_of, without_tf32
 from training.features.feature_cache import FeatureCache
 from training.models.frontends.encoders import blank_encoder
+from training.models.frontends.functionals import Functionals
 from training.models.frontends.spectrogram import Spectrogram
 from training.models.frontends.wav2vec2 import Wav2Vec2Frontend
 
@@ -43,7 +44,11 @@ def encoder() -> Wav2Vec2Frontend:
 @pytest.fixture
 def windows(tmp_path: Path, write_wav: Callable[..., Path]) -> WindowDataset:
     """Clips of 0.2, 0.35, 0.3 and 2.5 s."""
-    random, seconds = np.random.default_rng(0), (0.2, 0.35, 0.3, 2.5)
+    return make_windows(tmp_path, write_wav, 0.2, 0.35, 0.3, 2.5)
+
+
+def make_windows(tmp_path: Path, write_wav: Callable[..., Path], *seconds: float) -> WindowDataset:
+    random = np.random.default_rng(0)
     files = [write_wav(tmp_path / f"{sec}.wav", random.normal(0, 0.1, round(sec * 16_000))) for sec in seconds]
     clips = [Clip(file, file.name, None, None, {}, None, file.stem, None, {}) for file in files]
     cache = WaveformCache()
@@ -58,10 +63,30 @@ def test_batches_that_are_cut_to_their_longest_window_give_the_same_features(
     forward = encoder.forward
     monkeypatch.setattr(encoder, "forward", lambda *batch: widths.append(batch[0].shape[1]) or forward(*batch))
     short = [*kept_features(windows, [0, 1, 2], encoder, cut=True)]
-    assert widths == [5_600]
+    assert widths == [3_200, 5_600, 4_800], "on a CPU each window by itself"
     for found, expected in zip(short, whole, strict=False):
         assert found.dtype == expected.dtype == np.float16
         np.testing.assert_allclose(found.astype(float), expected.astype(float), atol=2e-3)
+
+
+def test_what_is_computed_of_a_clip_on_a_cpu_depends_on_no_other(
+    encoder: Wav2Vec2Frontend, windows: WindowDataset
+) -> None:
+    together = [*kept_features(windows, [0, 1, 2, 3], encoder, cut=True)]
+    for clip in (3, 1, 0, 2):
+        (alone,) = kept_features(windows, [clip], encoder, cut=True)
+        np.testing.assert_array_equal(alone, together[clip])
+
+
+def test_statistics_of_a_short_clip_stay_in_fp32(tmp_path: Path, write_wav: Callable[..., Path]) -> None:
+    """They are fewer than the samples of a window, though not than those of the clip."""
+    windows, functionals = make_windows(tmp_path, write_wav, 0.08, 0.7), Functionals(SPEC.samples)
+    whole = [*kept_features(windows, [0, 1], functionals)]
+    short = [*kept_features(windows, [0, 1], functionals, cut=True)]
+    assert functionals.dims > 0.08 * 16_000
+    for found, expected in zip(short, whole, strict=True):
+        assert found.dtype == expected.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("precision", "most"), [("bf16", 0.1), ("fp16", 0.01)])

@@ -1,4 +1,5 @@
-"""Altered copies of recordings, for training: as they sound through noise, telephones, codecs, rooms, at low levels.
+"""Altered copies of recordings, for training: as they sound through noise, telephones, codecs, rooms, at low levels,
+faster or slower, or by a higher or lower voice.
 
 A copy depends on the recording's samples, its number and the changes alone, so that what is computed from it is kept in
 the caches as that of a recording is, and folds and searches share it.
@@ -23,11 +24,13 @@ from training.config.learning import CopyChange
 from training.data.waveforms.clip_info import ClipInfo
 from training.data.waveforms.distortions import (
     coloured_noise,
+    faster,
     filtered,
     in_a_room,
     quiet,
     recoded,
     resampled,
+    shifted_in_pitch,
     tone,
     with_noise,
 )
@@ -40,6 +43,8 @@ _LOW_PASS_HZ, _HIGH_PASS_HZ = (3_000.0, 7_800.0), (40.0, 400.0)
 _FILTERED = 0.7  # share of the copies of a band that each filter is applied to
 _REVERBERATION_SEC, _DIRECT_DB = (0.1, 0.5), (3.0, 15.0)
 _LEVEL_DB = (-40.0, 0.0)
+_SPEED = (0.9, 1.1)
+_SEMITONES = (-2.0, 2.0)
 _BIT_RATES: Mapping[str, tuple[str, str, tuple[int, int]]] = {
     "MP3": ("mp3", "libmp3lame", (24_000, 64_000)),
     "Opus": ("ogg", "libopus", (10_000, 32_000)),
@@ -149,10 +154,20 @@ def _level(wave: FloatArray, random: np.random.Generator) -> FloatArray:
     return quiet(wave, _between(_LEVEL_DB, random))
 
 
+def _speed(wave: FloatArray, random: np.random.Generator) -> FloatArray:
+    return faster(wave, _between(_SPEED, random))
+
+
+def _pitch(wave: FloatArray, random: np.random.Generator) -> FloatArray:
+    return shifted_in_pitch(wave, _between(_SEMITONES, random))
+
+
 _CHANGES: Mapping[str, Callable[[FloatArray, np.random.Generator], FloatArray]] = {
     "noise": _noise,
     "band": _band,
     "codec": _codec,
     "room": _room,
     "level": _level,
+    "speed": _speed,
+    "pitch": _pitch,
 }

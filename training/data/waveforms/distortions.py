@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from fractions import Fraction
 from typing import Any, cast
 
 import av
@@ -49,6 +51,36 @@ def resampled(wave: FloatArray, rate: int) -> FloatArray:
     """Resample to a rate and back."""
     back: Any = soxr.resample(soxr.resample(wave, SAMPLE_RATE, rate), rate, SAMPLE_RATE)
     return cast(FloatArray, back)
+
+
+def faster(wave: FloatArray, factor: float) -> FloatArray:
+    """Play faster, which raises the pitch, too; below 1 slower. As many samples as that takes."""
+    return cast(FloatArray, soxr.resample(wave, SAMPLE_RATE * factor, SAMPLE_RATE))
+
+
+def shifted_in_pitch(wave: FloatArray, semitones: float) -> FloatArray:
+    """Raise the pitch and formants at the same speed: played faster, then stretched by overlapping pieces (WSOLA)."""
+    factor = 2 ** (semitones / 12)
+    return _at_tempo(faster(wave, factor), 1 / factor)
+
+
+def _at_tempo(wave: FloatArray, factor: float) -> FloatArray:
+    """Play faster at the same pitch, by FFmpeg's filter ``atempo``."""
+    graph = av.filter.Graph()
+    source = graph.add_abuffer(sample_rate=SAMPLE_RATE, format="flt", layout="mono", time_base=Fraction(1, SAMPLE_RATE))
+    tempo, sink = graph.add("atempo", f"{factor:.6f}"), graph.add("abuffersink")
+    source.link_to(tempo)
+    tempo.link_to(sink)
+    graph.configure()
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave, np.float32)[None], format="flt", layout="mono")
+    frame.sample_rate, frame.pts = SAMPLE_RATE, 0
+    graph.push(frame)
+    graph.push(None)
+    parts = []
+    with contextlib.suppress(av.EOFError, av.BlockingIOError):
+        while True:
+            parts.append(graph.pull().to_ndarray()[0])
+    return np.concatenate(parts).astype(np.float32) if parts else np.zeros(0, np.float32)
 
 
 def quiet(wave: FloatArray, decibels: float) -> FloatArray:

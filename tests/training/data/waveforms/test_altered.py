@@ -17,7 +17,7 @@ from training.data.waveforms.altered import altered, copy_of
 from training.data.waveforms.clip_info import ClipInfo
 from training.data.waveforms.dataset import WindowDataset
 
-CHANGES: tuple[CopyChange, ...] = ("noise", "band", "codec", "room", "level")
+CHANGES: tuple[CopyChange, ...] = ("noise", "band", "codec", "room", "level", "speed", "pitch")
 
 
 def voice(samples: int, seed: int = 0) -> np.ndarray:
@@ -30,7 +30,7 @@ def facts(seed: int = 0) -> ClipInfo:
     return ClipInfo(sha256=f"{seed:064x}", samples=16_000, duration_sec=1.0)
 
 
-@given(st.integers(1_600, 40_000), st.lists(st.sampled_from(CHANGES), min_size=1, max_size=5), st.integers(0, 15))
+@given(st.integers(1_600, 40_000), st.lists(st.sampled_from(CHANGES), min_size=1, max_size=7), st.integers(0, 15))
 @settings(deadline=None, max_examples=60)
 def test_a_copy_is_as_long_finite_audible_and_the_same_each_time(
     samples: int, changes: list[CopyChange], number: int
@@ -58,6 +58,36 @@ def test_noise_lies_between_12_and_40_db_below() -> None:
         noise = altered(wave, copy_of(facts(), number, ["noise"])) - wave
         level = 10 * np.log10(np.mean(np.square(wave)) / np.mean(np.square(noise)))
         assert 11.5 < level < 40.5
+
+
+def hertz(wave: np.ndarray) -> float:
+    """The frequency of a sine, by its zero crossings."""
+    middle = wave[len(wave) // 4 : len(wave) // 2]
+    return float(np.count_nonzero(np.diff(np.signbit(middle)))) / 2 / (len(middle) / 16_000)
+
+
+@pytest.mark.parametrize(("change", "low", "high"), [("speed", 0.9, 1.1), ("pitch", 2 ** (-1 / 6), 2 ** (1 / 6))])
+def test_speed_and_pitch_move_frequencies_by_as_much_as_they_say(change: CopyChange, low: float, high: float) -> None:
+    wave = (0.5 * np.sin(2 * np.pi * 400 * np.arange(32_000) / 16_000)).astype(np.float32)
+    moved = [hertz(altered(wave, copy_of(facts(), number, [change]))) / 400 for number in range(16)]
+    assert low - 0.01 < min(moved) < 1 - 0.02
+    assert 1 + 0.02 < max(moved) < high + 0.01
+
+
+def test_pitch_keeps_the_tempo_and_speed_does_not() -> None:
+    beats = np.zeros(32_000, np.float32)
+    for start in range(2_000, 32_000, 4_000):
+        beats[start : start + 800] = 0.5 * np.sin(2 * np.pi * 400 * np.arange(800) / 16_000)
+
+    def drift(wave: np.ndarray) -> float:
+        """How far the last beat that is whole has moved, in seconds."""
+        loud = np.flatnonzero(np.abs(wave) > 0.2)
+        return abs(float(loud.max()) - float(np.flatnonzero(np.abs(beats) > 0.2).max())) / 16_000
+
+    pitched = [drift(altered(beats, copy_of(facts(), number, ["pitch"]))) for number in range(8)]
+    sped = [drift(altered(beats, copy_of(facts(), number, ["speed"]))) for number in range(8)]
+    assert max(pitched) < 0.06
+    assert max(sped) > 0.06
 
 
 def test_a_copy_has_a_key_of_its_own() -> None:
