@@ -69,7 +69,7 @@ def starts(bundle: Path, folder: Path) -> Iterator[Goal]:
             memory.append(sum(each.memory_full_info().pss for each in processes) / (1 << 20))
     yield _of("service ready", ready, "s", 2.5)
     yield _of("memory of all its processes, shared pages counted once", memory, "MiB", 260)
-    command = [sys.executable, "-m", "emotions", "--help"]
+    command = [str(Path(sys.executable).with_name("emotions")), "--help"]
     yield _of("emotions --help", [_seconds(command) for _ in range(2 * _STARTS)], "s", 0.25)
 
 
