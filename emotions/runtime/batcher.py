@@ -152,6 +152,8 @@ class Batcher:
         with self._changed:
             while True:
                 batch = self._take()
+                if batch and self._jobs:  # a clip wakes one thread, and may have windows for all
+                    self._changed.notify()
                 if batch or self._closed:
                     return batch
                 self._changed.wait()

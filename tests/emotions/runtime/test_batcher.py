@@ -217,6 +217,19 @@ def test_lanes_share_what_is_waiting() -> None:
     assert sum(model.sizes) == 12
 
 
+def test_one_long_clip_is_run_on_all_lanes() -> None:
+    model, together = Recorder(), threading.Barrier(2)
+
+    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
+        together.wait(10)
+        return model(waveform, length)
+
+    batcher = Batcher(run, max_batch=1, parallel_batches=2)
+    assert len(batcher.submit(clip(1, 60)).result(20).probabilities["mean"]) == 6
+    batcher.close()
+    assert model.sizes == [1] * 6
+
+
 def test_a_batch_holds_no_more_than_runs_in_its_time() -> None:
     model = Recorder()
 
