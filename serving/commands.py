@@ -12,7 +12,7 @@ from emotions.pipeline.runner import Context, Step
 from serving.batch.drift.command import drift, reference
 from serving.batch.label.backend_command import backend
 from serving.batch.label.command import tasks
-from serving.benchmark_command import benchmark, compare
+from serving.benchmark.command import benchmark, compare
 from serving.http.page.static_site.commands import to_space, to_web
 from serving.serve_command import serve, serve_key, ui
 
