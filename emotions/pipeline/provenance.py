@@ -5,9 +5,23 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import emotions
 
 _PACKAGES = ("torch", "onnxruntime", "numpy")
+
+
+def made_by() -> dict[str, Any]:
+    """What every report of an evaluation says first, as JSON: when it was made, by which versions and command."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "toolkit_version": emotions.__version__,
+        "versions": versions(),
+        "command": command_line(),
+    }
 
 
 def command_line() -> str:
