@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from emotions.pipeline.options import Overwrite
+
 if TYPE_CHECKING:
     from serving.batch.options import Options
 
@@ -94,7 +96,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
     output: TableOption = None,
     lists: Lists = None,
     bundle: BundleOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that is there already.")] = False,
+    overwrite: Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
     windows: Annotated[
         bool,
