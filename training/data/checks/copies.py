@@ -44,11 +44,6 @@ class Match:
     errors: float
 
     @property
-    def pair(self) -> tuple[int, int, int]:
-        """Both clips, and the shift."""
-        return self.first, self.second, self.shift
-
-    @property
     def shift_sec(self) -> float:
         """Delay of the second clip."""
         return self.shift * HOP_SEC
@@ -61,13 +56,10 @@ def find_matches(fingerprints: Sequence[Bits]) -> list[Match]:
     memory, by 20 bytes a frame, however many pairs share bits by chance.
     """
     frames = Frames(fingerprints)
-    wanted, rough = _least(frames), _RoughEvidence(fingerprints)
-    alike = _most_alike(frames)
-    # Of tones thousands are alike by chance: what whole clips say, each looked at once, rules out most of them.
-    likely = [match for match in alike if rough.of(match) >= wanted / 2]
-    found = {match: evidence(*_aligned(fingerprints, *match.pair), match.errors) for match in likely}
-    if len(likely) < len(alike) or any(evident < _MAX_DISPERSION * wanted for evident in found.values()):
-        wanted *= _dispersion(fingerprints, frames)  # seldom: in most corpora nothing is in doubt
+    found = {}
+    for match in _most_alike(frames):
+        found[match] = evidence(*_aligned(fingerprints, match.first, match.second, match.shift), match.errors)
+    wanted = _wanted(fingerprints, frames, [*found.values()])
     return [match for match, evident in found.items() if evident >= wanted]
 
 
@@ -81,34 +73,12 @@ def _most_alike(frames: Frames) -> list[Match]:
     return [Match(first, second, shift, errors) for (first, second), (errors, shift) in sorted(best.items())]
 
 
-def _least(frames: Frames) -> float:
+def _wanted(fingerprints: Sequence[Bits], frames: Frames, found: Sequence[float]) -> float:
     """Evidence that a match takes: unlike clips of the corpus, each compared at each shift, seldom have as much."""
-    return math.log(max(1, len(frames.lengths) * len(frames)) / MAX_CHANCE)
-
-
-class _RoughEvidence:
-    """The evidence of pairs by how the bits of whole clips repeat each other, which is computed once a clip.
-
-    Args:
-        fingerprints: of each clip.
-    """
-
-    def __init__(self, fingerprints: Sequence[Bits]) -> None:
-        self._fingerprints = fingerprints
-        self._known: dict[int, tuple[FloatArray, FloatArray]] = {}
-
-    def of(self, match: Match) -> float:
-        """About as much as ``evidence``."""
-        (time, bands), (others_time, others_bands) = self._repeating(match.first), self._repeating(match.second)
-        frames = len(_aligned(self._fingerprints, *match.pair)[0])
-        repeats = _repeats(time[:frames], others_time[:frames]) * _repeats(bands, others_bands)
-        return float(32 * frames / max(1.0, repeats)) * _information(match.errors)
-
-    def _repeating(self, clip: int) -> tuple[FloatArray, FloatArray]:
-        if clip not in self._known:
-            signs = _signs(self._fingerprints[clip])
-            self._known[clip] = _correlation(signs), _correlation(signs.T)
-        return self._known[clip]
+    wanted = math.log(max(1, len(fingerprints) * len(frames)) / MAX_CHANCE)
+    if all(evident >= _MAX_DISPERSION * wanted for evident in found):  # as in most corpora: nothing is in doubt
+        return wanted
+    return wanted * _dispersion(fingerprints, frames)
 
 
 def _aligned(fingerprints: Sequence[Bits], first: int, second: int, shift: int) -> tuple[Bits, Bits]:
@@ -142,13 +112,8 @@ def evidence(one: Bits, other: Bits, errors: float) -> float:
         other: (frames,) of another, at the same times.
         errors: share of bits that differ, at most half.
     """
-    return independent_bits(one, other) * _information(errors)
-
-
-def _information(errors: float) -> float:
-    """What a bit tells where so many differ."""
     entropy = -sum(p * math.log(p) for p in (errors, 1 - errors) if p > 0)
-    return math.log(2) - entropy
+    return independent_bits(one, other) * (math.log(2) - entropy)
 
 
 def independent_bits(one: Bits, other: Bits) -> float:
@@ -163,8 +128,7 @@ def independent_bits(one: Bits, other: Bits) -> float:
     """
     a, b = _signs(one), _signs(other)
     bits = 32 * np.count_nonzero((one != 0) & (other != 0))
-    repeats = _repeats(_correlation(a), _correlation(b)) * _repeats(_correlation(a.T), _correlation(b.T))
-    return float(bits / max(1.0, repeats))
+    return float(bits / max(1.0, _repeats(a, b) * _repeats(a.T, b.T)))
 
 
 def _signs(bits: Bits) -> FloatArray:
@@ -174,10 +138,10 @@ def _signs(bits: Bits) -> FloatArray:
 
 
 def _repeats(one: FloatArray, other: FloatArray) -> float:
-    """By how much the variance of a sum is larger than were its terms independent; of correlations by lag."""
+    """By how much the variance of a sum along the first axis is larger than were its terms independent."""
     lags = len(one)
     weights = 1 - np.arange(lags) / lags
-    both = weights * one * other
+    both = weights * _correlation(one) * _correlation(other)
     return float(both[0] + 2 * both[1:].sum())
 
 

@@ -42,8 +42,7 @@ class Frames:
             pairs: (pairs, 3) int64: a clip, another, and by how many frames that is late.
         """
         clip, late, shift = pairs.T
-        frames: IntArray = np.minimum(self.lengths[clip], self.lengths[late] - shift) - np.maximum(0, -shift)
-        return frames
+        return np.minimum(self.lengths[clip], self.lengths[late] - shift) - np.maximum(0, -shift)
 
     def compared(self, pairs: IntArray) -> tuple[IntArray, Float64Array]:
         """The pairs with ``MIN_FRAMES`` loud frames in common, and the share of bits that differ in these.
