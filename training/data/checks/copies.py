@@ -52,8 +52,8 @@ class Match:
 def find_matches(fingerprints: Sequence[Bits]) -> list[Match]:
     """Find every pair of clips with the same audio.
 
-    Time grows with the frames of all clips, and no more than that: of equal frames a bounded number is paired. So does
-    memory, by 20 bytes a frame, however many pairs share bits by chance.
+    Memory grows with the frames of all clips, by 20 bytes each, and with the pairs that are alike, each of which is
+    judged by its evidence: of tones, not of speech, many are so by chance.
     """
     frames = Frames(fingerprints)
     found = {}

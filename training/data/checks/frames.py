@@ -42,7 +42,8 @@ class Frames:
             pairs: (pairs, 3) int64: a clip, another, and by how many frames that is late.
         """
         clip, late, shift = pairs.T
-        return np.minimum(self.lengths[clip], self.lengths[late] - shift) - np.maximum(0, -shift)
+        frames: IntArray = np.minimum(self.lengths[clip], self.lengths[late] - shift) - np.maximum(0, -shift)
+        return frames
 
     def compared(self, pairs: IntArray) -> tuple[IntArray, Float64Array]:
         """The pairs with ``MIN_FRAMES`` loud frames in common, and the share of bits that differ in these.
