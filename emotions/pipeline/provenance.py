@@ -9,16 +9,18 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import emotions
-
 _PACKAGES = ("torch", "onnxruntime", "numpy")
 
 
-def made_by() -> dict[str, Any]:
-    """What every report of an evaluation says first, as JSON: when it was made, by which versions and command."""
+def made_by(toolkit: str) -> dict[str, Any]:
+    """What every report of an evaluation says first, as JSON: when it was made, by which versions and command.
+
+    Args:
+        toolkit: its version.
+    """
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "toolkit_version": emotions.__version__,
+        "toolkit_version": toolkit,
         "versions": versions(),
         "command": command_line(),
     }

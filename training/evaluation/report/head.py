@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import emotions
 from emotions.pipeline.provenance import made_by
 from training.config.evaluate import EvaluateStep
 from training.data.checks.leakage import Leaks
@@ -39,7 +40,7 @@ def head(step: EvaluateStep, trained: Trained, protocol: str) -> dict[str, Any]:
     """
     return {
         "format": 1,
-        **made_by(),
+        **made_by(emotions.__version__),
         "model": step.model,
         "protocol": protocol,
         "seeds": sorted({each.seed for each in trained.predictions}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import emotions
 from emotions.audio.windows import FloatArray
 from emotions.folder.predict_files import DEFAULT_MAX_BATCH
 from emotions.pipeline.provenance import made_by
@@ -48,7 +49,7 @@ def suite_head(
     manifest = predictor.manifest
     return {
         "format": 1,
-        **made_by(),
+        **made_by(emotions.__version__),
         "suite": suite,
         "bundle": predictor.bundle.id,
         "variant": predictor.session.variant,
