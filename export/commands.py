@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -15,15 +14,13 @@ from emotions.pipeline.interruption import keeping, stoppable
 from emotions.pipeline.next_command import next_command
 from emotions.pipeline.options import BundlePath, bundle_commands
 from emotions.pipeline.runner import Context, Step
+from export.named_source import ONNX, Said, export_named, labels_of
 
 if TYPE_CHECKING:
     from export.bundle.variants import ExportOptions
     from export.config import ExportStep
-    from export.sources import Source
 
 _NOTHING = "nothing is kept of a bundle that is not whole"
-ONNX = "onnx:"
-"""Prefix of a source that is an ONNX file."""
 BUNDLES = "bundles"
 """Folder that bundles go to unless another is named."""
 
@@ -127,8 +124,9 @@ def export(  # noqa: PLR0913, PLR0917 - options of a command line
         source = sources[0]
         if tune_results is not None:
             source = str(_best_run(tune_results, Context(Path.cwd(), 0, 0, {}), again=refit))
-        said = Said(target, _split(labels), sampling_rate, output_kind)
-        _report(_exported(source, said, output, name, data=data, bundles=Path(BUNDLES), wanted=options), is_last=True)
+        said = Said(target, labels_of(labels), sampling_rate, output_kind)
+        bundle = export_named(source, said, output, name, data=data, bundles=Path(BUNDLES), wanted=options)
+        _report(bundle, is_last=True)
 
 
 def _kept(output: Path | None) -> tuple[Callable[[], str], Callable[[], str | None]]:
@@ -181,65 +179,6 @@ def to_triton(
     typer.echo(write(read_bundle(bundle), repository, variant=variant, name=name))
 
 
-@dataclass(frozen=True)
-class Said:
-    """What the user says of a model of others, which other models know."""
-
-    target: str | None = None
-    labels: tuple[str, ...] = ()
-    sampling_rate: int | None = None
-    output_kind: str | None = None
-
-
-def _split(labels: str | None) -> tuple[str, ...]:
-    """The labels of an option; ConfigError where they could not be told apart."""
-    if labels is None:
-        return ()
-    named = tuple(label.strip() for label in labels.split(","))
-    if len(named) < 2 or not all(named) or len({*named}) < len(named):
-        raise ConfigError("--labels: name two or more, each once, with commas between them")
-    return named
-
-
-def _exported(source: str, said: Said, output: Path | None, name: str | None, **options: Any) -> Path:
-    """The bundle of a path, or of a model of others where the source begins with ``hf:`` or ``onnx:``."""
-    from export.bundle.export import export_run, export_source
-    from export.config import HUGGINGFACE
-
-    if source.startswith(ONNX):
-        return export_source(lambda: _of_file(Path(source.removeprefix(ONNX)), said), output, name, **options)
-    if said.sampling_rate is not None or said.output_kind is not None:
-        raise ConfigError("a sampling rate or a kind of output is named for --onnx only: other models know theirs")
-    if not source.startswith(HUGGINGFACE):
-        if said != Said():
-            raise ConfigError("a target or labels are named for checkpoints of others only: other models know theirs")
-        return export_run(Path(source), output, name, **options)
-    return export_source(lambda: _imported(source.removeprefix(HUGGINGFACE), said), output, name, **options)
-
-
-def _imported(name: str, said: Said) -> Source:
-    """The source of a checkpoint of others, once it is said which importer takes it."""
-    from export.importers.importer import ImportOptions
-    from export.importers.registry import choose
-
-    choice = choose(name)
-    typer.echo(str(choice))
-    return choice.load(ImportOptions(said.target, said.labels))
-
-
-def _of_file(path: Path, said: Said) -> Source:
-    """The source of an ONNX file."""
-    from emotions.audio.decode import SAMPLE_RATE
-    from export.huggingface.source import TARGET
-    from export.importers.onnx_file.importer import OnnxOptions, onnx_source
-
-    if not said.labels:
-        raise ConfigError("--onnx: name its labels with --labels, in the order of its scores")
-    rate = SAMPLE_RATE if said.sampling_rate is None else said.sampling_rate
-    typer.echo("importer: onnx, a classifier of a waveform, run on each clip of a batch alone")
-    return onnx_source(path, OnnxOptions(said.labels, said.target or TARGET, rate, said.output_kind))
-
-
 def _export_step() -> Any:
     from export.config import ExportStep
 
@@ -259,7 +198,7 @@ def _export(step: ExportStep, context: Context) -> None:
     with keeping(*_kept(output)):
         source, bundles = _source(step, context), context.root / BUNDLES
         said = Said(step.target, tuple(step.labels or ()))
-        context.last_bundle = _exported(
+        context.last_bundle = export_named(
             source,
             said,
             output,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from emotions.pipeline.schema import StepConfig, Text, Texts
-from serving.scenario_names import SCENARIOS, Scenario
+from serving.benchmark.scenarios.names import SCENARIOS, Scenario
 
 
 class PredictStep(StepConfig):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ from emotions.audio.windows import FloatArray, Pooling
 
 Tone = Callable[..., FloatArray]
 WriteWav = Callable[..., Path]
+WavBytes = Callable[..., bytes]
 BuildOnce = Callable[[str, Callable[[Path], Path]], Path]
 
 
@@ -93,6 +95,18 @@ def write_wav() -> WriteWav:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def wav_bytes() -> WavBytes:
+    """``wav_bytes(waveform, rate=16000, subtype="FLOAT")``: a WAV file's bytes."""
+
+    def make(waveform: FloatArray, rate: int = 16_000, subtype: str = "FLOAT") -> bytes:
+        file = io.BytesIO()
+        soundfile.write(file, waveform, rate, format="WAV", subtype=subtype)
+        return file.getvalue()
+
+    return make
 
 
 @pytest.fixture(scope="session", autouse=True)

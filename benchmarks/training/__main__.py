@@ -16,6 +16,7 @@ class Part(StrEnum):
     """What can be measured."""
 
     CACHE = "cache"
+    COPIES = "copies"
     CORPUS = "corpus"
     LOOP = "loop"
     MEMORY = "memory"
@@ -30,13 +31,14 @@ def main(  # noqa: PLR0913, PLR0917  # options of a command line
     encoded: Annotated[int, typer.Option(min=2, help="Clips that the encoder runs on.")] = 32,
     rounds: Annotated[int, typer.Option(min=1, help="How often each side is measured.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
-    sizes: Annotated[str, typer.Option(metavar="N,N", help="Numbers of clips of corpus.")] = "300,3000",
+    sizes: Annotated[str, typer.Option(metavar="N,N", help="Numbers of clips of copies and corpus.")] = "300,3000",
     trials: Annotated[int, typer.Option(min=2, help="Trials of each search.")] = 24,
     backbone: Annotated[str, typer.Option(help="Image network of the searches.")] = "efficientnet_b0",
 ) -> None:
-    """Measure the feature cache, corpora of many clips, the training loop, memory, searches, transformers' Trainer."""
+    """Measure the feature cache, the search for copies, corpora, the training loop, memory, searches, and Trainer."""
     import torch
 
+    from benchmarks.training.copies import compare_copies
     from benchmarks.training.corpus import synthesise
     from benchmarks.training.corpus_scale import compare_sizes
     from benchmarks.training.encoding import compare_encoding
@@ -51,6 +53,7 @@ def main(  # noqa: PLR0913, PLR0917  # options of a command line
         source = (data or synthesise(Path(folder) / "data", max(clips, encoded), 5.0)).resolve()
         reports: dict[Part, Callable[[], Iterable[str]]] = {
             Part.CACHE: lambda: compare_encoding(source, encoded, rounds),
+            Part.COPIES: lambda: compare_copies([int(size) for size in sizes.split(",")]),
             Part.CORPUS: lambda: compare_sizes([int(size) for size in sizes.split(",")]),
             Part.LOOP: lambda: compare_loops(source, clips, rounds),
             Part.MEMORY: lambda: compare_memory(clips),

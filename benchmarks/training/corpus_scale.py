@@ -17,18 +17,19 @@ import soundfile
 from pydantic import TypeAdapter
 
 from benchmarks.training.corpus import LABELS, batches
+from benchmarks.training.peak import forget_peak, peak_mb
+from benchmarks.training.tones import SEC, tones
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.pipeline.runner import Context
 from training.config.train import TrainStep
 from training.corpus import cut_corpus, read_usable
 from training.data.checks.check import check_dataset
-from training.data.checks.leakage import audit
+from training.data.checks.leakage import audit, fingerprints
 from training.data.split.splits import split_clips
 from training.data.waveforms.waveform_cache import WaveformCache
 from training.loop.precompute import precomputed
 
-STEPS = ("read and decode", "split", "audit", "features", "first batch", "data check")
-_SEC = 0.6
+STEPS = ("read and decode", "split", "fingerprints", "audit", "features", "first batch", "data check")
 _SPEAKERS = 60
 _BATCH = 32
 
@@ -39,7 +40,7 @@ def compare_sizes(sizes: Sequence[int]) -> Iterator[str]:
     Args:
         sizes: numbers of clips.
     """
-    yield f"from a dataset to the first batch, clips of {_SEC:g} s (seconds, CPU seconds, peak MB of the process)"
+    yield f"from a dataset to the first batch, clips of {SEC:g} s (seconds, CPU seconds, peak MB of the process)"
     for clips in sizes:
         for step, (seconds, cpu, peak) in steps(clips).items():
             yield f"  {clips:7d} clips  {step:16} {seconds:9.2f} {cpu:9.2f} {peak:9.0f}"
@@ -55,20 +56,17 @@ def steps(clips: int) -> dict[str, list[float]]:
     return found
 
 
-def tones(folder: Path, clips: int) -> Path:
-    """Write tones of unlike pitch that rise and fade, with their annotations; returns the folder.
+def write_tones(folder: Path, clips: int) -> Path:
+    """Write tones with their annotations; returns the folder.
 
     Args:
         folder: is made.
         clips: how many.
     """
-    random, at = np.random.default_rng(0), np.arange(round(_SEC * SAMPLE_RATE)) / SAMPLE_RATE
+    random = np.random.default_rng(1)
     folder.mkdir(parents=True)
     rows = {}
-    for clip in range(clips):
-        phase = 2 * np.pi * random.uniform(80, 300) * at
-        wave = sum(random.uniform(0.2, 1) / k * np.sin(k * phase + random.uniform(0, 6)) for k in range(1, 12))
-        wave = 0.1 * wave * np.exp(-at * random.uniform(0, 3)) + 1e-4 * random.standard_normal(len(at))
+    for clip, wave in enumerate(tones(clips)):
         name = f"{clip}.wav"
         soundfile.write(folder / name, wave, SAMPLE_RATE)
         speaker = clip % _SPEAKERS
@@ -81,7 +79,7 @@ def _measured(folder: Path, clips: int) -> dict[str, list[float]]:
     raw = {
         "type": "train",
         "model": "FunctionalsClassifier",
-        "dataset": {"path": str(tones(folder / "data", clips)), "targets": ["emotion"]},
+        "dataset": {"path": str(write_tones(folder / "data", clips)), "targets": ["emotion"]},
         "learn_params": {"padding_sec": 1.0},
     }
     step: Any = TypeAdapter(TrainStep).validate_python(raw)
@@ -89,29 +87,21 @@ def _measured(folder: Path, clips: int) -> dict[str, list[float]]:
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
         started, cpu = time.perf_counter(), time.process_time()
-        _forget_peak()
+        forget_peak()
         done = work()
-        took[name] = [time.perf_counter() - started, time.process_time() - cpu, _peak_mb()]
+        took[name] = [time.perf_counter() - started, time.process_time() - cpu, peak_mb()]
         return done
 
     context = Context(folder, 0, 0, {})
     table, facts = timed(STEPS[0], lambda: read_usable(step.dataset, context))
     split = timed(STEPS[1], lambda: split_clips(table, step.dataset.split, 0))
-    leaks = timed(STEPS[2], lambda: audit(table, facts, [split], step.dataset, WaveformCache()))
+    timed(STEPS[2], lambda: fingerprints(table.clips, facts, WaveformCache()))
+    leaks = timed(STEPS[3], lambda: audit(table, facts, [split], step.dataset, WaveformCache()))
     leaks.raise_for(str(table.root))
-    corpus = timed(STEPS[3], lambda: precomputed(cut_corpus(step, table, facts, split), step))
-    timed(STEPS[4], lambda: next(iter(batches(corpus.train, _BATCH))))
-    timed(STEPS[5], lambda: check_dataset(step.dataset, folder))
+    corpus = timed(STEPS[4], lambda: precomputed(cut_corpus(step, table, facts, split), step))
+    timed(STEPS[5], lambda: next(iter(batches(corpus.train, _BATCH))))
+    timed(STEPS[6], lambda: check_dataset(step.dataset, folder))
     return took
-
-
-def _forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_mb() -> float:
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) / 1e3
 
 
 if __name__ == "__main__":

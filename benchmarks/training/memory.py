@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.training.corpus import IMAGE_SIZE, batches, read_images, synthesise, untrained
+from benchmarks.training.peak import peak_mb
 from benchmarks.training.timing import trained
 
 FACTOR = 4
@@ -44,17 +44,7 @@ def peak(clips: int) -> float:
 def _measured(folder: Path, clips: int) -> float:
     images = read_images(synthesise(folder / "data", clips, _SEC), clips, _SEC, "test_efficientnet")
     trained(untrained(images.model, images.windows), batches(images.features, _BATCH), 1)
-    return _peak_bytes() / 1e6
-
-
-def _peak_bytes() -> int:
-    """Peak resident memory of this process."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Not ru_maxrss here: Linux hands the parent's peak down to it.
-    (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) * 1024
+    return peak_mb()
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Files: atomic writes and locks, strict JSON, hashes, and the private cache folder."""
+"""Files: atomic writes and locks, strict JSON, hashes, the private cache folder, and pages of reports."""

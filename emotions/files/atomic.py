@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from emotions.errors import DiskFull, OutputExists
+from emotions.errors import ConfigError, DiskFull, OutputExists
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NO_SPACE_TEXTS = tuple(map(os.strerror, _NO_SPACE))
@@ -187,6 +187,23 @@ def refuse_existing(path: Path) -> None:
     """Refuse an output that is there already by OutputExists; called before anything is computed for it."""
     if os.path.lexists(path):
         raise OutputExists(f"{path}: is there already; name another output or delete it")
+
+
+def check_csv(path: Path, *, overwrite: bool) -> None:
+    """Refuse a table that could not be written; called before anything is computed for it.
+
+    Args:
+        path: where it goes.
+        overwrite: whether one that is there already is replaced.
+
+    Raises:
+        ConfigError: it is no CSV file by its name.
+        OutputExists: it is there already.
+    """
+    if path.suffix.lower() != ".csv":
+        raise ConfigError(f"{path}: the table ends with .csv")
+    if not overwrite:
+        refuse_existing(path)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Options that every command with a pipeline file has."""
+"""Options that several commands have."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ Overrides = Annotated[
         "--set", metavar="PATH=VALUE", help="Change a value of the file, as pipeline.0.name=mine; repeatable."
     ),
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a table that is there already.")]
 Root = Annotated[
     Path | None,
     typer.Option("--root", metavar="DIR", help="What $$ROOT_DIR$$ stands for, else the working directory."),

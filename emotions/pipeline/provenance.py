@@ -5,9 +5,25 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 _PACKAGES = ("torch", "onnxruntime", "numpy")
+
+
+def made_by(toolkit: str) -> dict[str, Any]:
+    """What every report of an evaluation says first, as JSON: when it was made, by which versions and command.
+
+    Args:
+        toolkit: its version.
+    """
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "toolkit_version": toolkit,
+        "versions": versions(),
+        "command": command_line(),
+    }
 
 
 def command_line() -> str:

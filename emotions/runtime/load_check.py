@@ -18,8 +18,9 @@ from pathlib import Path
 import onnxruntime as ort
 
 from emotions.bundle.manifest import PROBE, Bundle, Manifest
-from emotions.errors import BundleError, ConfigError
+from emotions.errors import BundleError
 from emotions.files.cache import cache_root
+from emotions.runtime.environment import number_of
 
 SWITCH, MEMORY, SECONDS = "EMOTIONS_LOAD_CHECK", "EMOTIONS_LOAD_CHECK_GB", "EMOTIONS_LOAD_CHECK_SEC"
 """Environment variables: ``off`` for no check; GiB of memory and seconds that it may take."""
@@ -121,12 +122,12 @@ def _limits(bundle: Bundle, variant: str) -> tuple[float, float]:
     model = bundle.manifest.variants[variant].file
     size = sum((bundle.path / name).stat().st_size for name in bundle.manifest.files if _belongs(name, model)) / _GB
     memory = min(_BASE_GB + _TIMES * size, _machine_gb())
-    return _number(MEMORY, memory), asked_seconds(_BASE_SEC + _SEC_PER_GB * size)
+    return number_of(MEMORY, memory, _MOST), asked_seconds(_BASE_SEC + _SEC_PER_GB * size)
 
 
 def asked_seconds(default: float) -> float:
     """Seconds that a check may take: what the environment asks for, else ``default``. Raises ConfigError."""
-    return _number(SECONDS, default)
+    return number_of(SECONDS, default, _MOST)
 
 
 def _machine_gb() -> float:
@@ -135,17 +136,6 @@ def _machine_gb() -> float:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _GB
     except (AttributeError, ValueError, OSError):
         return math.inf
-
-
-def _number(variable: str, default: float) -> float:
-    named = os.environ.get(variable)
-    try:
-        value = float(named) if named else default
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= _MOST:
-        raise ConfigError(f"{variable}={named!r}: must be a number above 0, at most {_MOST:g}")
-    return value
 
 
 def _call(arguments: list[str], seconds: float) -> tuple[int, str]:

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import math
 import os
 import statistics
 import time
@@ -23,9 +22,10 @@ import numpy as np
 import onnxruntime as ort
 
 from emotions.bundle.probe import Probe
-from emotions.errors import BundleError, ConfigError, DeviceError, EmotionsError, first_line
+from emotions.errors import BundleError, DeviceError, EmotionsError, first_line
 from emotions.files.cache import cache_root, is_own_file, private_folder
 from emotions.files.json_text import read_json, write_json
+from emotions.runtime.environment import number_of
 from emotions.runtime.failures import ORT_ERRORS, is_device_lost, is_out_of_memory
 from emotions.runtime.io_binding import Buffers
 
@@ -105,16 +105,8 @@ def tried_settings(trial: Trial) -> Settings:
 
 
 def _seconds_allowed() -> float:
-    named = os.environ.get(SWITCH)
-    if named == "off":
-        return 0.0
-    try:
-        seconds = float(named) if named else SECONDS
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= _MAX_SECONDS:
-        raise ConfigError(f"{SWITCH}={named!r}: must be off, or seconds above 0, at most {_MAX_SECONDS:g}")
-    return seconds
+    off = os.environ.get(SWITCH) == "off"
+    return 0.0 if off else number_of(SWITCH, SECONDS, _MAX_SECONDS, "off, or seconds")
 
 
 def _try(trial: Trial, key: str, seconds: float) -> Settings | None:

@@ -28,8 +28,8 @@ from serving.benchmark.report.prices import read_prices
 from serving.benchmark.report.report import FORMAT, REPORT, Report, figures, machine
 from serving.benchmark.report.tables import text
 from serving.benchmark.scenarios.from_checkout import backends, peers
+from serving.benchmark.scenarios.names import OF_SERVICE, Scenario, resolved
 from serving.benchmark.scenarios.profile import FULL, QUICK, BenchmarkProfile, Clock
-from serving.scenario_names import OF_SERVICE, Scenario, resolved
 
 _NOTHING = "nothing is kept of a benchmark, which is measured in one run"
 

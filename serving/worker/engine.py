@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from typing import IO, Any, TypeVar
 import numpy as np
 import soundfile
 
-from emotions.audio import decode
 from emotions.audio.decoders.read import read
 from emotions.audio.speech.windows import Segments
 from emotions.audio.windows import FloatArray, IntArray, Windows
@@ -23,15 +21,13 @@ from emotions.bundle.manifest import EMBEDDING
 from emotions.bundle.reference.observation import Observation
 from emotions.errors import DeviceLost, Overloaded, TooManyRequests
 from emotions.predictor import Predictor
-from emotions.runtime.batch_shape import Probabilities, Run
+from emotions.runtime.batch_shape import Probabilities
 from emotions.runtime.batcher import Batcher, BatchResult
-from emotions.runtime.devices import cpu_parallel_batches, gpu_parallel_batches
 from emotions.runtime.prediction import Prediction
-from emotions.runtime.session import open_session
 from serving.settings import Settings
-from serving.telemetry.drift.gauges import embeds
 from serving.telemetry.metrics import Load, Metrics
 from serving.telemetry.requests import record_spans
+from serving.worker.batch_runner import BatchRunner
 from serving.worker.decoding import Clip, Decoded, Selection
 from serving.worker.shadow import Keeping, Shadow
 from serving.worker.shared import Shared
@@ -39,13 +35,6 @@ from serving.worker.shares import Shares
 
 __all__ = ["Clip", "Engine", "TimedPrediction"]
 
-_WARM_UP_SAMPLES = 32_000
-"""Samples of the warm-up window of a model with dynamic length, whose whole window would take seconds."""
-_SLOW_RUN_SEC = 0.01
-"""Duration of the model on one window from which all threads pay off when it runs alone; below, their synchronisation
-costs more than they gain."""
-_SPEED_WEIGHT = 0.1
-"""Weight of the last batch in the moving average of the model's speed."""
 _BATCH_SEC = 0.2
 """Most seconds of one batch of several windows, for which those that come meanwhile wait: live audio among them."""
 _COUNT_SEC = 0.05
@@ -82,7 +71,6 @@ class Engine:
     Attributes:
         users: requests and streams that use it now.
         shadow: answers beside it, for the metrics; None for none.
-        lost: why the model's device computes nothing for this process any more; empty while it does.
     """
 
     def __init__(
@@ -97,7 +85,6 @@ class Engine:
         self.settings = settings
         self.metrics = metrics
         self.name = name or predictor.manifest.name
-        self.lost = ""
         self.users = 0
         self.shadow: Shadow | None = None
         self.max_batch = settings.batch_limit(predictor.session.device)
@@ -106,20 +93,21 @@ class Engine:
         self.arrivals = self._shared.arrivals
         self._in_flight = Shares(settings.max_in_flight)
         self._is_counting = False
-        self._speed = 0.0  # seconds of audio that one of the parallel batches does in a second
-        self._run_alone: Run | None = None
-        self._running = 0
-        self._running_lock = threading.Lock()
         self._drift = metrics.drift.watch(predictor.bundle, settings.drift_window)
-        self._parallel_batches = _parallel_batches(predictor, settings)
+        self._runner = BatchRunner(predictor, settings, metrics)
         self._batcher = Batcher(
             self._run,
             max_batch=self.max_batch,
             max_queue_sec=settings.max_queue_sec,
             max_batch_sec=_BATCH_SEC,
-            parallel_batches=self._parallel_batches,
+            parallel_batches=self._runner.parallel_batches,
         )
         metrics.loads[self] = self._load
+
+    @property
+    def lost(self) -> str:
+        """Why the model's device computes nothing for this process any more; empty while it does."""
+        return self._runner.lost
 
     @property
     def watches_drift(self) -> bool:
@@ -136,27 +124,7 @@ class Engine:
         soundfile.write(recording, np.linspace(-0.5, 0.5, 8000), 8000, format="WAV")
         read(recording.getvalue())
         self._shared.decoder.warm_up()
-        session, window = self.predictor.session, self.predictor.manifest.window
-        samples = min(window.samples, _WARM_UP_SAMPLES) if window.dynamic else window.samples
-        # On a GPU the longest windows, too: what memory does not hold is known before the first request.
-        lengths = {samples, window.samples} if session.device == "cuda" else {samples}
-        for size in sorted({1, *(min(size, self.max_batch) for size in session.shapes.batches)}):
-            for longest in sorted(lengths):
-                session.run(np.zeros((size, longest), np.float32), np.full(size, longest, np.int64))
-        self._run_alone = self._with_all_threads(samples)
-
-    def _with_all_threads(self, samples: int) -> Run | None:
-        """The model on the threads of all parallel batches, for a window that runs alone; None where it is too fast."""
-        session, threads = self.predictor.session, self.settings.model_threads
-        if session.device != "cpu" or session.threads >= threads:
-            return None
-        started = time.perf_counter()
-        session.run(np.zeros((1, samples), np.float32), np.full(1, samples, np.int64))
-        if time.perf_counter() - started < _SLOW_RUN_SEC:
-            return None
-        embedding = embeds(self.predictor.bundle, self.settings.drift_window)
-        bundle, variant = self.predictor.bundle, session.variant
-        return open_session(bundle, device="cpu", variant=variant, threads=threads, embedding=embedding).run
+        self._runner.warm_up(self.max_batch)
 
     def check_load(self, client: str) -> None:
         """Refuse a request that could not be admitted now, before its body is read. Raises as ``admit``."""
@@ -205,7 +173,7 @@ class Engine:
 
     def _check_wait(self, seconds: float) -> None:
         """Refuse at once what would wait longer than ``seconds``."""
-        wait = self._batcher.waiting_sec / (self._speed * self._parallel_batches) if self._speed else 0.0
+        wait = self._runner.seconds_for(self._batcher.waiting_sec)
         if wait > seconds:
             raise Overloaded(f"the audio that is waiting takes about {wait:.1f} s; try again later")
 
@@ -289,30 +257,7 @@ class Engine:
         return await self._shared.decoder.channels(source, left)
 
     def _run(self, waveform: FloatArray, length: IntArray) -> Probabilities:
-        started = time.perf_counter()
-        try:
-            with self._model(len(length)) as model:
-                probabilities = model(waveform, length)
-        except DeviceLost as error:
-            self.lost = str(error)
-            raise
-        seconds = time.perf_counter() - started
-        speed = float(length.sum()) / decode.SAMPLE_RATE / max(seconds, 1e-9)
-        self._speed += (speed - self._speed) * (_SPEED_WEIGHT if self._speed else 1)
-        self.metrics.count_batch(waveform, length, seconds)
-        return probabilities
-
-    @contextlib.contextmanager
-    def _model(self, windows: int) -> Iterator[Run]:
-        """The model for a batch: on all threads where it has one window and nothing else runs or waits."""
-        with self._running_lock:
-            self._running += 1
-            alone = self._running == windows == 1 and not self._batcher.waiting_sec
-        try:
-            yield self._run_alone if alone and self._run_alone is not None else self.predictor.session.run
-        finally:
-            with self._running_lock:
-                self._running -= 1
+        return self._runner.run(waveform, length, others_wait=self._batcher.waiting_sec > 0)
 
     def close(self) -> None:
         """Run what is queued, and stop the threads; of what is shared, only what is its own."""
@@ -336,11 +281,3 @@ def _observation(prediction: Prediction, decoded: Decoded, result: BatchResult) 
         decoded.signal,
         None if embedding is None else embedding.mean(axis=0),
     )
-
-
-def _parallel_batches(predictor: Predictor, settings: Settings) -> int:
-    """Batches that run at once: a GPU copies one while it computes another; on a CPU they share the threads."""
-    long = predictor.manifest.window.long
-    if predictor.session.device == "cuda":
-        return gpu_parallel_batches(long=long, asked=settings.parallel_batches)
-    return cpu_parallel_batches(settings.model_threads, long=long, asked=settings.parallel_batches)[0]

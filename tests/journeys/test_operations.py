@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import re
@@ -18,21 +17,18 @@ from pathlib import Path
 import httpx
 import psutil  # type: ignore[import-untyped]  # comes with bentoml
 import pytest
-import soundfile
 from bentoml.serving import ensure_prometheus_dir  # what another server does when it starts
 
 from serving.http.api_keys import add_key
-from tests.conftest import Tone
+from tests.conftest import Tone, WavBytes
 from tests.servers import REPOSITORY, Server, bentoml_serve, free_port, running, serving, wait_until_ready
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def clip(tone: Tone) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, tone(1.0), 16_000, format="WAV", subtype="PCM_16")
-    return file.getvalue()
+def clip(tone: Tone, wav_bytes: WavBytes) -> bytes:
+    return wav_bytes(tone(1.0), subtype="PCM_16")
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import shutil
 import threading
 import time
@@ -12,19 +11,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-import soundfile
 
-from tests.conftest import Tone
+from tests.conftest import Tone, WavBytes
 from tests.servers import Server, running
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def clip(tone: Tone) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, tone(1.0), 16_000, format="WAV", subtype="PCM_16")
-    return file.getvalue()
+def clip(tone: Tone, wav_bytes: WavBytes) -> bytes:
+    return wav_bytes(tone(1.0), subtype="PCM_16")
 
 
 def test_a_broken_third_bundle_does_not_hurt_the_two(

@@ -72,7 +72,7 @@ def test_the_wheel_holds_the_packages_and_nothing_of_the_tests(wheel: Path) -> N
         "serving",
     }
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert {f"emotions/html/templates/{name}" for name in ("report.html", "macros.html", "style.css")} <= {*names}
+    assert {f"emotions/files/html/templates/{name}" for name in ("report.html", "macros.html", "style.css")} <= {*names}
 
 
 @pytest.mark.timeout(600)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
-import soundfile
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 import emotions
-from emotions.audio.windows import FloatArray
 from emotions.predictor import Predictor
 from emotions.runtime.batch_shape import Run
 from serving.http.api_keys import read_auth
@@ -93,18 +90,6 @@ def start(predictor: Predictor) -> Iterator[StartService]:
 @pytest.fixture
 def service(start: StartService) -> Service:
     return start()
-
-
-@pytest.fixture(scope="session")
-def wav_bytes() -> Callable[..., bytes]:
-    """``wav_bytes(waveform, rate=16000, subtype="FLOAT")``: a WAV file's bytes."""
-
-    def make(waveform: FloatArray, rate: int = 16_000, subtype: str = "FLOAT") -> bytes:
-        file = io.BytesIO()
-        soundfile.write(file, waveform, rate, format="WAV", subtype=subtype)
-        return file.getvalue()
-
-    return make
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from emotions.pipeline.options import Overwrite
+
 Files = Annotated[
     list[Path],
     typer.Argument(metavar="FILE...", help="TextGrids, EAF files of ELAN (.eaf), exports of Label Studio (.json)."),
@@ -22,16 +24,12 @@ def import_annotations(
     files: Files,
     output: Table,
     tiers: Tiers = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that is there already.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Read annotations of Praat, ELAN or Label Studio into a table, a row for each label of each rater."""
     from emotions.calls.formats.table import import_labels
-    from emotions.errors import ConfigError
-    from emotions.files.atomic import refuse_existing
+    from emotions.files.atomic import check_csv
     from emotions.files.from_here import from_here
 
-    if output.suffix.lower() != ".csv":
-        raise ConfigError(f"{output}: the table ends with .csv")
-    if not overwrite:
-        refuse_existing(output)
+    check_csv(output, overwrite=overwrite)
     typer.echo(f"{from_here(output)}: {import_labels(files, output, tiers or ())} labels")

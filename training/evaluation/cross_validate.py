@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from training.evaluation.protocols.tasks import predictions_of, task_of
 from training.evaluation.report.report import Evidence, write_report
 from training.features.teacher.audit import judged
 from training.features.teacher.teacher import Teacher, read_teacher
+from training.metrics.predictions import FoldPredictions
 from training.models.shelf.optional import with_what_is_there
 
 
@@ -65,14 +67,7 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
         remove_unfinished(shared)
         selection = select_candidates(shared, models, [*map(len, inner)], seeds[0], step.jobs) if inner else None
         chosen = selection.candidates if selection else [0] * len(folds)
-        tasks = [
-            task_of(shared, fold, model, seed, altered=step.robustness and seed == seeds[0])
-            for seed in seeds
-            for fold, model in enumerate(chosen)
-        ]
-        others = [task_of(shared, task.fold, len(steps) - 1, task.seed) for task in tasks] if compared else []
-        answers = predictions_of(shared, [*tasks, *others], step.jobs, "Folds")
-        predictions, other = answers[: len(tasks)], answers[len(tasks) :]
+        predictions, others = _predictions(step, shared, chosen, seeds)
         if selection and step.dataset.split.val_folds:
             predictions = [replace(each, val=selection.out_of_fold(each.fold)) for each in predictions]
         evidence = Evidence(
@@ -81,11 +76,26 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
             leaks=leaks,
             predictions=predictions,
             selection=selection if step.choose else None,
-            compared=other,
+            compared=others,
             missing=missing,
             teacher=teacher,
         )
         return write_report(output, step, evidence)
+
+
+def _predictions(
+    step: EvaluateStep, shared: Shared, chosen: Sequence[int], seeds: Sequence[int]
+) -> tuple[list[FoldPredictions], list[FoldPredictions]]:
+    """What the model that is chosen for each fold answers with each seed, and what the one to compare with does."""
+    tasks = [
+        task_of(shared, fold, model, seed, altered=step.robustness and seed == seeds[0])
+        for seed in seeds
+        for fold, model in enumerate(chosen)
+    ]
+    last = len(shared.steps) - 1
+    others = [] if step.compare is None else [task_of(shared, task.fold, last, task.seed) for task in tasks]
+    answers = predictions_of(shared, [*tasks, *others], step.jobs, "Folds")
+    return answers[: len(tasks)], answers[len(tasks) :]
 
 
 def _content(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from emotions.html.report import Part, Table
+from emotions.files.html.report import Part, Table
 from training.metrics.conclusion import shortened
 
 _HEAD = ["part", "dimension", "CCC", "95 % interval", "Pearson", "RMSE", "MAE", "recordings"]

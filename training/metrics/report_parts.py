@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from emotions.html.report import Matrix, Part, Picture, Recordings
-from emotions.html.svg_plots import MAX_RANGES, Axes, Line, Range, lines, ranges
+from emotions.files.html.report import Matrix, Part, Picture, Recordings
+from emotions.files.html.svg_plots import MAX_RANGES, Axes, Line, Range, lines, ranges
 from training.metrics.conclusion import says_something
 
 History = Mapping[str, Sequence[float | None]]

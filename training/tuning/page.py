@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import emotions
-from emotions.html.report import Part, Picture, Report, Section, Table, html
-from emotions.html.svg_plots import Axes, Line, bars, lines
+from emotions.files.html.report import Part, Picture, Report, Section, Table, html
+from emotions.files.html.svg_plots import Axes, Line, bars, lines
 from emotions.pipeline.provenance import command_line, versions
 from training.config.tune import SearchSpace
 from training.tuning.conclusion import conclusion

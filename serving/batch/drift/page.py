@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from emotions.html.report import Picture, Report, Section, Table, html
-from emotions.html.svg_plots import Axes, Line, bars, lines
+from emotions.files.html.report import Picture, Report, Section, Table, html
+from emotions.files.html.svg_plots import Axes, Line, bars, lines
 
 _MAX_PICTURES = 8
 _HOW = {

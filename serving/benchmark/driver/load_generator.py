@@ -17,6 +17,7 @@ import signal
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from typing import Any, Self
 
@@ -72,6 +73,10 @@ class Record:
     cpu_sec: float = 0.0
 
 
+Drive = Callable[[Any, int, Sequence[bytes]], Coroutine[Any, Any, object]]
+"""Does a job, given the port and the requests."""
+
+
 class ClientProcess:
     """A process that sends requests when it is asked to; use it as a context manager.
 
@@ -107,7 +112,7 @@ class Client(ClientProcess):
     """The load generator's process. Arguments as those of ``ClientProcess``."""
 
     def __init__(self, port: int, requests: Sequence[bytes]) -> None:
-        super().__init__(_serve, port, requests)
+        super().__init__(partial(serve_jobs, _drive), port, requests)
 
     def run(self, job: Job) -> Record:
         """Do a job and wait for it."""
@@ -115,16 +120,23 @@ class Client(ClientProcess):
         return record
 
 
-def _serve(pipe: Pipe, port: int, requests: list[bytes]) -> None:
-    """Do jobs until the pipe closes: what the process runs."""
+def serve_jobs(drive: Drive, pipe: Pipe, port: int, requests: list[bytes]) -> None:
+    """Do jobs until the pipe closes: what the process runs.
+
+    Args:
+        drive: does one.
+        pipe: brings jobs, and takes what each gave.
+        port: of the service on the loopback interface.
+        requests: what to send.
+    """
     be_punctual()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         while True:
             try:
-                job: Job = pipe.recv()
+                job = pipe.recv()
             except EOFError:
                 return
-            pipe.send(runner.run(_drive(job, port, requests)))
+            pipe.send(runner.run(drive(job, port, requests)))
             gc.collect()  # between jobs, for it is off during them
 
 

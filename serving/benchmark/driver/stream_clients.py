@@ -6,17 +6,16 @@ This module imports neither numpy nor the toolkit, as ``load_generator``.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection as Pipe
+from functools import partial
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from serving.benchmark.driver.load_generator import ClientProcess, be_punctual, loop_factory
+from serving.benchmark.driver.load_generator import ClientProcess, serve_jobs
 
 _PATIENCE_SEC = 60.0
 BLOCK_SEC = 0.1
@@ -83,25 +82,12 @@ class StreamClients(ClientProcess):
     """
 
     def __init__(self, port: int, audio: Sequence[bytes]) -> None:
-        super().__init__(_serve, port, audio)
+        super().__init__(partial(serve_jobs, _drive), port, audio)
 
     def run(self, job: StreamJob) -> list[StreamRecord]:
         """Do a job and wait for it."""
         records: list[StreamRecord] = self._ask(job)
         return records
-
-
-def _serve(pipe: Pipe, port: int, audio: list[bytes]) -> None:
-    """Do jobs until the pipe closes: what the process runs."""
-    be_punctual()
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        while True:
-            try:
-                job: StreamJob = pipe.recv()
-            except EOFError:
-                return
-            pipe.send(runner.run(_drive(job, port, audio)))
-            gc.collect()
 
 
 async def _drive(job: StreamJob, port: int, audio: Sequence[bytes]) -> list[StreamRecord]:

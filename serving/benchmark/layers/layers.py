@@ -22,7 +22,7 @@ from emotions.runtime.batcher import Batcher
 from emotions.runtime.prediction import Model
 from serving.benchmark.driver.clips import Clip
 from serving.benchmark.driver.passes import Layer, Pass, largest_difference
-from serving.scenario_names import Scenario
+from serving.benchmark.scenarios.names import Scenario
 from serving.tables.columns import Row, columns
 from serving.tables.writer import open_part, rows
 

@@ -12,7 +12,7 @@ from emotions.predictor import Predictor
 from serving.benchmark.driver.clips import Clip
 from serving.benchmark.driver.passes import Layer
 from serving.benchmark.layers.layers import CONNECTIONS, NULL_MODEL, SERVICE
-from serving.scenario_names import Scenario
+from serving.benchmark.scenarios.names import Scenario
 from serving.serve_command import TARGET
 
 SERVED: tuple[tuple[Scenario, str, str], ...] = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from emotions.html.report import Part, Picture, Section, html
-from emotions.html.report import Report as Page
-from emotions.html.report import Table as Figures
-from emotions.html.svg_plots import Axes, Line, bars, lines, waterfall
+from emotions.files.html.report import Part, Picture, Section, html
+from emotions.files.html.report import Report as Page
+from emotions.files.html.report import Table as Figures
+from emotions.files.html.svg_plots import Axes, Line, bars, lines, waterfall
 from serving.benchmark.layers.layers import NULL_MODEL
 from serving.benchmark.report.conclusion import conclusion
 from serving.benchmark.report.tables import Table, head, runs, tables

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.training import corpus_scale, encoding
+from benchmarks.training.copies import searched
 from benchmarks.training.corpus import read_windows, synthesise
 from benchmarks.training.loop import compare_loops
 from benchmarks.training.memory import peak
@@ -61,6 +62,14 @@ def test_each_step_to_the_first_batch_is_measured_by_itself() -> None:
     for seconds, cpu, megabytes in found.values():
         assert 0 < cpu < 10 * seconds
         assert 100 < megabytes < 4000
+
+
+@pytest.mark.parametrize("kind", ["tones of 0.6 s", "random bits of 2.8 s"])
+def test_the_search_for_copies_finds_none_where_there_are_none(kind: str) -> None:
+    seconds, megabytes, found = searched(kind, 50)
+    assert found == 0
+    assert 0 < seconds < 60
+    assert 10 < megabytes < 1000
 
 
 def test_the_clips_measured_are_of_every_part_of_a_dataset(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from emotions.errors import OutputExists
-from emotions.files.atomic import atomic_file, atomic_folder, write_bytes
+from emotions.errors import ConfigError, OutputExists
+from emotions.files.atomic import atomic_file, atomic_folder, check_csv, write_bytes
 
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
@@ -54,3 +54,14 @@ def test_a_folder_made_by_another_meanwhile_is_kept(tmp_path: Path) -> None:
         path.mkdir()
         (path / "theirs").touch()
     assert [child.name for child in path.iterdir()] == ["theirs"]
+
+
+def test_a_table_is_a_csv_file_and_replaces_none_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "labels.CSV"
+    check_csv(path, overwrite=False)
+    path.touch()
+    check_csv(path, overwrite=True)
+    with pytest.raises(OutputExists, match="is there already"):
+        check_csv(path, overwrite=False)
+    with pytest.raises(ConfigError, match=r"labels\.xlsx: the table ends with \.csv"):
+        check_csv(tmp_path / "labels.xlsx", overwrite=True)

@@ -75,7 +75,7 @@ def test_a_recording_that_is_not_divided_is_a_call_of_one(run: Run) -> None:
 def test_chunks_and_a_kill_make_no_difference(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run("whole")
     with monkeypatch.context() as patch:
-        patch.setattr("serving.batch.predict.join_parts", lambda *_: 1 / 0)
+        patch.setattr("serving.batch.write_table.join_parts", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run("killed", chunk_files=1)
     (tmp_path / "killed.jsonl").unlink()

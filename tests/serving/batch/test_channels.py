@@ -88,7 +88,7 @@ def test_an_unfinished_table_keeps_its_channels(
 ) -> None:
     whole = split(tmp_path, calls, tiny_bundle, "whole.csv", chunk_files=1)
     with monkeypatch.context() as patch:
-        patch.setattr("serving.batch.predict.join_parts", lambda *_: 1 / 0)
+        patch.setattr("serving.batch.write_table.join_parts", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             split(tmp_path, calls, tiny_bundle, chunk_files=1)
     other = Options(channels="split", speakers=("a", "b"), chunk_files=1, resume=True, quiet=True)

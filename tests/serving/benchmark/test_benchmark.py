@@ -28,10 +28,10 @@ from serving.benchmark.layers.layers import session_layers
 from serving.benchmark.report.report import best_session, figures
 from serving.benchmark.report.tables import runs, text
 from serving.benchmark.runner import Plan, benchmark_to_report
+from serving.benchmark.scenarios.names import OF_SERVICE, SCENARIOS, resolved
 from serving.benchmark.scenarios.scenarios import batches, growth, histogram_quantile
 from serving.commands import BENCHMARK
 from serving.config import BenchmarkStep
-from serving.scenario_names import OF_SERVICE, SCENARIOS, resolved
 from tests.conftest import Tone, WriteWav
 
 REPOSITORY = Path(__file__).parents[3]

@@ -16,7 +16,8 @@ from emotions.errors import DataError, plain
 from emotions.files.cache import cache_root
 from emotions.runtime.session import available_cores
 from training.config.dataset import DatasetConfig
-from training.data.checks.fingerprints import VERSION, Bits, Match, find_matches, fingerprint
+from training.data.checks.copies import Match, find_matches
+from training.data.checks.fingerprints import VERSION, Bits, fingerprint
 from training.data.clips import Clip, ClipTable
 from training.data.data_faults import Faults
 from training.data.progress import watched

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from emotions.pipeline.options import Overwrite
+
 Run = Annotated[Path, typer.Option("--run", metavar="DIR", help="Run folder whose data is added to.")]
 Labels = Annotated[Path, typer.Argument(metavar="TABLE", help="Labels of people, from emotions data import.")]
 Recordings = Annotated[Path | None, typer.Option(metavar="FOLDER", help="What its paths start from; else its folder.")]
@@ -19,18 +21,14 @@ def merge(
     output: Table,
     recordings: Recordings = None,
     target: Annotated[str | None, typer.Option(metavar="NAME", help="What they label; else the run's first.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that is there already.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Join a run's data and new labels of people to one table; the run's test clips and speakers stay as they were."""
-    from emotions.errors import ConfigError
-    from emotions.files.atomic import refuse_existing
+    from emotions.files.atomic import check_csv
     from training.evaluation.corrections.merge import merge as merged
     from training.run_folder.read import load_run
 
-    if output.suffix.lower() != ".csv":
-        raise ConfigError(f"{output}: the table ends with .csv")
-    if not overwrite:
-        refuse_existing(output)
+    check_csv(output, overwrite=overwrite)
     found = merged(load_run(run), labels, recordings or labels.parent, output, target)
     typer.echo(
         f"{output}: {found.old} clips as they were, {found.corrected} labelled anew, {found.added} new; "

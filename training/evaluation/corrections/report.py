@@ -13,9 +13,9 @@ import emotions
 from emotions.audio.windows import FloatArray, IntArray
 from emotions.errors import ConfigError
 from emotions.files.atomic import write_bytes
+from emotions.files.html.report import Picture, Report, Section, Table, html
+from emotions.files.html.svg_plots import Range, ranges
 from emotions.files.json_text import write_json
-from emotions.html.report import Picture, Report, Section, Table, html
-from emotions.html.svg_plots import Range, ranges
 from emotions.predictor import Predictor
 from training.config.dataset import DatasetConfig
 from training.data.split.units import units_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from emotions.html.report import Matrix, Part, Picture, Report, Section, Table, html
-from emotions.html.svg_plots import heat_map
+from emotions.files.html.report import Matrix, Part, Picture, Report, Section, Table, html
+from emotions.files.html.svg_plots import heat_map
 from training.evaluation.report.html import FIGURES, facts_of
 from training.evaluation.report.wording import leak_lines, teacher_lines, with_interval
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import emotions
-from emotions.pipeline.provenance import command_line, versions
+from emotions.pipeline.provenance import made_by
 from training.config.evaluate import EvaluateStep
 from training.data.checks.leakage import Leaks
 from training.features.teacher.teacher import EXTRA as TEACHER
@@ -41,10 +40,7 @@ def head(step: EvaluateStep, trained: Trained, protocol: str) -> dict[str, Any]:
     """
     return {
         "format": 1,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "toolkit_version": emotions.__version__,
-        "versions": versions(),
-        "command": command_line(),
+        **made_by(emotions.__version__),
         "model": step.model,
         "protocol": protocol,
         "seeds": sorted({each.seed for each in trained.predictions}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from emotions.html.report import Part, Report, Section, Table, html
+from emotions.files.html.report import Part, Report, Section, Table, html
 from training.evaluation.report.value_parts import value_pictures, value_tables
 from training.evaluation.report.wording import (
     calibration_line,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from emotions.html.report import Part, Picture, Table
-from emotions.html.svg_plots import Range, ranges
+from emotions.files.html.report import Part, Picture, Table
+from emotions.files.html.svg_plots import Range, ranges
 
 _FIGURES = {"ccc": "CCC", "pearson": "Pearson", "rmse": "RMSE", "mae": "MAE"}
 

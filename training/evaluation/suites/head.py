@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import emotions
 from emotions.audio.windows import FloatArray
 from emotions.folder.predict_files import DEFAULT_MAX_BATCH
-from emotions.pipeline.provenance import command_line, versions
+from emotions.pipeline.provenance import made_by
 from emotions.predictor import Predictor
 from emotions.runtime.batcher import Batcher
 from emotions.runtime.prediction import Prediction
@@ -50,10 +49,7 @@ def suite_head(
     manifest = predictor.manifest
     return {
         "format": 1,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "toolkit_version": emotions.__version__,
-        "versions": versions(),
-        "command": command_line(),
+        **made_by(emotions.__version__),
         "suite": suite,
         "bundle": predictor.bundle.id,
         "variant": predictor.session.variant,

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table as TerminalTable
 
 from emotions.files.from_here import from_here
-from emotions.html.report import Part, Picture, Report, Section, Table, html
-from emotions.html.svg_plots import Range, ranges
+from emotions.files.html.report import Part, Picture, Report, Section, Table, html
+from emotions.files.html.svg_plots import Range, ranges
 from training.evaluation.report.html import (
     FIGURES,
     class_table,

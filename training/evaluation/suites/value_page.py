@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from emotions.files.from_here import from_here
-from emotions.html.report import Part, Report, Section, html
+from emotions.files.html.report import Part, Report, Section, html
 from training.evaluation.report.html import facts_of, robustness_table
 from training.evaluation.report.value_parts import value_lines, value_pictures, value_tables
 from training.evaluation.report.wording import shown

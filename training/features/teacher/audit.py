@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
 from training.config.dataset import SplitConfig
-from training.data.checks.fingerprints import find_matches
+from training.data.checks.copies import find_matches
 from training.data.checks.leakage import fingerprints
 from training.data.clips import ClipTable
 from training.data.split.splits import Split

@@ -19,7 +19,8 @@ from tests.conftest import WriteWav
 from tests.training.data.voices.helpers import embeddings
 from training.config.dataset import Column, DatasetConfig, Pattern, SplitConfig
 from training.data.checks import leakage
-from training.data.checks.fingerprints import find_matches, fingerprint
+from training.data.checks.copies import find_matches
+from training.data.checks.fingerprints import fingerprint
 from training.data.checks.leakage import Leaks, audit, fingerprints
 from training.data.clips import Clip, ClipTable, read_clips
 from training.data.split.splits import make_split

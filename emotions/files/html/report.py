@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from emotions.html.page import render
+from emotions.files.html.page import render
 
 MAX_ROWS = 200
 """Rows of a table on a page; the JSON beside it has all."""
@@ -50,7 +50,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A plot as SVG text of ``emotions.html.svg_plots``, and a line on how to read it."""
+    """A plot as SVG text of ``emotions.files.html.svg_plots``, and a line on how to read it."""
 
     kind: ClassVar = "picture"
     svg: str

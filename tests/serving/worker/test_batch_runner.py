@@ -1,4 +1,4 @@
-"""The engine: which threads a batch gets."""
+"""Batches of a worker: which threads each gets."""
 
 from __future__ import annotations
 

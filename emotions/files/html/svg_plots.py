@@ -1,4 +1,4 @@
-"""Plots as SVG text, which need no plotting library: scales here, markup in ``emotions/html/templates/plots.svg``."""
+"""Plots as SVG text, which need no plotting library: scales here, markup in ``templates/plots.svg`` beside it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from emotions.html.page import render
+from emotions.files.html.page import render
 
 Point = tuple[float, float]
 Scale = Callable[[float], float]

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from emotions.html.glossary import GLOSSARY, anchor, explained, terms_in
+from emotions.files.html.glossary import GLOSSARY, anchor, explained, terms_in
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import typer
 
 from emotions.errors import ConfigError
 from emotions.pipeline.interruption import stoppable
-from serving.scenario_names import SCENARIOS, Scenario
+from serving.benchmark.scenarios.names import SCENARIOS, Scenario
 
 
 def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option

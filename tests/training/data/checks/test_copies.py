@@ -1,4 +1,4 @@
-"""Fingerprints of synthetic clips: tones, which tell little, and noise, which tells much."""
+"""Copies among synthetic clips: tones, which tell little, and noise, which tells much."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import pytest
 
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray
-from training.data.checks import fingerprints
-from training.data.checks.fingerprints import Bits, evidence, find_matches, fingerprint, independent_bits
+from training.data.checks import copies
+from training.data.checks.copies import evidence, find_matches, independent_bits
+from training.data.checks.fingerprints import Bits, fingerprint
 
 SEC = 0.6
 
@@ -40,17 +41,17 @@ def known(tones: list[FloatArray]) -> list[Bits]:
 
 def test_unlike_tones_are_no_copies(known: list[Bits], monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_matches(known) == []
-    monkeypatch.setattr(fingerprints, "MAX_CHANCE", 1e99)  # whatever chance brings
+    monkeypatch.setattr(copies, "MAX_CHANCE", 1e99)  # whatever chance brings
     assert len(find_matches(known)) > 5
 
 
 def test_copies_among_tones_are_found(tones: list[FloatArray], known: list[Bits]) -> None:
     random = np.random.default_rng(1)
     chosen = range(0, 400, 40)
-    copies = [np.pad(tones[at] * 0.5, (37, 0)) + random.normal(0, 1e-5, len(tones[at]) + 37) for at in chosen]
+    moved = [np.pad(tones[at] * 0.5, (37, 0)) + random.normal(0, 1e-5, len(tones[at]) + 37) for at in chosen]
     noises = [noise(random) for _ in chosen]
     again = [each * 0.5 + random.normal(0, 0.005, len(each)) for each in noises]
-    added = [fingerprint(np.asarray(each, np.float32)) for each in (*copies, *noises, *again)]
+    added = [fingerprint(np.asarray(each, np.float32)) for each in (*moved, *noises, *again)]
     found = {(match.first, match.second) for match in find_matches([*known, *added])}
     of_noise = {(410 + number, 420 + number) for number in range(10)}
     assert of_noise <= found <= of_noise | {(at, 400 + number) for number, at in enumerate(chosen)}

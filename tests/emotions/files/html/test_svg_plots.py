@@ -5,7 +5,18 @@ from xml.dom.minidom import parseString
 
 import pytest
 
-from emotions.html.svg_plots import MAX_POINTS, MAX_RANGES, Axes, Line, Range, bars, heat_map, lines, ranges, waterfall
+from emotions.files.html.svg_plots import (
+    MAX_POINTS,
+    MAX_RANGES,
+    Axes,
+    Line,
+    Range,
+    bars,
+    heat_map,
+    lines,
+    ranges,
+    waterfall,
+)
 
 AXES = Axes("s", "ms")
 

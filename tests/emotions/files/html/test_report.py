@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emotions.html.report import MAX_ROWS, Matrix, Part, Recordings, Report, Section, Table, html
+from emotions.files.html.report import MAX_ROWS, Matrix, Part, Recordings, Report, Section, Table, html
 from tests.pages import text_of
 
 EVIL = "</title><script>x</script>\"'&"

@@ -26,7 +26,7 @@ def render(template: str, **values: Any) -> str:
 def _environment() -> jinja2.Environment:
     import jinja2  # not at the top: commands that write no report do not need it
 
-    from emotions.html.glossary import anchor, explained, terms_in
+    from emotions.files.html.glossary import anchor, explained, terms_in
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
