@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from emotions.energy.options import CpuWatts, EnergyOption
 from emotions.pipeline.options import BundlePath, bundle_commands, label_commands
 from emotions.pipeline.runner import Context, Step
 from serving.batch.drift.command import drift, reference
@@ -170,11 +171,14 @@ def predict(  # noqa: PLR0913 - one parameter an option
     page: PageOption = None,
     timeline: Timeline = "",
     timeline_folder: TimelineFolder = None,
+    energy: EnergyOption = None,
+    cpu_watts: CpuWatts = None,
     quiet: Quiet = False,
     log_format: Annotated[Literal["text", "json"], typer.Option(help="Format of progress and summary.")] = "text",
 ) -> None:
     """Classify recordings, into a table or on the terminal. Exit code 1: some files failed, each with its error."""
     from emotions.calls.channels import channels_of, speakers_of
+    from emotions.energy.config import energy_of
     from serving.batch.annotations import formats_of
     from serving.batch.options import Options
     from serving.batch.predict import predict_to_table
@@ -203,6 +207,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
         page=page,
         timeline=formats_of(timeline),
         timeline_folder=timeline_folder,
+        energy=energy_of(energy, cpu_watts),
         quiet=quiet,
         log_format=log_format,
     )
@@ -275,7 +280,7 @@ def _options(step: PredictStep, context: Context) -> Options:
     given: dict[str, Any] = {
         name: context.root.joinpath(*parts) for name in names if (parts := getattr(step, name)) is not None
     }
-    return Options(**shared, **given, quiet=context.quiet)
+    return Options(**shared, **given, energy=step.energy, quiet=context.quiet)
 
 
 def _check_table(step: PredictStep, context: Context) -> None:
@@ -296,7 +301,8 @@ def _benchmark(step: BenchmarkStep, context: Context) -> None:
     bundle, output = _bundle(step.bundle, context), context.root.joinpath(*step.output)
     data = context.root / step.data if step.data else None
     shared = step.model_dump(include={"scenarios", "quick", "seconds", "durations", "p99_limit_ms", "install_peers"})
-    benchmark_to_report(Plan(bundle, output, data, **shared, seed=context.seed, quiet=context.quiet))
+    common = {"energy": step.energy, "seed": context.seed, "quiet": context.quiet}
+    benchmark_to_report(Plan(bundle, output, data, **shared, **common))
 
 
 PREDICT = Step(_predict_step, _predict, preflight=_check_table)

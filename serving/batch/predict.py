@@ -16,6 +16,7 @@ from emotions.bundle.variants import AUTO, choose_variant
 from emotions.calls.call import PAD_SEC
 from emotions.calls.channels import by_channel
 from emotions.calls.diarisation import Diarisation, by_speaker
+from emotions.energy.meter import measuring
 from emotions.errors import DataError
 from emotions.folder.predict_files import chunked, open_parallel, predict_chunks
 from emotions.folder.result import FileResult
@@ -180,7 +181,8 @@ def _write_table(
         totals = _totals_of(checkpoint, found)
         totals.resumed_files, totals.resumed_sec = totals.files, totals.audio_sec
         numbered = [(index, chunks[index]) for index in pending]
-        with show_progress(totals, len(found.files), quiet=options.quiet, log_format=options.log_format) as update:
+        progress = show_progress(totals, len(found.files), quiet=options.quiet, log_format=options.log_format)
+        with measuring(options.energy) as meter, progress as update:
             started = time.perf_counter()
             for result in _write_chunks(checkpoint, classify, numbered, options, timelines):
                 totals.add(result)
@@ -191,6 +193,7 @@ def _write_table(
         # Counted again in the order of the chunks, which come in any order from a cluster.
         done = _totals_of(checkpoint, found)
         done.resumed_files, done.resumed_sec, done.wall_sec = totals.resumed_files, totals.resumed_sec, wall_sec
+        done.energy = meter.energy
         if options.calls is not None:
             join_calls([*map(checkpoint.part, range(len(chunks)))], options.calls)
         checkpoint.finish(join)
