@@ -110,7 +110,7 @@ def _options(step: PredictStep, context: Context) -> Options:
     given: dict[str, Any] = {
         name: context.root.joinpath(*parts) for name in names if (parts := getattr(step, name)) is not None
     }
-    return Options(**shared, **given, quiet=context.quiet)
+    return Options(**shared, **given, energy=step.energy, quiet=context.quiet)
 
 
 def _check_table(step: PredictStep, context: Context) -> None:
@@ -131,7 +131,8 @@ def _benchmark(step: BenchmarkStep, context: Context) -> None:
     bundle, output = _bundle(step.bundle, context), context.root.joinpath(*step.output)
     data = context.root / step.data if step.data else None
     shared = step.model_dump(include={"scenarios", "quick", "seconds", "durations", "p99_limit_ms", "install_peers"})
-    benchmark_to_report(Plan(bundle, output, data, **shared, seed=context.seed, quiet=context.quiet))
+    common = {"energy": step.energy, "seed": context.seed, "quiet": context.quiet}
+    benchmark_to_report(Plan(bundle, output, data, **shared, **common))
 
 
 PREDICT = Step(_predict_step, _predict, preflight=_check_table)

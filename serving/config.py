@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from emotions.energy.config import Energies
 from emotions.pipeline.schema import StepConfig, Text, Texts
 from serving.benchmark.scenarios.names import SCENARIOS, Scenario
 
@@ -52,6 +53,11 @@ class PredictStep(StepConfig):
     ray_address: Text | None = Field(
         default=None, description="Ray cluster to classify on: auto, local or host:port; by default this process."
     )
+    energy: Energies = Field(
+        default=None,
+        description="Joules and CO2, by CodeCarbon (extra energy): a country as DEU, grams of CO2 per kWh, or an "
+        "object; null: not measured.",
+    )
 
 
 class BenchmarkStep(StepConfig):
@@ -78,3 +84,8 @@ class BenchmarkStep(StepConfig):
     )
     p99_limit_ms: float = Field(default=100.0, gt=0, description="Latency that the search holds the service to.")
     quick: bool = Field(default=False, description="A shorter measurement, to see that everything works.")
+    energy: Energies = Field(
+        default=None,
+        description="Joules and CO2, by CodeCarbon (extra energy): a country as DEU, grams of CO2 per kWh, or an "
+        "object; null: not measured.",
+    )

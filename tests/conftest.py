@@ -21,6 +21,7 @@ import pytest
 import soundfile
 
 from emotions.audio.windows import FloatArray, Pooling
+from tests import fake_codecarbon
 
 Tone = Callable[..., FloatArray]
 WriteWav = Callable[..., Path]
@@ -72,6 +73,12 @@ def build_once(tmp_path_factory: pytest.TempPathFactory) -> BuildOnce:
         return Path(done.read_text(encoding="utf-8"))
 
     return find
+
+
+@pytest.fixture
+def codecarbon(monkeypatch: pytest.MonkeyPatch) -> type[fake_codecarbon.Tracker]:
+    """A stand-in for CodeCarbon is installed: the class of its trackers."""
+    return fake_codecarbon.install(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from emotions.energy.options import CpuWatts, EnergyOption
 from emotions.pipeline.options import Overwrite
 
 if TYPE_CHECKING:
@@ -118,11 +119,14 @@ def predict(  # noqa: PLR0913 - one parameter an option
     page: PageOption = None,
     timeline: Timeline = "",
     timeline_folder: TimelineFolder = None,
+    energy: EnergyOption = None,
+    cpu_watts: CpuWatts = None,
     quiet: Quiet = False,
     log_format: Annotated[Literal["text", "json"], typer.Option(help="Format of progress and summary.")] = "text",
 ) -> None:
     """Classify recordings, into a table or on the terminal. Exit code 1: some files failed, each with its error."""
     from emotions.calls.channels import channels_of, speakers_of
+    from emotions.energy.config import energy_of
     from serving.batch.annotations import formats_of
     from serving.batch.options import Options
 
@@ -149,6 +153,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
         page=page,
         timeline=formats_of(timeline),
         timeline_folder=timeline_folder,
+        energy=energy_of(energy, cpu_watts),
         quiet=quiet,
         log_format=log_format,
     )

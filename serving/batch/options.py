@@ -10,6 +10,8 @@ from pathlib import Path
 from emotions.audio.speech.network import speech_network
 from emotions.audio.speech.windows import Segments
 from emotions.calls.channels import Channels, check_speakers
+from emotions.energy.config import EnergyConfig
+from emotions.energy.grid import check_energy
 from emotions.errors import ConfigError, MissingExtra
 from emotions.folder.predict_files import CHUNK_FILES
 from emotions.runtime.session import DeviceChoice
@@ -42,6 +44,7 @@ class Options:
         timeline_folder: where; None for a folder beside the table.
         page: file to write a page for a browser to.
         calls: file to write what each call comes to, a line of JSON a recording; its speech alone is classified.
+        energy: how to measure joules and CO2; None for not at all.
     """
 
     overwrite: bool = False
@@ -64,6 +67,7 @@ class Options:
     page: Path | None = None
     timeline: Sequence[str] = ()
     timeline_folder: Path | None = None
+    energy: EnergyConfig | None = None
     quiet: bool = False
     log_format: LogFormat = "text"
 
@@ -94,6 +98,8 @@ def check_table(output: Path, options: Options) -> None:
     if options.ray_address is not None and find_spec("ray") is None:
         raise MissingExtra("ray", "ray")
     check_parts(options)
+    if options.energy is not None and options.ray_address is not None:
+        raise ConfigError("energy: it is that of this machine; leave --ray-address out")
     if options.page is not None:
         if options.resume or options.ray_address is not None:
             raise ConfigError("page: it is of a whole run on this machine; leave --resume and --ray-address out")
@@ -108,7 +114,8 @@ def check_table(output: Path, options: Options) -> None:
 
 
 def check_parts(options: Options) -> None:
-    """Refuse segments of speech where what finds them is not installed, and names that have no channel: ConfigError."""
+    """Refuse segments of speech and energy where what finds them is not installed, and names without a channel."""
+    check_energy(options.energy)
     if options.what == "speech":
         speech_network()
     if options.diarisation is not None and (options.segments == "speech" or options.channels == "split"):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from emotions.bundle.manifest import Bundle
 from emotions.bundle.targets import Range
+from emotions.energy.energy import in_full
+from emotions.energy.meter import measuring
 from emotions.errors import AudioError, ConfigError, plain
 from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.folder.result import FileResult
@@ -57,16 +59,18 @@ def show_predictions(inputs: Sequence[Path | str], bundle: Path, options: Option
         strict=options.strict,
         segments=options.segments,
     )
-    totals, terminal, started = Totals(found.skipped), Terminal.here(), time.perf_counter()
-    width = name_width(found.files, terminal)
-    for file, result in zip(found.files, results, strict=True):
-        totals.add(result)
-        lines = _over_time(file, result, terminal, model.manifest.ranges) if options.windows else None
-        print(*(lines or [line_of(result, width, terminal)]), sep="\n", flush=True)
-        if options.windows and options.plot is not None and result.prediction is not None:
-            ranges = model.manifest.ranges
-            plot_timeline(options.plot, result.name, timeline(file, result.prediction, _PLOTTED_PIECES), ranges)
-    totals.wall_sec = time.perf_counter() - started
+    totals, terminal = Totals(found.skipped), Terminal.here()
+    width, ranges = name_width(found.files, terminal), model.manifest.ranges
+    with measuring(options.energy) as meter:
+        started = time.perf_counter()
+        for file, result in zip(found.files, results, strict=True):
+            totals.add(result)
+            lines = _over_time(file, result, terminal, ranges) if options.windows else None
+            print(*(lines or [line_of(result, width, terminal)]), sep="\n", flush=True)
+            if options.windows and options.plot is not None and result.prediction is not None:
+                plot_timeline(options.plot, result.name, timeline(file, result.prediction, _PLOTTED_PIECES), ranges)
+        totals.wall_sec = time.perf_counter() - started
+    totals.energy = meter.energy
     print(f"\n{_conclusion(totals, model.bundle, model.session)}")
     if options.plot is not None and not options.windows:
         plot_summary(options.plot, totals, {name: len(labels) for name, labels in model.manifest.labels.items()})
@@ -104,3 +108,5 @@ def _parts(totals: Totals, bundle: Bundle, session: Session) -> Iterator[str]:
         yield f"{totals.skipped} of other kinds passed over"
     if totals.errors:
         yield ", ".join(f"{count} {code}" for code, count in totals.codes.most_common())
+    if totals.energy is not None:
+        yield in_full(totals.energy)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from emotions.energy.energy import Energy, details, in_short
 from emotions.errors import plain
 from emotions.files.from_here import from_here
 from emotions.folder.result import FileResult
@@ -45,6 +46,7 @@ class Totals:
         durations: files by duration, in bins that start at 2 ** (bin / DURATION_BINS) seconds.
         head: cells of the first results: name, label of each target, value of each dimension, confidence, duration,
             error.
+        energy: that ``wall_sec`` took; None where it was not measured.
         resumed_files: those of ``files`` that an earlier run did, with ``resumed_sec`` of the audio.
     """
 
@@ -61,6 +63,7 @@ class Totals:
     head: list[list[str]] = field(default_factory=list)
     resumed_files: int = 0
     resumed_sec: float = 0.0
+    energy: Energy | None = None
 
     @property
     def errors(self) -> int:
@@ -150,9 +153,17 @@ def summary(output: Path, totals: Totals, targets: Sequence[str], run_on: Mappin
         lines.append(("warnings", _counts(totals.warnings)))
     if totals.errors:
         lines.append(("errors", _counts(totals.codes)))
+    if totals.energy is not None:
+        lines.append(("energy", f"{in_short(totals.energy)}{_without_former(totals)}"))
+        lines += [("", detail) for detail in details(totals.energy)]
     width = max(len(name) for name, _ in lines)
     text = "\n".join(f"{plain(name):<{width}}  {plain(value)}" for name, value in lines)
     return f"{text}\n\n{_rows(totals, targets)}"
+
+
+def _without_former(totals: Totals) -> str:
+    """That an earlier run's energy is not in the figure."""
+    return "; without the files of the earlier run" if totals.resumed_files else ""
 
 
 def _counts(counter: Counter[str]) -> str:
@@ -198,5 +209,6 @@ def document(output: Path, totals: Totals, run_on: Mapping[str, str]) -> str:
         **({"value_sums": totals.values} if totals.values else {}),
         "codes": totals.codes,
         "warnings": totals.warnings,
+        **({} if totals.energy is None else {"energy": totals.energy.model_dump(mode="json")}),
     }
     return json.dumps(content, ensure_ascii=False)

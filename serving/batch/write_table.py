@@ -10,6 +10,7 @@ from typing import Any
 
 from emotions.bundle.manifest import Bundle, Manifest
 from emotions.calls.call import PAD_SEC
+from emotions.energy.meter import measuring
 from emotions.folder.predict_files import chunked
 from emotions.folder.result import FileResult
 from emotions.inputs.discovery import FileList
@@ -57,7 +58,8 @@ def write_table(
         numbered = [(index, chunks[index]) for index in _pending(checkpoint, chunks, options)]
         totals = _totals_of(checkpoint, found)
         totals.resumed_files, totals.resumed_sec = totals.files, totals.audio_sec
-        with show_progress(totals, len(found.files), quiet=options.quiet, log_format=options.log_format) as update:
+        progress = show_progress(totals, len(found.files), quiet=options.quiet, log_format=options.log_format)
+        with measuring(options.energy) as meter, progress as update:
             started = time.perf_counter()
             for result in _write_chunks(checkpoint, classify, numbered, options, timelines):
                 totals.add(result)
@@ -68,6 +70,7 @@ def write_table(
         # Counted again in the order of the chunks, which come in any order from a cluster.
         done = _totals_of(checkpoint, found)
         done.resumed_files, done.resumed_sec, done.wall_sec = totals.resumed_files, totals.resumed_sec, wall_sec
+        done.energy = meter.energy
         if options.calls is not None:
             join_calls([*map(checkpoint.part, range(len(chunks)))], options.calls)
         checkpoint.finish(join)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
+from emotions.energy.options import CpuWatts, EnergyOption
 from emotions.errors import ConfigError
 from emotions.pipeline.interruption import stoppable
 from serving.benchmark.scenarios.names import SCENARIOS, Scenario
@@ -36,6 +37,8 @@ def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
     prices: Annotated[
         Path | None, typer.Option(metavar="FILE", help='JSON of what an hour of machines costs: {"NAME": PRICE}.')
     ] = None,
+    energy: EnergyOption = None,
+    cpu_watts: CpuWatts = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
 ) -> None:
     """Measure how fast a bundle answers: the model, a folder, the service, each in the same run."""
@@ -44,6 +47,7 @@ def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
     if output is None:
         raise typer.BadParameter("is missing: name the folder of the report", ctx=context, param_hint="--output")
     from emotions.bundle.folders import newest_bundle
+    from emotions.energy.config import energy_of
 
     with stoppable():
         from serving.benchmark.runner import Plan, benchmark_to_report
@@ -64,6 +68,7 @@ def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
                 p99_limit_ms=p99_limit,
                 install_peers=install_peers,
                 prices=prices,
+                energy=energy_of(energy, cpu_watts),
             )
         )
 

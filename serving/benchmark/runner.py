@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from emotions.energy.config import EnergyConfig
+from emotions.energy.grid import check_energy
+from emotions.energy.meter import measuring
 from emotions.errors import OutputExists
 from emotions.files.atomic import remove_left_over, scratch_folder, write_bytes
 from emotions.files.from_here import from_here
@@ -23,6 +26,7 @@ from serving.benchmark.driver.interleaved import interleaved
 from serving.benchmark.driver.passes import Layer
 from serving.benchmark.layers.layers import layers_in_process
 from serving.benchmark.layers.service_layers import SERVED, need_bentoml, served, service_settings
+from serving.benchmark.report.energy import LayerEnergy
 from serving.benchmark.report.html import PAGE, page
 from serving.benchmark.report.prices import read_prices
 from serving.benchmark.report.report import FORMAT, REPORT, Report, figures, machine
@@ -44,6 +48,7 @@ class Plan:
         threads: CPU threads of the model, in every layer; None for one a core.
         seconds: of each run of a scenario; None for what suits the whole or a quick run.
         prices: JSON file of what an hour of machines costs; None for none.
+        energy: how to measure joules and CO2; None for not at all.
         durations: of synthetic recordings: a mix of ``serving.benchmark.driver.clips.durations``.
     """
 
@@ -61,6 +66,7 @@ class Plan:
     p99_limit_ms: float = 100.0
     install_peers: bool = False
     prices: Path | None = None
+    energy: EnergyConfig | None = None
 
     @property
     def profile(self) -> BenchmarkProfile:
@@ -87,6 +93,7 @@ def benchmark_to_report(plan: Plan) -> Report:
     if file.exists() or (plan.output.exists() and not plan.output.is_dir()):
         raise OutputExists(f"{file if file.exists() else plan.output}: is there already; name another output")
     prices = {} if plan.prices is None else {"prices": read_prices(plan.prices)}
+    check_energy(plan.energy)
     predictor = load(plan.bundle, device=plan.device, threads=plan.threads)
     remove_left_over(plan.output)
     with keeping(lambda: _NOTHING), scratch_folder("emotions-benchmark") as scratch:
@@ -121,9 +128,14 @@ def _measured(plan: Plan, predictor: Predictor, scratch: Path) -> Report:
 
         with clock.part("the harness itself"):
             report["harness"] = own_cost(profile.harness_sec)
-    with clock.part("layers"), _layers(scenarios, predictor, clips, scratch) as layers:
-        passes = interleaved({layer.name: layer.run for layer in layers}, profile.passes, say=plan.say)
-    report |= figures(passes, len(clips), audio_sec)
+    with (
+        clock.part("layers"),
+        _layers(scenarios, predictor, clips, scratch) as layers,
+        measuring(plan.energy) as meter,  # of the layers alone: its readings would lengthen latencies of scenarios
+    ):
+        spent = LayerEnergy(meter)
+        passes = interleaved({layer.name: spent.metered(layer) for layer in layers}, profile.passes, say=plan.say)
+    report |= {**figures(passes, len(clips), audio_sec), **spent.summary(profile.passes, audio_sec)}
     if OF_SERVICE & {*scenarios}:
         from serving.benchmark.scenarios.run_scenarios import ScenarioRunner  # as well
 

@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from emotions.bundle.targets import Range
+from emotions.energy.config import Energies
 from emotions.errors import Fault
 from emotions.pipeline.schema import Block, StepConfig, Text, Texts
 from training.config.architectures import (
@@ -52,6 +53,11 @@ class SavingDataParams(Block):
     tensorboard_lr_monitors_logs_sub_dir: Texts | None = Field(default=None, description="Folder below the version.")
     loggers: list[Literal["mlflow", "wandb", "trackio"]] = Field(
         default=[], description="Experiment trackers beside TensorBoard; each needs its package, as pip install mlflow."
+    )
+    energy: Energies = Field(
+        default=None,
+        description="Joules and CO2 of the training, by CodeCarbon (extra energy): a country as DEU, grams of CO2 per "
+        "kWh, or an object; null: not measured.",
     )
     start_from_saved_checkpoint_path: Texts | None = Field(
         default=None, description="Checkpoint to go on from; null starts anew."
@@ -160,7 +166,7 @@ def raw_value(raw: Mapping[str, Any], block: str, key: str, default: Any) -> Any
 
 def train_faults(raw: Mapping[str, Any]) -> list[Fault]:
     """Faults of a ``train`` step that concern several fields."""
-    return [*unlabelled_faults(raw), *_validation_faults(raw), *_model_faults(raw)]
+    return [*unlabelled_faults(raw), *_validation_faults(raw), *_energy_faults(raw), *_model_faults(raw)]
 
 
 def val_folds_of(raw: Mapping[str, Any]) -> Any:
@@ -182,6 +188,15 @@ def _validation_faults(raw: Mapping[str, Any]) -> list[Fault]:
     if stop is not None:
         faults.append(Fault("learn_params.early_stopping_epochs", str(stop), f"must be null: the end {why}"))
     return faults
+
+
+def _energy_faults(raw: Mapping[str, Any]) -> list[Fault]:
+    """Faults of energy that is asked for where processes on other machines train."""
+    asked = raw_value(raw, "saving_data_params", "energy", None)
+    if asked is None or raw.get("engine") != "ray":
+        return []
+    why = "must be null with engine ray: it is that of this process, and of those that it starts"
+    return [Fault("saving_data_params.energy", "" if isinstance(asked, dict) else str(asked)[:40], why)]
 
 
 def _model_faults(raw: Mapping[str, Any]) -> list[Fault]:

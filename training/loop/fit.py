@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from emotions.audio.windows import FloatArray, IntArray
+from emotions.energy.grid import check_energy
 from emotions.errors import CheckpointError, ConfigError, DiskFull, OutputExists, first_part
 from emotions.files.atomic import locked, room_for
 from emotions.pipeline.interruption import keeping
@@ -34,6 +35,7 @@ from training.metrics.surest_errors import surest_errors
 from training.models.base import Classifier
 from training.models.registry import pinned
 from training.models.shelf.optional import with_what_is_there
+from training.run_folder.energy import ENTRY, energy_of_run, measured_part
 from training.run_folder.frozen_encoder import encoder_hash, write_encoder
 from training.run_folder.layout import LOCK_FILE, RUN_FILE
 from training.run_folder.read import load_checkpoint, read_checkpoint
@@ -59,6 +61,7 @@ def fit(step: TrainStep, context: Context) -> Path:
         DeviceError: the accelerator asked for cannot be used.
     """
     check_installed(step.saving_data_params.loggers)
+    check_energy(step.saving_data_params.energy)
     folder, start = check_places(step, context)
     step, missing = with_what_is_there(step)
     corpus = read_corpus(step, context)
@@ -129,8 +132,10 @@ def _trained(job: Job, model: Classifier) -> Result | None:
             with room_for(folder):
                 begin(folder, record, job.start)
                 write_encoder(folder, model)
-                job = replace(job, corpus=precomputed(job.corpus, step, model))
-                _train(job, model)
+                resumed = job.start is not None and job.start.parent == folder
+                with measured_part(folder, step.saving_data_params.energy, resumed=resumed):
+                    job = replace(job, corpus=precomputed(job.corpus, step, model))
+                    _train(job, model)
                 result = conclude(job)
                 for fault in add_pictures(folder):
                     _LOG.warning("%s", fault)
@@ -236,6 +241,8 @@ def conclude(job: Job, extra: Mapping[str, Any] | None = None, validation: dict[
         values = score_dimensions(each, spec, spoken_by, calibration)
         result.metrics[part_name] = {**score_predictions(each, targets), **values}
     about = {"calibration": calibration, **({"missing": job.missing} if job.missing else {}), **(extra or {})}
+    if (energy := energy_of_run(job.folder)) is not None:
+        about[ENTRY] = energy.model_dump(mode="json")
     write_run(job.folder, job.step, job.context, replace(corpus, spec=trained.spec), result, about)
     return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from emotions.energy.energy import Energy, in_full, in_short
 from emotions.files.html.report import Part, Report, Section, Table, html
 from emotions.pipeline.provenance import command_line, versions
 from training.features.teacher.teacher import EXTRA as TEACHER
@@ -14,6 +15,7 @@ from training.metrics.conclusion import conclusions, whose_of
 from training.metrics.dimension_report import dimension_conclusions, dimension_tables
 from training.metrics.distributions import distance_line
 from training.metrics.report_parts import History, class_picture, curves, matrix, recordings
+from training.run_folder.energy import ENTRY
 
 Errors = Mapping[str, Sequence[Mapping[str, Any]]]
 _FIGURES = {"uar": "UAR", "wa": "WA", "macro_f1": "macro-F1"}
@@ -110,6 +112,8 @@ def _method(index: Mapping[str, Any], part: str) -> Iterator[str]:
     for target, found in index.get("calibration", {}).items():
         if "raters" in found:
             yield f"{target}, {found['measured_on']} part: {distance_line(found['raters'])}"
+    if ENTRY in index:
+        yield f"energy of the features and epochs: {in_full(Energy.model_validate(index[ENTRY]))}"
     yield _ONCE
 
 
@@ -136,6 +140,7 @@ def _facts(index: Mapping[str, Any], data: str) -> dict[str, Any]:
         "fingerprint of the data": dataset["fingerprint"],
         "date": index["created"],
         "version of the toolkit": index["toolkit_version"],
+        **({"energy": in_short(Energy.model_validate(index[ENTRY]))} if ENTRY in index else {}),
         **versions(),
     }
     return {name: value for name, value in facts.items() if value}

@@ -19,6 +19,7 @@ from rich.table import Table
 
 import emotions
 from emotions.audio.windows import FloatArray
+from emotions.energy.energy import in_full
 from emotions.errors import plain
 from emotions.files.atomic import write_bytes
 from emotions.files.from_here import from_here
@@ -32,6 +33,7 @@ from training.metrics.agreement import agreement, agreement_line
 from training.metrics.classification import Scores
 from training.metrics.plots import draw_confusion, draw_curves
 from training.metrics.value_plots import draw_values
+from training.run_folder.energy import energy_of_run
 from training.run_folder.layout import (
     CONFUSION_PICTURE,
     CURVES_PICTURE,
@@ -170,15 +172,17 @@ def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpu
     for target in corpus.table.soft:
         told = plain(agreement_line(target, agreement(corpus.table, target)))
         console.print(told, markup=False, highlight=False, soft_wrap=True)
+    energy = energy_of_run(folder)
     parts = step.saving_data_params.tensorboard_lr_monitors_logs_path
     logs = folder / "logs" if parts is None else context.root.joinpath(*parts)
-    for name, path in (
-        ("report", folder / REPORT_PAGE),
-        ("run folder", folder),
-        ("best checkpoint", folder / result.best),
-        ("TensorBoard logs", logs),
+    for name, told in (
+        *([] if energy is None else [("energy", in_full(energy))]),
+        ("report", from_here(folder / REPORT_PAGE)),
+        ("run folder", from_here(folder)),
+        ("best checkpoint", from_here(folder / result.best)),
+        ("TensorBoard logs", from_here(logs)),
     ):
-        console.print(f"{name}: {from_here(path)}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{name}: {told}", markup=False, highlight=False, soft_wrap=True)
     if context.is_last:
         console.print(next_command("export", "--run", folder), markup=False, highlight=False, soft_wrap=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from emotions.files.html.svg_plots import Axes, Line, bars, lines
 from emotions.pipeline.provenance import command_line, versions
 from training.config.tune import SearchSpace
 from training.tuning.conclusion import conclusion
+from training.tuning.energy import Energies, energy_line
 from training.tuning.plots import importance
 from training.tuning.records import SearchRecord, TrialRecord, flattened, shown
 
@@ -26,12 +28,13 @@ _CHOSEN = (
 )
 
 
-def search_page(search: SearchRecord, ranked: Sequence[TrialRecord]) -> str:
+def search_page(search: SearchRecord, ranked: Sequence[TrialRecord], energies: Energies = MappingProxyType({})) -> str:
     """A search's report as HTML that needs nothing else, whatever state it is in.
 
     Args:
         search: the search.
         ranked: its trials, the best first.
+        energies: of those that were measured.
     """
     by_number = sorted(ranked, key=lambda trial: trial.number)
     scored = [(trial, best[1]) for trial in by_number if trial.state != "failed" and (best := trial.best(search))]
@@ -43,8 +46,8 @@ def search_page(search: SearchRecord, ranked: Sequence[TrialRecord]) -> str:
             search.model,
             [conclusion(search, ranked, shares)],
             pictures=[Section("", [*_pictures(search, scored, shares)])] if scored else [],
-            figures=[Section("", [_table(search, ranked)])] if ranked else [],
-            method=[*_method(search), *failed[:20]],
+            figures=[Section("", [_table(search, ranked, energies)])] if ranked else [],
+            method=[*_method(search), *_energy(energies, ranked), *failed[:20]],
             facts=_facts(search, ranked),
             command=command_line(),
         )
@@ -92,10 +95,21 @@ def _by_value(search: SearchRecord, scored: Sequence[tuple[TrialRecord, float]],
     return lines(f"{search.metric} by {name}", axes, [Line("trial", points, dots=True, joined=False)])
 
 
-def _table(search: SearchRecord, ranked: Sequence[TrialRecord]) -> Table:
+def _energy(energies: Energies, ranked: Sequence[TrialRecord]) -> Iterator[str]:
+    told = energy_line(energies, ranked)
+    if told is not None:
+        yield f"energy of the trials: {told}"
+
+
+def _table(search: SearchRecord, ranked: Sequence[TrialRecord], energies: Energies) -> Table:
     names = list(flattened(ranked[0].values))
     head = ["trial", "state", search.metric, "epoch", "seconds", "parameters", *names]
-    return Table("Trials, the best first", head, [_row(search, trial) for trial in ranked])
+    rows = [_row(search, trial) for trial in ranked]
+    if energies:
+        head.append("joules")
+        for row, trial in zip(rows, ranked, strict=True):
+            row.append(f"{energies[trial.number].joules:,.0f}" if trial.number in energies else "–")
+    return Table("Trials, the best first", head, rows)
 
 
 def _row(search: SearchRecord, trial: TrialRecord) -> list[str]:

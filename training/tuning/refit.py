@@ -17,6 +17,7 @@ from training.corpus import read_corpus
 from training.loop.fit import conclude
 from training.loop.job import Job, seeded_model, train
 from training.loop.precompute import precomputed
+from training.run_folder.energy import measured_part
 from training.run_folder.frozen_encoder import write_encoder
 from training.run_folder.layout import RUN_FILE
 from training.tuning.records import Results
@@ -50,7 +51,8 @@ def refit(folder: Path, context: Context) -> Path:
     job = _job(step, context, run, index["dataset"]["fingerprint"])
     model = seeded_model(job)
     write_encoder(run, model)
-    train(job, model)
+    with measured_part(run, saving.energy, resumed=False):
+        train(job, model)
     conclude(job, {"search": {**index["search"], "refit": True}}, validation=index["metrics"]["validation"])
     return run
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from emotions.files.atomic import write_bytes
 from emotions.files.from_here import from_here
+from training.tuning.energy import Energies, energies_of, energy_line
 from training.tuning.page import REPORT_PAGE, search_page
 from training.tuning.plots import draw_pictures
 from training.tuning.records import Results, SearchRecord, TrialRecord, flattened, shown
@@ -36,9 +37,9 @@ def print_results(folder: Path, form: Format = "table") -> None:
     results = Results(folder)
     search = results.read_search()
     trials = results.ranked(search)
-    plots = draw_pictures(folder, search, trials)
-    write_bytes(folder / REPORT_PAGE, search_page(search, trials).encode())
-    rows = [_row(results, search, trial) for trial in trials]
+    plots, energies = draw_pictures(folder, search, trials), energies_of(results, trials)
+    write_bytes(folder / REPORT_PAGE, search_page(search, trials, energies).encode())
+    rows = [{**_row(results, search, trial), **_energy(energies, trial)} for trial in trials]
     if form == "json":
         document = {"folder": str(results.folder), "search": search.model_dump(mode="json"), "trials": rows}
         print(json.dumps(document, ensure_ascii=False, indent=2))
@@ -47,7 +48,7 @@ def print_results(folder: Path, form: Format = "table") -> None:
         writer.writeheader()
         writer.writerows(rows)
     else:
-        _print_table(results, search, trials, plots)
+        _print_table(results, search, trials, plots, energies)
 
 
 def _row(results: Results, search: SearchRecord, trial: TrialRecord) -> dict[str, Any]:
@@ -66,11 +67,25 @@ def _row(results: Results, search: SearchRecord, trial: TrialRecord) -> dict[str
     }
 
 
+def _energy(energies: Energies, trial: TrialRecord) -> dict[str, float | None]:
+    """The energy of a trial, where any trial's was measured."""
+    if not energies:
+        return {}
+    found = energies.get(trial.number)
+    return {"joules": found and round(found.joules, 1), "grams_co2e": found and float(f"{found.grams_co2e:.4g}")}
+
+
 def _checkpoint(results: Results, trial: TrialRecord) -> str | None:
     return None if trial.checkpoint is None else str(results.trial_folder(trial.number) / trial.checkpoint)
 
 
-def _print_table(results: Results, search: SearchRecord, trials: Sequence[TrialRecord], plots: Sequence[Path]) -> None:
+def _print_table(
+    results: Results,
+    search: SearchRecord,
+    trials: Sequence[TrialRecord],
+    plots: Sequence[Path],
+    energies: Energies,
+) -> None:
     ended = sum(trial.ended for trial in trials)
     title = f"{search.model}: {ended} of {search.num_samples} trials ended, {search.state}"
     table = Table(title=title, title_justify="left")
@@ -88,6 +103,8 @@ def _print_table(results: Results, search: SearchRecord, trials: Sequence[TrialR
         f"protocol of {search.metric}: {search.protocol}, validation part",
         f"results: {from_here(results.folder)}",
     ]
+    if (told := energy_line(energies, trials)) is not None:
+        lines.append(f"energy: {told}")
     lines += [f"trial {trial.number} failed: {trial.reason}" for trial in trials if trial.state == "failed"]
     lines += [
         f"checkpoint of trial {trial.number}: {from_here(Path(found))}"

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from emotions.energy.grid import check_energy
 from emotions.errors import ConfigError, DiskFull, first_part
 from emotions.files.atomic import remove_left_over
 from emotions.pipeline.interruption import Interrupted
@@ -48,6 +49,7 @@ def search(step: TuneStep, context: Context) -> Path:
         Interrupted: it was stopped; the results so far are recorded.
     """
     check_searched(step)
+    check_energy(step.saving_data_params.energy)
     if step.tune.storage_path is not None:
         Storage(step.tune.storage_path, "").check()
     corpus = prepared(train_step(step, draw(step, context.seed, 0)), context)

@@ -25,6 +25,7 @@ from training.loop.callbacks import History
 from training.loop.job import Job, seeded_model, train
 from training.loop.precompute import precomputed
 from training.run_folder.checkpoints import BestCheckpoint
+from training.run_folder.energy import measured_part
 from training.run_folder.frozen_encoder import write_encoder
 from training.run_folder.layout import LAST
 from training.run_folder.read import last_state, read_checkpoint
@@ -199,7 +200,8 @@ def _train(shared: Shared, results: Results, record: TrialRecord, report: Report
     record.parameters = sum(each.numel() for each in model.parameters() if each.requires_grad)
     write_encoder(job.folder, model)
     reporter = _Reporter(results, record, shared.search, report)
-    train(job, model, callbacks=[reporter])
+    with measured_part(job.folder, job.step.saving_data_params.energy, resumed=job.start is not None):
+        train(job, model, callbacks=[reporter])
     # A trial that was killed after its last epoch had nothing left to train, so that nothing was reported.
     best, history = last_state(job.folder)
     reporter.record(history, best)

@@ -10,6 +10,8 @@ from emotions.bundle.manifest import MANIFEST
 from emotions.errors import BundleError, MissingExtra, OutputExists, first_line
 
 _BLOCK = 1 << 20
+_WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "oss"}
+"""Stores of buckets: to make a folder there would make the bucket, also one whose name is misspelt."""
 
 
 class ObjectStore:
@@ -65,7 +67,8 @@ class ObjectStore:
                 if self._system.cat_file(self._of(MANIFEST)) != (folder / MANIFEST).read_bytes():
                     raise OutputExists(f"{self.url}: another bundle is there already; name another URL")
                 return self.url
-            self._system.makedirs(self._path, exist_ok=True)
+            if not _WITHOUT_FOLDERS & {*_protocols(self._system)}:
+                self._system.makedirs(self._path, exist_ok=True)
             for name in (*names, MANIFEST):
                 self._system.put_file(str(folder / name), self._of(name))
         except OutputExists:
@@ -76,6 +79,11 @@ class ObjectStore:
 
     def _of(self, name: str) -> str:
         return f"{self._path.rstrip('/')}/{name}"
+
+
+def _protocols(system: Any) -> tuple[str, ...]:
+    """The schemes of the URLs that a storage reads."""
+    return (system.protocol,) if isinstance(system.protocol, str) else tuple(system.protocol)
 
 
 def _opened(url: str) -> tuple[Any, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emotions.errors import plain
+from serving.benchmark.report.energy import energy_notes, energy_rows
 from serving.benchmark.report.prices import price_rows
 from serving.benchmark.report.stream_notes import stream_notes
 from serving.benchmark.scenarios.profile import FULL_SOAK_SEC
@@ -31,6 +32,7 @@ def tables(report: Report) -> list[Table]:
     made = [
         _layers(report),
         Table("Price of an hour of audio, were a machine as fast as this one, and always busy", price_rows(report)),
+        Table("Energy of an hour of audio", energy_rows(report), energy_notes(report)),
         _scenarios(report),
         _waterfall(report),
         _search(report),

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 import emotions
 from emotions.bundle.folders import hash_files, write_bundle, write_manifest
 from emotions.bundle.manifest import read_bundle
+from emotions.energy.config import EnergyConfig
 from emotions.errors import MissingExtra
 from emotions.folder.predict_files import open_parallel
 from emotions.folder.result import FileResult
@@ -35,6 +37,7 @@ from serving.tables.columns import columns
 from serving.tables.writer import rows
 from tests.conftest import Tone, WriteWav
 from tests.emotions.audio.speech.conftest import between_silences, real_clips, sounds_without_speech
+from tests.fake_codecarbon import WATTS, Tracker
 
 REPOSITORY = Path(__file__).parents[3]
 BROKEN = {
@@ -266,6 +269,34 @@ def test_the_summary_fits_and_steers_no_terminal() -> None:
     assert max(map(len, text.splitlines())) <= WIDTH
     assert "5.0 s in 2.0 s, 2.5 times real time" in text
     assert "model    b@1, int8 on cpu\nemotion  гнев 1\nerrors   not_audio 1" in text
+
+
+def test_energy_is_in_the_summary_for_people_and_for_programs(
+    tiny_bundle: Path, good: Path, tmp_path: Path, codecarbon: type[Tracker], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = Options(quiet=True, device="cpu", threads=1, energy=EnergyConfig(country="DEU"))
+    totals = predict_to_table([good], tiny_bundle, tmp_path / "t.csv", options)
+    assert totals.energy is not None
+    printed = capsys.readouterr().out
+    assert "\nenergy   " in printed
+    assert "g CO2e, estimated\n" in printed
+    assert "grid 400 g/kWh, Germany 2023" in printed
+    predict_to_table([good], tiny_bundle, tmp_path / "u.csv", replace(options, log_format="json"))
+    energy = json.loads(capsys.readouterr().out)["energy"]
+    assert energy["joules"] == pytest.approx(WATTS * energy["seconds"], rel=0.05)
+    codecarbon.faults.add("flush")
+    assert predict_to_table([good], tiny_bundle, tmp_path / "v.csv", options).energy is None
+    assert len(read(tmp_path / "v.csv")) == 12
+
+
+@pytest.mark.parametrize("wrong", [("--energy", "DEX"), ("--energy", "DEU"), ("--cpu-watts", "5")])
+def test_energy_that_cannot_be_measured_is_one_line(
+    tiny_bundle: Path, good: Path, tmp_path: Path, wrong: tuple[str, str]
+) -> None:
+    done = run(good, "--bundle", tiny_bundle, "--output", "t.csv", *wrong, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert not [*tmp_path.glob("t.csv*")]
 
 
 def test_progress_in_words() -> None:

@@ -16,8 +16,10 @@ from emotions.cli import run
 from emotions.errors import CheckpointError, ConfigError, DataError, OutputExists
 from emotions.files.json_text import write_json
 from emotions.pipeline.runner import Context
+from tests.fake_codecarbon import WATTS, Tracker
 from tests.pages import text_of
 from tests.training.conftest import SPEAKERS, MakeStep, build_step
+from training.config.train import train_faults
 from training.data.waveforms.dataset import NO_LABEL
 from training.loop.fit import fit
 from training.loop.job import Job, train
@@ -194,6 +196,52 @@ def test_a_resumed_run_equals_an_unbroken_one(
     expected, found = weights(whole / "last.ckpt"), weights(resumed / "last.ckpt")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert read(whole / "metrics.json")["history"] == read(resumed / "metrics.json")["history"]
+
+
+def test_energy_is_in_the_run_and_its_report_over_all_its_parts(
+    make_step: MakeStep,
+    context: Context,
+    codecarbon: type[Tracker],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    step = make_step(learn_params__max_epoch=3, saving_data_params__energy="DEU")
+    start = ClassifierModule.on_train_batch_start
+
+    def interrupted(module: ClassifierModule, *batch: Any) -> None:
+        if module.current_epoch == 2:
+            raise KeyboardInterrupt
+        start(module, *batch)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ClassifierModule, "on_train_batch_start", interrupted)
+        fit(step, context)
+    folder = fit(step, context)
+    energy = read(folder / "run.json")["energy"]
+    assert (energy["measured"], energy["of"]) == (2, 2)
+    assert energy["joules"] == pytest.approx(WATTS * energy["seconds"], rel=0.05)
+    assert energy["grams_co2e"] == pytest.approx(energy["joules"] / 3.6e6 * 400)
+    assert "energy of the features and epochs" in text_of((folder / "report.html").read_text()).lower()
+    assert "g CO2e, estimated" in capsys.readouterr().out
+
+
+def test_a_tracker_that_fails_ends_no_training(
+    make_step: MakeStep, context: Context, codecarbon: type[Tracker], caplog: pytest.LogCaptureFixture
+) -> None:
+    codecarbon.faults.add("stop")
+    folder = fit(make_step(learn_params__max_epoch=1, saving_data_params__energy=380), context)
+    assert "energy" not in read(folder / "run.json")
+    assert "energy: is not measured" in caplog.text
+
+
+def test_energy_is_refused_before_anything_is_computed(
+    make_step: MakeStep, context: Context, codecarbon: type[Tracker], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="DEX"):
+        fit(make_step(saving_data_params__energy="DEX"), context)
+    assert not (tmp_path / "run").exists()
+    faults = train_faults({"engine": "ray", "saving_data_params": {"energy": "DEU"}})
+    assert [fault.where for fault in faults] == ["saving_data_params.energy"]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(make_step: MakeStep, context: Context) -> None:

@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from emotions.energy.config import EnergyConfig
 from emotions.errors import CheckpointError
+from tests.fake_codecarbon import Tracker
+from tests.pages import text_of
 from tests.training.tuning.conftest import make_search
 from tests.training.tuning.test_records import make_trial
+from training.run_folder.energy import measured_part
 from training.tuning.plots import importance
 from training.tuning.records import Results
 from training.tuning.report import print_results
@@ -57,6 +61,25 @@ def test_a_search_without_a_trial_is_reported(tmp_path: Path, capsys: pytest.Cap
         print_results(tmp_path, form)  # type: ignore[arg-type]
     assert "0 of 3 trials ended" in capsys.readouterr().out
     assert not [*tmp_path.glob("*.png")]
+
+
+def test_energy_is_that_of_each_trial_and_the_sum(
+    tmp_path: Path, codecarbon: type[Tracker], capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = write(tmp_path, 3)
+    for number in (0, 2):
+        with measured_part(results.trial_folder(number), EnergyConfig(country="DEU"), resumed=False):
+            pass
+    print_results(tmp_path, "json")
+    trials = {trial["trial"]: trial for trial in json.loads(capsys.readouterr().out)["trials"]}
+    assert trials[0]["joules"] >= 0
+    assert trials[2]["grams_co2e"] > 0
+    assert (trials[1]["joules"], trials[1]["grams_co2e"]) == (None, None)
+    print_results(tmp_path)
+    assert "estimated; covers 2 of 3 parts" in capsys.readouterr().out
+    page = text_of((tmp_path / "report.html").read_text()).lower()
+    assert "joules" in page
+    assert "energy of the trials" in page
 
 
 @pytest.mark.usefixtures("drawn")
