@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from emotions.energy.config import Energies
+from emotions.pipeline.energy.config import Energies
 from emotions.pipeline.schema import StepConfig, Text, Texts
 from serving.benchmark.scenarios.names import SCENARIOS, Scenario
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from emotions.energy.options import CpuWatts, EnergyOption
+from emotions.pipeline.energy.options import CpuWatts, EnergyOption
 from emotions.pipeline.options import Overwrite
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def predict(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Classify recordings, into a table or on the terminal. Exit code 1: some files failed, each with its error."""
     from emotions.calls.channels import channels_of, speakers_of
-    from emotions.energy.config import energy_of
+    from emotions.pipeline.energy.config import energy_of
     from serving.batch.annotations import formats_of
     from serving.batch.options import Options
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from emotions.audio.speech.network import speech_network
 from emotions.audio.speech.windows import Segments
 from emotions.calls.channels import Channels, check_speakers
-from emotions.energy.config import EnergyConfig
-from emotions.energy.grid import check_energy
 from emotions.errors import ConfigError, MissingExtra
 from emotions.folder.predict_files import CHUNK_FILES
+from emotions.pipeline.energy.config import EnergyConfig
+from emotions.pipeline.energy.grid import check_energy
 from emotions.runtime.session import DeviceChoice
 from serving.batch.annotations import check_folder, check_formats
 from serving.batch.calls import check_calls

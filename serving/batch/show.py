@@ -9,12 +9,12 @@ from pathlib import Path
 
 from emotions.bundle.manifest import Bundle
 from emotions.bundle.targets import Range
-from emotions.energy.energy import in_full
-from emotions.energy.meter import measuring
 from emotions.errors import AudioError, ConfigError, plain
 from emotions.folder.predict_files import open_parallel, predict_files
 from emotions.folder.result import FileResult
 from emotions.inputs.input_file import InputFile
+from emotions.pipeline.energy.energy import in_full
+from emotions.pipeline.energy.meter import measuring
 from emotions.runtime.session import Session
 from serving.batch.options import Options, check_parts
 from serving.batch.plot import check_plot, plot_summary

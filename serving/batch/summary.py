@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emotions.energy.energy import Energy, details, in_short
 from emotions.errors import plain
 from emotions.files.from_here import from_here
 from emotions.folder.result import FileResult
+from emotions.pipeline.energy.energy import Energy, details, in_short
 from emotions.runtime.prediction import Prediction
 
 WIDTH = 100

@@ -10,11 +10,11 @@ from typing import Any
 
 from emotions.bundle.manifest import Bundle, Manifest
 from emotions.calls.call import PAD_SEC
-from emotions.energy.meter import measuring
 from emotions.folder.predict_files import chunked
 from emotions.folder.result import FileResult
 from emotions.inputs.discovery import FileList
 from emotions.inputs.input_file import InputFile
+from emotions.pipeline.energy.meter import measuring
 from serving.batch.annotations import Timelines, paths_of
 from serving.batch.calls import join_calls, open_calls
 from serving.batch.checkpoint import Join, RunCheckpoint, open_checkpoint, signature

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from emotions.energy.options import CpuWatts, EnergyOption
 from emotions.errors import ConfigError
+from emotions.pipeline.energy.options import CpuWatts, EnergyOption
 from emotions.pipeline.interruption import stoppable
 from serving.benchmark.scenarios.names import SCENARIOS, Scenario
 
@@ -47,7 +47,7 @@ def benchmark(  # noqa: PLR0913, PLR0917  # one parameter an option
     if output is None:
         raise typer.BadParameter("is missing: name the folder of the report", ctx=context, param_hint="--output")
     from emotions.bundle.folders import newest_bundle
-    from emotions.energy.config import energy_of
+    from emotions.pipeline.energy.config import energy_of
 
     with stoppable():
         from serving.benchmark.runner import Plan, benchmark_to_report

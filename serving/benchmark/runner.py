@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from emotions.energy.config import EnergyConfig
-from emotions.energy.grid import check_energy
-from emotions.energy.meter import measuring
 from emotions.errors import OutputExists
 from emotions.files.atomic import remove_left_over, scratch_folder, write_bytes
 from emotions.files.from_here import from_here
 from emotions.files.json_text import write_json
+from emotions.pipeline.energy.config import EnergyConfig
+from emotions.pipeline.energy.grid import check_energy
+from emotions.pipeline.energy.meter import measuring
 from emotions.pipeline.interruption import keeping
 from emotions.pipeline.provenance import command_line
 from emotions.pipeline.runner import console

@@ -31,9 +31,9 @@ socket.socket.connect = local_only
 """
 WORK = """
 import json, time
-from emotions.energy.config import EnergyConfig
-from emotions.energy.grid import check_energy
-from emotions.energy.meter import measuring
+from emotions.pipeline.energy.config import EnergyConfig
+from emotions.pipeline.energy.grid import check_energy
+from emotions.pipeline.energy.meter import measuring
 def work(seconds):
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:

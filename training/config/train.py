@@ -11,8 +11,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from emotions.bundle.targets import Range
-from emotions.energy.config import Energies
 from emotions.errors import Fault
+from emotions.pipeline.energy.config import Energies
 from emotions.pipeline.schema import Block, StepConfig, Text, Texts
 from training.config.architectures import (
     ARCHITECTURES,

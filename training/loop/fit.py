@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.energy.grid import check_energy
 from emotions.errors import CheckpointError, ConfigError, DiskFull, OutputExists, first_part
 from emotions.files.atomic import locked, room_for
+from emotions.pipeline.energy.grid import check_energy
 from emotions.pipeline.interruption import keeping
 from emotions.pipeline.runner import Context
 from training.config.architectures import with_defaults

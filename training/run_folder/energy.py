@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from emotions.energy.config import EnergyConfig
-from emotions.energy.energy import Energy, total
-from emotions.energy.meter import measuring
 from emotions.errors import ConfigError, EmotionsError, first_line
 from emotions.files.json_text import read_json, write_json
+from emotions.pipeline.energy.config import EnergyConfig
+from emotions.pipeline.energy.energy import Energy, total
+from emotions.pipeline.energy.meter import measuring
 
 ENERGY_FILE = "energy.json"
 ENTRY = "energy"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from emotions.energy.energy import Energy, in_full, in_short
 from emotions.files.html.report import Part, Report, Section, Table, html
+from emotions.pipeline.energy.energy import Energy, in_full, in_short
 from emotions.pipeline.provenance import command_line, versions
 from training.features.teacher.teacher import EXTRA as TEACHER
 from training.features.teacher.wording import teacher_line, teacher_warnings

@@ -19,11 +19,11 @@ from rich.table import Table
 
 import emotions
 from emotions.audio.windows import FloatArray
-from emotions.energy.energy import in_full
 from emotions.errors import plain
 from emotions.files.atomic import write_bytes
 from emotions.files.from_here import from_here
 from emotions.files.json_text import write_json
+from emotions.pipeline.energy.energy import in_full
 from emotions.pipeline.next_command import next_command
 from emotions.pipeline.runner import Context
 from training.config.train import TrainStep

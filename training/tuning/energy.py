@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from emotions.energy.energy import Energy, in_full, total
+from emotions.pipeline.energy.energy import Energy, in_full, total
 from training.run_folder.energy import energy_of_run
 from training.tuning.records import Results, TrialRecord
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from emotions.energy.grid import check_energy
 from emotions.errors import ConfigError, DiskFull, first_part
 from emotions.files.atomic import remove_left_over
+from emotions.pipeline.energy.grid import check_energy
 from emotions.pipeline.interruption import Interrupted
 from emotions.pipeline.runner import Context
 from emotions.runtime.session import available_cores

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from emotions.energy.energy import Energy, in_full
-from emotions.energy.meter import Meter
+from emotions.pipeline.energy.energy import Energy, in_full
+from emotions.pipeline.energy.meter import Meter
 from serving.benchmark.driver.passes import Layer, Pass
 from serving.benchmark.driver.statistics import spread
 

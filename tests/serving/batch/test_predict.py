@@ -19,10 +19,10 @@ import pytest
 import emotions
 from emotions.bundle.folders import hash_files, write_bundle, write_manifest
 from emotions.bundle.manifest import read_bundle
-from emotions.energy.config import EnergyConfig
 from emotions.errors import MissingExtra
 from emotions.folder.predict_files import open_parallel
 from emotions.folder.result import FileResult
+from emotions.pipeline.energy.config import EnergyConfig
 from emotions.pipeline.runner import Context, load_pipeline, run_pipeline
 from emotions.runtime.prediction import Prediction
 from serving.batch import plot

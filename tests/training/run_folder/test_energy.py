@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from emotions.energy.config import EnergyConfig
-from emotions.energy.energy import in_short
 from emotions.files.json_text import read_json
+from emotions.pipeline.energy.config import EnergyConfig
+from emotions.pipeline.energy.energy import in_short
 from tests.fake_codecarbon import Tracker
 from training.run_folder.energy import ENERGY_FILE, energy_of_run, measured_part
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from emotions.energy.config import EnergyConfig
 from emotions.errors import CheckpointError
+from emotions.pipeline.energy.config import EnergyConfig
 from tests.fake_codecarbon import Tracker
 from tests.pages import text_of
 from tests.training.tuning.conftest import make_search

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from emotions.energy.energy import Energy
-from emotions.energy.meter import Meter
+from emotions.pipeline.energy.energy import Energy
+from emotions.pipeline.energy.meter import Meter
 from serving.benchmark.driver.passes import Layer, Pass
 from serving.benchmark.report.energy import LayerEnergy, energy_notes, energy_rows
 

@@ -4,9 +4,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from emotions.energy.config import EnergyConfig
-from emotions.energy.grid import check_energy, grid_of
 from emotions.errors import ConfigError, MissingExtra
+from emotions.pipeline.energy.config import EnergyConfig
+from emotions.pipeline.energy.grid import check_energy, grid_of
 from tests.fake_codecarbon import Tracker
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from emotions.energy.config import EnergyConfig
-from emotions.energy.energy import Energy
-from emotions.energy.grid import Grid, grid_of
-from emotions.energy.library import how_found, open_tracker
 from emotions.errors import EmotionsError, first_line
+from emotions.pipeline.energy.config import EnergyConfig
+from emotions.pipeline.energy.energy import Energy
+from emotions.pipeline.energy.grid import Grid, grid_of
+from emotions.pipeline.energy.library import how_found, open_tracker
 
 _JOULES_PER_KWH = 3.6e6
 _EVERY_SEC = 1.0

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from emotions.energy.config import EnergyConfig
-from emotions.energy.library import energy_mixes
 from emotions.errors import ConfigError, MissingExtra
+from emotions.pipeline.energy.config import EnergyConfig
+from emotions.pipeline.energy.library import energy_mixes
 
 PACKAGE, EXTRA = "codecarbon", "energy"
 

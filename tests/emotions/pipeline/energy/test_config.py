@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from emotions.energy.config import Energies, EnergyConfig, energy_of
 from emotions.errors import ConfigError
+from emotions.pipeline.energy.config import Energies, EnergyConfig, energy_of
 
 _READ: TypeAdapter[EnergyConfig | None] = TypeAdapter(Energies)
 

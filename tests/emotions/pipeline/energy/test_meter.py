@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from emotions.energy import meter as module
-from emotions.energy.config import EnergyConfig
-from emotions.energy.meter import measuring
+from emotions.pipeline.energy import meter as module
+from emotions.pipeline.energy.config import EnergyConfig
+from emotions.pipeline.energy.meter import measuring
 from tests.fake_codecarbon import WATTS, Tracker
 
 GERMANY = EnergyConfig(country="DEU")

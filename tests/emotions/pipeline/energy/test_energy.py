@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from emotions.energy.energy import Energy, in_full, in_short, total
+from emotions.pipeline.energy.energy import Energy, in_full, in_short, total
 
 
 def energy(joules: float, how: str = "estimated: CPU time by 65 W", grid: str = "400 g/kWh") -> Energy:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from emotions.energy.energy import ESTIMATED, MEASURED
+from emotions.pipeline.energy.energy import ESTIMATED, MEASURED
 
 _NEVER_SEC = 1e6
 """Between two readings of the tracker's own, which print a traceback when they fail: ours are in ``meter``."""
