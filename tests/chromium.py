@@ -1,124 +1,96 @@
-"""A headless Chromium that is driven over its DevTools protocol, through a pipe."""
+"""Debian's Chromium, driven by Playwright: tabs that share nothing, what they complained of, and whom they asked."""
 
 from __future__ import annotations
 
-import base64
-import itertools
-import json
 import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any
+from typing import Literal
 from urllib.parse import urlsplit
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
-)
-"""The command, or an empty text where there is none."""
-_OPTIONS = ["--headless", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-pipe"]
+from playwright.sync_api import Browser, Page, Request, WebSocket, sync_playwright
+
+from tests.conftest import needs
+
+FAKE_MICROPHONE = "--use-fake-device-for-media-stream"
+"""Option of Chromium's command line; a tab may hear it that is given the permission ``microphone``."""
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_NARROW = 600
 
 
 @dataclass
-class Page:
-    """A tab: what it was sent and what it told."""
+class Tab:
+    """A page, and what it did.
 
-    _send: IO[bytes]
-    _receive: IO[bytes]
-    _session: str = ""
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    told: list[dict[str, Any]] = field(default_factory=list)
-    """Events: errors and warnings of the console and of loading among them."""
+    Attributes:
+        page: Playwright's.
+    """
 
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Call a method of the protocol, and wait for its result."""
-        number = next(self._numbers)
-        message = {"id": number, "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
-        self._send.write(json.dumps(message).encode() + b"\0")
-        self._send.flush()
-        while (answer := self._next()).get("id") != number:
-            self.told.append(answer)
-        assert "error" not in answer, answer
-        return dict(answer["result"])
-
-    def open(self, url: str, *, width: int, scheme: str, height: int = 1000) -> None:
-        """Load a page for a width in pixels and a colour scheme, ``light`` or ``dark``."""
-        self.told.clear()
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.call("Emulation.setDeviceMetricsOverride", **metrics)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self.call("Page.navigate", url=url)
-        while not any(each.get("method") == "Page.loadEventFired" for each in self.told):
-            self.told.append(self._next())
-
-    def value(self, script: str) -> Any:
-        """The value of an expression, or of its promise; as if a person had asked, so that sound may play."""
-        settings = {"awaitPromise": True, "returnByValue": True, "userGesture": True}
-        found = self.call("Runtime.evaluate", expression=script, **settings)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
+    page: Page
+    _asked: list[str] = field(default_factory=list)
+    _failed: list[str] = field(default_factory=list)
 
     def faults(self) -> list[str]:
-        """What the console and the loading of the page complained about."""
-        methods = {"Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled", "Network.loadingFailed"}
-        return [json.dumps(each) for each in self.told if each.get("method") in methods]
-
-    def choose(self, selector: str, files: Sequence[Path]) -> None:
-        """Choose files in an input, as a person does in the dialogue."""
-        root = self.call("DOM.getDocument")["root"]["nodeId"]
-        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(each) for each in files])
+        """Lines of the console, exceptions that nothing caught, and requests that failed."""
+        told = [f"{each.type}: {each.text}" for each in self.page.console_messages(filter="all")]
+        return [*told, *map(str, self.page.page_errors(filter="all")), *self._failed]
 
     def hosts(self) -> list[str]:
-        """Hosts and ports that the page asked since it was opened."""
-        asked = [each["params"] for each in self.told if each.get("method") == "Network.requestWillBeSent"]
-        urls = [urlsplit(each["request"]["url"]) for each in asked]
+        """Hosts and ports of its requests and WebSockets."""
+        urls = map(urlsplit, self._asked)
         return [each.netloc for each in urls if each.scheme in ("http", "https", "ws", "wss")]
 
-    def screenshot(self, path: Path, *, whole: bool = True) -> None:
-        """Write a picture of the page, or of what is seen of it."""
-        found = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(found["data"]))
+    def _watch(self) -> None:
+        def asked(each: Request | WebSocket) -> None:
+            self._asked.append(each.url)
 
-    def _next(self) -> dict[str, Any]:
-        content = bytearray()
-        while (char := self._receive.read(1)) != b"\0":
-            assert char, "Chromium has ended"
-            content += char
-        return dict(json.loads(content))
+        def failed(request: Request) -> None:
+            self._failed.append(f"{request.url}: {request.failure}")
+
+        self.page.on("request", asked)
+        self.page.on("websocket", asked)
+        self.page.on("requestfailed", failed)
 
 
 @contextmanager
-def opened(*options: str) -> Iterator[Page]:
-    """A tab of a Chromium of its own, which ends with the block; with further options of its command line."""
-    there, send = os.pipe()
-    receive, back = os.pipe()
-    root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [CHROMIUM, *_OPTIONS, *options, *root, f"--user-data-dir={profile}", "about:blank"]
-        shell = f'exec "$@" 3<&{there} 4>&{back}'
-        running = subprocess.Popen(
-            ["bash", "-c", shell, "bash", *command], pass_fds=(there, back), stderr=subprocess.DEVNULL
-        )
-        os.close(there)
-        os.close(back)
-        try:
-            with os.fdopen(send, "wb") as writer, os.fdopen(receive, "rb") as reader:
-                yield _tab(Page(writer, reader))
-        finally:
-            running.terminate()
-            running.wait(30)
+def launched(*options: str) -> Iterator[Browser]:
+    """A headless Chromium, which ends with the block, as Playwright's own process does.
+
+    There is one at a time in a thread, and no event loop beside it.
+
+    Args:
+        options: further ones of its command line.
+    """
+    found = next((path for name in _NAMES if (path := shutil.which(name))), "")
+    needs(bool(found), "Chromium is needed as a command")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=found, args=options, chromium_sandbox=os.geteuid() != 0)
+        with browser:
+            yield browser
 
 
-def _tab(page: Page) -> Page:
-    made = page.call("Target.createTarget", url="about:blank")
-    page._session = page.call("Target.attachToTarget", targetId=made["targetId"], flatten=True)["sessionId"]
-    for domain in ("Page", "Runtime", "Log", "Network"):
-        page.call(f"{domain}.enable")
-    return page
+@contextmanager
+def opened(
+    browser: Browser,
+    *,
+    width: int = 1280,
+    scheme: Literal["light", "dark"] = "light",
+    permissions: Sequence[str] = (),
+) -> Iterator[Tab]:
+    """An empty tab that shares nothing with others: no cache, no storage, no service worker.
+
+    Args:
+        browser: where it is opened.
+        width: in pixels; a narrow one is that of a phone.
+        scheme: of colours.
+        permissions: what it may do without asking; anything else is refused.
+    """
+    screen = {"width": width, "height": 1000}
+    with browser.new_context(
+        viewport=screen, color_scheme=scheme, is_mobile=width < _NARROW, permissions=[*permissions]
+    ) as context:
+        tab = Tab(context.new_page())
+        tab._watch()
+        yield tab

@@ -5,6 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page
 
 from tests.conftest import needs
 
@@ -24,3 +27,15 @@ def axe_script(folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     needs(done.returncode == 0, "the npm registry cannot be reached")
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+def grave(page: Page, axe: str) -> list[dict[str, Any]]:
+    """What the rules find serious on a page; run as its policy lets no script in.
+
+    Args:
+        page: the page.
+        axe: the rules.
+    """
+    page.evaluate(f"{axe};0")
+    found = page.evaluate("axe.run().then(each => each.violations)")
+    return [each for each in found if each["impact"] in ("serious", "critical")]

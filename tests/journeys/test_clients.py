@@ -25,7 +25,7 @@ import pytest
 
 import emotions
 from serving.http.api_keys import add_key
-from tests.chromium import CHROMIUM, opened
+from tests.chromium import launched, opened
 from tests.conftest import Tone, WriteWav, needs
 from tests.servers import Server, running
 
@@ -229,15 +229,14 @@ const found = (async () => {
 
 def browse(url: str) -> dict[str, Any]:
     """What a page of the site found, in a headless Chromium."""
-    with opened() as page:
-        page.open(url, width=800, scheme="light")
-        return dict(page.value("found"))
+    with launched() as browser, opened(browser) as tab:
+        tab.page.goto(url)
+        return dict(tab.page.evaluate("found"))
 
 
 def test_a_page_of_another_site_calls_with_a_key(
     guarded: Server, server: Server, site: Site, keys: tuple[Path, str], clip: Path, expected: Any
 ) -> None:
-    needs(bool(CHROMIUM), "Chromium is needed as a command")
     shutil.copy(clip, site.folder / "clip.wav")
     (site.folder / "page.html").write_text(PAGE % (json.dumps(guarded.url), json.dumps(keys[1])))
     found = browse(f"{site.url}/page.html")

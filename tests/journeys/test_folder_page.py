@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from emotions.inputs.input_file import InputFile
 from serving.batch.options import Options
 from serving.batch.page import report_page
 from serving.batch.predict import predict_to_table
-from tests.chromium import CHROMIUM, opened
-from tests.conftest import WriteWav, make_tiny_bundle, needs
-from tests.journeys.test_page import click, picture, until
+from tests.chromium import launched, opened
+from tests.conftest import WriteWav, make_tiny_bundle
+from tests.page_actions import drawn, picture, played_to, shown
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -25,7 +26,6 @@ NAME = "<img src=x onerror=alert(1)> \x1b[31m\u202egnp 😀.wav"
 def test_it_shows_hostile_names_as_text_and_plays(
     tmp_path: Path, write_wav: WriteWav, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needs(bool(CHROMIUM), "Chromium is needed as a command")
     bundle = make_tiny_bundle(tmp_path / "bundle", targets={"emotion": LABELS})
     sound = np.random.default_rng(0).uniform(-0.5, 0.5, 48_000).astype(np.float32)
     write_wav(tmp_path / "in" / NAME, sound)
@@ -38,22 +38,19 @@ def test_it_shows_hostile_names_as_text_and_plays(
     write_wav(tmp_path / "in" / "b.wav", sound)
     options = Options(page=tmp_path / "out.html", quiet=True)
     predict_to_table([tmp_path / "in"], bundle, tmp_path / "t.csv", options)
-    with opened() as page:
-        page.open((tmp_path / "out.html").as_uri(), width=1280, scheme="light")
-        until(page, "document.body.dataset.ready === '1'")
-        names = page.value(
-            "[...document.querySelectorAll('#table tbody button')].map(each => [each.textContent, each.title])"
-        )
-        assert sorted(len(title) for _, title in names) == [len(NAME), 65_536]
-        assert all(len(shown) <= 120 for shown, _ in names)
-        click(page, "#table tbody tr:nth-child(1) button")
-        until(page, "document.getElementById('wave').dataset.ready === '1'")
-        bars = "[...document.querySelectorAll('#detail-bars .bar span:first-child')]"
-        assert page.value(f"{bars}.map(each => each.textContent)") == [LABELS[0], "\ufffd[31mred", "\ufffdgnp 😀"]
-        assert "\u202e" not in page.value("document.getElementById('detail-title').textContent")
-        click(page, "#parts tbody tr:nth-child(4) button")
-        until(page, "document.querySelector('#wave div').shadowRoot.querySelector('[part=cursor]').offsetLeft > 500")
+    with launched() as browser, opened(browser) as tab:
+        page = shown(tab.page, (tmp_path / "out.html").as_uri())
+        titles = page.locator("#table tbody button").evaluate_all("every => every.map(each => each.title)")
+        assert sorted(map(len, titles)) == [len(NAME), 65_536]
+        assert all(len(name) <= 120 for name in page.locator("#table tbody button").all_text_contents())
+        page.click("#table tbody tr:nth-child(1) button")
+        drawn(page)
+        bars = page.locator("#detail-bars .bar span:first-child")
+        assert bars.all_text_contents() == [LABELS[0], "\ufffd[31mred", "\ufffdgnp 😀"]
+        assert "\u202e" not in (page.text_content("#detail-title") or "")
+        page.click("#parts tbody tr:nth-child(4) button")
+        played_to(page, 500)
         picture(page, "folder-page")
-        assert page.value("document.querySelectorAll('img, b').length") == 0
-        assert page.faults() == []
-        assert page.hosts() == []
+        expect(page.locator("img, b")).to_have_count(0)
+        assert tab.faults() == []
+        assert tab.hosts() == []

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page, expect
 
-from tests.chromium import CHROMIUM, Page, opened
-from tests.conftest import needs
-from tests.journeys.test_page import click, picture, shown, until
+from tests.chromium import launched, opened
+from tests.page_actions import picture, played_to, shown
 from tests.servers import running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -60,24 +60,24 @@ SCROLL = """(async () => {
 
 @pytest.fixture(scope="module")
 def page(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    needs(bool(CHROMIUM), "Chromium is needed as a command")
     folder = tmp_path_factory.mktemp("server")
-    with running(folder, EMOTIONS_BUNDLE=str(tiny_bundle)) as server, opened() as page:
-        shown(page, server.url)
-        page.value(HOUR % WINDOWS)
-        page.call("Performance.enable", timeDomain="threadTicks")
-        yield page
+    with running(folder, EMOTIONS_BUNDLE=str(tiny_bundle)) as server, launched() as browser, opened(browser) as tab:
+        shown(tab.page, server.url)
+        tab.page.evaluate(HOUR % WINDOWS)
+        yield tab.page
 
 
 def computed(page: Page, script: str) -> tuple[Any, float]:
     """The value of a script, and seconds that the page's thread computed, whoever else needs the machine."""
+    session = page.context.new_cdp_session(page)  # Playwright has no words for it
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     def spent() -> float:
-        metrics = page.call("Performance.getMetrics")["metrics"]
+        metrics = session.send("Performance.getMetrics")["metrics"]
         return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
 
     before = spent()
-    return page.value(script), spent() - before
+    return page.evaluate(script), spent() - before
 
 
 def test_an_hour_is_drawn_at_once_and_scrolls(page: Page) -> None:
@@ -94,29 +94,26 @@ def test_an_hour_is_drawn_at_once_and_scrolls(page: Page) -> None:
 
 
 def test_its_windows_are_paged(page: Page) -> None:
-    page.value(DRAW)
-    assert page.value("document.querySelectorAll('#parts tbody tr').length") == 100
-    click(page, "#parts p button:last-child")
-    assert page.value("document.querySelector('#parts tbody tr').cells[0].textContent") == "50.00"
-    assert f"101 to 200 of {WINDOWS}" in page.value("document.getElementById('parts').innerText")
+    page.evaluate(DRAW)
+    expect(page.locator("#parts tbody tr")).to_have_count(100)
+    page.click("#parts p button:last-child")
+    expect(page.locator("#parts tbody tr:first-child td:first-child")).to_have_text("50.00")
+    expect(page.locator("#parts")).to_contain_text(f"101 to 200 of {WINDOWS}")
 
 
 def test_a_name_of_64_kb_is_cut_and_all_of_it_is_there(page: Page) -> None:
-    page.value(DRAW)
-    whole = page.value("document.getElementById('detail-title').querySelector('p').textContent")
-    assert len(whole) == len("<img src=x>") + 1 + 16_384
-    assert "\u202e" not in whole
-    summary = page.value("document.getElementById('detail-title').querySelector('summary').textContent")
+    page.evaluate(DRAW)
+    title = page.locator("#detail-title")
+    whole = title.locator("p").evaluate("each => each.textContent.length")
+    assert whole == len("<img src=x>") + 1 + 2 * 16_384  # a smiling face is two of JavaScript's characters
+    assert "\u202e" not in (title.text_content() or "")
+    summary = title.locator("summary").text_content() or ""
     assert summary.startswith("<img src=x>\ufffd😀")
     assert len(summary) < 130
-    assert page.value("document.querySelectorAll('img').length") == 0
+    expect(page.locator("img")).to_have_count(0)
 
 
 def test_a_click_below_the_waveform_seeks(page: Page) -> None:
-    page.value(DRAW)
-    box = page.value(
-        "(({ x, y, width, height }) => [x, y, width, height])(document.getElementById('strip').getBoundingClientRect())"
-    )
-    event = f"new MouseEvent('click', {{ clientX: {box[0] + box[2] / 2}, clientY: {box[1] + 10} }})"
-    page.value(f"document.getElementById('strip').dispatchEvent({event})")
-    until(page, "document.querySelector('#wave div').shadowRoot.querySelector('[part=cursor]').offsetLeft > 400")
+    page.evaluate(DRAW)
+    page.click("#strip")  # in its middle
+    played_to(page, 400)

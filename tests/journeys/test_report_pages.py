@@ -5,19 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import subprocess
-import sys
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from emotions.files.json_text import write_json
-from tests.chromium import CHROMIUM, Page, opened
-from tests.conftest import BuildOnce, needs
-from tests.journeys.axe_rules import axe_script
+from tests.chromium import Tab, launched, opened
+from tests.conftest import BuildOnce
+from tests.journeys.axe_rules import axe_script, grave
+from tests.journeys.report_runs import make_reports
+from tests.page_actions import fits
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first test waits for all runs
 
@@ -27,45 +28,10 @@ KINDS = {
     "tune": "is the best of 2",
     "suite": "changes of the sound",
     "benchmark": "times faster than it sounds",
+    "raters": "recordings of a new speaker are right",
+    "dimensions": "of a new speaker",
+    "across": "of another corpus",
 }
-MODEL = {
-    "model": "FunctionalsClassifier",
-    "model_architecture": {"layer_1_size": 16, "members": 1},
-    "learn_params": {"lr": {"base_lr": 0.002}, "batch_size": 16, "padding_sec": 2, "max_epoch": 3},
-    "dataset": {"path": "data", "speaker": {"pattern": "^[^/]+/[^_]+_([^_]+)_"}},
-}
-
-
-def emotions(folder: Path, *arguments: str, codes: tuple[int, ...] = (0,)) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "emotions.cli", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode in codes, done.stdout[-3000:] + done.stderr[-3000:]
-
-
-def pipeline(folder: Path, name: str, *steps: dict[str, Any]) -> None:
-    write_json(folder / f"{name}.json", {"pipeline": list(steps), "seed": 0, "load_dataset_workers_num": 0})
-    emotions(folder, "train", "--config-file", f"{name}.json", "--root", ".")
-
-
-def make_reports(folder: Path) -> Path:
-    """Run each command that writes a report, in a folder of its own."""
-    emotions(folder, "data", "demo", "data")
-    learn: dict[str, Any] = dict(MODEL["learn_params"])  # type: ignore[call-overload]
-    saving = {"saved_checkpoints_path": ["$$ROOT_DIR$$", "train"]}
-    train = {"type": "train", **MODEL, "saving_data_params": saving}
-    pipeline(folder, "train", train, {"type": "export", "output": "bundle"})
-    measure = {"type": "evaluate", "protocol": "group_kfold", "folds": 2, "names": True}
-    pipeline(folder, "evaluate", {**measure, **MODEL, "output": ["$$ROOT_DIR$$", "evaluate"]})
-    places = {"tune_results_path": ["$$ROOT_DIR$$"], "tune_results_dir": ["tune"], "tune_session_path": ["tmp"]}
-    searched = {**learn, "max_epoch": 1, "lr": {"base_lr": {"loguniform": [1e-4, 1e-2]}}}
-    settings = {"num_samples": 2, "max_tune_epochs": 1, "target_metric_name": "val/emotion_uar", "cpus_per_trial": 1}
-    search = {"type": "tune", **MODEL, "learn_params": searched, "saving_data_params": places, "tune": settings}
-    pipeline(folder, "tune", search)
-    suite = ["--bundle", "bundle", "--data", "data", "--suite", "robustness", "--output", "suite"]
-    emotions(folder, "evaluate", *suite, codes=(0, 1))
-    emotions(folder, "benchmark", "--bundle", "bundle", "--output", "benchmark", "--quick", "--scenario", "folder")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -79,92 +45,126 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    needs(bool(CHROMIUM), "Chromium is needed as a command")
-    with opened() as page:
-        yield page
+def browser() -> Iterator[Browser]:
+    with launched() as found:
+        yield found
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_page_reads_on_every_screen_in_light_and_dark(kind: str, reports: Path, axe: str, browser: Page) -> None:
-    path = reports / kind / "report.html"
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_a_page_reads_on_every_screen_in_light_and_dark(
+    kind: str, width: int, reports: Path, axe: str, browser: Browser
+) -> None:
     papers = []
-    for width in (390, 1280, 1920):
-        for scheme in ("light", "dark"):
-            browser.open(path.as_uri(), width=width, scheme=scheme)
+    for scheme in ("light", "dark"):
+        with opened(browser, width=width, scheme=scheme) as tab:  # type: ignore[arg-type]
+            page = shown(tab, reports, kind)
             if kept := os.environ.get("REPORT_PICTURES"):  # a folder, for whoever wants to look
-                browser.screenshot(Path(kept) / f"{kind}-{width}-{scheme}.png")
-            assert browser.value("document.scrollingElement.scrollWidth <= innerWidth"), (width, scheme)
-            assert browser.faults() == []
-            papers.append(browser.value("getComputedStyle(document.body).backgroundColor"))
-            browser.value(f"{axe};0")
-            found = browser.value("axe.run().then(each => each.violations)")
-            grave = [json.dumps(each)[:600] for each in found if each["impact"] in ("serious", "critical")]
-            assert grave == [], (width, scheme)
+                page.screenshot(path=Path(kept) / f"{kind}-{width}-{scheme}.png", full_page=True)
+            assert fits(page), scheme
+            assert tab.faults() == []
+            papers.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+            assert grave(page, axe) == [], scheme
     assert len({*papers}) == 2
 
 
-def test_the_rules_and_the_measure_find_faults(axe: str, browser: Page, tmp_path: Path) -> None:
+def shown(tab: Tab, reports: Path, kind: str) -> Page:
+    tab.page.goto((reports / kind / "report.html").as_uri())
+    return tab.page
+
+
+def test_the_rules_and_the_measure_find_faults(axe: str, browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "bad.html").write_text("<title>x</title><img src='gone.png'><p style='width:9000px'>x</p>")
-    browser.open((tmp_path / "bad.html").as_uri(), width=390, scheme="light")
-    assert not browser.value("document.scrollingElement.scrollWidth <= innerWidth")
-    assert "gone.png" in "".join(browser.faults()) or "ERR_FILE_NOT_FOUND" in "".join(browser.faults())
-    browser.value(f"{axe};0")
-    assert "image-alt" in browser.value("axe.run().then(each => each.violations.map(one => one.id))")
+    with opened(browser, width=390) as tab:
+        tab.page.goto((tmp_path / "bad.html").as_uri())
+        assert not fits(tab.page)
+        assert "gone.png" in "".join(tab.faults())
+        assert "image-alt" in {each["id"] for each in grave(tab.page, axe)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_page_opens_with_its_conclusion_and_needs_nothing_else(kind: str, reports: Path, browser: Page) -> None:
-    page = (reports / kind / "report.html").read_text(encoding="utf-8")
-    assert len(page) < 3_000_000
-    assert "<script" not in page
-    browser.open((reports / kind / "report.html").as_uri(), width=1280, scheme="light")
-    assert KINDS[kind] in browser.value(
-        "[...document.querySelectorAll('.lead')].map(each => each.textContent).join(' ')"
-    )
-    headings = browser.value("[...document.querySelectorAll('h1,h2,h3')].map(each => +each.tagName[1])")
-    assert headings[0] == 1
-    assert all(after <= before + 1 for before, after in itertools.pairwise(headings))
-    other = "[...document.querySelectorAll('[src]:not(audio),[href]')]"
-    others = f"{other}.map(each => each.getAttribute('src') ?? each.getAttribute('href'))"
-    assert [each for each in browser.value(others) if not each.startswith("data:")] == []
-    heard = "[...document.querySelectorAll('audio')].map(each => [each.getAttribute('src'), each.preload])"
-    assert all(not urlsplit(source).scheme and preload == "none" for source, preload in browser.value(heard))
-    assert browser.value("[...document.querySelectorAll('table')].every(each => each.caption)")
+def test_a_page_opens_with_its_conclusion_and_needs_nothing_else(kind: str, reports: Path, browser: Browser) -> None:
+    content = (reports / kind / "report.html").read_text(encoding="utf-8")
+    assert len(content) < 3_000_000
+    assert content.count("<script") == (kind in ("evaluate", "raters"))  # draws what is played over time
+    with opened(browser) as tab:
+        page = shown(tab, reports, kind)
+        assert KINDS[kind] in " ".join(page.locator(".lead").all_text_contents())
+        headings = page.locator("h1, h2, h3").evaluate_all("every => every.map(each => +each.tagName[1])")
+        assert headings[0] == 1
+        assert all(after <= before + 1 for before, after in itertools.pairwise(headings))
+        sources = "every => every.map(each => each.getAttribute('src') ?? each.getAttribute('href'))"
+        others = page.locator("[src]:not(audio), [href]").evaluate_all(sources)
+        assert [each for each in others if not each.startswith("data:")] == []
+        heard = page.locator("audio").evaluate_all(
+            "every => every.map(each => [each.getAttribute('src'), each.preload])"
+        )
+        assert all(not urlsplit(source).scheme and preload == "none" for source, preload in heard)
+        expect(page.locator("table:not(:has(caption))")).to_have_count(0)
+        assert tab.hosts() == []
 
 
 @pytest.mark.parametrize("event", ["focus", "hover"])
-def test_a_term_is_explained_where_it_stands(event: str, reports: Path, browser: Page) -> None:
-    browser.open((reports / "evaluate" / "report.html").as_uri(), width=390, scheme="light")
-    term = "[...document.querySelectorAll('.term')].find(each => each.textContent === 'UAR')"
-    shown = f"getComputedStyle({term}, '::after').content"
-    assert browser.value(shown) == "none"
-    if event == "focus":
-        browser.value(f"{term}.focus()")
-    else:
-        browser.value(f"{term}.scrollIntoView()")
-        place = browser.value(f"(() => {{const r = {term}.getBoundingClientRect(); return [r.x + 5, r.y + 5]}})()")
-        browser.call("Emulation.setTouchEmulationEnabled", enabled=False)
-        browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=place[0], y=place[1])
-    assert "Unweighted average recall" in browser.value(shown)
-    described = browser.value(f"document.getElementById({term}.getAttribute('aria-describedby')).textContent")
-    assert described.startswith("Unweighted average recall")
-    assert browser.value("document.scrollingElement.scrollWidth <= innerWidth")
+def test_a_term_is_explained_where_it_stands(event: str, reports: Path, browser: Browser) -> None:
+    with opened(browser, width=390) as tab:
+        page = shown(tab, reports, "evaluate")
+        term = page.locator(".term", has_text=re.compile("^UAR$")).first
+        tip = "each => getComputedStyle(each, '::after').content"
+        assert term.evaluate(tip) == "none"
+        getattr(term, event)()
+        assert "Unweighted average recall" in term.evaluate(tip)
+        meaning = page.locator(f"[id='{term.get_attribute('aria-describedby')}']")
+        expect(meaning).to_have_text(re.compile("^Unweighted average recall"))
+        assert fits(page)
 
 
-def test_a_named_recording_can_be_played(reports: Path, browser: Page) -> None:
-    browser.open((reports / "evaluate" / "report.html").as_uri(), width=1280, scheme="light")
-    ready = "new Promise((done, failed) => Object.assign(a, {oncanplay: done, onerror: failed, preload: 'auto'}))"
-    play = f"(async () => {{const a = document.querySelector('audio'); await {ready}; return a.duration}})()"
-    assert browser.value(play) > 0.3
+def test_a_named_recording_can_be_played(reports: Path, browser: Browser) -> None:
+    with opened(browser) as tab:
+        player = shown(tab, reports, "evaluate").locator("audio").first
+        ready = "new Promise((done, failed) => Object.assign(a, {oncanplay: done, onerror: failed, preload: 'auto'}))"
+        assert player.evaluate(f"async a => {{ await {ready}; return a.duration }}") > 0.3
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_drawn_over_time_and_a_click_plays_from_there(
+    reports: Path, browser: Browser, scheme: Literal["light", "dark"]
+) -> None:
+    with opened(browser, scheme=scheme) as tab:
+        page = shown(tab, reports, "evaluate")
+        heard = page.locator("td:has(canvas)").first
+        strip, player = heard.locator("canvas"), heard.locator("audio").element_handle()
+        steps = json.loads(strip.get_attribute("data-steps") or "")
+        assert len(steps) > 1
+        assert all(sum(shares) == pytest.approx(1, abs=1e-3) for _, _, *shares in steps)
+        assert len(colours_of(strip) & {*legend_of(page)}) >= 2
+        strip.click()  # in its middle
+        middle = steps[-1][1] / 2
+        page.wait_for_function("audio => audio.played.length > 0", arg=player)
+        assert player.evaluate("audio => audio.currentTime") >= 0.99 * middle
+        assert tab.faults() == []
+
+
+def legend_of(page: Page) -> list[str]:
+    squares = "every => every.map(each => getComputedStyle(each).backgroundColor)"
+    return [str(each) for each in page.locator(".legend .square").evaluate_all(squares)]
+
+
+def colours_of(strip: Locator) -> set[str]:
+    """The colours that are drawn, as CSS writes them."""
+    pixels = """each => {
+      const { data } = each.getContext("2d").getImageData(0, 0, each.width, each.height);
+      const found = new Set();
+      for (let at = 0; at < data.length; at += 4) found.add(`rgb(${data.slice(at, at + 3).join(", ")})`);
+      return [...found];
+    }"""
+    return {*strip.evaluate(pixels)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_on_paper_it_is_light_and_nothing_is_cut_off(kind: str, reports: Path, browser: Page) -> None:
-    browser.open((reports / kind / "report.html").as_uri(), width=720, scheme="dark")
-    features = [{"name": "prefers-color-scheme", "value": "dark"}]
-    browser.call("Emulation.setEmulatedMedia", media="print", features=features)
-    assert browser.value("getComputedStyle(document.documentElement).getPropertyValue('--paper')").strip() == "#fff"
-    assert browser.value("document.scrollingElement.scrollWidth <= innerWidth")
-    browser.call("Emulation.setEmulatedMedia", media="", features=[])
-    assert len(browser.call("Page.printToPDF", preferCSSPageSize=True)["data"]) > 10_000
+def test_on_paper_it_is_light_and_nothing_is_cut_off(kind: str, reports: Path, browser: Browser) -> None:
+    with opened(browser, width=720, scheme="dark") as tab:
+        page = shown(tab, reports, kind)
+        page.emulate_media(media="print")
+        assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--paper')").strip() == "#fff"
+        assert fits(page)
+        assert len(page.pdf(prefer_css_page_size=True)) > 10_000

@@ -19,7 +19,7 @@ import pytest
 from websockets.sync.client import connect
 
 from serving.http.api_keys import add_key
-from tests.chromium import CHROMIUM, opened
+from tests.chromium import launched, opened
 from tests.conftest import needs
 from tests.servers import Server, running
 from tests.serving.http.stream.conftest import Talk, read_all, s16, update
@@ -83,13 +83,12 @@ def site(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _browse(url: str) -> dict[str, Any]:
-    with opened() as page:
-        page.open(url, width=800, scheme="light")
-        return dict(page.value("found"))
+    with launched() as browser, opened(browser) as tab:
+        tab.page.goto(url)
+        return dict(tab.page.evaluate("found"))
 
 
 def test_a_page_streams_with_a_key(tiny_bundle: Path, tmp_path: Path, site: tuple[str, Path]) -> None:
-    needs(bool(CHROMIUM), "Chromium is needed as a command")
     key = add_key(tmp_path / "keys", "page")
     settings = {"EMOTIONS_API_KEYS_FILE": str(tmp_path / "keys"), "EMOTIONS_CORS_ORIGINS": site[0]}
     with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), **settings) as server:

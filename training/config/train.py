@@ -269,6 +269,13 @@ class ModelSpec(Block):
         return {target: len(labels) for target, labels in self.targets.items()}
 
 
+def window_samples(step: FixedStep) -> int:
+    """Samples of one window of a step's model, at 16 kHz."""
+    from emotions.audio.decode import SAMPLE_RATE
+
+    return round(step.learn_params.padding_sec * SAMPLE_RATE)
+
+
 def model_spec(
     step: FixedStep, targets: Mapping[str, list[str]], ranges: Mapping[str, Range] = MappingProxyType({})
 ) -> ModelSpec:
@@ -279,12 +286,10 @@ def model_spec(
         targets: name -> labels or dimensions in output order.
         ranges: of the targets of dimensions.
     """
-    from emotions.audio.decode import SAMPLE_RATE
-
     return ModelSpec(
         model=step.model,
         architecture=step.model_architecture.model_dump(),
-        window_samples=round(step.learn_params.padding_sec * SAMPLE_RATE),
+        window_samples=window_samples(step),
         spectrogram_size=step.learn_params.spectrogram_size,
         targets={name: list(labels) for name, labels in targets.items()},
         ranges=dict(ranges),

@@ -12,6 +12,7 @@ from emotions.errors import ConfigError
 from emotions.pipeline.interruption import keeping
 from emotions.pipeline.runner import Context
 from training.config.evaluate import EvaluateStep, decisive
+from training.config.train import window_samples
 from training.corpus import read_usable
 from training.data.checks.leakage import audit
 from training.data.clips import ClipTable
@@ -21,6 +22,7 @@ from training.evaluation.protocols.folds import Folds, make_folds
 from training.evaluation.protocols.nested_selection import inner_splits, select_candidates
 from training.evaluation.protocols.output import FOLDS, alone_in, check_step, output_folder
 from training.evaluation.protocols.tasks import predictions_of, task_of
+from training.evaluation.report.fold_errors import Cut
 from training.evaluation.report.report import Evidence, write_report
 from training.features.teacher.audit import judged
 from training.features.teacher.teacher import Teacher, read_teacher
@@ -73,6 +75,7 @@ def cross_validate(step: EvaluateStep, context: Context) -> Path:
         evidence = Evidence(
             table=table,
             folds=folds,
+            cut=Cut([fact.samples for fact in facts], [window_samples(steps[model]) for model in chosen]),
             leaks=leaks,
             predictions=predictions,
             selection=selection if step.choose else None,

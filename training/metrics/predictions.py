@@ -39,8 +39,8 @@ class PartPredictions:
     logits: Mapping[str, FloatArray]
     weights: Float64Array | None = field(default=None, kw_only=True)
 
-    def probabilities(self, target: str, temperature: float = 1.0) -> FloatArray:
-        """Pool windows into clips, as a bundle does: (clips, classes) float32.
+    def of_windows(self, target: str, temperature: float = 1.0) -> FloatArray:
+        """Probabilities of each window, (windows, classes) float32.
 
         Args:
             target: name of the target.
@@ -48,7 +48,12 @@ class PartPredictions:
         """
         scaled = self.logits[target].astype(np.float64) / temperature
         exponents = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        softmax = (exponents / exponents.sum(axis=1, keepdims=True)).astype(np.float32)
+        softmax: FloatArray = (exponents / exponents.sum(axis=1, keepdims=True)).astype(np.float32)
+        return softmax
+
+    def probabilities(self, target: str, temperature: float = 1.0) -> FloatArray:
+        """Pool windows into clips, as a bundle does: (clips, classes) float32. Arguments as ``of_windows``."""
+        softmax = self.of_windows(target, temperature)
         of_clip = [self.windows == clip for clip in range(len(self.clips))]
         weights = np.ones(len(self.windows)) if self.weights is None else self.weights
         return np.stack([pool(softmax[rows], weights[rows]) for rows in of_clip])

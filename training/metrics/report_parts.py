@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from emotions.files.html.report import Matrix, Part, Picture, Recordings
+from emotions.files.html.report import Matrix, Part, Picture, Recording, Recordings
 from emotions.files.html.svg_plots import MAX_RANGES, Axes, Line, Range, lines, ranges
 from training.metrics.conclusion import says_something
 
@@ -14,6 +15,11 @@ _MIN_CLIPS = 5
 _BELIEVED = (
     "On the dashed line answers are as often right as the model says; after: calibrated by a temperature. Points of "
     f"fewer than {_MIN_CLIPS} recordings are left out."
+)
+_LISTEN = "listen to these first: a wrong label, a bad recording, or a true weakness"
+_OVER_TIME = (
+    "below each player stands the probability of each label in each window of the recording, one above the other; a "
+    "click plays from there"
 )
 _SPREAD = "The bar is the interval of 95 %, left out where there are too few to tell. The dashed line is chance."
 
@@ -46,18 +52,29 @@ def group_picture(title: str, groups: Sequence[Mapping[str, Any]]) -> Iterator[P
         yield Picture(drawn, f"UAR of each, the lowest first.{_left_out(rows)}")
 
 
-def recordings(rows: Sequence[Mapping[str, Any]], sounds: Mapping[str, str], target: str = "") -> Recordings:
-    """The errors that the model was surest of, with their sounds where these are known; ``target`` for the title."""
-    cells = [
-        (
+def recordings(
+    rows: Sequence[Mapping[str, Any]], sounds: Mapping[str, str], target: str = "", labels: Sequence[str] = ()
+) -> Recordings:
+    """The errors that the model was surest of, with their sounds where these are known.
+
+    Args:
+        rows: of ``surest_errors``.
+        sounds: name of a recording -> where it lies.
+        target: for the title.
+        labels: of what the rows have over time.
+    """
+    found = [
+        Recording(
             [row.get("name") or row["clip"], row["truth"], row["predicted"], f"{row['confidence']:.0%}"],
             sounds.get(row.get("name", ""), ""),
+            row.get("over_time", ()),
         )
         for row in rows
     ]
-    head = ["recording", "labelled", "answer", "confidence", *(["listen"] if any(sound for _, sound in cells) else [])]
-    note = "listen to these first: a wrong label, a bad recording, or a true weakness"
-    return Recordings(f"{target}: wrong, and most sure" if target else "Wrong, and most sure", head, cells, [note])
+    head = ["recording", "labelled", "answer", "confidence"]
+    caption = f"{target}: wrong, and most sure" if target else "Wrong, and most sure"
+    part = Recordings(caption, head, found, [_LISTEN], labels)
+    return replace(part, notes=[_LISTEN, _OVER_TIME]) if part.drawn else part
 
 
 def calibration_pictures(calibration: Mapping[str, Any]) -> Iterator[Picture]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +18,14 @@ MOST = 10
 
 
 def surest_errors(
-    table: ClipTable, clips: IntArray, truth: IntArray, probabilities: FloatArray, labels: Sequence[str], *, names: bool
+    table: ClipTable,
+    clips: IntArray,
+    truth: IntArray,
+    probabilities: FloatArray,
+    labels: Sequence[str],
+    *,
+    names: bool,
+    steps_of: Callable[[int], list[list[float]]] | None = None,
 ) -> list[dict[str, Any]]:
     """At most ``MOST`` errors, the surest first: place in the dataset, truth, answer and confidence.
 
@@ -29,6 +36,7 @@ def surest_errors(
         probabilities: (clips, classes).
         labels: names of the classes.
         names: tell the names of the recordings too.
+        steps_of: given a clip, what the model made of it over time, as ``over_time`` has it; told beside the names.
     """
     answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(answers != truth)
@@ -37,6 +45,7 @@ def surest_errors(
         {
             "clip": f"clip {clips[at] + 1}",
             **({"name": str(table.clips[clips[at]])} if names else {}),
+            **({"over_time": steps_of(int(clips[at]))} if names and steps_of else {}),
             "truth": labels[truth[at]],
             "predicted": labels[answers[at]],
             "confidence": float(confidence[at]),

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
+from emotions.files.html.one_script import PLAYER, STRIP, one_script
 from emotions.files.html.page import render
 
 MAX_ROWS = 200
 """Rows of a table on a page; the JSON beside it has all."""
 MAX_MATRIX = 20
 """Classes of a confusion matrix on a page."""
+_MAX_TOLD = 20
+"""Windows of a recording that are told in words."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +85,48 @@ class Matrix:
         return self.counts[row][column] / total if total else 0.0
 
 
+Steps = Sequence[Sequence[float]]
+"""Seconds of start and end, and the probability of each label, of each window of a recording."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording: cells as those of a table, where its sound lies, or an empty text, and what is drawn below it."""
+
+    cells: Sequence[Any]
+    sound: str = ""
+    steps: Steps = ()
+
+
 @dataclass(frozen=True)
 class Recordings:
-    """Single recordings: cells as those of a table, and where the sound of each lies, or an empty text."""
+    """Single recordings.
+
+    Attributes:
+        labels: of the steps of the recordings.
+    """
 
     kind: ClassVar = "recordings"
     caption: str
     head: Sequence[str]
-    rows: Sequence[tuple[Sequence[Any], str]]
+    rows: Sequence[Recording]
     notes: Sequence[str] = ()
+    labels: Sequence[str] = ()
+
+    @property
+    def drawn(self) -> bool:
+        """Whether any is drawn over time: those that are played are."""
+        return any(row.sound and row.steps for row in self.rows)
+
+    def told(self, steps: Steps) -> str:
+        """A recording over time in words, for who cannot see it."""
+        likeliest = [max(zip(shares, self.labels, strict=True)) for _, _, *shares in steps[:_MAX_TOLD]]
+        words = [
+            f"{start:g} to {end:g} s {label} {share:.0%}"
+            for (start, end, *_), (share, label) in zip(steps, likeliest, strict=False)
+        ]
+        left = len(steps) - len(words)
+        return ", ".join([*words, *([f"and {left} more"] if left else [])])
 
 
 Part = Table | Picture | Matrix | Recordings | str
@@ -124,6 +163,18 @@ class Report:
     facts: Mapping[str, Any]
     command: str = ""
     warnings: Sequence[str] = field(default=())
+
+    @cached_property
+    def script(self) -> str:
+        """What draws recordings over time; empty on a page that has none."""
+        parts = (part for section in self.figures for part in section.parts)
+        drawn = any(isinstance(part, Recordings) and part.drawn for part in parts)
+        return f"\n{one_script([STRIP, PLAYER / 'player.js'], PLAYER)}\n" if drawn else ""
+
+    @property
+    def script_hash(self) -> str:
+        """Of the script, as a policy names the only one that may run."""
+        return base64.b64encode(hashlib.sha256(self.script.encode()).digest()).decode()
 
 
 def html(report: Report) -> str:

@@ -20,6 +20,8 @@ _VALUES = 100
 _TICKS = 5
 _MAX_NAME, _LETTER = 24, 8.4
 """Letters that have room beside a bar, and pixels of a wide one."""
+_MAX_UPRIGHT, _MIN_LEVEL = 16, 60
+"""Letters of an upright name of a column, and pixels of a column whose name is cut instead."""
 MAX_POINTS = 500
 """Points of a line: more are thinned out evenly."""
 MAX_RANGES = 40
@@ -133,9 +135,12 @@ def heat_map(
     rows, columns = rows[:MAX_HEAT], columns[:MAX_HEAT]
     if not rows or not columns:
         return ""
-    names, height = _beside([*rows, axes[0]]), 84 + 30 * len(rows)
-    across = (_WIDTH - 12 - names) / len(columns)
-    return _svg(title, height, heat=values, axes=axes, rows_of=rows, columns=columns, names=names, across=across)
+    names = _beside([*rows, axes[0]])
+    across, longest = (_WIDTH - 12 - names) / len(columns), min(_MAX_UPRIGHT, max(map(len, columns)))
+    # Names that have no room side by side stand upright.
+    rise = 0 if across >= _LETTER * longest or across >= _MIN_LEVEL else round(_LETTER * longest) - 12
+    drawn = {"rows_of": rows, "columns": columns, "names": names, "across": across, "rise": max(0, rise)}
+    return _svg(title, 84 + max(0, rise) + 30 * len(rows), heat=values, axes=axes, **drawn)
 
 
 def waterfall(title: str, unit: str, parts: Mapping[str, float]) -> str:

@@ -21,10 +21,10 @@ from emotions.bundle.description import description
 from emotions.bundle.manifest import Bundle
 from emotions.errors import AudioError, ConfigError, OutputExists
 from emotions.files.atomic import write_bytes
+from emotions.files.html.one_script import STRIP, one_script
 from emotions.folder.result import FileResult
 from emotions.inputs.input_file import InputFile, is_url
 from emotions.runtime.prediction import Prediction, WindowPrediction
-from serving.batch.page.one_script import one_script
 from serving.batch.timeline import level
 
 MOST_FILES, MOST_PARTS = 2_000, 500_000
@@ -33,7 +33,7 @@ _PEAKS, _DIGITS = 1_000, 4
 _PARTS = Path(__file__).parents[2] / "http" / "page" / "files"
 _OWN = Path(__file__).parent / "files"
 _MODULES = (
-    *("text.js", "parts.js", "pcm.js", "peaks.js", "strip.js", "vendor/regions.esm.js", "vendor/wavesurfer.esm.js"),
+    *("text.js", "parts.js", "pcm.js", "peaks.js", "vendor/regions.esm.js", "vendor/wavesurfer.esm.js"),
     *("wave.js", "table.js", "card.js"),
 )
 _LANGUAGES = ("en", "ru")
@@ -183,7 +183,7 @@ def _data(name: str, value: Any) -> str:
 
 
 def _script() -> str:
-    paths = [*(_PARTS / name for name in _MODULES), _OWN / "report.js"]
+    paths = [STRIP, *(_PARTS / name for name in _MODULES), _OWN / "report.js"]
     return one_script(paths, _PARTS)
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from emotions.files.html.one_script import STRIP
 from serving.http.errors import of_status
 from serving.worker.state import WorkerState
 
@@ -69,9 +70,10 @@ async def file(request: Request, _: WorkerState) -> Response:
 def _files() -> dict[str, _File]:
     """All files of the page by their path below ``/page/``: names that are not among them lead nowhere."""
     files = {}
-    for path in sorted(_FILES.rglob("*")):
-        if path.is_file() and path.suffix in _TYPES:
+    paths = {path.relative_to(_FILES).as_posix(): path for path in sorted(_FILES.rglob("*")) if path.is_file()}
+    for name, path in {**paths, STRIP.name: STRIP}.items():
+        if path.suffix in _TYPES:
             content = path.read_bytes()
             etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            files[path.relative_to(_FILES).as_posix()] = _File(content, _TYPES[path.suffix], etag)
+            files[name] = _File(content, _TYPES[path.suffix], etag)
     return files

@@ -34,6 +34,15 @@ def test_the_surest_error_stands_first_and_no_right_answer(table: ClipTable, tmp
     assert not [row for row in found if "name" in row]
 
 
+def test_what_was_answered_over_time_is_told_beside_the_name_alone(table: ClipTable) -> None:
+    clips, truth, shares = np.array([1, 3]), np.array([0, 0]), np.array([[0.1, 0.9], [0.4, 0.6]], np.float32)
+    for names in (True, False):
+        found = surest_errors(
+            table, clips, truth, shares, ["calm", "loud"], names=names, steps_of=lambda clip: [[0.0, float(clip)]]
+        )
+        assert [row.get("over_time") for row in found] == ([[[0.0, 1.0]], [[0.0, 3.0]]] if names else [None, None])
+
+
 def test_a_named_recording_is_played_from_its_place(table: ClipTable, tmp_path: Path) -> None:
     probabilities = np.full((4, 2), 0.5, np.float32)
     found = surest_errors(table, np.arange(4), np.ones(4, np.int64), probabilities, ["calm", "loud"], names=True)

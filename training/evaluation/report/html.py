@@ -101,7 +101,7 @@ def _figures(found: Mapping[str, Any], sounds: Mapping[str, str]) -> Iterator[Pa
         yield f"{distance_line(found['calibration']['raters'])}."
     yield from _beside(found)
     if found.get("surest_errors"):
-        yield recordings(found["surest_errors"], sounds)
+        yield recordings(found["surest_errors"], sounds, labels=found["labels"])
     for name, rows in {found.get("interval_over", "speaker"): found["per_speaker"], **found["per_group"]}.items():
         yield group_table(f"By {name}", rows)
 

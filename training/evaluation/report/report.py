@@ -21,7 +21,7 @@ from training.evaluation.protocols.folds import Folds
 from training.evaluation.protocols.groups import group_columns
 from training.evaluation.protocols.nested_selection import Selection
 from training.evaluation.report.beside import comparison, robustness
-from training.evaluation.report.fold_errors import of_folds
+from training.evaluation.report.fold_errors import Cut, of_folds
 from training.evaluation.report.head import Trained, head
 from training.evaluation.report.html import page
 from training.evaluation.report.pooled import Pooled
@@ -49,11 +49,13 @@ class Evidence(Trained):
     """What an evaluation is reported from; a selection where the folds chose among several candidates.
 
     Attributes:
+        cut: where the windows of the clips lie.
         compared: predictions of the model to compare with, if any, in the order of ``predictions``.
     """
 
     table: ClipTable
     folds: Folds
+    cut: Cut
     selection: Selection | None = None
     compared: Sequence[FoldPredictions] = ()
 
@@ -79,7 +81,7 @@ def write_report(output: Path, step: EvaluateStep, evidence: Evidence) -> Path:
             found["compared"] = comparison(table, name, evidence.predictions, evidence.compared)
         if tests := robustness(table, name, evidence.predictions, corruptions(())):
             found["robustness"] = tests
-        found["surest_errors"] = of_folds(table, evidence.predictions, name, names=step.names)
+        found["surest_errors"] = of_folds(table, evidence.predictions, name, evidence.cut, names=step.names)
     write_json(output / "report.json", report)
     errors = (row for found in report["targets"].values() for row in found.get("surest_errors", ()))
     write_bytes(output / "report.html", page(report, sounds_of(table, errors, output)).encode())

@@ -40,7 +40,7 @@ def suite_page(report: Mapping[str, Any], sounds: Mapping[str, str] | None = Non
     figures: list[Part] = [Table("Tests", *_filled(tests))] if tests else []
     figures += [overall_table(overall, ECE=f"{overall['ece']:.3f}"), class_table(overall)]
     if overall.get("surest_errors"):
-        figures.append(recordings(overall["surest_errors"], sounds or {}))
+        figures.append(recordings(overall["surest_errors"], sounds or {}, labels=overall["labels"]))
     return html(
         Report(
             f"Suite {report['suite']}",

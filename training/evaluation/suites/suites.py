@@ -14,6 +14,7 @@ from emotions.errors import DataError
 from emotions.files.atomic import write_bytes
 from emotions.files.json_text import write_json
 from emotions.predictor import Predictor
+from emotions.runtime.prediction import Prediction, WindowPrediction
 from emotions.runtime.session import available_cores
 from training.config.dataset import DatasetConfig
 from training.config.evaluate import Suite
@@ -34,6 +35,7 @@ from training.evaluation.suites.suite_report import print_suite, suite_page
 from training.evaluation.suites.value_suite import run_value_suite
 from training.metrics.calibration import brier, ece, ece_noise, nll
 from training.metrics.classification import score
+from training.metrics.over_time import over_time
 from training.metrics.surest_errors import sounds_of, surest_errors
 
 _SEED = 0
@@ -56,8 +58,16 @@ class Subject:
 
     def predict(self, waveforms: Iterable[FloatArray]) -> FloatArray:
         """Probabilities, (clips, classes) float32, with windows, batches and pooling as in the service."""
-        found = predictions(self.predictor, waveforms)
+        return self.shares(predictions(self.predictor, waveforms))
+
+    def shares(self, found: Iterable[Prediction | WindowPrediction]) -> FloatArray:
+        """Probabilities of the target, (predictions, classes) float32, of clips or of windows."""
         return np.array([[*each.probabilities[self.target].values()] for each in found], np.float32)
+
+    def steps(self, clip: int, prediction: Prediction) -> list[list[float]]:
+        """What the bundle made of a clip over time, as ``over_time`` has it."""
+        spans = np.array([[each.start, each.end] for each in prediction.windows])
+        return over_time(spans[:, 0], spans[:, 1], self.shares(prediction.windows), self.table.clips[clip].start or 0)
 
 
 def run_suite(
@@ -79,7 +89,8 @@ def run_suite(
     if not predictor.manifest.labels:
         return run_value_suite(predictor, dataset, root, suite, output)
     subject = subject_of(predictor, dataset, root)
-    before = subject.predict(subject.waveforms)
+    answers = predictions(predictor, subject.waveforms)
+    before = subject.shares(answers)
     tests: list[dict[str, Any]] = []
     if suite == "robustness":
         changes = corruptions(subject.waveforms)
@@ -94,7 +105,15 @@ def run_suite(
     }
     report["passed"] = all(test["passed"] for test in tests)
     table, every = subject.table, np.arange(len(subject.table))
-    errors = surest_errors(table, every, subject.truth, before, subject.labels, names=names)
+    errors = surest_errors(
+        table,
+        every,
+        subject.truth,
+        before,
+        subject.labels,
+        names=names,
+        steps_of=lambda clip: subject.steps(clip, answers[clip]),
+    )
     report["overall"]["surest_errors"] = errors
     write_json(output / "report.json", report)
     write_bytes(output / "report.html", suite_page(report, sounds_of(table, errors, output)).encode())

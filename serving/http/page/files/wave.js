@@ -81,7 +81,7 @@ function followed(wave, parts, seconds) {
     Object.assign(view, change);
     asked ||= requestAnimationFrame(() => {
       asked = 0;
-      if (shown === wave) drawStrip(canvas, parts, view);
+      if (shown === wave) drawStrip(canvas, parts, view, colours());
     });
   };
   const seen = () => {

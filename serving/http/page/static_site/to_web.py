@@ -16,6 +16,7 @@ from emotions.bundle.manifest import Bundle
 from emotions.bundle.probe import read_probe
 from emotions.errors import BundleError, ConfigError
 from emotions.files.atomic import atomic_folder
+from emotions.files.html.one_script import STRIP
 from emotions.files.json_text import write_json
 from emotions.runtime.probe_replay import probe_tolerance
 from serving.http.page.static_site.runtime import Runtime
@@ -117,6 +118,7 @@ def _write_page(folder: Path) -> None:
     """The page's own files, some of them replaced by those that answer in the browser."""
     page = folder / "page"
     shutil.copytree(_PAGE, page, ignore=shutil.ignore_patterns("index.html"))
+    shutil.copyfile(STRIP, page / STRIP.name)
     shutil.copytree(_OWN / "browser", page / "browser")
     shutil.copyfile(_OWN / "service.js", page / "service.js")
     shutil.copyfile(_OWN / "LICENSES.txt", folder / "LICENSES.txt")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from emotions.files.html.report import MAX_ROWS, Matrix, Part, Recordings, Report, Section, Table, html
+import base64
+import hashlib
+import re
+
+from emotions.files.html.report import MAX_ROWS, Matrix, Part, Recording, Recordings, Report, Section, Table, html
 from tests.pages import text_of
 
 EVIL = "</title><script>x</script>\"'&"
@@ -35,12 +39,39 @@ def test_what_others_named_is_escaped_everywhere() -> None:
     parts: list[Part] = [
         Table(EVIL, ["a", EVIL], [[EVIL, 1]], [EVIL]),
         Matrix(EVIL, [EVIL, "b"], [[1, 0], [0, 1]]),
-        Recordings("r", ["recording"], [([EVIL], EVIL)]),
+        Recordings("r", ["recording"], [Recording([EVIL], EVIL, [[0, 1, 1]])], labels=[EVIL]),
         EVIL,
     ]
     content = page(*parts, name=EVIL, conclusion=[EVIL], facts={EVIL: EVIL}, command=EVIL, warnings=[EVIL])
-    assert "<script" not in content
+    assert content.count("<script") == 1  # the page's own
     assert content.count("</title>") == 1
+
+
+def test_a_recording_that_is_played_is_drawn_over_time_by_the_only_script_that_may_run() -> None:
+    steps = [[0, 1.5, 0.2, 0.8], [1.5, 2, 0.9, 0.1]]
+    rows = [Recording(["a"], "a.wav", steps), Recording(["b"], "b.wav"), Recording(["c"], "", steps)]
+    content = page(Recordings("Wrong", ["recording"], rows, labels=["sad", "glad"]))
+    assert content.count("<canvas") == content.count("data-steps=") == 1
+    assert 'data-steps="[[0, 1.5, 0.2, 0.8], [1.5, 2, 0.9, 0.1]]"' in content
+    assert 'aria-label="0 to 1.5 s glad 80%, 1.5 to 2 s sad 90%"' in content
+    (script,) = re.findall('<script type="module">(.*?)</script>', content, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in content
+    assert "default-src 'none'" in content
+
+
+def test_a_long_recording_is_told_in_few_words() -> None:
+    part = Recordings("Wrong", ["recording"], [], labels=["sad", "glad"])
+    told = part.told([[at, at + 1, 0.4, 0.6] for at in range(500)])
+    assert told.startswith("0 to 1 s glad 60%, 1 to 2 s")
+    assert told.endswith(", and 480 more")
+
+
+def test_a_page_on_which_nothing_is_drawn_over_time_has_no_script() -> None:
+    rows = [Recording(["a"], "a.wav"), Recording(["c"], "", [[0, 1, 1]])]
+    content = page(Recordings("Wrong", ["recording"], rows, labels=["sad"]))
+    assert "<script" not in content
+    assert "<canvas" not in content
 
 
 def test_a_long_table_shows_its_first_rows_and_says_so() -> None:

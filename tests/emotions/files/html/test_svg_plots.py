@@ -66,6 +66,12 @@ def test_bars_are_as_long_as_their_values() -> None:
     assert wide[1] == pytest.approx(2 * wide[0], abs=0.2)
 
 
+def test_names_of_narrow_columns_stand_upright() -> None:
+    names = [f"a corpus with a long name {number}" for number in range(9)]
+    wide, narrow = (heat_map("UAR", ("r", "c"), ["x"], names[:count], [[0.5] * count]) for count in (2, 9))
+    assert (wide.count("rotate(-90)"), narrow.count("rotate(-90)")) == (0, 9)
+
+
 def test_a_heat_map_is_darker_where_there_is_more_and_says_what_is_not_known() -> None:
     svg = heat_map("UAR", ("trained on", "tested on"), ["a & b", "c"], ["a & b", "c"], [[0.91, 0.4], [None, 1.0]])
     well_formed(svg)

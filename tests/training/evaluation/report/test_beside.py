@@ -30,6 +30,7 @@ def test_another_model_and_altered_recordings_are_reported(
     known = train.model_dump(exclude_unset=True, exclude={"type", "saving_data_params", "learn_params"})
     known["dataset"] = {**known["dataset"], "split": {"val_folds": 2}, "targets": ["emotion"]}
     asked = {"protocol": "group_kfold", "folds": 3, "jobs": 1, "output": [str(tmp_path / "out")], "robustness": True}
+    asked["names"] = True
     other = {"learn_params": {"max_epoch": 1, "lr": {"base_lr": 1e-9}}}
     step = EvaluateStep.model_validate({**known, **asked, "learn_params": learn, "compare": other})
     cross_validate(step, Context(tmp_path, seed=0, workers=0, config={}, quiet=True))
@@ -46,6 +47,12 @@ def test_another_model_and_altered_recordings_are_reported(
     assert next(test for test in tests if test["name"] == "polarity")["unchanged"] == 1.0
     assert found["calibration"]["nll_after"] > 0.1 or found["calibration"]["nll_after"] >= 0
     assert {fold["val"] for fold in report["folds"]} == {0}
+    for error in found["surest_errors"]:
+        steps = np.array(error["over_time"])
+        assert steps[0, 0] == 0
+        assert (np.diff(steps[:, :2], axis=1) <= 0.5).all()
+        assert steps[:, 2:].sum(axis=1) == pytest.approx(1, abs=1e-3)
+    assert (tmp_path / "out" / "report.html").read_text().count("<canvas") == len(found["surest_errors"])
     printed, page = capsys.readouterr().out, text_of((tmp_path / "out" / "report.html").read_text())
     for told in (printed, page):
         assert "UAR of the model that it is compared with, on the same folds and seeds" in told

@@ -137,6 +137,23 @@ def test_reports_name_no_speaker_and_no_file(tiny_bundle: Path, corpus: Path, tm
     assert not [name for name in ("s0", "s3", ".wav", str(corpus)) if f'"{name}"' in told or name == ".wav" in told]
 
 
+def test_named_errors_are_told_over_time_and_drawn(tiny_bundle: Path, corpus: Path, tmp_path: Path) -> None:
+    rows = json.loads((corpus / "annotations.json").read_text())
+    for name, row in rows.items():
+        row["emotion"] = ("anger", "joy", "sadness")[len(name) % 3]  # mostly wrong
+    (corpus / "annotations.json").write_text(json.dumps(rows))
+    config = DatasetConfig(path=str(corpus), targets=["emotion"])
+    predictor = emotions.load(tiny_bundle, threads=1)
+    run_suite(predictor, config, Path("/"), "accuracy", tmp_path / "out", names=True)
+    errors = json.loads((tmp_path / "out" / "report.json").read_text())["overall"]["surest_errors"]
+    assert errors
+    for error in errors:
+        prediction = predictor.predict(corpus / error["name"])
+        expected = [[each.start, each.end, *each.probabilities["emotion"].values()] for each in prediction.windows]
+        assert error["over_time"] == [pytest.approx(each, abs=1e-3) for each in expected]
+    assert (tmp_path / "out" / "report.html").read_text().count("<canvas") == len(errors)
+
+
 def test_the_dataset_of_the_training_is_told_from_others(
     tiny_bundle: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

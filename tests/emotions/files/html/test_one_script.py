@@ -6,7 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from serving.batch.page.one_script import one_script
+from emotions.files.html.one_script import one_script
 from tests.conftest import needs
 from tests.javascript import NODE
 

@@ -1,20 +1,17 @@
-// The probabilities over time, as stacked shares below the waveform: what is seen of it is drawn, so that hours are quick.
-
-import { colourClass } from "./parts.js";
+// The probabilities over time, as stacked shares: what is seen of it is drawn, so that hours are quick.
 
 const AXIS = 18; // pixels below the shares for the time
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 600, 1800, 3600];
 
-/** Draw parts between two seconds, and where playback stands. Each part has `start`, `end` and shares by label. */
-export function drawStrip(canvas, parts, { from, to, at }) {
+/** Draw parts between two seconds, and where playback stands. Each part has `start`, `end` and shares by label, which `colour` knows. */
+export function drawStrip(canvas, parts, { from, to, at }, colour) {
   const scale = devicePixelRatio;
   const [width, height] = [Math.round(canvas.clientWidth * scale), Math.round(canvas.clientHeight * scale)];
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const pen = canvas.getContext("2d");
-  const style = getComputedStyle(canvas);
   pen.clearRect(0, 0, width, height);
-  const view = { pen, scale, width, height: height - AXIS * scale, ink: style.color, x: (second) => ((second - from) / (to - from)) * width };
-  drawShares(view, parts, from, to, coloursOf(style));
+  const view = { pen, scale, width, height: height - AXIS * scale, ink: getComputedStyle(canvas).color, x: (second) => ((second - from) / (to - from)) * width };
+  drawShares(view, parts, from, to, colour);
   drawAxis(view, from, to);
   pen.fillStyle = view.ink;
   pen.fillRect(view.x(at), 0, scale, view.height);
@@ -63,12 +60,4 @@ export function clock(second, step = 1) {
   const [hours, minutes, seconds] = [second / 3600, (second / 60) % 60, second % 60].map(Math.floor);
   const two = (number) => String(number).padStart(2, "0");
   return hours ? `${hours}:${two(minutes)}:${two(seconds)}` : `${minutes}:${two(seconds)}`;
-}
-
-function coloursOf(style) {
-  const known = new Map();
-  return (label) => {
-    if (!known.has(label)) known.set(label, style.getPropertyValue(`--${colourClass(label)}`).trim());
-    return known.get(label);
-  };
 }

@@ -1,4 +1,4 @@
-"""Modules of the page as one script, for a page in one file: beside it none can be loaded without a server."""
+"""Modules as one script, for a page in one file: beside it none can be loaded without a server."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+PLAYER = Path(__file__).parent / "player"
+"""What draws over time, on pages of reports."""
+STRIP = PLAYER / "strip.js"
+"""The part of it that the service's page has, too."""
 _NAMES = re.compile(r"^import \{ ([^}]+) \} from \"\./([^\"]+)\";$", re.MULTILINE)
 _DEFAULT = re.compile(r"^import (\w+) from \"\./([^\"]+)\";$", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
