@@ -131,8 +131,8 @@ def _benchmark(step: BenchmarkStep, context: Context) -> None:
     bundle, output = _bundle(step.bundle, context), context.root.joinpath(*step.output)
     data = context.root / step.data if step.data else None
     shared = step.model_dump(include={"scenarios", "quick", "seconds", "durations", "p99_limit_ms", "install_peers"})
-    common = {"energy": step.energy, "seed": context.seed, "quiet": context.quiet}
-    benchmark_to_report(Plan(bundle, output, data, **shared, **common))
+    own: dict[str, Any] = {**shared, "energy": step.energy, "seed": context.seed, "quiet": context.quiet}
+    benchmark_to_report(Plan(bundle, output, data, **own))
 
 
 PREDICT = Step(_predict_step, _predict, preflight=_check_table)

@@ -56,6 +56,10 @@ _EMOTION2VEC: dict[str, Any] = {
 }
 
 
+def _encoder(family: Any, config: Any) -> Any:
+    return family(config).eval()
+
+
 def _transformers(folder: Path) -> nn.Module:
     return load_huggingface(str(make_classifier(folder, Wav2Vec2Config()))).classifier
 
@@ -63,13 +67,14 @@ def _transformers(folder: Path) -> nn.Module:
 def _community(folder: Path, layers: int) -> nn.Module:
     """An encoder of large size under ``classifier.dense`` and ``classifier.output``, through its importer."""
     config = Wav2Vec2Config(**{**_LARGE, "num_hidden_layers": layers})
-    encoder, size = Wav2Vec2Model(config).eval(), config.hidden_size
+    encoder, size = _encoder(Wav2Vec2Model, config), config.hidden_size
     with quiet_transformers():
         config.save_pretrained(folder)
     settings = json.loads((folder / "config.json").read_text())
     names = {"id2label": dict(enumerate(_LABELS)), "label2id": {label: n for n, label in enumerate(_LABELS)}}
     (folder / "config.json").write_text(json.dumps({**settings, **names, "architectures": ["X"]}))
-    Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(folder)
+    extractor: Any = Wav2Vec2FeatureExtractor
+    extractor(return_attention_mask=True).save_pretrained(folder)
     weights = {f"wav2vec2.{name}": value.contiguous() for name, value in encoder.state_dict().items()}
     for name, outputs in (("dense", size), ("output", len(_LABELS))):
         weights[f"classifier.{name}.weight"] = torch.randn(outputs, size) / size**0.5
@@ -79,17 +84,17 @@ def _community(folder: Path, layers: int) -> nn.Module:
 
 
 def _speechbrain(_folder: Path) -> nn.Module:
-    parts = speechbrain.Parts(Wav2Vec2Model(Wav2Vec2Config()).eval(), len(_LABELS), bias=False)
+    parts = speechbrain.Parts(_encoder(Wav2Vec2Model, Wav2Vec2Config()), len(_LABELS), bias=False)
     return speechbrain.Recipe(parts, normalize=True, output_norm=True, window=_WINDOW, target=TARGET)
 
 
 def _odyssey(_folder: Path) -> nn.Module:
-    parts = odyssey.Parts(WavLMModel(WavLMConfig(**_LARGE)).eval(), 1, 8)
+    parts = odyssey.Parts(_encoder(WavLMModel, WavLMConfig(**_LARGE)), 1, 8)
     return odyssey.Odyssey(parts, 0.0, 1.0, _WINDOW, TARGET)
 
 
 def _emotion2vec(size: int, heads: int, depth: int, prenet: int) -> nn.Module:
-    sizes = {"dims": size, "hidden": 4 * size, "heads": heads, "depth": depth, "prenet_depth": prenet}
+    sizes: dict[str, Any] = {"dims": size, "hidden": 4 * size, "heads": heads, "depth": depth, "prenet_depth": prenet}
     return Emotion2vec(Geometry(**_EMOTION2VEC, **sizes, scales=(1, 1, heads, 1, 1)), 9, TARGET)
 
 

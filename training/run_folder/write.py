@@ -175,14 +175,14 @@ def print_summary(folder: Path, step: TrainStep, context: Context, corpus: Corpu
     energy = energy_of_run(folder)
     parts = step.saving_data_params.tensorboard_lr_monitors_logs_path
     logs = folder / "logs" if parts is None else context.root.joinpath(*parts)
-    for name, told in (
+    for name, value in (
         *([] if energy is None else [("energy", in_full(energy))]),
         ("report", from_here(folder / REPORT_PAGE)),
         ("run folder", from_here(folder)),
         ("best checkpoint", from_here(folder / result.best)),
         ("TensorBoard logs", from_here(logs)),
     ):
-        console.print(f"{name}: {told}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{name}: {value}", markup=False, highlight=False, soft_wrap=True)
     if context.is_last:
         console.print(next_command("export", "--run", folder), markup=False, highlight=False, soft_wrap=True)
 

@@ -71,8 +71,9 @@ def _energy(energies: Energies, trial: TrialRecord) -> dict[str, float | None]:
     """The energy of a trial, where any trial's was measured."""
     if not energies:
         return {}
-    found = energies.get(trial.number)
-    return {"joules": found and round(found.joules, 1), "grams_co2e": found and float(f"{found.grams_co2e:.4g}")}
+    if (found := energies.get(trial.number)) is None:
+        return {"joules": None, "grams_co2e": None}
+    return {"joules": round(found.joules, 1), "grams_co2e": float(f"{found.grams_co2e:.4g}")}
 
 
 def _checkpoint(results: Results, trial: TrialRecord) -> str | None:

@@ -102,7 +102,8 @@ def _row_scales(part: str, weight: Tensor, named: Mapping[str, Tensor], checkpoi
         raise checkpoint.error(
             f"the adapter {{}} has magnitudes of shape {[*magnitude.shape]} for {part}.weight of {[*weight.shape]}"
         )
-    return (magnitude / torch.linalg.vector_norm(weight, dim=1).clamp(min=1e-30))[:, None]
+    scales: Tensor = magnitude / torch.linalg.vector_norm(weight, dim=1).clamp(min=1e-30)
+    return scales[:, None]
 
 
 def _check_targets(
