@@ -13,7 +13,7 @@ SIZES: Mapping[str, tuple[str, int]] = {"small": ("mobilenetv3_small_050", 64), 
 
 
 def made_bundle(folder: Path, data: Path, size: str) -> Path:
-    """Train for an epoch and export; the bundle.
+    """Train for a few epochs and export; the bundle.
 
     Args:
         folder: what is written goes there.
@@ -25,7 +25,7 @@ def made_bundle(folder: Path, data: Path, size: str) -> Path:
         "type": "train",
         "model": "SpectrogramCnnClassifier",
         "model_architecture": {"backbone": backbone},
-        "learn_params": {"padding_sec": 3, "spectrogram_size": pixels, "max_epoch": 1},
+        "learn_params": {"padding_sec": 3, "spectrogram_size": pixels, "batch_size": 8, "max_epoch": 4},
         "dataset": {"path": str(data.resolve())},
         "saving_data_params": {"saved_checkpoints_path": [str(folder / f"run-{size}")]},
     }
