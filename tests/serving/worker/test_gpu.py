@@ -91,10 +91,8 @@ def test_a_batch_that_memory_does_not_hold_runs_in_parts_and_the_log_has_a_line(
             assert answer.json()["probabilities"]["emotion"] == pytest.approx(expected, abs=1e-5)
     assert max(fake_cuda.runs) == 8
     lines = [record.getMessage() for record in caplog.records if "out of memory" in record.getMessage()]
-    assert [line.partition(" windows")[0] for line in lines] == [
-        "out of memory with a batch of 32",
-        "out of memory with a batch of 16",
-    ]
+    assert any(line.startswith("out of memory with a batch of 16 windows") for line in lines)
+    assert len(lines) <= 3, "of two lanes each may meet the limit before the other has told it"
 
 
 @pytest.mark.parametrize("reason", LOST)
