@@ -51,7 +51,7 @@ demo: setup
 test: setup check
 
 test-slow: setup
-	$(BIN)/python -m pytest -n 2 --dist loadscope --durations 40 -m "slow and not alone"
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 40 -m "slow and not alone"
 	$(BIN)/python -m pytest -m "slow and alone" tests/security
 
 attack: setup

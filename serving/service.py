@@ -15,7 +15,6 @@ import logging
 import os
 import threading
 import time
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import bentoml
 import click
 from bentoml.exceptions import BentoMLException
 from starlette.requests import Request
+from starlette.types import ASGIApp
 
 from emotions.bundle.named import named_bundles
 from emotions.errors import EmotionsError
@@ -33,12 +33,13 @@ from serving.http.errors import Body
 from serving.http.middleware import RequestMiddleware
 from serving.http.participants import Answer, Part
 from serving.http.query import Query
-from serving.http.route_table import answer, application
+from serving.http.route_table import answer, application, find_route
 from serving.settings import API_KEYS_FILE, CORS_ORIGINS, SUPERVISOR, Settings, read_settings
+from serving.telemetry.log_lines import write_in_groups
 from serving.telemetry.metrics import Metrics
-from serving.telemetry.requests import set_log_format, use_tracer_provider
+from serving.telemetry.requests import new_id, set_log_format, use_tracer_provider
 from serving.worker.bentoml_internals import configured_host, disable_usage_tracking, serve_by, tracer_provider
-from serving.worker.http_protocol import bounded_protocol
+from serving.worker.http_protocol import Direct, bounded_protocol
 from serving.worker.loading import declared_models, load_model, load_shadow
 from serving.worker.memory import return_memory
 from serving.worker.shared import Shared
@@ -77,7 +78,17 @@ SETTINGS, AUTH = _read()
 WORKER = WorkerState(Metrics(), Drain(SETTINGS.drain_sec, SETTINGS.drain_delay_sec), _bentoml_openapi)
 ROUTES = application(WORKER, has_page=SETTINGS.ui)
 set_log_format(SETTINGS.log_format)
-serve_by(bounded_protocol(SETTINGS), bounded_websocket(SETTINGS), SETTINGS.trusted_proxies)
+
+
+def _front(app: ASGIApp) -> ASGIApp:
+    """What is outside of an application: the one form of ids and errors, and outermost the access of browsers."""
+    inner = RequestMiddleware(app, WORKER, AUTH, ROUTES)
+    return BrowserAccess(inner, SETTINGS.cors_origins) if SETTINGS.cors_origins else inner
+
+
+# Our own routes are answered past BentoML's layers: they need none of them but that which opens spans.
+DIRECT = None if SETTINGS.trace_rate else Direct(_front(ROUTES), lambda path: find_route(path).handler is not None)
+serve_by(bounded_protocol(SETTINGS, DIRECT), bounded_websocket(SETTINGS), SETTINGS.trusted_proxies)
 
 
 class Refusal(click.ClickException):
@@ -158,6 +169,7 @@ class EmotionService:
             follower = Follower(WORKER, SETTINGS, _index(), open_predictor)
             self.following = asyncio.create_task(follower.follow(SETTINGS.reload_sec))
         self.memory = asyncio.create_task(return_memory())
+        write_in_groups([logger.parent or logger])
         gc.collect()
         gc.freeze()
 
@@ -188,7 +200,7 @@ class EmotionService:
         with engine.in_use():
             found = Answer((Part("", None, await engine.classify(file)),), Query())
         total_sec = time.perf_counter() - started
-        return routes_v1.prediction_body(found, engine, uuid.uuid4().hex, total_sec)
+        return routes_v1.prediction_body(found, engine, new_id(), total_sec)
 
 
 def _index() -> int:
@@ -203,7 +215,4 @@ def _host() -> str:
     return str(named or configured_host())
 
 
-# The first is outermost.
-if SETTINGS.cors_origins:
-    EmotionService.add_asgi_middleware(BrowserAccess, origins=SETTINGS.cors_origins)  # type: ignore[attr-defined]
-EmotionService.add_asgi_middleware(RequestMiddleware, worker=WORKER, auth=AUTH, routes=ROUTES)  # type: ignore[attr-defined]
+EmotionService.add_asgi_middleware(_front)  # type: ignore[attr-defined]

@@ -23,6 +23,17 @@ import soundfile
 from emotions.audio.windows import FloatArray, Pooling
 from tests import fake_codecarbon
 
+_LONGEST = (
+    "test_readme",
+    "test_first_hour",
+    "test_loop",
+    "test_report_pages",
+    "test_dry",
+    "test_notebooks",
+    "test_families",
+)
+"""Modules that take minutes: they begin first, so that at the end no process works for minutes while another waits."""
+
 Tone = Callable[..., FloatArray]
 WriteWav = Callable[..., Path]
 WavBytes = Callable[..., bytes]
@@ -36,6 +47,12 @@ def needs(found: bool, what: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what}, and CI=true forbids to skip")
     pytest.skip(what)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest modules begin."""
+    places = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 def with_index() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -10,7 +11,7 @@ from serving.http.api_keys import ApiKeyAuth
 from serving.http.body.arriving import ArrivingBody, client_of
 from serving.http.errors import error_response, of_status, to_request_error
 from serving.http.models import model_name
-from serving.http.route_table import find_route
+from serving.http.route_table import answer, find_route, path_params
 from serving.http.stream.streams import Streams
 from serving.telemetry.requests import HEADER, RequestContext, log_request, new_context
 from serving.worker.state import WorkerState
@@ -62,12 +63,22 @@ class RequestMiddleware:
                 reply.body = receive = ArrivingBody(scope, receive, engine, client_of(scope, context))
             if Headers(scope=scope).get("content-type", "").startswith(_PICKLE):
                 raise of_status(415)
-            await (self.routes if context.route.handler else self.app)(scope, receive, reply)
+            await self._answer(scope, receive, reply)
         except Exception as error:
             if context.status:
                 raise
             response = error_response(to_request_error(error, context.request_id), context)
             await response(scope, receive, reply)
+
+    async def _answer(self, scope: Scope, receive: Receive, reply: _Reply) -> None:
+        """Answer a request that runs the model past Starlette's layers as well, whose checks it has passed."""
+        route = reply.context.route
+        if route.handler and route.classifies and scope["method"] == route.method:
+            scope["path_params"] = path_params(route, scope["path"])
+            response = await answer(Request(scope, receive, reply), self.worker, route.handler)
+            await response(scope, receive, reply)
+        else:
+            await (self.routes if route.handler else self.app)(scope, receive, reply)
 
 
 class _Reply:

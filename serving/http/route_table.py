@@ -71,6 +71,18 @@ def find_route(path: str) -> RouteInfo:
     return _STATIC if path.startswith("/static_content/") else OTHER
 
 
+def path_params(route: RouteInfo, path: str) -> dict[str, str]:
+    """What a path holds in the places of its route's template, by their names.
+
+    Args:
+        route: the route that ``find_route`` gives for the path.
+        path: of a request.
+    """
+    pattern = _BY_TEMPLATE.get(route.path)
+    found = pattern.fullmatch(path) if pattern else None
+    return found.groupdict() if found else {}
+
+
 async def _swagger(_: Request, __: WorkerState) -> Response:
     return HTMLResponse(PAGE, headers=PAGE_HEADERS)
 
@@ -149,4 +161,5 @@ OTHER, OTHER_V2 = RouteInfo("other"), RouteInfo("/v2/other")
 """Of unknown paths."""
 _STATIC = RouteInfo("other", public=True)  # the files of the Swagger page
 _BY_PATH = {route.path: route for route in ROUTES}
-_PATTERNS = [(compile_path(route.path)[0], route) for route in ROUTES if "{" in route.path]
+_BY_TEMPLATE = {route.path: compile_path(route.path)[0] for route in ROUTES if "{" in route.path}
+_PATTERNS = [(_BY_TEMPLATE[route.path], route) for route in ROUTES if route.path in _BY_TEMPLATE]

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import random
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _LOGGERS = ("", "bentoml", "uvicorn.error", "circus")
 _FIELDS = "emotions"
 logger = logging.getLogger("bentoml.emotions")
+_RANDOM = random.Random()  # noqa: S311 - see new_id
+os.register_at_fork(after_in_child=_RANDOM.seed)  # workers are forked: their ids must differ
 _TRACER = trace.get_tracer("emotions.serving")
 
 
@@ -92,6 +95,15 @@ class RequestContext:
         return time.perf_counter() - self.started
 
 
+def new_id() -> str:
+    """A random id of 128 bits, which need not be hard to guess.
+
+    From the operating system it would cost more: Python lets go of the interpreter's lock for that, and has to wait to
+    get it back.
+    """
+    return f"{_RANDOM.getrandbits(128):032x}"
+
+
 def new_context(scope: Scope, route: RouteInfo) -> RequestContext:
     """Create the context of a request and store it in ``scope``, where ``request_context`` finds it.
 
@@ -100,7 +112,7 @@ def new_context(scope: Scope, route: RouteInfo) -> RequestContext:
         route: the route that answers it.
     """
     given = Headers(scope=scope).get(HEADER, "")
-    request_id = given if _SAFE_ID.fullmatch(given) else uuid.uuid4().hex
+    request_id = given if _SAFE_ID.fullmatch(given) else new_id()
     context = RequestContext(request_id, str(scope["method"]), route)
     scope[_KEY] = context
     return context

@@ -215,7 +215,8 @@ class Engine:
         clock = asyncio.get_running_loop().time
         left = self.settings.timeout_sec if deadline is None else deadline - clock()
         keeping = Keeping(self.predictor.split_into) if self.shadow and self.shadow.wants() else None
-        selection = Selection(keeping or self.predictor.split_into, segments, channel, measures=self._drift is not None)
+        measures = self._drift is not None and self._drift.wants()
+        selection = Selection(keeping or self.predictor.split_into, segments, channel, measures=measures)
         decoded = await self._shared.decoder.windows(source, left, selection)
         windows, decode_sec = decoded.windows, decoded.seconds
         if deadline is not None:
@@ -228,7 +229,7 @@ class Engine:
         self.metrics.models.count_recording(self.name, prediction.duration_sec, result.inference_sec)
         if self.shadow and keeping and keeping.waveform is not None:
             self.shadow.offer(keeping.waveform, segments, prediction)
-        if self._drift is not None:
+        if self._drift is not None and decoded.signal is not None:
             self._drift.add(_observation(prediction, decoded, result))
         stages = {"decode": decode_sec, "queue": queue_sec, "infer": result.inference_sec}
         record_spans(stages, prediction.duration_sec)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.settings import Settings
@@ -36,12 +39,30 @@ _OTHER_FILES = 128
 """Open files of the process other than connections and bodies."""
 
 
+@dataclass(frozen=True)
+class Direct:
+    """An application that answers some paths past the layers of the server's own.
+
+    Attributes:
+        app: the application.
+        answers: whether it answers a path.
+    """
+
+    app: Any
+    answers: Callable[[str], bool]
+
+
 class _Refused(Exception):
     """Raised inside the parser, which stops then."""
 
 
-def bounded_protocol(settings: Settings) -> type[asyncio.Protocol]:
-    """Uvicorn's protocol with the limits of the settings; this process may then open as many files as they need."""
+def bounded_protocol(settings: Settings, direct: Direct | None = None) -> type[asyncio.Protocol]:
+    """Uvicorn's protocol with the limits of the settings; this process may then open as many files as they need.
+
+    Args:
+        settings: the service's settings.
+        direct: what answers some paths in place of the server's application; None for nothing.
+    """
     limits = {
         "max_bytes": settings.max_header_bytes,
         "max_count": settings.max_header_count,
@@ -49,6 +70,7 @@ def bounded_protocol(settings: Settings) -> type[asyncio.Protocol]:
         "max_connections": _connections(settings),
         "idle": {},
         "starts": RequestStarts(),
+        "direct": direct,
     }
     return type("BoundedProtocol", (_BoundedProtocol,), limits)
 
@@ -77,9 +99,12 @@ class _BoundedProtocol(HttpToolsProtocol):
     max_connections: int
     idle: dict[_BoundedProtocol, None]
     starts: RequestStarts
+    direct: Direct | None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        trusted = self.config.forwarded_allow_ips
+        self._direct_app = ProxyHeadersMiddleware(self.direct.app, trusted) if self.direct else None
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._refusal: HTTPStatus | None = None
@@ -222,6 +247,8 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answered = cycle
+        if self._direct_app and self.direct and self.direct.answers(cycle.scope["path"]):
+            app = self._direct_app
         self.starts.add(self.loop, cycle, partial(super()._start_asgi_task, cycle, app))
 
     def _end_requests(self) -> None:

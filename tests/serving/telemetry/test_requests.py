@@ -3,6 +3,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from serving.http.api_keys import add_key
-from serving.telemetry.requests import record_spans, set_log_format, use_tracer_provider
+from serving.telemetry.requests import new_id, record_spans, set_log_format, use_tracer_provider
 from tests.serving.conftest import Service, StartService
 
 
@@ -127,3 +130,16 @@ def test_a_label_begins_no_line_of_the_log_and_steers_no_terminal(caplog: pytest
     with caplog.at_level(logging.INFO, "bentoml.emotions"):
         logging.getLogger("bentoml.emotions").info("serving %s", "joy\n2026-01-01 error \x1b[2J")
     assert caplog.messages == [r"serving joy\n2026-01-01 error \x1b[2J"]
+
+
+def test_ids_differ_in_each_process() -> None:
+    ids = {new_id() for _ in range(1_000)}
+    assert len(ids) == 1_000
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
+    program = (
+        "import os, sys\nfrom serving.telemetry.requests import new_id\n"
+        "for _ in range(2):\n    if not os.fork():\n        print(new_id(), flush=True)\n        os._exit(0)\n    os.wait()\n"
+        "print(new_id())"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert len({*found.stdout.split()}) == 3

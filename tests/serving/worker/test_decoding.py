@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
 
 import httpx
@@ -104,3 +105,18 @@ def test_dear_uploads_do_not_delay_the_others(start: StartService, dear: bytes, 
     codes = [error_of(answer) for answer in answers]
     assert set(codes) <= {(422, "silent"), (503, "overloaded"), (504, "timeout")}
     assert codes.count((503, "overloaded")) >= 5  # at once, rather than queued past their deadline
+
+
+def test_a_short_plain_recording_waits_for_no_thread(start: StartService, clip: bytes) -> None:
+    service, held = start(decode_threads=1), threading.Event()
+
+    async def scene() -> tuple[int, bool]:
+        busy = asyncio.ensure_future(service.engine.in_decoder(held.wait, 30))
+        async with service.client() as client:
+            answered = await client.post("/v1/predict", content=clip)
+            waited = busy.done()
+            held.set()
+            await busy
+        return answered.status_code, waited
+
+    assert asyncio.run(scene()) == (200, False)

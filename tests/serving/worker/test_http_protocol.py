@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from serving.settings import Settings
-from serving.worker.http_protocol import bounded_protocol
+from serving.worker.http_protocol import Direct, bounded_protocol
 
 Connect = Callable[..., socket.socket]
 Start = Callable[..., Connect]
@@ -42,10 +42,15 @@ def start() -> Iterator[Start]:
     servers: list[tuple[uvicorn.Server, threading.Thread]] = []
     held: list[socket.socket] = []
 
-    def make(**settings: Any) -> Connect:
+    def make(direct: Direct | None = None, **settings: Any) -> Connect:
         listening = socket.create_server(("127.0.0.1", 0), backlog=512)
         config = uvicorn.Config(
-            app, http=bounded_protocol(Settings(**settings)), log_config=None, lifespan="off", timeout_keep_alive=5
+            app,
+            http=bounded_protocol(Settings(**settings), direct),
+            log_config=None,
+            lifespan="off",
+            timeout_keep_alive=5,
+            forwarded_allow_ips="127.0.0.1",
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
@@ -185,3 +190,14 @@ def test_connections_that_are_answered_do_not_give_way(start: Start) -> None:
     time.sleep(0.1)
     assert answer(connect(GET + b"\r\n")).startswith(b"HTTP/1.1 503")
     assert all(answer(connection).endswith(b"0") for connection in late)
+
+
+def test_an_application_answers_its_paths_directly_and_knows_clients_behind_a_trusted_proxy(start: Start) -> None:
+    async def tell_client(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": scope["client"][0].encode()})
+
+    connect = start(Direct(tell_client, lambda path: path == "/ours"))
+    ours = b"GET /ours HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n"
+    assert b"203.0.113.7" in answer(connect(ours))
+    assert answer(connect(GET + b"Connection: close\r\n\r\n")).endswith(b"0")  # by the server's own application

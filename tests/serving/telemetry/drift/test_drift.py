@@ -117,3 +117,21 @@ def test_the_service_counts_what_it_answers(
         assert service.metric("emotions_drift_ratio", bundle=watched.bundle.id, statistic="level") > 1
     finally:
         service.engine.close()
+
+
+def test_under_load_a_part_of_the_recordings_is_looked_at(
+    watch: tuple[DriftWatch, CollectorRegistry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added, now = watch[0], time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    assert sum(added.wants() for _ in range(1_000)) == 100  # at once
+    now += 10
+    assert sum(added.wants() for _ in range(1_000)) == 100
+    taken = 0
+    for _ in range(5_000):  # 500 in a second
+        now += 0.002
+        taken += added.wants()
+    assert 195 <= taken <= 205
+    for _ in range(100):  # slowly: each
+        now += 0.06
+        assert added.wants()
