@@ -51,6 +51,7 @@ class _Job:
     submitted: float = field(default_factory=time.perf_counter)
     started: float = 0.0
     taken: int = 0
+    turn_samples: int = 0
     batch_size: int = 0
     parts: dict[int, Probabilities] = field(default_factory=dict)  # by the first of their windows
     answered: int = 0
@@ -188,13 +189,19 @@ class Batcher:
         return self._max_batch_sec / self._sec_per_sample
 
     def _leave(self, job: _Job, stop: int) -> None:
-        """Take the first clip's windows up to ``stop`` out of the queue; the rest waits behind the other clips."""
-        self._waiting_samples -= int(job.windows.lengths[job.taken : stop].sum())
+        """Take the first clip's windows up to ``stop`` out of the queue; after a turn the rest goes behind the others.
+
+        A turn lasts as long as a batch may: short clips that come together are answered one by one, not all at the end.
+        """
+        samples = int(job.windows.lengths[job.taken : stop].sum())
+        job.turn_samples += samples
+        self._waiting_samples -= samples
         self._waiting_windows -= stop - job.taken
         job.taken = stop
         if stop == len(job.windows):
             self._jobs.popleft()
-        elif not self._fill:
+        elif not self._fill and not job.turn_samples < self._most_samples() < math.inf:
+            job.turn_samples = 0
             self._jobs.rotate(-1)
 
     def _run_batch(self, batch: list[_Slice]) -> None:

@@ -252,6 +252,25 @@ def test_a_batch_holds_no_more_than_runs_in_its_time() -> None:
     assert waited < 0.02 * 30 / 2
 
 
+def test_clips_that_come_together_are_answered_one_by_one() -> None:
+    model, ends = Recorder(), {}
+
+    def run(waveform: FloatArray, length: IntArray) -> Probabilities:
+        time.sleep(0.01)
+        return model(waveform, length)
+
+    batcher = Batcher(run, max_batch=1, max_batch_sec=0.2)
+    batcher.submit(clip(1, 10)).result(5)
+    started = time.perf_counter()
+    futures = [batcher.submit(clip(2, 30)) for _ in range(6)]  # three windows each
+    for number, future in enumerate(futures):
+        future.result(5)
+        ends[number] = time.perf_counter() - started
+    batcher.close()
+    assert ends[0] < ends[5] / 3
+    assert [*ends.values()] == sorted(ends.values())
+
+
 def test_padding_counts_for_the_time_of_a_batch() -> None:
     gate = threading.Event()
     model = Recorder()

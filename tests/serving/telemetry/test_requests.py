@@ -138,7 +138,8 @@ def test_ids_differ_in_each_process() -> None:
     assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
     program = (
         "import os, sys\nfrom serving.telemetry.requests import new_id\n"
-        "for _ in range(2):\n    if not os.fork():\n        print(new_id(), flush=True)\n        os._exit(0)\n    os.wait()\n"
+        "for _ in range(2):\n    if not os.fork():\n        print(new_id(), flush=True)\n        os._exit(0)\n"
+        "    os.wait()\n"
         "print(new_id())"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
