@@ -175,7 +175,7 @@ class EmotionService:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
-        """Stop the engines."""
+        """Stop the engines, and write what was counted of late."""
         for served in WORKER.models:
             engine, served.engine = served.engine, None
             if engine is not None:
@@ -184,6 +184,7 @@ class EmotionService:
                 engine.close()
         if WORKER.shared is not None:
             WORKER.shared.decoder.close()
+        WORKER.metrics.write()
 
     async def __is_ready__(self) -> bool:
         return WORKER.ready

@@ -114,16 +114,23 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         request: its body has been read.
         work: what to await.
     """
-    task = asyncio.ensure_future(work)
+    task, working = asyncio.current_task(), True
     gone = asyncio.ensure_future(_disconnected(request))
-    gone.add_done_callback(lambda _: task.cancel())
+
+    def end(_: asyncio.Future[None]) -> None:
+        if task is not None and working and not gone.cancelled():
+            task.cancel()
+
+    gone.add_done_callback(end)
     try:
-        return await task
+        return await work
     except asyncio.CancelledError:
-        if gone.done() and not gone.cancelled():
+        if task is not None and gone.done() and not gone.cancelled():
+            task.uncancel()
             raise ClientDisconnect from None
         raise
     finally:
+        working = False
         gone.cancel()
 
 

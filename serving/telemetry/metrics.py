@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import onnxruntime
 import psutil
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 import emotions
@@ -29,6 +29,7 @@ from emotions.predictor import Predictor
 from emotions.runtime.prediction import Prediction
 from serving.settings import SUPERVISOR
 from serving.telemetry.drift.gauges import DriftMetrics
+from serving.telemetry.grouped import FigureGroups, GroupedHistogram
 from serving.telemetry.model_metrics import ModelMetrics
 from serving.telemetry.requests import RequestContext
 from serving.telemetry.shadow_metrics import ShadowMetrics
@@ -68,10 +69,11 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         use_metrics_dir()
         self._registry = registry
+        self._figures = FigureGroups()
         self.loads: dict[object, Callable[[], Load]] = {}
         counter = partial(Counter, registry=registry)
-        seconds = partial(Histogram, registry=registry, buckets=_SECONDS)
-        histogram = partial(Histogram, registry=registry)
+        seconds = partial(GroupedHistogram, registry=registry, buckets=_SECONDS)
+        histogram = partial(GroupedHistogram, registry=registry)
         sum_of_workers = partial(Gauge, registry=registry, multiprocess_mode="livesum")
         info = partial(Gauge, registry=registry, multiprocess_mode="max")
 
@@ -121,8 +123,9 @@ class Metrics:
     def count_request(self, context: RequestContext) -> None:
         """Count a request that was answered."""
         route = context.route.path
-        self.requests.labels(route, context.method, context.status).inc()
-        self.request_seconds.labels(route).observe(context.seconds)
+        self._figures.add(self.requests, 1, route, context.method, str(context.status))
+        self._figures.add(self.request_seconds, context.seconds, route)
+        self._figures.write_soon()
         if context.code:
             self.rejects.labels(context.code).inc()
         if context.status in {429, 503}:
@@ -136,29 +139,44 @@ class Metrics:
             length: (batch,), samples of each that are no padding.
             seconds: duration of the run.
         """
-        self.batch_seconds.observe(seconds)
-        self.batch_size.observe(len(length))
-        self.padding_efficiency.observe(float(length.sum()) / max(waveform.size, 1))
+        self._figures.add(self.batch_seconds, seconds)
+        self._figures.add(self.batch_size, len(length))
+        self._figures.add(self.padding_efficiency, float(length.sum()) / max(waveform.size, 1))
 
     def count_recording(
-        self, prediction: Prediction, decode_sec: float, queue_sec: float, inference_sec: float
+        self, model: str, prediction: Prediction, decode_sec: float, queue_sec: float, inference_sec: float
     ) -> None:
         """Count a recording that was classified.
 
         Args:
+            model: the name of its model.
             prediction: its prediction.
             decode_sec: seconds of decoding.
             queue_sec: seconds of waiting.
             inference_sec: seconds in the model.
         """
-        self.decode_seconds.observe(decode_sec)
-        self.queue_seconds.observe(queue_sec)
-        self.inference_seconds.observe(inference_sec)
-        self.audio_seconds.inc(prediction.duration_sec)
-        self.real_time_factor.observe((decode_sec + inference_sec) / max(prediction.duration_sec, 1 / SAMPLE_RATE))
+        add, audio_sec = self._figures.add, prediction.duration_sec
+        add(self.decode_seconds, decode_sec)
+        add(self.queue_seconds, queue_sec)
+        add(self.inference_seconds, inference_sec)
+        add(self.audio_seconds, audio_sec)
+        add(self.real_time_factor, (decode_sec + inference_sec) / max(audio_sec, 1 / SAMPLE_RATE))
         for target, label in prediction.labels.items():
-            self.predictions.labels(target, label).inc()
-            self.confidence.labels(target).observe(prediction.probabilities[target][label])
+            add(self.predictions, 1, target, label)
+            add(self.confidence, prediction.probabilities[target][label], target)
+        add(self.models.recordings, 1, model)
+        add(self.models.audio_seconds, audio_sec, model)
+        add(self.models.inference_seconds, inference_sec, model)
+        self._figures.write_soon()
+
+    def write_soon(self) -> None:
+        """Write what was counted, with what is until a moment from now."""
+        self._figures.write_soon()
+
+    def write(self) -> None:
+        """Write what was counted of late, and set the gauges of this process to what it has to do now."""
+        self._figures.write()
+        self.set_load()
 
     def set_load(self) -> None:
         """Set the gauges of this process to what it has to do now."""
@@ -170,7 +188,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All metrics of all workers, in the text format of Prometheus; the gauges of others are a moment old."""
-        self.set_load()
+        self.write()
         directory = os.environ.get(DIRECTORY)
         if not directory:
             return generate_latest(self._registry)

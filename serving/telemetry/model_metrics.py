@@ -22,15 +22,3 @@ class ModelMetrics:
         self.audio_seconds = Counter("emotions_model_audio_seconds", what, ("model",), registry=registry)
         what = "Seconds of recordings in a model, with what they shared"
         self.inference_seconds = Counter("emotions_model_inference_seconds", what, ("model",), registry=registry)
-
-    def count_recording(self, model: str, audio_sec: float, inference_sec: float) -> None:
-        """Count a recording that was classified.
-
-        Args:
-            model: the name of its model.
-            audio_sec: its duration.
-            inference_sec: seconds in the model.
-        """
-        self.recordings.labels(model).inc()
-        self.audio_seconds.labels(model).inc(audio_sec)
-        self.inference_seconds.labels(model).inc(inference_sec)

@@ -176,7 +176,10 @@ def log_request(context: RequestContext) -> None:
         **context.log_fields,
     }
     message = " ".join(f"{name}={value}" for name, value in fields.items() if name != "event")
-    logger.info("request %s", message, extra={_FIELDS: fields})
+    if logger.isEnabledFor(logging.INFO):  # without a search for who called, as ``logger.info`` makes one
+        logger.handle(
+            logger.makeRecord(logger.name, logging.INFO, "", 0, "request %s", (message,), None, "", {_FIELDS: fields})
+        )
 
 
 def use_tracer_provider(provider: trace.TracerProvider) -> None:

@@ -225,8 +225,7 @@ class Engine:
         result = await asyncio.wrap_future(future)
         prediction = self.predictor.prediction(windows, _answers(result), decoded.flaws, decoded.speech)
         queue_sec = decoded.started - submitted + result.queue_sec
-        self.metrics.count_recording(prediction, decode_sec, queue_sec, result.inference_sec)
-        self.metrics.models.count_recording(self.name, prediction.duration_sec, result.inference_sec)
+        self.metrics.count_recording(self.name, prediction, decode_sec, queue_sec, result.inference_sec)
         if self.shadow and keeping and keeping.waveform is not None:
             self.shadow.offer(keeping.waveform, segments, prediction)
         if self._drift is not None and decoded.signal is not None:
@@ -244,7 +243,9 @@ class Engine:
         """
         if self.lost:
             raise DeviceLost(self.lost)
-        return (await asyncio.wrap_future(self._batcher.submit(windows))).probabilities
+        answers = (await asyncio.wrap_future(self._batcher.submit(windows))).probabilities
+        self.metrics.write_soon()
+        return answers
 
     async def channels(self, source: IO[bytes] | Path, left: float) -> int:
         """How many channels a recording has.

@@ -43,7 +43,7 @@ class Service:
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample's value, as ``/metrics`` gives it; 0 for one that is not there."""
-        self.engine.metrics.set_load()
+        self.engine.metrics.write()
         return self.registry.get_sample_value(name, labels) or 0.0
 
     def client(self) -> httpx.AsyncClient:
