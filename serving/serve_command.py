@@ -113,10 +113,11 @@ def _become_server(address: str, port: int, environment: Mapping[str, str]) -> N
         command = [*SERVE, TARGET, "--host", address, "--port", str(port)]
         os.execve(sys.executable, command, environment)  # noqa: S606  # becomes the server: signals reach it directly
     else:
+        from serving.settings import read_settings
         from serving.worker import supervisor
 
         os.environ.update(environment)
-        supervisor.serve(TARGET, address, port, KEEP_ALIVE_SEC)
+        supervisor.serve(TARGET, address, port, KEEP_ALIVE_SEC, read_settings(os.environ))
 
 
 def _is_configured() -> bool:

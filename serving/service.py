@@ -127,6 +127,7 @@ class EmotionService:
     def __init__(self) -> None:
         use_tracer_provider(tracer_provider())
         WORKER.shared = Shared.of(SETTINGS)
+        WORKER.shared.decoder.begin_warm_up()
         try:
             WORKER.models = declared_models(SETTINGS)
         except EmotionsError as error:

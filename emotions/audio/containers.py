@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from emotions.audio.chunks import check_end
-from emotions.audio.ffmpeg import ffmpeg
 from emotions.audio.formats import NAMES, SNIFF_BYTES, Format, format_of
 from emotions.audio.libsndfile import is_one_flac_of_known_length, is_one_vorbis, is_uncompressed, libsndfile
 from emotions.audio.mpeg import RESYNC_BYTES, first_frame, id3_bytes, tagged_frames
@@ -140,7 +139,7 @@ def _reader(file: BinaryIO, kind: Format, *, plain: bool, channel: int | None) -
         by_libsndfile = flaw is None and _is_for_libsndfile(file, kind)
     if plain and not by_libsndfile:
         raise NotPlain(claimed_samples(file, kind.demuxer))
-    other = _not_here if plain else ffmpeg(kind.demuxer, _promised_packets(file, kind), channel)
+    other = _not_here if plain else _by_ffmpeg(file, kind, channel)
     with contextlib.ExitStack() as stack:
         try:
             stream = stack.enter_context(libsndfile(file, channel) if by_libsndfile else other(file))
@@ -156,6 +155,13 @@ def _reader(file: BinaryIO, kind: Format, *, plain: bool, channel: int | None) -
             return _noting(blocks, flaws, flaw)
 
         yield stream.through(read)
+
+
+def _by_ffmpeg(file: BinaryIO, kind: Format, channel: int | None) -> Reader:
+    """FFmpeg's reader. Its libraries are loaded where they are used: a service has them in its decoders alone."""
+    from emotions.audio.ffmpeg import ffmpeg
+
+    return ffmpeg(kind.demuxer, _promised_packets(file, kind), channel)
 
 
 def _not_here(_: BinaryIO) -> contextlib.AbstractContextManager[Stream]:

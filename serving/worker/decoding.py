@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -141,13 +141,20 @@ class RequestDecoder:
         self._slow = _Lane("slow", max(1, self._threads // 2))
         self._options = ReadOptions(settings.strict, None, None, settings.max_seconds, settings.sample_limit)
         self._limits = DecoderLimits(settings.decoder_memory, settings.decoder_cpu_sec)
+        self._warming: Future[None] | None = None
         self._speed = _SAMPLES_A_SECOND
         self._slow_sec = _QUICK_SEC  # that a slow one took, of late
 
+    def begin_warm_up(self) -> None:
+        """Start the decoders, in a thread; ``warm_up`` waits for them."""
+        if self._warming is None and SUPPORTED:
+            self._warming = self._plain.submit(decoder_pool().warm_up, self._quick.threads + self._slow.threads)
+
     def warm_up(self) -> None:
-        """Start the decoders."""
-        if SUPPORTED:
-            decoder_pool().warm_up(self._quick.threads + self._slow.threads)
+        """Start the decoders, and return when they are ready."""
+        self.begin_warm_up()
+        if self._warming is not None:
+            self._warming.result()
 
     async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call a function that uses the CPU for a while in a thread, off the event loop."""

@@ -109,30 +109,52 @@ def started(
     return engine
 
 
+class BundleCheck:
+    """Loads a bundle once, in another process that begins now.
+
+    Args:
+        settings: the service's settings.
+
+    Raises:
+        BundleError, ConfigError: as ``given_bundle``.
+    """
+
+    begun: BundleCheck | None = None
+    """Of this process: begun before the service is imported, which takes as long."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.bundle = find_bundle(settings)
+        processes = multiprocessing.get_context("fork")
+        self._receiver, sender = processes.Pipe(duplex=False)
+        known = settings.model_copy(update={"bundle": self.bundle})
+        self._process = processes.Process(target=_try, args=(known, sender))
+        self._process.start()
+        sender.close()
+
+    def wait(self) -> None:
+        """Wait for its outcome; ``BundleError`` where the bundle does not load or fails its probe."""
+        seconds = _LOAD_SEC + asked_seconds(_LOAD_SEC)  # to check it within limits, where it is new, and to load it
+        if not self._receiver.poll(seconds):
+            self._process.kill()
+            raise BundleError(f"{self.bundle}: loading it took longer than {seconds:.0f} s")
+        try:
+            reason = self._receiver.recv()  # before the process is joined: it ends once its reason is taken
+        except EOFError:
+            self._process.join()
+            raise BundleError(f"{self.bundle}: loading it ended with exit status {self._process.exitcode}") from None
+        self._process.join()
+        if reason:
+            raise BundleError(reason)
+
+
 def check(settings: Settings) -> Path:
-    """Load the bundle once, in another process; ``BundleError`` where it does not load or fails its probe.
+    """Check that the bundle loads and passes its probe, perhaps by what ``BundleCheck.begun`` finds; else BundleError.
 
     The absolute path that it returns is for the workers, which must not pick a bundle that is exported meanwhile.
     """
-    bundle = find_bundle(settings)
-    processes = multiprocessing.get_context("fork")
-    receiver, sender = processes.Pipe(duplex=False)
-    process = processes.Process(target=_try, args=(settings.model_copy(update={"bundle": bundle}), sender))
-    process.start()
-    sender.close()
-    seconds = _LOAD_SEC + asked_seconds(_LOAD_SEC)  # to check it within limits, where it is new, and to load it
-    if not receiver.poll(seconds):
-        process.kill()
-        raise BundleError(f"{bundle}: loading it took longer than {seconds:.0f} s")
-    try:
-        reason = receiver.recv()  # before the process is joined: it ends once its reason is taken
-    except EOFError:
-        process.join()
-        raise BundleError(f"{bundle}: loading it ended with exit status {process.exitcode}") from None
-    process.join()
-    if reason:
-        raise BundleError(reason)
-    return bundle
+    checking, BundleCheck.begun = BundleCheck.begun or BundleCheck(settings), None
+    checking.wait()
+    return checking.bundle
 
 
 def _try(settings: Settings, sender: Connection) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 import click
 
 from emotions.errors import EmotionsError
-from serving.settings import SUPERVISOR
+from serving.settings import SUPERVISOR, Settings
 from serving.worker.bentoml_internals import (
     disable_usage_tracking,
     log_as_bentoml,
@@ -32,6 +32,7 @@ from serving.worker.bentoml_internals import (
     run_hooks,
     run_worker,
 )
+from serving.worker.startup import BundleCheck
 
 _BACKLOG = 2048
 _PAUSE_SEC = 1.0
@@ -122,7 +123,7 @@ def _ended(work: Callable[[], object]) -> None:
         os._exit(code)
 
 
-def serve(target: str, address: str, port: int, keep_alive_sec: int) -> None:
+def serve(target: str, address: str, port: int, keep_alive_sec: int, checked: Settings | None = None) -> None:
     """Serve until this process is told to end. BentoML's configuration holds where no argument says otherwise.
 
     Args:
@@ -130,6 +131,7 @@ def serve(target: str, address: str, port: int, keep_alive_sec: int) -> None:
         address: IP address to listen on.
         port: of TCP.
         keep_alive_sec: seconds for which a connection may be idle.
+        checked: settings of the bundle that the service will check, to begin with that while it is imported.
 
     Raises:
         EmotionsError: the service refuses to start.
@@ -137,6 +139,8 @@ def serve(target: str, address: str, port: int, keep_alive_sec: int) -> None:
     os.environ[SUPERVISOR] = str(os.getpid())
     disable_usage_tracking()
     name_host(address)
+    if checked is not None:
+        BundleCheck.begun = BundleCheck(checked)
     module, _, name = target.partition(":")
     service: Any = getattr(importlib.import_module(module), name)
     logging.getLogger("emotions").handlers.clear()  # those of the command line; BentoML's log has all loggers

@@ -19,7 +19,10 @@ import struct
 import time
 from pathlib import Path
 
-from emotions.audio import decode
+from emotions.audio import (
+    decode,
+    ffmpeg,  # noqa: F401 - loaded before decoders are forked
+)
 from emotions.audio.containers import AudioSource
 from emotions.audio.decoders.protocol import (
     BLOCK,

@@ -90,6 +90,7 @@ def test_the_service_outlives_its_worker_and_ends_on_sigterm(tiny_bundle: Path, 
     with serving([*EMOTIONS, "--bundle", str(tiny_bundle)], tmp_path, port, PYTHONPATH=str(REPOSITORY)) as server:
         (worker,) = _children(server.process.pid)
         assert server.post(b"no recording").status_code in {415, 422}
+        time.sleep(0.3)  # figures are written a moment after the request
         os.kill(worker, signal.SIGKILL)
         deadline = time.monotonic() + 60
         while _children(server.process.pid) in ([worker], []) or not _answers(server.url):
