@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import IO
 
 from emotions.calls.call import Participant, call_summary
@@ -39,11 +40,12 @@ class Answer:
     parts: tuple[Part, ...]
     query: Query
 
-    @property
+    @cached_property
     def classified(self) -> list[TimedPrediction]:
         """The predictions that there are."""
         return [each.outcome for each in self.parts if isinstance(each.outcome, TimedPrediction)]
 
+    @cached_property
     def stages(self) -> dict[str, float]:
         """Seconds of decoding, waiting and inference, of all parts together."""
         names = {"decode": "decode_sec", "queue": "queue_sec", "inference": "inference_sec"}

@@ -208,7 +208,7 @@ def _usage(answers: Sequence[Answer]) -> Body:
 
     Waiting is no cost; the model's time is that of the batches, which recordings may have shared.
     """
-    stages = [answer.stages() for answer in answers]
+    stages = [answer.stages for answer in answers]
     classified = [each for answer in answers for each in answer.classified]
     return {
         "audio_sec": round(sum(each.prediction.duration_sec for each in classified), 3),
@@ -217,7 +217,7 @@ def _usage(answers: Sequence[Answer]) -> Body:
 
 
 def _stages(answer: Answer) -> Body:
-    return {stage: _ms(seconds) for stage, seconds in answer.stages().items()}
+    return {stage: _ms(seconds) for stage, seconds in answer.stages.items()}
 
 
 def _ms(seconds: float) -> float:

@@ -247,7 +247,7 @@ class RequestDecoder:
         return Decoded(windows, speech, recording.flaws, started, time.perf_counter() - started, signal)
 
     def _reading(self, selection: Selection) -> ReadOptions:
-        return replace(self._options, channel=selection.channel)
+        return self._options if selection.channel is None else replace(self._options, channel=selection.channel)
 
     async def channels(self, source: IO[bytes] | Path, left: float) -> int:
         """How many channels a recording has, by what is read of its beginning. Args and Raises as ``windows``."""

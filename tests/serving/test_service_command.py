@@ -37,8 +37,9 @@ def serve(*arguments: str) -> BaseException | None:
 def test_options_become_variables_and_the_service_listens_on_loopback(executed: list[Any], tiny_bundle: Path) -> None:
     options = ["--workers", "2", "--device", "cpu", "--threads", "3", "--port", "8000"]
     assert serve("--bundle", str(tiny_bundle), *options) is None
-    ((*what, environment),) = executed
+    ((*what, checked, environment),) = executed
     assert what == ["serving.service:EmotionService", "127.0.0.1", 8000, 75]
+    assert (checked.bundle, checked.device) == (tiny_bundle.resolve(), "cpu")
     given = {name: environment.get(f"EMOTIONS_{name}") for name in ("BUNDLE", "WORKERS", "DEVICE", "THREADS")}
     assert given == {"BUNDLE": str(tiny_bundle.resolve()), "WORKERS": "2", "DEVICE": "cpu", "THREADS": "3"}
     assert environment["BENTOML_DO_NOT_TRACK"] == "True"
@@ -141,7 +142,7 @@ def test_an_address_of_another_machine_cannot_be_listened_on(
 def test_ui_listens_on_a_free_port_of_this_machine_alone(executed: list[Any], tiny_bundle: Path) -> None:
     found = CliRunner().invoke(build_app(), ["ui", "--bundle", str(tiny_bundle), "--no-browser", "--device", "cpu"])
     assert found.exception is None, found.output
-    ((_, address, port, _, environment),) = executed
+    ((_, address, port, *_, environment),) = executed
     assert address == "127.0.0.1"
     assert f"http://127.0.0.1:{port}" in found.output
     assert (environment["EMOTIONS_BUNDLE"], environment["EMOTIONS_UI"]) == (str(tiny_bundle), "1")

@@ -164,6 +164,7 @@ def test_a_decoder_is_ended_at_its_processor_time() -> None:
 
 def test_a_decoder_that_is_killed_is_one_recordings_error(slow_stream: psutil.Process, vorbis: bytes) -> None:
     slow_stream.kill()
+    assert psutil.wait_procs([slow_stream], timeout=10)[1] == []
     assert len(read(vorbis).waveform) == 48_000
 
 
