@@ -1,20 +1,31 @@
-"""Another language is drift: the same synthetic voices speak English, new sentences of it, and German and Spanish."""
+"""Another language is drift, and other sentences of the same language are not.
+
+A synthesiser would itself be drift beside recordings, so that both sides are spoken by the same one: espeak-ng, with
+the same voices, pitches and tempi, and of one level and length, which are not looked at. Each sentence comes once: a
+reference of few sentences knows these alone, as one of few speakers does.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import emotions
+from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.decoders.read import read
 from emotions.audio.signal_measure import measure_signal
+from emotions.audio.windows import FloatArray
 from emotions.bundle.reference.drift import Comparison
 from emotions.bundle.reference.fit import reference_of
 from emotions.bundle.reference.observation import Observation
@@ -24,28 +35,39 @@ from tests.conftest import needs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 DRAWS = 20
-CLIPS = 500
+CLIPS, MOST = 300, 250
+"""Clips of the reference and of other sentences of its language; and of each other language, where 500 are allowed."""
 VOICES = ("m1", "m2", "m3", "m4", "m6", "m7", "f1", "f2", "f3", "f4")
-CLASSES = {"calm": ("40", "130"), "brisk": ("55", "180"), "wild": ("85", "240")}
+CLASSES = {"calm": (40, 130), "brisk": (55, 180), "wild": (85, 240)}
 """Pitch, and words a minute, of espeak-ng."""
+SECONDS, LEVEL = 1.5, 0.05
+"""Of each clip, at most, and root mean square."""
 WORDS = {
-    "en": (
-        "My sister|The old driver|A tall child|Our neighbour|The young doctor|Her uncle|This woman|The second teacher",
-        "has found|will carry|cannot see|wants to buy|forgot|is painting|brought home|never liked",
-        "the green bottle|seven small stones|that long letter|a heavy table|the broken window|our last apples|a ball",
-        "before dinner|in the garden|on Thursday|without a word|near the station|again and again|because of the rain",
-    ),
     "de": (
-        "Meine Schwester|Der alte Fahrer|Ein großes Kind|Unser Nachbar|Die junge Ärztin|Ihr Onkel|Diese Frau|Der Wirt",
-        "findet|trägt|sieht|kauft|vergisst|bemalt|bringt|mag",
-        "die grüne Flasche|sieben kleine Steine|den langen Brief|einen schweren Tisch|das kaputte Fenster|die Äpfel",
-        "vor dem Essen|im Garten|am Donnerstag|ohne ein Wort|beim Bahnhof|immer wieder|wegen des Regens",
+        "Meine Schwester|Der alte Fahrer|Ein großes Kind|Unser Nachbar|Die junge Ärztin|Ihr Onkel|Diese Frau|Der Wirt"
+        "|Der Bäcker|Jeder Gast|Mein Freund|Eine Schülerin",
+        "findet|trägt|sieht|kauft|vergisst|bemalt|bringt|mag|sucht|verkauft|holt|zeigt",
+        "die grüne Flasche|sieben kleine Steine|den langen Brief|einen schweren Tisch|das kaputte Fenster|die Äpfel"
+        "|den Schlüssel|zwei Bücher|ein rotes Hemd|keine Blumen|das Fahrrad|unseren Hund",
     ),
-    "es": (
-        "Mi hermana|El viejo conductor|Un niño alto|Nuestro vecino|La joven doctora|Su tío|Esta mujer|El maestro",
-        "ha encontrado|va a llevar|no puede ver|quiere comprar|olvidó|está pintando|trajo a casa|nunca quiso",
-        "la botella verde|siete piedras pequeñas|aquella carta larga|una mesa pesada|la ventana rota|las manzanas",
-        "antes de la cena|en el jardín|el jueves|sin una palabra|cerca de la estación|otra vez|a causa de la lluvia",
+    "en": (
+        "My sister|The old driver|A tall child|Our neighbour|The young doctor|Her uncle|This woman|The landlord"
+        "|The baker|Every guest|My friend|A pupil",
+        "finds|carries|sees|buys|forgets|paints|brings|likes|looks for|sells|fetches|shows",
+        "the green bottle|seven small stones|that long letter|a heavy table|the broken window|the apples"
+        "|the key|two books|a red shirt|no flowers|the bicycle|our dog",
+    ),
+    "ru": (
+        "Моя сестра|Старый водитель|Высокий ребёнок|Наш сосед|Молодой врач|Её дядя|Эта женщина|Хозяин"
+        "|Пекарь|Каждый гость|Мой друг|Ученица",
+        "находит|несёт|видит|покупает|забывает|рисует|приносит|любит|ищет|продаёт|берёт|показывает",
+        "зелёную бутылку|семь маленьких камней|длинное письмо|тяжёлый стол|разбитое окно|яблоки"
+        "|ключ|две книги|красную рубашку|цветы|велосипед|нашу собаку",
+    ),
+    "cmn": (
+        "我的姐姐|那个老司机|一个高个子孩子|我们的邻居|年轻的医生|她的叔叔|这个女人|房东|面包师|每位客人|我的朋友|一个学生",
+        "找到|拿着|看见|买了|忘了|画了|带来|喜欢|寻找|卖了|取来|展示",
+        "绿色的瓶子|七块小石头|那封长信|一张重桌子|破窗户|苹果|钥匙|两本书|一件红衬衫|花|自行车|我们的狗",
     ),
 }
 Clips = list[tuple[str, str, Path]]
@@ -53,21 +75,29 @@ Clips = list[tuple[str, str, Path]]
 
 
 def spoken(language: str, count: int, folder: Path, seed: int) -> Clips:
-    """Clips of random sentences, each by a random voice in a random class."""
-    folder.mkdir()
+    """Clips of random sentences, none of them twice, each by a random voice in a random class."""
+    folder.mkdir(parents=True)
     random = np.random.default_rng(seed)
-    parts = [words.split("|") for words in WORDS[language]]
+    sentences = [" ".join(parts) for parts in product(*(phrases.split("|") for phrases in WORDS[language]))]
     clips, commands = [], []
-    for number in range(count):
-        text = " ".join(str(random.choice(words)) for words in parts)
+    for number, text in enumerate(random.permutation(sentences)[:count].tolist()):
         label, voice = str(random.choice([*CLASSES])), str(random.choice(VOICES))
-        (pitch, speed), file = CLASSES[label], folder / f"{number:04}.wav"
+        file, pitch, speed = folder / f"{number:04}.wav", *map(str, CLASSES[label])
         clips.append((label, voice, file))
         commands.append(["espeak-ng", "-v", f"{language}+{voice}", "-p", pitch, "-s", speed, "-w", str(file), text])
     with ThreadPoolExecutor(2) as pool:
         for _ in pool.map(lambda command: subprocess.run(command, check=True, timeout=60), commands):
             pass
+    for _, _, file in clips:
+        soundfile.write(file, alike(read(file).waveform), SAMPLE_RATE)
     return clips
+
+
+def alike(waveform: FloatArray) -> FloatArray:
+    """The first seconds of what is said, at one level."""
+    heard = np.flatnonzero(np.abs(waveform) > 0.01)
+    part = waveform[heard[0] : heard[-1]][: round(SECONDS * SAMPLE_RATE)]
+    return (part * (LEVEL / np.sqrt(np.mean(np.square(part))))).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +108,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def predictor(folder: Path) -> Predictor:
-    """A small classifier of the classes, trained on English sentences that nothing else uses."""
-    clips = spoken("en", 300, folder / "train", 1)
+    """A small classifier of the classes, trained on German sentences that nothing else uses."""
+    clips = spoken("de", 200, folder / "train", 1)
     rows = {file.name: {"emotion": label, "speaker": voice} for label, voice, file in clips}
     (folder / "train" / "annotations.json").write_text(json.dumps(rows))
     step = {
@@ -100,48 +130,46 @@ def observed(predictor: Predictor, clips: Clips) -> list[Observation]:
     found = []
     for _, _, file in clips:
         waveform = read(file).waveform
-        said = predictor.predict(np.ascontiguousarray(waveform, np.float32))
-        found.append(Observation(said.probabilities, said.values, said.duration_sec, measure_signal(waveform)))
+        said, signal = predictor.predict(waveform), replace(measure_signal(waveform), level_dbfs=math.nan)
+        found.append(Observation(said.probabilities, said.values, signal=signal))
     return found
 
 
 @pytest.fixture(scope="module")
-def english(predictor: Predictor, folder: Path) -> list[Observation]:
-    return observed(predictor, spoken("en", 2 * CLIPS, folder / "en", 2))
+def german(predictor: Predictor, folder: Path) -> list[Observation]:
+    return observed(predictor, spoken("de", 2 * CLIPS, folder / "de", 2))
+
+
+def draws(german: list[Observation]) -> list[tuple[list[Observation], list[Observation]]]:
+    """Halves of the German clips: no sentence is in both."""
+    orders = [np.random.default_rng(seed).permutation(len(german)) for seed in range(DRAWS)]
+    return [([german[at] for at in each[:CLIPS]], [german[at] for at in each[CLIPS:]]) for each in orders]
 
 
 def drifted(predictor: Predictor, reference: Sequence[Observation], current: Sequence[Observation]) -> set[str]:
     labels = predictor.manifest.labels
-    found = Comparison(reference_of(reference, labels, "English"), labels)
+    found = Comparison(reference_of(reference, labels, "German"), labels)
     return {each.statistic for each in found.findings(found.joined(current)) if each.drifted}
 
 
-def draws(english: list[Observation]) -> list[tuple[list[Observation], list[Observation]]]:
-    """Halves of the English clips."""
-    orders = [np.random.default_rng(seed).permutation(len(english)) for seed in range(DRAWS)]
-    return [([english[at] for at in each[:CLIPS]], [english[at] for at in each[CLIPS:]]) for each in orders]
-
-
 def test_the_classifier_tells_its_classes(predictor: Predictor, folder: Path) -> None:
-    clips = spoken("en", 60, folder / "check", 3)
+    clips = spoken("de", 60, folder / "check", 99)
     right = [predictor.predict(file).labels["emotion"] == label for label, _, file in clips]
-    assert np.mean(right) > 0.8
+    assert np.mean(right) > 0.7
 
 
-def test_new_sentences_of_the_same_language_and_voices_are_no_drift(
-    predictor: Predictor, english: list[Observation]
-) -> None:
-    alarms = [drifted(predictor, one, other) for one, other in draws(english)]
-    print("the same language:", alarms)
+def test_other_sentences_of_the_same_language_are_no_drift(predictor: Predictor, german: list[Observation]) -> None:
+    alarms = [drifted(predictor, one, other) for one, other in draws(german)]
+    print("other sentences:", sum(map(bool, alarms)), "of", len(alarms), alarms)
     assert sum(map(bool, alarms)) == 0
 
 
-@pytest.mark.parametrize("language", ["de", "es"])
-def test_another_language_is_drift_within_five_hundred_clips(
-    predictor: Predictor, english: list[Observation], folder: Path, language: str
+@pytest.mark.parametrize("language", ["en", "ru", "cmn"])
+def test_another_language_is_drift(
+    predictor: Predictor, german: list[Observation], folder: Path, language: str
 ) -> None:
-    other = observed(predictor, spoken(language, CLIPS, folder / language, 4))
-    for count in (100, 200, CLIPS):
-        alarms = [drifted(predictor, one, other[:count]) for one, _ in draws(english)]
-        print(language, count, sum(map(bool, alarms)), sorted(set().union(*alarms)))
+    other = observed(predictor, spoken(language, MOST, folder / language, 3))
+    for count in (100, MOST):
+        alarms = [drifted(predictor, one, other[:count]) for one, _ in draws(german)]
+        print(language, count, sum(map(bool, alarms)), "of", len(alarms), sorted(set().union(*alarms)))
     assert all(alarms)
