@@ -35,7 +35,7 @@ from tests.conftest import needs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 DRAWS = 20
-CLIPS, MOST = 300, 250
+CLIPS, MOST = 250, 150
 """Clips of the reference and of other sentences of its language; and of each other language, where 500 are allowed."""
 VOICES = ("m1", "m2", "m3", "m4", "m6", "m7", "f1", "f2", "f3", "f4")
 CLASSES = {"calm": (40, 130), "brisk": (55, 180), "wild": (85, 240)}
