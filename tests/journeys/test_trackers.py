@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ print(json.dumps({"params": run.data.params, "metrics": run.data.metrics, "statu
 
 
 def config(folder: Path, *loggers: str, trials: int = 0) -> None:
-    """A pipeline that trains; one of ``trials`` that searches, where they are some."""
+    """A pipeline that trains; and one that searches by ``trials``, one after the other in one process."""
     step: dict[str, Any] = {
         "type": "train",
         "name": "tracked",
@@ -64,7 +65,7 @@ def config(folder: Path, *loggers: str, trials: int = 0) -> None:
     (folder / "train.json").write_text(json.dumps({"pipeline": [step]}))
     if trials:
         saving = {"tune_results_path": ["$$ROOT_DIR$$", "tune"], "tune_results_dir": ["found"], "loggers": [*loggers]}
-        tune = {"num_samples": trials, "max_tune_epochs": 2, "cpus_per_trial": 1}
+        tune = {"num_samples": trials, "max_tune_epochs": 2, "cpus_per_trial": os.cpu_count()}
         learn = {"lr": {"base_lr": {"choice": [0.001, 0.01]}}}
         step = {**step, "type": "tune", "saving_data_params": saving, "learn_params": learn, "tune": tune}
         (folder / "search.json").write_text(json.dumps({"pipeline": [step]}))
