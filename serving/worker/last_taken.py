@@ -27,15 +27,20 @@ logger = logging.getLogger("bentoml.emotions")
 
 
 class Taken(NamedTuple):
-    """A bundle that is served: its folder, and what tells its files from others there."""
+    """A bundle that is served: its folder, what tells its files from others there, and its name in URLs."""
 
     path: Path
     version: str
+    name: str
 
 
 def share_last_taken() -> None:
     """Make the folder for the workers that this process starts; it goes when this process ends."""
-    folder = tempfile.mkdtemp(prefix="emotions-last-taken-")
+    try:
+        folder = tempfile.mkdtemp(prefix="emotions-last-taken-")
+    except OSError as error:
+        logger.warning("workers that are started anew will not know what the others serve: %s", error)
+        return
     os.environ[FOLDER_VARIABLE] = folder
     atexit.register(_remove, folder, os.getpid())
 
@@ -55,7 +60,7 @@ def note_taken(source: Path, taken: Taken) -> None:
     if (file := _file(source)) is None:
         return
     try:
-        write_json(file, {"path": str(taken.path), "version": taken.version})
+        write_json(file, {"path": str(taken.path), "version": taken.version, "name": taken.name})
     except (OSError, EmotionsError) as error:
         logger.warning("a worker that is started anew will not know of %s: %s", taken.path.name, error)
 
@@ -71,7 +76,7 @@ def last_taken(source: Path) -> Taken | None:
         return None
     try:
         found = read_json(file, _MOST_BYTES)
-        return Taken(Path(found["path"]), str(found["version"]))
+        return Taken(Path(found["path"]), str(found["version"]), str(found["name"]))
     except (EmotionsError, KeyError, TypeError):
         return None
 
@@ -91,9 +96,14 @@ def version_of(path: Path) -> Version | None:
     return (folder, *sorted((name, about.st_ino, about.st_size, about.st_mtime_ns) for name, about in files))
 
 
-def taken_of(version: Version) -> Taken:
-    """The bundle of a version, to be noted."""
-    return Taken(Path(str(version[0])), sha256(repr(version).encode()).hexdigest())
+def taken_of(version: Version, name: str) -> Taken:
+    """What is noted of a bundle.
+
+    Args:
+        version: as ``version_of`` gives it.
+        name: in URLs.
+    """
+    return Taken(Path(str(version[0])), sha256(repr(version).encode()).hexdigest(), name)
 
 
 def _file(source: Path) -> Path | None:

@@ -72,6 +72,7 @@ def _newest_engine(
 ) -> Engine:
     """An engine of the bundle that other workers serve, where there is one and it passes; else as settings have it."""
     configured, taken = served.path, last_taken(served.source)
+    served.name = served.name or (taken.name if taken else "")  # that of the first one stays in URLs and metrics
     if taken is not None and taken.path != configured:
         served.path = taken.path
         try:
@@ -81,7 +82,7 @@ def _newest_engine(
             logger.error("the bundle that was served last is refused, the configured one is tried: %s", error)
     engine = new_engine(served, worker, settings, index, opener)
     if taken is None and (version := version_of(served.path)) is not None:
-        note_taken(served.source, taken_of(version))
+        note_taken(served.source, taken_of(version, engine.name))
     return engine
 
 

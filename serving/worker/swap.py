@@ -68,13 +68,13 @@ class Follower:
             self._seen[served] = None
             return
         self._take(served, engine)
-        await asyncio.to_thread(note_taken, served.source, taken_of(found))
+        await asyncio.to_thread(note_taken, served.source, taken_of(found, served.name))
 
     def _is_due_again(self, served: ServedModel, found: Version) -> bool:
         """Whether a version that was refused here is what another worker serves, and has had its time."""
         refused = self._refused.get(served)
         waited = refused is not None and asyncio.get_running_loop().time() - refused >= _AGAIN_SEC
-        return waited and last_taken(served.source) == taken_of(found)
+        return waited and last_taken(served.source) == taken_of(found, served.name)
 
     def _load(self, served: ServedModel) -> Engine:
         newer = ServedModel(served.name, served.source.resolve(), served.source)
