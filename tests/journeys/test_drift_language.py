@@ -37,6 +37,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 DRAWS = 20
 CLIPS, MOST = 250, 150
 """Clips of the reference and of other sentences of its language; and of each other language, where 500 are allowed."""
+TRAINING, CHECKING, COMPARED = slice(0, 200), slice(200, 260), slice(260, 260 + 2 * CLIPS)
+"""Parts of the German sentences."""
 VOICES = ("m1", "m2", "m3", "m4", "m6", "m7", "f1", "f2", "f3", "f4")
 CLASSES = {"calm": (40, 130), "brisk": (55, 180), "wild": (85, 240)}
 """Pitch, and words a minute, of espeak-ng."""
@@ -74,13 +76,14 @@ Clips = list[tuple[str, str, Path]]
 """Class, voice and file of each."""
 
 
-def spoken(language: str, count: int, folder: Path, seed: int) -> Clips:
-    """Clips of random sentences, none of them twice, each by a random voice in a random class."""
+def spoken(language: str, part: slice, folder: Path) -> Clips:
+    """Clips of a part of all sentences, in random order, each by a random voice in a random class."""
     folder.mkdir(parents=True)
-    random = np.random.default_rng(seed)
-    sentences = [" ".join(parts) for parts in product(*(phrases.split("|") for phrases in WORDS[language]))]
+    sentences = [" ".join(words) for words in product(*(phrases.split("|") for phrases in WORDS[language]))]
+    texts = np.random.default_rng(0).permutation(sentences)[part].tolist()
+    random = np.random.default_rng(part.start)
     clips, commands = [], []
-    for number, text in enumerate(random.permutation(sentences)[:count].tolist()):
+    for number, text in enumerate(texts):
         label, voice = str(random.choice([*CLASSES])), str(random.choice(VOICES))
         file, pitch, speed = folder / f"{number:04}.wav", *map(str, CLASSES[label])
         clips.append((label, voice, file))
@@ -109,7 +112,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def predictor(folder: Path) -> Predictor:
     """A small classifier of the classes, trained on German sentences that nothing else uses."""
-    clips = spoken("de", 200, folder / "train", 1)
+    clips = spoken("de", TRAINING, folder / "train")
     rows = {file.name: {"emotion": label, "speaker": voice} for label, voice, file in clips}
     (folder / "train" / "annotations.json").write_text(json.dumps(rows))
     step = {
@@ -137,7 +140,7 @@ def observed(predictor: Predictor, clips: Clips) -> list[Observation]:
 
 @pytest.fixture(scope="module")
 def german(predictor: Predictor, folder: Path) -> list[Observation]:
-    return observed(predictor, spoken("de", 2 * CLIPS, folder / "de", 2))
+    return observed(predictor, spoken("de", COMPARED, folder / "de"))
 
 
 def draws(german: list[Observation]) -> list[tuple[list[Observation], list[Observation]]]:
@@ -153,7 +156,7 @@ def drifted(predictor: Predictor, reference: Sequence[Observation], current: Seq
 
 
 def test_the_classifier_tells_its_classes(predictor: Predictor, folder: Path) -> None:
-    clips = spoken("de", 60, folder / "check", 99)
+    clips = spoken("de", CHECKING, folder / "check")
     right = [predictor.predict(file).labels["emotion"] == label for label, _, file in clips]
     assert np.mean(right) > 0.7
 
@@ -168,7 +171,7 @@ def test_other_sentences_of_the_same_language_are_no_drift(predictor: Predictor,
 def test_another_language_is_drift(
     predictor: Predictor, german: list[Observation], folder: Path, language: str
 ) -> None:
-    other = observed(predictor, spoken(language, MOST, folder / language, 3))
+    other = observed(predictor, spoken(language, slice(0, MOST), folder / language))
     for count in (100, MOST):
         alarms = [drifted(predictor, one, other[:count]) for one, _ in draws(german)]
         print(language, count, sum(map(bool, alarms)), "of", len(alarms), sorted(set().union(*alarms)))
