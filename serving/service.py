@@ -40,6 +40,7 @@ from serving.telemetry.metrics import Metrics
 from serving.telemetry.requests import new_id, set_log_format, use_tracer_provider
 from serving.worker.bentoml_internals import configured_host, disable_usage_tracking, serve_by, tracer_provider
 from serving.worker.http_protocol import Direct, bounded_protocol
+from serving.worker.last_taken import share_last_taken
 from serving.worker.loading import declared_models, load_model, load_shadow
 from serving.worker.memory import return_memory
 from serving.worker.shared import Shared
@@ -148,6 +149,7 @@ class EmotionService:
             os.environ[SUPERVISOR] = str(os.getpid())
             os.environ[SOURCE_VARIABLE] = str(given_bundle(SETTINGS))
             os.environ[BUNDLE_VARIABLE] = str(check(SETTINGS))
+            share_last_taken()
             if SETTINGS.shadow is not None:
                 os.environ[SHADOW_VARIABLE] = str(SETTINGS.shadow.absolute())
             if SETTINGS.bundles:  # the workers must not find others than this process

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
@@ -34,13 +33,12 @@ from export.graph.to_onnx import BATCH, OPSET, SAMPLES, to_onnx
 from export.proof.proof import Proof, prove, prove_embedding
 from export.proof.signals import padded, synthetic_voices
 from export.sources import Source, load_source, proof_signals, whole_signals
-from training.run_folder.trackers import add_bundle
+from training.run_folder.trackers import add_bundle, warn_of
 
 CARD = "README.md"
 _STAGES = 4
 _MAX_NAME = 200
 _PROBE_SEED = 0
-_LOG = logging.getLogger("emotions")
 _ONNX = ExportOptions()
 
 
@@ -82,8 +80,7 @@ def export_run(
     bundle = export_source(
         lambda: load_source(source), output, name, data=data, seed=seed, bundles=bundles, wanted=wanted
     )
-    for fault in add_bundle(source, bundle):
-        _LOG.warning("%s", fault)
+    warn_of(add_bundle(source, bundle))
     return bundle
 
 

@@ -228,11 +228,20 @@ class Engine:
         self.metrics.count_recording(self.name, prediction, decode_sec, queue_sec, result.inference_sec)
         if self.shadow and keeping and keeping.waveform is not None:
             self.shadow.offer(keeping.waveform, segments, prediction)
-        if self._drift is not None and decoded.signal is not None:
-            self._drift.add(_observation(prediction, decoded, result))
+        if decoded.signal is not None:
+            self.watch(_observation(prediction, decoded, result))
         stages = {"decode": decode_sec, "queue": queue_sec, "infer": result.inference_sec}
         record_spans(stages, prediction.duration_sec)
         return TimedPrediction(prediction, decode_sec, queue_sec, result.inference_sec)
+
+    def watch(self, clip: Observation) -> None:
+        """Compare a clip that was answered otherwise than by ``classify`` with the bundle's reference, if it has one.
+
+        Args:
+            clip: what was answered, and what is known of its sound.
+        """
+        if self._drift is not None:
+            self._drift.add(clip)
 
     async def classify_windows(self, windows: Windows) -> Probabilities:
         """Classify windows, in batches shared with all others; cancelling takes them out of the queue.

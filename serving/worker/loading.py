@@ -12,9 +12,10 @@ from emotions.errors import DeviceError, EmotionsError, OutOfMemory, first_line
 from emotions.predictor import Predictor
 from serving.settings import Settings
 from serving.worker.engine import Engine
+from serving.worker.last_taken import last_taken, note_taken, taken_of, version_of
 from serving.worker.models import Models, ServedModel
 from serving.worker.shadow import Shadow
-from serving.worker.startup import SOURCE_VARIABLE, find_bundle, given_bundle, open_predictor, started
+from serving.worker.startup import BUNDLE_VARIABLE, SOURCE_VARIABLE, find_bundle, given_bundle, open_predictor, started
 from serving.worker.state import WorkerState
 
 OpenPredictor = Callable[[Settings, int], Predictor]
@@ -28,12 +29,14 @@ def declared_models(settings: Settings) -> Models:
         settings: the service's settings.
     """
     named = {name: ServedModel(name, path.resolve(), path) for name, path in named_bundles(settings.bundles).items()}
-    source = Path(os.environ.get(SOURCE_VARIABLE) or given_bundle(settings))
-    path = find_bundle(settings)
+    checked = SOURCE_VARIABLE in os.environ  # by the process that started this one, whose settings a fork has as well
+    source = Path(os.environ[SOURCE_VARIABLE]) if checked else given_bundle(settings)
+    path = Path(os.environ[BUNDLE_VARIABLE]) if checked else find_bundle(settings)
     if not path.exists():  # removed since the service was started, and another in its place
         path = source.resolve()
-    default = next((each for each in named.values() if each.source == source), None)
-    return Models(default or ServedModel("", path, source), named)
+    default = next((each for each in named.values() if each.source == source), ServedModel("", path, source))
+    default.path = path
+    return Models(default, named)
 
 
 def load_model(served: ServedModel, worker: WorkerState, settings: Settings, index: int, opener: OpenPredictor) -> None:
@@ -47,7 +50,7 @@ def load_model(served: ServedModel, worker: WorkerState, settings: Settings, ind
         opener: loads a bundle, as ``open_predictor``.
     """
     try:
-        engine = new_engine(served, worker, settings, index, opener)
+        engine = _newest_engine(served, worker, settings, index, opener)
     except EmotionsError as error:
         # The start-up check has passed for the default model, so what fails there is an accident. A worker that ended
         # would be restarted for ever: this one stays, and answers 503 with the reason.
@@ -62,6 +65,25 @@ def load_model(served: ServedModel, worker: WorkerState, settings: Settings, ind
     logger.info("serving %r", engine.predictor)
     if settings.drift_window and not engine.watches_drift:
         logger.info("drift is not watched: the bundle has no reference; emotions drift reference adds one")
+
+
+def _newest_engine(
+    served: ServedModel, worker: WorkerState, settings: Settings, index: int, opener: OpenPredictor
+) -> Engine:
+    """An engine of the bundle that other workers serve, where there is one and it passes; else as settings have it."""
+    configured, taken = served.path, last_taken(served.source)
+    served.name = served.name or (taken.name if taken else "")  # that of the first one stays in URLs and metrics
+    if taken is not None and taken.path != configured:
+        served.path = taken.path
+        try:
+            return new_engine(served, worker, settings, index, opener)
+        except EmotionsError as error:
+            served.path = configured
+            logger.error("the bundle that was served last is refused, the configured one is tried: %s", error)
+    engine = new_engine(served, worker, settings, index, opener)
+    if taken is None and (version := version_of(served.path)) is not None:
+        note_taken(served.source, taken_of(version, engine.name))
+    return engine
 
 
 def new_engine(

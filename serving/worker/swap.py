@@ -2,26 +2,25 @@
 
 What is followed is the path that a setting names: a link that is pointed elsewhere, or a folder that is replaced. A
 new bundle takes over only once its files, its probe and a first run have passed; else the old one goes on, and the new
-one is tried again when it changes.
+one is tried again when it changes, or when another worker of the server has taken it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from pathlib import Path
 
 from emotions.errors import EmotionsError
 from serving.settings import Settings
 from serving.worker.engine import Engine
+from serving.worker.last_taken import Version, last_taken, note_taken, taken_of, version_of
 from serving.worker.loading import OpenPredictor, new_engine, reason_for_clients
 from serving.worker.models import ServedModel
 from serving.worker.state import WorkerState
 
-_MOST_FILES = 10_000
 _LOOK_SEC = 0.05
-Version = tuple[object, ...]
+_AGAIN_SEC = 30.0
+"""Before a bundle that was refused here, and taken by another worker, is tried again: memory was short, perhaps."""
 logger = logging.getLogger("bentoml.emotions")
 
 
@@ -38,6 +37,7 @@ class Follower:
     def __init__(self, worker: WorkerState, settings: Settings, index: int, opener: OpenPredictor) -> None:
         self._worker, self._settings, self._index, self._opener = worker, settings, index, opener
         self._seen: dict[ServedModel, Version | None] = {each: version_of(each.path) for each in worker.models}
+        self._refused: dict[ServedModel, float] = {}  # when
         self._retiring: set[asyncio.Task[None]] = set()
 
     async def follow(self, every_sec: float) -> None:
@@ -54,9 +54,10 @@ class Follower:
 
     async def _look(self, served: ServedModel) -> None:
         found = await asyncio.to_thread(version_of, served.source)
-        if found is None or found == self._seen[served]:
+        if found is None or (found == self._seen[served] and not self._is_due_again(served, found)):
             return
         self._seen[served] = found
+        self._refused.pop(served, None)
         try:
             engine = await asyncio.to_thread(self._load, served)
         except Exception as error:  # noqa: BLE001 - whatever it is, the old bundle goes on
@@ -67,6 +68,13 @@ class Follower:
             self._seen[served] = None
             return
         self._take(served, engine)
+        await asyncio.to_thread(note_taken, served.source, taken_of(found, served.name))
+
+    def _is_due_again(self, served: ServedModel, found: Version) -> bool:
+        """Whether a version that was refused here is what another worker serves, and has had its time."""
+        refused = self._refused.get(served)
+        waited = refused is not None and asyncio.get_running_loop().time() - refused >= _AGAIN_SEC
+        return waited and last_taken(served.source) == taken_of(found, served.name)
 
     def _load(self, served: ServedModel) -> Engine:
         newer = ServedModel(served.name, served.source.resolve(), served.source)
@@ -74,6 +82,7 @@ class Follower:
 
     def _refuse(self, served: ServedModel, error: Exception) -> None:
         logger.error("the new bundle of %r is refused, the old one goes on: %s", served.name, error)
+        self._refused[served] = asyncio.get_running_loop().time()
         self._worker.metrics.models.changes.labels(served.name or "default", "refused").inc()
         if served.engine is None and isinstance(error, EmotionsError):
             served.fault = reason_for_clients(error, served)
@@ -105,18 +114,3 @@ async def _retired(engine: Engine) -> None:
         await asyncio.sleep(_LOOK_SEC)
     await asyncio.to_thread(engine.close)
     logger.info("no longer serving %r", engine.predictor)
-
-
-def version_of(path: Path) -> Version | None:
-    """What tells a bundle from another at the same path: where it lies, and its files; None where there is none.
-
-    Args:
-        path: of a bundle, perhaps a link.
-    """
-    try:
-        folder = path.resolve()
-        with os.scandir(folder) as entries:
-            files = [(each.name, each.stat()) for each, _ in zip(entries, range(_MOST_FILES), strict=False)]
-    except OSError:
-        return None
-    return (folder, *sorted((name, about.st_ino, about.st_size, about.st_mtime_ns) for name, about in files))

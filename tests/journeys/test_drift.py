@@ -44,7 +44,7 @@ def faster(waveform: FloatArray) -> FloatArray:
 
 
 def other_speech(waveform: FloatArray) -> FloatArray:
-    """Speech of another source, as long and as loud: it stands for another language."""
+    """Speech of another source, as long and as loud."""
     made = synthetic_speech(len(waveform), np.random.default_rng(len(waveform)))
     return (made * np.sqrt(np.mean(waveform**2) / np.mean(made**2))).astype(np.float32)
 

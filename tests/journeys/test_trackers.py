@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,20 @@ for arguments in (["data", "demo", "data"], ["train", "--config-file", "train.js
     except SystemExit as ended:
         assert not ended.code, (arguments, ended.code)
 """
+SEARCH = TRAIN.replace('"--config-file", "train.json"', '"--config-file", "search.json"').replace(
+    '["export", "--run", "run"', '["export", "--tune-results", "tune/found"'
+)
+SEARCHED = """
+import json
+from mlflow import MlflowClient
+client = MlflowClient()
+runs = client.search_runs([client.get_experiment_by_name("emotions").experiment_id])
+print(json.dumps([{"name": run.info.run_name, "search": run.data.tags.get("emotions.search"),
+    "status": run.info.status, "rate": run.data.params.get("learn_params/lr/base_lr"),
+    "uar": run.data.metrics.get("val/emotion_uar"),
+    "files": [each.path for name in ("pictures", "bundle") for each in client.list_artifacts(run.info.run_id, name)]}
+    for run in runs]))
+"""
 MLFLOW = """
 import json
 from mlflow import MlflowClient
@@ -35,8 +51,9 @@ print(json.dumps({"params": run.data.params, "metrics": run.data.metrics, "statu
 """
 
 
-def config(folder: Path, *loggers: str) -> None:
-    step = {
+def config(folder: Path, *loggers: str, trials: int = 0) -> None:
+    """A pipeline that trains; and one that searches by ``trials``, one after the other in one process."""
+    step: dict[str, Any] = {
         "type": "train",
         "name": "tracked",
         "model": "FunctionalsClassifier",
@@ -46,6 +63,12 @@ def config(folder: Path, *loggers: str) -> None:
         "accelerator": "cpu",
     }
     (folder / "train.json").write_text(json.dumps({"pipeline": [step]}))
+    if trials:
+        saving = {"tune_results_path": ["$$ROOT_DIR$$", "tune"], "tune_results_dir": ["found"], "loggers": [*loggers]}
+        tune = {"num_samples": trials, "max_tune_epochs": 2, "cpus_per_trial": os.cpu_count()}
+        learn = {"lr": {"base_lr": {"choice": [0.001, 0.01]}}}
+        step = {**step, "type": "tune", "saving_data_params": saving, "learn_params": learn, "tune": tune}
+        (folder / "search.json").write_text(json.dumps({"pipeline": [step]}))
 
 
 def test_mlflow_has_all_of_a_run(tmp_path: Path) -> None:
@@ -106,3 +129,41 @@ def test_trackio_has_all_of_a_run_without_a_network(folder: Path) -> None:
     written = b"".join(path.read_bytes() for path in (folder / "trackio").rglob("*") if path.is_file())
     for text in (b"FunctionalsClassifier", b"val/emotion_uar", b"0.75", b"pictures/curves"):
         assert text in written
+
+
+def test_each_trial_of_a_search_is_a_run_and_the_best_one_has_the_bundle(tmp_path: Path) -> None:
+    python = python_with("mlflow==3.17.2")
+    config(tmp_path, "mlflow", trials=3)
+    settings = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    run(python, SEARCH, tmp_path, **settings)
+    trials = json.loads(run(python, SEARCHED, tmp_path, **settings).splitlines()[-1])
+    assert len(trials) == 3
+    [search] = {trial["search"] for trial in trials}
+    assert search.startswith("found-")
+    assert sorted(trial["name"] for trial in trials) == [f"{search}-{number:04d}" for number in range(3)]
+    assert {trial["status"] for trial in trials} == {"FINISHED"}
+    assert {trial["rate"] for trial in trials} <= {"0.001", "0.01"}
+    assert all(trial["uar"] is not None for trial in trials)
+    [best] = [trial for trial in trials if trial["files"]]
+    assert {"pictures/confusion_matrix.png", "bundle/manifest.json", "bundle/model.onnx"} <= {*best["files"]}
+    [kept] = [path.parent for path in (tmp_path / "tune" / "found" / "trials").glob("*/run.json")]
+    assert best["name"].endswith(kept.name)
+
+
+def test_trials_in_one_process_are_runs_of_one_group_of_weights_and_biases(tmp_path: Path) -> None:
+    python = python_with("wandb==0.31.0", "trackio==0.43.0")
+    config(tmp_path, "wandb", "trackio", trials=2)
+    run(python, SEARCH, tmp_path, WANDB_MODE="offline", TRACKIO_DIR=str(tmp_path / "trackio"))
+    folders = sorted((tmp_path / "tune" / "found" / "trials").iterdir())
+    runs = [json.loads((folder / "trackers.json").read_text())["wandb"] for folder in folders]
+    assert len({*runs}) == 2
+    bundled = []
+    for folder, name in zip(folders, runs, strict=True):
+        written = b"".join(path.read_bytes() for path in tmp_path.rglob(f"*{name}*.wandb"))
+        assert b"found-" in written
+        assert b"emotion_uar" in written
+        assert (b"model.onnx" in written) is (folder / "run.json").exists()
+        bundled.append(b"model.onnx" in written)
+    assert sorted(bundled) == [False, True]
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "trackio").rglob("*") if path.is_file())
+    assert kept.count(b'"_Group"') >= 2

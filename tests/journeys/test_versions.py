@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.conftest import Tone, WavBytes
-from tests.servers import Server, running
+from tests.servers import REPOSITORY, Server, free_port, running, serving
 
 pytestmark = pytest.mark.slow
 
@@ -127,3 +131,60 @@ def test_shadow_and_swap_under_load_lose_no_request(
         )
         until(lambda: counted("emotions_in_flight 0.0"), seconds=10)  # the other worker tells its load a moment later
     print(f"{len(answers)} requests, none lost")
+
+
+def kill_workers(server: Server, count: int) -> None:
+    """Kill all workers of ``emotions serve`` at once, and wait for those that are started in their place."""
+    workers = psutil.Process(server.process.pid).children()
+    assert len(workers) == count
+    for each in workers:
+        each.send_signal(signal.SIGKILL)
+    old = {each.pid for each in workers}
+    until(lambda: len({each.pid for each in psutil.Process(server.process.pid).children()} - old) == count)
+
+
+def served(server: Server, clip: bytes) -> set[str]:
+    """The bundles of many answers, each over a connection of its own, so that every worker has some."""
+    answers = [server.post(clip) for _ in range(30)]
+    assert {each.status_code for each in answers} == {200}
+    return {each.json()["bundle"] for each in answers}
+
+
+def test_workers_that_were_killed_serve_what_was_served_last(
+    tiny_bundle: Path, affect_bundle: Path, tmp_path: Path, clip: bytes
+) -> None:
+    """The link leads to a broken bundle by then: nothing but the server's memory knows of the one that took over."""
+    folder, link = tmp_path / "bundles", tmp_path / "live"
+    for name, bundle in (("old", tiny_bundle), ("new", affect_bundle), ("broken", tiny_bundle)):
+        shutil.copytree(bundle, folder / name)
+    (folder / "broken" / "model.onnx").write_bytes(b"no graph")
+    link.symlink_to(folder / "old")
+    settings = {"EMOTIONS_RELOAD_SEC": "0.2", "EMOTIONS_WORKERS": "2", "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", "emotions.cli", "serve", "--bundle", str(link)]
+    with serving(command, tmp_path, free_port(), TMPDIR=str(tmp_path), **settings) as server:
+
+        def counted(outcome: str, count: int) -> bool:
+            text = httpx.get(f"{server.url}/metrics", timeout=30).text
+            return f'emotions_bundle_changes_total{{model="tiny",outcome="{outcome}"}} {count}.0' in text
+
+        def point(name: str) -> None:
+            (tmp_path / "next").symlink_to(folder / name)
+            (tmp_path / "next").replace(link)
+
+        (old,) = served(server, clip)
+        point("new")
+        until(lambda: counted("taken", 2))
+        (new,) = served(server, clip)
+        assert new != old
+        point("broken")
+        until(lambda: counted("refused", 2))
+        kill_workers(server, 2)
+        assert served(server, clip) == {new}
+        (folder / "new" / "model.onnx").write_bytes(b"no graph")
+        kill_workers(server, 2)
+        assert served(server, clip) == {old}
+        assert "that was served last is refused, the configured one is tried" in server.log.read_text()
+        assert len([*tmp_path.glob("emotions-last-taken-*")]) == 1
+        os.kill(server.process.pid, signal.SIGTERM)
+        server.process.wait(30)
+        assert not [*tmp_path.glob("emotions-last-taken-*")]

@@ -40,7 +40,7 @@ from training.run_folder.frozen_encoder import encoder_hash, write_encoder
 from training.run_folder.layout import LOCK_FILE, RUN_FILE
 from training.run_folder.read import load_checkpoint, read_checkpoint
 from training.run_folder.resume import begin, command_for, going_on_from, is_same_finished, kept_in, record_of
-from training.run_folder.trackers import add_pictures, check_installed
+from training.run_folder.trackers import add_pictures, check_installed, warn_of
 from training.run_folder.write import Result, print_summary, write_run
 
 _LOG = logging.getLogger(__name__)
@@ -137,8 +137,7 @@ def _trained(job: Job, model: Classifier) -> Result | None:
                     job = replace(job, corpus=precomputed(job.corpus, step, model))
                     _train(job, model)
                 result = conclude(job)
-                for fault in add_pictures(folder):
-                    _LOG.warning("%s", fault)
+                warn_of(add_pictures(folder))
                 return result
         except DiskFull as error:
             raise DiskFull(f"{first_part(error)}; {kept_in(folder, epochs)}: make room, {then}") from error

@@ -25,7 +25,7 @@ from training.loop.losses import class_weights, distillation_of, mean_shares
 from training.loop.module import ClassifierModule
 from training.loop.precompute import device_of
 from training.loop.score import EVALUATION_BATCH
-from training.loop.trackers import tracker_loggers
+from training.loop.trackers import end_runs, tracker_loggers
 from training.loop.waveform_augmentation import WaveformAugmenter
 from training.models.base import Classifier
 from training.models.registry import build_model, pinned
@@ -44,6 +44,7 @@ class Job:
             its CCC where it has dimensions.
         missing: what reports say of an encoder that was left out.
         newest: keep the last epoch's checkpoint as the best one, whatever the metric.
+        group: the search that it belongs to, for trackers.
     """
 
     step: TrainStep
@@ -54,6 +55,7 @@ class Job:
     metric: str | None = None
     newest: bool = False
     missing: str | None = None
+    group: str | None = None
 
     @property
     def selection_metric(self) -> str:
@@ -110,7 +112,10 @@ def train(job: Job, model: Classifier, process: ProcessContext = SINGLE, callbac
     with lightning_output(), interruptible(), room_for(job.folder):
         trainer = _trainer(job, process, len(batches), callbacks)
         validation = validation_batches(corpus, EVALUATION_BATCH, context.workers, place)
-        trainer.fit(module, batches, validation, ckpt_path=job.start, weights_only=True)
+        try:
+            trainer.fit(module, batches, validation, ckpt_path=job.start, weights_only=True)
+        finally:
+            end_runs()
 
 
 def outcome(job: Job) -> tuple[Trained, Result]:
@@ -171,7 +176,7 @@ def _trainer(job: Job, process: ProcessContext, batches: int, callbacks: Sequenc
 def _loggers(job: Job, process: ProcessContext) -> list[Logger]:
     """TensorBoard, which callbacks draw for, and the trackers that are asked for; these in the first process alone."""
     own = _logger(job.step.saving_data_params, job.folder, job.context.root)
-    return [own, *(tracker_loggers(job.step, job.folder) if process.rank == 0 else ())]
+    return [own, *(tracker_loggers(job.step, job.folder, job.group) if process.rank == 0 else ())]
 
 
 def _logger(saving: SavingDataParams, folder: Path, root: Path) -> TensorBoardLogger:

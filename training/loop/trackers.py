@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -12,7 +13,14 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from training.config.train import TrainStep
-from training.run_folder.trackers import PROJECT, mlflow_experiment, remember_runs, runs_of, tracking_uri
+from training.run_folder.trackers import (
+    PROJECT,
+    SEARCH_TAG,
+    mlflow_experiment,
+    remember_runs,
+    runs_of,
+    tracking_uri,
+)
 
 
 class TrackioLogger(Logger):
@@ -20,13 +28,14 @@ class TrackioLogger(Logger):
 
     Args:
         run: its name.
+        group: of runs that belong together; None for none.
     """
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, group: str | None = None) -> None:
         super().__init__()
         self._run: Any = None
         self._parameters: dict[str, Any] = {}
-        self._name = run
+        self._name, self._group = run, group
 
     @property
     def name(self) -> str:
@@ -45,7 +54,12 @@ class TrackioLogger(Logger):
             import trackio
 
             self._run = trackio.init(
-                project=PROJECT, name=self._name, resume="allow", config=self._parameters, embed=False
+                project=PROJECT,
+                name=self._name,
+                group=self._group,
+                resume="allow",
+                config=self._parameters,
+                embed=False,
             )
         return self._run
 
@@ -67,20 +81,22 @@ class TrackioLogger(Logger):
             self._run = None
 
 
-def tracker_loggers(step: TrainStep, folder: Path) -> list[Logger]:
+def tracker_loggers(step: TrainStep, folder: Path, group: str | None = None) -> list[Logger]:
     """The loggers of the trackers that a step names, with its parameters logged; those of a run that goes on again.
 
     Args:
         step: names them.
         folder: the run folder, which remembers their runs.
+        group: the search that the run belongs to; None for a run of its own.
     """
     names = step.saving_data_params.loggers
     if not names:
         return []
     before, runs, loggers = runs_of(folder), dict[str, str](), list[Logger]()
     parameters = step.model_dump(mode="json", exclude={"saving_data_params"})
+    title = f"{group}-{folder.name}" if group else step.name or folder.name
     for name in names:
-        logger = _MAKING[name](step.name or folder.name, folder, before.get(name))
+        logger = _MAKING[name](title, folder, before.get(name), group)
         logger.log_hyperparams(parameters)
         runs[name] = str(logger.version)
         loggers.append(logger)
@@ -88,23 +104,32 @@ def tracker_loggers(step: TrainStep, folder: Path) -> list[Logger]:
     return loggers
 
 
-def _mlflow(name: str, _: Path, run: str | None) -> Logger:
+def end_runs() -> None:
+    """End the run of Weights & Biases that this process has open: the next training in it would go on in that one."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish()
+
+
+def _mlflow(name: str, _: Path, run: str | None, group: str | None) -> Logger:
     from lightning.pytorch.loggers import MLFlowLogger
 
-    return MLFlowLogger(mlflow_experiment(), run_name=name, tracking_uri=tracking_uri(), run_id=run)
+    tags = {SEARCH_TAG: group} if group else None
+    return MLFlowLogger(mlflow_experiment(), run_name=name, tracking_uri=tracking_uri(), run_id=run, tags=tags)
 
 
-def _wandb(name: str, folder: Path, run: str | None) -> Logger:
+def _wandb(name: str, folder: Path, run: str | None, group: str | None) -> Logger:
     from lightning.pytorch.loggers import WandbLogger
 
-    return WandbLogger(name, save_dir=folder, version=run or uuid.uuid4().hex[:12], project=PROJECT, resume="allow")
+    version = run or uuid.uuid4().hex[:12]
+    return WandbLogger(name, save_dir=folder, version=version, project=PROJECT, resume="allow", group=group)
 
 
-def _trackio(name: str, _: Path, run: str | None) -> Logger:
-    return TrackioLogger(run or f"{name}-{uuid.uuid4().hex[:8]}")
+def _trackio(name: str, _: Path, run: str | None, group: str | None) -> Logger:
+    return TrackioLogger(run or f"{name}-{uuid.uuid4().hex[:8]}", group)
 
 
-_MAKING: Mapping[str, Callable[[str, Path, str | None], Logger]] = {
+_MAKING: Mapping[str, Callable[[str, Path, str | None, str | None], Logger]] = {
     "mlflow": _mlflow,
     "wandb": _wandb,
     "trackio": _trackio,

@@ -5,6 +5,7 @@ A tracker's package is imported only where its name is in ``saving_data_params.l
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
@@ -16,7 +17,10 @@ from emotions.files.json_text import read_json, write_json
 
 PROJECT = "emotions"
 """Name of the experiment, or project, of all runs; MLflow's own variable goes before it."""
+SEARCH_TAG = "emotions.search"
+"""Tag of MLflow's runs that are trials: the name of their search."""
 TRACKERS_FILE = "trackers.json"
+_LOG = logging.getLogger("emotions")
 
 
 def check_installed(loggers: Iterable[str]) -> None:
@@ -31,6 +35,29 @@ def check_installed(loggers: Iterable[str]) -> None:
     for name in loggers:
         if find_spec(name) is None:
             raise ConfigError(f"saving_data_params.loggers: {name} is not installed: pip install {name}")
+
+
+def prepare(loggers: Iterable[str]) -> None:
+    """Make what processes that train at once would all make, and all but one of them would fail to.
+
+    Args:
+        loggers: names of packages.
+
+    Raises:
+        ConfigError: a package is not installed, or MLflow does not answer.
+    """
+    names = [*loggers]
+    check_installed(names)
+    if "mlflow" not in names:
+        return
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    try:
+        if client.get_experiment_by_name(mlflow_experiment()) is None:
+            client.create_experiment(mlflow_experiment())
+    except Exception as error:
+        raise ConfigError(f"saving_data_params.loggers: mlflow: {first_line(error)}") from error
 
 
 def mlflow_experiment() -> str:
@@ -84,6 +111,12 @@ def add_bundle(folder: Path, bundle: Path) -> list[str]:
     return _add(folder, [], bundle)
 
 
+def warn_of(faults: Iterable[str]) -> None:
+    """Tell what a tracker did not take, a warning for each."""
+    for fault in faults:
+        _LOG.warning("%s", fault)
+
+
 def _add(folder: Path, pictures: list[Path], bundle: Path | None) -> list[str]:
     faults = []
     for name, run in runs_of(folder).items():
@@ -123,7 +156,7 @@ def _to_trackio(run: str, pictures: list[Path], bundle: Path | None) -> None:
 
     before = next((each.config or {} for each in trackio.Api().runs(PROJECT) if each.name == run), {})
     config = {key: value for key, value in before.items() if not key.startswith("_")}  # else it would be emptied
-    trackio.init(project=PROJECT, name=run, resume="allow", config=config, embed=False)
+    trackio.init(project=PROJECT, name=run, group=before.get("_Group"), resume="allow", config=config, embed=False)
     try:
         if pictures:
             trackio.log({f"pictures/{picture.stem}": trackio.Image(str(picture)) for picture in pictures})

@@ -62,6 +62,14 @@ class SearchRecord(_Record):
     root: str
     state: Literal["running", "interrupted", "finished"] = "running"
 
+    def group(self, folder: Path) -> str:
+        """What trackers gather the trials under.
+
+        Args:
+            folder: the results folder.
+        """
+        return f"{folder.name}-{self.key[:8]}"
+
     def reaches_threshold(self, value: float) -> bool:
         """Whether a value of the metric is as good as the threshold."""
         if self.threshold is None:

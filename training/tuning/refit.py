@@ -20,6 +20,7 @@ from training.loop.precompute import precomputed
 from training.run_folder.energy import measured_part
 from training.run_folder.frozen_encoder import write_encoder
 from training.run_folder.layout import RUN_FILE
+from training.run_folder.trackers import add_pictures, warn_of
 from training.tuning.records import Results
 from training.tuning.spaces import train_step
 
@@ -48,12 +49,13 @@ def refit(folder: Path, context: Context) -> Path:
         update={"saved_checkpoints_path": [str(run)], "saved_checkpoints_filename": ["last_epoch"]}
     )
     step = step.model_copy(update={"saving_data_params": saving})
-    job = _job(step, context, run, index["dataset"]["fingerprint"])
+    job = _job(step, context, run, index["dataset"]["fingerprint"], record.group(folder))
     model = seeded_model(job)
     write_encoder(run, model)
     with measured_part(run, saving.energy, resumed=False):
         train(job, model)
     conclude(job, {"search": {**index["search"], "refit": True}}, validation=index["metrics"]["validation"])
+    warn_of(add_pictures(run))
     return run
 
 
@@ -64,8 +66,8 @@ def _tune_step(raw: dict[str, Any], folder: Path) -> TuneStep:
         raise CheckpointError(f"{folder}: the step of this search is damaged ({error.errors()[0]['msg']})") from error
 
 
-def _job(step: TrainStep, context: Context, run: Path, fingerprint: str) -> Job:
+def _job(step: TrainStep, context: Context, run: Path, fingerprint: str, group: str) -> Job:
     corpus = read_corpus(step, context, whole=True)
     if corpus.table.fingerprint != fingerprint:
         raise CheckpointError(f"{corpus.table.root}: is not the dataset that was searched on any more")
-    return Job(step, context, precomputed(corpus, step), run, None, newest=True)
+    return Job(step, context, precomputed(corpus, step), run, None, newest=True, group=group)

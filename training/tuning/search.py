@@ -24,6 +24,7 @@ from training.corpus import Corpus
 from training.loop.fit import conclude
 from training.loop.precompute import device_of
 from training.run_folder.checkpoints import mode_of
+from training.run_folder.trackers import add_pictures, check_installed, prepare, warn_of
 from training.tuning.driver import drive
 from training.tuning.experiment import ENVIRONMENT
 from training.tuning.records import Results, SearchRecord, TrialRecord
@@ -49,6 +50,7 @@ def search(step: TuneStep, context: Context) -> Path:
         Interrupted: it was stopped; the results so far are recorded.
     """
     check_searched(step)
+    check_installed(step.saving_data_params.loggers)
     check_energy(step.saving_data_params.energy)
     if step.tune.storage_path is not None:
         Storage(step.tune.storage_path, "").check()
@@ -131,6 +133,7 @@ def _run_pending(shared: Shared, results: Results) -> None:
     pending = sorted({*range(shared.search.num_samples)} - {trial.number for trial in known if trial.ended})
     if not pending:
         return
+    prepare(shared.step.saving_data_params.loggers)
     tune, needed = shared.step.tune, _needed(shared.step)
     session = shared.context.root.joinpath(*shared.step.saving_data_params.tune_session_path)
     cpus = max(available_cores(), tune.cpus_per_trial)
@@ -170,6 +173,7 @@ def _conclude(shared: Shared, results: Results) -> int:
     for trial in kept:
         job = trial_job(shared, trial.number, trial.values, test=trial is kept[0])
         conclude(replace(job, start=None), {"search": {**about, "trial": trial.number, "values": trial.values}})
+        warn_of(add_pictures(job.folder))
     return len(kept)
 
 

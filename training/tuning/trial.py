@@ -75,7 +75,8 @@ def trial_job(shared: Shared, number: int, values: Mapping[str, Any], *, test: b
     spec = model_spec(step, whole.spec.targets, whole.spec.ranges)
     corpus = replace(whole, spec=spec, test=whole.test if test else None)
     last = folder / f"{LAST}.ckpt"
-    return Job(step, shared.context, corpus, folder, last if last.is_file() else None, shared.search.metric)
+    start, group = last if last.is_file() else None, shared.search.group(shared.folder)
+    return Job(step, shared.context, corpus, folder, start, shared.search.metric, group=group)
 
 
 def _with_folders(step: TrainStep, shared: Shared, folder: Path) -> TrainStep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -59,7 +60,7 @@ class Observation:
         if self.signal is not None:
             found |= {"level": self.signal.level_dbfs, "signal_to_noise": self.signal.snr_db}
             found["bandwidth"] = self.signal.bandwidth_hz
-        return found
+        return {name: figure for name, figure in found.items() if math.isfinite(figure)}
 
     def point(self, space: str) -> Float64Array | None:
         """Where it lies in a space of ``SPACES``, (dims,); None where that is not known."""

@@ -101,7 +101,8 @@ class Conversation:
 
     async def _stream(self, config: StreamConfig) -> None:
         predictor = self.engine.predictor
-        session = Session(config, predictor.window_spec, speech_network() if config.vad else None)
+        network, measures = speech_network() if config.vad else None, config.vad and self.engine.watches_drift
+        session = Session(config, predictor.window_spec, network, measures=measures)
         outbox = Outbox(self.socket, self.engine, Results(predictor, config), vad=config.vad)
         try:
             async with asyncio.TaskGroup() as group:

@@ -141,7 +141,8 @@ class Outbox:
                     edges = {"audio_start_ms": begin / 16, "audio_end_ms": end / 16}
                     yield {"type": "speech.stopped", "channel": channel, **edges}
                     yield results.measurement("speech_stopped", channel, *results.last(utterance))
-                results.close(event)
+                if (clip := results.close(event)) is not None:
+                    self._engine.watch(clip)
 
 
 async def send(socket: WebSocket, body: Body) -> None:

@@ -13,6 +13,8 @@ from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.speech.segmenter import SpeechSpan
 from emotions.audio.speech.windows import Speech
 from emotions.audio.windows import FloatArray, Windows
+from emotions.bundle.manifest import EMBEDDING
+from emotions.bundle.reference.observation import Observation
 from emotions.predictor import Predictor
 from emotions.runtime.batch_shape import Probabilities
 from emotions.runtime.prediction import Prediction, WindowPrediction
@@ -91,11 +93,15 @@ class Results:
             **self._unknown(prediction),
         }
 
-    def close(self, stopped: Stopped) -> None:
-        """Make the segments of an utterance that has ended: itself where it is speech, else its windows."""
+    def close(self, stopped: Stopped) -> Observation | None:
+        """Make the segments of an utterance that has ended: itself where it is speech, else its windows.
+
+        Returns:
+            What is compared with a reference of clips: an utterance of speech. Windows of a stream are no clips.
+        """
         answered = self._answered.pop(stopped.utterance)
         if not stopped.audible:
-            return
+            return None
         windows, answers = answered.joined()
         channel, begin = stopped.utterance.channel, stopped.utterance.begin
         if self._vad:
@@ -108,6 +114,7 @@ class Results:
             edges = [*zip(windows.starts.tolist(), ends, strict=True)]
         for (start, end), part in zip(edges, parts, strict=True):
             self._segments.append({"channel": channel, **_place(start, end), **self._scores(part)})
+        return _observed(parts[0], answers, stopped) if self._vad else None
 
     def closed(self, audio_ms: float) -> Body:
         """The last message.
@@ -133,6 +140,13 @@ class Results:
     def _unknown(self, prediction: Prediction) -> Body:
         unknowns = {target: said for target, said in prediction.unknown.items() if target in self._labelled}
         return {"unknown": unknowns.get(self._labelled[0], False), "unknowns": unknowns} if unknowns else {}
+
+
+def _observed(part: WindowPrediction, answers: Probabilities, stopped: Stopped) -> Observation:
+    """An utterance, without its duration: the pauses before and behind speech, which a clip has, are cut off."""
+    embedding = answers.get(EMBEDDING)
+    mean = None if embedding is None else embedding.mean(axis=0)
+    return Observation(part.probabilities, part.values, signal=stopped.signal, embedding=mean)
 
 
 def _place(start: int, end: int) -> Body:

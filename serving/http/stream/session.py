@@ -18,11 +18,16 @@ class Session:
         config: how its audio is written.
         spec: window and hop of the model.
         network: finds speech; None where that is not wanted.
+        measures: whether what utterances sound like is measured.
     """
 
-    def __init__(self, config: StreamConfig, spec: WindowSpec, network: SpeechNetwork | None) -> None:
+    def __init__(
+        self, config: StreamConfig, spec: WindowSpec, network: SpeechNetwork | None, *, measures: bool = False
+    ) -> None:
         self._reader = PcmReader(config)
-        self._tracks = [Track(channel, spec, config.interval_ms, network) for channel in range(config.channels)]
+        self._tracks = [
+            Track(channel, spec, config.interval_ms, network, measures=measures) for channel in range(config.channels)
+        ]
 
     @property
     def detectors(self) -> list[SpeechDetector]:

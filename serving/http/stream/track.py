@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from emotions.audio.decode import MIN_SAMPLES, SAMPLE_RATE, SILENCE_PEAK
+from emotions.audio.signal_measure import Signal, SignalMeter
 from emotions.audio.speech.detector import SpeechDetector
 from emotions.audio.speech.network import SpeechNetwork
 from emotions.audio.speech.segmenter import SegmentOptions, SpeechSpan
@@ -51,11 +52,17 @@ class Due:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The utterance has ended at a sample, exclusive; all its windows were cut. ``audible``: it is no silence."""
+    """The utterance has ended at a sample, exclusive; all its windows were cut.
+
+    Attributes:
+        audible: it is no silence.
+        signal: what it sounds like, where utterances are measured.
+    """
 
     utterance: Utterance
     end: int
     audible: bool = True
+    signal: Signal | None = None
 
 
 Event = Started | Cut | Due | Stopped
@@ -69,9 +76,12 @@ class Track:
         spec: window and hop.
         interval_ms: milliseconds of an utterance between two measurements.
         network: finds speech; None where all of the audio is one utterance.
+        measures: whether what an utterance sounds like is measured.
     """
 
-    def __init__(self, channel: int, spec: WindowSpec, interval_ms: int, network: SpeechNetwork | None) -> None:
+    def __init__(
+        self, channel: int, spec: WindowSpec, interval_ms: int, network: SpeechNetwork | None, *, measures: bool = False
+    ) -> None:
         self.detector = None if network is None else SpeechDetector(network)
         self._channel, self._spec = channel, spec
         self._interval = interval_ms * SAMPLE_RATE // 1000
@@ -81,6 +91,7 @@ class Track:
         self._last_cut = -1  # start of the last window
         self._measured = self._due = 0  # samples of the utterance
         self._peak = 0.0
+        self._measures, self._meter = measures, SignalMeter()
         # What is due in the silence behind speech is known only when speech has stopped, which is measured anyway.
         self._margin = round(SegmentOptions().pad_sec * SAMPLE_RATE)
 
@@ -129,16 +140,20 @@ class Track:
         if piece.last:
             self._utterance = None
             end = utterance.begin + self._splitter.samples
-            yield Stopped(utterance, end, audible=self._peak >= SILENCE_PEAK)
+            signal = self._meter.signal() if self._measures else None
+            yield Stopped(utterance, end, self._peak >= SILENCE_PEAK, signal)
 
     def _begin(self, begin: int) -> Utterance:
         self._utterance = Utterance(self._channel, begin)
         self._splitter, self._last_cut = WindowSplitter(self._spec), -1
         self._measured, self._due = 0, self._interval
+        self._meter = SignalMeter()
         return self._utterance
 
     def _cut(self, utterance: Utterance, samples: FloatArray, *, last: bool = False) -> Iterator[Event]:
         self._peak = max(self._peak, _peak(samples))
+        if self._measures:
+            self._meter.push(samples)
         windows = self._splitter.push(samples, last=last)
         if len(windows):
             self._last_cut = int(windows.starts[-1])

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from emotions.audio.signal_measure import measure_signal
+from emotions.audio.signal_measure import SignalMeter, measure_signal
 from emotions.audio.synthetic_speech import synthetic_speech
 from tests.conftest import Tone
 
@@ -47,3 +47,37 @@ def test_a_long_one_costs_little_more_than_its_samples() -> None:
     started = time.process_time()
     measure_signal(long)
     assert time.process_time() - started < 2
+
+
+def test_in_parts_it_has_the_level_and_nearly_the_bandwidth_of_the_whole() -> None:
+    random = np.random.default_rng(2)
+    speech = synthetic_speech(48_123, random) * np.float32(0.3)
+    whole, figures = measure_signal(speech), set()
+    for most in (1, 700, 50_000):
+        meter, at = SignalMeter(), 0
+        while at < len(speech):
+            size = int(random.integers(1, most + 1))
+            meter.push(speech[at : at + size])
+            at += size
+        found = meter.signal()
+        assert found.level_dbfs == pytest.approx(whole.level_dbfs, abs=0.05)  # the whole one drops the last frame
+        assert found.bandwidth_hz == pytest.approx(whole.bandwidth_hz, rel=0.1)
+        assert np.isnan(found.snr_db)
+        figures.add(found.bandwidth_hz)
+    assert len(figures) == 1
+
+
+@pytest.mark.parametrize("samples", [0, 1, 2000])
+def test_short_and_silent_parts_have_finite_figures(samples: int) -> None:
+    meter = SignalMeter()
+    meter.push(np.zeros(samples, np.float32))
+    assert np.isfinite([meter.signal().level_dbfs, meter.signal().bandwidth_hz]).all()
+
+
+def test_a_second_in_parts_costs_little_and_nothing_of_it_is_kept() -> None:
+    meter, second = SignalMeter(), np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
+    started = time.process_time()
+    for _ in range(600):
+        meter.push(second)
+    assert time.process_time() - started < 2
+    assert sum(each.nbytes for each in vars(meter).values() if isinstance(each, np.ndarray)) < 10_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emotions.errors import OutOfMemory
 from serving.settings import Settings
 from serving.worker.engine import Engine
+from serving.worker.last_taken import FOLDER_VARIABLE, Taken, last_taken, note_taken, share_last_taken, version_of
 from serving.worker.startup import open_predictor
-from serving.worker.swap import Follower, version_of
+from serving.worker.swap import Follower
 from tests.serving.http.test_models import Several
 
 
@@ -191,3 +194,111 @@ def test_a_version_is_where_a_bundle_lies_and_its_files(link: Path, tiny_bundle:
     (copy / "README.md").write_text("another")
     assert version_of(copy) != before
     assert version_of(tmp_path / "gone") is None
+
+
+@pytest.fixture
+def shared_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the workers of one server share."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "memory"))
+
+
+def noted(source: Path) -> Path | None:
+    """The bundle that workers know of."""
+    found = last_taken(source.absolute())
+    return None if found is None else found.path
+
+
+def _served(settings: Settings) -> dict[str, Path]:
+    """Name -> bundle that a worker serves which is started now; without those that it cannot load."""
+    service = Several(settings)
+    found = {each.name: each.path for each in service.worker.models if each.engine is not None}
+    service.close()
+    return found
+
+
+@pytest.mark.usefixtures("shared_memory")
+def test_a_worker_that_is_started_anew_serves_what_the_others_do(
+    link: Path, tiny_bundle: Path, affect_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether it is the default one, or has a name; also where a path leads to what nobody took."""
+    later, good, wrong = tmp_path / "later", tmp_path / "good", tmp_path / "wrong"
+    shutil.copytree(affect_bundle, good)
+    shutil.copytree(tiny_bundle, wrong)
+    _spoil_probe(wrong)
+    point(later, good)
+    settings = Settings(bundle=tiny_bundle, bundles=(("later", later),), device="cpu", threads=1)
+    first = _served(settings)
+    assert first["later"] == good
+    for leads_to in (wrong, tmp_path / "nowhere"):
+        point(later, leads_to)
+        assert _served(settings) == first
+    point(later, tiny_bundle)
+    _spoil_probe(good)
+    assert {**first, "later": tiny_bundle.resolve()} == _served(settings)
+    assert "is refused, the configured one is tried" in caplog.text
+
+
+@pytest.mark.usefixtures("shared_memory")
+def test_the_name_of_the_first_bundle_stays_in_urls(link: Path, affect_bundle: Path, clip: bytes) -> None:
+    async def check() -> None:
+        async with following(link) as service:
+            point(link, affect_bundle)
+            await until(lambda: changed(service, 1) and noted(link) == affect_bundle.resolve())
+        async with following(link) as again, again.client() as client:
+            answer = await client.post("/v1/models/tiny/predict", content=clip)
+            assert (answer.status_code, "values" in answer.json()) == (200, True)
+            assert again.metric("emotions_model_ready", model="tiny") == 1
+
+    run(check())
+
+
+@pytest.mark.usefixtures("shared_memory")
+def test_a_bundle_that_another_worker_took_is_tried_again(
+    link: Path, affect_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.worker.swap._AGAIN_SEC", 0.2)
+    opened: list[str] = []
+
+    def short_of_memory(settings: Settings, index: int) -> object:
+        opened.append(str(settings.bundle))
+        if len(opened) < 3:
+            raise OutOfMemory("no room")
+        return open_predictor(settings, index)
+
+    async def check() -> None:
+        async with following(link, short_of_memory) as refusing:
+            point(link, affect_bundle)
+            await until(lambda: len(opened) == 1)
+            await asyncio.sleep(0.6)
+            assert len(opened) == 1  # nobody else has it
+            async with following(link) as other:
+                await until(lambda: changed(other, 1) and noted(link) == affect_bundle.resolve())
+            await until(lambda: changed(refusing, 1))
+            assert [*{*opened}] == [str(affect_bundle.resolve())]
+
+    run(check())
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "{", '{"path": 3, "version": "x", "name": "y"}', '{"version": "x"}'])
+@pytest.mark.usefixtures("shared_memory")
+def test_a_damaged_memory_is_none(link: Path, tmp_path: Path, damaged: str) -> None:
+    settings = Settings(bundle=link, device="cpu", threads=1)
+    first = _served(settings)
+    (file,) = (tmp_path / "memory").iterdir()
+    assert last_taken(link.absolute()) is not None
+    file.write_text(damaged)
+    assert last_taken(link.absolute()) is None
+    assert _served(settings) == first
+
+
+def test_a_server_that_cannot_write_goes_on_without_a_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    share_last_taken()
+    assert FOLDER_VARIABLE not in os.environ
+    assert last_taken(tmp_path) is None
+    monkeypatch.setenv(FOLDER_VARIABLE, "/dev/null")
+    note_taken(tmp_path, Taken(tmp_path, "v", "name"))
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from emotions.errors import ConfigError
 from training.run_folder import trackers
-from training.run_folder.trackers import add_bundle, add_pictures, check_installed, remember_runs, runs_of
+from training.run_folder.trackers import add_bundle, add_pictures, check_installed, prepare, remember_runs, runs_of
 
 
 def test_a_package_that_lacks_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,3 +48,33 @@ def test_what_a_tracker_cannot_take_is_told_and_no_error(tmp_path: Path, monkeyp
     assert add_pictures(tmp_path) == []
     assert add_bundle(tmp_path, tmp_path / "bundle") == ["mlflow: the bundle is not in its run (no route to host)"]
     assert taken == [("abc", [tmp_path / "curves.png"], None), ("abc", [], tmp_path / "bundle")]
+
+
+class _Mlflow:
+    """A server of MLflow, as far as experiments go."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.fails, self.experiments = fails, list[str]()
+
+    def get_experiment_by_name(self, name: str) -> str | None:
+        if self.fails:
+            raise OSError("no route to host\nand more")
+        return name if name in self.experiments else None
+
+    def create_experiment(self, name: str) -> None:
+        self.experiments.append(name)
+
+
+def test_an_experiment_is_made_once_before_trials_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = _Mlflow()
+    monkeypatch.setattr(trackers, "find_spec", lambda _: object())
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=lambda: server))
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "voices")
+    prepare(["wandb"])
+    assert server.experiments == []
+    for _ in range(2):
+        prepare(["wandb", "mlflow"])
+    assert server.experiments == ["voices"]
+    server.fails = True
+    with pytest.raises(ConfigError, match=r"^saving_data_params\.loggers: mlflow: no route to host$"):
+        prepare(["mlflow"])

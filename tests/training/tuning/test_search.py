@@ -50,6 +50,16 @@ def test_a_cluster_that_does_not_answer_is_named(make_tune: MakeTune, context: C
 
 
 @pytest.mark.usefixtures("no_ray")
+def test_a_tracker_that_is_not_installed_is_named(
+    make_tune: MakeTune, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.run_folder.trackers.find_spec", lambda _: None)
+    saving = {**make_tune().model_dump(exclude_unset=True)["saving_data_params"], "loggers": ["wandb"]}
+    with pytest.raises(ConfigError, match=r"^saving_data_params\.loggers: wandb is not installed"):
+        search(make_tune(saving_data_params=saving), context)
+
+
+@pytest.mark.usefixtures("no_ray")
 def test_data_that_are_not_there_are_named(make_tune: MakeTune, context: Context, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         search(make_tune(dataset={"path": str(tmp_path / "nowhere")}), context)

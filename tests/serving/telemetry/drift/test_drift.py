@@ -135,3 +135,19 @@ def test_under_load_a_part_of_the_recordings_is_looked_at(
     for _ in range(100):  # slowly: each
         now += 0.06
         assert added.wants()
+
+
+def test_waveforms_of_tensors_count_as_uploads_do(watched: Predictor, start: StartService) -> None:
+    service = Service(watched, start().engine.settings.model_copy(update={"drift_window": 50}))
+    try:
+        for clip in voices(50, 0.2, 1):
+            row = {"datatype": "FP32", "shape": [1, len(clip)], "data": clip.round(4).tolist()}
+            inputs = [{"name": "waveform", **row}]
+            answer = service.request("POST", "/v2/models/tiny/infer", json={"inputs": inputs})
+            assert answer.status_code == 200
+        assert service.metric("emotions_drift_clips", bundle=watched.bundle.id) == 50
+        for statistic, drifted in (("level", True), ("duration", False)):
+            found = service.metric("emotions_drift_ratio", bundle=watched.bundle.id, statistic=statistic)
+            assert (found > 1) is drifted
+    finally:
+        service.engine.close()
