@@ -43,6 +43,7 @@ export class Model {
         model.provider = provider;
         model.session = await ort.InferenceSession.create(content, { executionProviders: [provider], graphOptimizationLevel: "all" });
         await model.replay();
+        model.milliseconds = await model.timed();
         return model;
       } catch (error) {
         missed = error instanceof Refused ? error : new Refused(500, "model", `the model cannot be run by this browser: ${error.message ?? error}`);
@@ -63,11 +64,17 @@ export class Model {
     const { width, lengths, answers } = await json("model/probe.json");
     const bytes = await file("model/probe.f32");
     const samples = new Float32Array(bytes.buffer, 0, lengths.length * width);
-    const windows = lengths.map((length, at) => ({ samples: samples.subarray(at * width, (at + 1) * width), length }));
-    const began = performance.now();
-    const found = await this.run(windows);
-    this.milliseconds = (performance.now() - began) / lengths.length;
+    const found = await this.run(lengths.map((length, at) => ({ samples: samples.subarray(at * width, (at + 1) * width), length })));
     for (const [target, expected] of Object.entries(answers)) this.compare(target, expected, found[target]);
+  }
+
+  /** Milliseconds of one whole window, once the first runs are over: those are made by code that the browser has not optimised yet. */
+  async timed() {
+    const { samples: width } = this.about.window;
+    const samples = Float32Array.from({ length: width }, (_, at) => Math.sin(at / 7) / 2);
+    const began = performance.now();
+    await this.run([{ samples, length: width }]);
+    return performance.now() - began;
   }
 
   compare(target, expected, found) {
@@ -119,12 +126,14 @@ function rows({ data, dims: [count, width] }) {
   return Array.from({ length: count }, (_, at) => data.slice(at * width, (at + 1) * width));
 }
 
-/** ONNX Runtime: threads where the page is isolated from others, a GPU where the site has that form and there is one. */
+/** ONNX Runtime: threads where the page is isolated from others, a GPU where the site has that form and there is one.
+
+    Half of the cores, as threads wait for each other by spinning: one that has to share its core holds up the others at each of the graph's operators. */
 async function runtime(about) {
   const gpu = about.webgpu && (await navigator.gpu?.requestAdapter().catch(() => null));
   const ort = await import(gpu ? "../../runtime/ort.webgpu.min.mjs" : "../../runtime/ort.wasm.min.mjs");
   ort.env.wasm.wasmPaths = new URL("runtime/", SITE).href;
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1) : 1;
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, Math.ceil((navigator.hardwareConcurrency || 1) / 2)) : 1;
   ort.env.logLevel = "error";
   return { ort, providers: gpu ? ["webgpu", "wasm"] : ["wasm"] };
 }
