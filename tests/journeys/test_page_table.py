@@ -22,16 +22,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 FILES = Path(to_web.__file__).parents[1] / "files"
 LINES = 1000
 """Rows of the table that are drawn at most."""
-SHELL = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title></title><link rel="icon" href="data:,"></head><body>
-<select id="language"></select><input id="filter"><button id="csv"></button><button id="json"></button><table id="table"></table>
+SHELL = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title></title><link rel="icon" href="data:,"></head><body>
+<select id="language"></select><input id="filter"><button id="csv"></button><button id="json"></button>
+<table id="table"></table>
 <script type="module">
 import { startLanguage } from "./page/text.js";
 import { addRows, drawTable, startTable } from "./page/table.js";
 await startLanguage(document.getElementById("language"), drawTable);
 startTable({ targets: { emotion: ["a", "b"] } });
-const answer = ({ name, confidence, note }) => ({ name, error: note || undefined, answer: note ? {} : { label: "a", confidence,
-  duration_sec: 1, probabilities: { emotion: { a: confidence, b: 1 - confidence } } } });
-window.add = (some) => addRows(some.map(answer));
+const row = ({ name, confidence: a, note }) => ({ name, error: note || undefined, answer: note ? {} : {
+  label: "a", confidence: a, duration_sec: 1, probabilities: { emotion: { a, b: 1 - a } },
+} });
+window.add = (some) => addRows(some.map(row));
 window.made = 0;
 const make = document.createElement.bind(document);
 document.createElement = (name) => { window.made += 1; return make(name); };
