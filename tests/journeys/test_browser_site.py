@@ -123,9 +123,13 @@ def test_fifty_recordings_are_answered_as_the_folder_run_answers_them(
         seconds = answered(page, files)
         compared(page, files, answering)
         device = page.inner_text("#model")
+        cores = page.evaluate("navigator.hardwareConcurrency")
+        milliseconds = float(page.locator("body").get_attribute("data-milliseconds") or 0)
         assert faults(tab) == []
         picture(page, "browser-fifty")
-    assert "wasm" in device
+    threads = min(4, -(-cores // 2))  # half of the cores
+    assert f"wasm, {threads} thread" in device
+    print(f"a window takes {milliseconds:.0f} ms, load {os.getloadavg()[0]:.1f}")
     with running(tmp_path, EMOTIONS_BUNDLE=str(answering)) as server, httpx.Client() as client:
         began = time.monotonic()
         for file in files:

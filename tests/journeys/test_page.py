@@ -125,10 +125,13 @@ def test_faults_of_recordings_are_told_in_their_rows(page: Page, tmp_path: Path)
 def test_the_microphone_is_answered_while_one_speaks(page: Page) -> None:
     began = time.monotonic()
     start_microphone(page)
-    first = time.monotonic() - began
+    waited = time.monotonic() - began
     page.wait_for_timeout(3000)
-    assert first < 6
-    assert 0 <= float(page.locator("#live").get_attribute("data-lag") or -1) < 1500
+    first, lag = (float(page.locator("#live").get_attribute(f"data-{name}") or -1) for name in ("first", "lag"))
+    print(f"first bar {first:.0f} ms after speech began, lag {lag:.0f} ms, load {os.getloadavg()[0]:.1f}")
+    assert waited < 6
+    assert 0 < first < 3000
+    assert 0 <= lag < 1500
     picture(page, "live")
     page.click("#record")
     expect(page.locator("#live-segments tbody tr").first).to_be_attached(timeout=30_000)

@@ -136,7 +136,7 @@ def calibration_table(calibration: Mapping[str, Any]) -> Table:
         found = calibration[f"brier_parts_{when}"]
         of_bins = found["within_bin_variance"] - found["within_bin_covariance"]
         values = [calibration[f"{name}_{when}"] for name in scores] + [found[name] for name in parts] + [of_bins]
-        rows.append([f"{when} calibration", *(f"{value:.3f}" for value in values)])
+        rows.append([f"{when} calibration", *(f"{value:z.3f}" for value in values)])
     note = "the Brier score is reliability - resolution + uncertainty + what lies within bins"
     return Table("Calibration", ["", *scores.values(), *parts, within], rows, [note])
 

@@ -1,6 +1,6 @@
 // The microphone: heard, sent over /v1/stream, and drawn while it is answered.
 
-import { colour, drawBars, drawPlane, partsTable, shownLabel } from "./parts.js";
+import { colours, drawBars, drawPlane, partsTable, shownLabel } from "./parts.js";
 import { openStream } from "./service.js";
 import { text } from "./text.js";
 
@@ -42,11 +42,11 @@ class Session {
 
   async open() {
     this.context = new AudioContext();
+    this.connect(); // while the worklet is loaded
     await this.context.audioWorklet.addModule(new URL("./worklet.js", import.meta.url));
     this.gather = new AudioWorkletNode(this.context, "gather", { channelCount: 1, channelCountMode: "explicit", numberOfOutputs: 0 });
     this.context.createMediaStreamSource(this.source).connect(this.gather);
     this.gather.port.onmessage = ({ data }) => this.send(data);
-    this.connect();
     $("live").hidden = false;
     $("live-segments").replaceChildren();
     this.draw();
@@ -56,6 +56,7 @@ class Session {
     const socket = openStream();
     this.socket = socket;
     this.began = this.sentMs = 0;
+    this.spokenMs = null;
     socket.onopen = () => socket.send(JSON.stringify({ type: "session.update", session: this.configuration() }));
     socket.onmessage = ({ data }) => socket === this.socket && this.heard(JSON.parse(data));
     socket.onclose = () => socket === this.socket && this.end(running === this ? text("speak.error", { reason: text("notice.gone") }) : "");
@@ -75,7 +76,7 @@ class Session {
   heard(message) {
     const act = {
       "session.updated": () => this.listen(),
-      "speech.started": () => say(text("speak.speech")),
+      "speech.started": () => this.spoken(message),
       "speech.stopped": () => say(text("speak.listening")),
       measurement: () => this.measured(message),
       "session.closed": () => this.closed(message),
@@ -89,8 +90,16 @@ class Session {
     say(text("speak.listening"));
   }
 
+  spoken({ audio_start_ms: start }) {
+    this.spokenMs = start;
+    say(text("speak.speech"));
+  }
+
   measured(message) {
-    const lag = performance.now() - this.began - message.audio_end_ms;
+    const now = performance.now() - this.began;
+    const lag = now - message.audio_end_ms;
+    if (this.spokenMs !== null) $("live").dataset.first = (now - this.spokenMs).toFixed(0); // from speech to its first bar
+    this.spokenMs = null;
     this.answers.push(message);
     while (this.answers[0].audio_end_ms < message.audio_end_ms - SPAN_MS) this.answers.shift();
     drawBars($("live-bars"), message);
@@ -139,9 +148,15 @@ class Session {
     if (sentence) say(sentence);
   }
 
+  /** Draw where a pixel has passed, or something was answered: not at each frame of the screen, as the page has more to do. */
   draw() {
     if (running !== this) return;
-    drawTimeline($("live-timeline"), this.answers, this.began ? performance.now() - this.began : 0);
+    const now = this.began ? performance.now() - this.began : 0;
+    const canvas = $("live-timeline");
+    const pixel = Math.floor((now * canvas.clientWidth) / SPAN_MS);
+    const drawn = `${pixel} ${canvas.clientWidth} ${this.answers.at(-1)?.audio_end_ms}`;
+    if (drawn !== this.drawn) drawTimeline(canvas, this.answers, now);
+    this.drawn = drawn;
     requestAnimationFrame(() => this.draw());
   }
 }
@@ -153,6 +168,7 @@ function drawTimeline(canvas, answers, now) {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const pen = canvas.getContext("2d");
   pen.clearRect(0, 0, width, height);
+  const colour = colours();
   const x = (milliseconds) => width * (1 - (now - milliseconds) / SPAN_MS);
   for (const { audio_end_ms: end, probabilities } of answers) {
     const left = x(end - INTERVAL_MS);

@@ -103,6 +103,13 @@ def test_a_value_stands_inside_its_interval_beside_the_mark() -> None:
     assert ranges("t", "UAR", [Range("a", 0.5)] * 999).count("<circle") == MAX_RANGES
 
 
+def test_names_of_wide_letters_have_room_at_the_size_that_they_have_on_phones() -> None:
+    name = "положительное"  # 118 pixels of DejaVu Sans at 14.5 pixels
+    svg = ranges("t", "UAR", [Range(name, 0.5)])
+    (end,) = re.findall(rf'<text x="([\d.]+)"[^>]*>[^<]*(?:<title>[^<]*</title>)?{name}', svg)
+    assert float(end) > 118
+
+
 def test_a_long_line_is_thinned_and_keeps_its_ends() -> None:
     svg = lines("t", AXES, [Line("l", [(float(x), 1.0) for x in range(10_001)])])
     points = coordinates(svg, "l")

@@ -24,3 +24,11 @@ def test_the_parts_of_the_brier_score_stand_on_the_page_and_add_up() -> None:
         assert parts == pytest.approx(cells["Brier"], abs=3e-3)
         assert cells["NLL"] == pytest.approx(found[f"nll_{when}"], abs=1e-3)
     assert float(table.rows[0][5]) > float(table.rows[1][5])
+
+
+def test_what_lies_within_bins_has_no_sign_where_it_is_nothing() -> None:
+    probabilities = np.full((20, 2), 0.5, np.float32)
+    found = calibration_of(probabilities, probabilities, np.arange(20) % 2, np.arange(20) % 10)
+    for when in ("before", "after"):
+        found[f"brier_parts_{when}"] |= {"within_bin_variance": 0.0, "within_bin_covariance": 1e-5}
+    assert [row[-1] for row in calibration_table(found).rows] == ["0.000", "0.000"]
