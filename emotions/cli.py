@@ -181,7 +181,7 @@ def info(
     ] = "auto",
 ) -> None:
     """Say a bundle's inputs, outputs and measured metrics, and what runs here."""
-    from emotions.bundle.manifest import read_bundle
+    from emotions.bundle.bundle import read_bundle
     from emotions.bundle.summary import describe, warnings
     from emotions.runtime.gpu_causes import card_in_words
     from emotions.runtime.session import open_session
@@ -215,7 +215,7 @@ def doctor(
 
 def verify(bundle: BundlePath) -> None:
     """Check a bundle's files, load its model in every ONNX variant and replay its probe on each."""
-    from emotions.bundle.manifest import read_bundle
+    from emotions.bundle.bundle import read_bundle
     from emotions.runtime.session import open_session
 
     opened = read_bundle(bundle)

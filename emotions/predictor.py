@@ -11,7 +11,7 @@ from emotions.audio import decode
 from emotions.audio.decoders.read import read
 from emotions.audio.speech.windows import Segments
 from emotions.audio.windows import FloatArray
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.calls.call import CallSummary, Participant, call_summary
 from emotions.calls.channels import Channels, by_channel, channels_in, check_speakers, one_channel, participants
 from emotions.errors import AudioError, BadAudio, IncompleteAudio, NoChannel

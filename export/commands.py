@@ -173,7 +173,7 @@ def to_triton(
     name: Annotated[str | None, typer.Option(metavar="N", help="Name there; by default the bundle's.")] = None,
 ) -> None:
     """Write a bundle as a model of NVIDIA Triton's ONNX Runtime backend, with dynamic batching."""
-    from emotions.bundle.manifest import read_bundle
+    from emotions.bundle.bundle import read_bundle
     from export.triton import to_triton as write
 
     typer.echo(write(read_bundle(bundle), repository, variant=variant, name=name))

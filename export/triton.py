@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from emotions.bundle.manifest import Bundle, TensorSpec
+from emotions.bundle.bundle import Bundle
+from emotions.bundle.manifest import TensorSpec
 from emotions.errors import BundleError
 from emotions.files.atomic import atomic_folder
 

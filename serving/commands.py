@@ -51,7 +51,7 @@ def to_bentoml(
     tag: Annotated[str | None, typer.Option(metavar="NAME[:VERSION]", help="By default name and model hash.")] = None,
 ) -> None:
     """Copy a bundle into BentoML's model store and print its tag."""
-    from emotions.bundle.manifest import read_bundle
+    from emotions.bundle.bundle import read_bundle
     from serving.worker.model_store import to_store
 
     typer.echo(to_store(read_bundle(bundle), tag))

@@ -85,7 +85,7 @@ def _environment(options: Mapping[str, object], config: Path | None) -> dict[str
         from serving.worker.bentoml_internals import prepare_metrics
 
         prepare_metrics()  # before anything imports the client of Prometheus
-    from emotions.bundle.manifest import read_bundle
+    from emotions.bundle.bundle import read_bundle
     from serving.settings import CONFIG, read_settings
     from serving.worker.startup import given_bundle
 

@@ -11,6 +11,7 @@ from emotions.audio import sample_counts
 from emotions.audio.decoders import read
 from emotions.audio.decoders.protocol import DecoderLimits
 from emotions.bundle import checked_file, manifest
+from emotions.bundle.bundle import MAX_MANIFEST_BYTES
 from emotions.runtime import load_check
 from serving import settings
 from serving.http.body import stream
@@ -114,7 +115,7 @@ def test_defaults_in_words_are_those_of_the_code(name: str) -> None:
 
 def test_limits_without_a_setting_are_those_of_the_code() -> None:
     for row in (
-        f"| | {manifest.MAX_MANIFEST_BYTES // MIB} MiB, 100 levels | bytes and depth of a manifest |",
+        f"| | {MAX_MANIFEST_BYTES // MIB} MiB, 100 levels | bytes and depth of a manifest |",
         f"| | {manifest._MAX_FILES:,} files, {checked_file.MAX_BYTES // GIB} GiB each | files of a bundle |",
         f"| | {manifest._MAX_WINDOW // 16_000} s, {manifest._MAX_OVERLAP} | longest window; how often windows over",
         f"| | {stream._MAX_MEMBERS} | gzip members of one body |",

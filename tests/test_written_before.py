@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import emotions
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.probe import read_probe
 from export.bundle.export import export_run
 from tests.conftest import WriteWav

@@ -18,7 +18,8 @@ import onnxruntime as ort
 import torch
 
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.bundle.manifest import LENGTH, WAVEFORM, Bundle, read_bundle
+from emotions.bundle.bundle import Bundle, read_bundle
+from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.runtime.batch_shape import Probabilities, Run
 from emotions.runtime.session import open_session
 from export.graph.torch_programs import open_pt2, open_torchscript

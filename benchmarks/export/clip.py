@@ -13,7 +13,8 @@ import emotions
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.synthetic_speech import synthetic_speech
 from emotions.audio.windows import FloatArray
-from emotions.bundle.manifest import Variant, read_bundle
+from emotions.bundle.bundle import read_bundle
+from emotions.bundle.manifest import Variant
 from serving.benchmark.driver.interleaved import race
 
 _CLIPS = 5

@@ -15,7 +15,7 @@ import torch
 from transformers import Wav2Vec2Config
 
 from benchmarks.export.backends import opened
-from emotions.bundle.manifest import Bundle, read_bundle
+from emotions.bundle.bundle import Bundle, read_bundle
 from emotions.errors import ConfigError
 from emotions.files.json_text import read_json, write_json
 from emotions.pipeline.runner import Context

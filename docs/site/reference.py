@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 import emotions
 from emotions.bundle import manifest
+from emotions.bundle.bundle import FORMAT_VERSIONS
 from emotions.cli import build_app
 from emotions.pipeline.runner import pipeline_schema
 from serving.http.openapi import document
@@ -192,7 +193,7 @@ def _docstring(text: str) -> str:
 
 
 def _bundle_format() -> str:
-    parts = [f"# Bundle format\n\nFormat version {manifest.FORMAT_VERSIONS[-1]}; every earlier one is read.\n"]
+    parts = [f"# Bundle format\n\nFormat version {FORMAT_VERSIONS[-1]}; every earlier one is read.\n"]
     overview, _, _ = (manifest.__doc__ or "").partition("The specification")
     parts.append(_plain(overview) + "\n")
     for model in (manifest.Manifest, manifest.Window, manifest.TensorSpec, manifest.Variant, manifest.Dataset):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from emotions.bundle.manifest import Bundle
+from emotions.bundle.bundle import Bundle
 from emotions.bundle.summary import figures, protocol_of, warnings
 from emotions.bundle.targets import written_targets
 

@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from emotions.bundle.manifest import MANIFEST, Manifest, read_bundle
+from emotions.bundle.bundle import read_bundle
+from emotions.bundle.manifest import MANIFEST, Manifest
 from emotions.bundle.targets import written_targets
 from emotions.errors import BundleError
 from emotions.files.atomic import atomic_folder

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from emotions.audio.windows import FloatArray, IntArray, Pooling
-from emotions.bundle.manifest import LENGTH, PROBE, WAVEFORM, Bundle, Window, stated_thresholds
+from emotions.bundle.bundle import Bundle
+from emotions.bundle.manifest import LENGTH, PROBE, WAVEFORM, Window, stated_thresholds
 from emotions.bundle.targets import Range
 from emotions.errors import BundleError, first_line, plain
 from emotions.files.content import UNREADABLE_ARRAYS

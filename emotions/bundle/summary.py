@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from emotions.bundle.manifest import Bundle, Manifest, TensorSpec
+from emotions.bundle.bundle import Bundle
+from emotions.bundle.manifest import Manifest, TensorSpec
 from emotions.bundle.reference.reference import REFERENCE
 from emotions.bundle.variants import lossy
 from emotions.errors import plain

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from emotions.bundle.bundle import MAX_MANIFEST_BYTES, read_bundle, read_manifest
 from emotions.bundle.checked_file import MAX_BYTES
 from emotions.bundle.folders import write_bundle
-from emotions.bundle.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, read_bundle, read_manifest
+from emotions.bundle.manifest import MANIFEST, Manifest
 from emotions.bundle.stores.hub import Hub
 from emotions.bundle.stores.mlflow_registry import MlflowRegistry
 from emotions.bundle.stores.object_store import ObjectStore

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from emotions.bundle.manifest import Bundle, Manifest
+from emotions.bundle.bundle import Bundle
+from emotions.bundle.manifest import Manifest
 from emotions.errors import BundleError, DeviceError
 
 AUTO = "auto"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.audio.speech.windows import Segments
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.folder.result import FileResult
 from emotions.folder.scheduler import BATCHES_AHEAD, FolderScheduler, prefetch
 from emotions.inputs.input_file import InputFile

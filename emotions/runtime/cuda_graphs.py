@@ -16,7 +16,7 @@ from weakref import WeakSet
 import onnxruntime as ort
 
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.bundle.manifest import Bundle
+from emotions.bundle.bundle import Bundle
 from emotions.errors import ConfigError
 from emotions.runtime.batch_shape import Probabilities, Run
 

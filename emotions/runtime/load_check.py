@@ -17,7 +17,8 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from emotions.bundle.manifest import PROBE, Bundle, Manifest
+from emotions.bundle.bundle import Bundle
+from emotions.bundle.manifest import PROBE, Manifest
 from emotions.errors import BundleError
 from emotions.files.cache import cache_root
 from emotions.runtime.environment import number_of

@@ -47,7 +47,7 @@ def _end_with_parent() -> None:
 
 def _check(folder: Path, variant: str, threads: int) -> int:
     # Imported within the limits: the libraries count as well.
-    from emotions.bundle.manifest import Bundle, read_manifest
+    from emotions.bundle.bundle import Bundle, read_manifest
     from emotions.errors import EmotionsError, first_line
     from emotions.runtime.load_check import REFUSED, TOO_LARGE
     from emotions.runtime.session import open_unchecked

@@ -18,7 +18,8 @@ from emotions.audio.speech.level import level_dbfs
 from emotions.audio.speech.segmenter import SpeechSpan
 from emotions.audio.speech.windows import Segments, Speech, split_speech
 from emotions.audio.windows import Float64Array, FloatArray, Windows, WindowSpec, pool, split, window_weights
-from emotions.bundle.manifest import Bundle, Manifest
+from emotions.bundle.bundle import Bundle
+from emotions.bundle.manifest import Manifest
 from emotions.errors import IncompleteAudio, NotANumber
 from emotions.runtime.batch_shape import Probabilities
 from emotions.runtime.session import Session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from emotions.bundle.manifest import Bundle
+from emotions.bundle.bundle import Bundle
 from emotions.bundle.probe import read_probe
 from emotions.errors import BundleError, DeviceError, DeviceLost, OutOfMemory, first_line
 from emotions.runtime.batch_shape import Run

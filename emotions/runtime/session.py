@@ -17,7 +17,8 @@ import onnxruntime as ort
 
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Bundle
+from emotions.bundle.bundle import Bundle
+from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM
 from emotions.bundle.probe import read_probe
 from emotions.bundle.variants import AUTO, FP16, FP32, choose_variant
 from emotions.errors import BundleError, DeviceError, first_line

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from emotions.bundle.manifest import LENGTH, WAVEFORM, Bundle
+from emotions.bundle.bundle import Bundle
+from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.bundle.variants import FP16
 from emotions.errors import ConfigError
 from emotions.files.cache import cache_root, private_folder, tagged_folder

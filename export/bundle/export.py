@@ -11,8 +11,9 @@ from typing import Any
 from rich.progress import Progress
 
 import emotions
+from emotions.bundle.bundle import read_manifest
 from emotions.bundle.folders import hash_files, write_bundle, write_manifest
-from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Manifest, TensorSpec, read_manifest, stated_thresholds
+from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM, Manifest, TensorSpec, stated_thresholds
 from emotions.bundle.probe import Probe, write_probe
 from emotions.bundle.variants import LOSSY
 from emotions.errors import ConfigError

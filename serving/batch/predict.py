@@ -9,7 +9,7 @@ from itertools import islice, tee
 from pathlib import Path
 
 from emotions.audio.formats import EXTENSIONS
-from emotions.bundle.manifest import Bundle, read_bundle
+from emotions.bundle.bundle import Bundle, read_bundle
 from emotions.bundle.variants import AUTO, choose_variant
 from emotions.calls.channels import by_channel
 from emotions.calls.diarisation import Diarisation, by_speaker

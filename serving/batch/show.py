@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from emotions.bundle.manifest import Bundle
+from emotions.bundle.bundle import Bundle
 from emotions.bundle.targets import Range
 from emotions.errors import AudioError, ConfigError, plain
 from emotions.folder.predict_files import open_parallel, predict_files

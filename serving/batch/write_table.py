@@ -8,7 +8,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from emotions.bundle.manifest import Bundle, Manifest
+from emotions.bundle.bundle import Bundle
+from emotions.bundle.manifest import Manifest
 from emotions.calls.call import PAD_SEC
 from emotions.folder.predict_files import chunked
 from emotions.folder.result import FileResult

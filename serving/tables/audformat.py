@@ -15,7 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from emotions.bundle.manifest import EMBEDDING, UNKNOWN, Bundle, Manifest
+from emotions.bundle.bundle import Bundle
+from emotions.bundle.manifest import EMBEDDING, UNKNOWN, Manifest
 from emotions.errors import DataError, MissingExtra
 from emotions.inputs.input_file import InputFile
 from serving.tables.columns import PARTICIPANT, WARNING, Columns

@@ -9,8 +9,9 @@ from pathlib import Path
 import bentoml
 from bentoml.exceptions import BentoMLException, NotFound
 
+from emotions.bundle.bundle import Bundle, read_bundle
 from emotions.bundle.folders import write_bundle
-from emotions.bundle.manifest import MANIFEST, Bundle, read_bundle
+from emotions.bundle.manifest import MANIFEST
 from emotions.errors import BundleError, OutputExists, first_line
 
 _FORBIDDEN = re.compile(r"[^a-z0-9._-]+")

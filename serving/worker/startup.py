@@ -10,8 +10,8 @@ import multiprocessing
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.folders import newest_bundle
-from emotions.bundle.manifest import read_bundle
 from emotions.bundle.named import named_bundles
 from emotions.errors import BundleError, EmotionsError, ModelError
 from emotions.predictor import Predictor

@@ -14,7 +14,8 @@ import pytest
 import typer
 
 from emotions import cli
-from emotions.bundle.manifest import Bundle, Manifest, TensorSpec, Variant, Window
+from emotions.bundle.bundle import Bundle
+from emotions.bundle.manifest import Manifest, TensorSpec, Variant, Window
 from emotions.bundle.summary import describe, warnings
 from emotions.errors import DataError, plain
 

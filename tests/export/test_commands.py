@@ -9,7 +9,7 @@ import onnx
 import pytest
 from pydantic import ValidationError
 
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.cli import run
 from emotions.errors import ConfigError, OutputExists
 from emotions.pipeline.runner import Context

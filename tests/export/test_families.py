@@ -15,7 +15,7 @@ from torch import nn
 
 import emotions
 from emotions.audio.windows import FloatArray
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.files.json_text import read_json, write_json
 from emotions.pipeline.runner import Context

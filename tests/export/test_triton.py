@@ -14,7 +14,7 @@ import pytest
 import tritonclient.http as triton
 
 import emotions
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.cli import run
 from export.triton import MAX_BATCH, config
 from tests.conftest import make_tiny_bundle

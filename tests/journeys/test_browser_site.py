@@ -19,7 +19,7 @@ import soundfile
 from playwright.sync_api import Browser, Page, expect
 
 import emotions
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.errors import ConfigError
 from serving.http.page.static_site.runtime import Runtime, read_runtime
 from serving.http.page.static_site.to_web import write_site

@@ -11,8 +11,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from emotions.bundle.bundle import read_manifest
 from emotions.bundle.folders import hash_files, write_manifest
-from emotions.bundle.manifest import Manifest, read_manifest
+from emotions.bundle.manifest import Manifest
 
 Nodes = list[Any]
 Change = Callable[[onnx.GraphProto], None]

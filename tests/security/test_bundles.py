@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import emotions
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.errors import BundleError, ConfigError
 from emotions.runtime import load_check
 from emotions.runtime.session import open_session

@@ -14,7 +14,8 @@ from benchmarks.gpu.child import in_words
 from benchmarks.gpu.sessions import open_bare, open_cpu, placement, voices
 from benchmarks.gpu.step import Bench, Figures
 from benchmarks.gpu.steps.bundles import BASE, FAMILIES
-from emotions.bundle.manifest import LENGTH, WAVEFORM, read_bundle
+from emotions.bundle.bundle import read_bundle
+from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.runtime.probe_replay import PROBE_TOLERANCE
 from emotions.runtime.session import open_session
 from export.graph.fp16_rounding import rounded_as_fp16

@@ -10,7 +10,7 @@ from benchmarks.gpu.sessions import PLAIN, open_bare, rates
 from benchmarks.gpu.step import Bench, Figures
 from benchmarks.gpu.steps.bundles import BASE
 from benchmarks.gpu.steps.families import VARIANTS
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.files.cache import cache_root
 from emotions.files.json_text import read_json
 from emotions.runtime.session import open_session

@@ -12,7 +12,8 @@ from benchmarks.gpu.sessions import PLAIN, open_bare, voices
 from benchmarks.gpu.step import Bench, Figures
 from benchmarks.gpu.steps.bundles import BASE
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.bundle.manifest import LENGTH, WAVEFORM, read_bundle
+from emotions.bundle.bundle import read_bundle
+from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.runtime.session import open_session
 
 _ROUNDS = 20

@@ -11,7 +11,7 @@ from benchmarks.gpu.sessions import PLAIN, open_bare, rates, timed, voices
 from benchmarks.gpu.step import Bench, Figures, Skipped
 from benchmarks.gpu.steps.bundles import BASE
 from benchmarks.gpu.steps.families import VARIANTS
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.runtime.session import open_session
 
 _TRIALS = {

@@ -14,7 +14,8 @@ from benchmarks.gpu.sessions import PLAIN, on_device, open_bare, timed, voices
 from benchmarks.gpu.step import Bench, Figures
 from benchmarks.gpu.steps.bundles import BASE
 from benchmarks.gpu.steps.families import VARIANTS
-from emotions.bundle.manifest import LENGTH, WAVEFORM, read_bundle
+from emotions.bundle.bundle import read_bundle
+from emotions.bundle.manifest import LENGTH, WAVEFORM
 from emotions.runtime.cuda_graphs import SWITCH
 from emotions.runtime.session import open_session
 

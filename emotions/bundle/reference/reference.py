@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from emotions.bundle.bundle import Bundle, read_manifest
 from emotions.bundle.folders import write_manifest
-from emotions.bundle.manifest import Bundle, Manifest, Name, read_manifest
+from emotions.bundle.manifest import Manifest, Name
 from emotions.errors import BundleError, ConfigError, plain
 from emotions.files.content import sha256
 from emotions.files.json_text import read_json, write_json

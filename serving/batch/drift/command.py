@@ -33,7 +33,7 @@ def drift(
         return
     if reference is None or not current:
         raise typer.BadParameter("name a bundle by --reference, and tables by --current", ctx=context)
-    from emotions.bundle.manifest import read_bundle
+    from emotions.bundle.bundle import read_bundle
     from serving.batch.drift.observe import observed_tables
     from serving.batch.drift.page import conclusion
     from serving.batch.drift.report import write_report
@@ -55,7 +55,7 @@ def reference(
     what: Annotated[str, typer.Option(metavar="WORDS", help="What they are, for reports.")] = "recordings of the user",
 ) -> None:
     """Give a bundle the statistics of recordings to compare others with; an earlier reference is replaced."""
-    from emotions.bundle.manifest import read_bundle
+    from emotions.bundle.bundle import read_bundle
     from emotions.bundle.reference.fit import reference_of
     from emotions.bundle.reference.reference import add_reference
     from serving.batch.drift.observe import observed_recordings

@@ -38,7 +38,7 @@ def observed_recordings(bundle: Path, inputs: Sequence[Path | str]) -> list[Obse
         DataError: an input is missing, or holds no recording.
         BundleError: the bundle cannot be used.
     """
-    from emotions.bundle.manifest import read_bundle
+    from emotions.bundle.bundle import read_bundle
 
     files = find_files(inputs).files
     if not files:

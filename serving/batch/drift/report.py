@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import emotions
-from emotions.bundle.manifest import Bundle
+from emotions.bundle.bundle import Bundle
 from emotions.bundle.reference.drift import DROP, Comparison, Finding
 from emotions.bundle.reference.observation import Observation
 from emotions.bundle.reference.reference import read_reference

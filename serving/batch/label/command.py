@@ -61,7 +61,7 @@ def tasks(  # noqa: PLR0913 - one parameter an option
 
 
 def _comparison(bundle: Path) -> Comparison:
-    from emotions.bundle.manifest import read_bundle
+    from emotions.bundle.bundle import read_bundle
     from emotions.bundle.reference.drift import Comparison
     from emotions.bundle.reference.reference import read_reference
     from emotions.errors import DataError

@@ -17,8 +17,8 @@ from typing import Any
 from urllib.parse import quote
 
 from emotions.audio.decode import SAMPLE_RATE
+from emotions.bundle.bundle import Bundle
 from emotions.bundle.description import description
-from emotions.bundle.manifest import Bundle
 from emotions.errors import AudioError, ConfigError, OutputExists
 from emotions.files.atomic import write_bytes
 from emotions.files.html.one_script import STRIP, one_script

@@ -7,7 +7,8 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from emotions.bundle.manifest import EMBEDDING, Bundle
+from emotions.bundle.bundle import Bundle
+from emotions.bundle.manifest import EMBEDDING
 from emotions.bundle.reference.drift import MAHALANOBIS, PSI, Comparison, Finding
 from emotions.bundle.reference.reference import read_reference
 from serving.telemetry.drift.watch import DriftWatch

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from benchmarks.export.__main__ import app
 from benchmarks.export.backends import REFERENCE, lines, measure, openers
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 
 
 def test_a_bundle_without_torch_forms_says_so(tiny_bundle: Path) -> None:

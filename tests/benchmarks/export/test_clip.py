@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from benchmarks.export.__main__ import app
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 
 
 def test_each_variant_has_its_time_and_size(tiny_bundle: Path) -> None:

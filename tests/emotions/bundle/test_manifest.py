@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.folders import newest_bundle, write_bundle
-from emotions.bundle.manifest import read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.errors import BundleError, OutputExists
 from tests.conftest import TINY_TARGETS
@@ -230,7 +230,8 @@ def test_a_probe_is_never_unpickled(copy: Path) -> None:
 
 
 def read_bundle_unchecked(copy: Path) -> Any:
-    from emotions.bundle.manifest import Bundle, Manifest
+    from emotions.bundle.bundle import Bundle
+    from emotions.bundle.manifest import Manifest
 
     return Bundle(copy, Manifest.model_validate_json((copy / "manifest.json").read_text()))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import emotions
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.variants import choose_variant
 from emotions.cli import run
 from emotions.errors import BundleError, DeviceError

@@ -11,7 +11,7 @@ import pytest
 
 import emotions
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.bundle.manifest import Bundle, read_bundle
+from emotions.bundle.bundle import Bundle, read_bundle
 from emotions.errors import BundleError, ConfigError, OutOfMemory
 from emotions.runtime.session import open_session
 from tests.fake_cuda import FakeCuda

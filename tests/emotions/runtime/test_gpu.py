@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import emotions
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.cli import run
 from emotions.errors import BundleError, DeviceError, DeviceLost, OutOfMemory
 from emotions.folder.predict_files import open_parallel, predict_files

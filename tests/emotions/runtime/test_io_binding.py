@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.errors import DeviceError
 from emotions.runtime.batch_shape import GPU_SHAPES
 from emotions.runtime.failures import ORT_ERRORS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.errors import DeviceError
 from emotions.runtime import gpu_causes, library_check
 from emotions.runtime.library_check import library_fault

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.probe import Probe, read_probe, write_probe
 from emotions.errors import BundleError, DeviceError
 from emotions.files.content import sha256

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.errors import ConfigError, DeviceError
 from emotions.runtime import settings_trial
 from emotions.runtime.session import Session, open_session

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import emotions
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.cli import run
 from emotions.errors import BundleError, ConfigError
 from emotions.runtime.session import open_session

@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 import emotions
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.bundle.summary import warnings
 from emotions.errors import BundleError, ConfigError

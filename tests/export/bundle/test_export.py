@@ -17,7 +17,7 @@ import torch
 import emotions
 from emotions.audio.decode import decode
 from emotions.audio.windows import pool, split, window_weights
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.errors import CheckpointError, ConfigError, DataError, DiskFull, ExportError, OutputExists
 from export.bundle import export

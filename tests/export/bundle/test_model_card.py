@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import emotions
-from emotions.bundle.manifest import Manifest, read_bundle
+from emotions.bundle.bundle import read_bundle
+from emotions.bundle.manifest import Manifest
 from export.bundle.model_card import model_card, text
 from export.bundle.variants import Artifact, Artifacts
 from export.proof.proof import Proof

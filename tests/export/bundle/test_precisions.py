@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto
 
 from emotions.audio.windows import FloatArray, IntArray, Windows
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.bundle.variants import choose_variant, lossy
 from emotions.cli import run

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 import emotions
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.reference.reference import read_reference
 from export.bundle.export import export_run
 from export.bundle.variants import ExportOptions

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 import emotions
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.errors import DiskFull, ExportError
 from export.bundle import export

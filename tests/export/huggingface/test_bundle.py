@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 
 import emotions
 from emotions.audio.windows import FloatArray, pool, split, window_weights
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.cli import run
 from emotions.errors import ConfigError, ExportError, OutputExists

@@ -21,7 +21,8 @@ import numpy as np
 import emotions
 from emotions.audio.decode import ReadOptions, Recording, checked
 from emotions.audio.decoders.read import read
-from emotions.bundle.manifest import MANIFEST, PROBE, read_bundle
+from emotions.bundle.bundle import read_bundle
+from emotions.bundle.manifest import MANIFEST, PROBE
 from emotions.bundle.probe import read_probe
 from emotions.bundle.summary import describe, warnings
 from emotions.errors import AudioError, BundleError, ConfigError, DataError

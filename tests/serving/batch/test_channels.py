@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.errors import ConfigError, DataError, OutputExists
 from emotions.pipeline.runner import load_pipeline, run_pipeline
 from serving.batch.options import Options

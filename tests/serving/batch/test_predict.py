@@ -17,8 +17,8 @@ import pandas
 import pytest
 
 import emotions
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.folders import hash_files, write_bundle, write_manifest
-from emotions.bundle.manifest import read_bundle
 from emotions.errors import MissingExtra
 from emotions.folder.predict_files import open_parallel
 from emotions.folder.result import FileResult

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.errors import DataError, MissingExtra, OutputExists
 from emotions.inputs.input_file import InputFile
 from serving.batch.options import Options

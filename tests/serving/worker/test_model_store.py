@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.cli import run
 
 # Said by a library that BentoML uses.

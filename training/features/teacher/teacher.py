@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from emotions.bundle.manifest import Bundle, Manifest, Sha256, read_bundle
+from emotions.bundle.bundle import Bundle, read_bundle
+from emotions.bundle.manifest import Manifest, Sha256
 from emotions.errors import BundleError, DataError, plain
 from emotions.pipeline.runner import Context
 from training.config.teacher import TeacherConfig, path_of

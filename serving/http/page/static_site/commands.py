@@ -40,7 +40,7 @@ def to_space(
     webgpu: _WebGpu = False,
 ) -> None:
     """Write a static Space of Hugging Face: the site of to-web, and the README that the Hub reads."""
-    from emotions.bundle.manifest import read_bundle
+    from emotions.bundle.bundle import read_bundle
     from serving.http.page.static_site.space import space_readme
 
     written = _written(bundle, folder, variant, runtime, webgpu=webgpu, readme=space_readme(read_bundle(bundle)))
@@ -49,7 +49,7 @@ def to_space(
 
 
 def _written(path: Path, output: Path, variant: str, tarball: Path | None, *, webgpu: bool, readme: str = "") -> Site:
-    from emotions.bundle.manifest import read_bundle
+    from emotions.bundle.bundle import read_bundle
     from emotions.files.atomic import refuse_existing
     from serving.http.page.static_site.runtime import read_runtime
     from serving.http.page.static_site.to_web import check_fits, write_site

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from emotions.bundle.manifest import Bundle
+from emotions.bundle.bundle import Bundle
 from emotions.bundle.summary import warnings
 from emotions.errors import plain
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from emotions.audio.speech.network import network_file
+from emotions.bundle.bundle import Bundle
 from emotions.bundle.description import description
-from emotions.bundle.manifest import Bundle
 from emotions.bundle.probe import read_probe
 from emotions.errors import BundleError, ConfigError
 from emotions.files.atomic import atomic_folder

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.reference.fit import MIN_CLIPS, reference_of
 from emotions.bundle.reference.observation import Observation
 from emotions.bundle.reference.reference import REFERENCE, add_reference, read_reference

@@ -14,7 +14,7 @@ import fsspec  # type: ignore[import-untyped]
 import pytest
 from typer.testing import CliRunner
 
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.stores.hub import Hub
 from emotions.bundle.transfer import pull, push
 from emotions.cli import build_app

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 import emotions
 from emotions.audio.signal_measure import measure_signal
 from emotions.audio.windows import FloatArray
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from emotions.bundle.reference.fit import reference_of
 from emotions.bundle.reference.observation import Observation
 from emotions.bundle.reference.reference import add_reference, read_reference

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from emotions.bundle.manifest import read_bundle
+from emotions.bundle.bundle import read_bundle
 from serving.http.page.static_site.space import space_readme
 
 

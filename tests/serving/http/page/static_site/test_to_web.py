@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotions.bundle.manifest import Bundle, read_bundle
+from emotions.bundle.bundle import Bundle, read_bundle
 from emotions.bundle.probe import read_probe
 from emotions.errors import BundleError, OutputExists
 from serving.http.page.static_site.runtime import Runtime
