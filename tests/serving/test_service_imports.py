@@ -23,7 +23,7 @@ async def post():
 
 answer = asyncio.run(post())
 service.WORKER.engine.close()
-heavy = {"torch", "torchaudio", "lightning", "transformers", "onnx", "timm", "ray", "training", "export"}
+heavy = {"av", "torch", "torchaudio", "lightning", "transformers", "onnx", "timm", "ray", "training", "export"}
 from bentoml._internal.utils.analytics import usage_stats
 telemetry = usage_stats.do_not_track()
 print(json.dumps([answer.status_code, answer.json()["label"], sorted(heavy & set(sys.modules)), telemetry]))

@@ -19,10 +19,7 @@ import struct
 import time
 from pathlib import Path
 
-from emotions.audio import (
-    decode,
-    ffmpeg,  # noqa: F401 - loaded before decoders are forked
-)
+from emotions.audio import decode
 from emotions.audio.containers import AudioSource
 from emotions.audio.decoders.protocol import (
     BLOCK,
@@ -54,6 +51,8 @@ def main(control_fd: int, parent: int) -> None:
             the new process; ``KILL`` with an id, answered with the signal that ended that process.
         parent: that process's id.
     """
+    import emotions.audio.ffmpeg  # noqa: F401 - decoders have it from their start
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a terminal sends them to all; EOF is what ends us
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
