@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import numpy as np
 
 from emotions.audio import decode
 from emotions.audio.windows import FloatArray, IntArray
-from emotions.errors import DeviceLost
+from emotions.errors import DeviceLost, EmotionsError
 from emotions.predictor import Predictor
 from emotions.runtime.batch_shape import Probabilities, Run
 from emotions.runtime.devices import cpu_parallel_batches, gpu_parallel_batches
@@ -19,6 +20,8 @@ from emotions.runtime.session import open_session
 from serving.settings import Settings
 from serving.telemetry.drift.gauges import embeds
 from serving.telemetry.metrics import Metrics
+
+logger = logging.getLogger("bentoml.emotions")
 
 _WARM_UP_SAMPLES = 32_000
 """Samples of the warm-up window of a model with dynamic length, whose whole window would take seconds."""
@@ -52,6 +55,7 @@ class BatchRunner:
         self._metrics = metrics
         self._speed = 0.0  # seconds of audio that one of the parallel batches does in a second
         self._run_alone: Run | None = None
+        self._opening: threading.Thread | None = None
         self._running = 0
         self._running_lock = threading.Lock()
 
@@ -71,18 +75,30 @@ class BatchRunner:
         for size in sorted({1, *(min(size, max_batch) for size in session.shapes.batches)}):
             for longest in sorted(lengths):
                 session.run(np.zeros((size, longest), np.float32), np.full(size, longest, np.int64))
-        self._run_alone = self._with_all_threads(samples)
+        if session.device == "cpu" and session.threads < self._settings.model_threads:
+            self._opening = threading.Thread(target=self._open_alone, args=(samples,), name="open", daemon=True)
+            self._opening.start()
 
-    def _with_all_threads(self, samples: int) -> Run | None:
-        """The model on the threads of all parallel batches, for a window that runs alone; None where it is too fast."""
-        session, threads = self._predictor.session, self._settings.model_threads
-        if session.device != "cpu" or session.threads >= threads:
-            return None
+    def finish_warm_up(self) -> None:
+        """Wait for what ``warm_up`` has begun, and requests need not wait for."""
+        if self._opening is not None:
+            self._opening.join()
+
+    def _open_alone(self, samples: int) -> None:
+        """Open the model on the threads of all parallel batches, for a window that runs alone, unless it is fast."""
+        predictor, settings = self._predictor, self._settings
         if min(self._seconds(samples) for _ in range(_TRIES)) < _SLOW_RUN_SEC:
-            return None
-        embedding = embeds(self._predictor.bundle, self._settings.drift_window)
-        bundle, variant = self._predictor.bundle, session.variant
-        return open_session(bundle, device="cpu", variant=variant, threads=threads, embedding=embedding).run
+            return
+        embedding = embeds(predictor.bundle, settings.drift_window)
+        variant, threads = predictor.session.variant, settings.model_threads
+        try:
+            session = open_session(
+                predictor.bundle, device="cpu", variant=variant, threads=threads, embedding=embedding
+            )
+        except EmotionsError as error:
+            logger.warning("a window that runs alone has no more threads than others: %s", error)
+        else:
+            self._run_alone = session.run
 
     def _seconds(self, samples: int) -> float:
         """How long the model takes for one window."""

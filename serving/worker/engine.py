@@ -127,6 +127,10 @@ class Engine:
         self._shared.decoder.warm_up()
         self._runner.warm_up(self.max_batch)
 
+    def finish_warm_up(self) -> None:
+        """Wait for what ``warm_up`` has begun, and requests need not wait for."""
+        self._runner.finish_warm_up()
+
     def check_load(self, client: str) -> None:
         """Refuse a request that could not be admitted now, before its body is read. Raises as ``admit``."""
         if self.lost:
@@ -275,6 +279,7 @@ class Engine:
         """Run what is queued, and stop the threads; of what is shared, only what is its own."""
         if self._is_alone:
             self._shared.decoder.close()
+        self._runner.finish_warm_up()
         self._batcher.close()
         self.metrics.loads.pop(self, None)
 

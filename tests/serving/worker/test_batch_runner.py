@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from emotions.audio.windows import FloatArray, IntArray
+from emotions.errors import OutOfMemory
 from emotions.predictor import Predictor
 from emotions.runtime.batch_shape import Run
 from tests.conftest import Tone
@@ -39,6 +40,7 @@ def test_a_long_run_that_is_alone_has_all_threads(
     seen: list[int] = []
     service = start(slowed(predictor, seconds, seen), threads=threads)
     service.engine.warm_up()
+    service.engine.finish_warm_up()
     seen.clear()
     clip = tone(0.5)
     answer = service.post(wav_bytes(clip))
@@ -52,6 +54,25 @@ def test_several_windows_share_the_threads(start: StartService, predictor: Predi
     seen: list[int] = []
     service = start(slowed(predictor, 0.02, seen), threads=2)
     service.engine.warm_up()
+    service.engine.finish_warm_up()
     seen.clear()
     assert service.post(clip).status_code == 200
     assert sum(seen) >= 2
+
+
+def test_where_it_cannot_be_opened_again_a_window_runs_as_others_do(
+    start: StartService,
+    predictor: Predictor,
+    clip: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OutOfMemory("no room for it")
+
+    monkeypatch.setattr("serving.worker.batch_runner.open_session", fail)
+    service = start(slowed(predictor, 0.02, []), threads=2)
+    service.engine.warm_up()
+    service.engine.finish_warm_up()
+    assert "no room for it" in caplog.text
+    assert service.post(clip).status_code == 200
