@@ -210,6 +210,7 @@ def test_metrics_of_all_workers_keys_and_a_log_in_json(tiny_bundle: Path, tmp_pa
         for _ in range(12):
             assert server.post(clip, headers={"authorization": f"Bearer {key}"}).status_code == 200
         ensure_prometheus_dir(str(tmp_path / "home" / "prometheus_multiproc_dir"))
+        time.sleep(0.3)  # each worker writes its metrics and lines a moment later
         shown = httpx.get(f"{server.url}/metrics", timeout=10).text
         page = httpx.get(f"{server.url}/docs", timeout=10).text
         files = re.findall(r'(?:src|href)="\./([^"]+)"', page)
@@ -222,6 +223,7 @@ def test_metrics_of_all_workers_keys_and_a_log_in_json(tiny_bundle: Path, tmp_pa
     assert "google" not in page
     assert {"/predict", "/v1/predict", "/v1/predict/batch"} <= set(docs["paths"])
     requests = [json.loads(line) for line in server.log.read_text().splitlines()]
+    requests.sort(key=lambda line: line["time"])  # the workers' lines come in groups
     answered = [line for line in requests if line.get("event") == "request" and line["route"] == "/v1/predict"]
     assert [line.get("key") for line in answered] == [None, *["tests"] * 12]
     assert key not in server.log.read_text()
