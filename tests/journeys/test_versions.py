@@ -87,15 +87,21 @@ def until(true: Callable[[], bool], seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
+def linked(old: Path, new: Path, place: Path) -> tuple[Path, Path]:
+    """A folder with the bundles ``old``, ``new`` and ``broken``, and a link to the old one."""
+    folder, link = place / "bundles", place / "live"
+    for name, bundle in (("old", old), ("new", new), ("broken", old)):
+        shutil.copytree(bundle, folder / name)
+    (folder / "broken" / "model.onnx").write_bytes(b"no graph")
+    link.symlink_to(folder / "old")
+    return folder, link
+
+
 def test_shadow_and_swap_under_load_lose_no_request(
     tiny_bundle: Path, affect_bundle: Path, tmp_path: Path, clip: bytes
 ) -> None:
     """Old bundle, shadowed by the new one; the new one takes over under load; a broken one is refused; and back."""
-    folder, link = tmp_path / "bundles", tmp_path / "live"
-    for name, bundle in (("old", tiny_bundle), ("new", affect_bundle), ("broken", tiny_bundle)):
-        shutil.copytree(bundle, folder / name)
-    (folder / "broken" / "model.onnx").write_bytes(b"no graph")
-    link.symlink_to(folder / "old")
+    folder, link = linked(tiny_bundle, affect_bundle, tmp_path)
     settings = {"EMOTIONS_BUNDLE": str(link), "EMOTIONS_SHADOW": str(folder / "new"), "EMOTIONS_WORKERS": "2"}
     with running(tmp_path, **settings, EMOTIONS_RELOAD_SEC="0.2") as server:
 
@@ -154,11 +160,7 @@ def test_workers_that_were_killed_serve_what_was_served_last(
     tiny_bundle: Path, affect_bundle: Path, tmp_path: Path, clip: bytes
 ) -> None:
     """The link leads to a broken bundle by then: nothing but the server's memory knows of the one that took over."""
-    folder, link = tmp_path / "bundles", tmp_path / "live"
-    for name, bundle in (("old", tiny_bundle), ("new", affect_bundle), ("broken", tiny_bundle)):
-        shutil.copytree(bundle, folder / name)
-    (folder / "broken" / "model.onnx").write_bytes(b"no graph")
-    link.symlink_to(folder / "old")
+    folder, link = linked(tiny_bundle, affect_bundle, tmp_path)
     settings = {"EMOTIONS_RELOAD_SEC": "0.2", "EMOTIONS_WORKERS": "2", "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-m", "emotions.cli", "serve", "--bundle", str(link)]
     with serving(command, tmp_path, free_port(), TMPDIR=str(tmp_path), **settings) as server:
