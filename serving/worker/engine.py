@@ -219,7 +219,7 @@ class Engine:
         clock = asyncio.get_running_loop().time
         left = self.settings.timeout_sec if deadline is None else deadline - clock()
         keeping = Keeping(self.predictor.split_into) if self.shadow and self.shadow.wants() else None
-        measures = self._drift is not None and self._drift.wants()
+        measures = self._drift is not None and self._drift.wants(busy=self._in_flight.taken > 1)
         selection = Selection(keeping or self.predictor.split_into, segments, channel, measures=measures)
         decoded = await self._shared.decoder.windows(source, left, selection)
         windows, decode_sec = decoded.windows, decoded.seconds

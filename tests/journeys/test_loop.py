@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -75,6 +76,7 @@ def furthest(server: Server, paths: Iterable[Path], bundle: str = "") -> float:
     with httpx.Client(timeout=30) as client:
         for path in paths:
             assert client.post(f"{server.url}/v1/predict", content=path.read_bytes()).status_code == 200
+        time.sleep(0.3)  # metrics are written a moment later
         found = re.findall(
             rf'emotions_drift_ratio{{bundle="{bundle}[^}}]*}} ([\d.e+-]+)', client.get(f"{server.url}/metrics").text
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ _CONNECT_SEC = 5.0
 _TOKEN = Path.home() / ".ray" / "auth_token"
 # A socket's path has at most 107 bytes, of which Ray needs about 70 below its folder.
 _MAX_FOLDER_BYTES = 36
+_ATTEMPTS, _PAUSE_SEC = 3, 1.0
+_NOT_STARTED = "Starting Ray client server failed"
 
 
 @contextmanager
@@ -53,13 +56,27 @@ def connected(
         else:
             options.update(address=address)
         try:
-            ray.init(**options)
+            _initialise(ray, options)
         except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
             raise _no_answer(address, key, error) from error
         try:
             yield ray
         finally:
             ray.shutdown()
+
+
+def _initialise(ray: Any, options: dict[str, Any]) -> None:
+    """Initialise Ray; again where a busy head node could not start the process that serves a client."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            ray.init(**options)
+        except ConnectionError as error:
+            if _NOT_STARTED not in str(error):
+                raise
+            time.sleep(_PAUSE_SEC)
+        else:
+            return
+    ray.init(**options)
 
 
 def _session_folder(session: Path | None) -> str | None:

@@ -11,7 +11,7 @@ from emotions.bundle.reference.drift import Comparison, Digest, Finding
 from emotions.bundle.reference.observation import Observation
 
 _LEAST_EVERY, _PARTS = 25, 20
-_A_SECOND, _AT_ONCE = 20.0, 100.0
+_A_SECOND, _AT_ONCE = 20.0, 1_000.0
 """Recordings that are looked at in a second of load, and at once before it: of more a part tells as much."""
 Tell = Callable[[int, Sequence[Finding], Mapping[str, float]], None]
 """Takes the number of recordings in the window, what was found, and the expected accuracy of each target."""
@@ -34,14 +34,19 @@ class DriftWatch:
         self._size, self._seen = size, 0
         self._allowed, self._allowed_at = _AT_ONCE, time.monotonic()
 
-    def wants(self) -> bool:
-        """Whether to look at the recording that comes now: at each where they come slowly, under load at a part.
+    def wants(self, *, busy: bool) -> bool:
+        """Whether to look at the recording that comes now: at each where no other waits, under load at a part.
 
         To measure one costs a busy worker as much as to answer a small model's request.
+
+        Args:
+            busy: whether other requests are in flight.
         """
         now = time.monotonic()
         self._allowed = min(_AT_ONCE, self._allowed + (now - self._allowed_at) * _A_SECOND)
         self._allowed_at = now
+        if not busy:
+            return True
         if self._allowed < 1:
             return False
         self._allowed -= 1

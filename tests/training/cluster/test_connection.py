@@ -54,6 +54,34 @@ def test_the_cause_is_named(error: Exception, cause: str, listening: int, monkey
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize(("failures", "reached"), [(0, True), (2, True), (3, False)])
+def test_a_head_node_that_is_busy_is_asked_again(
+    failures: int, reached: bool, listening: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    asked: list[object] = []
+
+    def busy(**options: object) -> None:
+        asked.append(options["address"])
+        if len(asked) <= failures:
+            raise ConnectionAbortedError(
+                "Initialization failure from server:\nRuntimeError: Starting Ray client server failed. See a.err."
+            )
+
+    monkeypatch.setattr(ray, "init", busy)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(connection, "_PAUSE_SEC", 0.0)
+    address = f"ray://127.0.0.1:{listening}"
+    if reached:
+        with connected(address, 1, KEY):
+            assert asked == [address] * (failures + 1)
+    else:
+        with pytest.raises(ConfigError, match="Starting Ray client server failed"), connected(address, 1, KEY):
+            pass
+        assert len(asked) == 3
+
+
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:1", "127.0.0.1:1", "nowhere"])
 def test_an_address_without_a_server_is_refused_at_once(address: str) -> None:
     with pytest.raises(ConfigError, match=f"{KEY}: no Ray cluster answers at '{address}'"), connected(address, 1, KEY):

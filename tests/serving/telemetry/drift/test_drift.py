@@ -124,17 +124,20 @@ def test_under_load_a_part_of_the_recordings_is_looked_at(
 ) -> None:
     added, now = watch[0], time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    assert sum(added.wants() for _ in range(1_000)) == 100  # at once
+    assert sum(added.wants(busy=True) for _ in range(3_000)) == 1_000  # at once
     now += 10
-    assert sum(added.wants() for _ in range(1_000)) == 100
+    assert sum(added.wants(busy=True) for _ in range(3_000)) == 200
     taken = 0
     for _ in range(5_000):  # 500 in a second
         now += 0.002
-        taken += added.wants()
+        taken += added.wants(busy=True)
     assert 195 <= taken <= 205
     for _ in range(100):  # slowly: each
         now += 0.06
-        assert added.wants()
+        assert added.wants(busy=True)
+    while added.wants(busy=True):
+        pass
+    assert all(added.wants(busy=False) for _ in range(100))  # one after another is no load
 
 
 def test_waveforms_of_tensors_count_as_uploads_do(watched: Predictor, start: StartService) -> None:
