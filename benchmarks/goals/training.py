@@ -10,10 +10,12 @@ from pathlib import Path
 from benchmarks.goals.goal import Goal
 from benchmarks.training.corpus_scale import steps
 from benchmarks.training.encoding import compare_encoding
+from benchmarks.training.fine_tuning import compare_fine_tuning
 from benchmarks.training.loop import compare_loops
 from benchmarks.training.transformers_trainer import compare_trainer
 
 _MOST_MB = 4_000.0
+_FINE_TUNED = 16
 _GROWTH = 1.15
 """Exponent of the time by the number of clips: n log n has 1.1 between 3,000 and 30,000."""
 
@@ -54,6 +56,18 @@ def loops(data: Path, clips: int, rounds: int) -> Iterator[Goal]:
     filling = _figure(encoding, "encoder / filling")
     yield Goal("an encoder's feature pass, of the bare encoder", filling, "", 0.9, at_least=True)
     yield Goal("an epoch of a frozen encoder from the cache", _figure(encoding, "ratio"), "times", 20, at_least=True)
+    for line in compare_fine_tuning(data, min(clips, _FINE_TUNED), rounds)[1:]:
+        way, of_fp32, peak = _fine_tuning(line)
+        yield Goal(f"fine-tuning of an encoder, {way}: an epoch, of fp32", of_fp32)
+        yield Goal(f"the same, {way}: peak memory", peak, "MB")
+
+
+def _fine_tuning(line: str) -> tuple[str, float, float]:
+    """A way of fine-tuning, its time as a part of fp32's, and its peak memory in MB."""
+    found = re.fullmatch(r"  (.*?) +[\d.]+ s an epoch, of fp32 +([\d.]+), peak +([\d.]+) MB", line)
+    if found is None:
+        raise ValueError(line)
+    return found[1], float(found[2]), float(found[3])
 
 
 def _figure(lines: Iterable[str], name: str) -> float:

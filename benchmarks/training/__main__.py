@@ -18,6 +18,7 @@ class Part(StrEnum):
     CACHE = "cache"
     COPIES = "copies"
     CORPUS = "corpus"
+    FINE_TUNING = "fine-tuning"
     LOOP = "loop"
     MEMORY = "memory"
     SEARCH = "search"
@@ -35,13 +36,14 @@ def main(  # noqa: PLR0913, PLR0917  # options of a command line
     trials: Annotated[int, typer.Option(min=2, help="Trials of each search.")] = 24,
     backbone: Annotated[str, typer.Option(help="Image network of the searches.")] = "efficientnet_b0",
 ) -> None:
-    """Measure the feature cache, the search for copies, corpora, the training loop, memory, searches, and Trainer."""
+    """Measure the feature cache, the search for copies, corpora, training loops, fine-tuning, memory and searches."""
     import torch
 
     from benchmarks.training.copies import compare_copies
     from benchmarks.training.corpus import synthesise
     from benchmarks.training.corpus_scale import compare_sizes
     from benchmarks.training.encoding import compare_encoding
+    from benchmarks.training.fine_tuning import compare_fine_tuning
     from benchmarks.training.loop import compare_loops
     from benchmarks.training.memory import compare_memory
     from benchmarks.training.transformers_trainer import compare_trainer
@@ -55,6 +57,7 @@ def main(  # noqa: PLR0913, PLR0917  # options of a command line
             Part.CACHE: lambda: compare_encoding(source, encoded, rounds),
             Part.COPIES: lambda: compare_copies([int(size) for size in sizes.split(",")]),
             Part.CORPUS: lambda: compare_sizes([int(size) for size in sizes.split(",")]),
+            Part.FINE_TUNING: lambda: compare_fine_tuning(source, encoded, rounds),
             Part.LOOP: lambda: compare_loops(source, clips, rounds),
             Part.MEMORY: lambda: compare_memory(clips),
             Part.SEARCH: lambda: compare_searches(source, trials, Path(folder), backbone),

@@ -163,6 +163,11 @@ class LearnParams(Tunable):
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = Field(
         default="32-true", description="Numbers that training computes with; mixed ones are faster on a GPU."
     )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Compute what the layers of a fine-tuned encoder give inside again for the gradient, "
+        "instead of keeping them: less memory for more time.",
+    )
     cache_features: bool = Field(
         default=True, description="Compute a frozen frontend's features once and keep them on disk."
     )

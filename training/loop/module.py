@@ -35,6 +35,7 @@ from training.loop.value_scores import outputs_of, score_dimensions
 from training.loop.waveform_augmentation import WaveformAugmenter
 from training.metrics.classification import Scores
 from training.models.base import Classifier, Logits, is_frozen
+from training.models.frontends.gradient_checkpointing import checkpoint_gradients
 from training.run_folder.frozen_encoder import encoder_hash, without_encoder
 from training.run_folder.layout import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ENCODER_KEY
 
@@ -79,6 +80,8 @@ class ClassifierModule(lightning.LightningModule):
         for index, target in enumerate(spec.labels):
             self.register_buffer(f"weight_{index}", weights[target], persistent=False)
         self.scores: dict[str, Scores] = {}
+        if learn.gradient_checkpointing:
+            checkpoint_gradients(model)
         self._encoder = encoder_hash(model)
         self._features = feature_augmentation(learn, spec)
         self._waveforms, self._mean_shares, self._distillation = waveforms, mean_shares, distillation

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.training import corpus_scale, encoding
+from benchmarks.goals import training
+from benchmarks.training import corpus_scale, encoding, fine_tuning
 from benchmarks.training.copies import searched
 from benchmarks.training.corpus import read_windows, synthesise
 from benchmarks.training.loop import compare_loops
@@ -117,3 +118,14 @@ def test_searches_are_measured(tmp_path: Path, write_wav: Callable[..., Path], m
     assert whole > own / 2
     assert ratio > 0.5
     assert 0 < figure(lines[5]) <= 1
+
+
+@pytest.mark.slow
+def test_ways_of_fine_tuning_are_measured_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fine_tuning, "WAYS", {name: fine_tuning.WAYS[name] for name in ("fp32", "bf16")})
+    tiny = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    lines = fine_tuning.compare_fine_tuning(synthesise(tmp_path / "data", 4, 1.0), 4, 1, {**tiny, "conv_dim": [16] * 7})
+    found = [training._fine_tuning(line) for line in lines[1:]]
+    assert [way for way, *_ in found] == ["fp32", "bf16"]
+    assert found[0][1] == 1
+    assert all(ratio > 0 and 100 < peak < 4_000 for _, ratio, peak in found)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from training.models.frontends.encoder_base import EncoderFrontend
+from training.models.frontends.gradient_checkpointing import run_layer
 from training.models.frontends.hidden_states import chosen, kept_features
 from training.models.frontends.masks import masked_up_to, standardised
 from training.models.frontends.wav2vec2_context import Context
@@ -66,15 +67,22 @@ class Wav2Vec2Frontend(EncoderFrontend):
 
     def _convolve(self, features: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         for layer in self.convolutions:
-            features, length = layer.conv(features), _convolved(layer, length)
-            norm = getattr(layer, "layer_norm", None)
-            if isinstance(norm, nn.GroupNorm):  # one group a channel: it normalises over time
-                features = standardised(features, length.unsqueeze(1), norm.eps)
-                features = features * norm.weight.unsqueeze(1) + norm.bias.unsqueeze(1)
-            elif norm is not None:
-                features = norm(features.transpose(1, 2)).transpose(1, 2)
-            features = layer.activation(features)
+            length = _convolved(layer, length)
+            features = run_layer(_activated, layer, features, length)
         return features, length
+
+
+def _activated(layer: Any, features: Tensor, length: Tensor) -> Tensor:
+    """One convolution of (batch, dims, steps) with its norm and activation, of which so many steps are valid."""
+    features = layer.conv(features)
+    norm = getattr(layer, "layer_norm", None)
+    if isinstance(norm, nn.GroupNorm):  # one group a channel: it normalises over time
+        features = standardised(features, length.unsqueeze(1), norm.eps)
+        features = features * norm.weight.unsqueeze(1) + norm.bias.unsqueeze(1)
+    elif norm is not None:
+        features = norm(features.transpose(1, 2)).transpose(1, 2)
+    activated: Tensor = layer.activation(features)
+    return activated
 
 
 def _convolved(layer: Any, length: Tensor) -> Tensor:

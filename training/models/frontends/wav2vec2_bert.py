@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from emotions.errors import ConfigError
 from training.models.frontends.encoder_base import EncoderFrontend
+from training.models.frontends.gradient_checkpointing import run_layer
 from training.models.frontends.hidden_states import chosen, kept_features
 from training.models.frontends.kaldi import STACKED, StackedFilterbank, count_frames
 from training.models.frontends.masks import masked_up_to
@@ -84,7 +85,7 @@ class Conformer(TransformerStack):
         mask = torch.where(valid, 0.0, MASKED)[:, None, None, :]
         states = [features.transpose(1, 2)]
         for layer in self.layers:
-            states.append(_transformed(layer, states[-1], valid, mask))
+            states.append(run_layer(_transformed, layer, states[-1], valid, mask))
         return states
 
 

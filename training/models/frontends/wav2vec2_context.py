@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from training.models.frontends.gradient_checkpointing import run_layer
 from training.models.frontends.transformer_stack import MASKED, TransformerStack
 
 
@@ -39,7 +40,7 @@ class Context(TransformerStack):
         bias = self._bias(features.shape[2])
         states = [state]
         for layer in self.layers:
-            states.append(_transformed(layer, states[-1], mask, bias, self.stable))
+            states.append(run_layer(_transformed, layer, states[-1], mask, bias, self.stable))
         return states
 
     def _positions(self, features: Tensor, valid: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from emotions.audio.decode import SAMPLE_RATE
 from emotions.errors import ConfigError
 from training.models.frontends.encoder_base import EncoderFrontend
 from training.models.frontends.fourier import folded_basis, framed_power
+from training.models.frontends.gradient_checkpointing import run_layer
 from training.models.frontends.hidden_states import chosen, kept_features
 from training.models.frontends.masks import masked_up_to
 from training.models.frontends.transformer_stack import MASKED
@@ -122,7 +123,7 @@ class WhisperFrontend(EncoderFrontend):
         mask = torch.where(valid, 0.0, MASKED)[:, None, None, :]
         states = [features]
         for layer in self.layers:
-            states.append(_transformed(layer, states[-1], mask))
+            states.append(run_layer(_transformed, layer, states[-1], mask))
         return chosen(states, valid, self.embedding), frames
 
 
