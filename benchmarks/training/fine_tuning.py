@@ -96,7 +96,8 @@ def _measured(way: Way, data: Path, clips: int, config: dict[str, Any], threads:
 def _model(windows: WindowDataset, config: dict[str, Any]) -> Classifier:
     torch.manual_seed(0)
     encoder = blank_encoder({"normalize": True, "config": {"model_type": "wav2vec2", **config}})
-    depth = encoder.model.config.num_hidden_layers
+    model: Any = encoder.model
+    depth = model.config.num_hidden_layers
     frontend = Wav2Vec2Frontend(encoder, windows.spec.samples, depth, freeze=False)
     dims, frames = frontend.shape
     return Classifier(frontend, FnHead((dims, frames), (1, 1), (128, 128), classes(windows)))

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from emotions.files.json_text import write_json
+from training.data.demo import make_affect_corpus, make_demo_corpus
+
+SIZE = {"speakers": 6, "takes": 4}
 
 MODEL = {
     "model": "FunctionalsClassifier",
@@ -31,7 +34,7 @@ def pipeline(folder: Path, name: str, *steps: dict[str, Any]) -> None:
 
 def make_reports(folder: Path) -> Path:
     """Run each command that writes a report, in a folder of its own."""
-    emotions(folder, "data", "demo", "data")
+    make_demo_corpus(folder / "data", **SIZE)
     learn: dict[str, Any] = dict(MODEL["learn_params"])  # type: ignore[call-overload]
     saving = {"saved_checkpoints_path": ["$$ROOT_DIR$$", "train"]}
     train = {"type": "train", **MODEL, "saving_data_params": saving}
@@ -71,7 +74,7 @@ def rated(folder: Path) -> dict[str, Any]:
 
 def with_dimensions(folder: Path) -> dict[str, Any]:
     """Another corpus, of arousal and valence."""
-    emotions(folder, "data", "demo", "affect", "--dimensions")
+    make_affect_corpus(folder / "affect", **SIZE)
     scale = {"dimensions": ["arousal", "valence"], "range": [0, 10], "scale": [0, 1]}
     return {"path": "affect", "targets": {"affect": scale}}
 
@@ -80,5 +83,5 @@ def corpora(folder: Path) -> list[str]:
     """Three corpora, one of which has a long name."""
     names = ["data", "calls_of_the_help_line_in_2024", "radio"]
     for seed, name in enumerate(names[1:], start=1):
-        emotions(folder, "data", "demo", name, "--seed", str(seed))
+        make_demo_corpus(folder / name, seed, **SIZE)
     return names

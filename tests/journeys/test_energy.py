@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.environments import ROOT, python_with
+from training.data.demo import make_demo_corpus
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 REQUIREMENT = "codecarbon==3.3.2"
@@ -102,14 +103,15 @@ def test_joules_grow_with_work_and_nothing_is_asked_written_or_logged(tmp_path: 
 def test_a_training_a_search_and_a_folder_say_their_joules(tmp_path: Path, home: Path) -> None:
     step = {
         "type": "train",
-        "model": "FunctionalsClassifier",
+        "model": "SpectrogramCnnClassifier",
+        "model_architecture": {"backbone": "test_efficientnet"},
         "dataset": {"path": "data"},
         "saving_data_params": {"saved_checkpoints_path": "run", "energy": "FRA"},
-        "learn_params": {"max_epoch": 2},
+        "learn_params": {"max_epoch": 2, "spectrogram_size": 32},
         "accelerator": "cpu",
     }
     search = {**step, "type": "tune", "tune": {"num_samples": 2, "max_tune_epochs": 2}}
-    search["learn_params"] = {"lr": {"base_lr": {"choice": [0.001, 0.01]}}}
+    search["learn_params"] = {"spectrogram_size": 32, "lr": {"base_lr": {"choice": [0.001, 0.01]}}}
     search["saving_data_params"] = {"energy": {"grams_per_kwh": 400, "cpu_watts": 50}}
     (tmp_path / "train.json").write_text(json.dumps({"pipeline": [step]}))
     (tmp_path / "tune.json").write_text(
@@ -122,7 +124,7 @@ def test_a_training_a_search_and_a_folder_say_their_joules(tmp_path: Path, home:
         assert "codecarbon" not in done.stderr.lower()
         return done.stdout
 
-    emotions("data", "demo", "data")
+    make_demo_corpus(tmp_path / "data", takes=4)
     assert "g CO2e, " in emotions("train", "train.json")
     energy = json.loads((tmp_path / "run" / "run.json").read_text())["energy"]
     assert energy["joules"] > 0

@@ -54,7 +54,7 @@ LAYOUTS: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_from_recordings_to_a_service(layout: str, tmp_path: Path) -> None:
     lay_out, answers, speakers = LAYOUTS[layout]
-    lay_out(make_demo_corpus(tmp_path / "записи"))
+    lay_out(make_demo_corpus(tmp_path / "записи", takes=4))
 
     with at_terminal("init", "записи", cwd=tmp_path) as terminal:
         for answer in answers:
@@ -85,8 +85,9 @@ def test_from_recordings_to_a_service(layout: str, tmp_path: Path) -> None:
 
     shown = served_answer(tmp_path)
     assert shown["label"] in labels
-    uninterrupted(tmp_path)
-    assert read_json(tmp_path / "runs" / "записи" / "metrics.json") == metrics
+    if layout == "folders":  # where recordings lie makes no difference to how training goes on
+        uninterrupted(tmp_path)
+        assert read_json(tmp_path / "runs" / "записи" / "metrics.json") == metrics
 
 
 def stopped_and_gone_on(folder: Path) -> tuple[str, str]:

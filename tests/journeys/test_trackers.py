@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 from tests.environments import python_with, run
+from training.data.demo import make_demo_corpus
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 TRAIN = """
 import sys
 from emotions.cli import main
-for arguments in (["data", "demo", "data"], ["train", "--config-file", "train.json"],
-                  ["export", "--run", "run", "--output", "bundle"]):
+for arguments in (["train", "--config-file", "train.json"], ["export", "--run", "run", "--output", "bundle"]):
     sys.argv = ["emotions", *arguments]
     try:
         main()
@@ -52,21 +52,23 @@ print(json.dumps({"params": run.data.params, "metrics": run.data.metrics, "statu
 
 
 def config(folder: Path, *loggers: str, trials: int = 0) -> None:
-    """A pipeline that trains; and one that searches by ``trials``, one after the other in one process."""
+    """Recordings, and a pipeline that trains; and one that searches by ``trials``, in turn in one process."""
+    make_demo_corpus(folder / "data", takes=4)
     step: dict[str, Any] = {
         "type": "train",
         "name": "tracked",
-        "model": "FunctionalsClassifier",
+        "model": "SpectrogramCnnClassifier",
+        "model_architecture": {"backbone": "test_efficientnet"},
         "dataset": {"path": ["$$ROOT_DIR$$", "data"]},
         "saving_data_params": {"saved_checkpoints_path": ["$$ROOT_DIR$$", "run"], "loggers": [*loggers]},
-        "learn_params": {"max_epoch": 2},
+        "learn_params": {"max_epoch": 2, "spectrogram_size": 32},
         "accelerator": "cpu",
     }
     (folder / "train.json").write_text(json.dumps({"pipeline": [step]}))
     if trials:
         saving = {"tune_results_path": ["$$ROOT_DIR$$", "tune"], "tune_results_dir": ["found"], "loggers": [*loggers]}
         tune = {"num_samples": trials, "max_tune_epochs": 2, "cpus_per_trial": os.cpu_count()}
-        learn = {"lr": {"base_lr": {"choice": [0.001, 0.01]}}}
+        learn = {"spectrogram_size": 32, "lr": {"base_lr": {"choice": [0.001, 0.01]}}}
         step = {**step, "type": "tune", "saving_data_params": saving, "learn_params": learn, "tune": tune}
         (folder / "search.json").write_text(json.dumps({"pipeline": [step]}))
 
@@ -78,7 +80,7 @@ def test_mlflow_has_all_of_a_run(tmp_path: Path) -> None:
     run(python, TRAIN, tmp_path, **settings)
     found = json.loads(run(python, MLFLOW, tmp_path, **settings).splitlines()[-1])
     assert found["status"] == "FINISHED"
-    assert found["params"]["model"] == "FunctionalsClassifier"
+    assert found["params"]["model"] == "SpectrogramCnnClassifier"
     assert "val/emotion_uar" in found["metrics"]
     assert "pictures/confusion_matrix.png" in found["pictures"]
     assert {"bundle/manifest.json", "bundle/model.onnx"} <= {*found["bundle"]}
