@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from training.data.waveforms.dataset import WindowDataset
 from training.models.base import Frontend
@@ -25,6 +26,8 @@ _ALWAYS = contextlib.nullcontext()
 # Samples that a frontend computes at once: an encoder's first layer takes 13 KB for each of 16 samples, several times.
 _CPU_SAMPLES = 320_000
 _DEVICE_SAMPLES = 1_280_000
+_LEAST_SAMPLES = 1_600
+"""A batch is cut to no fewer: the first frame of an encoder takes some hundreds."""
 
 
 def rounded(features: Tensor, samples: int) -> Tensor:
@@ -41,6 +44,32 @@ def rounded(features: Tensor, samples: int) -> Tensor:
         return features
     # Some encoders have outliers beyond the range of float16: they are not rounded.
     return torch.where(features.abs() <= _HALF_MAX, features.half().float(), features)
+
+
+def window_features(frontend: Frontend, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Features of full windows as the feature cache has them, to the last digit on a CPU.
+
+    There an encoder computes each window by itself, no further than its last valid sample, as ``kept_features`` does.
+
+    Args:
+        frontend: frozen.
+        waveform: (batch, W) float32 at 16 kHz.
+        length: (batch,) int64, valid samples.
+
+    Returns:
+        (batch, ..., frames) float32 with the precision of the cache, zero past the valid frames; (batch,) valid frames.
+    """
+    if not frontend.is_encoder or waveform.device.type != "cpu":
+        features, frames = frontend(waveform, length)
+        return rounded(features, waveform.shape[1]), frames
+    whole: Any = frontend
+    parts, valid = [], []
+    for row, samples in enumerate(length.tolist()):
+        cut = waveform[row : row + 1, : max(samples, _LEAST_SAMPLES)].contiguous()
+        alone, count = frontend(cut, length[row : row + 1])
+        parts.append(functional.pad(rounded(alone, cut.shape[1]), (0, whole.shape[-1] - alone.shape[-1])))
+        valid.append(count)
+    return torch.cat(parts), torch.cat(valid)
 
 
 def precision_of(frontend: Frontend, training: str, device: torch.device) -> Precision:
@@ -175,7 +204,7 @@ def _batches(windows: WindowDataset, items: Iterator[int], batch: int, *, cut: b
     while loaded := [windows[item] for item in itertools.islice(items, batch)]:
         waveform = torch.stack([waveform for waveform, *_ in loaded])
         length = torch.tensor([length for _, length, *_ in loaded])
-        yield (waveform[:, : int(length.max())].contiguous() if cut else waveform), length
+        yield (waveform[:, : max(int(length.max()), _LEAST_SAMPLES)].contiguous() if cut else waveform), length
 
 
 def _computed(

@@ -192,9 +192,7 @@ class FeatureCache:
         keys = {clip: self.key(windows.facts[clip].sha256) for clip in clips}
         missing = [clip for clip in clips if not self.store.path(keys[clip]).exists()]
         sizes = dict.fromkeys(clips, 0)
-        # On a CPU an encoder computes what training without the cache does, to the last digit, as it is then rounded.
-        cut = frontend.any_length and (not frontend.is_encoder or device_of(frontend).type == "cuda")
-        kept = kept_features(windows, missing, frontend, self.precision, cut=cut, turn=turn)
+        kept = kept_features(windows, missing, frontend, self.precision, cut=frontend.any_length, turn=turn)
         for clip, array in zip(missing, kept, strict=True):
             self.store.put(keys[clip], array)
             sizes[clip] = int(array.nbytes)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from emotions.audio.windows import Float64Array, FloatArray, IntArray
 from training.data.waveforms.dataset import NO_LABEL, shares_key
-from training.features.extract import rounded
+from training.features.extract import window_features
 from training.features.feature_dataset import ClipDataset, FeatureItem
 from training.metrics.calibration import calibration_of, cross_fitted, fit_temperature
 from training.metrics.classification import Scores, score
@@ -39,8 +39,10 @@ def features_of(model: Classifier, batch: Batch) -> tuple[Tensor, Tensor]:
     if isinstance(batch, FeatureItem):
         return batch.features, batch.frames
     waveform, length, *_ = batch
+    if is_frozen(model.frontend):
+        return window_features(model.frontend, waveform, length)
     features, frames = model.frontend(waveform, length)
-    return (rounded(features, waveform.shape[1]) if is_frozen(model.frontend) else features), frames
+    return features, frames
 
 
 @dataclass(frozen=True)

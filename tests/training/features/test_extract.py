@@ -13,7 +13,7 @@ from emotions.audio.windows import WindowSpec
 from training.data.clips import Clip
 from training.data.waveforms.dataset import WindowDataset
 from training.data.waveforms.waveform_cache import WaveformCache
-from training.features.extract import compute, kept_features, precision_of, without_tf32
+from training.features.extract import compute, kept_features, precision_of, window_features, without_tf32
 from training.features.feature_cache import FeatureCache
 from training.models.frontends.encoders import blank_encoder
 from training.models.frontends.functionals import Functionals
@@ -76,6 +76,28 @@ def test_what_is_computed_of_a_clip_on_a_cpu_depends_on_no_other(
     for clip in (3, 1, 0, 2):
         (alone,) = kept_features(windows, [clip], encoder, cut=True)
         np.testing.assert_array_equal(alone, together[clip])
+
+
+def test_training_without_the_cache_has_its_features_to_the_last_digit(
+    encoder: Wav2Vec2Frontend, windows: WindowDataset
+) -> None:
+    cached = [*kept_features(windows, [0, 1, 2, 3], encoder, cut=True)]
+    items = [item for clip in range(4) for item in windows.windows_of(clip)]
+    waveform = torch.stack([windows[item][0] for item in items])
+    length = torch.tensor([windows[item][1] for item in items])
+    features, frames = window_features(encoder, waveform, length)
+    assert features.shape[1:] == encoder.shape
+    rows = [row for kept in cached for row in kept]
+    for found, count, kept in zip(features, frames.tolist(), rows, strict=True):
+        np.testing.assert_array_equal(found[:, :count].numpy(), kept.astype(np.float32))
+        assert not found[:, count:].any()
+
+
+def test_a_clip_shorter_than_a_frame_of_the_encoder_has_none(encoder: Wav2Vec2Frontend, windows: WindowDataset) -> None:
+    waveform = torch.stack([windows[0][0]] * 2)
+    features, frames = window_features(encoder, waveform, torch.tensor([9, 16_000]))
+    assert frames.tolist() == [0, 399]
+    assert not features[0].any()
 
 
 def test_statistics_of_a_short_clip_stay_in_fp32(tmp_path: Path, write_wav: Callable[..., Path]) -> None:

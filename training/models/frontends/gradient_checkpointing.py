@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers.modeling_layers import GradientCheckpointingLayer
+
+_FLAG = "gradient_checkpointing"
+"""Attribute of the layers of transformers that may be checkpointed."""
 
 
 def checkpoint_gradients(model: nn.Module) -> int:
@@ -20,9 +22,10 @@ def checkpoint_gradients(model: nn.Module) -> int:
     Returns:
         How many layers it has.
     """
-    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    # By its attribute: to import the class of transformers would take half a second of every training.
+    layers: list[Any] = [module for module in model.modules() if hasattr(module, _FLAG)]
     for layer in layers:
-        layer.gradient_checkpointing = True
+        setattr(layer, _FLAG, True)
     return len(layers)
 
 
@@ -39,7 +42,7 @@ def run_layer(step: Callable[..., Tensor], layer: Any, state: Tensor, *rest: Any
         What the layer gives, as ``state``. In training with gradient checkpointing nothing else that it computes is
         kept: it is computed again when the gradient is.
     """
-    if getattr(layer, "gradient_checkpointing", False) and torch.is_grad_enabled():
+    if getattr(layer, _FLAG, False) and torch.is_grad_enabled():
         found: Tensor = checkpoint(step, layer, state, *rest, use_reentrant=False)
         return found
     return step(layer, state, *rest)
