@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 
 from benchmarks.goals.goal import Goal
+from benchmarks.serving.folder_bookkeeping import bookkeeping
+from benchmarks.serving.folder_formats import to_wav
 from benchmarks.serving.folder_scale import measure
 from serving.benchmark.driver.server_process import running
 from serving.benchmark.runner import Plan, benchmark_to_report
@@ -24,7 +26,8 @@ _TO_PEERS: Mapping[str, Mapping[str, float]] = {
 }
 _OVER_SESSION_MS = {"service 16 connections": 0.8, "service 1 connection": 1.2}
 _FOLDER = {"small": 0.90, "medium": 0.95}
-_FILES = 4_000
+_FILES, _LINKS = 4_000, 100_000
+_FORMAT_FILES, _FORMAT_ROUNDS, _OF_WAV = 400, 5, 0.85
 _STARTS = 5
 
 
@@ -55,6 +58,14 @@ def files(bundle: Path, size: str, data: Path) -> Iterator[Goal]:
     limits = found["of_bare_lowest"], found["of_bare_highest"]
     yield Goal(what, found["of_bare"], "", _FOLDER[size], True, *limits)
     yield Goal(f"{size} model, memory of ten times the files", 1 + found["memory_growth"], "times")
+    if size != "small":  # where a recording takes least, all else weighs most
+        return
+    for ending, (ratio, lowest, highest) in to_wav(bundle, data, _FORMAT_FILES, _FORMAT_ROUNDS).items():
+        yield Goal(f"{size} model, a folder of {ending.upper()} to WAV's", ratio, "", _OF_WAV, True, lowest, highest)
+    own = bookkeeping(bundle, data, _LINKS)
+    share = own.ms_a_file * found["folder_files_per_sec"] / 1_000
+    yield Goal(f"{size} model, listing, resuming and joining {_LINKS:,} files, of the time", share, "", 0.05)
+    yield Goal(f"the same, memory of {_LINKS:,} files", own.peak_mb, "MB")
 
 
 def starts(bundle: Path, folder: Path) -> Iterator[Goal]:

@@ -1,13 +1,15 @@
 """Benchmarks of serving, ``python -m benchmarks.serving``.
 
-``folder``: a folder at scale. ``harness``: what the load generator costs. ``loadgen``: MLPerf's LoadGen beside our load
-generator. ``peers``: other servers beside ours. ``bundles``: one service with several bundles beside several services.
-``emotions benchmark`` runs ``loadgen`` and ``peers`` as scenarios.
+``folder``: a folder at scale. ``formats``: folders of FLAC, MP3 and M4A beside WAV. ``bookkeeping``: what a run of very
+many files does beside classifying them. ``harness``: what the load generator costs. ``loadgen``: MLPerf's LoadGen
+beside our load generator. ``peers``: other servers beside ours. ``bundles``: one service with several bundles beside
+several services. ``emotions benchmark`` runs ``loadgen`` and ``peers`` as scenarios.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,6 +34,32 @@ def folder(
     from benchmarks.serving.folder_scale import measure
 
     _print(measure(bundle, data, files, threads), indent=2)
+
+
+@app.command()
+def formats(
+    bundle: Annotated[Path, typer.Option(metavar="DIR", help="The bundle.")],
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Recordings.")],
+    files: Annotated[int, typer.Option(min=1, help="Recordings, in each format.")] = 400,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each format is classified.")] = 5,
+) -> None:
+    """Print the speed of each format by that of WAV, as JSON: median, lowest and highest."""
+    from benchmarks.serving.folder_formats import to_wav
+
+    _print(dict(to_wav(bundle, data, files, rounds)))
+
+
+@app.command()
+def bookkeeping(
+    bundle: Annotated[Path, typer.Option(metavar="DIR", help="The bundle.")],
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Recordings.")],
+    files: Annotated[int, typer.Option(min=1, help="Links to them.")] = 100_000,
+) -> None:
+    """Print the seconds of listing, signing, resuming and joining a folder, and their memory, as JSON."""
+    from benchmarks.serving.folder_bookkeeping import bookkeeping as measure
+
+    found = measure(bundle, data, files)
+    _print({**asdict(found), "ms_a_file": found.ms_a_file}, indent=2)
 
 
 @app.command()

@@ -109,7 +109,12 @@ def in_a_room(wave: FloatArray, reverberation_sec: float, direct_db: float, rand
 
 
 def recoded(waveform: FloatArray, container: str, codec: str, rate: int, bit_rate: int | None = None) -> FloatArray:
-    """Encode a waveform with a codec and decode it again, in memory.
+    """Encode a waveform with a codec and decode it again, in memory. Args as ``encoded``."""
+    return decode(encoded(waveform, container, codec, rate, bit_rate))
+
+
+def encoded(waveform: FloatArray, container: str, codec: str, rate: int, bit_rate: int | None = None) -> bytes:
+    """Encode a waveform with a codec: the bytes of a file.
 
     Args:
         waveform: (samples,) float32 at 16 kHz.
@@ -134,4 +139,4 @@ def recoded(waveform: FloatArray, container: str, codec: str, rate: int, bit_rat
         for ready in [*resampler.resample(frame), *resampler.resample(None)]:
             out.mux(stream.encode(ready))
         out.mux(stream.encode(None))
-    return decode(content.getvalue())
+    return content.getvalue()
