@@ -46,11 +46,12 @@ with measuring(EnergyConfig(country="DEU", cpu_watts=100)):
 for seconds in (2.0, 6.0):
     config = EnergyConfig(country="DEU", cpu_watts=100)
     check_energy(config)
+    opened = time.process_time()
     with measuring(config) as meter:
         before = time.process_time()
         work(seconds)
         cpu_sec = time.process_time() - before
-    found.append({**meter.energy.model_dump(), "cpu_sec": cpu_sec})
+    found.append({**meter.energy.model_dump(), "cpu_sec": [cpu_sec, time.process_time() - opened]})
 with measuring(EnergyConfig(grams_per_kwh=50)) as meter:
     work(2.0)
 found.append(meter.energy.model_dump())
@@ -90,8 +91,9 @@ def test_joules_grow_with_work_and_nothing_is_asked_written_or_logged(tmp_path: 
     short, long, found = json.loads(done.stdout)
     assert 0 < short["joules"] < long["joules"]
     for each in (short, long):  # power by time: the share of the cores in the watts that were given for all of them
-        expected = 100 / (os.cpu_count() or 1) * each["cpu_sec"]
-        assert each["joules_of"]["cpu"] == pytest.approx(expected, rel=0.2)
+        work, whole = (100 / (os.cpu_count() or 1) * cpu_sec for cpu_sec in each["cpu_sec"])
+        # Between the two is what the meter itself takes to begin and to end, more on a busy machine.
+        assert 0.8 * work <= each["joules_of"]["cpu"] <= 1.2 * whole
     assert long["grams_co2e"] == pytest.approx(long["joules"] / 3.6e6 * 380.95, rel=0.01)
     assert long["how"]["cpu"] == "estimated: CPU time by 100 W, as given"
     assert long["how"]["memory"].startswith("estimated")
