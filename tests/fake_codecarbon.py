@@ -22,10 +22,12 @@ class Tracker:
     Attributes:
         faults: names of the calls that fail, as the real ones do: by returning nothing.
         settings: what the last one was made with.
+        sampling: whether the last one that has started reads by itself.
     """
 
     faults: set[str]
     settings: dict[str, Any]
+    sampling: bool
 
     def __init__(self, **settings: Any) -> None:
         type(self).settings = settings
@@ -38,6 +40,8 @@ class Tracker:
         if "start" in self.faults:
             raise OSError("no counters")
         self._began = time.perf_counter()
+        type(self).sampling = True
+        self._scheduler_monitor_power = SimpleNamespace(stop=lambda: setattr(type(self), "sampling", False))
 
     def flush(self) -> float | None:
         return None if "flush" in self.faults else self._kwh()
@@ -59,7 +63,7 @@ class Tracker:
 def install(monkeypatch: pytest.MonkeyPatch) -> type[Tracker]:
     """Put it where CodeCarbon would be; the class of its trackers."""
     package, data = ModuleType("codecarbon"), ModuleType("codecarbon.input")
-    tracker = type("FakeTracker", (Tracker,), {"faults": set(), "settings": {}})
+    tracker = type("FakeTracker", (Tracker,), {"faults": set(), "settings": {}, "sampling": False})
     source = SimpleNamespace(get_global_energy_mix_data=lambda: MIXES)
     vars(package).update(OfflineEmissionsTracker=tracker, __spec__=SimpleNamespace())
     vars(data).update(DataSource=lambda: source)

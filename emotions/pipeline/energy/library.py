@@ -81,6 +81,18 @@ def open_tracker(cpu_watts: float | None) -> Any:
     )
 
 
+def stop_sampling(tracker: Any) -> None:
+    """Let nobody but ``meter`` read a tracker that has started.
+
+    Its own samples of each second come at the time of the meter's readings. Of two readings that are a moment apart
+    the second has up to 10 ms of CPU time, the system's tick, over less than that: the power of many CPUs.
+
+    Args:
+        tracker: of ``open_tracker``, started.
+    """
+    tracker._scheduler_monitor_power.stop()
+
+
 def how_found(tracker: Any) -> dict[str, str]:
     """Part -> whether the tracker measures or estimates it, and by what; it has that in its private list alone.
 

@@ -13,7 +13,7 @@ from emotions.errors import EmotionsError, first_line
 from emotions.pipeline.energy.config import EnergyConfig
 from emotions.pipeline.energy.energy import Energy
 from emotions.pipeline.energy.grid import Grid, grid_of
-from emotions.pipeline.energy.library import how_found, open_tracker
+from emotions.pipeline.energy.library import how_found, open_tracker, stop_sampling
 
 _JOULES_PER_KWH = 3.6e6
 _EVERY_SEC = 1.0
@@ -52,6 +52,7 @@ class Meter:
         try:
             self._grid, tracker = grid_of(config), open_tracker(config.cpu_watts)
             tracker.start()
+            stop_sampling(tracker)
             self._tracker, self._began = tracker, time.perf_counter()
             self._read()
             self._thread.start()

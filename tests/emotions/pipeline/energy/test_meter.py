@@ -51,6 +51,11 @@ def test_nothing_is_left_to_what_the_user_or_the_machine_has_set(codecarbon: typ
     assert meter.energy.how["cpu"].endswith("as given")
 
 
+def test_nobody_but_the_meter_reads_the_tracker(codecarbon: type[Tracker]) -> None:
+    with measuring(GERMANY):
+        assert not codecarbon.sampling
+
+
 def test_without_a_wish_nothing_is_measured() -> None:
     with measuring(None) as meter:
         assert meter.joules() is None
