@@ -100,7 +100,7 @@ def hostile_files() -> dict[str, bytes]:
         "claims.m4a": m4a_that_claims(85_000_000),
         "claims_padded.m4a": m4a_that_claims(24_000_000, padding=24_000_000),
         "fragments.mp4": fragments_that_claim(85_000_000),
-        "silence.ogg": vorbis_silence(64, 192_000, 300.0),
+        "silence.ogg": vorbis_silence(64, 192_000, 900.0),  # twice the processor time that a folder's file may take
         "silence.opus": opus_silence(3000.0),
         "silence.flac": flac_silence(8, 192_000, 60.0),
         "silence.mkv": matroska_silence(60.0),

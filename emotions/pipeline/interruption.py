@@ -31,13 +31,20 @@ class Interrupted(KeyboardInterrupt):
 class Stopped(BaseException):
     """A command was stopped; ``code`` is its exit code. For the command line alone, which says the rest."""
 
-    def __init__(self, interrupted: KeyboardInterrupt) -> None:
+    def __init__(self, interrupted: BaseException) -> None:
         super().__init__(str(interrupted))
         self.kept = "what was complete is kept"
         self.command: str | None = None
         if isinstance(interrupted, Interrupted):
             self.kept, self.command = interrupted.kept, interrupted.command
         self.code = _SIGNALLED + _received
+
+
+def is_interruption(error: BaseException | None) -> bool:
+    """Whether an error is a KeyboardInterrupt, or was raised while one was handled, as by a clean-up that fails."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 @contextlib.contextmanager
@@ -55,7 +62,9 @@ def keeping(kept: Callable[[], str], command: Callable[[], str | None] = lambda:
         yield
     except Interrupted:
         raise
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, Exception) as error:
+        if not is_interruption(error):
+            raise
         raise Interrupted(kept(), command()) from error
 
 
@@ -86,7 +95,9 @@ def stoppable() -> Iterator[None]:
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, Exception) as error:
+        if not is_interruption(error):
+            raise
         raise Stopped(error) from error
     finally:
         ended.set()

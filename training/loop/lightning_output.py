@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from emotions.pipeline.interruption import is_interruption
+
 # Warnings of Lightning and torch that a user cannot act on, each by its own text.
 _NOISE = (
     r".*does not have many workers.*",
@@ -28,11 +30,16 @@ _NOISE = (
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt on Ctrl-C. Lightning would ignore the signal from then on, and exit the process."""
+    """Raise KeyboardInterrupt on Ctrl-C. Lightning would ignore the signal from then on, and exit the process.
+
+    Where the signal comes while Lightning closes its loggers, it closes them again, which fails.
+    """
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
-    except SystemExit as error:
+    except (SystemExit, Exception) as error:
+        if not isinstance(error, SystemExit) and not is_interruption(error):
+            raise
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from error

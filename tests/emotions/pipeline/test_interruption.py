@@ -52,3 +52,19 @@ def test_the_clean_up_of_a_stopped_block_is_not_stopped() -> None:
 def test_the_innermost_word_counts() -> None:
     with pytest.raises(Interrupted, match="inner"), keeping(lambda: "outer"), keeping(lambda: "inner"):
         raise KeyboardInterrupt
+
+
+def test_a_clean_up_that_fails_after_a_signal_is_still_a_stop() -> None:
+    """As that of Lightning does, which closes a logger again where the signal came while it was closed."""
+    with pytest.raises(Stopped) as stopped, stoppable(), keeping(lambda: "all epochs are kept"):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        except KeyboardInterrupt:
+            raise OSError("Writer is closed")  # noqa: B904 - as a clean-up raises it, which knows of no cause
+    assert (stopped.value.kept, stopped.value.code) == ("all epochs are kept", 128 + signal.SIGTERM)
+
+
+def test_an_error_without_a_signal_stays_what_it_is() -> None:
+    with pytest.raises(ValueError, match="a mistake"), stoppable(), keeping(lambda: "kept"):
+        raise ValueError("a mistake")

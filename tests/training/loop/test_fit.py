@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.tensorboard.writer import FileWriter
 
 from emotions.cli import run
 from emotions.errors import CheckpointError, ConfigError, DataError, OutputExists
 from emotions.files.json_text import write_json
+from emotions.pipeline.interruption import Stopped, stoppable
 from emotions.pipeline.runner import Context
 from tests.fake_codecarbon import WATTS, Tracker
 from tests.pages import text_of
@@ -196,6 +201,23 @@ def test_a_resumed_run_equals_an_unbroken_one(
     expected, found = weights(whole / "last.ckpt"), weights(resumed / "last.ckpt")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert read(whole / "metrics.json")["history"] == read(resumed / "metrics.json")["history"]
+
+
+def test_a_signal_while_logs_are_closed_is_a_stop(
+    make_step: MakeStep, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning closes its loggers again then, and what is closed cannot be."""
+    close = FileWriter.close
+
+    def signalled(writer: FileWriter) -> None:
+        close(writer)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    monkeypatch.setattr(FileWriter, "close", signalled)
+    with pytest.raises(Stopped, match="epoch") as stopped, stoppable():
+        fit(make_step("signalled", learn_params__max_epoch=1), context)
+    assert stopped.value.code == 128 + signal.SIGTERM
 
 
 def test_energy_is_in_the_run_and_its_report_over_all_its_parts(
