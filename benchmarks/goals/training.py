@@ -26,7 +26,7 @@ def corpora(sizes: Sequence[int]) -> Iterator[Goal]:
     Args:
         sizes: numbers of clips, two at least, rising.
     """
-    found = {size: steps(size) for size in sizes}
+    found = {size: dict(steps(size)) for size in sizes}
     few, many = sizes[-2:]
     for step, (seconds, _, peak) in found[many].items():
         before = found[few][step][0]

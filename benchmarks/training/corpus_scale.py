@@ -42,18 +42,25 @@ def compare_sizes(sizes: Sequence[int]) -> Iterator[str]:
     """
     yield f"from a dataset to the first batch, clips of {SEC:g} s (seconds, CPU seconds, peak MB of the process)"
     for clips in sizes:
-        for step, (seconds, cpu, peak) in steps(clips).items():
+        for step, (seconds, cpu, peak) in steps(clips):
             yield f"  {clips:7d} clips  {step:16} {seconds:9.2f} {cpu:9.2f} {peak:9.0f}"
 
 
-def steps(clips: int) -> dict[str, list[float]]:
-    """What each step takes, in a process of its own: seconds, CPU seconds, peak resident MB."""
+def steps(clips: int) -> Iterator[tuple[str, list[float]]]:
+    """Each step, once it has ended, and what it took: seconds, CPU seconds, peak resident MB.
+
+    Args:
+        clips: how many clips there are.
+    """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "benchmarks.training.corpus_scale", folder, str(clips)]
         settings = {**os.environ, "EMOTIONS_CACHE": str(Path(folder) / "cache")}
-        done = subprocess.run(command, env=settings, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
-    return found
+        with subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout or ():
+                if line.startswith("{"):
+                    yield from json.loads(line).items()
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
 
 
 def write_tones(folder: Path, clips: int) -> Path:
@@ -75,7 +82,7 @@ def write_tones(folder: Path, clips: int) -> Path:
     return folder
 
 
-def _measured(folder: Path, clips: int) -> dict[str, list[float]]:
+def _measure(folder: Path, clips: int) -> None:
     raw = {
         "type": "train",
         "model": "FunctionalsClassifier",
@@ -83,13 +90,14 @@ def _measured(folder: Path, clips: int) -> dict[str, list[float]]:
         "learn_params": {"padding_sec": 1.0},
     }
     step: Any = TypeAdapter(TrainStep).validate_python(raw)
-    took: dict[str, list[float]] = {}
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
         started, cpu = time.perf_counter(), time.process_time()
         forget_peak()
         done = work()
-        took[name] = [time.perf_counter() - started, time.process_time() - cpu, peak_mb()]
+        took = [time.perf_counter() - started, time.process_time() - cpu, peak_mb()]
+        sys.stdout.write(json.dumps({name: took}) + "\n")
+        sys.stdout.flush()
         return done
 
     context = Context(folder, 0, 0, {})
@@ -101,11 +109,10 @@ def _measured(folder: Path, clips: int) -> dict[str, list[float]]:
     corpus = timed(STEPS[4], lambda: precomputed(cut_corpus(step, table, facts, split), step))
     timed(STEPS[5], lambda: next(iter(batches(corpus.train, _BATCH))))
     timed(STEPS[6], lambda: check_dataset(step.dataset, folder))
-    return took
 
 
 if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(1)
-    sys.stdout.write(json.dumps(_measured(Path(sys.argv[1]), int(sys.argv[2]))) + "\n")
+    _measure(Path(sys.argv[1]), int(sys.argv[2]))

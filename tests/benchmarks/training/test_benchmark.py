@@ -58,7 +58,7 @@ def test_the_loop_is_measured_against_a_bare_one(tmp_path: Path) -> None:
 
 
 def test_each_step_to_the_first_batch_is_measured_by_itself() -> None:
-    found = corpus_scale.steps(120)
+    found = dict(corpus_scale.steps(120))
     assert tuple(found) == corpus_scale.STEPS
     for seconds, cpu, megabytes in found.values():
         assert 0 < cpu < 10 * seconds

@@ -45,6 +45,20 @@ class Frames:
         frames: IntArray = np.minimum(self.lengths[clip], self.lengths[late] - shift) - np.maximum(0, -shift)
         return frames
 
+    def aligned(self, pairs: IntArray) -> tuple[Bits, Bits]:
+        """Twice (pairs, frames) uint32: the frames that both clips have at the same time, then zeros.
+
+        Args:
+            pairs: as of ``common``.
+        """
+        clip, late, shift = pairs.T
+        frames = self.common(pairs)
+        at = np.arange(int(frames.max(initial=0)))
+        inside = at < frames[:, None]
+        starts = (self.starts[clip] + np.maximum(0, -shift), self.starts[late] + np.maximum(0, shift))
+        one, other = (np.where(inside, self.bits[np.where(inside, start[:, None] + at, 0)], 0) for start in starts)
+        return one, other
+
     def compared(self, pairs: IntArray) -> tuple[IntArray, Float64Array]:
         """The pairs with ``MIN_FRAMES`` loud frames in common, and the share of bits that differ in these.
 
