@@ -16,7 +16,7 @@ from benchmarks.goals.goal import Goal
 from benchmarks.serving.folder_bookkeeping import bookkeeping
 from benchmarks.serving.folder_formats import to_wav
 from benchmarks.serving.folder_scale import measure
-from serving.benchmark.driver.server_process import running
+from serving.benchmark.driver.server_process import started
 from serving.benchmark.runner import Plan, benchmark_to_report
 
 _OF_SESSION = {"small": 0.70, "medium": 0.88}
@@ -70,18 +70,18 @@ def files(bundle: Path, size: str, data: Path) -> Iterator[Goal]:
 
 def starts(bundle: Path, folder: Path) -> Iterator[Goal]:
     """Seconds until the service is ready and the command line helps; memory of the service. Args as before."""
-    ready, memory = [], []
+    ready, memory, program = [], [], str(Path(sys.executable).with_name("emotions"))
+    serve = [program, "serve", "--bundle", str(bundle.resolve()), "--port"]
     for _ in range(_STARTS):
         began = time.perf_counter()
-        with running({"EMOTIONS_BUNDLE": str(bundle.resolve()), "EMOTIONS_DEVICE": "cpu"}, folder / "log") as server:
+        with started(serve, {"EMOTIONS_DEVICE": "cpu"}, folder / "log", "/readyz") as server:
             ready.append(time.perf_counter() - began)
             parent = psutil.Process(server.process.pid)
             processes = [parent, *parent.children(recursive=True)]
             memory.append(sum(each.memory_full_info().pss for each in processes) / (1 << 20))
-    yield _of("service ready", ready, "s", 2.5)
+    yield _of("emotions serve, ready", ready, "s", 2.5)
     yield _of("memory of all its processes, shared pages counted once", memory, "MiB", 260)
-    command = [str(Path(sys.executable).with_name("emotions")), "--help"]
-    yield _of("emotions --help", [_seconds(command) for _ in range(2 * _STARTS)], "s", 0.25)
+    yield _of("emotions --help", [_seconds([program, "--help"]) for _ in range(2 * _STARTS)], "s", 0.25)
 
 
 def _seconds(command: list[str]) -> float:

@@ -70,7 +70,7 @@ def compare_trainer(data: Path, clips: int, rounds: int, backbone: str = "effici
 
 
 def _collated(items: list[Any]) -> dict[str, Any]:
-    waveform, length, truth, _ = default_collate(items)
+    waveform, length, truth, *_ = default_collate(items)
     return {"waveform": waveform, "length": length, **truth}
 
 

@@ -42,6 +42,6 @@ def test_a_small_model_is_made_and_started(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("benchmarks.goals.serving._STARTS", 1)
     bundle = made_bundle(tmp_path, make_demo_corpus(tmp_path / "data", speakers=4, takes=2), "tiny")
     goals = {goal.what: goal.figure for goal in starts(bundle, tmp_path)}
-    assert 0.2 < goals["service ready"] < 60
+    assert 0.2 < goals["emotions serve, ready"] < 60
     assert 50 < goals["memory of all its processes, shared pages counted once"] < 2_000
     assert 0 < goals["emotions --help"] < 20
