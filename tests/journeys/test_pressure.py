@@ -178,8 +178,11 @@ class Watch(threading.Thread):
         self.before = self.memory = self._resident()
 
     def _resident(self) -> int:
-        parent = psutil.Process(self.server.process.pid)
-        return int(sum(each.memory_info().rss for each in (parent, *parent.children(recursive=True))))
+        parent, found = psutil.Process(self.server.process.pid), 0
+        for each in (parent, *parent.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):  # a decoder that ended meanwhile
+                found += int(each.memory_info().rss)
+        return found
 
     def run(self) -> None:
         with httpx.Client(timeout=30) as client:
