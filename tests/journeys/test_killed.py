@@ -125,7 +125,7 @@ def test_what_a_run_named_by_the_time_leaves_goes_on_by_the_command_named_and_ca
 ) -> None:
     config = write_config(data, commands.folder / "config.json", run="runs/$$DATETIME$$")
     command = commands.start("train", "--config-file", str(config))
-    command.until(lambda: any(epochs(run) >= 1 for run in commands.folder.glob("runs/*")))
+    command.until(lambda: any(epochs(run) >= 2 for run in commands.folder.glob("runs/*")))
     code, told = command.ended(signal.SIGTERM)
     [run] = commands.folder.glob("runs/*")
     assert code == 143, told
