@@ -75,7 +75,7 @@ def _ready(server: Server) -> Iterator[Server]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.process.pid, signal.SIGTERM)
         try:
-            server.process.wait(15)
+            server.process.wait(30)
         except subprocess.TimeoutExpired:
             os.killpg(server.process.pid, signal.SIGKILL)
             server.process.wait(5)
