@@ -75,7 +75,7 @@ def test_the_wheel_holds_the_packages_and_nothing_of_the_tests(wheel: Path) -> N
     assert {f"emotions/files/html/templates/{name}" for name in ("report.html", "macros.html", "style.css")} <= {*names}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(2700)
 def test_the_wheel_trains_and_its_bundle_is_served_where_there_is_no_torch(wheel: Path, tmp_path: Path) -> None:
     full = environment(tmp_path / "full", "requirements.lock", wheel)
     run(full / "emotions", "data", "demo", "data/demo", cwd=tmp_path)
