@@ -67,8 +67,8 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
     monkeypatch.setenv("EMOTIONS_DEVICE", "cpu")
     notebook = read(path)
-    patience = {"timeout": 900, "startup_timeout": 300, "iopub_timeout": 60}  # seconds of a cell, a kernel, an output
-    NotebookClient(notebook, **patience, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=900, startup_timeout=300, iopub_timeout=60, resources=resources).execute()
     shown = "\n".join(outputs(notebook))
     assert "bundle: bundles/recordings" in shown
     assert shown.count("image/png") == 2
