@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from emotions.files.json_text import read_json
-from serving.benchmark.driver.server_process import free_port
+from tests.servers import free_port
 from tests.terminal import Terminal, at_terminal
 from training.data.demo import make_demo_corpus
 
