@@ -45,7 +45,7 @@ def test_rivals_take_turns_and_medians_are_taken() -> None:
 
 def test_an_epoch_from_the_cache_beats_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "WINDOW_SEC", 1.0)
-    lines = encoding.compare_encoding(synthesise(tmp_path / "data", 4, 1.0), 4, 1)
+    lines = encoding.compare_encoding(synthesise(tmp_path / "data", 12, 1.0), 12, 1)
     assert "94.4 M encoder" in lines[0]
     assert figure(lines[-1]) > encoding.TARGET
 
