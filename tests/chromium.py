@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, Request, WebSocket, sync_playwright
+from playwright.sync_api import Browser, Page, Request, WebSocket, expect, sync_playwright
 
 from tests.conftest import needs
 
@@ -18,6 +18,7 @@ FAKE_MICROPHONE = "--use-fake-device-for-media-stream"
 """Option of Chromium's command line; a tab may hear it that is given the permission ``microphone``."""
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _NARROW = 600
+expect.set_options(timeout=30_000)  # a busy machine may take longer than the five seconds that are Playwright's
 
 
 @dataclass

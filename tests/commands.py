@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -36,7 +37,8 @@ class Command:
     def ended(self, sent: signal.Signals | None = None) -> tuple[int, str]:
         """Send a signal, wait for the end: exit code, or minus a signal's number, and what was printed."""
         if sent is not None and self.process.pid is not None and self.process.is_alive():
-            os.kill(self.process.pid, sent)
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(self.process.pid, sent)
         self.process.join(_END_SEC)
         assert self.process.exitcode is not None, self.log.read_text()
         return self.process.exitcode, self.log.read_text()

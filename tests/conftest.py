@@ -19,9 +19,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import HealthCheck, settings
 
 from emotions.audio.windows import FloatArray, Pooling
 from tests import fake_codecarbon
+
+# How long an example takes, or to draw one, is the machine's affair: it may be busy with something else at that moment.
+settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any_machine")
 
 _LONGEST = (
     "test_readme",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,11 +17,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving.benchmark.driver.server_process import free_port
-
 __all__ = ["REPOSITORY", "Server", "bentoml_serve", "free_port", "running", "serving", "wait_until_ready"]
 
 REPOSITORY = Path(__file__).parents[1]
+_PORTS = range(20_000, 32_000)
+"""Below those that the system gives to whoever asks for any, so that none takes one before its server does."""
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on, and that no other process of the tests is given."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = _PORTS[worker :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+    while True:
+        port = random.SystemRandom().choice(own)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @dataclass
@@ -75,7 +87,7 @@ def _ready(server: Server) -> Iterator[Server]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.process.pid, signal.SIGTERM)
         try:
-            server.process.wait(15)
+            server.process.wait(30)
         except subprocess.TimeoutExpired:
             os.killpg(server.process.pid, signal.SIGKILL)
             server.process.wait(5)

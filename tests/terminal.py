@@ -51,7 +51,7 @@ class Terminal:
         deadline = time.monotonic() + _END_SEC
         while not re.search(pattern, self.text):
             assert time.monotonic() < deadline, self.text
-            assert self._more() or self._process.poll() is None, self.text
+            assert self._more() or self._process.poll() is None or self._more(), self.text
 
     def type(self, keys: str) -> None:
         """Press keys; ``\\x03`` is Ctrl-C."""
@@ -62,6 +62,8 @@ class Terminal:
         deadline = time.monotonic() + _END_SEC
         while self._more() or self._process.poll() is None:
             assert time.monotonic() < deadline, self.text
+        while self._more():  # what it wrote between the last look and its end
+            pass
         return self._process.wait(), self.text
 
     def close(self) -> None:

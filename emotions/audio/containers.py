@@ -123,10 +123,10 @@ def _behind_tags(file: BinaryIO) -> tuple[int, bytes]:
 @contextlib.contextmanager
 def _reader(file: BinaryIO, kind: Format, *, plain: bool, channel: int | None) -> Iterator[Stream]:
     """The stream of a recording: libsndfile's where it reads all of it, and faster, else FFmpeg's."""
-    if kind.demuxer == "mov":
-        check_tables(file)
     if plain and kind.demuxer not in _PLAIN:
         raise NotPlain(claimed_samples(file, kind.demuxer))
+    if kind.demuxer == "mov":
+        check_tables(file)
     if kind.demuxer == "wav":
         header = read_header(file)
         if header.is_pcm16:

@@ -35,12 +35,14 @@ def claimed_samples(file: BinaryIO, demuxer: str) -> int:
         file: the recording.
         demuxer: FFmpeg's name of its format.
     """
+    if demuxer not in ("flac", "ogg"):
+        return 0
     file.seek(0)
-    head = file.read(_LOOK_BYTES)
-    if demuxer == "flac" and len(head) >= _FLAC_HEAD:
-        numbers = int.from_bytes(head[18:26], "big")
-        return (numbers & (1 << 36) - 1) * ((numbers >> 41 & 7) + 1)
-    return _ogg_samples(file, head) if demuxer == "ogg" else 0
+    head = file.read(_LOOK_BYTES if demuxer == "ogg" else _FLAC_HEAD)
+    if demuxer == "ogg":
+        return _ogg_samples(file, head)
+    numbers = int.from_bytes(head[18:26], "big") if len(head) == _FLAC_HEAD else 0
+    return (numbers & (1 << 36) - 1) * ((numbers >> 41 & 7) + 1)
 
 
 def _ogg_samples(file: BinaryIO, head: bytes) -> int:

@@ -24,7 +24,11 @@ def axe_script(folder: Path) -> str:
     for name in ("package.json", "package-lock.json"):
         shutil.copy(_PINNED / name, folder)
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=200)
+    except subprocess.TimeoutExpired:
+        needs(False, "the npm registry does not answer in time")
+        raise
     needs(done.returncode == 0, "the npm registry cannot be reached")
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 

@@ -127,8 +127,9 @@ def test_a_gpu_that_answers_wrongly_or_not_at_all_is_not_used(
 ) -> None:
     first_in_worker(site, A_GPU)
     (site / "runtime" / "ort.webgpu.min.mjs").write_text(RUNTIME % does, encoding="utf-8")
-    model = site / "page" / "browser" / "model.js"
-    text = model.read_text(encoding="utf-8")
-    assert "GPU_MS = 30000" in text
-    model.write_text(text.replace("GPU_MS = 30000", "GPU_MS = 2000"), encoding="utf-8")
+    if does == HANGS:  # what answers has its time, however slow the machine
+        model = site / "page" / "browser" / "model.js"
+        text = model.read_text(encoding="utf-8")
+        assert "GPU_MS = 30000" in text
+        model.write_text(text.replace("GPU_MS = 30000", "GPU_MS = 2000"), encoding="utf-8")
     check(site, written, browser, tmp_path, said=said)

@@ -93,7 +93,7 @@ def expected(tiny_bundle: Path, clip: Path) -> dict[str, dict[str, float]]:
 
 
 def run(*command: str, **options: Any) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200, **options)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, **options)
     assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
     return done.stdout
 
@@ -266,7 +266,8 @@ def test_schemathesis_finds_nothing_but_bytes_that_are_no_audio(server: Server, 
     )
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/{document}", "--seed", "1"]
     options = ["--max-examples", "40", "--phases", "examples,coverage,fuzzing", "--continue-on-failure", "--no-color"]
-    assert int(re.findall(r"(\d+) generated", run(*command, *options, cwd=tmp_path))[0]) > 300
+    patience = ["--suppress-health-check", "too_slow", "--request-timeout", "60"]  # the machine may be busy for a while
+    assert int(re.findall(r"(\d+) generated", run(*command, *options, *patience, cwd=tmp_path))[0]) > 300
     assert "Traceback" not in server.log.read_text()
 
 

@@ -28,7 +28,7 @@ FAMILIES: dict[str, tuple[dict[str, Any], int]] = {
 }
 """Architecture and epochs; ``SpectrogramCnnClassifier`` has its own journey."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2700)]
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,7 @@ class Watched:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="decoders are processes of Linux")
 def test_each_hostile_file_is_a_row_with_a_reason(folder: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     whole, resumed = tmp_path / "whole.csv", tmp_path / "resumed.csv"
@@ -130,6 +131,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, tone: Tone) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="decoders are processes of Linux")
 def test_training_and_export_leave_hostile_files_out(labelled: Path) -> None:
     hostile = len(hostile_audio.hostile_files())

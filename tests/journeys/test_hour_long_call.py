@@ -39,7 +39,8 @@ with open(sys.argv[1], "w") as stream, open("/proc/self/status") as status:
 sys.exit(code)
 """
 _QUIET = 0.02
-_MOST_MORE_MIB, _MOST_CPU_SEC = 200, 60
+_MOST_MORE_MIB, _MOST_CPU_SEC, _MOST_CPU_MINUTES = 200, 60, 20
+"""The processor time is that of a usual machine; of a slower one, so many times that of a call of a minute."""
 
 
 @dataclass
@@ -163,7 +164,7 @@ def test_an_hour_is_summed_up_as_it_was_put_together(
     soundfile.write(tmp_path / "hour.wav", script.channels.T, RATE, subtype="PCM_16")
     soundfile.write(tmp_path / "minute.wav", script.channels[:, : 60 * RATE].T, RATE, subtype="PCM_16")
 
-    *_, little = predicted(tmp_path, tiny_bundle, "minute")
+    *_, minute_cpu, little = predicted(tmp_path, tiny_bundle, "minute")
     call, wall, cpu, mib = predicted(tmp_path, tiny_bundle, "hour")
 
     speech = [merged(spans) for spans in script.spans]
@@ -206,4 +207,4 @@ def test_an_hour_is_summed_up_as_it_was_put_together(
         # Windows of half a second are cut at other places of a turn.
         assert found["probabilities"]["emotion"] == pytest.approx(means, abs=0.03)
     assert mib < little + _MOST_MORE_MIB
-    assert cpu < _MOST_CPU_SEC
+    assert cpu < max(_MOST_CPU_SEC, _MOST_CPU_MINUTES * minute_cpu)

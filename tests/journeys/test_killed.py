@@ -26,7 +26,8 @@ from training.run_folder.read import read_checkpoint
 __all__ = ["forkserver"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-EPOCHS = 5
+EPOCHS = 8
+"""So many that a training does not end while a busy machine lets nobody see that it has begun."""
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +104,12 @@ def test_a_training_goes_on_by_the_same_command(
         command = commands.start("train", "--config-file", str(config))
         command.until(going_on, moments.uniform(0, 0.15))
         code, told = command.ended(sent)
-        if code == 0:
+        assert "Traceback" not in told
+        if (run / "run.json").exists():  # it was finished before the signal was acted on
+            assert code in (0, -sent.value, 128 + sent.value), told
+            (run / "run.lock").unlink(missing_ok=True)  # of one that was killed on its last line
             break
         assert code == (-sent.value if sent == signal.SIGKILL else 128 + sent.value), told
-        assert "Traceback" not in told
         if sent != signal.SIGKILL:
             done = epochs(run)
             kept = f"{done} of {EPOCHS} epochs are kept in {run}" if done else f"nothing is kept in {run}"
@@ -200,7 +203,7 @@ def test_a_training_on_a_full_disk_says_what_is_kept_and_goes_on(
     command = commands.start("train", "--config-file", str(config))
     if kept:
         command.until(begins(run, 1))
-        fill(place)
+        command.until(fills(place))
     line = told_of_a_full_disk(command)
     done = epochs(run)
     assert (f"{done} of {EPOCHS} epochs are kept in {run}" if kept else f"nothing is kept in {run}") in line
@@ -214,13 +217,23 @@ def test_a_training_on_a_full_disk_says_what_is_kept_and_goes_on(
 
 def fill(place: Path) -> None:
     """Leave no room on a disk."""
-    with (place / "filler").open("wb") as stream:
+    with (place / "filler").open("ab") as stream:
         for size in (1 << 16, 1 << 12, 1):
             try:
                 while os.write(stream.fileno(), b"x" * size):
                     pass
             except OSError:
                 continue
+
+
+def fills(place: Path) -> Callable[[], bool]:
+    """Leaves no room on a disk each time that it is asked: what a command replaces makes room anew."""
+
+    def never() -> bool:
+        fill(place)
+        return False
+
+    return never
 
 
 def made_anew(folder: Path, pattern: str) -> Callable[[], bool]:
@@ -290,17 +303,20 @@ def test_an_evaluation_goes_on_by_the_same_command(
 ) -> None:
     output, moments = commands.folder / "found", random.Random(sent.value)
     arguments = evaluation(data, output, commands.folder / "config.json")
+    stopped = 0
     for moment in EVALUATION:
         begun = made_anew(output, moment)
         command = commands.start(*arguments)
         command.until(begun, moments.uniform(0, 0.02))
         code, told = command.ended(sent)
-        late = moment == EVALUATION[-1] and code == 0  # of a machine so busy that the end came before the signal
-        assert late or code == (-sent if sent == signal.SIGKILL else 130), told
+        complete = (output / "report.html").exists()  # on a machine so busy that the end came before the signal
+        assert code == (-sent if sent == signal.SIGKILL else 130) or (complete and code == 0), told
         assert "Traceback" not in told
-        if sent == signal.SIGINT and not late:
+        stopped += not complete
+        if sent == signal.SIGINT and not complete:
             assert f"folds are kept in {output / 'folds'}; go on with: emotions evaluate" in told
     commands.run(*arguments)
+    assert stopped, "no signal came in time"
     assert_same_evaluation(evaluated, output)
 
 
@@ -312,7 +328,7 @@ def test_an_evaluation_on_a_full_disk_goes_on(
     begun = made_anew(place / "found", "folds/*.part/*.ckpt")
     command = commands.start(*arguments)
     command.until(begun)
-    fill(place)
+    command.until(fills(place))
     line = told_of_a_full_disk(command)
     assert "make room, and run the same command again: what is complete is kept" in line
     (place / "filler").unlink()
@@ -351,7 +367,7 @@ def test_an_export_leaves_nothing_half_done(
         command.until(begun, moments.uniform(0, 0.01))
         code, told = command.ended(sent)
         assert "Traceback" not in told
-        if moment in EXPORT[2:] and (place / "found").exists():  # it became whole before the signal was acted on
+        if moment in EXPORT[1:] and (place / "found").exists():  # it became whole before the signal was acted on
             assert code in (0, -sent if sent == signal.SIGKILL else 130), told
             assert code != 130 or "the bundle bundles/found is whole; go on with: emotions info --bundle" in told
             break

@@ -128,7 +128,9 @@ def test_the_loop_from_drift_to_a_model_that_knows_the_telephone(recordings: tup
             (tmp_path / "next").replace(link)
             until(lambda: answers[-1][1] != answers[0][1])
         assert {status for status, _ in answers} == {200}
-        assert furthest(server, of(calls), answers[-1][1]) < 1
+        (swapped,) = {bundle for _, bundle in answers} - {answers[0][1]}  # the last answer may be of the old one
+        # They are compared each 25: so many more, and none of the window is of the load.
+        assert furthest(server, [*of(calls), *of(calls)[:25]], swapped) < 1
 
 
 def name_speakers(table: Path) -> None:

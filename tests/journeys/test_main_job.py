@@ -21,7 +21,7 @@ from tests.servers import Server, running
 EMOTIONS = str(Path(sys.executable).with_name("emotions"))
 CHANCE = 0.25
 LEARN = {"padding_sec": 3, "spectrogram_size": 64, "batch_size": 16, "max_epoch": 8}
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first test of each dataset waits for its training
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2700)]  # the first test of each dataset waits for its training
 # As class folders the speaker stands in the file name; annotations.json has it in a column.
 DATASETS: dict[str, dict[str, Any]] = {
     "folders": {"format": "folders", "speaker": {"pattern": r"^[^/]+/(\d\d)"}},

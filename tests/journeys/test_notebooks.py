@@ -61,13 +61,14 @@ def test_the_commands_of_a_notebook_are_those_of_its_tutorial(path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(2700)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
     monkeypatch.setenv("EMOTIONS_DEVICE", "cpu")
     notebook = read(path)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=900, startup_timeout=300, iopub_timeout=60, resources=resources).execute()
     shown = "\n".join(outputs(notebook))
     assert "bundle: bundles/recordings" in shown
     assert shown.count("image/png") == 2

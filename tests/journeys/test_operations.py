@@ -52,13 +52,17 @@ def answer(connection: socket.socket) -> tuple[int, dict[str, object]]:
     return int(received.split()[1]), json.loads(body)
 
 
+PATIENT = {"EMOTIONS_BODY_GRACE_SEC": "60", "EMOTIONS_BODY_SEC": "60", "EMOTIONS_TIMEOUT_SEC": "60"}
+"""A body that is half sent is waited for, however slow the machine is."""
+
+
 def test_at_sigterm_it_is_not_ready_and_answers_what_it_has(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
-    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_DELAY_SEC="3") as server:
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_DELAY_SEC="8", **PATIENT) as server:
         with contextlib.ExitStack() as open_ones:
             accepted = [open_ones.enter_context(half_sent(server, clip)) for _ in range(16)]
             _until(lambda: "emotions_in_flight 16.0" in httpx.get(f"{server.url}/metrics", timeout=5).text)
             os.kill(server.process.pid, signal.SIGTERM)
-            _until(lambda: httpx.get(f"{server.url}/readyz", timeout=5).status_code == 503, 2)
+            _until(lambda: httpx.get(f"{server.url}/readyz", timeout=5).status_code == 503, 6)
             assert httpx.get(f"{server.url}/livez", timeout=5).status_code == 200
             assert server.post(clip).status_code == 200
             _until(lambda: not _listens(server))
@@ -66,12 +70,12 @@ def test_at_sigterm_it_is_not_ready_and_answers_what_it_has(tiny_bundle: Path, t
                 connection.sendall(clip[-1:])
             answers = [answer(connection) for connection in accepted]
         assert [(status, body["duration_sec"]) for status, body in answers] == [(200, 1.0)] * 16
-        assert server.process.wait(20) == 0
+        assert server.process.wait(40) == 0
 
 
 def test_at_sigterm_under_load_no_request_is_lost(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
     """Clients go elsewhere once it is not ready, as a balancer has them do; until then each is answered."""
-    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_DELAY_SEC="2") as server:
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_DELAY_SEC="8") as server:
         statuses: list[int] = []
 
         def load() -> None:
@@ -80,16 +84,16 @@ def test_at_sigterm_under_load_no_request_is_lost(tiny_bundle: Path, tmp_path: P
                     statuses.append(client.post(f"{server.url}/v1/predict", content=clip).status_code)
 
         leave = threading.Event()
-        clients = [threading.Thread(target=load) for _ in range(8)]
+        clients = [threading.Thread(target=load, daemon=True) for _ in range(8)]
         for client in clients:
             client.start()
-        time.sleep(1)
+        _until(lambda: len(statuses) > 50)
         os.kill(server.process.pid, signal.SIGTERM)
-        _until(lambda: httpx.get(f"{server.url}/readyz", timeout=5).status_code == 503, 1.5)
+        _until(lambda: httpx.get(f"{server.url}/readyz", timeout=5).status_code == 503, 6)
         leave.set()
         for client in clients:
             client.join()
-        assert server.process.wait(20) == 0
+        assert server.process.wait(40) == 0
         assert set(statuses) == {200}
         assert len(statuses) > 50
         assert server.log.read_text().count("route=/v1/predict status=200") == len(statuses)
@@ -118,7 +122,7 @@ def test_a_connection_that_was_idle_while_the_service_was_busy_loses_no_request(
 
 
 def test_the_end_has_a_cap(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
-    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_SEC="1") as server:
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_DRAIN_SEC="1", **PATIENT) as server:
         with half_sent(server, clip) as connection:
             _until(lambda: "emotions_in_flight 1.0" in httpx.get(f"{server.url}/metrics", timeout=5).text)
             began = time.monotonic()
@@ -126,7 +130,7 @@ def test_the_end_has_a_cap(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> No
             status, body = answer(connection)
         assert (status, body["error"]["code"]) == (503, "shutting_down")  # type: ignore[index]
         assert server.process.wait(20) == 0
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 20, "the default would be 25 s"
 
 
 def test_a_killed_worker_comes_back_and_only_its_requests_fail(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
@@ -141,13 +145,15 @@ def test_a_killed_worker_comes_back_and_only_its_requests_fail(tiny_bundle: Path
                 except httpx.TransportError:
                     outcomes.append(0)
 
-        clients = [threading.Thread(target=load) for _ in range(4)]
+        clients = [threading.Thread(target=load, daemon=True) for _ in range(4)]
         for client in clients:
             client.start()
-        time.sleep(1)
+        _until(lambda: outcomes.count(200) > 20)
         first, second = _workers(server)
         first.kill()
+        before = outcomes.count(200)
         time.sleep(2)
+        _until(lambda: outcomes.count(200) > before + 20)
         stop.set()
         for client in clients:
             client.join()
@@ -163,7 +169,7 @@ def test_a_killed_worker_comes_back_and_only_its_requests_fail(tiny_bundle: Path
 
 def test_workers_end_when_their_supervisor_was_killed(tiny_bundle: Path, tmp_path: Path, clip: bytes) -> None:
     """With the requests that they have answered, and with their memory and their socket."""
-    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_WORKERS="2") as server:
+    with running(tmp_path, EMOTIONS_BUNDLE=str(tiny_bundle), EMOTIONS_WORKERS="2", **PATIENT) as server:
         left = psutil.Process(server.process.pid).children(recursive=True)
         assert len(_workers(server)) == 2
         with half_sent(server, clip) as connection:
@@ -174,7 +180,7 @@ def test_workers_end_when_their_supervisor_was_killed(tiny_bundle: Path, tmp_pat
             connection.sendall(clip[-1:])
             status, body = answer(connection)
         assert status == 200, body
-        _until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in left), 90)
+        _until(lambda: not any(map(_runs, left)), 90)
         assert not _listens(server)
         assert b"the process that started this worker is gone" in server.log.read_bytes()
 
@@ -189,8 +195,14 @@ def _listens(server: Server) -> bool:
 
 def _workers(server: Server) -> list[psutil.Process]:
     """The server's workers that run."""
-    children = psutil.Process(server.process.pid).children()
-    return [each for each in children if each.status() != psutil.STATUS_ZOMBIE]
+    return [each for each in psutil.Process(server.process.pid).children() if _runs(each)]
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:  # it ended between the two
+        return False
 
 
 def _until(happened: object, seconds: float = 20) -> None:
@@ -210,13 +222,15 @@ def test_metrics_of_all_workers_keys_and_a_log_in_json(tiny_bundle: Path, tmp_pa
         for _ in range(12):
             assert server.post(clip, headers={"authorization": f"Bearer {key}"}).status_code == 200
         ensure_prometheus_dir(str(tmp_path / "home" / "prometheus_multiproc_dir"))
-        time.sleep(0.3)  # each worker writes its metrics and lines a moment later
+        counted = 'emotions_requests_total{method="POST",route="/v1/predict",status="200"} 12.0'
+        # Each worker writes its metrics a moment later.
+        _until(lambda: counted in httpx.get(f"{server.url}/metrics", timeout=10).text)
         shown = httpx.get(f"{server.url}/metrics", timeout=10).text
         page = httpx.get(f"{server.url}/docs", timeout=10).text
         files = re.findall(r'(?:src|href)="\./([^"]+)"', page)
         assert [httpx.get(f"{server.url}/{file}", timeout=10).status_code for file in files] == [200] * 5
         docs = httpx.get(f"{server.url}/docs.json", timeout=10).json()
-    assert 'emotions_requests_total{method="POST",route="/v1/predict",status="200"} 12.0' in shown
+    assert counted in shown
     assert 'emotions_rejects_total{reason="unauthorized"} 1.0' in shown
     assert "emotions_audio_seconds_total 12.0" in shown
     assert "bentoml_" not in shown
@@ -233,6 +247,6 @@ def test_metrics_of_all_workers_keys_and_a_log_in_json(tiny_bundle: Path, tmp_pa
 def test_it_does_not_listen_beyond_this_machine_without_keys(tiny_bundle: Path, tmp_path: Path, where: str) -> None:
     arguments = ("--host", where, "--port", str(free_port()))
     process = bentoml_serve(*arguments, cwd=tmp_path, log=tmp_path / "log", EMOTIONS_BUNDLE=str(tiny_bundle))
-    assert process.wait(60) != 0
+    assert process.wait(120) != 0
     assert "EMOTIONS_API_KEYS_FILE" in (tmp_path / "log").read_text()
     assert "Traceback" not in (tmp_path / "log").read_text()

@@ -181,7 +181,7 @@ def test_a_key_is_asked_for_and_used(tiny_bundle: Path, tmp_path: Path, tab: Tab
         expect(page.locator("#snippets")).to_contain_text("$EMOTIONS_KEY")
         assert key not in page.inner_text("body")
         page.click("#record")
-        expect(page.locator("#live-state")).to_contain_text("istening", timeout=30_000)
+        expect(page.locator("#live-state")).to_have_text(re.compile("Listening|Speech|answered"))  # the latter soon
         page.click("#record")
 
 
@@ -198,7 +198,7 @@ def test_a_service_that_is_gone_is_told_until_it_is_back(tiny_bundle: Path, tmp_
     first = served()
     page = shown(tab.page, first.url)
     os.killpg(first.process.pid, signal.SIGTERM)
-    first.process.wait(20)
+    first.process.wait(60)
     choose(page, [tone(tmp_path / "clip.wav")])
     expect(page.locator("#notice")).to_be_visible(timeout=30_000)
     picture(page, "gone")
@@ -210,7 +210,7 @@ def test_a_service_that_is_gone_is_told_until_it_is_back(tiny_bundle: Path, tmp_
         assert rows(page)[1][1]
     finally:
         os.killpg(second.process.pid, signal.SIGTERM)
-        second.process.wait(20)
+        second.process.wait(60)
 
 
 @pytest.mark.parametrize("width", [390, 1280, 1920])

@@ -31,6 +31,7 @@ import emotions
 from emotions.audio.windows import FloatArray
 from emotions.folder.predict_files import predict_files
 from emotions.inputs.discovery import find_files
+from tests.pauses import watched_pauses
 from tests.servers import Server, running
 
 pytestmark = pytest.mark.slow
@@ -39,7 +40,7 @@ FULL = os.environ.get("EMOTIONS_FULL") == "1"
 REQUESTS, BODIES = (2_000, 500) if FULL else (100, 40)
 CONNECTIONS = (1, 16, 64)
 MAX_BYTES = 4 << 20
-LIMITS = {"EMOTIONS_MAX_BYTES": str(MAX_BYTES), "EMOTIONS_MAX_IN_FLIGHT": "128", "EMOTIONS_TIMEOUT_SEC": "20"}
+LIMITS = {"EMOTIONS_MAX_BYTES": str(MAX_BYTES), "EMOTIONS_MAX_IN_FLIGHT": "128", "EMOTIONS_TIMEOUT_SEC": "60"}
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_every_answer_is_the_folder_runs(
     todo = [expected[index % len(expected)] for index in range(REQUESTS)]
     random.Random(connections).shuffle(todo)
     limits = httpx.Limits(max_connections=connections)
-    with httpx.Client(timeout=60, limits=limits) as client, ThreadPoolExecutor(connections) as pool:
+    with httpx.Client(timeout=90, limits=limits) as client, ThreadPoolExecutor(connections) as pool:
         answers = list(pool.map(lambda item: client.post(f"{server.url}/v1/predict", content=item[0]), todo))
     assert Counter(answer.status_code for answer in answers) == {200: REQUESTS}
     worst = 0.0
@@ -172,19 +173,23 @@ class Watch(threading.Thread):
     def __init__(self, server: Server, content: bytes) -> None:
         super().__init__()
         self.server, self.content = server, content
-        self.stop, self.seconds, self.statuses = threading.Event(), [0.0], Counter[int]()
+        self.stop, self.statuses = threading.Event(), Counter[int]()
+        self.moments: list[tuple[float, float]] = []
         self.before = self.memory = self._resident()
 
     def _resident(self) -> int:
-        parent = psutil.Process(self.server.process.pid)
-        return int(sum(each.memory_info().rss for each in (parent, *parent.children(recursive=True))))
+        parent, found = psutil.Process(self.server.process.pid), 0
+        for each in (parent, *parent.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):  # a decoder that ended meanwhile
+                found += int(each.memory_info().rss)
+        return found
 
     def run(self) -> None:
         with httpx.Client(timeout=30) as client:
             while not self.stop.wait(0.05):
                 started = time.perf_counter()
                 self.statuses[client.post(f"{self.server.url}/v1/predict", content=self.content).status_code] += 1
-                self.seconds.append(time.perf_counter() - started)
+                self.moments.append((started, time.perf_counter()))
                 self.memory = max(self.memory, self._resident())
 
 
@@ -204,7 +209,7 @@ def test_malformed_bodies_are_never_our_fault_and_hold_up_nobody(
 ) -> None:
     recordings = [content for content, _ in expected if len(content) < 300_000]
     draw = random.Random(7)
-    with watched(server, recordings[0]) as watch, ThreadPoolExecutor(4) as pool:
+    with watched_pauses() as pauses, watched(server, recordings[0]) as watch, ThreadPoolExecutor(4) as pool:
         bodies = [(random.Random(index), _malformed(draw, recordings)) for index in range(BODIES)]
         large = [pool.submit(_post_large, server) for _ in range(2)]
         slow = [pool.submit(_send_slowly, server) for _ in range(1)]
@@ -213,7 +218,8 @@ def test_malformed_bodies_are_never_our_fault_and_hold_up_nobody(
         assert {each.result() for each in slow} == {200}
     assert set(statuses) <= {0, 200, 400, 405, 413, 415, 422}, statuses
     assert set(watch.statuses) == {200}
-    slowest, grown = max(watch.seconds), (watch.memory - watch.before) >> 20
+    slowest = max((pauses.seconds_without(*each) for each in watch.moments), default=0.0)
+    grown = (watch.memory - watch.before) >> 20
     record_property("slowest_sec", slowest)
     print(f"{BODIES} malformed bodies: {dict(statuses)}; slowest other request {slowest:.3f} s, {grown} MB more")
     assert slowest < (0.2 if FULL else 1.0), "the reduced run may share its cores with other tests"

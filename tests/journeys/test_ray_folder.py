@@ -34,7 +34,7 @@ def hook(event, arguments):
     if event == "open" and str(arguments[0]).endswith(".wav"):
         if str(arguments[0]).endswith("poison.wav"):
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 if any("default_worker" in part for part in sys.argv) or "default_worker" in open("/proc/self/cmdline").read():
     sys.addaudithook(hook)

@@ -104,7 +104,7 @@ def test_the_readme_has_blocks_of_every_kind() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_every_command_and_snippet_runs_in_order(workspace: Path, server: Server) -> None:
     for block in BLOCKS:
         if block.parsed_only or block.background:

@@ -20,7 +20,7 @@ from tests.journeys.axe_rules import axe_script, grave
 from tests.journeys.report_runs import make_reports
 from tests.page_actions import fits
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first test waits for all runs
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2700)]  # the first test waits for all runs
 
 KINDS = {
     "train": "recordings of a new speaker are right",
@@ -32,6 +32,7 @@ KINDS = {
     "dimensions": "of a new speaker",
     "across": "of another corpus",
 }
+IS_DRAWN = "each => each.getContext('2d').getImageData(0, 0, each.width, each.height).data.some(Boolean)"
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +137,7 @@ def test_it_is_drawn_over_time_and_a_click_plays_from_there(
         steps = json.loads(strip.get_attribute("data-steps") or "")
         assert len(steps) > 1
         assert all(sum(shares) == pytest.approx(1, abs=1e-3) for _, _, *shares in steps)
+        page.wait_for_function(IS_DRAWN, arg=strip.element_handle())  # once the page is laid out
         assert len(colours_of(strip) & {*legend_of(page)}) >= 2
         strip.click()  # in its middle
         middle = steps[-1][1] / 2

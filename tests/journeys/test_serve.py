@@ -178,8 +178,8 @@ def test_plain_bentoml_serve_takes_the_newest_bundle_on_loopback_and_ends_on_sig
         assert set(listening) == {"127.0.0.1"}
         workers = parent.children(recursive=True)
         os.kill(server.process.pid, signal.SIGTERM)
-        assert server.process.wait(20) == 0
-        left = psutil.wait_procs(workers, timeout=5)[1]  # those of a worker that ended are for init to reap
+        assert server.process.wait(60) == 0
+        left = psutil.wait_procs(workers, timeout=30)[1]  # those of a worker that ended are for init to reap
         assert not left
 
 
@@ -194,7 +194,7 @@ def test_a_server_that_cannot_serve_ends_with_one_line(tiny_bundle: Path, tmp_pa
     log = tmp_path / "log"
     arguments = ("--port", str(free_port()))
     process = bentoml_serve(*arguments, cwd=tmp_path, log=log, EMOTIONS_BUNDLE=str(bundle), **setting)
-    assert process.wait(60) != 0
+    assert process.wait(120) != 0
     expected = {"altered": "SHA-256 differs", "missing": "no such folder", "setting": "EMOTIONS_MAX_BATCH: got 'many'"}
     assert expected[fault] in log.read_text()
     assert "Traceback" not in log.read_text()

@@ -163,7 +163,8 @@ def test_a_killed_search_that_learns_loses_and_repeats_no_trial(data: Path, tmp_
     before = {trial.number: trial for trial in results.trials()}
     ended = [trial for trial in before.values() if trial.ended]
     assert ended
-    run(config, tmp_path)
+    if results.read_search().state != "finished":
+        run(config, tmp_path)
     after = results.trials()
     assert [trial.number for trial in after] == list(range(6))
     assert all(trial.ended for trial in after)
@@ -189,7 +190,7 @@ def wait_for_epochs(process: subprocess.Popen[bytes], results: Results, more: in
 
 
 def test_ctrl_c_stops_and_reports_and_the_search_goes_on(data: Path, tmp_path: Path) -> None:
-    config = write_search(data, tmp_path / "stopped", num_samples=2)
+    config = write_search(data, tmp_path / "stopped", num_samples=2, max_tune_epochs=16)  # outlasts the look
     results = Results(tmp_path / "stopped" / "tune" / "first")
     with subprocess.Popen(
         command(config), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -240,10 +241,10 @@ def test_a_search_outlives_a_node_of_its_cluster(
     with subprocess.Popen(
         command(config), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        deadline = time.monotonic() + 240
-        while len([trial for trial in results.trials() if trial.epochs]) < 2 and time.monotonic() < deadline:
+        deadline, both = time.monotonic() + 240, set[str | None]()
+        while len(both) < 2 and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.05)
-        both = {trial.worker for trial in results.trials()}
+            both = {trial.worker for trial in results.trials() if trial.epochs}
         cluster.remove_node(cluster.workers.pop(), allow_graceful=False)
         printed, told = process.communicate(timeout=400)
     cluster.workers.append(cluster.add_node(num_cpus=1))

@@ -16,7 +16,7 @@ from emotions.audio.decode import SAMPLE_RATE
 from tests.export.importers.environments import made_environment
 from tests.servers import running
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 START = """
 import asyncio, json, re, sys, types

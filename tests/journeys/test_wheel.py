@@ -75,7 +75,7 @@ def test_the_wheel_holds_the_packages_and_nothing_of_the_tests(wheel: Path) -> N
     assert {f"emotions/files/html/templates/{name}" for name in ("report.html", "macros.html", "style.css")} <= {*names}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(2700)
 def test_the_wheel_trains_and_its_bundle_is_served_where_there_is_no_torch(wheel: Path, tmp_path: Path) -> None:
     full = environment(tmp_path / "full", "requirements.lock", wheel)
     run(full / "emotions", "data", "demo", "data/demo", cwd=tmp_path)
@@ -83,7 +83,8 @@ def test_the_wheel_trains_and_its_bundle_is_served_where_there_is_no_torch(wheel
         "type": "train",
         "model": "SpectrogramCnnClassifier",
         "model_architecture": {"backbone": "test_efficientnet"},
-        "learn_params": {"padding_sec": 2, "spectrogram_size": 64, "max_epoch": 1},
+        # Enough that the proof can tell recordings apart, whatever the last digits of the machine are.
+        "learn_params": {"padding_sec": 2, "spectrogram_size": 64, "max_epoch": 3},
         "dataset": {"path": "data/demo", "speaker": {"pattern": r"/(\d\d)_"}},
     }
     write_json(tmp_path / "run.json", {"pipeline": [train, {"type": "export", "output": "bundles/wheel"}]})

@@ -24,7 +24,7 @@ from tests.servers import REPOSITORY, Server, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
-SECONDS, SLOW_SECONDS = 4, 12
+SECONDS, SLOW_SECONDS = 4, 16
 SLOW = ("a byte a second", "then a byte", "half-sent", "nothing", "idle", "do not read")
 """Cases that outlast the limits of time."""
 BY_DEFAULT = {

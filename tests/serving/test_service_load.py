@@ -139,7 +139,7 @@ def test_a_full_queue_is_overload(start: StartService, gate: Gate, clip: bytes) 
 def test_a_request_that_takes_too_long_ends_in_504_and_leaves_the_queue(
     start: StartService, gate: Gate, clip: bytes
 ) -> None:
-    service = start(gate, timeout_sec=0.3)
+    service = start(gate, timeout_sec=2)
 
     async def scene() -> list[httpx.Response]:
         async with service.client() as client:
@@ -176,27 +176,30 @@ def test_at_the_end_of_a_worker_requests_in_flight_get_the_time_that_is_left(
     assert 0.2 < time.monotonic() - started < 10
 
 
-def test_what_would_come_too_late_is_refused_at_once(start: StartService, predictor: Predictor, clip: bytes) -> None:
+def test_what_would_come_too_late_is_refused_at_once(
+    start: StartService, predictor: Predictor, tone: Tone, wav_bytes: Callable[..., bytes]
+) -> None:
     def slow(waveform: Any, length: Any) -> Probabilities:
-        time.sleep(0.05 * len(length))
+        time.sleep(0.4)  # much longer than a busy machine takes for all that is not the model
         return predictor.session.run(waveform, length)
 
-    service = start(slow, timeout_sec=0.8, max_batch=1)
+    window = wav_bytes(tone(0.5))
+    service = start(slow, timeout_sec=3.2, max_batch=1)
 
     async def timed(client: httpx.AsyncClient) -> tuple[httpx.Response, float]:
         started = time.monotonic()
-        return await client.post("/v1/predict", content=clip), time.monotonic() - started
+        return await client.post("/v1/predict", content=window), time.monotonic() - started
 
     async def scene() -> list[tuple[httpx.Response, float]]:
         async with service.client() as client:
-            assert (await client.post("/v1/predict", content=clip)).status_code == 200
-            return list(await asyncio.gather(*(timed(client) for _ in range(20))))
+            assert (await client.post("/v1/predict", content=window)).status_code == 200
+            return list(await asyncio.gather(*(timed(client) for _ in range(30))))
 
     answers = asyncio.run(scene())
     refused = [(answer, seconds) for answer, seconds in answers if answer.status_code == 503]
     assert {error_of(answer) for answer, _ in refused} == {(503, "overloaded")}
-    assert len(refused) >= 10
-    assert max(seconds for _, seconds in refused) < 0.5
+    assert len(refused) >= 15
+    assert max(seconds for _, seconds in refused) < 2
     assert sum(answer.status_code == 200 for answer, _ in answers) >= 3
 
 

@@ -72,15 +72,16 @@ def fit(step: TrainStep, context: Context) -> Path:
     if start is not None:
         _check_start(start, corpus.spec, model, step.learn_params.max_epoch)
     refusal = f"{folder}: another process is training in it; wait for its end, or name another saved_checkpoints_path"
-    with locked(folder / LOCK_FILE, refusal):
-        try:
-            result = _trained(job, model)
-        finally:
-            (folder / LOCK_FILE).unlink(missing_ok=True)
-    if result is None:
-        _LOG.warning("%s: holds this very training, finished; it is used as it is", folder)
-    else:
-        print_summary(folder, step, context, corpus, result)
+    with keeping(lambda: kept_in(folder, step.learn_params.max_epoch), lambda: command_for(folder, context)):
+        with locked(folder / LOCK_FILE, refusal):
+            try:
+                result = _trained(job, model)
+            finally:
+                (folder / LOCK_FILE).unlink(missing_ok=True)
+        if result is None:
+            _LOG.warning("%s: holds this very training, finished; it is used as it is", folder)
+        else:
+            print_summary(folder, step, context, corpus, result)
     return folder
 
 
@@ -125,22 +126,21 @@ def _trained(job: Job, model: Classifier) -> Result | None:
             _check_model(last, job.corpus.spec, model)
             _LOG.warning("going on with the interrupted training: %s", kept_in(folder, epochs))
             job = replace(job, start=last)
-    again = command_for(folder, context)
-    then = f"then: {again}" if again else "then the same command goes on"
-    with keeping(lambda: kept_in(folder, epochs), lambda: again):
-        try:
-            with room_for(folder):
-                begin(folder, record, job.start)
-                write_encoder(folder, model)
-                resumed = job.start is not None and job.start.parent == folder
-                with measured_part(folder, step.saving_data_params.energy, resumed=resumed):
-                    job = replace(job, corpus=precomputed(job.corpus, step, model))
-                    _train(job, model)
-                result = conclude(job)
-                warn_of(add_pictures(folder))
-                return result
-        except DiskFull as error:
-            raise DiskFull(f"{first_part(error)}; {kept_in(folder, epochs)}: make room, {then}") from error
+    try:
+        with room_for(folder):
+            begin(folder, record, job.start)
+            write_encoder(folder, model)
+            resumed = job.start is not None and job.start.parent == folder
+            with measured_part(folder, step.saving_data_params.energy, resumed=resumed):
+                job = replace(job, corpus=precomputed(job.corpus, step, model))
+                _train(job, model)
+            result = conclude(job)
+            warn_of(add_pictures(folder))
+            return result
+    except DiskFull as error:
+        again = command_for(folder, context)
+        then = f"then: {again}" if again else "then the same command goes on"
+        raise DiskFull(f"{first_part(error)}; {kept_in(folder, epochs)}: make room, {then}") from error
 
 
 def _written(step: TrainStep) -> set[str]:

@@ -29,7 +29,7 @@ from training.loop.trackers import end_runs, tracker_loggers
 from training.loop.waveform_augmentation import WaveformAugmenter
 from training.models.base import Classifier
 from training.models.registry import build_model, pinned
-from training.run_folder.checkpoints import AtomicCheckpoints, checkpoint_callbacks, mode_of
+from training.run_folder.checkpoints import AtomicCheckpoints, checkpoint_callbacks, mode_of, remove_outdated
 from training.run_folder.read import Trained, last_state, load_checkpoint, read_checkpoint
 from training.run_folder.write import Result
 
@@ -97,8 +97,10 @@ def train(job: Job, model: Classifier, process: ProcessContext = SINGLE, callbac
         callbacks: run after the checkpoints are written, where they are Lightning's ``Checkpoint``.
     """
     learn, corpus, context = job.step.learn_params, job.corpus, job.context
-    if job.start is not None and job.start.parent == job.folder and _is_trained(job.start, learn):
-        return  # it was stopped after its last epoch
+    if job.start is not None and job.start.parent == job.folder:
+        remove_outdated(job.start)
+        if _is_trained(job.start, learn):
+            return  # it was stopped after its last epoch
     balanced = learn.sampling == "balanced"
     weights = class_weights(job.step, corpus)
     waveforms = WaveformAugmenter(learn.augmentation.waveform, context.root) if learn.augments_waveform else None

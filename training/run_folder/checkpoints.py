@@ -15,6 +15,9 @@ from emotions.errors import CheckpointError
 from emotions.files.atomic import atomic_file
 from training.config.train import SavingDataParams
 from training.run_folder.layout import LAST
+from training.run_folder.read import read_checkpoint
+
+_OUTDATED = "outdated"
 
 
 def mode_of(metric: str) -> Literal["max", "min"]:
@@ -43,7 +46,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
 class BestCheckpoint(ModelCheckpoint):
     """Keeps the best epoch's checkpoint, and removes its predecessor once the last checkpoint names the new one.
 
-    A run that is killed in between resumes from a last checkpoint that still names the predecessor.
+    A run that is killed before resumes from a last checkpoint that still names the predecessor, one that is killed
+    after that from one which says what is left to remove.
 
     Args:
         saving: template of the file name.
@@ -65,6 +69,10 @@ class BestCheckpoint(ModelCheckpoint):
     def format_checkpoint_name(self, metrics: dict[str, Any], *arguments: Any, **options: Any) -> str:
         """The path of a checkpoint; its name counts epochs from 1, as everything that is read does."""
         return super().format_checkpoint_name({**metrics, "epoch": metrics["epoch"] + 1}, *arguments, **options)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a last checkpoint has of it."""
+        return {**super().state_dict(), _OUTDATED: [Path(path).name for path in self._outdated]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume; the folder may have been moved, with the best checkpoint in it."""
@@ -109,3 +117,17 @@ def checkpoint_callbacks(saving: SavingDataParams, folder: Path, metric: str | N
     """
     best = BestCheckpoint(saving, folder, metric)
     return [best, LastCheckpoint(folder, best)]
+
+
+def remove_outdated(last: Path) -> None:
+    """Remove the checkpoints that were no longer the best when a last one was written, whose run was killed just then.
+
+    Args:
+        last: the last checkpoint.
+    """
+    for name, state in read_checkpoint(last)["callbacks"].items():
+        if name.startswith(BestCheckpoint.__name__):
+            kept = {last.name, Path(state["best_model_path"]).name}
+            for outdated in (last.parent / Path(each).name for each in state.get(_OUTDATED, ())):
+                if outdated.suffix == last.suffix and outdated.name not in kept:
+                    outdated.unlink(missing_ok=True)

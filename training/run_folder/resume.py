@@ -158,9 +158,11 @@ def kept_in(folder: Path, epochs: int) -> str:
     """What an interrupted training leaves, as the first half of a sentence.
 
     Args:
-        folder: the run folder.
+        folder: the run folder; the training may have ended just before.
         epochs: how many the training has at most.
     """
+    if (folder / RUN_FILE).exists():
+        return f"the run in {folder} is finished"
     done = completed_epochs(folder)
     if done == 0:
         return f"no epoch is complete, so that nothing is kept in {folder}"
@@ -168,12 +170,14 @@ def kept_in(folder: Path, epochs: int) -> str:
 
 
 def command_for(folder: Path, context: Context) -> str | None:
-    """The command that goes on with an interrupted training; None for the same command as before.
+    """The command that goes on with an interrupted training, or after it; None for the same command as before.
 
     Args:
-        folder: the run folder.
+        folder: the run folder; the training may have ended just before.
         context: of the run.
     """
+    if context.is_last and (folder / RUN_FILE).exists():  # the same command would be refused
+        return shlex.join(["emotions", "export", "--run", str(folder)])
     named_by_time = bool(context.stamp) and context.stamp in str(folder)
     return shlex.join(["emotions", "train", "--resume", str(folder)]) if named_by_time else None
 

@@ -39,7 +39,7 @@ class Meter:
         self._began = 0.0
 
     def joules(self) -> float | None:
-        """Joules so far; None where nothing is measured."""
+        """Joules so far; None where nothing is measured, or the work has ended."""
         if self._tracker is None:
             return None
         try:
@@ -85,8 +85,10 @@ class Meter:
             grid=self._grid.source,
         )
 
-    def _read(self) -> float:
+    def _read(self) -> float | None:
         with self._alone():
+            if self._ending.is_set():  # it has waited for the end, after which the tracker gives nothing
+                return None
             kwh = self._tracker.flush()
         if kwh is None:  # it tells its errors to its log alone
             raise EmotionsError("CodeCarbon could not read it")

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,15 +38,18 @@ class Server:
 
     def cpu_sec(self) -> float:
         """CPU seconds that the service and its workers have used."""
-        return float(sum(sum(each.cpu_times()[:2]) for each in self._processes()))  # user and system
+        return float(sum(self._of_each(lambda process: float(sum(process.cpu_times()[:2])))))  # user and system
 
     def memory_bytes(self) -> int:
         """Memory that the service and its workers hold."""
-        return int(sum(each.memory_info().rss for each in self._processes()))
+        return int(sum(self._of_each(lambda process: float(process.memory_info().rss))))
 
-    def _processes(self) -> list[psutil.Process]:
+    def _of_each(self, figure: Callable[[psutil.Process], float]) -> Iterator[float]:
+        """A figure of each process of the service, but for decoders that end meanwhile."""
         parent = psutil.Process(self.process.pid)
-        return [parent, *parent.children(recursive=True)]
+        for process in (parent, *parent.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                yield figure(process)
 
     def histogram(self, name: str) -> dict[float, float]:
         """Cumulative counts of a histogram without labels on ``/metrics``, by the upper edges; empty without one."""

@@ -45,14 +45,14 @@ def test_rivals_take_turns_and_medians_are_taken() -> None:
 
 def test_an_epoch_from_the_cache_beats_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "WINDOW_SEC", 1.0)
-    lines = encoding.compare_encoding(synthesise(tmp_path / "data", 4, 1.0), 4, 1)
+    lines = encoding.compare_encoding(synthesise(tmp_path / "data", 12, 1.0), 12, 1)
     assert "94.4 M encoder" in lines[0]
     assert figure(lines[-1]) > encoding.TARGET
 
 
 def test_the_loop_is_measured_against_a_bare_one(tmp_path: Path) -> None:
-    lines = compare_loops(synthesise(tmp_path / "data", 8, 1.0), 8, 1, backbone="test_efficientnet")
-    assert "8 images of 128 x 128" in lines[0]
+    lines = compare_loops(synthesise(tmp_path / "data", 32, 1.0), 32, 1, backbone="test_efficientnet")
+    assert "32 images of 128 x 128" in lines[0]
     ours, bare, ratio = map(figure, lines[1:])
     assert ratio == pytest.approx(bare / ours, abs=0.05)
 

@@ -25,6 +25,7 @@ def test_uar_is_the_mean_of_the_recalls() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_every_lesson_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_wav: WriteWav) -> None:
     monkeypatch.setattr(distillation, "RECIPE", Path("configs/recipes/small_corpus_offline.json"))
     monkeypatch.setattr(distillation, "TEACHER", {"augmentation": {"copies": 0}, "max_epoch": 2})

@@ -49,7 +49,7 @@ def signals() -> Signals:
 
 
 def test_more_work_is_slower(source: Source, signals: Signals, tmp_path: Path) -> None:
-    slow, fast = graph(tmp_path / "slow.onnx", 40), graph(tmp_path / "fast.onnx", 10)
+    slow, fast = graph(tmp_path / "slow.onnx", 80), graph(tmp_path / "fast.onnx", 20)
     faster, slower = (relative_speed(*each, source, signals) for each in ((slow, fast), (fast, slow)))
     assert faster is not None
     assert slower is not None

@@ -35,6 +35,7 @@ from serving.config import BenchmarkStep
 from tests.conftest import Tone, WriteWav
 
 REPOSITORY = Path(__file__).parents[3]
+pytestmark = pytest.mark.timeout(900)  # the first of those that take ``whole`` makes it
 SESSIONS = [f"session batch {size}" for size in (1, 2, 4, 8, 16, 32)]
 
 

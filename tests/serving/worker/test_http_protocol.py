@@ -29,7 +29,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         size += len(message.get("body", b""))
         more = message.get("more_body", False)
     if scope["path"] == "/late":
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1)
     content = b"." * 30_000_000 if scope["path"] == "/large" else str(size).encode()
     headers = [(b"content-length", str(len(content)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -74,13 +74,14 @@ def start() -> Iterator[Start]:
         thread.join(10)
 
 
-def answer(connection: socket.socket) -> bytes:
-    """All that comes until the connection is closed, or for a second."""
-    connection.settimeout(1)
+def answer(connection: socket.socket, quiet_sec: float = 1) -> bytes:
+    """All that comes until the connection is closed, or for a while once it has begun."""
+    connection.settimeout(20)
     received = b""
     with contextlib.suppress(OSError):
         while part := connection.recv(65536):
             received += part
+            connection.settimeout(quiet_sec)
     return received
 
 
@@ -135,7 +136,7 @@ def test_what_never_ends_is_refused(start: Start, sent: bytes, status: int) -> N
     connect = start()
     connection = connect(sent)
     received = answer(connection)
-    assert is_closed(connection, 1)
+    assert is_closed(connection, 20)
     if status and len(sent) < 100_000:
         assert received.startswith(b"HTTP/1.1 %d" % status)
     assert answer(connect(GET + b"\r\n")).endswith(b"0")
@@ -143,9 +144,9 @@ def test_what_never_ends_is_refused(start: Start, sent: bytes, status: int) -> N
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET", GET, b"POST /now HTTP/1.1\r\nContent-Length: 99\r\n\r\n"])
 def test_headers_have_a_time_limit(start: Start, sent: bytes) -> None:
-    connection = start(header_sec=0.5)(sent)
+    connection = start(header_sec=1.5)(sent)
     assert not is_closed(connection, 0.2)
-    ends = time.monotonic() + 3
+    ends = time.monotonic() + 20
     with contextlib.suppress(OSError):
         while time.monotonic() < ends:
             connection.sendall(b"\r\n" if len(sent) < 3 else b"x")
@@ -155,23 +156,23 @@ def test_headers_have_a_time_limit(start: Start, sent: bytes) -> None:
 
 
 def test_half_sent_headers_are_answered(start: Start) -> None:
-    assert answer(start(header_sec=0.3)(GET)).startswith(b"HTTP/1.1 408")
+    assert answer(start(header_sec=1)(GET)).startswith(b"HTTP/1.1 408")
 
 
 def test_a_request_behind_another_has_the_time_from_its_turn(start: Start) -> None:
-    received = answer(start(header_sec=0.2)(b"GET /late HTTP/1.1\r\n\r\nGET /b"))
+    received = answer(start(header_sec=0.5)(b"GET /late HTTP/1.1\r\n\r\nGET /b"), quiet_sec=10)
     assert received.startswith(b"HTTP/1.1 200")
     assert received.count(b"HTTP/1.1") == 2
 
 
 def test_a_slow_response_is_not_a_slow_request(start: Start) -> None:
-    assert answer(start(header_sec=0.1)(b"GET /late HTTP/1.1\r\nConnection: close\r\n\r\n")).endswith(b"0")
+    assert answer(start(header_sec=0.5)(b"GET /late HTTP/1.1\r\nConnection: close\r\n\r\n")).endswith(b"0")
 
 
 def test_a_body_that_was_not_asked_for_ends_the_connection(start: Start) -> None:
     connection = start()(b"POST /now HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
     assert answer(connection).startswith(b"HTTP/1.1 200")
-    assert is_closed(connection, 1)
+    assert is_closed(connection, 20)
 
 
 def test_where_connections_are_scarce_the_longest_idle_gives_way(start: Start) -> None:
@@ -181,15 +182,18 @@ def test_where_connections_are_scarce_the_longest_idle_gives_way(start: Start) -
     for _ in range(8):
         connection = connect(GET + b"\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
-    assert all(is_closed(connection, 1) for connection in idle)
+    assert all(is_closed(connection, 20) for connection in idle)
 
 
 def test_connections_that_are_answered_do_not_give_way(start: Start) -> None:
     connect = start(max_connections=2)
-    late = [connect(b"GET /late HTTP/1.1\r\nConnection: close\r\n\r\n") for _ in range(2)]
-    time.sleep(0.1)
+    begun = b"POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
+    late = [connect(begun) for _ in range(2)]
+    assert all(connection.recv(100).startswith(b"HTTP/1.1 100") for connection in late)
     assert answer(connect(GET + b"\r\n")).startswith(b"HTTP/1.1 503")
-    assert all(answer(connection).endswith(b"0") for connection in late)
+    for connection in late:
+        connection.sendall(b"hello")
+        assert answer(connection).endswith(b"5")
 
 
 def test_an_application_answers_its_paths_directly_and_knows_clients_behind_a_trusted_proxy(start: Start) -> None:

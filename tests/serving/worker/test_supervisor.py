@@ -85,19 +85,27 @@ def _answers(url: str) -> bool:
         return False
 
 
+def _is_counted(url: str) -> bool:
+    """Whether metrics tell of a request to classify."""
+    lines = httpx.get(f"{url}/metrics", timeout=20).text.splitlines()
+    return any(line.startswith("emotions_requests_total") and "predict" in line for line in lines)
+
+
 def test_the_service_outlives_its_worker_and_ends_on_sigterm(tiny_bundle: Path, tmp_path: Path) -> None:
     port = free_port()
     with serving([*EMOTIONS, "--bundle", str(tiny_bundle)], tmp_path, port, PYTHONPATH=str(REPOSITORY)) as server:
         (worker,) = _children(server.process.pid)
         assert server.post(b"no recording").status_code in {415, 422}
-        time.sleep(0.3)  # figures are written a moment after the request
+        deadline = time.monotonic() + 60
+        while not _is_counted(server.url):  # figures are written a moment after the request
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
         os.kill(worker, signal.SIGKILL)
         deadline = time.monotonic() + 60
         while _children(server.process.pid) in ([worker], []) or not _answers(server.url):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        counted = httpx.get(f"{server.url}/metrics", timeout=20).text
-        assert any(line.startswith("emotions_requests_total") and "predict" in line for line in counted.splitlines())
+        assert _is_counted(server.url)
         server.process.terminate()
         assert server.process.wait(60) == 0
     log = server.log.read_text()

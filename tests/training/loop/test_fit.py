@@ -19,7 +19,7 @@ from torch.utils.tensorboard.writer import FileWriter
 from emotions.cli import run
 from emotions.errors import CheckpointError, ConfigError, DataError, OutputExists
 from emotions.files.json_text import write_json
-from emotions.pipeline.interruption import Stopped, stoppable
+from emotions.pipeline.interruption import Interrupted, Stopped, stoppable
 from emotions.pipeline.runner import Context
 from tests.fake_codecarbon import WATTS, Tracker
 from tests.pages import text_of
@@ -218,6 +218,20 @@ def test_a_signal_while_logs_are_closed_is_a_stop(
     with pytest.raises(Stopped, match="epoch") as stopped, stoppable():
         fit(make_step("signalled", learn_params__max_epoch=1), context)
     assert stopped.value.code == 128 + signal.SIGTERM
+
+
+def test_a_signal_after_the_end_tells_of_a_finished_run(
+    make_step: MakeStep, context: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def signalled(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.loop.fit.print_summary", signalled)
+    with pytest.raises(Interrupted) as interrupted:
+        fit(make_step("late", learn_params__max_epoch=1), context)
+    run = tmp_path / "late"
+    assert interrupted.value.kept == f"the run in {run} is finished"
+    assert interrupted.value.command == f"emotions export --run {run}"
 
 
 def test_energy_is_in_the_run_and_its_report_over_all_its_parts(

@@ -14,7 +14,7 @@ from emotions.files.atomic import remove_left_over
 from emotions.pipeline.runner import Context
 from tests.training.conftest import MakeStep
 from training.loop.fit import fit
-from training.run_folder.checkpoints import AtomicCheckpoints, LastCheckpoint
+from training.run_folder.checkpoints import AtomicCheckpoints, BestCheckpoint, LastCheckpoint
 from training.run_folder.read import load_checkpoint, read_checkpoint
 
 
@@ -78,6 +78,18 @@ def test_training_stops_with_words_and_keeps_its_checkpoints(
     assert not [*last.parent.glob(".*")]
 
 
+@pytest.fixture
+def ever_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every epoch is the best so far."""
+    monkeypatch.setattr("training.loop.job.Job.selection_metric", "epoch_number")
+    monkeypatch.setattr(
+        "training.loop.module.ClassifierModule.on_train_epoch_end",
+        lambda self: self.log("epoch_number", float(self.current_epoch)),
+        raising=False,
+    )
+
+
+@pytest.mark.usefixtures("ever_better")
 def test_a_kill_between_two_checkpoints_leaves_the_best_that_the_last_one_names(
     make_step: MakeStep, context: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -88,13 +100,6 @@ def test_a_kill_between_two_checkpoints_leaves_the_best_that_the_last_one_names(
             raise KeyboardInterrupt
         write(self, trainer, module)
 
-    # Every epoch is the best so far.
-    monkeypatch.setattr("training.loop.job.Job.selection_metric", "epoch_number")
-    monkeypatch.setattr(
-        "training.loop.module.ClassifierModule.on_train_epoch_end",
-        lambda self: self.log("epoch_number", float(self.current_epoch)),
-        raising=False,
-    )
     with monkeypatch.context() as patch:
         patch.setattr(LastCheckpoint, "on_train_epoch_end", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -103,6 +108,29 @@ def test_a_kill_between_two_checkpoints_leaves_the_best_that_the_last_one_names(
     assert {path.name for path in run.glob("*.ckpt")} == {"c_epoch=02.ckpt", "c_epoch=03.ckpt", "last.ckpt"}
     start = {"saving_data_params__start_from_saved_checkpoint_path": [str(run / "last.ckpt")]}
     fit(make_step(learn_params__max_epoch=4, **start), context)
+    assert {path.name for path in run.glob("*.ckpt")} == {"c_epoch=04.ckpt", "last.ckpt"}
+
+
+@pytest.mark.usefixtures("ever_better")
+@pytest.mark.parametrize("epoch", [3, 4])
+def test_a_kill_before_the_former_best_is_removed_leaves_that_to_the_training_that_goes_on(
+    epoch: int, make_step: MakeStep, context: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    remove = BestCheckpoint.remove_outdated
+
+    def killed(self: BestCheckpoint, trainer: Any) -> None:
+        if trainer.current_epoch + 1 == epoch:
+            raise KeyboardInterrupt
+        remove(self, trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BestCheckpoint, "remove_outdated", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit(make_step(learn_params__max_epoch=4), context)
+    run = tmp_path / "run"
+    left = {f"c_epoch={epoch - 1:02}.ckpt", f"c_epoch={epoch:02}.ckpt", "last.ckpt"}
+    assert {path.name for path in run.glob("*.ckpt")} == left
+    fit(make_step(learn_params__max_epoch=4), context)
     assert {path.name for path in run.glob("*.ckpt")} == {"c_epoch=04.ckpt", "last.ckpt"}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.errors import ConfigError
-from emotions.files.atomic import locked
+from emotions.files.atomic import locked, remove_left_over
 from emotions.pipeline.runner import Context
 from training.config.evaluate import EvaluateStep
 from training.config.train import TrainStep
@@ -21,10 +21,11 @@ _LOCK = "evaluation.lock"
 
 @contextlib.contextmanager
 def alone_in(output: Path) -> Iterator[None]:
-    """Lock a folder for one evaluation. Raises OutputExists where another one holds it."""
+    """Lock a folder for one evaluation, without what killed ones left. Raises OutputExists where another holds it."""
     lock = output / _LOCK
     with locked(lock, f"{output}: another evaluation is running in it; wait for its end, or name another output"):
         try:
+            remove_left_over(output)
             yield
         finally:
             lock.unlink(missing_ok=True)

@@ -146,5 +146,5 @@ function quoted(value) {
 function keep(name, type, content) {
   const link = element("a", "", { href: URL.createObjectURL(new Blob([content], { type })), download: name });
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000); // a busy browser fetches it later
 }

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ import soundfile
 from emotions.audio import decode
 from emotions.audio.decode import ReadOptions
 from emotions.audio.decoders.cancellation import Cancellation
+from emotions.audio.decoders.pool import decoder_pool
 from emotions.audio.decoders.protocol import DecoderLimits
 from emotions.audio.decoders.read import default_limits, in_decoder, open_waveform, read
 from emotions.errors import ConfigError, Crashed, NotAudio, TooLong, Truncated
@@ -32,11 +33,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="decoders are pr
 
 def decoders() -> list[psutil.Process]:
     """The decoder processes of this one, and what they are forked from."""
-    return [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if any("emotions.audio.decoders.nursery" in part for part in process.cmdline())
-    ]
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if any("emotions.audio.decoders.nursery" in part for part in process.cmdline()):
+                found.append(process)
+    return found
 
 
 def encoded(tone: Tone, container: str, subtype: str, sec: float = 3.0) -> bytes:
@@ -52,8 +54,8 @@ def vorbis(tone: Tone) -> bytes:
 
 @pytest.fixture(scope="module")
 def dear() -> bytes:
-    """FLAC that takes seconds to decode."""
-    return hostile_audio.flac_silence(8, 192_000, 60.0)
+    """FLAC that takes many seconds to decode, on a fast machine too."""
+    return hostile_audio.flac_silence(8, 192_000, 600.0)
 
 
 @pytest.fixture
@@ -61,7 +63,8 @@ def slow_stream(dear: bytes) -> Iterator[psutil.Process]:
     """The decoder of a recording of which one block has been read."""
     with open_waveform(dear, ReadOptions()) as stream:
         next(stream.blocks)
-        yield max(decoders(), key=lambda process: process.cpu_times().user)
+        others = {os.getpid(), *(each.process for each in decoder_pool()._idle)}
+        yield next(each for each in decoders() if each.pid not in others and each.ppid() not in others)
 
 
 @pytest.mark.parametrize(
@@ -125,10 +128,10 @@ def test_tables_that_count_more_than_the_file_has_are_refused_before_a_decoder_o
         "claims.m4a": hostile_audio.m4a_that_claims(85_000_000),
         "fragments.mp4": hostile_audio.fragments_that_claim(85_000_000),
     }[name]
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(NotAudio, match="counts 85000000 entries"):
         decode.read(content)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_an_honest_m4a_is_read() -> None:
@@ -137,8 +140,9 @@ def test_an_honest_m4a_is_read() -> None:
 
 def test_samples_of_all_channels_are_limited_as_claimed_and_as_found() -> None:
     options = ReadOptions(max_sec=600, max_samples=20_000_000)
+    contents = hostile_audio.vorbis_silence(8, 48_000, 300.0), hostile_audio.opus_silence(300.0)
     started = time.perf_counter()
-    for claimed in (hostile_audio.vorbis_silence(8, 48_000, 300.0), hostile_audio.opus_silence(300.0)):
+    for claimed in contents:
         with pytest.raises(TooLong, match="in all its channels"):
             read(claimed, options)
     assert time.perf_counter() - started < 5
@@ -157,15 +161,14 @@ def test_a_decoder_is_ended_at_its_memory(dear: bytes) -> None:
     assert len(read(hostile_audio.flac_silence(8, 192_000, 1.0)).waveform) == 16_000
 
 
-def test_a_decoder_is_ended_at_its_processor_time() -> None:
-    content = hostile_audio.flac_silence(8, 192_000, 600.0)
+def test_a_decoder_is_ended_at_its_processor_time(dear: bytes) -> None:
     with pytest.raises(Crashed, match="more than 1 s of processor time"):
-        read(content, limits=DecoderLimits(cpu_sec=1))
+        read(dear, limits=DecoderLimits(cpu_sec=1))
 
 
 def test_a_decoder_that_is_killed_is_one_recordings_error(slow_stream: psutil.Process, vorbis: bytes) -> None:
     slow_stream.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     with contextlib.suppress(psutil.NoSuchProcess):
         while slow_stream.status() != psutil.STATUS_ZOMBIE:  # its parent waits for it when it is asked for another
             assert time.monotonic() < deadline
@@ -189,27 +192,36 @@ def test_what_decoders_are_forked_from_is_started_again(vorbis: bytes) -> None:
     found = decoders()
     (nursery,) = [process for process in found if process.ppid() == os.getpid()]
     nursery.kill()
-    assert psutil.wait_procs([process for process in found if process != nursery], timeout=5)[1] == []
+    assert psutil.wait_procs([process for process in found if process != nursery], timeout=30)[1] == []
     assert len(read(vorbis).waveform) == 48_000
 
 
-def test_a_deadline_ends_decoding(dear: bytes) -> None:
-    started = time.monotonic()
-    with pytest.raises(TimeoutError):
-        read(dear, cancellation=Cancellation(started + 0.2))
-    assert time.monotonic() - started < 1
+def test_a_deadline_ends_decoding(dear: bytes, vorbis: bytes) -> None:
+    read(vorbis)  # no decoder has to be started first
+    assert _least_sec(lambda: read(dear, cancellation=Cancellation(time.monotonic() + 0.2))) < 1
     _no_decoder_is_busy()
 
 
-def test_another_thread_ends_decoding(dear: bytes) -> None:
-    cancellation = Cancellation()
-    timer = threading.Timer(0.2, cancellation.cancel)
-    timer.start()
-    started = time.monotonic()
-    with pytest.raises(TimeoutError):
+def test_another_thread_ends_decoding(dear: bytes, vorbis: bytes) -> None:
+    def cancelled() -> None:
+        cancellation = Cancellation()
+        threading.Timer(0.2, cancellation.cancel).start()
         read(dear, cancellation=cancellation)
-    assert time.monotonic() - started < 1
+
+    read(vorbis)
+    assert _least_sec(cancelled) < 1
     _no_decoder_is_busy()
+
+
+def _least_sec(ended: Callable[[], object]) -> float:
+    """Seconds until a decoding is ended, of three: the machine may be busy with something else, but not each time."""
+    taken = []
+    for _ in range(3):
+        started = time.monotonic()
+        with pytest.raises(TimeoutError):
+            ended()
+        taken.append(time.monotonic() - started)
+    return min(taken)
 
 
 def _no_decoder_is_busy() -> None:
@@ -220,6 +232,7 @@ def _no_decoder_is_busy() -> None:
 
 
 def test_decoders_are_used_again_and_leave_no_zombies(vorbis: bytes) -> None:
+    decoder_pool().close()  # of other tests, some may have grown and ended while they were idle
     read(vorbis)
     before = {process.pid for process in decoders()}
     for _ in range(10):
@@ -254,14 +267,14 @@ def test_decoders_end_with_their_process(dear: bytes, tmp_path: Path, number: si
     )
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     children: list[psutil.Process] = []
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while len(children) < 2 and time.monotonic() < until:
         time.sleep(0.2)
         children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= 2
     process.send_signal(number)
-    process.wait(10)
-    assert psutil.wait_procs(children, timeout=5)[1] == []
+    process.wait(30)
+    assert psutil.wait_procs(children, timeout=30)[1] == []
 
 
 def test_the_environment_names_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,6 +286,7 @@ def test_the_environment_names_the_memory(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_decoder_that_had_a_deadline_is_ready_at_once(vorbis: bytes) -> None:
+    read(vorbis)  # no decoder has to be started first
     started = time.monotonic()
     for _ in range(3):
         read(vorbis, cancellation=Cancellation(time.monotonic() + 30))

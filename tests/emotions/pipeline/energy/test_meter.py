@@ -87,6 +87,18 @@ def test_a_reading_that_fails_in_the_middle_ends_the_measuring_alone(
     assert len(caplog.messages) == 1
 
 
+def test_a_reading_after_the_end_is_none_and_no_fault(
+    codecarbon: type[Tracker], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one has that waits for the tracker while it is ended."""
+    with caplog.at_level(logging.WARNING), measuring(GERMANY) as meter:
+        pass
+    codecarbon.faults.add("flush")
+    assert meter.joules() is None
+    assert meter.energy is not None
+    assert caplog.messages == []
+
+
 def test_a_reading_that_hangs_is_given_up(
     codecarbon: type[Tracker], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

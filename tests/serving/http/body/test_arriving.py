@@ -121,11 +121,11 @@ def test_a_body_that_keeps_its_speed_still_has_a_time_limit(start: StartService,
 
 
 def test_a_slow_but_steady_body_is_read(start: StartService, clip: bytes) -> None:
-    service = start(body_grace_sec=0.3, min_body_rate=10_000)
+    service = start(body_grace_sec=1, min_body_rate=10_000)
 
     async def scene() -> httpx.Response:
         async with service.client() as client:
-            return await client.post("/v1/predict", content=drip(clip, 0.02, len(clip) // 40))
+            return await client.post("/v1/predict", content=drip(clip, 0.05, len(clip) // 40))
 
     assert asyncio.run(scene()).status_code == 200
 

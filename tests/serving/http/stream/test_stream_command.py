@@ -44,11 +44,11 @@ def test_speech_starts_and_stops(serve: ServeStreams, write_wav: WriteWav, tmp_p
 
 
 def test_a_file_as_slowly_as_it_plays(serve: ServeStreams, write_wav: WriteWav, tmp_path: Path) -> None:
-    path = write_wav(tmp_path / "clip.wav", SOUND[:16_000])
-    server = serve(stream_ahead_sec=0.3)
+    path = write_wav(tmp_path / "clip.wav", SOUND)
+    server = serve(stream_ahead_sec=1.5)
     with pytest.raises(ServiceError, match="ahead of real time"):
         stream(server, str(path), "--all")
-    assert "1.0 s of audio" in stream(server, str(path), "--all", "--realtime").output
+    assert "2.5 s of audio" in stream(server, str(path), "--all", "--realtime").output
 
 
 def test_the_microphone(serve: ServeStreams, monkeypatch: pytest.MonkeyPatch) -> None:

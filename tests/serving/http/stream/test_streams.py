@@ -109,8 +109,8 @@ def test_the_largest_message(serve: ServeStreams) -> None:
 
 
 def test_too_fast(serve: ServeStreams) -> None:
-    talk = converse(serve(stream_ahead_sec=2.5), [update(vad=False), *[SECOND] * 4])
-    assert (talk.errors, talk.code, talk.closed["audio_ms"]) == (["too_fast"], 1008, 2000)
+    talk = converse(serve(stream_ahead_sec=25), [update(vad=False), *[SECOND * 10] * 4])
+    assert (talk.errors, talk.code, talk.closed["audio_ms"]) == (["too_fast"], 1008, 20_000)
 
 
 def test_too_many_messages_at_once(serve: ServeStreams) -> None:
@@ -124,14 +124,14 @@ def test_too_many_messages_at_once(serve: ServeStreams) -> None:
 
 
 def test_idle(serve: ServeStreams) -> None:
-    server = serve(stream_idle_sec=0.5)
+    server = serve(stream_idle_sec=2)
     assert converse(server, []).errors == ["idle"]
     talk = converse(server, [update(vad=False), SECOND])
     assert (talk.errors, talk.code, len(talk.closed["segments"])) == (["idle"], 1008, 2)
     alive, silent = json.dumps({"type": "keep_alive"}), Talk()
     with server.connect() as socket:
         socket.send(update(vad=False))
-        for _ in range(4):
+        for _ in range(8):
             time.sleep(0.3)
             socket.send(alive)
         socket.send(CLOSE)
@@ -268,8 +268,9 @@ def test_a_slow_model_stops_reading(serve: ServeStreams) -> None:
 def test_the_metrics(serve: ServeStreams) -> None:
     server = serve()
     converse(server, [update(vad=False), SECOND, CLOSE])
-    eventually(lambda: server.service.metric("emotions_stream_sessions_total", reason="closed") == 1)
+    route = {"route": "/v1/stream", "method": "GET", "status": "101"}
+    eventually(lambda: server.service.metric("emotions_requests_total", **route) == 1)  # what is counted last
+    assert server.service.metric("emotions_stream_sessions_total", reason="closed") == 1
     assert server.service.metric("emotions_stream_audio_seconds_total") == 1
     assert server.service.metric("emotions_stream_lag_seconds_count") == 1
     assert server.open_streams() == 0
-    assert server.service.metric("emotions_requests_total", route="/v1/stream", method="GET", status="101") == 1

@@ -7,6 +7,7 @@ export { query, Refused } from "./requests.js";
 
 const RELOADED = "emotions.isolated";
 const WAIT_MS = 600000;
+const CLAIM_MS = 5000; // a busy machine takes a while; a page that is forced to load anew is never claimed
 
 /** Tells "loading" with megabytes while the model comes. */
 export const events = new EventTarget();
@@ -124,7 +125,7 @@ async function keepOffline() {
     workers.addEventListener("message", ({ data }) => data.loading && events.dispatchEvent(new CustomEvent("loading", { detail: data.loading })));
     await workers.register(new URL("../sw.js", import.meta.url));
     await Promise.race([workers.ready, later(WAIT_MS)]);
-    if (!workers.controller) await Promise.race([new Promise((done) => workers.addEventListener("controllerchange", done, { once: true })), later(2000)]);
+    if (!workers.controller) await Promise.race([new Promise((done) => workers.addEventListener("controllerchange", done, { once: true })), later(CLAIM_MS)]);
     if (crossOriginIsolated || !workers.controller || sessionStorage.getItem(RELOADED)) return;
     sessionStorage.setItem(RELOADED, "1"); // once: inside another page it stays as it is
     location.reload();
