@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,5 +33,7 @@ def made_bundle(folder: Path, data: Path, size: str) -> Path:
     }
     bundle = folder / f"bundle-{size}"
     steps = [train, {"type": "export", "name": size, "output": str(bundle)}]
-    run_pipeline(check_pipeline({"pipeline": steps, "load_dataset_workers_num": 0}, "benchmark", root=folder))
+    pipeline = check_pipeline({"pipeline": steps, "load_dataset_workers_num": 0}, "benchmark", root=folder)
+    with contextlib.redirect_stdout(sys.stderr):  # the table of figures has the other one to itself
+        run_pipeline(pipeline)
     return bundle
