@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import typer
+
 from benchmarks.goals.goal import Goal
 from benchmarks.training.corpus_scale import steps
 from benchmarks.training.encoding import compare_encoding
@@ -52,6 +54,8 @@ def loops(data: Path, clips: int, rounds: int) -> Iterator[Goal]:
         cached, uncached = (_figure(lines, f"Trainer / ours, {name}") for name in ("cached", "uncached"))
         yield Goal("epochs to transformers' Trainer, features from the cache", cached, "times", 1.05, at_least=True)
         yield Goal("the same, features each epoch", uncached, "times", 1.05, at_least=True)
+    else:
+        typer.echo(lines[0], err=True)
     encoding = compare_encoding(data, clips, rounds)
     filling = _figure(encoding, "encoder / filling")
     yield Goal("an encoder's feature pass, of the bare encoder", filling, "", 0.9, at_least=True)
