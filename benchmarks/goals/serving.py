@@ -47,6 +47,8 @@ def requests(bundle: Path, size: str, data: Path | None, output: Path, *, quick:
     yield _spread(f"{size} model, {name}, of the bare session", report["ratios"][f"{name} / {best}"], _OF_SESSION[size])
     for layer, wanted in _OVER_SESSION_MS.items():
         yield Goal(f"{size} model, {layer}, CPU over the session", report["cpu_ms_over_session"][layer], "ms", wanted)
+        of_one = report["cpu_ms_over_session_batch_1"][layer]
+        yield Goal(f"{size} model, {layer}, CPU over the session of batch size 1", of_one, "ms")
     for peer, raced in report["peers"]["rows"].items():
         yield _spread(f"{size} model, service to {peer}", raced["ours_to_theirs"], _TO_PEERS[size].get(peer))
 

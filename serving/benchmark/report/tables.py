@@ -104,7 +104,9 @@ def _layers(report: Report) -> Table:
     notes = ["* best batch size: what the ratios are to, pass by pass"]
     for name, value in report["cpu_ms_over_session"].items():
         client = report["layers"][name]["cpu_ms_per_clip"]["median"]
-        notes.append(f"{name}: {value:.2f} ms of CPU a request over the session; the client took {client:.2f} ms")
+        alone = report["cpu_ms_over_session_batch_1"][name]
+        over = f"{value:.2f} ms of CPU a request over the session, {alone:.2f} over that of batch size 1"
+        notes.append(f"{name}: {over}; the client took {client:.2f} ms")
     return Table("Layers", rows, notes)
 
 

@@ -140,6 +140,9 @@ def test_every_part_says_how_long_it_took(whole: tuple[Path, dict[str, Any]]) ->
 def test_a_peer_that_is_at_hand_is_raced_and_the_others_say_why_not(whole: tuple[Path, dict[str, Any]]) -> None:
     report = whole[1]
     assert set(report["cpu_ms_over_session"]) == {"service 1 connection", "service 16 connections"}
+    session, service = (report["layers"][name] for name in ("session batch 1", "service 1 connection"))
+    alone = service["server_cpu_ms_per_clip"]["median"] - session["cpu_ms_per_clip"]["median"]
+    assert report["cpu_ms_over_session_batch_1"]["service 1 connection"] == pytest.approx(alone)
     measured = report["peers"]
     assert list(measured["rows"]) == ["BentoML batchable"]
     row = measured["rows"]["BentoML batchable"]
