@@ -33,6 +33,7 @@ def main(  # noqa: PLR0913, PLR0917  # options of a command line
     rounds: Annotated[int, typer.Option(min=1, help="How often each side is measured.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
     sizes: Annotated[str, typer.Option(metavar="N,N", help="Numbers of clips of copies and corpus.")] = "300,3000",
+    longest: Annotated[float, typer.Option(min=0.6, max=60, help="Seconds of the corpus' longest clip.")] = 0.6,
     trials: Annotated[int, typer.Option(min=2, help="Trials of each search.")] = 24,
     backbone: Annotated[str, typer.Option(help="Image network of the searches.")] = "efficientnet_b0",
 ) -> None:
@@ -56,7 +57,7 @@ def main(  # noqa: PLR0913, PLR0917  # options of a command line
         reports: dict[Part, Callable[[], Iterable[str]]] = {
             Part.CACHE: lambda: compare_encoding(source, encoded, rounds),
             Part.COPIES: lambda: compare_copies([int(size) for size in sizes.split(",")]),
-            Part.CORPUS: lambda: compare_sizes([int(size) for size in sizes.split(",")]),
+            Part.CORPUS: lambda: compare_sizes([int(size) for size in sizes.split(",")], longest),
             Part.FINE_TUNING: lambda: compare_fine_tuning(source, encoded, rounds),
             Part.LOOP: lambda: compare_loops(source, clips, rounds),
             Part.MEMORY: lambda: compare_memory(clips),

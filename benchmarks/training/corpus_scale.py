@@ -32,28 +32,32 @@ from training.loop.precompute import precomputed
 STEPS = ("read and decode", "split", "fingerprints", "audit", "features", "first batch", "data check")
 _SPEAKERS = 60
 _BATCH = 32
+_WINDOW_SEC = 5.0
 
 
-def compare_sizes(sizes: Sequence[int]) -> Iterator[str]:
+def compare_sizes(sizes: Sequence[int], longest: float = SEC) -> Iterator[str]:
     """Lines with the seconds, CPU seconds and peak memory of each step, for each number of clips.
 
     Args:
         sizes: numbers of clips.
+        longest: seconds of the longest clip, as of ``tones``.
     """
-    yield f"from a dataset to the first batch, clips of {SEC:g} s (seconds, CPU seconds, peak MB of the process)"
+    lasting = f"{SEC:g} s" if longest <= SEC else f"1 to {longest:g} s"
+    yield f"from a dataset to the first batch, clips of {lasting} (seconds, CPU seconds, peak MB of the process)"
     for clips in sizes:
-        for step, (seconds, cpu, peak) in steps(clips):
+        for step, (seconds, cpu, peak) in steps(clips, longest):
             yield f"  {clips:7d} clips  {step:16} {seconds:9.2f} {cpu:9.2f} {peak:9.0f}"
 
 
-def steps(clips: int) -> Iterator[tuple[str, list[float]]]:
+def steps(clips: int, longest: float = SEC) -> Iterator[tuple[str, list[float]]]:
     """Each step, once it has ended, and what it took: seconds, CPU seconds, peak resident MB.
 
     Args:
         clips: how many clips there are.
+        longest: seconds of the longest, as of ``tones``.
     """
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "benchmarks.training.corpus_scale", folder, str(clips)]
+        command = [sys.executable, "-m", "benchmarks.training.corpus_scale", folder, str(clips), str(longest)]
         settings = {**os.environ, "EMOTIONS_CACHE": str(Path(folder) / "cache")}
         with subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True) as process:
             for line in process.stdout or ():
@@ -63,17 +67,18 @@ def steps(clips: int) -> Iterator[tuple[str, list[float]]]:
             raise subprocess.CalledProcessError(process.returncode, command)
 
 
-def write_tones(folder: Path, clips: int) -> Path:
+def write_tones(folder: Path, clips: int, longest: float = SEC) -> Path:
     """Write tones with their annotations; returns the folder.
 
     Args:
         folder: is made.
         clips: how many.
+        longest: seconds of the longest, as of ``tones``.
     """
     random = np.random.default_rng(1)
     folder.mkdir(parents=True)
     rows = {}
-    for clip, wave in enumerate(tones(clips)):
+    for clip, wave in enumerate(tones(clips, longest)):
         name = f"{clip}.wav"
         soundfile.write(folder / name, wave, SAMPLE_RATE)
         speaker = clip % _SPEAKERS
@@ -82,12 +87,12 @@ def write_tones(folder: Path, clips: int) -> Path:
     return folder
 
 
-def _measure(folder: Path, clips: int) -> None:
+def _measure(folder: Path, clips: int, longest: float) -> None:
     raw = {
         "type": "train",
         "model": "FunctionalsClassifier",
-        "dataset": {"path": str(write_tones(folder / "data", clips)), "targets": ["emotion"]},
-        "learn_params": {"padding_sec": 1.0},
+        "dataset": {"path": str(write_tones(folder / "data", clips, longest)), "targets": ["emotion"]},
+        "learn_params": {"padding_sec": 1.0 if longest <= SEC else _WINDOW_SEC},
     }
     step: Any = TypeAdapter(TrainStep).validate_python(raw)
 
@@ -115,4 +120,4 @@ if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(1)
-    _measure(Path(sys.argv[1]), int(sys.argv[2]))
+    _measure(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

@@ -57,8 +57,9 @@ def test_the_loop_is_measured_against_a_bare_one(tmp_path: Path) -> None:
     assert ratio == pytest.approx(bare / ours, abs=0.05)
 
 
-def test_each_step_to_the_first_batch_is_measured_by_itself() -> None:
-    found = dict(corpus_scale.steps(120))
+@pytest.mark.parametrize("longest", [0.6, 3.0])
+def test_each_step_to_the_first_batch_is_measured_by_itself(longest: float) -> None:
+    found = dict(corpus_scale.steps(120, longest))
     assert tuple(found) == corpus_scale.STEPS
     for seconds, cpu, megabytes in found.values():
         assert 0 < cpu < 10 * seconds
