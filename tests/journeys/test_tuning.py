@@ -233,10 +233,11 @@ def test_a_full_disk_stops_a_search_and_fails_no_trial(data: Path, tmp_path: Pat
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_a_search_outlives_a_node_of_its_cluster(
-    data: Path, tmp_path: Path, whole: list[tuple[Any, ...]], cluster: Any
-) -> None:
-    config = write_search(data, tmp_path / "spread", ray_address=cluster.address)
+def test_a_search_outlives_a_node_of_its_cluster(data: Path, tmp_path: Path, cluster: Any) -> None:
+    # A trial lasts longer than the other node takes to start a process, which imports torch: else one node runs all.
+    long = {"num_samples": 2, "max_tune_epochs": 150}
+    run(write_search(data, tmp_path / "alone", **long), tmp_path / "alone")
+    config = write_search(data, tmp_path / "spread", ray_address=cluster.address, **long)
     results = Results(tmp_path / "spread" / "tune" / "first")
     with subprocess.Popen(
         command(config), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -244,15 +245,15 @@ def test_a_search_outlives_a_node_of_its_cluster(
         deadline, both = time.monotonic() + 240, set[str | None]()
         while len(both) < 2 and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.05)
-            both = {trial.worker for trial in results.trials() if trial.epochs}
+            both = {trial.worker for trial in results.trials() if trial.epochs and not trial.ended}
         cluster.remove_node(cluster.workers.pop(), allow_graceful=False)
         printed, told = process.communicate(timeout=400)
     cluster.workers.append(cluster.add_node(num_cpus=1))
     assert process.returncode == 0, told
     assert len(both) == 2
-    assert "4 of 4 trials ended, finished" in printed
-    assert [trial.state for trial in results.trials()] == ["done"] * 4
-    assert outcome(tmp_path / "spread") == whole
+    assert "2 of 2 trials ended, finished" in printed
+    assert [trial.state for trial in results.trials()] == ["done"] * 2
+    assert outcome(tmp_path / "spread") == outcome(tmp_path / "alone")
 
 
 def test_nodes_that_share_no_folder_search_through_a_storage(data: Path, tmp_path: Path, cluster: Any) -> None:
