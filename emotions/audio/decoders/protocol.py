@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,8 @@ class DecoderLimits:
 
 def send(connection: socket.socket, kind: int, content: bytes | memoryview) -> None:
     """Send a message of a kind: its content's bytes."""
-    head = _HEAD.pack(kind, len(content))
-    sent = connection.sendmsg([head, content])  # at once: the other end is woken once
-    for rest in (head[sent:], memoryview(content)[max(0, sent - len(head)) :]):
-        if rest:
-            connection.sendall(rest)
+    connection.sendall(_HEAD.pack(kind, len(content)))
+    connection.sendall(content)
 
 
 def send_json(connection: socket.socket, kind: int, content: Any) -> None:
@@ -98,7 +95,7 @@ def send_job(connection: socket.socket, source: AudioSource, options: ReadOption
         limits: what the decoder may use.
     """
     path = None if isinstance(source, bytes) else str(Path(source).absolute())
-    send_json(connection, JOB, {"path": path, "options": vars(options), "limits": vars(limits)})
+    send_json(connection, JOB, {"path": path, "options": asdict(options), "limits": asdict(limits)})
     if isinstance(source, bytes):
         send(connection, SOURCE, source)
 
