@@ -86,13 +86,15 @@ def _over_time(bits: Bits) -> _Sums:
         return _by_transforms(bits)
     frames = bits.shape[1]
     products, counts = np.zeros(bits.shape, np.int64), np.zeros(bits.shape, np.int64)
-    loud = bits != 0
+    # A row is a frame of all pairs: as long as its arrays are, numpy computes several values at once.
+    rows = np.ascontiguousarray(bits.T)
+    loud = (rows != 0).astype(np.uint8)
     for lag in range(frames):
         early, late = slice(0, frames - lag), slice(lag, frames)
-        both = loud[:, early] & loud[:, late]
-        different = np.bitwise_count(bits[:, early] ^ bits[:, late]) * both
-        counts[:, lag] = _BANDS * np.count_nonzero(both, axis=1)
-        products[:, lag] = counts[:, lag] - 2 * different.sum(axis=1, dtype=np.uint32)
+        both = loud[early] & loud[late]
+        different = np.bitwise_count(rows[early] ^ rows[late]) * both
+        counts[:, lag] = _BANDS * both.sum(axis=0, dtype=np.uint16)
+        products[:, lag] = counts[:, lag] - 2 * different.sum(axis=0, dtype=np.uint16).astype(np.int64)
     return products, counts
 
 
@@ -109,11 +111,16 @@ def _by_transforms(bits: Bits) -> _Sums:
 
 def _over_bands(bits: Bits) -> _Sums:
     """Sums over bands, of each of the frames (pairs, frames), at each lag in bands."""
-    loud = np.count_nonzero(bits, axis=1)  # what is silent has no bits, and nothing different
+    rows = np.ascontiguousarray(bits.T)
+    loud = np.count_nonzero(rows, axis=0)  # what is silent has no bits, and nothing different
     lags = np.arange(_BANDS)
     counts = loud[:, None] * (_BANDS - lags)
     different = np.zeros((len(bits), _BANDS), np.int64)
+    sums = np.uint16 if len(rows) <= _SHORT else np.uint32
+    pairs = np.empty_like(rows)
     for lag in range(_BANDS):
-        pairs = (bits ^ (bits >> np.uint32(lag))) & np.uint32((1 << (_BANDS - lag)) - 1)
-        different[:, lag] = np.bitwise_count(pairs).sum(axis=1, dtype=np.uint32)
+        np.right_shift(rows, np.uint32(lag), out=pairs)
+        pairs ^= rows
+        pairs &= np.uint32((1 << (_BANDS - lag)) - 1)
+        different[:, lag] = np.bitwise_count(pairs).sum(axis=0, dtype=sums)
     return counts - 2 * different, counts
