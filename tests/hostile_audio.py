@@ -37,13 +37,15 @@ def fragments_that_claim(samples: int) -> bytes:
     return m4a() + _box(b"moof", _box(b"mfhd", bytes(8)) + _box(b"traf", tfhd + trun)) + _box(b"mdat", bytes(64))
 
 
-def vorbis_silence(channels: int, rate: int, sec: float) -> bytes:
-    """Vorbis whose packets of silence go on for so many seconds."""
+def vorbis_silence(channels: int, rate: int, sec: float, long_blocks: bool = False) -> bytes:
+    """Vorbis whose packets of silence go on for so many seconds; a quarter of them where blocks are of the most."""
     file = io.BytesIO()
     soundfile.write(file, np.zeros((rate // 2, channels), np.float32), rate, format="OGG", subtype="VORBIS")
-    packets = _ogg_packets(file.getvalue())
-    samples = 1024
-    return _ogg([*packets[:3], *[packets[-3]] * int(sec * rate / samples)], 3, samples)
+    head, *packets = _ogg_packets(file.getvalue())
+    if long_blocks:
+        head = head[:28] + bytes([13 << 4 | head[28] & 15]) + head[29:]  # 2 ** 13 samples
+    samples = (1 << (head[28] >> 4)) // 2
+    return _ogg([head, *packets[:2], *[packets[-3]] * int(sec * rate / samples)], 3, samples)
 
 
 def opus_silence(sec: float) -> bytes:
@@ -100,8 +102,9 @@ def hostile_files() -> dict[str, bytes]:
         "claims.m4a": m4a_that_claims(85_000_000),
         "claims_padded.m4a": m4a_that_claims(24_000_000, padding=24_000_000),
         "fragments.mp4": fragments_that_claim(85_000_000),
-        "silence.ogg": vorbis_silence(64, 192_000, 900.0),  # twice the processor time that a folder's file may take
-        "silence.opus": opus_silence(3000.0),
+        # Three times the processor time that a folder's file may take.
+        "silence.ogg": vorbis_silence(64, 192_000, 900.0, long_blocks=True),
+        "silence.opus": opus_silence(1500.0),  # as samples more than 2 GB
         "silence.flac": flac_silence(8, 192_000, 60.0),
         "silence.mkv": matroska_silence(60.0),
         "claims.caf": caf_that_claims(1 << 40),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from emotions.files.json_text import write_json
+from tests.commands import finished
 from training.data.demo import make_affect_corpus, make_demo_corpus
 
 SIZE = {"speakers": 6, "takes": 4}
@@ -21,9 +20,7 @@ MODEL = {
 
 
 def emotions(folder: Path, *arguments: str, codes: tuple[int, ...] = (0,)) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "emotions.cli", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = finished(*arguments, cwd=folder)
     assert done.returncode in codes, done.stdout[-3000:] + done.stderr[-3000:]
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ import torch
 from emotions.errors import ConfigError
 from emotions.files.json_text import read_json, write_json
 from emotions.pipeline.runner import Context
+from tests.commands import Commands
 from tests.conftest import BuildOnce, WriteWav
 from tests.training.conftest import build_step, make_corpus
 from training.loop.fit import fit
@@ -114,9 +112,9 @@ def pipeline(data: Path, run: Path, epochs: int, start: Path | None = None) -> d
     return {"pipeline": [step], "seed": 3}
 
 
-def command(folder: Path, config: dict[str, Any]) -> list[str]:
+def training(folder: Path, config: dict[str, Any]) -> list[str]:
     write_json(folder / "config.json", config)
-    return [sys.executable, "-m", "emotions.cli", "train", "--config-file", str(folder / "config.json")]
+    return ["train", "--config-file", str(folder / "config.json")]
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(
@@ -127,19 +125,15 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(
         folder.mkdir()
     epochs = 30  # so that some are left when the first is seen
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    subprocess.run(command(whole, pipeline(data, whole / "run", epochs)), check=True, capture_output=True, timeout=120)
+    Commands(whole).run(*training(whole, pipeline(data, whole / "run", epochs)))
     last = broken / "run" / "last.ckpt"
-    with subprocess.Popen(
-        command(broken, pipeline(data, broken / "run", epochs)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        deadline = time.monotonic() + 120
-        while not last.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    command = Commands(broken).start(*training(broken, pipeline(data, broken / "run", epochs)))
+    command.until(last.exists)
+    code, told = command.ended(signal.SIGKILL)
+    assert code == -signal.SIGKILL, told
     assert not (broken / "run" / "run.json").exists()
     config = pipeline(data, resumed / "run", epochs, start=last)
-    subprocess.run(command(resumed, config), check=True, capture_output=True, timeout=120)
+    Commands(resumed).run(*training(resumed, config))
     expected, found = weights(whole / "run" / "last.ckpt"), weights(resumed / "run" / "last.ckpt")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     histories = [read_json(run / "run" / "metrics.json")["history"] for run in (whole, resumed)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,10 @@ import torch
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from emotions.files.json_text import read_json, write_json
+from tests.commands import finished
 from tests.conftest import BuildOnce
 from tests.training.models.encoders import save_extractor
 
-EMOTIONS = str(Path(sys.executable).with_name("emotions"))
 SEED_CONFIG = Path(__file__).parents[1] / "training" / "seed_configs" / "train.Wav2Vec2FnClassifier.config.json"
 CHANCE = {"emotion": 1 / 4, "state": 1 / 3}
 MARGIN = 0.08
@@ -46,8 +44,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(config: Path, cwd: Path, *options: str) -> str:
-    command = [EMOTIONS, "train", "--config-file", str(config), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+    done = finished("train", "--config-file", config, *options, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

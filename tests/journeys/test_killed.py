@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,9 @@ import pytest
 import torch
 
 from emotions.files.json_text import read_json, write_json
-from tests.commands import Command, Commands, forkserver
+from tests.commands import Command, Commands
 from tests.training.conftest import build_step, make_corpus
 from training.run_folder.read import read_checkpoint
-
-__all__ = ["forkserver"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 EPOCHS = 8
@@ -36,8 +33,8 @@ def data(tmp_path_factory: pytest.TempPathFactory, write_wav: Callable[..., Path
 
 
 @pytest.fixture
-def commands(forkserver: ForkServerContext, tmp_path: Path) -> Commands:
-    return Commands(forkserver, tmp_path)
+def commands(tmp_path: Path) -> Commands:
+    return Commands(tmp_path)
 
 
 def write_config(data: Path, path: Path, kind: str = "train", run: str = "run", **changes: Any) -> Path:
@@ -45,7 +42,7 @@ def write_config(data: Path, path: Path, kind: str = "train", run: str = "run", 
     step = build_step(data, Path(run), learn_params__max_epoch=EPOCHS).model_dump(mode="json", exclude_unset=True)
     step |= {"type": kind, **changes}
     if kind == "evaluate":
-        step |= {"protocol": "group_kfold", "folds": 2, "output": run, "jobs": 1}
+        step |= {"protocol": "group_kfold", "folds": 2, "output": run}
         step["learn_params"]["max_epoch"] = 2
     write_json(path, {"pipeline": [step], "load_dataset_workers_num": 0, "seed": 0})
     return path
@@ -86,10 +83,10 @@ def goes_on(run: Path) -> Callable[[], bool]:
 
 
 @pytest.fixture(scope="module")
-def whole(data: Path, forkserver: ForkServerContext, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole")
-    Commands(forkserver, folder).run("train", "--config-file", str(write_config(data, folder / "config.json")))
+    Commands(folder).run("train", "--config-file", str(write_config(data, folder / "config.json")))
     return folder / "run"
 
 
@@ -272,15 +269,15 @@ EXPORT = ["model.onnx", "model.ts", "report.json", "curves.png", "README.md"]
 SIGNALS = pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=lambda sent: sent.name)
 
 
-def evaluation(data: Path, output: Path, config: Path) -> list[str]:
-    return ["evaluate", "--config-file", str(write_config(data, config, "evaluate", str(output)))]
+def evaluation(data: Path, output: Path, config: Path, jobs: int = 1) -> list[str]:
+    return ["evaluate", "--config-file", str(write_config(data, config, "evaluate", str(output), jobs=jobs))]
 
 
 @pytest.fixture(scope="module")
-def evaluated(data: Path, forkserver: ForkServerContext, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluated(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An evaluation that nothing interrupted."""
     folder = tmp_path_factory.mktemp("evaluated")
-    Commands(forkserver, folder).run(*evaluation(data, folder / "report", folder / "config.json"))
+    Commands(folder).run(*evaluation(data, folder / "report", folder / "config.json"))
     return folder / "report"
 
 
@@ -297,12 +294,13 @@ def figures(output: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
 @SIGNALS
 def test_an_evaluation_goes_on_by_the_same_command(
-    sent: signal.Signals, data: Path, evaluated: Path, commands: Commands
+    sent: signal.Signals, jobs: int, data: Path, evaluated: Path, commands: Commands
 ) -> None:
     output, moments = commands.folder / "found", random.Random(sent.value)
-    arguments = evaluation(data, output, commands.folder / "config.json")
+    arguments = evaluation(data, output, commands.folder / "config.json", jobs)
     stopped = 0
     for moment in EVALUATION:
         begun = made_anew(output, moment)
@@ -337,10 +335,10 @@ def test_an_evaluation_on_a_full_disk_goes_on(
 
 
 @pytest.fixture(scope="module")
-def exported(whole: Path, forkserver: ForkServerContext, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that nothing interrupted."""
     folder = tmp_path_factory.mktemp("exported")
-    Commands(forkserver, folder).run(*export(whole, folder / "bundle"))
+    Commands(folder).run(*export(whole, folder / "bundle"))
     return folder / "bundle"
 
 

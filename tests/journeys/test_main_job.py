@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ import numpy as np
 import pytest
 
 from emotions.files.json_text import read_json, write_json
+from tests.commands import finished
 from tests.conftest import BuildOnce
 from tests.servers import Server, running
 
-EMOTIONS = str(Path(sys.executable).with_name("emotions"))
 CHANCE = 0.25
 LEARN = {"padding_sec": 3, "spectrogram_size": 64, "batch_size": 16, "max_epoch": 8}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2700)]  # the first test of each dataset waits for its training
@@ -67,9 +66,7 @@ def job(request: pytest.FixtureRequest, emodb4: Path, build_once: BuildOnce) -> 
     def build(folder: Path) -> Path:
         config = folder / "pipeline.json"
         write_json(config, pipeline(request.param, emodb4, folder))
-        done = subprocess.run(
-            [EMOTIONS, "train", "--config-file", str(config)], capture_output=True, text=True, check=False
-        )
+        done = finished("train", "--config-file", config, cwd=folder)
         assert done.returncode == 0, done.stderr
         (folder / "stdout").write_text(done.stdout, encoding="utf-8")
         return folder

@@ -5,13 +5,10 @@ from __future__ import annotations
 import csv
 import gc
 import json
-import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +17,7 @@ from typing import Any
 import pytest
 
 from emotions.files.json_text import read_json, write_json
+from tests.commands import Commands, finished
 from tests.servers import free_port
 from tests.training.conftest import make_corpus
 from tests.training.tuning.conftest import build_tune
@@ -36,18 +34,12 @@ def data(tmp_path_factory: pytest.TempPathFactory, write_wav: Callable[..., Path
     return make_corpus(tmp_path_factory.mktemp("journey"), write_wav)
 
 
-def command(config: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "emotions.cli", "train", "--config-file", str(config), *options]
-
-
 def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    return {"PYTHONPATH": str(REPOSITORY)}
 
 
 def run(config: Path, cwd: Path, *options: str) -> str:
-    done = subprocess.run(
-        command(config, *options), capture_output=True, text=True, check=False, cwd=cwd, env=environment()
-    )
+    done = finished("train", "--config-file", config, *options, cwd=cwd, **environment())
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -134,16 +126,12 @@ def test_a_search_killed_three_times_ends_as_one_that_was_not(
 ) -> None:
     config = write_search(data, tmp_path / "killed", ray_address=cluster.address)
     moments, killed = random.Random(0), 0
+    commands, results = Commands(tmp_path, **environment()), Results(tmp_path / "killed" / "tune" / "first")
     for _ in range(3):
-        with subprocess.Popen(
-            command(config), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process:
-            wait_for_epochs(process, Results(tmp_path / "killed" / "tune" / "first"), moments.randint(1, 4))
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                killed += 1
+        command = commands.start("train", "--config-file", str(config))
+        command.until(has_trained(results, moments.randint(1, 4)))
+        killed += command.ended(signal.SIGKILL)[0] == -signal.SIGKILL
     assert killed
-    results = Results(tmp_path / "killed" / "tune" / "first")
     if results.read_search().state != "finished":
         run(config, tmp_path)
     assert outcome(tmp_path / "killed") == whole
@@ -155,11 +143,9 @@ def test_a_killed_search_that_learns_loses_and_repeats_no_trial(data: Path, tmp_
         data, tmp_path / "killed", num_samples=6, enable_tune_features=True, ray_address=cluster.address
     )
     results = Results(tmp_path / "killed" / "tune" / "first")
-    with subprocess.Popen(
-        command(config), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        wait_for_epochs(process, results, 9)
-        process.send_signal(signal.SIGKILL)
+    command = Commands(tmp_path, **environment()).start("train", "--config-file", str(config))
+    command.until(has_trained(results, 9))
+    command.ended(signal.SIGKILL)
     before = {trial.number: trial for trial in results.trials()}
     ended = [trial for trial in before.values() if trial.ended]
     assert ended
@@ -179,27 +165,25 @@ def test_a_killed_search_that_learns_loses_and_repeats_no_trial(data: Path, tmp_
     assert len({trial.values["learn_params.lr.base_lr"] for trial in after}) == 6
 
 
-def wait_for_epochs(process: subprocess.Popen[bytes], results: Results, more: int) -> None:
-    """Wait until the trials have trained ``more`` epochs beyond what is on record, or the process has ended."""
-    before = sum(trial.epochs for trial in results.trials())
-    deadline = time.monotonic() + 240
-    while process.poll() is None and time.monotonic() < deadline:
-        if sum(trial.epochs for trial in results.trials()) >= before + more:
-            return
-        time.sleep(0.02)
+def has_trained(results: Results, more: int) -> Callable[[], bool]:
+    """Whether the trials have trained ``more`` epochs beyond what is on record."""
+
+    def epochs() -> int:
+        return sum(trial.epochs for trial in results.trials())
+
+    wanted = epochs() + more
+    return lambda: epochs() >= wanted
 
 
-def test_ctrl_c_stops_and_reports_and_the_search_goes_on(data: Path, tmp_path: Path) -> None:
-    config = write_search(data, tmp_path / "stopped", num_samples=2, max_tune_epochs=16)  # outlasts the look
+def test_ctrl_c_stops_and_reports_and_the_search_goes_on(data: Path, tmp_path: Path, cluster: Any) -> None:
+    more = {"num_samples": 2, "max_tune_epochs": 16}  # so that it outlasts the look
+    config = write_search(data, tmp_path / "stopped", ray_address=cluster.address, **more)
     results = Results(tmp_path / "stopped" / "tune" / "first")
-    with subprocess.Popen(
-        command(config), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        wait_for_epochs(process, results, 1)  # type: ignore[arg-type]
-        process.send_signal(signal.SIGINT)
-        printed, told = process.communicate(timeout=200)
-    assert process.returncode == 130, told
-    assert "trials ended, interrupted" in printed
+    command = Commands(tmp_path, **environment()).start("train", "--config-file", str(config))
+    command.until(has_trained(results, 1))
+    code, told = command.ended(signal.SIGINT)
+    assert code == 130, told
+    assert "trials ended, interrupted" in told
     assert f"of 2 trials have ended and are kept in {results.folder}; go on with: emotions train --config-file" in told
     assert "Traceback" not in told
     assert results.read_search().state == "interrupted"
@@ -207,7 +191,7 @@ def test_ctrl_c_stops_and_reports_and_the_search_goes_on(data: Path, tmp_path: P
     assert [trial.state for trial in results.trials()] == ["done"] * 2
 
 
-def test_a_full_disk_stops_a_search_and_fails_no_trial(data: Path, tmp_path: Path) -> None:
+def test_a_full_disk_stops_a_search_and_fails_no_trial(data: Path, tmp_path: Path, cluster: Any) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -216,11 +200,9 @@ def test_a_full_disk_stops_a_search_and_fails_no_trial(data: Path, tmp_path: Pat
     if mounted.returncode:
         pytest.skip("file systems cannot be mounted here")
     try:
-        config = write_search(data, tmp_path / "search", num_samples=2)
+        config = write_search(data, tmp_path / "search", num_samples=2, ray_address=cluster.address)
         place = ["--set", f'pipeline.0.saving_data_params.tune_results_path=["{disk}"]']
-        stopped = subprocess.run(
-            command(config, *place), capture_output=True, text=True, check=False, cwd=tmp_path, env=environment()
-        )
+        stopped = finished("train", "--config-file", config, *place, cwd=tmp_path, **environment())
         assert stopped.returncode == 2, stopped.stderr
         [line] = [line for line in stopped.stderr.splitlines() if line.startswith("error: ")]
         results = Results(disk / "first")
@@ -239,19 +221,21 @@ def test_a_search_outlives_a_node_of_its_cluster(data: Path, tmp_path: Path, clu
     run(write_search(data, tmp_path / "alone", **long), tmp_path / "alone")
     config = write_search(data, tmp_path / "spread", ray_address=cluster.address, **long)
     results = Results(tmp_path / "spread" / "tune" / "first")
-    with subprocess.Popen(
-        command(config), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        deadline, both = time.monotonic() + 240, set[str | None]()
-        while len(both) < 2 and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.05)
-            both = {trial.worker for trial in results.trials() if trial.epochs and not trial.ended}
-        cluster.remove_node(cluster.workers.pop(), allow_graceful=False)
-        printed, told = process.communicate(timeout=400)
+    both: set[str | None] = set()
+
+    def both_train() -> bool:
+        both.clear()
+        both.update(trial.worker for trial in results.trials() if trial.epochs and not trial.ended)
+        return len(both) == 2
+
+    command = Commands(tmp_path, **environment()).start("train", "--config-file", str(config))
+    command.until(both_train)
+    cluster.remove_node(cluster.workers.pop(), allow_graceful=False)
+    code, told = command.ended()
     cluster.workers.append(cluster.add_node(num_cpus=1))
-    assert process.returncode == 0, told
+    assert code == 0, told
     assert len(both) == 2
-    assert "2 of 2 trials ended, finished" in printed
+    assert "2 of 2 trials ended, finished" in told
     assert [trial.state for trial in results.trials()] == ["done"] * 2
     assert outcome(tmp_path / "spread") == outcome(tmp_path / "alone")
 

@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pytest
@@ -152,8 +151,8 @@ def test_segments_of_an_hour_take_at_most_twice_their_own_decoding(source: Path,
     for path, start in zip(alone, starts[::20], strict=True):
         cut = ["ffmpeg", "-v", "error", "-ss", str(start), "-t", "3.5", "-i", str(hour), *options, str(path)]
         subprocess.run(cut, check=True, timeout=60)
-    ratios = []
-    for _ in range(3):
+    ratios: list[float] = []
+    while len(ratios) < 2 or (len(ratios) == 2 and (ratios[0] <= 2) != (ratios[1] <= 2)):  # two of three decide
         begun = time.process_time()
         packet_index.__globals__["_remembered"].cache_clear()
         for start in starts:
@@ -164,5 +163,5 @@ def test_segments_of_an_hour_take_at_most_twice_their_own_decoding(source: Path,
             read(path)
         ratios.append(sought / (time.process_time() - begun))
     hour.unlink()
-    print(f"{kind}: {median(ratios):.2f}")
-    assert median(ratios) <= 2
+    print(f"{kind}: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
+    assert sum(ratio <= 2 for ratio in ratios) == 2

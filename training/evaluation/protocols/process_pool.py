@@ -1,15 +1,20 @@
-"""Run folds in parallel processes: one per GPU, or several that share the CPU's cores."""
+"""Run folds in parallel processes: one per GPU, or several that share the CPU's cores.
+
+They are forked off a process that has imported what a fold needs, and so start at once and share its memory.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_all_start_methods, get_context, parent_process, resource_tracker
+from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
 from typing import Any, Literal
 
 import torch
@@ -18,7 +23,6 @@ from emotions.errors import DeviceError
 from emotions.runtime.session import available_cores
 from training.evaluation.protocols.fold_job import Shared, Task, run_fold
 
-_POLL_SEC = 0.5
 _shared: Shared | None = None
 
 
@@ -37,14 +41,15 @@ def run_folds(shared: Shared, tasks: Sequence[Task], jobs: int | Literal["auto"]
             run_fold(shared, task)
             yield task
         return
-    context = get_context("spawn")
+    context = _context()
     devices = context.Queue()  # each process takes one
     for number in range(count):
         devices.put(gpus[number % len(gpus)] if gpus else None)
     threads = max(1, available_cores() // count)
-    pool = ProcessPoolExecutor(count, context, _set_up, (shared, devices, threads, os.getpid()))
+    pool = ProcessPoolExecutor(count, context, _set_up, (shared, devices, threads, dict(os.environ)))
     try:
-        futures = {pool.submit(_run, task): task for task in tasks}
+        with _deferred(signal.SIGINT, signal.SIGTERM):  # until the processes have been told all that they begin with
+            futures = {pool.submit(_run, task): task for task in tasks}
         for future in as_completed(futures):
             future.result()
             yield futures[future]
@@ -61,21 +66,59 @@ def _gpus() -> list[str]:
     return [name.strip() for name in named.split(",") if name.strip()][:count] or [str(gpu) for gpu in range(count)]
 
 
+def _context() -> BaseContext:
+    """Where processes come from: not off this one, whose threads and CUDA state they would inherit."""
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([run_fold.__module__])
+    # Ctrl-C is for this process alone, and what it starts would not know so before it has imported all.
+    resource_tracker.ensure_running()  # which would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return context
+
+
+@contextlib.contextmanager
+def _deferred(*signals: signal.Signals) -> Iterator[None]:
+    """Let signals wait for the end of a block."""
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted by them
+        yield
+        return
+    came: list[int] = []
+    before = {each: signal.signal(each, lambda number, _: came.append(number)) for each in signals}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    for number in came:
+        signal.raise_signal(number)
+
+
 def _stop(pool: ProcessPoolExecutor) -> None:
-    """Terminate the processes: finished tasks are on disk."""
+    """Kill the processes: finished tasks are on disk.
+
+    A fold that is only asked to end would do so, and its process would then wait for the next one: for ever, where the
+    process that was last at the queue of tasks is gone.
+    """
     processes: list[Any] = list((pool._processes or {}).values())
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
-        process.terminate()
+        process.kill()
     for process in processes:
         process.join()
 
 
-def _set_up(shared: Shared, devices: Any, threads: int, parent: int) -> None:
-    """Set up one of the processes: its GPU, its threads, and its exit when the parent is gone."""
+def _set_up(shared: Shared, devices: Any, threads: int, environment: Mapping[str, str]) -> None:
+    """Set up one of the processes: its environment, GPU and threads, and its exit when the parent is gone."""
     global _shared  # noqa: PLW0603 - what a process of a pool starts with
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
-    threading.Thread(target=_watch, args=(parent, lambda: os._exit(1)), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.update(environment)  # its own is that of when the first of these processes was started
     gpu = devices.get()
     if gpu is not None:  # before the process first uses CUDA
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
@@ -83,10 +126,11 @@ def _set_up(shared: Shared, devices: Any, threads: int, parent: int) -> None:
     _shared = shared
 
 
-def _watch(parent: int, end: Callable[[], None]) -> None:
-    while os.getppid() == parent:
-        time.sleep(_POLL_SEC)
-    end()
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+    os._exit(1)
 
 
 def _run(task: Task) -> None:
