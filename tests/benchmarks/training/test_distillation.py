@@ -31,8 +31,9 @@ def test_every_lesson_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(distillation, "TEACHER", {"augmentation": {"copies": 0}, "max_epoch": 2})
     monkeypatch.setattr(distillation, "FEW", 2)
     monkeypatch.setattr(distillation, "folds_of", lambda *_: [["anna"]])
-    student = distillation.STUDENTS["statistics, one network of 32"]
-    tiny = {**student, "learn_params": {**student["learn_params"], "max_epoch": 1}}
+    student = distillation.STUDENTS["a small CNN"]
+    learn = {**student["learn_params"], "lr": {"base_lr": 0.01}, "batch_size": 2, "max_epoch": 6}
+    tiny = {**student, "model_architecture": {"backbone": "test_efficientnet"}, "learn_params": learn}
     monkeypatch.setattr(distillation, "STUDENTS", {"tiny": tiny})
     data = make_corpus(tmp_path / "data", write_wav)
     found = distillation.measured(data, 2, 0, ["tiny"], tmp_path)
