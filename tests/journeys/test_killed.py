@@ -9,11 +9,14 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -316,6 +319,31 @@ def test_an_evaluation_goes_on_by_the_same_command(
     commands.run(*arguments)
     assert stopped, "no signal came in time"
     assert_same_evaluation(evaluated, output)
+
+
+def starts_folds(command: int) -> bool:
+    """Whether a command has started the process off which those of its folds are forked."""
+    with contextlib.suppress(psutil.Error):
+        return any("forkserver" in " ".join(each.cmdline()) for each in psutil.Process(command).children())
+    return False
+
+
+def test_ctrl_c_while_the_processes_of_the_folds_start(data: Path, tmp_path: Path) -> None:
+    arguments = evaluation(data, tmp_path / "found", tmp_path / "config.json", jobs=2)
+    command = [sys.executable, "-m", "emotions.cli", *arguments]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+        deadline = time.monotonic() + 240
+        while not starts_folds(process.pid):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.5)  # it imports what folds need, for seconds
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=240)
+    assert process.returncode == 130, told
+    assert "Traceback" not in told
+    assert f"0 folds are kept in {tmp_path / 'found' / 'folds'}; go on with: emotions evaluate" in told
 
 
 def test_an_evaluation_on_a_full_disk_goes_on(
