@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterable
@@ -40,6 +41,7 @@ def main(  # noqa: PLR0913, PLR0917  # options of a command line
     """Measure the feature cache, the search for copies, corpora, training loops, fine-tuning, memory and searches."""
     import torch
 
+    from benchmarks.training.altered_copies import compare_altered_copies
     from benchmarks.training.copies import compare_copies
     from benchmarks.training.corpus import synthesise
     from benchmarks.training.corpus_scale import compare_sizes
@@ -56,7 +58,9 @@ def main(  # noqa: PLR0913, PLR0917  # options of a command line
         source = (data or synthesise(Path(folder) / "data", max(clips, encoded), 5.0)).resolve()
         reports: dict[Part, Callable[[], Iterable[str]]] = {
             Part.CACHE: lambda: compare_encoding(source, encoded, rounds),
-            Part.COPIES: lambda: compare_copies([int(size) for size in sizes.split(",")]),
+            Part.COPIES: lambda: itertools.chain(
+                compare_copies([int(size) for size in sizes.split(",")]), compare_altered_copies(source, clips)
+            ),
             Part.CORPUS: lambda: compare_sizes([int(size) for size in sizes.split(",")], longest),
             Part.FINE_TUNING: lambda: compare_fine_tuning(source, encoded, rounds),
             Part.LOOP: lambda: compare_loops(source, clips, rounds),

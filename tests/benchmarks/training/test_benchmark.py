@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.goals import training
 from benchmarks.training import corpus_scale, encoding, fine_tuning
+from benchmarks.training.altered_copies import compare_altered_copies
 from benchmarks.training.copies import searched
 from benchmarks.training.corpus import read_windows, synthesise
 from benchmarks.training.loop import compare_loops
@@ -72,6 +73,15 @@ def test_the_search_for_copies_finds_none_where_there_are_none(kind: str) -> Non
     assert found == 0
     assert 0 < seconds < 60
     assert 10 < megabytes < 1000
+
+
+def test_altered_copies_are_counted_by_what_was_done_to_them(tmp_path: Path) -> None:
+    title, *lines = compare_altered_copies(synthesise(tmp_path / "data", 6, 1.0), 4)
+    assert "among 8 clips" in title
+    found = {line[:46].strip(): line[46:].split() for line in lines}
+    assert len(found) == 7
+    assert found["at the telephone's band"] == found["37 ms later"] == ["4", "4", "of", "4", "0"]
+    assert all(other[-1] == "0" for other in found.values())
 
 
 def test_the_clips_measured_are_of_every_part_of_a_dataset(tmp_path: Path) -> None:
