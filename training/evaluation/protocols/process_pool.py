@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver, get_all_start_methods, get_context, parent_process, resource_tracker
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import Any, Literal
@@ -68,7 +69,7 @@ def _gpus() -> list[str]:
 
 def _context() -> BaseContext:
     """Where processes come from: not off this one, whose threads and CUDA state they would inherit."""
-    if "forkserver" not in get_all_start_methods():
+    if sys.platform != "linux":  # Windows has no fork, and after one frameworks of macOS may crash
         return get_context("spawn")
     context = get_context("forkserver")
     context.set_forkserver_preload([run_fold.__module__])
@@ -94,7 +95,7 @@ def _deferred(*signals: signal.Signals) -> Iterator[None]:
         yield
     finally:
         for each, handler in before.items():
-            signal.signal(each, handler)
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
     for number in came:
         signal.raise_signal(number)
 
