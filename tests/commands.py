@@ -23,6 +23,7 @@ from pathlib import Path
 
 _PRELOAD = ["emotions.cli", "training.loop.fit", "training.evaluation.cross_validate", "export.bundle.export"]
 _END_SEC = 500
+_FINISHED_SEC = 1800  # of the longest, which trains, exports and runs several models
 
 
 @dataclass
@@ -76,9 +77,11 @@ def finished(*arguments: str | Path, cwd: Path, **environment: str) -> subproces
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, name) for name in ("stdout", "stderr")]
         process = _started(words, cwd, *files, **environment)
-        process.join()
+        process.join(_FINISHED_SEC)
         output, error = (file.read_text(encoding="utf-8") for file in files)
-    assert process.exitcode is not None
+    if process.exitcode is None:
+        process.kill()
+        raise AssertionError(f"{words} goes on after {_FINISHED_SEC} s\n{output}{error}")
     return subprocess.CompletedProcess(words, process.exitcode, output, error)
 
 
