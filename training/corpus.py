@@ -92,13 +92,14 @@ class Corpus:
         return round(sum(self.facts[clip].duration_sec for clip in clips) / 3600, 4)
 
 
-def read_corpus(step: TrainStep, context: Context, *, whole: bool = False) -> Corpus:
+def read_corpus(step: TrainStep, context: Context, *, whole: bool = False, leaks: Leaks | None = None) -> Corpus:
     """Read the dataset of a step, decode what is not cached yet, split it.
 
     Args:
         step: names the dataset.
         context: root, seed and workers.
         whole: train on the validation part too.
+        leaks: what an audit of the same split has found already; None to search for it.
 
     Raises:
         DataError: the dataset has faults, or its parts share what they must not.
@@ -107,9 +108,10 @@ def read_corpus(step: TrainStep, context: Context, *, whole: bool = False) -> Co
     table, facts = read_usable(step.dataset, context)
     split = split_clips(table, step.dataset.split, context.seed)
     teacher = judged(read_teacher(step, context, table), table, facts, [split], step.dataset.split)
-    leaks = audit(table, facts, [split], step.dataset, WaveformCache())
-    leaks.raise_for(str(table.root))
-    leaks.warn_of_voices()
+    if leaks is None:
+        leaks = audit(table, facts, [split], step.dataset, WaveformCache())
+        leaks.raise_for(str(table.root))
+        leaks.warn_of_voices()
     return replace(cut_corpus(step, table, facts, split, whole=whole, teacher=teacher), leaks=leaks)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 from pydantic import TypeAdapter
 
+from benchmarks.training import trial_start
 from benchmarks.training.corpus import LABELS, batches
 from benchmarks.training.peak import forget_peak, peak_mb
 from benchmarks.training.tones import SEC, tones
@@ -29,7 +30,8 @@ from training.data.split.splits import split_clips
 from training.data.waveforms.waveform_cache import WaveformCache
 from training.loop.precompute import precomputed
 
-STEPS = ("read and decode", "split", "fingerprints", "audit", "features", "first batch", "data check")
+OWN_STEPS = ("read and decode", "split", "fingerprints", "audit", "features", "first batch", "data check")
+STEPS = (*OWN_STEPS, *trial_start.STEPS)
 _SPEAKERS = 60
 _BATCH = 32
 _WINDOW_SEC = 5.0
@@ -43,10 +45,11 @@ def compare_sizes(sizes: Sequence[int], longest: float = SEC) -> Iterator[str]:
         longest: seconds of the longest clip, as of ``tones``.
     """
     lasting = f"{SEC:g} s" if longest <= SEC else f"1 to {longest:g} s"
-    yield f"from a dataset to the first batch, clips of {lasting} (seconds, CPU seconds, peak MB of the process)"
+    yield f"from a dataset to the first batch, clips of {lasting} (seconds, CPU seconds, peak MB of the process;"
+    yield "of the trials of a search the seconds before they train)"
     for clips in sizes:
         for step, (seconds, cpu, peak) in steps(clips, longest):
-            yield f"  {clips:7d} clips  {step:16} {seconds:9.2f} {cpu:9.2f} {peak:9.0f}"
+            yield f"  {clips:7d} clips  {step:24} {seconds:9.2f} {cpu:9.2f} {peak:9.0f}"
 
 
 def steps(clips: int, longest: float = SEC) -> Iterator[tuple[str, list[float]]]:
@@ -96,13 +99,15 @@ def _measure(folder: Path, clips: int, longest: float) -> None:
     }
     step: Any = TypeAdapter(TrainStep).validate_python(raw)
 
+    def told(name: str, took: list[float]) -> None:
+        sys.stdout.write(json.dumps({name: took}) + "\n")
+        sys.stdout.flush()
+
     def timed(name: str, work: Callable[[], Any]) -> Any:
         started, cpu = time.perf_counter(), time.process_time()
         forget_peak()
         done = work()
-        took = [time.perf_counter() - started, time.process_time() - cpu, peak_mb()]
-        sys.stdout.write(json.dumps({name: took}) + "\n")
-        sys.stdout.flush()
+        told(name, [time.perf_counter() - started, time.process_time() - cpu, peak_mb()])
         return done
 
     context = Context(folder, 0, 0, {})
@@ -114,6 +119,8 @@ def _measure(folder: Path, clips: int, longest: float) -> None:
     corpus = timed(STEPS[4], lambda: precomputed(cut_corpus(step, table, facts, split), step))
     timed(STEPS[5], lambda: next(iter(batches(corpus.train, _BATCH))))
     timed(STEPS[6], lambda: check_dataset(step.dataset, folder))
+    for name, took in trial_start.trial_starts({key: raw[key] for key in ("model", "dataset", "learn_params")}, folder):
+        told(name, took)
 
 
 if __name__ == "__main__":

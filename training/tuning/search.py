@@ -61,7 +61,7 @@ def search(step: TuneStep, context: Context) -> Path:
     folder, found = results_folder(step, context, record, former)
     if found is not None and step.tune.storage_path is not None:
         record = record.model_copy(update={"key": found.key})  # names the place in the storage
-    shared = Shared(step, context, folder, record)
+    shared = Shared(step, context, folder, record, corpus.leaks)
     results = shared.results()
     with results.locked():
         check_same(results, record, former)

@@ -21,6 +21,7 @@ from training.cluster.storage import Storage, StorageLost
 from training.config.train import TrainStep, model_spec
 from training.config.tune import TuneStep
 from training.corpus import Corpus, read_corpus
+from training.data.checks.leakage import Leaks
 from training.loop.callbacks import History
 from training.loop.job import Job, seeded_model, train
 from training.loop.precompute import precomputed
@@ -39,12 +40,17 @@ _FRONTEND_KEYS = ("scale", "encoder", "embedding", "freeze", "trainable_layers")
 
 @dataclass(frozen=True)
 class Shared:
-    """What all trials of a search have in common. Picklable."""
+    """What all trials of a search have in common. Picklable.
+
+    Attributes:
+        leaks: what the parts of the split share, so that not every process has to search for it again.
+    """
 
     step: TuneStep
     context: Context
     folder: Path
     search: SearchRecord
+    leaks: Leaks | None = None
 
     def results(self) -> Results:
         """The results folder, with its storage. Raises ConfigError where that cannot be used."""
@@ -71,7 +77,7 @@ def trial_job(shared: Shared, number: int, values: Mapping[str, Any], *, test: b
     results = Results(shared.folder)
     folder = results.trial_folder(number)
     step = _with_folders(train_step(shared.step, values), shared, folder)
-    whole = prepared(step, shared.context)
+    whole = prepared(step, shared.context, shared.leaks)
     spec = model_spec(step, whole.spec.targets, whole.spec.ranges)
     corpus = replace(whole, spec=spec, test=whole.test if test else None)
     last = folder / f"{LAST}.ckpt"
@@ -97,12 +103,13 @@ def _with_folders(step: TrainStep, shared: Shared, folder: Path) -> TrainStep:
 _prepared: dict[str, Corpus] = {}
 
 
-def prepared(step: TrainStep, context: Context) -> Corpus:
+def prepared(step: TrainStep, context: Context, leaks: Leaks | None = None) -> Corpus:
     """The data of a step, as features where they stay the same; each process reads it once for all its trials.
 
     Args:
         step: model, data and settings.
         context: root, seed and workers.
+        leaks: as ``read_corpus`` takes them.
     """
     architecture, learn = step.model_architecture.model_dump(), step.learn_params
     frontend = {key: architecture[key] for key in _FRONTEND_KEYS if key in architecture}
@@ -111,7 +118,7 @@ def prepared(step: TrainStep, context: Context) -> Corpus:
     key = json.dumps([step.model, frontend, sizes, data, context.seed])
     if key not in _prepared:
         _prepared.clear()  # only one set of features stays in memory
-        _prepared[key] = precomputed(read_corpus(step, context), step)
+        _prepared[key] = precomputed(read_corpus(step, context, leaks=leaks), step)
     return _prepared[key]
 
 

@@ -64,6 +64,17 @@ def test_trials_share_what_is_read_but_not_what_they_train(shared: Shared) -> No
     assert first.step.learn_params.max_epoch == shared.search.max_epochs
 
 
+def test_what_the_search_has_audited_is_not_audited_again_by_each_process(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audited = trial_job(shared, 0, VALUES).corpus.leaks
+    assert audited is not None
+    assert "audio" in audited.checked
+    told = replace(shared, leaks=replace(audited, certainty=0.25), context=replace(shared.context, seed=1))
+    monkeypatch.setattr("training.corpus.audit", lambda *_: pytest.fail("the process audits again"))
+    assert trial_job(told, 0, VALUES).corpus.leaks == told.leaks
+
+
 def test_another_frontend_reads_features_of_its_own(make_tune: MakeTune, shared: Shared) -> None:
     step = make_tune(learn_params__spectrogram_size={"choice": [32, 48]})
     searched = replace(shared, step=step)

@@ -37,6 +37,8 @@ MAX_SEC = 3600
 """Longest clip that is decoded for training, in seconds: 230 MB of samples. Silence of days fits into a small file."""
 
 _DECODER = f"3 {soundfile.__libsndfile_version__} {soxr.__version__} {av.__version__}"
+_CHECKED_AT_ONCE = 64
+"""Clips that a thread checks before it gives on what it found: one by one, that took longer than the checks."""
 _UNREADABLE = "unreadable"
 _FACTS = "facts"
 _LOG = logging.getLogger(__name__)
@@ -64,7 +66,9 @@ class WaveformCache:
             workers: number of decoding threads, at least one.
         """
         with ThreadPoolExecutor(max(1, workers), thread_name_prefix="check") as checkers:
-            known = list(watched(checkers.map(self._intact, clips), len(clips), "Checking recordings"))
+            parts = [clips[start : start + _CHECKED_AT_ONCE] for start in range(0, len(clips), _CHECKED_AT_ONCE)]
+            checked = watched(checkers.map(self._intact, parts), len(parts), "Checking recordings")
+            known = [facts for part in checked for facts in part]
         pending: dict[Path | str, list[int]] = {}
         for index, (clip, facts) in enumerate(zip(clips, known, strict=True)):
             if facts is None:
@@ -110,8 +114,13 @@ class WaveformCache:
             raise DataError(f"{plain(clip.name)}: the recording has changed or is gone; start again")
         return samples
 
-    def _known(self, clip: Clip) -> ClipInfo | None:
-        """The stored properties, or None where they or the samples are missing or damaged."""
+    def _known(self, clip: Clip, *, check: bool = False) -> ClipInfo | None:
+        """The stored properties, or None where they or the samples are missing or damaged.
+
+        Args:
+            clip: whose.
+            check: look whether the samples were altered, unless this has.
+        """
         key = _key(clip)
         path = self._facts_path(key) if key else None
         if path is None or not path.is_file():
@@ -123,20 +132,18 @@ class WaveformCache:
         if facts is None:
             _LOG.warning("a cached fact is damaged and will be made again (%s)", path.name)
             return None
-        if facts.error is None and self.store.get(facts.sha256, (facts.samples,)) is None:
+        if facts.error is not None:
+            return facts
+        check &= facts.sha256 not in self._checked
+        if self.store.get(facts.sha256, (facts.samples,), check=check) is None:
             return None
+        if check:
+            self._checked.add(facts.sha256)
         self.store.touch(facts.sha256)
         return facts
 
-    def _intact(self, clip: Clip) -> ClipInfo | None:
-        """The stored properties as ``_known`` gives them, but None also where the samples were altered."""
-        facts = self._known(clip)
-        if facts is None or facts.error is not None or facts.sha256 in self._checked:
-            return facts
-        if self.store.get(facts.sha256, (facts.samples,), check=True) is None:
-            return None
-        self._checked.add(facts.sha256)
-        return facts
+    def _intact(self, clips: Sequence[Clip]) -> list[ClipInfo | None]:
+        return [self._known(clip, check=True) for clip in clips]
 
     def _facts_path(self, key: str) -> Path:
         return self.store.root / _FACTS / key[:2] / f"{key}.json"

@@ -6,11 +6,14 @@ import stat
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from emotions.audio.windows import FloatArray
@@ -48,6 +51,52 @@ def test_a_damaged_array_counts_as_absent_and_is_made_again(store: ArrayStore, c
     assert not path.exists()
     store.put("abcd", array(2))
     assert np.array_equal(store.get("abcd", (1000,)), array(2))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+@pytest.mark.parametrize("values", [np.float32(3), np.zeros((0, 4)), np.arange(24.0).reshape(2, 3, 4), np.ones(12)])
+@pytest.mark.parametrize("kind", ["float16", "float32", ">f4", "int16"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_each_array_that_numpy_writes_is_read_as_numpy_reads_it(
+    store: ArrayStore, version: tuple[int, int], values: npt.NDArray[Any], kind: str, order: Literal["C", "F"]
+) -> None:
+    path = store.path("abcd")
+    path.parent.mkdir()
+    given = np.asarray(values, kind, order)
+    with path.open("wb") as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # version 2 is not needed here
+        np.lib.format.write_array(stream, given, version)
+        stream.write(b"four")  # in place of a checksum
+    path.chmod(0o600)
+    expected = np.load(path)
+    found = store.get("abcd", kinds=("float16", "float32", "int16"))
+    assert found is not None
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    assert found.flags.f_contiguous == expected.flags.f_contiguous
+    assert found.tobytes() == expected.tobytes()
+    path.write_bytes(path.read_bytes()[: -4 - max(expected.nbytes, 60)])
+    assert store.get("abcd") is None
+
+
+@pytest.mark.parametrize(
+    "shape", [b"9" * 30 + b",", b"1" * 100 + b",", b"-4,", b"4,, 4", b"4 4,", b"1, " * 33, b"1e3,", b""]
+)
+def test_a_header_that_numpy_does_not_write_does_no_harm(store: ArrayStore, shape: bytes) -> None:
+    path = store.path("abcd")
+    path.parent.mkdir()
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + shape + b"), }"
+    header = header.ljust(-len(header) // 64 * -64 + 53) + b"\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(64))
+    path.chmod(0o600)
+    try:
+        expected = np.load(path)
+    except (ValueError, OverflowError, MemoryError, SyntaxError):
+        assert store.get("abcd") is None
+    else:
+        found = store.get("abcd")
+        assert found is not None
+        assert found.shape == expected.shape
 
 
 def test_what_a_power_failure_left_counts_as_absent(store: ArrayStore, monkeypatch: pytest.MonkeyPatch) -> None:
