@@ -59,6 +59,7 @@ def record(root: Path, task: Callable[[], object]) -> CallPath:
         path.recording = True
         task()
     finally:
+        path.recording = False
         sys.setprofile(None)
         threading.setprofile(None)
     return path
