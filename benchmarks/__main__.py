@@ -53,17 +53,18 @@ def _goals(
 ) -> Iterator[Goal]:
     from benchmarks.goals.models import SIZES, made_bundle
     from benchmarks.goals.models_of_others import eight_bits
-    from benchmarks.goals.serving import files, requests, starts
+    from benchmarks.goals.serving import FOLDERS, files, requests, starts
     from benchmarks.goals.training import corpora, loops
     from training.data.demo import make_demo_corpus
 
     source = data or make_demo_corpus(folder / "data")
     if parts & {Part.REQUESTS, Part.FILES, Part.STARTS}:
-        bundles = {size: made_bundle(folder, source, size) for size in SIZES}
+        wanted = [size for size in SIZES if Part.REQUESTS in parts or size in FOLDERS]
+        bundles = {size: made_bundle(folder, source, size) for size in wanted}
         for size, bundle in bundles.items():
             if Part.REQUESTS in parts:
-                yield from requests(bundle, size, data, folder / f"report-{size}", quick=quick)
-            if Part.FILES in parts:
+                yield from requests(bundle, size, data, source, folder / f"report-{size}", quick=quick)
+            if Part.FILES in parts and size in FOLDERS:
                 yield from files(bundle, size, source)
         if Part.STARTS in parts:
             yield from starts(bundles["medium"], folder)

@@ -28,6 +28,7 @@ from emotions.pipeline.interruption import Stopped
 from emotions.pipeline.options import BUNDLE_COMMANDS, BundlePath, ConfigFile, Overrides, Root
 from emotions.pipeline.packages import COMMANDS, check_not_shadowed, installed, missing_extras
 from emotions.pipeline.runner import check_data, load_pipeline, pipeline_schema
+from emotions.runtime.cores import keep_to_available_cores
 
 _NO_TELEMETRY = {
     "BENTOML_DO_NOT_TRACK": "True",
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; a mistake is printed on stderr, in one line where one suffices."""
     no_telemetry()
+    keep_to_available_cores()
     _show_log()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack a label's script; what it lacks is escaped

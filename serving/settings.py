@@ -15,8 +15,9 @@ from emotions.bundle.named import NamedPaths
 from emotions.errors import ConfigError, Fault
 from emotions.files.json_text import read_json
 from emotions.pipeline.validation import unknown
+from emotions.runtime.cores import available_cores
 from emotions.runtime.devices import gpu_count
-from emotions.runtime.session import DeviceChoice, available_cores
+from emotions.runtime.session import DeviceChoice
 
 SUPERVISOR = "_EMOTIONS_SUPERVISOR_PID"
 """Variable with the id of the process that starts the workers; it sets it for them."""

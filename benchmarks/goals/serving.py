@@ -16,32 +16,36 @@ from benchmarks.goals.goal import Goal
 from benchmarks.serving.folder_bookkeeping import bookkeeping
 from benchmarks.serving.folder_formats import to_wav
 from benchmarks.serving.folder_scale import measure
+from benchmarks.serving.multipart import form_cost
 from serving.benchmark.driver.server_process import started
 from serving.benchmark.runner import Plan, benchmark_to_report
 
-_OF_SESSION = {"small": 0.70, "medium": 0.88}
+_OF_SESSION = {"small": 0.70, "medium": 0.88, "large": 0.93}
 _TO_PEERS: Mapping[str, Mapping[str, float]] = {
     "small": {"LitServe": 1.5, "FastAPI": 1.5},
     "medium": {"LitServe": 1.35, "BentoML batchable": 1.7},
 }
 _OVER_SESSION_MS = {"service 16 connections": 0.8, "service 1 connection": 1.2}
-_FOLDER = {"small": 0.90, "medium": 0.95}
+_FORM_MS, _FORM_CLIPS, _FORM_ROUNDS = 1.0, 320, 5
+FOLDERS = {"small": 0.90, "medium": 0.95}
+"""Size of model -> a folder's speed that is wanted, of the bare session."""
 _FILES, _LINKS = 4_000, 100_000
 _FORMAT_FILES, _FORMAT_ROUNDS, _OF_WAV = 400, 5, 0.85
 _STARTS = 5
 
 
-def requests(bundle: Path, size: str, data: Path | None, output: Path, *, quick: bool) -> Iterator[Goal]:
+def requests(bundle: Path, size: str, data: Path | None, forms: Path, output: Path, *, quick: bool) -> Iterator[Goal]:
     """Throughput of the service to the bare session's and to peers', and what a request costs over the session.
 
     Args:
         bundle: a bundle of ``size``.
         size: a key of ``benchmarks.goals.models.SIZES``.
         data: recordings; None for synthetic ones of 1 to 5 s.
+        forms: recordings that are sent as forms, too.
         output: folder of the benchmark's own report.
         quick: fewer recordings and passes.
     """
-    scenarios: Any = ("service", "peers")
+    scenarios: Any = ("service", "peers") if size in _TO_PEERS else ("service",)
     report = benchmark_to_report(Plan(bundle, output, data, scenarios, quick=quick, quiet=True, install_peers=True))
     best, name = report["best_session"], "service 16 connections"
     yield _spread(f"{size} model, {name}, of the bare session", report["ratios"][f"{name} / {best}"], _OF_SESSION[size])
@@ -49,6 +53,11 @@ def requests(bundle: Path, size: str, data: Path | None, output: Path, *, quick:
         yield Goal(f"{size} model, {layer}, CPU over the session", report["cpu_ms_over_session"][layer], "ms", wanted)
         of_one = report["cpu_ms_over_session_batch_1"][layer]
         yield Goal(f"{size} model, {layer}, CPU over the session of batch size 1", of_one, "ms")
+    over = report["cpu_ms_over_session"][name]
+    median, lowest, highest = (over + more for more in form_cost(bundle, forms, _FORM_CLIPS, _FORM_ROUNDS))
+    yield Goal(f"{size} model, {name}, the same by a form", median, "ms", _FORM_MS, False, lowest, highest)
+    if size not in _TO_PEERS:
+        return
     for peer, raced in report["peers"]["rows"].items():
         yield _spread(f"{size} model, service to {peer}", raced["ours_to_theirs"], _TO_PEERS[size].get(peer))
 
@@ -58,7 +67,7 @@ def files(bundle: Path, size: str, data: Path) -> Iterator[Goal]:
     found: Any = measure(bundle, data, _FILES, 0)
     what = f"{size} model, folder to table of {_FILES} files, of the bare session"
     limits = found["of_bare_lowest"], found["of_bare_highest"]
-    yield Goal(what, found["of_bare"], "", _FOLDER[size], True, *limits)
+    yield Goal(what, found["of_bare"], "", FOLDERS[size], True, *limits)
     yield Goal(f"{size} model, memory of ten times the files", 1 + found["memory_growth"], "times")
     if size != "small":  # where a recording takes least, all else weighs most
         return

@@ -1,6 +1,7 @@
 """Benchmarks of serving, ``python -m benchmarks.serving``.
 
-``folder``: a folder at scale. ``formats``: folders of FLAC, MP3 and M4A beside WAV. ``bookkeeping``: what a run of very
+``folder``: a folder at scale. ``formats``: folders of FLAC, MP3 and M4A beside WAV. ``multipart``: forms
+beside files as bodies. ``bookkeeping``: what a run of very
 many files does beside classifying them. ``harness``: what the load generator costs. ``loadgen``: MLPerf's LoadGen
 beside our load generator. ``peers``: other servers beside ours. ``bundles``: one service with several bundles beside
 several services. ``emotions benchmark`` runs ``loadgen`` and ``peers`` as scenarios.
@@ -47,6 +48,19 @@ def formats(
     from benchmarks.serving.folder_formats import to_wav
 
     _print(dict(to_wav(bundle, data, files, rounds)))
+
+
+@app.command()
+def multipart(
+    bundle: Annotated[Path, typer.Option(metavar="DIR", help="The bundle.")],
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Recordings.")],
+    clips: Annotated[int, typer.Option(min=1, help="Recordings that a round sends.")] = 320,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of forms and of files.")] = 5,
+) -> None:
+    """Print the milliseconds of CPU that a form takes over a file as the body, as JSON: median, lowest and highest."""
+    from benchmarks.serving.multipart import form_cost
+
+    _print(dict(zip(("median", "lowest", "highest"), form_cost(bundle, data, clips, rounds), strict=True)))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.pipeline.runner import Context
-from emotions.runtime.session import available_cores
+from emotions.runtime.cores import available_cores
 from training.config.tune import TuneStep
 from training.tuning.records import Results, TrialRecord
 from training.tuning.search import search

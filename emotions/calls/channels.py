@@ -14,7 +14,7 @@ from emotions.audio.decoders.read import open_waveform
 from emotions.errors import AudioError, ConfigError
 from emotions.folder.windows_of_file import content_of
 from emotions.inputs.input_file import InputFile
-from emotions.runtime.session import available_cores
+from emotions.runtime.cores import available_cores
 
 Channels = Literal["mix", "first", "split"] | int
 """What of a recording with several channels is classified: their mean, the first, each by itself, or one by number."""

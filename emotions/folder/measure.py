@@ -12,7 +12,7 @@ from emotions.audio.signal_measure import Signal, measure_signal
 from emotions.errors import AudioError
 from emotions.folder.windows_of_file import content_of
 from emotions.inputs.input_file import InputFile
-from emotions.runtime.session import available_cores
+from emotions.runtime.cores import available_cores
 
 MAX_SEC = 600.0
 """Seconds of a recording that are listened to: the rest of a long one sounds alike, and would not fit into memory."""

@@ -18,9 +18,10 @@ from emotions.folder.result import FileResult
 from emotions.folder.scheduler import BATCHES_AHEAD, FolderScheduler, prefetch
 from emotions.inputs.input_file import InputFile
 from emotions.runtime.batch_shape import Run
+from emotions.runtime.cores import available_cores
 from emotions.runtime.devices import cpu_parallel_batches, gpu_count, gpu_parallel_batches
 from emotions.runtime.prediction import Model
-from emotions.runtime.session import DeviceChoice, available_cores, open_session
+from emotions.runtime.session import DeviceChoice, open_session
 
 CHUNK_FILES = 512
 """Files of a chunk. Its last batch is not full, which costs the less the larger it is; a killed run loses as many."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from emotions.bundle.variants import AUTO, FP16, FP32, choose_variant
 from emotions.errors import BundleError, DeviceError, first_line
 from emotions.runtime.batch_limit import BatchLimit
 from emotions.runtime.batch_shape import CPU_SHAPES, GPU_SHAPES, Probabilities, Run, ShapedRun, Shapes
+from emotions.runtime.cores import available_cores
 from emotions.runtime.cuda_graphs import graph_settings, in_one_thread
 from emotions.runtime.devices import MAX_PARALLEL_BATCHES, card_present
 from emotions.runtime.failures import ORT_ERRORS
@@ -55,20 +54,6 @@ class Session:
     variant: str
     threads: int
     shapes: Shapes = CPU_SHAPES
-
-
-def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """CPU cores that this process may use: those it may run on, or fewer where its container has a quota.
-
-    Args:
-        quota: file of the control group (cgroup v2): ``max 100000``, or microseconds of CPU in each period.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        allowed, period = quota.read_text().split()
-        return min(cores, max(1, math.ceil(int(allowed) / int(period))))
-    except (OSError, ValueError, ZeroDivisionError):
-        return cores
 
 
 def open_session(

@@ -18,7 +18,8 @@ from emotions.bundle.reference.observation import Observation
 from emotions.bundle.reference.reference import write_reference
 from emotions.errors import DataError
 from emotions.runtime.batch_shape import Probabilities, Run
-from emotions.runtime.session import available_cores, onnx_run, onnx_session
+from emotions.runtime.cores import available_cores
+from emotions.runtime.session import onnx_run, onnx_session
 from export.bundle.gate_clips import MAX_CLIPS, clips_of_run
 from export.bundle.variants import MODEL, ExportContext
 from export.sources import Source, recordings

@@ -15,7 +15,8 @@ from onnx import ModelProto
 from emotions.bundle.manifest import LENGTH, WAVEFORM, Device, Variant
 from emotions.bundle.probe import Probe
 from emotions.runtime.batch_shape import Run
-from emotions.runtime.session import available_cores, onnx_run, onnx_session
+from emotions.runtime.cores import available_cores
+from emotions.runtime.session import onnx_run, onnx_session
 from export.bundle.gate_clips import gate_clips
 from export.bundle.relative_speed import relative_speed
 from export.graph.deployable import Deployable

@@ -17,7 +17,8 @@ from emotions.bundle.manifest import EMBEDDING, LENGTH, WAVEFORM
 from emotions.bundle.targets import Range
 from emotions.errors import ExportError
 from emotions.runtime.batch_shape import Probabilities, Run
-from emotions.runtime.session import available_cores, onnx_session
+from emotions.runtime.cores import available_cores
+from emotions.runtime.session import onnx_session
 from export.graph.deployable import Deployable
 from export.proof.signals import Signals
 

@@ -12,6 +12,7 @@ from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from emotions.errors import DeviceError, EmotionsError
+from emotions.runtime.cores import available_cores
 from training.loop.job import Job, ProcessContext, seeded_model, train
 
 
@@ -53,8 +54,7 @@ def _work(rank: int, job: Job, processes: int, port: int, errors: Any) -> None:
     os.environ.update(
         MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_RANK=str(rank), NODE_RANK="0", WORLD_SIZE=str(processes)
     )
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), available_cores() // processes)))
     options = {
         "devices": processes,
         "strategy": "ddp" if job.step.strategy == "auto" else job.step.strategy,

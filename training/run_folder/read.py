@@ -17,7 +17,7 @@ from emotions.audio.windows import Pooling
 from emotions.errors import CheckpointError, ConfigError, DataError, first_line
 from emotions.files.atomic import locked
 from emotions.files.json_text import read_json
-from emotions.runtime.session import available_cores
+from emotions.runtime.cores import available_cores
 from training.config.dataset import DatasetConfig
 from training.config.train import ModelSpec
 from training.data.clips import ClipTable, read_clips

@@ -16,7 +16,7 @@ from emotions.files.atomic import remove_left_over
 from emotions.pipeline.energy.grid import check_energy
 from emotions.pipeline.interruption import Interrupted
 from emotions.pipeline.runner import Context
-from emotions.runtime.session import available_cores
+from emotions.runtime.cores import available_cores
 from training.cluster.connection import check_room, connected
 from training.cluster.storage import Storage, StorageLost
 from training.config.tune import TuneStep

@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 
 import emotions
-from emotions.runtime.session import available_cores
+from emotions.runtime.cores import available_cores
 from serving.benchmark.driver.passes import Pass, layer_name
 from serving.benchmark.driver.statistics import spread
 from serving.benchmark.layers.layers import (

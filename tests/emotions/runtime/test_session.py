@@ -11,7 +11,7 @@ from emotions.bundle.bundle import read_bundle
 from emotions.bundle.probe import Probe, read_probe, write_probe
 from emotions.errors import BundleError, DeviceError
 from emotions.files.content import sha256
-from emotions.runtime.session import available_cores, open_session
+from emotions.runtime.session import open_session
 
 
 def rehash(bundle: Path, name: str) -> None:
@@ -83,15 +83,3 @@ def test_an_opset_that_the_runtime_cannot_read_is_said(copy: Path) -> None:
         BundleError, match=r"cannot load it \(Opset 99 is newer than ONNX Runtime \S+ reads; update onnxr"
     ):
         open_session(read_bundle(copy), device="cpu")
-
-
-@pytest.mark.parametrize(
-    ("quota", "cores"), [("max 100000", 4), ("150000 100000", 2), ("50000 100000", 1), ("900000 100000", 4), ("", 4)]
-)
-def test_a_containers_quota_bounds_the_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
-) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
-    assert available_cores(tmp_path / "none") == 4
-    (tmp_path / "cpu.max").write_text(quota)
-    assert available_cores(tmp_path / "cpu.max") == cores

@@ -10,7 +10,7 @@ from statistics import median
 from typing import TypeVar
 
 from emotions.errors import DataError, plain
-from emotions.runtime.session import available_cores
+from emotions.runtime.cores import available_cores
 from training.config.dataset import DatasetConfig
 from training.data.checks.findings import Finding, findings
 from training.data.checks.leakage import Leaks, audit

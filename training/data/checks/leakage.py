@@ -14,7 +14,7 @@ import numpy as np
 
 from emotions.errors import DataError, plain
 from emotions.files.cache import cache_root
-from emotions.runtime.session import available_cores
+from emotions.runtime.cores import available_cores
 from training.config.dataset import DatasetConfig
 from training.data.checks.copies import Match, find_matches
 from training.data.checks.fingerprints import VERSION, Bits, fingerprint

@@ -9,7 +9,7 @@ from typing import Any
 
 from emotions.errors import DataError, plain
 from emotions.files.from_here import from_here
-from emotions.runtime.session import available_cores
+from emotions.runtime.cores import available_cores
 from training.config.dataset import as_dataset, as_origin
 from training.data.checks.check import CheckReport, check_dataset
 from training.data.clips import ClipTable, gather_clips

@@ -15,7 +15,7 @@ from emotions.audio.windows import FloatArray
 from emotions.errors import plain
 from emotions.files.atomic import write_bytes
 from emotions.files.json_text import write_json
-from emotions.runtime.session import available_cores
+from emotions.runtime.cores import available_cores
 from training.config.dataset import DatasetConfig
 from training.data.clips import Clip, ClipTable, read_clips
 from training.data.voices.comparison import Comparison, VoicePair, compare_voices

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import torch
 
 from emotions.errors import DeviceError
-from emotions.runtime.session import available_cores
+from emotions.runtime.cores import available_cores
 from training.evaluation.protocols.fold_job import Shared, Task, run_fold
 
 _shared: Shared | None = None

@@ -14,8 +14,8 @@ from emotions.errors import DataError
 from emotions.files.atomic import write_bytes
 from emotions.files.json_text import write_json
 from emotions.predictor import Predictor
+from emotions.runtime.cores import available_cores
 from emotions.runtime.prediction import Prediction, WindowPrediction
-from emotions.runtime.session import available_cores
 from training.config.dataset import DatasetConfig
 from training.config.evaluate import Suite
 from training.data.clip import Clip
