@@ -13,7 +13,7 @@ from emotions.pipeline.runner import check_pipeline, run_pipeline
 SIZES: Mapping[str, tuple[str, int]] = {
     "small": ("mobilenetv3_small_050", 64),
     "medium": ("efficientnet_b0", 128),
-    "large": ("efficientnet_b0", 224),
+    "large": ("resnet18", 112),
 }
 """Name -> image network and size of the spectrogram: about 1, 5 and 17 ms of CPU a clip of 3 s."""
 
