@@ -44,6 +44,7 @@ BLOCK_SAMPLES = BLOCK * HOP
 """Samples that the pitch tracker takes at a time."""
 _MANY = 1 << 20  # more blocks than a window has
 _STEPS = 64  # of 125 Hz, on which roll-offs are looked for
+_ROLLED, _ROLLED_SOFT = (0.25, 0.5, 0.75, 0.9), 0.03  # shares of the power below a roll-off
 # About one deviation of each in speech, so that small values are equally small for all: cepstrum; loudness in dB;
 # centroid and spread in kHz, roll-offs; entropy, flatness, flux; slopes; voicing, its log odds, semitones.
 _UNITS = (*_CEPSTRUM_UNITS, 8.0, 1.0, 0.5, *(0.2,) * 4, 1.0, 1.0, 0.2, *(3.0,) * 4, 0.2, 0.6, 6.0)
@@ -83,6 +84,7 @@ class Descriptors(nn.Module):
     sums: Tensor
     dct: Tensor
     units: Tensor
+    rolled: Tensor
     sample: Tensor
     start: Tensor
 
@@ -100,6 +102,7 @@ class Descriptors(nn.Module):
             "sums": torch.cat(parts, dim=1),
             "dct": _dct(),
             "units": torch.tensor(_UNITS),
+            "rolled": torch.tensor(_ROLLED)[:, None],
             "sample": torch.arange(window),
             "start": torch.arange(count) * HOP,
         }
@@ -122,7 +125,7 @@ class Descriptors(nn.Module):
         level = 10 * torch.log10((energy / peak).clamp_min(_RANGE))
         mels = (bands / (peak * (_RANGE / MELS)).unsqueeze(2)).clamp_min(1.0).log()
         pitch, voiced = self.pitch(power, peak * (0.1 * _RANGE), valid)
-        values = [torch.matmul(mels, self.dct), level.unsqueeze(2), _shapes(upto, momenta, peak)]
+        values = [torch.matmul(mels, self.dct), level.unsqueeze(2), _shapes(upto, momenta, peak, self.rolled)]
         values += [_noise(power, bands, energy, peak), _slopes(ranges, power, peak), pitch]
         active = _weight((level - _ACTIVE_DB) / _ACTIVE_SOFT_DB) * valid
         return Frames(torch.cat(values, dim=2) / self.units, active, voiced * active, valid)
@@ -146,14 +149,13 @@ def _weight(odds: Tensor) -> Tensor:
     return (torch.sigmoid(odds) - _NEVER).clamp_min(0.0)
 
 
-def _shapes(upto: Tensor, momenta: Tensor, peak: Tensor) -> Tensor:
+def _shapes(upto: Tensor, momenta: Tensor, peak: Tensor, rolled: Tensor) -> Tensor:
     """Centroid and spread in kHz, four roll-offs as shares of the spectrum: (batch, frames, 6)."""
     whole = upto[..., -1:] + _floor(peak)
     centroid, square = (momenta / whole).unbind(dim=2)
     spread = (square - centroid * centroid).clamp_min(_MIN_SPREAD).sqrt()
-    gone = upto / whole
-    rolled = [torch.sigmoid((part - gone) / 0.03).mean(dim=2) for part in (0.25, 0.5, 0.75, 0.9)]
-    return torch.stack([centroid, spread, *rolled], dim=2)
+    below = (rolled - (upto / whole).unsqueeze(2)) / _ROLLED_SOFT
+    return torch.cat([torch.stack([centroid, spread], dim=2), torch.sigmoid(below).mean(dim=3)], dim=2)
 
 
 def _noise(power: Tensor, bands: Tensor, energy: Tensor, peak: Tensor) -> Tensor:
@@ -163,7 +165,7 @@ def _noise(power: Tensor, bands: Tensor, energy: Tensor, peak: Tensor) -> Tensor
     entropy = -(share * (share + 1e-6).log()).sum(dim=2)
     flatness = (bands + floor).log().mean(dim=2) - (bands + floor).mean(dim=2).log()
     outline = (bands / (energy.unsqueeze(2) + floor)).sqrt()
-    change = outline[:, 1:] - outline[:, :-1]
+    change = outline[..., 1:, :] - outline[..., :-1, :]
     flux = functional.pad((change * change).sum(dim=2), (1, 0))
     return torch.stack([entropy, flatness, flux], dim=2)
 

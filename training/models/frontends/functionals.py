@@ -13,8 +13,19 @@ from torch import Tensor
 
 from emotions.audio.decode import SAMPLE_RATE
 from training.models.base import Frontend
-from training.models.frontends.descriptors import LEVEL, LINKED, Descriptors, Frames
-from training.models.frontends.statistics import deltas, links, moments, quantiles, slope, travel
+from training.models.frontends.descriptors import DESCRIPTORS, LEVEL, LINKED, Descriptors, Frames
+from training.models.frontends.statistics import (
+    Weights,
+    deltas,
+    links,
+    mean_and_deviation,
+    moments,
+    pairs,
+    quantiles,
+    slope,
+    travel,
+    weights_of,
+)
 
 _MIN_SEC = 0.01
 _PACE = 5.0  # scales deltas to the size of the descriptors
@@ -37,8 +48,13 @@ class Functionals(Frontend):
         dims: number of statistics.
     """
 
+    linked: Tensor
+    pairs: Tensor
+
     def __init__(self, window: int, version: int = 2) -> None:
         super().__init__()
+        self.register_buffer("linked", torch.tensor(LINKED), persistent=False)
+        self.register_buffer("pairs", pairs(len(LINKED)), persistent=False)
         self.window, self.version = window, version
         self.any_length = version > 1  # the first release's pitch is a mean over a whole window's frames
         self.descriptors = Descriptors(window, version)
@@ -53,34 +69,30 @@ class Functionals(Frontend):
     def forward(self, waveform: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, W or fewer) and (batch,) in; (batch, dims, 1) float32 and (batch,) ones out: one frame a window."""
         frames = self.descriptors(waveform, length)
+        both = weights_of(torch.stack([frames.active, frames.voiced], dim=1))
+        active, voiced = (Weights(*one) for one in zip(both.each.unbind(1), both.total.unbind(1), strict=True))
         change = _PACE * deltas(frames.values) * frames.valid.unsqueeze(2)
         series = torch.cat([frames.values, change], dim=2)
-        found = [*_speech(frames, series), *_voice(frames, series), *_links(frames), _rhythm(frames, length)]
-        vector = torch.cat(found, dim=1)
-        return vector.unsqueeze(2), torch.ones_like(length)
+        ordered, order = series.sort(dim=1)
+        levels = quantiles(ordered, order, active, _LEVELS)
+        ranges = levels[..., 3:, :].flip(1) - levels[..., :2, :]
+        voiced_levels = quantiles(ordered[..., :DESCRIPTORS], order[..., :DESCRIPTORS], voiced, _VOICED_LEVELS)
+        slopes, voiced_slopes = slope(frames.values.unsqueeze(1), both).unbind(dim=1)
+        linked = frames.values.index_select(2, self.linked).unsqueeze(1)
+        found = [
+            *[*moments(series, active), levels.flatten(1), ranges.flatten(1), slopes],
+            *[*mean_and_deviation(series, voiced), voiced_levels.flatten(1), voiced_slopes],
+            links(linked, both, self.pairs).flatten(1),
+            _rhythm(frames, both, active, length),
+        ]
+        return torch.cat(found, dim=1).unsqueeze(2), torch.ones_like(length)
 
 
-def _speech(frames: Frames, series: Tensor) -> list[Tensor]:
-    levels = quantiles(series, frames.active, _LEVELS)
-    ranges = [levels[4] - levels[0], levels[3] - levels[1]]
-    return [*moments(series, frames.active), *levels, *ranges, slope(frames.values, frames.active)]
-
-
-def _voice(frames: Frames, series: Tensor) -> list[Tensor]:
-    mean, deviation, *_ = moments(series, frames.voiced)
-    levels = quantiles(frames.values, frames.voiced, _VOICED_LEVELS)
-    return [mean, deviation, *levels, slope(frames.values, frames.voiced)]
-
-
-def _links(frames: Frames) -> list[Tensor]:
-    chosen = torch.stack([frames.values[..., place] for place in LINKED], dim=2)
-    return [*links(chosen, frames.active), *links(chosen, frames.voiced)]
-
-
-def _rhythm(frames: Frames, length: Tensor) -> Tensor:
+def _rhythm(frames: Frames, both: Weights, active: Weights, length: Tensor) -> Tensor:
     """Shares of speech and voice, how often they begin and end a second, log seconds, how much loudness moves."""
-    seconds = (length.to(frames.valid.dtype) / SAMPLE_RATE).clamp_min(_MIN_SEC)
-    active, voiced = frames.active.sum(dim=1), frames.voiced.sum(dim=1)
-    edges = [(each[:, 1:] - each[:, :-1]).abs().sum(dim=1) / seconds for each in (frames.active, frames.voiced)]
-    shares = [active / frames.valid.sum(dim=1).clamp_min(1), voiced / active.clamp_min(1)]
-    return torch.stack([*shares, *edges, seconds.log(), travel(frames.values[..., LEVEL], frames.active)], dim=1)
+    seconds = (length.to(frames.valid.dtype) / SAMPLE_RATE).clamp_min(_MIN_SEC).unsqueeze(1)
+    amount = both.each.sum(dim=(2, 3))
+    whole = torch.cat([frames.valid.sum(dim=1, keepdim=True), amount[..., :1]], dim=1)
+    edges = (both.each[..., 1:, :] - both.each[..., :-1, :]).abs().sum(dim=(2, 3)) / seconds
+    loudness = travel(frames.values[..., LEVEL : LEVEL + 1], active)
+    return torch.cat([amount / whole.clamp_min(1), edges, seconds.log(), loudness], dim=1)

@@ -8,26 +8,44 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from training.models.frontends.statistics import deltas, links, moments, quantiles, slope, travel, weighted_mean
+from training.models.frontends.statistics import (
+    Weights,
+    deltas,
+    links,
+    mean_and_deviation,
+    moments,
+    pairs,
+    quantiles,
+    slope,
+    travel,
+    weighted_mean,
+    weights_of,
+)
 
 
 @pytest.fixture
-def series() -> tuple[Tensor, Tensor]:
-    """Two series of 200 frames and 3 dims; the first weighs fully for 120 frames, the second everywhere."""
+def series() -> tuple[Tensor, Weights]:
+    """Two series of 200 frames and 3 dims, and weights: the first counts for 120 frames, the second everywhere."""
     random = torch.Generator().manual_seed(0)
     values = torch.rand(2, 200, 3, generator=random) ** 2 * 5
     weight = torch.ones(2, 200)
     weight[0, 120:] = 0
-    return values, weight
+    return values, weights_of(weight)
 
 
-def weighing(series: tuple[Tensor, Tensor]) -> list[np.ndarray]:
+def quantiles_of(values: Tensor, weight: Tensor, levels: tuple[float, ...]) -> Tensor:
+    ordered, order = values.sort(dim=1)
+    return quantiles(ordered, order, weights_of(weight), levels)
+
+
+def weighing(series: tuple[Tensor, Weights]) -> list[np.ndarray]:
     return [series[0][0, :120].double().numpy(), series[0][1].double().numpy()]
 
 
-def test_moments_equal_scipys(series: tuple[Tensor, Tensor]) -> None:
+def test_moments_equal_scipys(series: tuple[Tensor, Weights]) -> None:
     mean, deviation, skewness, kurtosis = moments(*series)
     torch.testing.assert_close(mean, weighted_mean(*series))
+    torch.testing.assert_close([mean, deviation], mean_and_deviation(*series))
     for row, values in enumerate(weighing(series)):
         np.testing.assert_allclose(mean[row], values.mean(0), rtol=1e-5)
         np.testing.assert_allclose(deviation[row], values.std(0), rtol=1e-5)
@@ -37,20 +55,20 @@ def test_moments_equal_scipys(series: tuple[Tensor, Tensor]) -> None:
 
 def test_the_shape_of_what_hardly_varies_fades_out() -> None:
     values = 3 + 1e-5 * torch.rand(1, 100, 2, generator=torch.Generator().manual_seed(0)) ** 8
-    _, _, skewness, kurtosis = moments(values, torch.ones(1, 100))
+    _, _, skewness, kurtosis = moments(values, weights_of(torch.ones(1, 100)))
     assert float(skewness.abs().max()) < 1e-3
     assert float(kurtosis.abs().max()) < 1e-3
 
 
-def test_links_equal_numpys(series: tuple[Tensor, Tensor]) -> None:
-    covariance, correlation = links(*series)
+def test_links_equal_numpys(series: tuple[Tensor, Weights]) -> None:
+    covariance, correlation = links(*series, pairs(3)).unbind(1)
     for row, values in enumerate(weighing(series)):
         above = np.triu_indices(3, 1)
         np.testing.assert_allclose(covariance[row], np.cov(values.T, bias=True)[above], rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(correlation[row], np.corrcoef(values.T)[above], rtol=0.02, atol=1e-4)
 
 
-def test_slope_is_the_fitted_lines(series: tuple[Tensor, Tensor]) -> None:
+def test_slope_is_the_fitted_lines(series: tuple[Tensor, Weights]) -> None:
     found = slope(*series)
     for row, values in enumerate(weighing(series)):
         second = np.arange(len(values)) / 100
@@ -59,13 +77,13 @@ def test_slope_is_the_fitted_lines(series: tuple[Tensor, Tensor]) -> None:
 
 def test_quantiles_are_means_around_their_level() -> None:
     values = torch.randperm(1_000, generator=torch.Generator().manual_seed(0)).float()[None, :, None]
-    low, middle, high = quantiles(values, torch.ones(1, 1_000), (0.05, 0.5, 0.95))
+    low, middle, high = quantiles_of(values, torch.ones(1, 1_000), (0.05, 0.5, 0.95))[0]
     assert [round(float(each), 1) for each in (low, middle, high)] == [49.5, 499.5, 949.5]
 
 
 def test_quantiles_go_by_weight() -> None:
     values = torch.tensor([[1.0, 2.0, 3.0]])[..., None]
-    (found,) = quantiles(values, torch.tensor([[0.0, 1.0, 0.0]]), (0.5,))
+    (found,) = quantiles_of(values, torch.tensor([[0.0, 1.0, 0.0]]), (0.5,))
     assert float(found) == pytest.approx(2.0)
 
 
@@ -76,13 +94,22 @@ def test_deltas_of_a_line_are_its_slope() -> None:
 
 
 def test_travel_is_the_mean_change() -> None:
-    values = torch.tensor([[0.0, 1.0, 0.0, 1.0, 0.0]])
-    assert float(travel(values, torch.ones(1, 5))) == pytest.approx(0.8)
+    values = torch.tensor([[0.0, 1.0, 0.0, 1.0, 0.0]])[..., None]
+    assert float(travel(values, weights_of(torch.ones(1, 5)))) == pytest.approx(0.8)
 
 
-def test_where_nothing_weighs_all_is_zero(series: tuple[Tensor, Tensor]) -> None:
-    values, nothing = series[0], torch.zeros(2, 200)
-    levels = quantiles(values, nothing, (0.05, 0.5))
-    for found in (*moments(values, nothing), slope(values, nothing), *levels, *links(values, nothing)):
+def test_weights_of_several_kinds_side_by_side_are_as_each_alone(series: tuple[Tensor, Weights]) -> None:
+    values, weights = series
+    kinds = [weights.each[..., 0], torch.arange(200.0).expand(2, -1)]
+    for one in (weighted_mean, slope, travel, lambda *given: links(*given, pairs(3))):
+        together = one(values.unsqueeze(1), weights_of(torch.stack(kinds, dim=1)))
+        for place, kind in enumerate(kinds):
+            torch.testing.assert_close(together[:, place], one(values, weights_of(kind)))
+
+
+def test_where_nothing_weighs_all_is_zero(series: tuple[Tensor, Weights]) -> None:
+    values, nothing = series[0], weights_of(torch.zeros(2, 200))
+    levels = quantiles_of(values, torch.zeros(2, 200), (0.05, 0.5))
+    for found in (*moments(values, nothing), slope(values, nothing), levels, links(values, nothing, pairs(3))):
         assert not found.any()
-    assert not travel(values[..., 0], nothing).any()
+    assert not travel(values, nothing).any()
