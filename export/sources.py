@@ -23,10 +23,10 @@ from emotions.files.json_text import read_json
 from emotions.inputs.discovery import find_files
 from export.proof.proof import MAX_DIFFERENCE, Answering
 from export.proof.signals import MAX_WINDOWS, Signals, padded, signals_of, synthetic_voices
+from training.config.architectures import RANDOM
 from training.config.train import ModelSpec
 from training.data.waveforms.waveform_cache import WaveformCache
 from training.features.teacher.teacher import EXTRA as TEACHER
-from training.models.frontends.encoders import RANDOM
 from training.run_folder.layout import RUN_FILE, TRAINING_FILE
 from training.run_folder.read import Run, Trained, last_state, load_checkpoint, load_run, refuse_running
 from training.run_folder.resume import progress_of

@@ -21,6 +21,9 @@ ModelName = Literal[
 SPACE_KINDS = frozenset({"choice", "loguniform", "uniform", "randint"})
 """Keys of a search space, as ``tune`` steps have them."""
 
+RANDOM = "random:"
+"""Prefix of an encoder that asks for random weights: ``random:FOLDER`` or ``random:FILE.json``, of a config.json."""
+
 Size = Annotated[int, Field(ge=1, le=65_536)]
 Count = Annotated[int, Field(ge=0, le=64)]
 Dropout = Annotated[float, Field(ge=0, lt=1, description="Share of activations dropped while training.")]

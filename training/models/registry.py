@@ -11,9 +11,7 @@ from emotions.errors import ConfigError
 from training.config.architectures import ARCHITECTURES, Wav2Vec2FnArchitecture
 from training.config.train import ModelSpec
 from training.models.base import Classifier
-from training.models.classifiers.cnn import build_spectrogram_cnn
 from training.models.classifiers.functionals import build_functionals
-from training.models.classifiers.transformer import build_transformer
 
 
 def build_model(spec: ModelSpec) -> Classifier:
@@ -43,10 +41,22 @@ def _on_encoder(spec: ModelSpec, architecture: Any) -> Classifier:
     return build_fn(spec, architecture) if fully_connected else build_wav2vec2_cnn(spec, architecture)
 
 
+def _on_spectrogram(spec: ModelSpec, architecture: Any) -> Classifier:
+    from training.models.classifiers.cnn import build_spectrogram_cnn  # timm is slow to import
+
+    return build_spectrogram_cnn(spec, architecture)
+
+
+def _on_patches(spec: ModelSpec, architecture: Any) -> Classifier:
+    from training.models.classifiers.transformer import build_transformer  # so is vit_pytorch, with torchvision
+
+    return build_transformer(spec, architecture)
+
+
 _BUILDERS: dict[str, Callable[[ModelSpec, Any], Classifier]] = {
     "Wav2Vec2FnClassifier": _on_encoder,
     "Wav2Vec2CnnClassifier": _on_encoder,
-    "SpectrogramCnnClassifier": build_spectrogram_cnn,
-    "TransformerClassifier": build_transformer,
+    "SpectrogramCnnClassifier": _on_spectrogram,
+    "TransformerClassifier": _on_patches,
     "FunctionalsClassifier": build_functionals,
 }

@@ -14,10 +14,10 @@ import training
 from emotions.errors import ConfigError
 from emotions.files.atomic import scratch_folder
 from emotions.pipeline.runner import Context
+from training.config.architectures import RANDOM
 from training.config.teacher import path_of
 from training.config.tune import SearchSpace, TuneStep
 from training.data.sources import locate
-from training.models.frontends.encoders import RANDOM
 
 MAX_BYTES = 500 << 20
 """Largest content of Ray's runtime environment."""

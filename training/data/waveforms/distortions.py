@@ -10,7 +10,6 @@ from typing import Any, cast
 import av
 import numpy as np
 import soxr
-from scipy.signal import butter, fftconvolve, sosfilt
 
 from emotions.audio.decode import SAMPLE_RATE, decode
 from emotions.audio.windows import FloatArray
@@ -43,6 +42,8 @@ def coloured_noise(samples: int, exponent: float, random: np.random.Generator) -
 
 def filtered(wave: FloatArray, hz: float, kind: str, order: int = 4) -> FloatArray:
     """Pass a Butterworth filter: ``kind`` is ``highpass`` or ``lowpass``."""
+    from scipy.signal import butter, sosfilt  # slow to import
+
     passed: FloatArray = sosfilt(butter(order, hz, kind, fs=SAMPLE_RATE, output="sos"), wave).astype(np.float32)
     return passed
 
@@ -98,6 +99,8 @@ def in_a_room(wave: FloatArray, reverberation_sec: float, direct_db: float, rand
         direct_db: level of the direct sound over the reverberation.
         random: draws the noise.
     """
+    from scipy.signal import fftconvolve  # slow to import
+
     time = np.arange(round(reverberation_sec * SAMPLE_RATE)) / SAMPLE_RATE
     response = random.standard_normal(len(time)) * 10 ** (-3 * time / reverberation_sec)
     response *= 10 ** (-direct_db / 20) / np.sqrt(np.square(response).sum())

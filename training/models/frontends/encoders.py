@@ -35,12 +35,10 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder, Whisper
 
 from emotions.audio.decode import SAMPLE_RATE
 from emotions.errors import ConfigError
+from training.config.architectures import RANDOM
 from training.models.frontends.hub import CONFIG, Checkpoint, find_checkpoint
 from training.models.model_size import check_numbers, without_memory
 from training.models.shelf.fetch import folder_of
-
-RANDOM = "random:"
-"""Prefix of an encoder that asks for random weights: ``random:FOLDER`` or ``random:FILE.json``, of a config.json."""
 
 _KEY = "model_architecture.encoder"
 WHISPER = "whisper"

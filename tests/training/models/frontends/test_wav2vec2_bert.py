@@ -18,7 +18,8 @@ from emotions.runtime.session import onnx_session
 from tests.training.models.conftest import Checkpoint
 from tests.training.models.encoders import BANDS, BERT, HIDDEN, LAYERS, make_bert
 from tests.training.models.exporting import to_onnx, traced
-from training.models.frontends.encoders import RANDOM, blank_encoder, load_encoder
+from training.config.architectures import RANDOM
+from training.models.frontends.encoders import blank_encoder, load_encoder
 from training.models.frontends.functionals_and_encoder import EncoderStatistics
 from training.models.frontends.hidden_states import Embedding
 from training.models.frontends.kaldi import StackedFilterbank, count_frames
