@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import gc
 import io
 import os
 import shutil
@@ -59,17 +58,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the longest modules begin."""
     places = {name: place for place, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
-
-
-def pytest_collection_finish() -> None:
-    """Collect garbage more seldom, and what was imported for the tests never again.
-
-    An export makes objects by the million, and would walk all of torch's and transformers' with each collection: a
-    twentieth of its time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 1000)
 
 
 def with_index() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import logging
 import warnings
@@ -53,7 +54,7 @@ def to_onnx(model: Deployable, window: int, dynamic: bool = False) -> ModelProto
         ExportError: the model cannot be exported, or needs an operator that ONNX Runtime does not run on a GPU.
     """
     try:
-        with quiet(), whole_blocks(model, window) as in_blocks:
+        with quiet(), uncollected(), whole_blocks(model, window) as in_blocks:
             program = torch.onnx.export(
                 model,
                 example(window, dynamic and not in_blocks),
@@ -124,6 +125,18 @@ def quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the garbage collector from walking, again and again, the million objects of an export, which are in use."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def reason(error: BaseException) -> str:

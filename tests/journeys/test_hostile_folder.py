@@ -63,7 +63,7 @@ class Watched:
             except psutil.Error:
                 continue
             self.most = max(self.most, used)
-            time.sleep(0.1)
+            time.sleep(0.25)  # a look takes milliseconds of each process
 
     def kill_after(self, seconds: float) -> None:
         time.sleep(seconds)
