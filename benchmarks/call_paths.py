@@ -37,7 +37,7 @@ class CallPath:
             code = frame.f_code
             self.seen.add(code)
             file = Path(code.co_filename)
-            if not code.co_name.startswith("<") and file.is_relative_to(self.root):
+            if not code.co_name.startswith("<") and file.suffix == ".py" and file.is_relative_to(self.root):
                 inner = file.relative_to(self.root)
                 if inner.parts[0] in PACKAGES:
                     self.functions.setdefault((str(inner), code.co_qualname))
