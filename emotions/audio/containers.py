@@ -18,11 +18,10 @@ from typing import BinaryIO, cast
 from emotions.audio.chunks import check_end
 from emotions.audio.formats import NAMES, SNIFF_BYTES, Format, format_of
 from emotions.audio.libsndfile import is_one_flac_of_known_length, is_one_vorbis, is_uncompressed, libsndfile
-from emotions.audio.mpeg import RESYNC_BYTES, first_frame, id3_bytes, tagged_frames
-from emotions.audio.pcm import open_pcm
+from emotions.audio.mpeg import ID3, RESYNC_BYTES, first_frame, id3_bytes, tagged_frames
 from emotions.audio.sample_counts import check_tables, claimed_samples
 from emotions.audio.stream import Blocks, Bytes, NotPlain, Reader, Section, Stream, place_of
-from emotions.audio.wave import read_header
+from emotions.audio.wave import open_pcm16, read_header
 from emotions.errors import AudioError, Crashed, IncompleteAudio, NotAudio, Truncated, first_line
 
 _MAX_TAGS = 4
@@ -65,15 +64,8 @@ def open_stream(
     with _binary(source) as file:
         try:
             recording, kind = _recognised(file)
-            with _reader(recording, kind, plain=plain, channel=channel) as stream:
-                flaws = stream.flaws
-
-                def read(blocks: Blocks, _: int) -> Blocks:
-                    yield from blocks
-                    if strict and flaws:
-                        raise flaws[0]
-
-                yield stream.through(read)
+            with _reader(recording, kind, plain=plain, channel=channel) as (stream, flaw):
+                yield stream.through(lambda blocks, _: _concluded(blocks, stream.flaws, flaw, strict=strict))
         except (AudioError, OSError):
             raise
         except MemoryError as error:
@@ -93,7 +85,9 @@ def _binary(source: AudioSource) -> BinaryIO:
 
 def _recognised(file: BinaryIO) -> tuple[BinaryIO, Format]:
     """The recording without what stands in front of it, and its format."""
-    start, head = _behind_tags(file)
+    start, head = 0, file.read(SNIFF_BYTES)
+    if head.startswith(ID3):
+        start, head = _behind_tags(file, head)
     kind = format_of(head)
     if kind is None:
         file.seek(start)
@@ -108,9 +102,9 @@ def _recognised(file: BinaryIO) -> tuple[BinaryIO, Format]:
     return (cast(BinaryIO, Section(file, start, size - start)) if start else file), kind
 
 
-def _behind_tags(file: BinaryIO) -> tuple[int, bytes]:
-    """Where the recording begins behind ID3v2 tags, and its first bytes."""
-    start, head = 0, file.read(SNIFF_BYTES)
+def _behind_tags(file: BinaryIO, head: bytes) -> tuple[int, bytes]:
+    """Where the recording begins behind ID3v2 tags, the first of which is ``head``, and its first bytes."""
+    start = 0
     for _ in range(_MAX_TAGS):
         if not (size := id3_bytes(head)):
             break
@@ -121,19 +115,23 @@ def _behind_tags(file: BinaryIO) -> tuple[int, bytes]:
 
 
 @contextlib.contextmanager
-def _reader(file: BinaryIO, kind: Format, *, plain: bool, channel: int | None) -> Iterator[Stream]:
-    """The stream of a recording: libsndfile's where it reads all of it, and faster, else FFmpeg's."""
+def _reader(
+    file: BinaryIO, kind: Format, *, plain: bool, channel: int | None
+) -> Iterator[tuple[Stream, IncompleteAudio | None]]:
+    """The stream of a recording, libsndfile's where it reads all of it, and faster, else FFmpeg's; and its flaw.
+
+    The flaw is what the container says, which holds where the decoder notices nothing.
+    """
     if plain and kind.demuxer not in _PLAIN:
         raise NotPlain(claimed_samples(file, kind.demuxer))
     if kind.demuxer == "mov":
         check_tables(file)
     if kind.demuxer == "wav":
         header = read_header(file)
-        if header.is_pcm16:
-            pcm = open_pcm(file, header, channel)
-            yield pcm.through(lambda blocks, _: _noting(blocks, pcm.flaws, header.flaw))
+        if header.format.is_pcm16:
+            yield open_pcm16(file, header, channel), header.flaw
             return
-        file, flaw, by_libsndfile = header.plain_file(file), header.flaw, header.uncompressed
+        file, flaw, by_libsndfile = header.plain_file(file), header.flaw, header.format.uncompressed
     else:
         flaw = check_end(file, kind.demuxer)
         by_libsndfile = flaw is None and _is_for_libsndfile(file, kind)
@@ -147,14 +145,10 @@ def _reader(file: BinaryIO, kind: Format, *, plain: bool, channel: int | None) -
             raise error if flaw is None else NotAudio(f"{flaw}, without which it cannot be decoded") from error
         if plain and kind.demuxer == "flac" and stream.rate * stream.channels > _PLAIN_FLAC:
             raise NotPlain(stream.claimed)
-        flaws = stream.flaws
-
-        def read(blocks: Blocks, begin: int) -> Blocks:
-            if by_libsndfile and kind.demuxer == "flac":
-                blocks = _going_on(blocks, begin, flaws, other, file)
-            return _noting(blocks, flaws, flaw)
-
-        yield stream.through(read)
+        if by_libsndfile and kind.demuxer == "flac":
+            flaws = stream.flaws
+            stream = stream.through(lambda blocks, begin: _going_on(blocks, begin, flaws, other, file))
+        yield stream, flaw
 
 
 def _by_ffmpeg(file: BinaryIO, kind: Format, channel: int | None) -> Reader:
@@ -211,8 +205,17 @@ def _promised_packets(file: BinaryIO, kind: Format) -> int:
     return max(0, tagged_frames(file.read(SNIFF_BYTES)) - 1)
 
 
-def _noting(blocks: Blocks, flaws: list[IncompleteAudio], flaw: IncompleteAudio | None) -> Blocks:
-    """The blocks of a stream; at their end what its container says is noted, where the decoder noticed nothing."""
+def _concluded(blocks: Blocks, flaws: list[IncompleteAudio], flaw: IncompleteAudio | None, *, strict: bool) -> Blocks:
+    """The blocks of a stream; at their end what its container says is noted, where the decoder noticed nothing.
+
+    Args:
+        blocks: of the stream.
+        flaws: what its decoder notices.
+        flaw: what its container says.
+        strict: raise what is missing.
+    """
     yield from blocks
     if flaw is not None and not flaws:
         flaws.append(flaw)
+    if strict and flaws:
+        raise flaws[0]

@@ -175,13 +175,15 @@ def open_waveform(source: AudioSource, options: ReadOptions, *, plain: bool = Fa
     Raises:
         NotPlain: as ``open_stream``; AudioError, OSError: as ``read``, also while the blocks are read.
     """
-    with open_stream(source, strict=options.strict, plain=plain, channel=options.channel) as stream:
-        options.check_claimed(stream.claimed)
-        counted = stream.through(lambda blocks, _: _counted(blocks, stream.channels, options))
+    with open_stream(source, strict=options.strict, plain=plain, channel=options.channel) as opened:
+        options.check_claimed(opened.claimed)
+        stream = opened
+        if options.max_samples is not None:
+            stream = opened.through(lambda blocks, _: _counted(blocks, opened.channels, options))
         if options.start is None and options.end is None:
-            blocks = resampled(_limited(counted.blocks, stream.rate, options.max_sec), stream.rate)
+            blocks = resampled(_limited(stream.blocks, stream.rate, options.max_sec), stream.rate)
         else:
-            blocks = _limited(segment_blocks(counted, options.start, options.end), SAMPLE_RATE, options.max_sec)
+            blocks = _limited(segment_blocks(stream, options.start, options.end), SAMPLE_RATE, options.max_sec)
         yield Stream(stream.rate, stream.channels, blocks, stream.flaws, claimed=stream.claimed)
 
 

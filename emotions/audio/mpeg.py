@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 
+ID3 = b"ID3"
+"""What an ID3v2 tag begins with."""
 ID3_HEADER_BYTES = 10
 RESYNC_BYTES = 64 << 10
 """How far into a file a stream's first frame is looked for, as FFmpeg does."""
@@ -28,7 +30,7 @@ _KBITS: dict[tuple[bool, int], tuple[int, ...]] = {
 
 def id3_bytes(head: bytes) -> int:
     """Size of the ID3v2 tag that a file begins with, in bytes; 0 where there is none in its first ten."""
-    if len(head) < ID3_HEADER_BYTES or head[:3] != b"ID3":
+    if len(head) < ID3_HEADER_BYTES or head[:3] != ID3:
         return 0
     size = 0
     for byte in head[6:10]:  # "syncsafe": seven bits a byte
