@@ -10,7 +10,6 @@ from starlette.websockets import WebSocket
 from serving.http.api_keys import ApiKeyAuth
 from serving.http.body.arriving import ArrivingBody, client_of
 from serving.http.errors import error_response, of_status, to_request_error
-from serving.http.models import model_name
 from serving.http.route_table import answer, find_route, path_params
 from serving.http.stream.streams import Streams
 from serving.telemetry.requests import HEADER, RequestContext, log_request, new_context
@@ -38,14 +37,15 @@ class RequestMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] == "websocket":
-            await self.streams.serve(WebSocket(scope, receive, send), find_route(scope["path"]))
-            return
-        if scope["type"] != "http":
+        if scope["type"] not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
-        context = new_context(scope, find_route(scope["path"]))
-        context.model = model_name(scope["path"])
+        route = find_route(scope["path"])
+        scope["path_params"] = path_params(route, scope["path"])
+        if scope["type"] == "websocket":
+            await self.streams.serve(WebSocket(scope, receive, send), route)
+            return
+        context = new_context(scope, route)
         reply = _Reply(scope, receive, send, context)
         try:
             await self._serve(reply)
@@ -74,7 +74,6 @@ class RequestMiddleware:
         """Answer a request that runs the model past Starlette's layers as well, whose checks it has passed."""
         route = reply.context.route
         if route.handler and route.classifies and scope["method"] == route.method:
-            scope["path_params"] = path_params(route, scope["path"])
             response = await answer(Request(scope, receive, reply), self.worker, route.handler)
             await response(scope, receive, reply)
         else:

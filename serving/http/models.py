@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from starlette.requests import Request
 
 from serving.http.body.arriving import arriving_body
@@ -12,14 +10,6 @@ from serving.telemetry.requests import request_context
 from serving.worker.engine import Engine
 from serving.worker.models import ServedModel
 from serving.worker.state import WorkerState
-
-_PATH = re.compile(r"/v[12]/models/([^/]+)(?:/.*)?")
-
-
-def model_name(path: str) -> str:
-    """The model that a path names; empty where it names none."""
-    found = _PATH.fullmatch(path)
-    return found[1] if found else ""
 
 
 def named_model(name: str, worker: WorkerState) -> ServedModel:

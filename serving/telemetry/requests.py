@@ -108,12 +108,12 @@ def new_context(scope: Scope, route: RouteInfo) -> RequestContext:
     """Create the context of a request and store it in ``scope``, where ``request_context`` finds it.
 
     Args:
-        scope: ASGI scope of the request.
+        scope: ASGI scope of the request, with the parameters of its path.
         route: the route that answers it.
     """
     given = Headers(scope=scope).get(HEADER, "")
     request_id = given if _SAFE_ID.fullmatch(given) else new_id()
-    context = RequestContext(request_id, str(scope["method"]), route)
+    context = RequestContext(request_id, str(scope["method"]), route, model=scope["path_params"].get("name", ""))
     scope[_KEY] = context
     return context
 

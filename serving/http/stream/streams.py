@@ -13,7 +13,7 @@ from serving.http.api_keys import ApiKeyAuth, presented_key
 from serving.http.body.arriving import client_of
 from serving.http.cors import ANY_ORIGIN
 from serving.http.errors import RequestError, error_response, of_status, to_request_error
-from serving.http.models import model_name, named_model
+from serving.http.models import named_model
 from serving.http.stream.conversation import ClientGone, Conversation
 from serving.http.stream.messages import StreamError
 from serving.http.stream.outbox import send
@@ -55,7 +55,6 @@ class Streams:
             route: the route of its path.
         """
         context = new_context({**socket.scope, "method": "GET"}, route)
-        context.model = model_name(socket.scope["path"])
         try:
             engine, key_follows = self._admit(socket, context)
             with engine.in_use():
