@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import IO
 
 from emotions.calls.call import Participant, call_summary
-from emotions.calls.channels import one_channel, participants
+from emotions.calls.channels import participants
 from emotions.errors import BadAudio
 from serving.http.errors import Body, RequestError, error_body, to_request_error
 from serving.http.query import Query
@@ -90,8 +90,8 @@ async def classify_upload(
         AudioError, Overloaded, TimeoutError: as ``Engine.classify``; of channels where none can be used.
         RequestError: it has too many channels.
     """
-    if query.channels != "split":
-        only = await engine.classify(file, deadline, query.segments, one_channel(query.channels))
+    if not query.splits:
+        only = await engine.classify(file, deadline, query.segments, query.channel)
         return Answer((Part("", None, only),), query)
     parts: list[Part] = []
     for channel, speaker in await _people(file, engine, deadline, query.speakers):

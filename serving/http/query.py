@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from emotions.audio.speech.network import speech_network
 from emotions.audio.speech.windows import Segments
-from emotions.calls.channels import Channels, channels_of, speakers_of
+from emotions.calls.channels import Channels, channels_of, one_channel, speakers_of
 from emotions.errors import ConfigError
 from serving.http.errors import RequestError
 
@@ -22,14 +22,16 @@ class Query:
     Attributes:
         windows: what the model says of each window.
         segments: what of a recording is classified.
-        channels: which of its channels.
+        channel: the one that is classified, from 1; None for the mean of all.
+        splits: whether each channel is classified by itself instead.
         speakers: names of the channels, where each is a participant.
         calls: what the call comes to.
     """
 
     windows: bool = False
     segments: Segments = "windows"
-    channels: Channels = "mix"
+    channel: int | None = None
+    splits: bool = False
     speakers: tuple[str, ...] = ()
     calls: bool = False
 
@@ -40,13 +42,18 @@ def read_query(request: Request) -> Query:
     Raises:
         RequestError: a value is none of ours, or speech cannot be found here.
     """
-    given, calls = request.query_params, _is_set(request, "calls")
+    given = request.query_params
+    if not given:
+        return Query()
+    calls = _is_set(request, "calls")
     try:
         channels = channels_of(given.get("channels", "mix"))
     except ConfigError as error:
         raise RequestError(400, "bad_request", str(error)) from error
     speakers = _speakers(given.get("speakers", ""), channels)
-    return Query(_is_set(request, "windows"), _segments(request, calls=calls), channels, speakers, calls)
+    splits = channels == "split"
+    channel = None if splits else one_channel(channels)
+    return Query(_is_set(request, "windows"), _segments(request, calls=calls), channel, splits, speakers, calls)
 
 
 def _speakers(written: str, channels: Channels) -> tuple[str, ...]:

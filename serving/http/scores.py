@@ -16,7 +16,7 @@ def answer_scores(answer: Answer) -> Body:
     Args:
         answer: its predictions.
     """
-    if answer.query.channels != "split":
+    if not answer.query.splits:
         return _scores(answer.classified[0].prediction)
     channels = [_channel(part, windows=answer.query.windows) for part in answer.parts]
     return {"channels": channels, "duration_sec": answer.duration_sec()}
@@ -25,7 +25,7 @@ def answer_scores(answer: Answer) -> Body:
 def answer_details(answer: Answer) -> Body:
     """What was asked for besides: windows, and what the call comes to. Args as ``answer_scores``."""
     query, details = answer.query, Body()
-    if query.windows and query.channels != "split":
+    if query.windows and not query.splits:
         details["windows"] = _parts(answer.classified[0].prediction.windows)
     return {**details, "call": answer.call()} if query.calls else details
 
