@@ -37,11 +37,6 @@ class Arrival:
     waiting: asyncio.Timeout | None = None
     is_over: bool = False
 
-    @property
-    def until(self) -> float:
-        """The event loop's time at which it ends, if nothing comes until then."""
-        return min(self.due, self.ends)
-
     def give_way(self) -> None:
         """End it now."""
         self.is_over = True

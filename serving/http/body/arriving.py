@@ -68,7 +68,7 @@ class ArrivingBody:
         if arrival.is_over:
             raise _too_slow()
         try:
-            async with asyncio.timeout_at(arrival.until) as arrival.waiting:
+            async with asyncio.timeout_at(min(arrival.due, arrival.ends)) as arrival.waiting:
                 return await self._receive()
         except TimeoutError as error:
             raise _too_slow() from error
@@ -125,28 +125,6 @@ def client_of(scope: Scope, context: RequestContext) -> str:
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
         return f"network {int(parsed) >> (128 - _IPV6_NETWORK_BITS):x}"
     return address
-
-
-def hold(scope: Scope, size: int) -> None:
-    """Count bytes of a body as held, before they are kept. Raises as ``ArrivingBody.hold``.
-
-    Args:
-        scope: ASGI scope of the request.
-        size: how many.
-    """
-    if body := arriving_body(scope):
-        body.hold(size)
-
-
-def check_room(scope: Scope, size: int) -> None:
-    """Refuse a body of a known size for which there is no room. Raises as ``ArrivingBody.check_room``.
-
-    Args:
-        scope: ASGI scope of the request.
-        size: bytes that it declares.
-    """
-    if body := arriving_body(scope):
-        body.check_room(size)
 
 
 def _too_slow() -> RequestError:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncGenerator, Callable, Iterator
-from functools import partial
 
 from starlette.requests import Request
 
-from serving.http.body.arriving import check_room, hold
+from serving.http.body.arriving import arriving_body
 from serving.http.errors import RequestError
 
 # A body of unknown length is read and dropped up to this multiple of the limit: many clients read the response, and
@@ -36,15 +35,17 @@ def limited(request: Request, limit: int, max_bytes: int) -> AsyncGenerator[byte
             unknown coding, 400 for a body that is not in the coding that it names, 408 for one that comes too slowly.
         Overloaded: there is no room for it.
     """
-    declared = request.headers.get("content-length", "")
+    body, declared = arriving_body(request.scope), request.headers.get("content-length", "")
     if declared.isdecimal():
         if int(declared) > limit:
             raise too_large(max_bytes)
-        check_room(request.scope, int(declared))
-    coding = _coding(request)
+        if body is not None:
+            body.check_room(int(declared))
+    keep = None if body is None else body.hold
+    coding = _coding(request) if "content-encoding" in request.headers else ""
     if not coding:
-        return _counted(request, limit, max_bytes, partial(hold, request.scope))
-    return _decompressed(request, coding, limit, max_bytes)
+        return _counted(request, limit, max_bytes, keep)
+    return _decompressed(request, coding, limit, max_bytes, keep)
 
 
 def too_large(max_bytes: int, *, close: bool = False) -> RequestError:
@@ -93,7 +94,9 @@ def _coding(request: Request) -> str:
     raise RequestError(415, "unsupported_encoding", message)
 
 
-async def _decompressed(request: Request, coding: str, limit: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
+async def _decompressed(
+    request: Request, coding: str, limit: int, max_bytes: int, keep: Callable[[int], None] | None
+) -> AsyncGenerator[bytes, None]:
     """The decompressed chunks, piece by piece; after ``limit`` bytes the rest is dropped as it is."""
     decompressor, size = _Decompressor(coding), 0
     async for chunk in _counted(request, limit, max_bytes):
@@ -103,7 +106,8 @@ async def _decompressed(request: Request, coding: str, limit: int, max_bytes: in
             size += len(piece)
             if size > limit:
                 break
-            hold(request.scope, len(piece))
+            if keep:
+                keep(len(piece))
             yield piece
             await asyncio.sleep(0)
     if size > limit:
