@@ -133,8 +133,8 @@ class Engine:
 
     def check_load(self, client: str) -> None:
         """Refuse a request that could not be admitted now, before its body is read. Raises as ``admit``."""
-        if self.lost:
-            raise DeviceLost(self.lost)
+        if self._runner.lost:
+            raise DeviceLost(self._runner.lost)
         if not self._in_flight.has_room(client):
             raise self._too_many(client)
         self._check_wait(self.settings.timeout_sec)
@@ -254,8 +254,8 @@ class Engine:
             Overloaded: too much audio is waiting.
             DeviceLost: the model's device is lost.
         """
-        if self.lost:
-            raise DeviceLost(self.lost)
+        if self._runner.lost:
+            raise DeviceLost(self._runner.lost)
         answers = (await asyncio.wrap_future(self._batcher.submit(windows))).probabilities
         self.metrics.write_soon()
         return answers

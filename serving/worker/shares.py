@@ -38,9 +38,13 @@ class Shares:
             client: its key or address.
             amount: how much.
         """
-        self._note(client)
-        fits = self.taken + amount <= self.total
-        return fits and (not self._others(client) or self._taken_by[client] + amount <= self.half)
+        now, own = self._clock(), self._taken_by[client]
+        if self._last is not None and self._last[0] != client:
+            self._other = self._last
+        self._last = (client, now)
+        asked_lately = self._other is not None and now - self._other[1] < _LATELY_SEC
+        most = self.half if asked_lately or self.taken > own else self.total
+        return self.taken + amount <= self.total and own + amount <= most
 
     def take(self, client: str, amount: int = 1) -> bool:
         """Take more for a client, where there is room for it.
@@ -71,14 +75,3 @@ class Shares:
     def half(self) -> int:
         """Most of one client among several."""
         return (self.total + 1) // 2
-
-    def _note(self, client: str) -> None:
-        if self._last is not None and self._last[0] != client:
-            self._other = self._last
-        self._last = (client, self._clock())
-
-    def _others(self, client: str) -> bool:
-        """Whether another client has something, or asked lately."""
-        if self.taken > self._taken_by[client]:
-            return True
-        return self._other is not None and self._clock() - self._other[1] < _LATELY_SEC

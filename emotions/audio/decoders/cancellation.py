@@ -26,7 +26,8 @@ class Cancellation:
         """End it now."""
         with self._lock:
             self._cancelled = True
-            self._wake()
+            if self._connection is not None:
+                _shut(self._connection)
 
     def left(self) -> float | None:
         """Seconds until the deadline, above 0; None for no deadline. Raises as ``check``."""
@@ -55,14 +56,14 @@ class Cancellation:
         with self._lock:
             self._connection = connection
             if self._cancelled:
-                self._wake()
+                _shut(connection)
         try:
             yield
         finally:
             with self._lock:
                 self._connection = None
 
-    def _wake(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(OSError):
-                self._connection.shutdown(socket.SHUT_RDWR)
+
+def _shut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
