@@ -100,6 +100,11 @@ class NotAudio(AudioError):
 class IncompleteAudio(NotAudio):
     """A part of the recording is missing: an error where whole ones are asked for, else the text of a warning."""
 
+    @property
+    def warning(self) -> str:
+        """What is missing, in words, behind its name: ``truncated: is cut off: ...``."""
+        return f"{self.code}: {self}"
+
 
 class Truncated(IncompleteAudio):
     """The recording ends before it should."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,12 +74,7 @@ class Recording:
     @property
     def warnings(self) -> tuple[str, ...]:
         """The flaws in words, each behind its name: ``truncated: is cut off: ...``."""
-        return warnings_of(self.flaws)
-
-
-def warnings_of(flaws: Iterable[IncompleteAudio]) -> tuple[str, ...]:
-    """What is missing in a recording, in words, each behind its name."""
-    return tuple(f"{flaw.code}: {flaw}" for flaw in flaws)
+        return tuple(flaw.warning for flaw in self.flaws)
 
 
 def decode(source: AudioSource, *, max_sec: float | None = None) -> FloatArray:

@@ -112,7 +112,7 @@ class Model:
     bundle: Bundle
     session: Session
 
-    @property
+    @cached_property
     def manifest(self) -> Manifest:
         """The bundle's manifest."""
         return self.bundle.manifest
@@ -126,6 +126,14 @@ class Model:
     def window_spec(self) -> WindowSpec:
         """Window and hop in samples."""
         return self.manifest.window.spec
+
+    @cached_property
+    def _labels(self) -> dict[str, list[str]]:
+        return self.manifest.labels
+
+    @cached_property
+    def _dimensions(self) -> dict[str, list[str]]:
+        return self.manifest.dimensions
 
     @cached_property
     def _thresholds(self) -> dict[str, float]:
@@ -142,7 +150,9 @@ class Model:
             NoSpeech: there is none.
             ConfigError: the package that finds it is not installed.
         """
-        return split_speech(waveform, self.window_spec) if segments == "speech" else (self.split(waveform), None)
+        if segments == "speech":
+            return split_speech(waveform, self.window_spec)
+        return split(waveform, self.window_spec), None
 
     def prediction(
         self,
@@ -165,7 +175,7 @@ class Model:
         """
         if not all(np.isfinite(values).all() for values in probabilities.values()):
             raise NotANumber("the model's answer is not a number")
-        labels, dimensions = self.manifest.labels, self.manifest.dimensions
+        labels, dimensions = self._labels, self._dimensions
         weights = self._weights(windows, speech)
         clip = self._pooled(probabilities, weights)
         parts = tuple(
@@ -177,14 +187,13 @@ class Model:
             )
             for index, (start, length) in enumerate(zip(windows.starts.tolist(), windows.lengths.tolist(), strict=True))
         )
-        warnings = decode.warnings_of(flaws)
         return Prediction(
             _named(labels, clip),
             parts,
             parts[-1].end if speech is None else speech.samples / decode.SAMPLE_RATE,
             values=_named(dimensions, clip),
             thresholds=self._thresholds,
-            warnings=warnings,
+            warnings=tuple(flaw.warning for flaw in flaws),
             segments=() if speech is None else self._segments(windows, probabilities, weights, speech),
         )
 
@@ -218,8 +227,8 @@ class Model:
 
     def _segment(self, span: SpeechSpan, answers: Probabilities, weights: Float64Array) -> WindowPrediction:
         begin, end = span.begin / decode.SAMPLE_RATE, span.end / decode.SAMPLE_RATE
-        pooled, manifest = self._pooled(answers, weights), self.manifest
-        return WindowPrediction(begin, end, _named(manifest.labels, pooled), _named(manifest.dimensions, pooled))
+        pooled = self._pooled(answers, weights)
+        return WindowPrediction(begin, end, _named(self._labels, pooled), _named(self._dimensions, pooled))
 
 
 def _windows_of(speech: Speech, windows: Windows) -> list[tuple[int, int]]:
