@@ -54,7 +54,9 @@ def window_parts(
         raise NoTurns("nobody says who speaks when in it")
     options = decode.ReadOptions(strict, file.start, file.end, channel=file.channel)
     with open_waveform(content_of(file), options) as stream:
-        blocks = _noting_the_end(stream.blocks, file, stream.flaws, strict=strict)
+        blocks = stream.blocks
+        if file.end is not None:
+            blocks = _noting_the_end(blocks, file.end - (file.start or 0.0), stream.flaws, strict=strict)
         if speech is None:
             yield from _windows(blocks, spec)
         elif file.turns is None:
@@ -64,13 +66,13 @@ def window_parts(
         flaws.extend(stream.flaws)
 
 
-def _noting_the_end(blocks: Blocks, file: InputFile, flaws: list[IncompleteAudio], *, strict: bool) -> Blocks:
-    """The blocks of a segment; a flaw where its recording ends before it does."""
+def _noting_the_end(blocks: Blocks, seconds: float, flaws: list[IncompleteAudio], *, strict: bool) -> Blocks:
+    """The blocks of a segment of some seconds; a flaw where its recording ends before it does."""
     samples = 0
     for block in blocks:
         samples += len(block)
         yield block
-    missing = 0.0 if file.end is None else file.end - (file.start or 0.0) - samples / decode.SAMPLE_RATE
+    missing = seconds - samples / decode.SAMPLE_RATE
     if missing > decode.BEYOND_SEC and not flaws:
         flaws.append(Truncated(f"the recording ends {missing:.2f} s before the segment does"))
         if strict:

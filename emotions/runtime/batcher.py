@@ -211,7 +211,8 @@ class Batcher:
             lengths = np.concatenate([part.job.windows.lengths[part.start : part.stop] for part in batch])
             waveform = padded_batch(samples, self._least_samples)
             answers = self._run(waveform, lengths)
-            self._keep_pace((time.perf_counter() - started) / waveform.size)
+            pace = (time.perf_counter() - started) / waveform.size
+            self._sec_per_sample += (pace - self._sec_per_sample) * (_PACE_WEIGHT if self._sec_per_sample else 1.0)
         except Exception as error:  # noqa: BLE001 - every caller must learn of it, whatever it is
             for part in batch:
                 _fail(part.job, error)
@@ -230,10 +231,6 @@ class Batcher:
                 whole = job.answered == len(job.windows)
             if whole:
                 _finish(job)
-
-    def _keep_pace(self, sec_per_sample: float) -> None:
-        weight = _PACE_WEIGHT if self._sec_per_sample else 1.0
-        self._sec_per_sample += (sec_per_sample - self._sec_per_sample) * weight
 
 
 def _finish(job: _Job) -> None:

@@ -106,7 +106,8 @@ def check_table(output: Path, options: Options) -> None:
         check_page(options.page, replaced=options.overwrite)
     if options.calls is not None:
         check_calls(options.calls, replaced=options.overwrite or options.resume)
-    if check_formats(options.timeline):
+    if options.timeline:
+        check_formats(options.timeline)
         check_folder(options.folder(output), replaced=options.overwrite or options.resume)
     elif options.timeline_folder is not None:
         raise ConfigError("timeline_folder: say in which formats, with --timeline")
@@ -115,10 +116,13 @@ def check_table(output: Path, options: Options) -> None:
 
 def check_parts(options: Options) -> None:
     """Refuse segments of speech and energy where what finds them is not installed, and names without a channel."""
-    check_energy(options.energy)
+    if options.energy is not None:
+        check_energy(options.energy)
     if options.what == "speech":
         speech_network()
     if options.diarisation is not None and (options.segments == "speech" or options.channels == "split"):
         raise ConfigError("diarisation: it says who speaks where; leave --segments speech and --channels split out")
-    if check_speakers(options.speakers) and options.channels != "split":
-        raise ConfigError("speakers: they name the channels of --channels split")
+    if options.speakers:
+        check_speakers(options.speakers)
+        if options.channels != "split":
+            raise ConfigError("speakers: they name the channels of --channels split")

@@ -67,7 +67,9 @@ def find_recordings(inputs: Sequence[Path | str], options: Options) -> FileList:
             f"{where}: no recording found ({found.skipped} files of other kinds); the extensions searched for are "
             + " ".join(sorted(EXTENSIONS))
         )
-    files = by_channel(found.files, options.channels, options.speakers)
+    files = found.files
+    if options.channels != "mix":
+        files = by_channel(files, options.channels, options.speakers)
     if options.diarisation is not None:
         files = by_speaker(files, Diarisation(options.diarisation))
     return replace(found, files=files)
