@@ -33,6 +33,7 @@ from serving.http.errors import Body
 from serving.http.middleware import RequestMiddleware
 from serving.http.participants import Answer, Part
 from serving.http.query import Query
+from serving.http.responses import prediction_body
 from serving.http.route_table import answer, application, find_route
 from serving.settings import API_KEYS_FILE, CORS_ORIGINS, SUPERVISOR, Settings, read_settings
 from serving.telemetry.log_lines import write_in_groups
@@ -204,7 +205,7 @@ class EmotionService:
         with engine.in_use():
             found = Answer((Part("", None, await engine.classify(file)),), Query())
         total_sec = time.perf_counter() - started
-        return routes_v1.prediction_body(found, engine, new_id(), total_sec)
+        return prediction_body(found, engine, new_id(), total_sec)
 
 
 def _index() -> int:

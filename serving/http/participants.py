@@ -11,7 +11,7 @@ from typing import IO
 from emotions.calls.call import Participant, call_summary
 from emotions.calls.channels import participants
 from emotions.errors import BadAudio
-from serving.http.errors import Body, RequestError, error_body, to_request_error
+from serving.http.errors import Body, RequestError, to_request_error
 from serving.http.query import Query
 from serving.worker.engine import Engine, TimedPrediction
 
@@ -64,14 +64,6 @@ def _participant(part: Part) -> Participant:
     if isinstance(part.outcome, RequestError):
         return Participant(part.speaker, part.channel, None, f"{part.outcome.code}: {part.outcome}")
     return Participant(part.speaker, part.channel, part.outcome.prediction)
-
-
-def part_head(part: Part) -> Body:
-    """Who a part is, and its error if it has one."""
-    head: Body = {"channel": part.channel, "speaker": part.speaker}
-    if isinstance(part.outcome, RequestError):
-        head["error"] = {"status": part.outcome.status, **error_body(part.outcome)}
-    return head
 
 
 async def classify_upload(

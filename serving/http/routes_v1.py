@@ -1,9 +1,9 @@
-"""Handlers of the routes below ``/v1``, and of ``/metrics``, and the bodies of their responses."""
+"""Handlers of the routes below ``/v1``, and of ``/metrics``."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import onnxruntime
@@ -15,11 +15,11 @@ from starlette.responses import Response
 import emotions
 from emotions.bundle.description import description
 from serving.http.body.uploads import check_recording, read_upload, read_uploads
-from serving.http.errors import Body, RequestError, error_body, to_request_error
+from serving.http.errors import Body, RequestError, to_request_error
 from serving.http.models import engine_for, model_list
 from serving.http.participants import Answer, classify_upload
 from serving.http.query import Query, read_query
-from serving.http.scores import answer_details, answer_scores
+from serving.http.responses import batch_body, log_fields, prediction_body
 from serving.telemetry.requests import request_context
 from serving.worker.engine import Engine
 from serving.worker.state import WorkerState
@@ -139,49 +139,6 @@ async def _disconnected(request: Request) -> None:
         continue
 
 
-def prediction_body(answer: Answer, engine: Engine, request_id: str, total_sec: float) -> Body:
-    """The response to one recording.
-
-    Args:
-        answer: its predictions.
-        engine: what made them.
-        request_id: id of the request.
-        total_sec: seconds since the request arrived.
-    """
-    return {
-        **answer_scores(answer),
-        "timing_ms": {**_stages(answer), "total": _ms(total_sec)},
-        "usage": _usage([answer]),
-        "bundle": engine.predictor.bundle.id,
-        "request_id": request_id,
-        **answer_details(answer),
-    }
-
-
-def batch_body(items: list[Answer | RequestError], engine: Engine, request_id: str, total_sec: float) -> Body:
-    """The response to several recordings, in their order: a prediction or an error each. As ``prediction_body``."""
-
-    def result(item: Answer | RequestError) -> Body:
-        if isinstance(item, RequestError):
-            return {"error": {"status": item.status, **error_body(item)}}
-        return {**answer_scores(item), "timing_ms": _stages(item), "usage": _usage([item]), **answer_details(item)}
-
-    return {
-        "results": [{"index": index, **result(item)} for index, item in enumerate(items)],
-        "errors": sum(isinstance(item, RequestError) for item in items),
-        "timing_ms": {"total": _ms(total_sec)},
-        "usage": _usage([item for item in items if isinstance(item, Answer)]),
-        "bundle": engine.predictor.bundle.id,
-        "request_id": request_id,
-    }
-
-
-def log_fields(answer: Answer) -> dict[str, float]:
-    """The figures of a recording for the access log."""
-    stages = {f"{stage}_ms": value for stage, value in _stages(answer).items()}
-    return {"audio_sec": round(sum(each.prediction.duration_sec for each in answer.classified), 3), **stages}
-
-
 def model_body(engine: Engine) -> Body:
     """What is served: targets and labels, licences, what to beware of, window, bundle, versions, device and limits."""
     manifest, session, settings = engine.predictor.manifest, engine.predictor.session, engine.settings
@@ -201,24 +158,3 @@ def model_body(engine: Engine) -> Body:
             "timeout_sec": settings.timeout_sec,
         },
     }
-
-
-def _usage(answers: Sequence[Answer]) -> Body:
-    """What answers cost: seconds of audio that were classified, of all channels, and milliseconds spent on them.
-
-    Waiting is no cost; the model's time is that of the batches, which recordings may have shared.
-    """
-    stages = [answer.stages for answer in answers]
-    classified = [each for answer in answers for each in answer.classified]
-    return {
-        "audio_sec": round(sum(each.prediction.duration_sec for each in classified), 3),
-        "processing_ms": _ms(sum(each["decode"] + each["inference"] for each in stages)),
-    }
-
-
-def _stages(answer: Answer) -> Body:
-    return {stage: _ms(seconds) for stage, seconds in answer.stages.items()}
-
-
-def _ms(seconds: float) -> float:
-    return round(1000 * seconds, 3)
