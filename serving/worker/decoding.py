@@ -215,9 +215,8 @@ class RequestDecoder:
 
     def _by_process(self, source: IO[bytes] | Path, cancellation: Cancellation, selection: Selection) -> Decoded:
         started = time.perf_counter()
-        with in_decoder(
-            _content(source), self._reading(selection), limits=self._limits, cancellation=cancellation
-        ) as stream:
+        options = replace(self._options, channel=selection.channel)
+        with in_decoder(_content(source), options, limits=self._limits, cancellation=cancellation) as stream:
             recording = decode.recording_of(stream)
         samples = len(recording.waveform) * recording.rate / decode.SAMPLE_RATE * recording.channels
         speed = samples / (time.perf_counter() - started)
@@ -226,7 +225,8 @@ class RequestDecoder:
 
     def _of_plain(self, source: IO[bytes] | Path, cancellation: Cancellation, selection: Selection) -> Decoded:
         started = time.perf_counter()
-        with decode.open_waveform(_content(source), self._reading(selection), plain=SUPPORTED) as stream:
+        options = replace(self._options, channel=selection.channel)
+        with decode.open_waveform(_content(source), options, plain=SUPPORTED) as stream:
             if stream.claimed > _LONG:
                 raise _Long(stream.claimed)
             blocks = _until(stream, cancellation)
@@ -245,9 +245,6 @@ class RequestDecoder:
         windows, speech = selection.split(selection.segments, decode.checked(recording.waveform))
         signal = measure_signal(recording.waveform) if selection.measures else None
         return Decoded(windows, speech, recording.flaws, started, time.perf_counter() - started, signal)
-
-    def _reading(self, selection: Selection) -> ReadOptions:
-        return self._options if selection.channel is None else replace(self._options, channel=selection.channel)
 
     async def channels(self, source: IO[bytes] | Path, left: float) -> int:
         """How many channels a recording has, by what is read of its beginning. Args and Raises as ``windows``."""
