@@ -89,7 +89,7 @@ def _front(app: ASGIApp) -> ASGIApp:
 
 
 # Our own routes are answered past BentoML's layers: they need none of them but that which opens spans.
-DIRECT = None if SETTINGS.trace_rate else Direct(_front(ROUTES), lambda path: find_route(path).handler is not None)
+DIRECT = None if SETTINGS.trace_rate else Direct(_front(ROUTES), lambda path: find_route(path)[0].handler is not None)
 serve_by(bounded_protocol(SETTINGS, DIRECT), bounded_websocket(SETTINGS), SETTINGS.trusted_proxies)
 
 

@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 from serving.http.api_keys import ApiKeyAuth
 from serving.http.body.arriving import ArrivingBody, client_of
 from serving.http.errors import error_response, of_status, to_request_error
-from serving.http.route_table import answer, find_route, path_params
+from serving.http.route_table import answer, find_route
 from serving.http.stream.streams import Streams
 from serving.telemetry.requests import HEADER, RequestContext, log_request, new_context
 from serving.worker.state import WorkerState
@@ -40,8 +40,7 @@ class RequestMiddleware:
         if scope["type"] not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
-        route = find_route(scope["path"])
-        scope["path_params"] = path_params(route, scope["path"])
+        route, scope["path_params"] = find_route(scope["path"])
         if scope["type"] == "websocket":
             await self.streams.serve(WebSocket(scope, receive, send), route)
             return

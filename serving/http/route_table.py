@@ -59,28 +59,21 @@ async def answer(request: Request, worker: WorkerState, handler: Handler) -> Res
     return body if isinstance(body, Response) else JSONResponse(body, headers={HEADER: context.request_id})
 
 
-def find_route(path: str) -> RouteInfo:
-    """The route of a path, whatever the method; ``OTHER`` or ``OTHER_V2`` for an unknown one."""
-    if found := _BY_PATH.get(path):
-        return found
-    if path.startswith(("/v1/models/", "/v2/")):
-        unknown = OTHER_V2 if path.startswith("/v2/") else OTHER
-        return next((route for pattern, route in _PATTERNS if pattern.fullmatch(path)), unknown)
-    if path.startswith("/page/"):
-        return PAGE_ROUTES[1]
-    return _STATIC if path.startswith("/static_content/") else OTHER
+def find_route(path: str) -> tuple[RouteInfo, dict[str, str]]:
+    """The route of a path, whatever the method, and what the path holds in the places of its template, by their names.
 
-
-def path_params(route: RouteInfo, path: str) -> dict[str, str]:
-    """What a path holds in the places of its route's template, by their names.
-
-    Args:
-        route: the route that ``find_route`` gives for the path.
-        path: of a request.
+    ``OTHER`` or ``OTHER_V2`` for an unknown path. Of the page's files it does not tell the name.
     """
-    pattern = _BY_TEMPLATE.get(route.path)
-    found = pattern.fullmatch(path) if pattern else None
-    return found.groupdict() if found else {}
+    if found := _BY_PATH.get(path):
+        return found, {}
+    if path.startswith(("/v1/models/", "/v2/")):
+        for pattern, route in _PATTERNS:
+            if match := pattern.fullmatch(path):
+                return route, match.groupdict()
+        return (OTHER_V2 if path.startswith("/v2/") else OTHER), {}
+    if path.startswith("/page/"):
+        return PAGE_ROUTES[1], {}
+    return (_STATIC if path.startswith("/static_content/") else OTHER), {}
 
 
 async def _swagger(_: Request, __: WorkerState) -> Response:
@@ -160,6 +153,5 @@ ROUTES = (
 OTHER, OTHER_V2 = RouteInfo("other"), RouteInfo("/v2/other")
 """Of unknown paths."""
 _STATIC = RouteInfo("other", public=True)  # the files of the Swagger page
-_BY_PATH = {route.path: route for route in ROUTES}
-_BY_TEMPLATE = {route.path: compile_path(route.path)[0] for route in ROUTES if "{" in route.path}
-_PATTERNS = [(_BY_TEMPLATE[route.path], route) for route in ROUTES if route.path in _BY_TEMPLATE]
+_BY_PATH = {route.path: route for route in ROUTES if "{" not in route.path}
+_PATTERNS = [(compile_path(route.path)[0], route) for route in ROUTES if "{" in route.path]

@@ -97,7 +97,7 @@ def test_the_document_goes_into_bentomls() -> None:
     ],
 )
 def test_a_path_becomes_a_template(path: str, template: str) -> None:
-    assert find_route(path).path == template
+    assert find_route(path)[0].path == template
 
 
 def test_errors_have_the_described_form_and_status(service: Service, clip: bytes) -> None:
