@@ -51,8 +51,7 @@ def write_table(
     """
     join = _join(bundle, found, output, options)
     chunks = [*chunked(found.files, options.chunk_files)]
-    paths = paths_of(found.files) if options.timeline else {}
-    timelines = Timelines(options.folder(output), options.timeline, options.windows, bundle.id, paths)
+    timelines = _timelines(bundle, found, output, options) if options.timeline else None
     page = None if options.page is None else ReportPage(options.page, found.files)
     names, settings = _columns(bundle.manifest, options), _settings(bundle, options, run_on)
     with open_checkpoint(output, names, settings, resume=options.resume) as checkpoint:
@@ -78,6 +77,12 @@ def write_table(
     if page is not None:
         page.write(bundle, run_on["device"], run_on["variant"])
     return done
+
+
+def _timelines(bundle: Bundle, found: FileList, output: Path, options: Options) -> Timelines:
+    """What writes the files of ``timeline``."""
+    paths = paths_of(found.files)
+    return Timelines(options.folder(output), options.timeline, options.windows, bundle.id, paths)
 
 
 def _columns(manifest: Manifest, options: Options) -> Columns:
@@ -145,7 +150,7 @@ def _write_chunks(
     classify: Classify,
     chunks: Sequence[NumberedChunk],
     options: Options,
-    timelines: Timelines,
+    timelines: Timelines | None,
 ) -> Iterator[FileResult]:
     """Write the rows of each chunk as its results come, and record it when it is complete."""
     signatures: dict[int, str] = {}
@@ -164,7 +169,7 @@ def _write_chunks(
             if options.calls is None
             else open_calls(part, PAD_SEC if options.diarisation is None else 0.0)
         )
-        files = timelines.open() if options.timeline else nullcontext(_nothing)
+        files = timelines.open() if timelines else nullcontext(_nothing)
         with open_part(part, checkpoint.columns) as write, calls as add_to_calls, files as add_to_timelines:
             for result in results:
                 for cells in rows(result, template, windows=options.windows):
