@@ -32,9 +32,9 @@ def largest_text(max_bytes: int) -> int:
     return max_bytes + max_bytes // 2 + (64 << 10)
 
 
-def may_be_text(media_type: str) -> bool:
-    """Whether a body of a media type is one that ``text_to_recording`` reads."""
-    return media_type.startswith("text/") or _is_json(media_type)
+def largest_body(media_type: str, max_bytes: int) -> int:
+    """Most bytes of a body that holds a recording of ``max_bytes``, as it is or, by its media type, as text."""
+    return largest_text(max_bytes) if media_type.startswith("text/") or _is_json(media_type) else max_bytes
 
 
 def is_text_field(upload: UploadFile) -> bool:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from serving.http.body.spool import spooled, storage
 from serving.http.body.stream import limited, too_large
-from serving.http.body.text import is_text_field, largest_text, may_be_text, text_to_recording
+from serving.http.body.text import is_text_field, largest_body, largest_text, text_to_recording
 from serving.http.errors import RequestError
 from serving.worker.engine import Engine
 
@@ -37,8 +37,10 @@ async def read_upload(request: Request, engine: Engine) -> UploadFile:
         ClientDisconnect: the client left.
     """
     max_bytes, media_type = engine.settings.max_bytes, _media_type(request)
-    chunks = limited(request, _largest_body(media_type, max_bytes), max_bytes)
-    upload = await (_from_form(request, chunks) if media_type == _MULTIPART else spooled(chunks))
+    if media_type == _MULTIPART:
+        upload = await _from_form(request, limited(request, largest_text(max_bytes) + _ENVELOPE_BYTES, max_bytes))
+    else:
+        upload = await spooled(limited(request, largest_body(media_type, max_bytes), max_bytes))
     try:
         await check_recording(upload, engine, media_type)
     except BaseException:
@@ -98,12 +100,6 @@ async def check_recording(upload: UploadFile, engine: Engine, media_type: str = 
 
 def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def _largest_body(media_type: str, max_bytes: int) -> int:
-    if media_type == _MULTIPART:
-        return largest_text(max_bytes) + _ENVELOPE_BYTES
-    return largest_text(max_bytes) if may_be_text(media_type) else max_bytes
 
 
 class _FormParser(MultiPartParser):
