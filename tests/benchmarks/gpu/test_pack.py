@@ -124,8 +124,8 @@ def test_the_archive_is_the_same_for_the_same_content_and_runs_what_is_in_it(tmp
         write_archive(stage, tmp_path / f"{name}.tar.xz")
     assert (tmp_path / "one.tar.xz").read_bytes() == (tmp_path / "two.tar.xz").read_bytes()
     unpacked = tmp_path / "unpacked"
-    with tarfile.open(tmp_path / "one.tar.xz") as whole:
-        whole.extractall(unpacked, filter="data")
+    unpacked.mkdir()
+    subprocess.run(["tar", "xf", tmp_path / "one.tar.xz"], cwd=unpacked, check=True)
     here = unpacked / "emotions-gpu"
     assert (here / "benchmarks" / "gpu" / "catalogue.py").is_file()
     assert not [*here.rglob("__pycache__")]
