@@ -40,7 +40,7 @@ def test_the_growth_of_time_is_an_exponent(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_small_model_is_made_and_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.goals.models.SIZES", {"tiny": ("test_efficientnet", 32)})
     monkeypatch.setattr("benchmarks.goals.serving._STARTS", 1)
-    bundle = made_bundle(tmp_path, make_demo_corpus(tmp_path / "data", speakers=4, takes=2), "tiny")
+    bundle = made_bundle(tmp_path, make_demo_corpus(tmp_path / "data", speakers=4, takes=6), "tiny")
     goals = {goal.what: goal.figure for goal in starts(bundle, tmp_path)}
     assert 0.2 < goals["emotions serve, ready"] < 60
     assert 50 < goals["memory of all its processes, shared pages counted once"] < 2_000
