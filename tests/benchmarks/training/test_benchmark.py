@@ -44,6 +44,7 @@ def test_rivals_take_turns_and_medians_are_taken() -> None:
     assert order == ["a", "b", "b", "a", "a", "b"]
 
 
+@pytest.mark.slow
 def test_an_epoch_from_the_cache_beats_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "WINDOW_SEC", 1.0)
     lines = encoding.compare_encoding(synthesise(tmp_path / "data", 12, 1.0), 12, 1)
@@ -58,6 +59,7 @@ def test_the_loop_is_measured_against_a_bare_one(tmp_path: Path) -> None:
     assert ratio == pytest.approx(bare / ours, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("longest", [0.6, 3.0])
 def test_each_step_to_the_first_batch_is_measured_by_itself(longest: float) -> None:
     found = dict(corpus_scale.steps(120, longest))

@@ -127,6 +127,7 @@ def test_windows_of_one_size_have_whole_blocks_and_the_same_answers(kind: str, t
     check(to_onnx(model, WINDOW), blocks, 1e-4)
 
 
+@SLOW
 def test_fp16_alone_has_whole_blocks(build_once: BuildOnce, tmp_path: Path) -> None:
     source = checkpoint("wav2vec2-group", build_once)
     bundle = export_source(lambda: source, tmp_path / "b", wanted=ExportOptions(variants=("fp16",), allow_loss=True))
